@@ -1,0 +1,27 @@
+// Package clock is the only reader of time. Everything else is handed a Clock,
+// so that a test can drive every deadline with a Fake.
+package clock
+
+import "time"
+
+// Clock tells the time and runs functions later. It is safe for concurrent use.
+type Clock interface {
+	// Now returns the present instant.
+	Now() time.Time
+
+	// AfterFunc arranges for f to be called once d has passed, or at once when d is
+	// zero or negative. System calls f on a goroutine of its own. Fake calls it on
+	// the goroutine that moves the clock; for d zero or negative on the goroutine
+	// that arms the timer, before AfterFunc returns. So f must neither block nor
+	// take a lock that is held where timers are armed.
+	AfterFunc(d time.Duration, f func()) Timer
+}
+
+// Timer is one armed call. Its methods are safe for concurrent use.
+type Timer interface {
+	// Stop disarms the timer. It reports whether the call was still to come.
+	Stop() bool
+	// Reset arms the timer again, d from now, whether or not it has fired. It
+	// reports whether the call was still to come.
+	Reset(d time.Duration) bool
+}

@@ -1,0 +1,97 @@
+// Package store says how sessions and login transactions are kept: the interfaces
+// that a store implements, the sealing of what it is given, and stores in memory.
+// A store sees neither session ids nor tokens: keys are hashes, contents are
+// sealed.
+package store
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// StateStore keeps one record for each session. It is safe for concurrent use and
+// keeps no slice that it was given nor hands out one that it keeps. A call that
+// fails in any other way than the errors named here says that the store did not
+// answer, never that there is no session: after such an error the write may or
+// may not have happened.
+//
+// Calls end when ctx does. None of them may wait for another session.
+type StateStore interface {
+	// Load returns the record under key. It fails with ErrNotFound when there is
+	// none, and with a *GoneError while a tombstone stands.
+	Load(ctx context.Context, key session.Key, o Options) (Record, error)
+
+	// Replace writes r, whatever was there before, a tombstone included: a login.
+	Replace(ctx context.Context, key session.Key, r Record, o Options) error
+
+	// Update writes r if the record under key still has the version prev and the
+	// incarnation of r. It never creates: it fails with ErrNotFound when there is no
+	// record (a tombstone included), and with ErrConflict when there is another
+	// version or incarnation or when r.Epoch is older than the key's lease epoch.
+	Update(ctx context.Context, key session.Key, prev session.Version, r Record, o Options) error
+
+	// Delete removes the record and leaves a tombstone with the reason, so that a
+	// late Load can say why. With a non-zero incarnation it removes that one only,
+	// and another one is left as it is. Absence, and another incarnation, are success.
+	Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o Options) error
+}
+
+// Errors of a StateStore, to be compared with errors.Is.
+var (
+	ErrNotFound = errors.New("store: no such record")
+	ErrConflict = errors.New("store: the record was changed by another writer")
+)
+
+// GoneError says that the session was deleted, and why. It matches ErrNotFound.
+type GoneError struct{ Reason session.Reason }
+
+// Error implements error.
+func (e *GoneError) Error() string { return "store: the session has ended: " + string(e.Reason) }
+
+// Is reports whether target is ErrNotFound.
+func (e *GoneError) Is(target error) bool { return target == ErrNotFound }
+
+// Record is one session as a store keeps it.
+type Record struct {
+	Version     session.Version
+	Incarnation session.Incarnation
+	Epoch       int64           // lease epoch of the writer; 0 where the store has no leases
+	Ceiling     session.Ceiling // in clear, for the deadline index; 0 when none
+	Index       []IndexValue    // in clear, for back-channel logout; made by Sealer.IndexValues
+	Sealed      []byte          // the state, made by Sealer.Seal
+
+	// TTL is how long a store with native expiry should keep the record, an hour
+	// more than the session can live; 0 when it can live for ever. It is rubbish
+	// collection, never the ceiling, and is not part of what Load returns.
+	TTL time.Duration
+}
+
+// IndexValue is an HMAC under which a session can be found.
+type IndexValue [32]byte
+
+// Options travel with each call, unchanged from the caller who caused it.
+type Options struct {
+	Request    *http.Request       // never kept past the call
+	Response   http.ResponseWriter // never kept past the call
+	Values     map[string]any      // the host's own, read only
+	Background bool                // nobody asked: a timer, a recovery, a retry
+}
+
+// TransactionStore keeps login transactions between the redirect to the provider
+// and the callback. It is safe for concurrent use.
+type TransactionStore interface {
+	// Put keeps data under key for ttl.
+	Put(ctx context.Context, key string, data []byte, ttl time.Duration, o Options) error
+
+	// Get returns the data and keeps it. It fails with ErrNotFound when there is
+	// none or ttl has passed.
+	Get(ctx context.Context, key string, o Options) ([]byte, error)
+
+	// Take returns the data and deletes it, atomically: of any number of concurrent
+	// calls one gets it, the others fail with ErrNotFound.
+	Take(ctx context.Context, key string, o Options) ([]byte, error)
+}
