@@ -25,3 +25,8 @@ type Timer interface {
 	// reports whether the call was still to come.
 	Reset(d time.Duration) bool
 }
+
+// Until returns how long it is from now to t by c, negative when t has passed.
+// What a Duration cannot hold, some 292 years, it cuts to the longest one: a
+// timer for it fires early, and whoever armed it looks again and arms the rest.
+func Until(c Clock, t time.Time) time.Duration { return t.Sub(c.Now()) }
