@@ -14,118 +14,96 @@ import (
 // It never has a Deadline, not even its parent's: that is for readers of the
 // machine's clock, and c may be far from it.
 func WithTimeout(parent context.Context, c Clock, d time.Duration) (ctx context.Context, cancel context.CancelFunc) {
-	t := &timeout{parent: parent, done: make(chan struct{})}
+	s := &source{parent: parent, done: make(chan struct{})}
+	std, cancelStd := context.WithCancel(s)
+	t := &timeout{Context: std, source: s}
 	if t.Err() != nil {
-		return t, func() {}
+		return t, cancelStd
 	}
-	timer := c.AfterFunc(d, func() { t.end(context.DeadlineExceeded, false) })
-	unwatch := context.AfterFunc(parent, func() { t.end(parent.Err(), true) })
-	t.onEnd(func() { timer.Stop(); unwatch() })
-	return t, func() { t.end(context.Canceled, false) }
+	timer := c.AfterFunc(d, func() { s.end(context.DeadlineExceeded, false) })
+	unwatch := context.AfterFunc(parent, s.followParent)
+	return t, func() {
+		cancelStd()
+		timer.Stop()
+		unwatch()
+	}
 }
 
-// timeout is a context of our own, for the standard library makes none that
-// ends with DeadlineExceeded on demand. What is derived from it reaches it by
-// AfterFunc, so that a child costs no goroutine and ends together with it.
+// timeout is a standard context, so that what is derived from it costs no
+// goroutine and ends together with it. All it adds is a look at the parent, which
+// spares whoever asks the moment that the parent's AfterFunc takes.
 type timeout struct {
-	parent context.Context
-	done   chan struct{}
-
-	mu       sync.Mutex
-	err      error // set once, just before done is closed
-	byParent bool  // err is the parent's
-	last     uint64
-	ends     map[uint64]func() // called once, at the end
+	context.Context
+	source *source
 }
-
-func (t *timeout) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func (t *timeout) Done() <-chan struct{} {
-	t.followParent()
-	return t.done
+	t.source.followParent()
+	return t.Context.Done()
 }
 
 func (t *timeout) Err() error {
-	t.followParent()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.err
+	t.source.followParent()
+	return t.Context.Err()
 }
 
-// Value returns the parent's value. One key is special: context.Cause finds by
-// it the nearest standard context that was cancelled. Once this one has ended
-// for a reason of its own, a parent that ends later must not lend it another.
-func (t *timeout) Value(key any) any {
-	t.mu.Lock()
-	own := t.err != nil && !t.byParent
-	t.mu.Unlock()
-	if own {
-		return context.WithoutCancel(t.parent).Value(key)
-	}
-	return t.parent.Value(key)
-}
-
-// String hides the values, and keeps fmt from reading fields without the lock.
+// String hides the values of the parent.
 func (t *timeout) String() string { return "clock.WithTimeout" }
 
-// AfterFunc is what the context package looks for in a parent it does not know.
-func (t *timeout) AfterFunc(f func()) (stop func() bool) {
-	id, ok := t.add(f)
-	if !ok {
-		go f() // the caller holds a lock that f takes
-		return func() bool { return false }
-	}
-	return func() bool {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		_, waiting := t.ends[id]
-		delete(t.ends, id)
-		return waiting
+// source is the parent of that standard context, and ends when told. It is the
+// one way to end a standard context with DeadlineExceeded at a chosen moment.
+type source struct {
+	parent context.Context
+	done   chan struct{}
+	child  func() // ends the standard context, if nothing did before
+
+	mu       sync.Mutex
+	err      error // set once
+	byParent bool  // err is the parent's
+}
+
+func (s *source) followParent() {
+	if err := s.parent.Err(); err != nil {
+		s.end(err, true)
 	}
 }
 
-// onEnd calls f when the context ends, or now if it has.
-func (t *timeout) onEnd(f func()) {
-	if _, ok := t.add(f); !ok {
-		f()
+// end returns with the standard context and its children ended.
+func (s *source) end(err error, byParent bool) {
+	s.mu.Lock()
+	if s.err == nil {
+		s.err, s.byParent = err, byParent
+		close(s.done)
 	}
+	s.mu.Unlock()
+	s.child()
 }
 
-// add reports false when the context has ended already.
-func (t *timeout) add(f func()) (id uint64, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.err != nil {
-		return 0, false
-	}
-	if t.ends == nil {
-		t.ends = make(map[uint64]func())
-	}
-	t.last++
-	t.ends[t.last] = f
-	return t.last, true
+// AfterFunc is how the context package ties a child to a parent it does not know.
+func (s *source) AfterFunc(f func()) (stop func() bool) {
+	s.child = f
+	return func() bool { return false }
 }
 
-// followParent spares whoever asks the moment that the parent's AfterFunc takes.
-func (t *timeout) followParent() {
-	if err := t.parent.Err(); err != nil {
-		t.end(err, true)
-	}
+func (s *source) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+func (s *source) Done() <-chan struct{} { return s.done }
+
+func (s *source) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
-// end ends the context if nothing did before. It returns with the children ended.
-func (t *timeout) end(err error, byParent bool) {
-	t.mu.Lock()
-	if t.err != nil {
-		t.mu.Unlock()
-		return
+// Value returns the parent's value. The context package also asks it for the
+// cause of the end, with a key of its own. If the end was not the parent's doing,
+// a parent that ends in that very moment must not lend its cause.
+func (s *source) Value(key any) any {
+	s.mu.Lock()
+	own := s.err != nil && !s.byParent
+	s.mu.Unlock()
+	if own {
+		return context.WithoutCancel(s.parent).Value(key)
 	}
-	t.err, t.byParent = err, byParent
-	close(t.done)
-	ends := t.ends
-	t.ends = nil
-	t.mu.Unlock()
-	for _, f := range ends {
-		f()
-	}
+	return s.parent.Value(key)
 }
