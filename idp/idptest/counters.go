@@ -1,0 +1,187 @@
+package idptest
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+)
+
+// tally counts the requests of one kind.
+type tally struct{ total, inFlight, peak int }
+
+func (n *tally) in() {
+	n.total++
+	n.inFlight++
+	n.peak = max(n.peak, n.inFlight)
+}
+
+// counters is everything that a tenant counts. Its tenant's lock guards it.
+type counters struct {
+	byKind  map[Kind]*tally
+	forms   map[Kind]url.Values
+	auths   map[Kind]AuthMethod
+	spilled []string
+	reuses  int
+	revoked int
+}
+
+func newCounters() counters {
+	return counters{byKind: map[Kind]*tally{}, forms: map[Kind]url.Values{}, auths: map[Kind]AuthMethod{}}
+}
+
+// in counts c under every kind that it is of, and remembers what it said.
+func (n *counters) in(c *call) []*tally {
+	var tallies []*tally
+	count := func(k Kind) {
+		if n.byKind[k] == nil {
+			n.byKind[k] = &tally{}
+		}
+		n.byKind[k].in()
+		tallies = append(tallies, n.byKind[k])
+	}
+	for _, k := range c.kinds() {
+		count(k)
+		n.forms[k] = c.form
+		n.auths[k] = authMethod(c)
+		if c.subject != "" {
+			count(k.Of(c.subject))
+		}
+	}
+	if c.family != nil && c.kind != Revocation {
+		c.family.flights.in()
+		tallies = append(tallies, &c.family.flights)
+	}
+	if c.kind == Trap {
+		n.spilled = append(n.spilled, spilled(c)...)
+	}
+	return tallies
+}
+
+// spilled names the secrets that c carries.
+func spilled(c *call) []string {
+	var names []string
+	if c.req.Header.Get("Authorization") != "" {
+		names = append(names, "Authorization")
+	}
+	for _, name := range []string{"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "subject_token"} {
+		if c.form.Get(name) != "" || c.req.URL.Query().Get(name) != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// AuthMethod is how a client authenticated.
+type AuthMethod string
+
+// The ways in which a client authenticates (RFC 6749 section 2.3.1).
+const (
+	AuthNone  AuthMethod = "none"
+	AuthBasic AuthMethod = "client_secret_basic"
+	AuthPost  AuthMethod = "client_secret_post"
+	AuthBoth  AuthMethod = "both" // which is an error
+)
+
+func authMethod(c *call) AuthMethod {
+	_, _, basic := c.req.BasicAuth()
+	post := c.form.Get("client_secret") != ""
+	switch {
+	case basic && post:
+		return AuthBoth
+	case basic:
+		return AuthBasic
+	case post:
+		return AuthPost
+	}
+	return AuthNone
+}
+
+// Requests returns how many requests of kind k have arrived, good or bad.
+func (t *Tenant) Requests(k Kind) int { return t.tally(k).total }
+
+// Refreshes returns Requests(Refresh).
+func (t *Tenant) Refreshes() int { return t.Requests(Refresh) }
+
+// InFlight returns how many requests of kind k are with the tenant now.
+func (t *Tenant) InFlight(k Kind) int { return t.tally(k).inFlight }
+
+// Peak returns the most requests of kind k that were with the tenant at once.
+func (t *Tenant) Peak(k Kind) int { return t.tally(k).peak }
+
+func (t *Tenant) tally(k Kind) tally {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := t.counters.byKind[k]; n != nil {
+		return *n
+	}
+	return tally{}
+}
+
+// PeakPerFamily returns the most requests that presented refresh tokens of one
+// family at once. A client that spends them one at a time never exceeds 1.
+func (t *Tenant) PeakPerFamily() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	peak := 0
+	for _, f := range t.families {
+		peak = max(peak, f.flights.peak)
+	}
+	return peak
+}
+
+// Reuses returns how often a refresh token was presented that had been rotated
+// before, outside the overlap.
+func (t *Tenant) Reuses() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.counters.reuses
+}
+
+// RevokedFamilies returns how many families were revoked, for whatever reason.
+func (t *Tenant) RevokedFamilies() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.counters.revoked
+}
+
+// LastForm returns the parameters of the last request of kind k: of the body, or
+// of the query where the browser brings them. It is nil when there was none.
+func (t *Tenant) LastForm(k Kind) url.Values {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return url.Values(http.Header(t.counters.forms[k]).Clone()) // they are one type underneath
+}
+
+// LastAuth returns how the client authenticated in the last request of kind k.
+func (t *Tenant) LastAuth(k Kind) AuthMethod {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.counters.auths[k]
+}
+
+// Spilled names the secrets that followed a Redirect to where they do not belong:
+// form parameters, or "Authorization".
+func (t *Tenant) Spilled() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.counters.spilled)
+}
+
+// Reset sets every counter to zero and forgets what was seen. Users, logins and
+// tokens, and what was scripted or is held, stay.
+func (t *Tenant) Reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.counters
+	t.counters = newCounters()
+	for k, n := range old.byKind {
+		if n.inFlight > 0 { // they land later
+			n.total, n.peak = 0, n.inFlight
+			t.counters.byKind[k] = n
+		}
+	}
+	for _, f := range t.families {
+		f.flights.total, f.flights.peak = 0, f.flights.inFlight
+		f.seen, f.reuses = nil, 0
+	}
+}

@@ -1,0 +1,243 @@
+package idptest
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// oauthError is an error of RFC 6749 section 5.2.
+type oauthError struct{ code, description string }
+
+func (e *oauthError) reply() *reply { return oauthReply(e.code, e.description) }
+
+func oauthReply(code, description string) *reply {
+	status := http.StatusBadRequest
+	switch code {
+	case "invalid_client":
+		status = http.StatusUnauthorized
+	case "invalid_grant", "mfa_required":
+		status = http.StatusForbidden // as Auth0 answers
+	}
+	body := map[string]any{"error": code}
+	if description != "" {
+		body["error_description"] = description
+	}
+	r := jsonReply(status, body)
+	r.oauth = &oauthError{code, description}
+	return r
+}
+
+// plain answers text.
+func plain(status int, text string) *reply {
+	return &reply{status: status, header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, body: []byte(text + "\n")}
+}
+
+// token serves the token endpoint.
+func (t *Tenant) token(c *call) *reply {
+	if c.req.Method != http.MethodPost {
+		return plain(http.StatusMethodNotAllowed, "the token endpoint takes POST")
+	}
+	cl, e := t.authenticate(c)
+	if e != nil {
+		return e.reply()
+	}
+	switch c.kind {
+	case CodeExchange:
+		return t.exchangeCode(c, cl)
+	case Refresh:
+		return t.refresh(c, cl)
+	case ConnectionExchange:
+		return t.exchangeConnection(c, cl)
+	}
+	return oauthReply("unsupported_grant_type", "the tenant does not know this grant_type")
+}
+
+// authenticate finds the client and checks its secret, from the Authorization
+// header or from the body, not from both (RFC 6749 section 2.3).
+func (t *Tenant) authenticate(c *call) (client, *oauthError) {
+	id, password := c.form.Get("client_id"), c.form.Get("client_secret")
+	if user, pass, ok := c.req.BasicAuth(); ok {
+		user, err1 := url.QueryUnescape(user)
+		pass, err2 := url.QueryUnescape(pass)
+		switch {
+		case err1 != nil || err2 != nil:
+			return client{}, &oauthError{"invalid_client", "the Authorization header is not form-encoded"}
+		case password != "":
+			return client{}, &oauthError{"invalid_request", "the client authenticates in two ways"}
+		case id != "" && id != user:
+			return client{}, &oauthError{"invalid_request", "two client_ids"}
+		}
+		id, password = user, pass
+	}
+	cl, ok := t.config().clients[id]
+	if !ok || subtle.ConstantTimeCompare([]byte(cl.secret), []byte(password)) != 1 {
+		return client{}, &oauthError{"invalid_client", "Client authentication failed."}
+	}
+	return cl, nil
+}
+
+// exchangeCode grants an authorization code (RFC 6749 section 4.1.3), once.
+func (t *Tenant) exchangeCode(c *call, cl client) *reply {
+	sum := sha256.Sum256([]byte(c.form.Get("code_verifier")))
+	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
+	now := t.clock.Now()
+
+	t.mu.Lock()
+	code := c.form.Get("code")
+	l := t.codes[code]
+	delete(t.codes, code) // whatever follows, it was used
+	t.mu.Unlock()
+	switch {
+	case l == nil, l.client.id != cl.id, !now.Before(l.expires):
+		return oauthReply("invalid_grant", "Invalid authorization code")
+	case l.redirectURI != c.form.Get("redirect_uri"):
+		return oauthReply("invalid_grant", "redirect_uri is not that of the authorize request")
+	case l.challenge != challenge:
+		return oauthReply("invalid_grant", "Failed to verify code verifier")
+	}
+	body := map[string]any{
+		"access_token": t.accessToken(c.kind, l, l.audience, l.scope),
+		"token_type":   "Bearer",
+		"expires_in":   int64(t.config().tokenLife.Seconds()),
+		"scope":        l.scope,
+	}
+	if id := t.idToken(c.kind, l); id != "" {
+		body["id_token"] = id
+	}
+	if slices.Contains(scopes(l.scope), "offline_access") {
+		t.mu.Lock()
+		body["refresh_token"] = t.newFamily(l)
+		t.mu.Unlock()
+	}
+	return jsonReply(http.StatusOK, body)
+}
+
+// refresh grants a refresh token (RFC 6749 section 6).
+func (t *Tenant) refresh(c *call, cl client) *reply {
+	cfg := t.config()
+	l, next, e := t.present(c, c.form.Get("refresh_token"), cl.id, !cfg.noRotation)
+	if e != nil {
+		return e.reply()
+	}
+	audience, scope := cfg.resource(l, c.form.Get("audience"), c.form.Get("scope"))
+	body := map[string]any{
+		"access_token": t.accessToken(c.kind, l, audience, scope),
+		"token_type":   "Bearer",
+		"expires_in":   int64(cfg.tokenLife.Seconds()),
+		"scope":        scope,
+	}
+	if id := t.idToken(c.kind, l); id != "" {
+		body["id_token"] = id
+	}
+	if next != "" {
+		body["refresh_token"] = next
+	}
+	return jsonReply(http.StatusOK, body)
+}
+
+// The token types of a connection exchange.
+const (
+	typeRefreshToken    = "urn:ietf:params:oauth:token-type:refresh_token"
+	typeConnectionToken = "http://auth0.com/oauth/token-type/federated-connection-access-token"
+)
+
+// exchangeConnection grants a token of one of the user's connections (Auth0's
+// Token Vault).
+func (t *Tenant) exchangeConnection(c *call, cl client) *reply {
+	connection := c.form.Get("connection")
+	switch {
+	case connection == "":
+		return oauthReply("invalid_request", "connection is required")
+	case c.form.Get("subject_token_type") != typeRefreshToken:
+		return oauthReply("invalid_request", "subject_token_type must be "+typeRefreshToken)
+	case c.form.Get("requested_token_type") != typeConnectionToken:
+		return oauthReply("invalid_request", "requested_token_type must be "+typeConnectionToken)
+	}
+	cfg := t.config()
+	rotate := cfg.exchangeRotation && !cfg.noRotation
+	_, next, e := t.present(c, c.form.Get("subject_token"), cl.id, rotate)
+	if e != nil {
+		return e.reply()
+	}
+	account, ok := cfg.account(connection, c.form.Get("login_hint"))
+	if !ok {
+		return oauthReply("federated_connection_refresh_token_not_found", "The user has no such account at this connection.")
+	}
+	body := map[string]any{
+		"access_token":      secret("ct_" + connection + "_" + account + "_"),
+		"token_type":        "Bearer",
+		"issued_token_type": typeConnectionToken,
+		"expires_in":        int64(cfg.connectionLife.Seconds()),
+		"scope":             "openid profile email",
+	}
+	if next != "" {
+		body["refresh_token"] = next
+	}
+	return jsonReply(http.StatusOK, body)
+}
+
+// account returns the account that a login_hint chooses.
+func (cfg *config) account(connection, hint string) (string, bool) {
+	accounts, known := cfg.connections[connection]
+	switch {
+	case cfg.connections == nil && hint == "":
+		return "main", true
+	case cfg.connections == nil:
+		return hint, true
+	case !known || len(accounts) == 0:
+		return "", false
+	case hint == "":
+		return accounts[0], true
+	}
+	return hint, slices.Contains(accounts, hint)
+}
+
+// resource decides for which audience and with which scope a refresh is answered.
+func (cfg *config) resource(l *login, audience, scope string) (string, string) {
+	_, allowed := cfg.policy[audience]
+	switch {
+	case audience == "" || audience == l.audience:
+		if scope == "" {
+			return l.audience, l.scope
+		}
+		return l.audience, cfg.granted(l.audience, scope)
+	case cfg.policy != nil && !allowed:
+		return l.audience, l.scope
+	case scope == "" && allowed:
+		return audience, cfg.policy[audience]
+	case scope == "":
+		return audience, l.scope
+	}
+	return audience, cfg.granted(audience, scope)
+}
+
+// oidcScopes are granted whatever the policy says.
+var oidcScopes = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
+
+// granted returns what of the requested scope is granted for audience.
+func (cfg *config) granted(audience, requested string) string {
+	words := scopes(requested)
+	if cfg.policy != nil {
+		allowed := append(scopes(cfg.policy[audience]), oidcScopes...)
+		words = slices.DeleteFunc(words, func(w string) bool { return !slices.Contains(allowed, w) })
+	}
+	return strings.Join(words, " ")
+}
+
+// revoke serves the revocation endpoint (RFC 7009).
+func (t *Tenant) revoke(c *call) *reply {
+	if _, e := t.authenticate(c); e != nil {
+		return e.reply()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.family != nil {
+		t.kill(c.family)
+	}
+	return jsonReply(http.StatusOK, map[string]any{})
+}

@@ -1,0 +1,142 @@
+package idptest
+
+import (
+	"context"
+	"sync"
+)
+
+// Point is a moment in the life of a request.
+type Point int
+
+// The moments at which a request can be held: before the tenant acts on it, so
+// that nothing has been granted, rotated or used up; and after, with the answer
+// ready to leave.
+const (
+	BeforeGrant Point = iota
+	AfterGrant
+)
+
+// Hold holds requests in the air until the test releases them.
+type Hold struct {
+	kind  Kind
+	point Point
+
+	mu       sync.Mutex
+	released bool
+	waiting  []chan struct{} // the requests, the earliest first
+	changed  chan struct{}   // closed when waiting changes
+}
+
+// Hold holds every request of kind k that comes from now on, at point p, until
+// Release. One whose client gives up, and every one when the tenant closes, ends
+// unanswered.
+func (t *Tenant) Hold(k Kind, p Point) *Hold {
+	h := &Hold{kind: k, point: p, changed: make(chan struct{})}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.holds = append(t.holds, h)
+	return h
+}
+
+// Held returns how many requests are held now.
+func (h *Hold) Held() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.waiting)
+}
+
+// Wait waits until at least n requests are held at once. It returns the error of
+// ctx if that ends first.
+func (h *Hold) Wait(ctx context.Context, n int) error {
+	for {
+		h.mu.Lock()
+		held, changed := len(h.waiting), h.changed
+		h.mu.Unlock()
+		if held >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Next lets the request go that has been held longest. It reports whether there
+// was one. Others stay held, and later ones are held too.
+func (h *Hold) Next() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.waiting) == 0 {
+		return false
+	}
+	close(h.waiting[0])
+	h.set(h.waiting[1:])
+	return true
+}
+
+// Release lets every request go, and holds no more.
+func (h *Hold) Release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.released = true
+	for _, ch := range h.waiting {
+		close(ch)
+	}
+	h.set(nil)
+}
+
+// set replaces the held requests. The caller holds h.mu.
+func (h *Hold) set(waiting []chan struct{}) {
+	h.waiting = waiting
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+// enter adds a request, unless h was released.
+func (h *Hold) enter() (chan struct{}, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.released {
+		return nil, false
+	}
+	ch := make(chan struct{})
+	h.set(append(h.waiting, ch))
+	return ch, true
+}
+
+// leave takes a request out whose client has gone.
+func (h *Hold) leave(ch chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, have := range h.waiting {
+		if have == ch {
+			h.set(append(h.waiting[:i:i], h.waiting[i+1:]...))
+			return
+		}
+	}
+}
+
+// hold keeps c for as long as the test says. It reports false when its client or
+// the tenant went away meanwhile.
+func (t *Tenant) hold(c *call, p Point) bool {
+	ctx := c.req.Context()
+	t.mu.Lock()
+	holds := t.holds
+	t.mu.Unlock()
+	for _, h := range holds {
+		if h.point != p || !c.matches(h.kind) {
+			continue
+		}
+		ch, ok := h.enter()
+		if !ok {
+			continue
+		}
+		if !t.await(ctx, ch) {
+			h.leave(ch)
+			return false
+		}
+	}
+	return ctx.Err() == nil && t.ctx.Err() == nil
+}

@@ -1,0 +1,206 @@
+package idptest
+
+import (
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Claims are the claims of a user, of one login or of a token. Values are put into
+// the token as encoding/json writes them; json.RawMessage and json.Number say
+// what Go's own types cannot, such as json.Number("1e400"). Absent takes a claim
+// out.
+type Claims map[string]any
+
+// Absent is the value of a claim that a token shall not have: Claims{"sid": Absent}.
+var Absent any = absent{}
+
+type absent struct{}
+
+func (c Claims) clone() Claims { return maps.Clone(c) }
+
+// add puts more into c. Absent removes.
+func (c Claims) add(more Claims) {
+	for name, v := range more {
+		if v == any(absent{}) {
+			delete(c, name)
+		} else {
+			c[name] = v
+		}
+	}
+}
+
+// Draft is a token before it is signed. A hook changes what it likes.
+type Draft struct {
+	// Kind is the request that is answered: CodeExchange, Refresh or
+	// ConnectionExchange. It is empty for a logout token.
+	Kind Kind
+	// Header is the JOSE header. An alg of "none" leaves the token unsigned, one of
+	// HS256, HS384 or HS512 signs it with the client's secret, one of the RS and PS
+	// families with the tenant's key.
+	Header map[string]any
+	// Claims are the claims. Deleting one leaves it out.
+	Claims Claims
+	// WrongKey signs with a key that the tenant does not publish, under the id of
+	// the one it does.
+	WrongKey bool
+	// BrokenSignature alters the signature.
+	BrokenSignature bool
+	// Omit leaves the token out of the response.
+	Omit bool
+	// Raw, when not empty, is the token as it is sent.
+	Raw string
+}
+
+// mint signs d. The client's secret is for the HS algorithms.
+func (t *Tenant) mint(d *Draft, clientSecret string) string {
+	if d.Raw != "" || d.Omit {
+		return d.Raw
+	}
+	alg, _ := d.Header["alg"].(string)
+	token := &jwt.Token{Header: d.Header, Claims: jwt.MapClaims(d.Claims), Method: jwt.GetSigningMethod(alg)}
+	if token.Method == nil {
+		token.Method = jwt.SigningMethodRS256
+	}
+	var key any
+	switch {
+	case alg == "none":
+		key = jwt.UnsafeAllowNoneSignatureType
+	case strings.HasPrefix(alg, "HS"):
+		key = []byte(clientSecret)
+	default:
+		key = t.rsaKey(d.WrongKey)
+	}
+	signed, err := token.SignedString(key)
+	if err != nil {
+		panic(fmt.Sprintf("idptest: token cannot be signed: %v", err))
+	}
+	if d.BrokenSignature {
+		signed = breakSignature(signed)
+	}
+	return signed
+}
+
+func (t *Tenant) rsaKey(wrong bool) *rsa.PrivateKey {
+	if wrong {
+		return t.strange()
+	}
+	return t.signer().key
+}
+
+// breakSignature changes the first character of the signature.
+func breakSignature(token string) string {
+	i := strings.LastIndexByte(token, '.') + 1
+	if i == len(token) {
+		return token + "AAAA"
+	}
+	c := byte('A')
+	if token[i] == c {
+		c = 'B'
+	}
+	return token[:i] + string(c) + token[i+1:]
+}
+
+// draft begins a token of the given JOSE type.
+func (t *Tenant) draft(kind Kind, typ string, claims Claims) *Draft {
+	return &Draft{
+		Kind:   kind,
+		Header: map[string]any{"alg": "RS256", "typ": typ, "kid": t.signer().id},
+		Claims: claims,
+	}
+}
+
+// idToken returns the ID token of l, or "" when it was left out.
+func (t *Tenant) idToken(kind Kind, l *login) string {
+	now := t.clock.Now()
+	claims := Claims{
+		"iss": t.issuer,
+		"sub": l.subject,
+		"aud": l.client.id,
+		"iat": now.Unix(),
+		"exp": now.Add(IDTokenLife).Unix(),
+		"sid": l.sid,
+	}
+	if l.nonce != "" && kind == CodeExchange {
+		claims["nonce"] = l.nonce
+	}
+	switch {
+	case strings.HasPrefix(l.organization, "org_"):
+		claims["org_id"] = l.organization
+	case l.organization != "":
+		claims["org_name"] = strings.ToLower(l.organization)
+	}
+	t.mu.Lock()
+	user, edit := t.users[l.subject].clone(), t.cfg.editIDToken
+	t.mu.Unlock()
+	claims.add(user)
+	claims.add(l.claims)
+	d := t.draft(kind, "JWT", claims)
+	if edit != nil {
+		edit(d)
+	}
+	return t.mint(d, l.client.secret)
+}
+
+// LogoutToken returns a signed back-channel logout token (OpenID Connect
+// Back-Channel Logout 1.0 section 2.4) for the client ClientID. An empty subject
+// or sid is left out. Each edit may change or forge it before it is signed.
+func (t *Tenant) LogoutToken(subject, sid string, edit ...func(*Draft)) string {
+	now := t.clock.Now().Unix()
+	claims := Claims{
+		"iss":    t.issuer,
+		"aud":    ClientID,
+		"iat":    now,
+		"exp":    now + 120,
+		"jti":    secret("logout-"),
+		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
+	}
+	if subject != "" {
+		claims["sub"] = subject
+	}
+	if sid != "" {
+		claims["sid"] = sid
+	}
+	d := t.draft("", "logout+jwt", claims)
+	for _, e := range edit {
+		e(d)
+	}
+	return t.mint(d, t.config().clients[ClientID].secret)
+}
+
+// accessToken returns an access token for audience, unlike any other.
+func (t *Tenant) accessToken(kind Kind, l *login, audience, scope string) string {
+	cfg := t.config()
+	if cfg.opaque {
+		return secret("at_")
+	}
+	now := t.clock.Now()
+	claims := Claims{
+		"iss":   t.issuer,
+		"sub":   l.subject,
+		"aud":   audience,
+		"azp":   l.client.id,
+		"iat":   now.Unix(),
+		"exp":   now.Add(cfg.tokenLife).Unix(),
+		"scope": scope,
+		"jti":   secret(""),
+	}
+	d := t.draft(kind, "at+jwt", claims)
+	if cfg.editAccessToken != nil {
+		cfg.editAccessToken(d)
+	}
+	return t.mint(d, l.client.secret)
+}
+
+// marshal writes v as JSON. What cannot be written is a mistake of the test.
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("idptest: answer cannot be written as JSON: %v", err))
+	}
+	return b
+}

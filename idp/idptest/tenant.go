@@ -1,0 +1,251 @@
+// Package idptest is a fake Auth0 tenant for tests.
+//
+// A Tenant signs users in without a person, rotates refresh tokens, detects when
+// one is used again, answers for several audiences and connections, and counts
+// what it was asked. A test can make it fail in most ways in which a provider or
+// the network between can fail, and hold a request in the air.
+//
+//	tenant := idptest.NewTenant(t, idptest.WithClock(clk))
+//	tenant.SetUser("ada", idptest.Claims{"email": "ada@example.com"})
+//	callback, err := tenant.Authorize(loginURL) // as a browser would
+//	...
+//	tenant.Script(idptest.Refresh, idptest.Status(503))
+//	...
+//	if n := tenant.Requests(idptest.Refresh); n != 1 { ... }
+//
+// It is reached over loopback HTTP at Issuer, or through Transport, which runs it
+// on the caller's goroutine without a socket: inside a testing/synctest bubble
+// use InProcess and Transport, for a socket never comes to rest there.
+//
+// It is made for tests: it knows no passwords, and its keys are not secret.
+package idptest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward/clock"
+)
+
+// What a tenant knows when no option says otherwise.
+const (
+	ClientID     = "client"                     // its one client
+	ClientSecret = "client-secret-of-the-tests" // that client's secret
+	Subject      = "auth0|ada"                  // its one user
+)
+
+// The lifetimes that a tenant gives when no option says otherwise.
+const (
+	TokenLife           = time.Hour      // of access tokens
+	ConnectionTokenLife = time.Hour      // of a connection's tokens
+	IDTokenLife         = 10 * time.Hour // of ID tokens, always
+	CodeLife            = 10 * time.Minute
+)
+
+// Tenant is a fake Auth0 tenant. It is safe for concurrent use.
+type Tenant struct {
+	clock  clock.Clock
+	issuer string   // as discovery says it
+	base   *url.URL // the issuer, for resolving paths
+
+	ctx    context.Context // ends with the tenant
+	cancel context.CancelFunc
+	server *http.Server  // nil without a socket
+	served chan struct{} // closed when the listener is done
+	conns  sync.WaitGroup
+
+	seal []byte // authenticates refresh tokens
+
+	mu        sync.Mutex // guards everything below
+	cfg       config
+	users     map[string]Claims
+	nextLogin Claims
+	codes     map[string]*login
+	serial    int // of codes, sids and tokens, so that no two are the same
+	keys      []signingKey
+	newKeys   int // keys ever made
+	families  []*family
+	bySubject map[string]*family // the newest
+	bySID     map[string]*family
+	jtis      map[string]bool
+	script    []*scripted
+	healed    chan struct{} // closed by Heal
+	holds     []*Hold
+	counters  counters
+}
+
+// New starts a tenant. Close ends it. It fails when it cannot listen, or when an
+// option makes no sense.
+func New(opts ...Option) (*Tenant, error) {
+	cfg := defaults()
+	for _, o := range opts {
+		o(&cfg)
+	}
+	t := &Tenant{
+		clock:     cfg.clock,
+		cfg:       cfg,
+		seal:      make([]byte, 32),
+		users:     cfg.users,
+		codes:     map[string]*login{},
+		bySubject: map[string]*family{},
+		bySID:     map[string]*family{},
+		jtis:      map[string]bool{},
+		healed:    make(chan struct{}),
+		counters:  newCounters(),
+	}
+	rand.Read(t.seal)
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.addKey()
+	if err := t.open(); err != nil {
+		t.cancel()
+		return nil, err
+	}
+	return t, nil
+}
+
+// NewTenant starts a tenant for one test and closes it when the test ends.
+func NewTenant(tb testing.TB, opts ...Option) *Tenant {
+	tb.Helper()
+	t, err := New(opts...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(t.Close)
+	return t
+}
+
+// open settles the issuer, and listens unless the tenant is in-process only.
+func (t *Tenant) open() error {
+	t.issuer = t.cfg.issuer
+	if t.issuer == "" {
+		t.issuer = "https://tenant.example/"
+	}
+	if !t.cfg.inProcess {
+		l, err := net.Listen("tcp", t.cfg.address)
+		if err != nil {
+			return fmt.Errorf("idptest: %w", err)
+		}
+		if t.cfg.issuer == "" {
+			t.issuer = "http://" + l.Addr().String() + "/"
+		}
+		defer t.serve(l)
+	}
+	u, err := url.Parse(t.issuer)
+	if err != nil || u.Host == "" {
+		return fmt.Errorf("idptest: issuer %q is not an absolute URL", t.issuer)
+	}
+	t.base = u
+	return nil
+}
+
+func (t *Tenant) serve(l net.Listener) {
+	t.served = make(chan struct{})
+	t.server = &http.Server{
+		Handler:   http.HandlerFunc(t.serveHTTP),
+		ErrorLog:  log.New(io.Discard, "", 0),
+		ConnState: t.countConn,
+	}
+	go func() {
+		defer close(t.served)
+		t.server.Serve(l) //nolint:errcheck // it ends by Close
+	}()
+}
+
+// countConn lets Close wait for the goroutines of the connections.
+func (t *Tenant) countConn(_ net.Conn, s http.ConnState) {
+	switch s {
+	case http.StateNew:
+		t.conns.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		t.conns.Done()
+	}
+}
+
+// Close ends the tenant: requests that are under way are cut off, later ones are
+// refused. It returns when nothing of the tenant runs any more.
+func (t *Tenant) Close() {
+	t.cancel()
+	if t.server != nil {
+		t.server.Close() //nolint:errcheck // nothing is left to lose
+		<-t.served
+		t.conns.Wait()
+	}
+}
+
+// Issuer returns the tenant's issuer URL, which ends in a slash. A client finds
+// everything else from there.
+func (t *Tenant) Issuer() string { return t.issuer }
+
+// URL returns the absolute URL of a path of the tenant, for example
+// URL("/oauth/token").
+func (t *Tenant) URL(path string) string {
+	return strings.TrimRight(t.issuer, "/") + path
+}
+
+// Set applies options to a running tenant: WithTokenLife, WithPolicy and so on.
+// Those that say where and by which clock it runs have no effect any more, and
+// users are set by SetUser.
+func (t *Tenant) Set(opts ...Option) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	cfg := t.cfg
+	for _, o := range opts {
+		o(&cfg)
+	}
+	t.cfg = cfg
+}
+
+// config returns a copy of the present settings.
+func (t *Tenant) config() config {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cfg
+}
+
+// sleep waits for d on the tenant's clock. It reports whether it waited that
+// long, rather than until ctx or the tenant ended.
+func (t *Tenant) sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil && t.ctx.Err() == nil
+	}
+	due := make(chan struct{})
+	timer := t.clock.AfterFunc(d, func() { close(due) })
+	defer timer.Stop()
+	return t.await(ctx, due)
+}
+
+// await waits for ch. It reports whether ch came, rather than the end of ctx or of
+// the tenant.
+func (t *Tenant) await(ctx context.Context, ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	case <-ctx.Done():
+	case <-t.ctx.Done():
+	}
+	return false
+}
+
+// number returns the next serial number. The caller holds t.mu.
+func (t *Tenant) number() int {
+	t.serial++
+	return t.serial
+}
+
+// secret returns a random word that begins with prefix.
+func secret(prefix string) string {
+	var b [16]byte
+	rand.Read(b[:])
+	return prefix + hex.EncodeToString(b[:])
+}
