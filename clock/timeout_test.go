@@ -30,10 +30,10 @@ func wantEnd(t *testing.T, what string, ctx context.Context, err, cause error) {
 	if !over(ctx) {
 		t.Errorf("%s: not done", what)
 	}
-	if got := ctx.Err(); got != err {
+	if got := ctx.Err(); !errors.Is(got, err) {
 		t.Errorf("%s: err = %v, want %v", what, got, err)
 	}
-	if got := context.Cause(ctx); got != cause {
+	if got := context.Cause(ctx); !errors.Is(got, cause) {
 		t.Errorf("%s: cause = %v, want %v", what, got, cause)
 	}
 }
@@ -202,7 +202,7 @@ func TestWithTimeout_raceOfAllItsEnds(t *testing.T) {
 		go cancel()
 		child, cancelChild := context.WithCancel(ctx)
 		<-child.Done()
-		if ctx.Err() != child.Err() {
+		if !errors.Is(ctx.Err(), child.Err()) {
 			t.Errorf("err = %v, its child's = %v", ctx.Err(), child.Err())
 		}
 		cancelChild()

@@ -1,0 +1,49 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help check lint test stress fuzz bench cover demo tour
+
+LINT := bin/golangci-lint
+FUZZTIME ?= 30s
+# These packages start servers, so they don't run twenty times over.
+SERVERS := /store/(redis|postgres)$$
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+check: lint test ## lint and test: what holds at every commit
+
+lint: $(LINT) ## golangci-lint, and go vet for Linux, macOS and Windows
+	$(LINT) run
+	for os in linux darwin windows; do GOOS=$$os go vet ./...; done
+
+test: ## every test under the race detector, then what is too big for it
+	go test -race -timeout 10m ./...
+	go test -timeout 5m -run HundredThousand .
+
+stress: ## the tests that need no server, twenty times under the race detector
+	go test -race -count=20 -timeout 2h $$(go list ./... | grep -Ev '$(SERVERS)')
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	go test -list '^Fuzz' ./... | \
+	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { while (n) print f[--n], $$2 }' | \
+	while read -r target pkg; do \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" < /dev/null; \
+	done
+
+bench: ## every benchmark
+	go test -run '^$$' -bench . -benchmem -timeout 1h ./...
+
+cover: ## coverage of every package by all tests
+	go test -coverpkg ./... -coverprofile coverage.out ./...
+	go tool cover -func coverage.out | tail -n 1
+
+demo: ## the demo, in a browser
+	go run ./cmd/demo
+
+tour: ## the demo, told on the terminal
+	go run ./cmd/demo -tour
+
+$(LINT): tools/go.sum
+	cd tools && nice go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	touch $@
