@@ -1,9 +1,6 @@
 package session
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Code is the word by which a program tells errors apart. Codes are public API.
 type Code string
@@ -39,6 +36,21 @@ const (
 	CodeJWKSKeyNotFound  Code = "jwks_key_not_found"
 	CodeJWKSFetchError   Code = "jwks_fetch_error"
 	CodeMissingJWKSURI   Code = "missing_jwks_uri"
+
+	// CodeInvalidGrant is RFC 6749's: to a refresh it says that the refresh token is
+	// expired, revoked or was used before.
+	CodeInvalidGrant Code = "invalid_grant"
+)
+
+// Codes of the error types that have one only.
+const (
+	CodeMissingRequiredArgument     Code = "missing_required_argument_error"
+	CodeInvalidArgument             Code = "invalid_argument"
+	CodeMissingTransaction          Code = "missing_transaction_error"
+	CodeIssuerValidation            Code = "issuer_validation_error"
+	CodeOrganizationTokenValidation Code = "organization_token_validation_error"
+	CodeBackchannelLogout           Code = "backchannel_logout_error"
+	CodeDomainResolver              Code = "domain_resolver_error"
 )
 
 // Sentinels for errors.Is. Each matches the error types of the same code.
@@ -58,6 +70,9 @@ type sentinelError struct {
 }
 
 func sentinel(c Code, text string) error { return &sentinelError{c, text} }
+
+// ErrorCode returns the code.
+func (e *sentinelError) ErrorCode() Code { return e.code }
 
 func (e *sentinelError) Error() string { return string(e.code) + ": " + e.text }
 
@@ -92,160 +107,23 @@ func text(code Code, message string, cause error) string {
 	return s
 }
 
-// AccessTokenError is returned when no access token can be had. Code says why.
-type AccessTokenError struct {
-	Code    Code
-	Message string
-	Err     error // cause, nil when there is none
-}
-
-// Error implements error.
-func (e *AccessTokenError) Error() string { return text(e.Code, e.Message, e.Err) }
-
-// Unwrap returns the cause.
-func (e *AccessTokenError) Unwrap() error { return e.Err }
-
-// Is reports whether target is an AccessTokenError or a sentinel of the same code.
-func (e *AccessTokenError) Is(target error) bool {
-	t, ok := target.(*AccessTokenError) //nolint:errorlint // errors.Is unwraps
-	return ok && t.Code == e.Code || e.Code.is(target)
-}
-
-// ConnectionTokenError is returned when no token of a connection can be had (the
-// AccessTokenForConnectionError of the Auth0 SDKs). Code says why.
-type ConnectionTokenError struct {
-	Code    Code
-	Message string
-	Err     error // cause, nil when there is none
-}
-
-// Error implements error.
-func (e *ConnectionTokenError) Error() string { return text(e.Code, e.Message, e.Err) }
-
-// Unwrap returns the cause.
-func (e *ConnectionTokenError) Unwrap() error { return e.Err }
-
-// Is reports whether target is a ConnectionTokenError or a sentinel of the same code.
-func (e *ConnectionTokenError) Is(target error) bool {
-	t, ok := target.(*ConnectionTokenError) //nolint:errorlint // errors.Is unwraps
-	return ok && t.Code == e.Code || e.Code.is(target)
-}
-
-// MFARequiredError is an AccessTokenError with the code mfa_required: the provider
-// wants a second factor before it refreshes.
-type MFARequiredError struct {
-	AccessTokenError
-	MFAToken     string // sealed; it may be given to the browser
-	Requirements any    // the provider's mfa_requirements, as decoded JSON
-}
-
-// Unwrap returns the AccessTokenError that this error is.
-func (e *MFARequiredError) Unwrap() error { return &e.AccessTokenError }
-
-// SessionExpiredError is returned when a login arrives with a ceiling that is
-// already reached, or when a logout overtook it.
-type SessionExpiredError struct{ Message string }
-
-// Error implements error.
-func (e *SessionExpiredError) Error() string { return text(CodeSessionExpired, e.Message, nil) }
-
-// Is reports whether target is ErrSessionExpired or a SessionExpiredError.
-func (e *SessionExpiredError) Is(target error) bool {
-	_, ok := target.(*SessionExpiredError) //nolint:errorlint // errors.Is unwraps
-	return ok || CodeSessionExpired.is(target)
-}
-
-// APIError says that the provider refused, could not be reached or answered
-// nonsense.
-type APIError struct {
-	Code        Code   // the OAuth error code (RFC 6749 section 5.2) or one of ours
-	Description string // error_description
-	Status      int    // HTTP status, 0 when there was no answer
-	Err         error  // cause, nil when there is none
-}
-
-// Error implements error.
-func (e *APIError) Error() string {
-	s := text(e.Code, e.Description, e.Err)
-	if e.Status != 0 {
-		s += fmt.Sprintf(" (HTTP status %d)", e.Status)
+// CodeOf returns the code of err: the outermost one in what err wraps, "" when
+// there is none.
+func CodeOf(err error) Code {
+	if coded, ok := err.(interface{ ErrorCode() Code }); ok { //nolint:errorlint // it unwraps below
+		if code := coded.ErrorCode(); code != "" {
+			return code
+		}
 	}
-	return s
+	switch wrapping := err.(type) { //nolint:errorlint // this is the unwrapping
+	case interface{ Unwrap() error }:
+		return CodeOf(wrapping.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range wrapping.Unwrap() {
+			if code := CodeOf(inner); code != "" {
+				return code
+			}
+		}
+	}
+	return ""
 }
-
-// Unwrap returns the cause.
-func (e *APIError) Unwrap() error { return e.Err }
-
-// Is reports whether target is an APIError of the same code.
-func (e *APIError) Is(target error) bool {
-	t, ok := target.(*APIError) //nolint:errorlint // errors.Is unwraps
-	return ok && t.Code == e.Code
-}
-
-// MissingRequiredArgumentError says which argument is missing.
-type MissingRequiredArgumentError struct{ Argument string }
-
-// Error implements error.
-func (e *MissingRequiredArgumentError) Error() string {
-	return "missing_required_argument_error: " + e.Argument + " is required"
-}
-
-// InvalidArgumentError says which argument cannot be used, and why.
-type InvalidArgumentError struct{ Argument, Message string }
-
-// Error implements error.
-func (e *InvalidArgumentError) Error() string {
-	return "invalid_argument: " + e.Argument + ": " + e.Message
-}
-
-// ConfigurationError says what is wrong with the configuration.
-type ConfigurationError struct {
-	Message string // names the field
-	Err     error  // cause, nil when there is none
-}
-
-// Error implements error.
-func (e *ConfigurationError) Error() string { return text(CodeConfiguration, e.Message, e.Err) }
-
-// Unwrap returns the cause.
-func (e *ConfigurationError) Unwrap() error { return e.Err }
-
-// MissingTransactionError says that the login is unknown: never started here,
-// already completed, or older than an hour.
-type MissingTransactionError struct{}
-
-// Error implements error.
-func (e *MissingTransactionError) Error() string {
-	return "missing_transaction_error: this login is unknown, was completed already or is too old; start it again"
-}
-
-// IssuerValidationError says that a token is from another issuer.
-type IssuerValidationError struct{ Message string }
-
-// Error implements error.
-func (e *IssuerValidationError) Error() string {
-	return text("issuer_validation_error", e.Message, nil)
-}
-
-// OrganizationTokenValidationError says that a login is not for the organization
-// that was asked for.
-type OrganizationTokenValidationError struct{ Message string }
-
-// Error implements error.
-func (e *OrganizationTokenValidationError) Error() string {
-	return text("organization_token_validation_error", e.Message, nil)
-}
-
-// BackchannelLogoutError says why a logout token was refused.
-type BackchannelLogoutError struct {
-	Message string
-	Err     error // cause, nil when there is none
-}
-
-// Error implements error.
-func (e *BackchannelLogoutError) Error() string {
-	return text("backchannel_logout_error", e.Message, e.Err)
-}
-
-// Unwrap returns the cause.
-func (e *BackchannelLogoutError) Unwrap() error { return e.Err }

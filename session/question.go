@@ -4,6 +4,9 @@ package session
 // configured or asked. As that stand-in it never goes on the wire.
 const DefaultAudience = "default"
 
+// DefaultLoginScope is what a login asks for when the application named no scope.
+const DefaultLoginScope = "openid profile email offline_access"
+
 // Question says which access token is wanted. It is made by Policy.Question and
 // not changed afterwards, so one Question may be shared by any number of callers.
 type Question struct {
@@ -27,6 +30,15 @@ type FlightKey struct {
 // ForConnection reports whether k asks for a connection's token.
 func (k FlightKey) ForConnection() bool { return k.Connection != "" }
 
+// QuestionKey returns the key of an access token: audience as a lookup key,
+// DefaultAudience for none, and the scopes in any order.
+func QuestionKey(audience, scope string) FlightKey {
+	if audience == "" {
+		audience = DefaultAudience
+	}
+	return FlightKey{Audience: audience, Scopes: ParseScope(scope).String()}
+}
+
 // ConnectionKey returns the key of a connection's token.
 func ConnectionKey(connection, loginHint string) FlightKey {
 	return FlightKey{Connection: connection, LoginHint: loginHint}
@@ -37,4 +49,59 @@ type Policy struct {
 	Audience string            // the default audience; empty when none
 	Scope    string            // scopes for every audience
 	ScopeFor map[string]string // scopes by audience; when not nil, Scope is not used
+}
+
+// EffectiveAudience returns the lookup key of the audience that a caller named
+// (empty when it named none) and what to send for it, empty for nothing.
+//
+// The word "default" is sent when it is the configured audience, or when a caller
+// names it beside another configured one: then it is an audience like any other. Where
+// none is configured it is the stand-in for none, and not sent.
+func (p Policy) EffectiveAudience(named string) (key, send string) {
+	if named == "" {
+		named = p.Audience
+	}
+	if named == "" || named == DefaultAudience && p.Audience == "" {
+		return DefaultAudience, ""
+	}
+	return named, named
+}
+
+// Question returns the question that a caller asks with these arguments, either
+// of which may be empty. The configured scopes of the audience come first. It is
+// worth keeping: making one allocates, asking one does not.
+func (p Policy) Question(audience, scope string) *Question {
+	key, send := p.EffectiveAudience(audience)
+	scope = MergeScopes(p.configured(key), scope)
+	want := ParseScope(scope)
+	return &Question{
+		Key:      FlightKey{Audience: key, Scopes: want.String()},
+		Audience: send,
+		Scope:    scope,
+		Want:     want,
+	}
+}
+
+// LoginScope returns the scope parameter of a login with these arguments of the
+// call, either of which may be empty. Where neither the configuration nor the call
+// names a scope it is DefaultLoginScope; openid is put first where it lacks;
+// offline_access is never added to what the application wrote.
+func (p Policy) LoginScope(audience, perCall string) string {
+	key, _ := p.EffectiveAudience(audience)
+	scope := MergeScopes(p.configured(key), perCall)
+	switch {
+	case scope == "":
+		return DefaultLoginScope
+	case !ParseScope(scope).Covers(ScopeSet{"openid"}):
+		return "openid " + scope
+	}
+	return scope
+}
+
+// configured returns the scopes configured for the audience with this lookup key.
+func (p Policy) configured(key string) string {
+	if p.ScopeFor != nil {
+		return p.ScopeFor[key]
+	}
+	return p.Scope
 }

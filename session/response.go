@@ -1,6 +1,9 @@
 package session
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // TokenResponse is what the token endpoint answered (RFC 6749 section 5.1),
 // taken apart but not judged. When idp returns one together with an error, the
@@ -17,7 +20,8 @@ type TokenResponse struct {
 	Scope        string
 	HasScope     bool // scope was present, as a string
 
-	// IDClaims are the claims of IDToken, not verified; nil without an ID token.
+	// IDClaims are the claims of IDToken, not verified; nil without an ID token,
+	// and where it cannot be read.
 	IDClaims *IDClaims
 	// TokenAudience is the aud claim of AccessToken where that is a readable JWT.
 	TokenAudience []string
@@ -30,4 +34,26 @@ type IDClaims struct {
 	Issuer   string
 	Subject  string
 	Audience []string
+	// All holds every claim, numbers as json.Number. Only ApplyOptions.UpdateUser
+	// needs it.
+	All map[string]any
+}
+
+// granted returns the scope of the token: as the response says, else as requested.
+func (r *TokenResponse) granted(requested string) string {
+	if r.HasScope {
+		return r.Scope
+	}
+	return requested
+}
+
+// expiresAt returns when the token expires, in seconds since the epoch, if it was
+// received now. A token whose life is not said lives for otherwise. What is further
+// away than seconds go is brought back to there.
+func (r *TokenResponse) expiresAt(now time.Time, otherwise int64) int64 {
+	life := otherwise
+	if r.HasExpiresIn {
+		life = max(r.ExpiresIn, 0)
+	}
+	return now.Unix() + min(life, max(endOfSeconds-1-now.Unix(), 0))
 }

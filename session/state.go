@@ -1,11 +1,11 @@
 package session
 
-import "encoding/json"
-
-// User holds the claims of the verified ID token, unknown ones verbatim, numbers
-// as json.Number. The claim session_expiry is present only when it is a legal
-// Ceiling.
-type User map[string]any
+import (
+	"encoding/json"
+	"io"
+	"slices"
+	"time"
+)
 
 // State is everything that is kept of one session. A State that has been
 // published is never changed: the functions that "change" one return a new one
@@ -19,7 +19,7 @@ type State struct {
 	Domain              string // bare host where the issuer is https://host/, else the issuer URL
 	Internal            Internal
 
-	extra map[string]json.RawMessage // top-level fields written by others
+	extra map[string]json.RawMessage // top-level fields written by others; never changed
 }
 
 // Internal is the part of State that GetSession does not show.
@@ -27,6 +27,8 @@ type Internal struct {
 	SID       string  // ID token claim sid, or 32 random characters
 	CreatedAt int64   // seconds since the Unix epoch, set at login
 	Ceiling   Ceiling // stored as session_expires_at
+
+	extra map[string]json.RawMessage
 }
 
 // TokenSet is one cached access token.
@@ -37,6 +39,8 @@ type TokenSet struct {
 	RequestedScope string // as asked; empty in older state
 	ExpiresAt      int64  // seconds since the Unix epoch
 	ActualAudience string // where the token turned out to be for another audience
+
+	extra map[string]json.RawMessage
 }
 
 // ConnectionTokenSet is one cached token of a connection (Token Vault).
@@ -46,4 +50,121 @@ type ConnectionTokenSet struct {
 	AccessToken string
 	Scope       string
 	ExpiresAt   int64 // seconds since the Unix epoch
+
+	extra map[string]json.RawMessage
+}
+
+// Login is a login that passed every check, about to become a State.
+type Login struct {
+	Claims   map[string]any // of the verified ID token, numbers as json.Number
+	Response TokenResponse
+	Audience string    // lookup key; empty means DefaultAudience
+	Scope    string    // as requested
+	Domain   string    // the one that the login was started with
+	Now      time.Time // when Response was received
+	Random   io.Reader // draws the sid where the claims have none
+}
+
+// loginLife is how long, in seconds, a token of a login or a connection is good for
+// when the provider does not say.
+const loginLife = 3600
+
+// NewState returns the fresh state of a login. It carries the ceiling that the claims
+// assert; whether that is past already is for PastAtLogin to say.
+func NewState(l Login) *State {
+	sid, _ := l.Claims["sid"].(string)
+	if sid == "" {
+		sid = RandomString(l.Random, 32)
+	}
+	s := &State{
+		User:         newUser(l.Claims),
+		IDToken:      l.Response.IDToken,
+		RefreshToken: l.Response.RefreshToken,
+		Domain:       l.Domain,
+		Internal: Internal{
+			SID:       sid,
+			CreatedAt: l.Now.Unix(),
+			Ceiling:   ParseCeiling(l.Claims[claimSessionExpiry]),
+		},
+	}
+	if l.Response.AccessToken != "" {
+		s.TokenSets = []TokenSet{{
+			Audience:       QuestionKey(l.Audience, "").Audience,
+			AccessToken:    l.Response.AccessToken,
+			Scope:          l.Response.granted(l.Scope),
+			RequestedScope: l.Scope,
+			ExpiresAt:      l.Response.expiresAt(l.Now, loginLife),
+		}}
+	}
+	return s
+}
+
+// Clone returns a deep copy of s, which its owner may change.
+func (s *State) Clone() *State {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	c.User = s.User.Clone()
+	c.TokenSets = slices.Clone(s.TokenSets)
+	c.ConnectionTokenSets = slices.Clone(s.ConnectionTokenSets)
+	return &c
+}
+
+// SessionDomain returns the domain that s belongs to: its own, else the one that
+// is configured statically (empty when a resolver chooses), else the issuer of
+// its user. It is empty when unknown, and may be called on a nil State.
+func (s *State) SessionDomain(configured string) string {
+	switch {
+	case s != nil && s.Domain != "":
+		return s.Domain
+	case configured != "" || s == nil:
+		return configured
+	}
+	return DomainOf(s.User.text("iss"))
+}
+
+// Remainder returns what outlives the end of a session at its ceiling: the
+// connection tokens that have not expired, and the domain they belong to. It is nil
+// when there are none.
+func (s *State) Remainder(now time.Time) *State {
+	if s == nil {
+		return nil
+	}
+	r := &State{Domain: s.SessionDomain("")}
+	for _, set := range s.ConnectionTokenSets {
+		if set.ExpiresAt > now.Unix() {
+			r.ConnectionTokenSets = append(r.ConnectionTokenSets, set)
+		}
+	}
+	if r.ConnectionTokenSets == nil {
+		return nil
+	}
+	return r
+}
+
+// Session is what GetSession shows of a State: all but its Internal. It shares
+// nothing with the State.
+type Session struct {
+	User                User
+	IDToken             string
+	RefreshToken        string
+	TokenSets           []TokenSet
+	ConnectionTokenSets []ConnectionTokenSet
+	Domain              string
+}
+
+// Session returns a deep copy of what GetSession shows of s.
+func (s *State) Session() *Session {
+	if s == nil {
+		return nil
+	}
+	return &Session{
+		User:                s.User.Clone(),
+		IDToken:             s.IDToken,
+		RefreshToken:        s.RefreshToken,
+		TokenSets:           slices.Clone(s.TokenSets),
+		ConnectionTokenSets: slices.Clone(s.ConnectionTokenSets),
+		Domain:              s.Domain,
+	}
 }

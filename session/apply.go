@@ -1,0 +1,232 @@
+package session
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ApplyOptions says how the provider's answers are judged and kept.
+type ApplyOptions struct {
+	ClientID string // which an ID token must be for
+	// Issuer is the issuer that the request was sent to. An ID token must come from it
+	// where the session's user has no iss, and a session without a domain gets its.
+	Issuer string
+	// StrictAudience refuses an access token that is readably for another audience
+	// than the one asked for. Without it the token is kept, with ActualAudience.
+	StrictAudience bool
+	// UpdateUser lets the claims of a refreshed ID token replace those of the user,
+	// all but session_expiry. Claims that it lacks stay: what a refresh asks for one
+	// API may hold fewer than the login asked for.
+	UpdateUser bool
+	// MaxTokenSets caps the token sets, and apart from them the connection token
+	// sets; 0 means 64.
+	MaxTokenSets int
+}
+
+// defaultMaxTokenSets is the cap where ApplyOptions has none.
+const defaultMaxTokenSets = 64
+
+// expiredFor is how many seconds after its expiry a token set is dropped.
+const expiredFor = 24 * 60 * 60
+
+// WithRefreshToken returns s with the refresh token rt, or s itself where rt is empty
+// or the one it has.
+func (s *State) WithRefreshToken(rt string) *State {
+	if rt == "" || rt == s.RefreshToken {
+		return s
+	}
+	c := *s
+	c.RefreshToken = rt
+	return &c
+}
+
+// ApplyRefresh returns the state after the provider answered q with r at now, and
+// the token for those who asked.
+//
+// The state it returns is to be kept whatever the error: a rotated refresh token
+// is in it always, and with an error nothing else has changed (it is s itself
+// where nothing did). Errors are an *AccessTokenError with CodeRefreshTokenError
+// (no access token; an ID token for somebody else) or CodeIncorrectAudience.
+//
+// It touches token sets, refresh token and ID token only (and the user, where
+// ApplyOptions say so, and a domain that was missing), so applying r to a state that was
+// read anew after a conflict is how to merge the two.
+func (s *State) ApplyRefresh(q *Question, r TokenResponse, now time.Time, o ApplyOptions) (*State, Token, error) {
+	kept := s.WithRefreshToken(r.RefreshToken)
+	if err := s.judge(&r, o); err != nil {
+		return kept, Token{}, err
+	}
+	set := TokenSet{
+		Audience:       q.Key.Audience,
+		AccessToken:    r.AccessToken,
+		Scope:          r.granted(q.Scope),
+		RequestedScope: q.Scope,
+		ExpiresAt:      r.expiresAt(now, 0),
+		ActualAudience: otherAudience(q.Audience, r.TokenAudience),
+	}
+	if set.ActualAudience != "" && o.StrictAudience {
+		return kept, Token{}, &AccessTokenError{
+			Code:    CodeIncorrectAudience,
+			Message: "the provider answered with a token for " + set.ActualAudience + "; allow this client to refresh for the audience it asked for",
+		}
+	}
+
+	next := *kept
+	next.TokenSets = putTokenSet(s.TokenSets, set, now, o)
+	next.Domain = s.SessionDomain(DomainOf(o.Issuer))
+	if r.IDToken != "" {
+		next.IDToken = r.IDToken
+		if o.UpdateUser {
+			next.User = s.User.updated(r.IDClaims.All)
+		}
+	}
+	return &next, set.token(), nil
+}
+
+// judge returns why r cannot be kept in s, nil when it can.
+func (s *State) judge(r *TokenResponse, o ApplyOptions) error {
+	refused := func(why string) error {
+		return &AccessTokenError{Code: CodeRefreshTokenError, Message: why}
+	}
+	if r.AccessToken == "" {
+		return refused("the provider's answer has no access token")
+	}
+	if r.IDToken == "" {
+		return nil
+	}
+	if r.IDClaims == nil {
+		return refused("the ID token in the provider's answer cannot be read")
+	}
+	// What the session does not know, nothing can differ from.
+	issuer := cmp.Or(s.User.text("iss"), o.Issuer, s.Domain)
+	subject := s.User.Sub()
+	switch {
+	case issuer != "" && !SameIssuer(r.IDClaims.Issuer, issuer):
+		return refused("the ID token in the provider's answer is from another issuer than the session's")
+	case subject != "" && r.IDClaims.Subject != subject:
+		return refused("the ID token in the provider's answer is for another user than the session's")
+	case !slices.Contains(r.IDClaims.Audience, o.ClientID):
+		return refused("the ID token in the provider's answer is for another client")
+	}
+	return nil
+}
+
+// otherAudience returns what a token is for, joined by spaces, if that is known and
+// lacks the audience it was asked for; else "".
+func otherAudience(asked string, actual []string) string {
+	if asked == "" || slices.Contains(actual, asked) {
+		return ""
+	}
+	return strings.Join(actual, " ")
+}
+
+// updated returns u with the claims of a refreshed ID token laid over it. The
+// ceiling is fixed at login, so session_expiry stays as it was.
+func (u User) updated(claims map[string]any) User {
+	if len(claims) == 0 {
+		return u
+	}
+	next := u.Clone()
+	if next == nil {
+		next = User{}
+	}
+	for claim, v := range claims {
+		if claim != claimSessionExpiry {
+			next[claim] = cloneJSON(v)
+		}
+	}
+	return next
+}
+
+// ApplyConnection returns the state after the provider answered the exchange for k
+// with r at now, and the token for those who asked. The state is to be kept whatever
+// the error, as with ApplyRefresh, and it merges in the same way. The error is a
+// *ConnectionTokenError with CodeRetrievalError.
+func (s *State) ApplyConnection(k FlightKey, r TokenResponse, now time.Time, o ApplyOptions) (*State, ConnectionToken, error) {
+	kept := s.WithRefreshToken(r.RefreshToken)
+	if r.AccessToken == "" {
+		return kept, ConnectionToken{}, &ConnectionTokenError{
+			Code:    CodeRetrievalError,
+			Message: "the provider's answer has no access token",
+		}
+	}
+	set := ConnectionTokenSet{
+		Connection:  k.Connection,
+		LoginHint:   k.LoginHint,
+		AccessToken: r.AccessToken,
+		Scope:       r.granted(""),
+		ExpiresAt:   r.expiresAt(now, loginLife),
+	}
+	same := func(have ConnectionTokenSet) bool {
+		return have.Connection == set.Connection && have.LoginHint == set.LoginHint
+	}
+	expiry := func(have ConnectionTokenSet) int64 { return have.ExpiresAt }
+
+	next := *kept
+	next.ConnectionTokenSets = put(s.ConnectionTokenSets, slices.IndexFunc(s.ConnectionTokenSets, same), set, expiry, now, o)
+	return &next, set.token(), nil
+}
+
+// putTokenSet returns sets with set in the place of the one that it renews, else at
+// the end.
+func putTokenSet(sets []TokenSet, set TokenSet, now time.Time, o ApplyOptions) []TokenSet {
+	granted, requested := ParseScope(set.Scope), ParseScope(set.RequestedScope)
+	// Two questions that were narrowed to one grant keep a set each, else each
+	// answer would throw the other's away, and both would refresh for ever.
+	place := -1
+	for i, have := range sets {
+		if have.Audience != set.Audience || !granted.Equal(ParseScope(have.Scope)) {
+			continue
+		}
+		asked := ParseScope(have.RequestedScope)
+		if asked.Equal(requested) {
+			place = i
+			break
+		}
+		if place < 0 && (len(asked) == 0 || len(requested) == 0) {
+			place = i
+		}
+	}
+	expiry := func(have TokenSet) int64 { return have.ExpiresAt }
+	return put(sets, place, set, expiry, now, o)
+}
+
+// put returns a copy of sets with set at place, or appended where that is negative,
+// without those that expired long ago, and no longer than the cap: the oldest
+// expiries leave first, set itself never.
+func put[T any](sets []T, place int, set T, expiry func(T) int64, now time.Time, o ApplyOptions) []T {
+	limit := o.MaxTokenSets
+	if limit <= 0 {
+		limit = defaultMaxTokenSets
+	}
+	if place < 0 {
+		place = len(sets)
+	}
+
+	next := make([]T, 0, len(sets)+1)
+	fresh := 0 // where set is in next
+	for i := 0; i <= len(sets); i++ {
+		switch {
+		case i == place:
+			fresh = len(next)
+			next = append(next, set)
+		case i < len(sets) && now.Unix()-expiry(sets[i]) <= expiredFor:
+			next = append(next, sets[i])
+		}
+	}
+	for len(next) > limit {
+		oldest := -1
+		for i := range next {
+			if i != fresh && (oldest < 0 || expiry(next[i]) < expiry(next[oldest])) {
+				oldest = i
+			}
+		}
+		next = slices.Delete(next, oldest, oldest+1)
+		if oldest < fresh {
+			fresh--
+		}
+	}
+	return next
+}

@@ -1,0 +1,139 @@
+package session
+
+import (
+	"fmt"
+	"time"
+	"unique"
+)
+
+// TokenCache answers questions from the token sets of one State. It is built
+// once, never changed, and so may be read by any number of goroutines.
+//
+// A lookup allocates nothing. What many sessions have in common, audiences and
+// scopes, is kept once for all of them.
+type TokenCache struct {
+	sets []cachedSet
+}
+
+// cachedSet is what a lookup needs of a token set: five words, the scopes in
+// canonical form.
+type cachedSet struct {
+	expiresAt int64
+	audience  unique.Handle[string]
+	granted   unique.Handle[string]
+	requested unique.Handle[string] // "" when not known
+	set       *TokenSet
+}
+
+// NewTokenCache returns the cache of s, which must not be changed afterwards. A
+// nil State has no tokens.
+func NewTokenCache(s *State) *TokenCache {
+	if s == nil {
+		return &TokenCache{}
+	}
+	var c *TokenCache
+	if len(s.TokenSets) == 1 {
+		// Most sessions have one token: then the cache is one cache line.
+		single := new(struct {
+			TokenCache
+			set [1]cachedSet
+		})
+		single.sets = single.set[:]
+		c = &single.TokenCache
+	} else {
+		c = &TokenCache{sets: make([]cachedSet, len(s.TokenSets))}
+	}
+	for i := range s.TokenSets {
+		set := &s.TokenSets[i]
+		granted := unique.Make(ParseScope(set.Scope).String())
+		requested := granted
+		if set.RequestedScope != set.Scope {
+			requested = unique.Make(ParseScope(set.RequestedScope).String())
+		}
+		c.sets[i] = cachedSet{
+			expiresAt: set.ExpiresAt,
+			audience:  unique.Make(set.Audience),
+			granted:   granted,
+			requested: requested,
+			set:       set,
+		}
+	}
+	return c
+}
+
+// Find returns the token that answers q at now, if there is one: of those for the
+// audience that have not expired, the one granted for exactly the scopes wanted;
+// else the one requested with exactly these, however narrowly it was granted; else
+// the one with the fewest scopes that have them all. Among equals the first wins.
+//
+// A token has expired at the very instant of its expiry, and with a buffer that
+// much earlier; a negative buffer counts as none.
+func (c *TokenCache) Find(q *Question, now time.Time, buffer time.Duration) (Token, bool) {
+	if c == nil {
+		return Token{}, false
+	}
+	// Expiries are whole seconds, so the seconds of now, rounded down, decide.
+	at := now.Add(max(buffer, 0)).Unix()
+	want := q.Key.Scopes
+
+	var best *cachedSet
+	fewest := 0 // scopes of best; 0 when it was requested as wanted
+	for i := range c.sets {
+		e := &c.sets[i]
+		if e.expiresAt <= at || e.audience.Value() != q.Key.Audience {
+			continue
+		}
+		granted := e.granted.Value()
+		switch {
+		case granted == want:
+			return e.set.token(), true
+		case best != nil && fewest == 0:
+		case want != "" && e.requested.Value() == want:
+			best, fewest = e, 0
+		case canonicalCovers(granted, want):
+			if n := canonicalLen(granted); best == nil || n < fewest {
+				best, fewest = e, n
+			}
+		}
+	}
+	if best == nil {
+		return Token{}, false
+	}
+	return best.set.token(), true
+}
+
+// Format prints c without its tokens.
+func (c *TokenCache) Format(f fmt.State, _ rune) {
+	if c == nil {
+		fmt.Fprint(f, "no tokens")
+		return
+	}
+	fmt.Fprintf(f, "%d tokens", len(c.sets))
+}
+
+// FindConnection returns the unexpired token of the connection that k names. A
+// login hint is met by that hint alone. Without one the set without a hint is taken, else the
+// first of that connection. It may be called on a nil State, and allocates nothing.
+func (s *State) FindConnection(k FlightKey, now time.Time) (ConnectionToken, bool) {
+	if s == nil {
+		return ConnectionToken{}, false
+	}
+	at := now.Unix()
+	var first *ConnectionTokenSet
+	for i := range s.ConnectionTokenSets {
+		set := &s.ConnectionTokenSets[i]
+		if set.Connection != k.Connection || set.ExpiresAt <= at {
+			continue
+		}
+		if set.LoginHint == k.LoginHint {
+			return set.token(), true
+		}
+		if first == nil && k.LoginHint == "" {
+			first = set
+		}
+	}
+	if first == nil {
+		return ConnectionToken{}, false
+	}
+	return first.token(), true
+}

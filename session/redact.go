@@ -1,0 +1,238 @@
+package session
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Values that hold tokens show a Fingerprint in their place, whatever prints them: fmt with
+// any verb, log/slog, encoding/json. Each does so through a view: the same fields
+// without the methods, and without what others wrote.
+//
+// fmt cannot call methods on what it reaches through an unexported field. A type
+// that keeps one of these values in such a field, and not behind a pointer, needs
+// a Format of its own.
+
+// Fingerprint returns what stands for a secret in a log: "sha256:" and the first 16
+// hexadecimal digits of its SHA-256. It is "" for "".
+func Fingerprint(secret string) string {
+	if secret == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(secret))
+	return "sha256:" + hex.EncodeToString(sum[:8])
+}
+
+// show prints a view. Verbs that make no sense for it print it plainly.
+func show(f fmt.State, verb rune, view any) {
+	format := "%v"
+	if verb == 'v' {
+		format = fmt.FormatString(f, verb)
+	}
+	fmt.Fprintf(f, format, view)
+}
+
+type tokenView struct {
+	AccessToken    string    `json:"access_token"`
+	Audience       string    `json:"audience"`
+	Scope          string    `json:"scope"`
+	ExpiresAt      time.Time `json:"expires_at"`
+	ActualAudience string    `json:"actual_audience,omitempty"`
+}
+
+func (t Token) view() tokenView {
+	t.AccessToken = Fingerprint(t.AccessToken)
+	return tokenView(t)
+}
+
+// Format prints t without its secret.
+func (t Token) Format(f fmt.State, verb rune) { show(f, verb, t.view()) }
+
+// LogValue returns t without its secret.
+func (t Token) LogValue() slog.Value { return slog.AnyValue(t.view()) }
+
+// MarshalJSON returns t without its secret.
+func (t Token) MarshalJSON() ([]byte, error) { return json.Marshal(t.view()) }
+
+type connectionTokenView struct {
+	AccessToken string    `json:"access_token"`
+	Connection  string    `json:"connection"`
+	LoginHint   string    `json:"login_hint,omitempty"`
+	Scope       string    `json:"scope"`
+	ExpiresAt   time.Time `json:"expires_at"`
+}
+
+func (t ConnectionToken) view() connectionTokenView {
+	t.AccessToken = Fingerprint(t.AccessToken)
+	return connectionTokenView(t)
+}
+
+// Format prints t without its secret.
+func (t ConnectionToken) Format(f fmt.State, verb rune) { show(f, verb, t.view()) }
+
+// LogValue returns t without its secret.
+func (t ConnectionToken) LogValue() slog.Value { return slog.AnyValue(t.view()) }
+
+// MarshalJSON returns t without its secret.
+func (t ConnectionToken) MarshalJSON() ([]byte, error) { return json.Marshal(t.view()) }
+
+type tokenSetView struct {
+	Audience       string `json:"audience"`
+	AccessToken    string `json:"access_token"`
+	Scope          string `json:"scope"`
+	RequestedScope string `json:"requested_scope,omitempty"`
+	ExpiresAt      int64  `json:"expires_at"`
+	ActualAudience string `json:"actual_audience,omitempty"`
+
+	extra map[string]json.RawMessage
+}
+
+func (t TokenSet) view() tokenSetView {
+	t.AccessToken = Fingerprint(t.AccessToken)
+	t.extra = nil
+	return tokenSetView(t)
+}
+
+// Format prints t without its secret.
+func (t TokenSet) Format(f fmt.State, verb rune) { show(f, verb, t.view()) }
+
+// LogValue returns t without its secret.
+func (t TokenSet) LogValue() slog.Value { return slog.AnyValue(t.view()) }
+
+// MarshalJSON returns t without its secret. See EncodeState for the stored form.
+func (t TokenSet) MarshalJSON() ([]byte, error) { return json.Marshal(t.view()) }
+
+type connectionTokenSetView struct {
+	Connection  string `json:"connection"`
+	LoginHint   string `json:"login_hint,omitempty"`
+	AccessToken string `json:"access_token"`
+	Scope       string `json:"scope"`
+	ExpiresAt   int64  `json:"expires_at"`
+
+	extra map[string]json.RawMessage
+}
+
+func (t ConnectionTokenSet) view() connectionTokenSetView {
+	t.AccessToken = Fingerprint(t.AccessToken)
+	t.extra = nil
+	return connectionTokenSetView(t)
+}
+
+// Format prints t without its secret.
+func (t ConnectionTokenSet) Format(f fmt.State, verb rune) { show(f, verb, t.view()) }
+
+// LogValue returns t without its secret.
+func (t ConnectionTokenSet) LogValue() slog.Value { return slog.AnyValue(t.view()) }
+
+// MarshalJSON returns t without its secret. See EncodeState for the stored form.
+func (t ConnectionTokenSet) MarshalJSON() ([]byte, error) { return json.Marshal(t.view()) }
+
+type internalView struct {
+	SID       string  `json:"sid"`
+	CreatedAt int64   `json:"created_at"`
+	Ceiling   Ceiling `json:"session_expires_at,omitempty"`
+
+	extra map[string]json.RawMessage
+}
+
+func (i Internal) view() internalView {
+	i.extra = nil
+	return internalView(i)
+}
+
+// Format prints i without what others wrote into it.
+func (i Internal) Format(f fmt.State, verb rune) { show(f, verb, i.view()) }
+
+// LogValue returns i without what others wrote into it.
+func (i Internal) LogValue() slog.Value { return slog.AnyValue(i.view()) }
+
+// MarshalJSON returns i without what others wrote into it.
+func (i Internal) MarshalJSON() ([]byte, error) { return json.Marshal(i.view()) }
+
+type stateView struct {
+	User                User                 `json:"user"`
+	IDToken             string               `json:"id_token,omitempty"`
+	RefreshToken        string               `json:"refresh_token,omitempty"`
+	TokenSets           []TokenSet           `json:"token_sets"`
+	ConnectionTokenSets []ConnectionTokenSet `json:"connection_token_sets"`
+	Domain              string               `json:"domain,omitempty"`
+	Internal            Internal             `json:"internal"`
+
+	extra map[string]json.RawMessage
+}
+
+func (s State) view() stateView {
+	s.IDToken = Fingerprint(s.IDToken)
+	s.RefreshToken = Fingerprint(s.RefreshToken)
+	s.extra = nil
+	return stateView(s)
+}
+
+// Format prints s without its secrets.
+func (s State) Format(f fmt.State, verb rune) { show(f, verb, s.view()) }
+
+// LogValue returns s without its secrets.
+func (s State) LogValue() slog.Value { return slog.AnyValue(s.view()) }
+
+// MarshalJSON returns s without its secrets. See EncodeState for the stored form.
+func (s State) MarshalJSON() ([]byte, error) { return json.Marshal(s.view()) }
+
+type sessionView struct {
+	User                User                 `json:"user"`
+	IDToken             string               `json:"id_token,omitempty"`
+	RefreshToken        string               `json:"refresh_token,omitempty"`
+	TokenSets           []TokenSet           `json:"token_sets"`
+	ConnectionTokenSets []ConnectionTokenSet `json:"connection_token_sets"`
+	Domain              string               `json:"domain,omitempty"`
+}
+
+func (s Session) view() sessionView {
+	s.IDToken = Fingerprint(s.IDToken)
+	s.RefreshToken = Fingerprint(s.RefreshToken)
+	return sessionView(s)
+}
+
+// Format prints s without its secrets.
+func (s Session) Format(f fmt.State, verb rune) { show(f, verb, s.view()) }
+
+// LogValue returns s without its secrets.
+func (s Session) LogValue() slog.Value { return slog.AnyValue(s.view()) }
+
+// MarshalJSON returns s without its secrets.
+func (s Session) MarshalJSON() ([]byte, error) { return json.Marshal(s.view()) }
+
+type tokenResponseView struct {
+	AccessToken  string `json:"access_token,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	TokenType    string `json:"token_type,omitempty"`
+
+	ExpiresIn    int64  `json:"expires_in"`
+	HasExpiresIn bool   `json:"has_expires_in"`
+	Scope        string `json:"scope"`
+	HasScope     bool   `json:"has_scope"`
+
+	IDClaims             *IDClaims       `json:"id_claims,omitempty"`
+	TokenAudience        []string        `json:"token_audience,omitempty"`
+	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
+}
+
+func (r TokenResponse) view() tokenResponseView {
+	r.AccessToken = Fingerprint(r.AccessToken)
+	r.RefreshToken = Fingerprint(r.RefreshToken)
+	r.IDToken = Fingerprint(r.IDToken)
+	return tokenResponseView(r)
+}
+
+// Format prints r without its secrets.
+func (r TokenResponse) Format(f fmt.State, verb rune) { show(f, verb, r.view()) }
+
+// LogValue returns r without its secrets.
+func (r TokenResponse) LogValue() slog.Value { return slog.AnyValue(r.view()) }
+
+// MarshalJSON returns r without its secrets.
+func (r TokenResponse) MarshalJSON() ([]byte, error) { return json.Marshal(r.view()) }
