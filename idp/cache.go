@@ -1,0 +1,109 @@
+package idp
+
+import (
+	"container/list"
+	"sync"
+	"time"
+)
+
+const (
+	cacheFor     = 600 * time.Second // metadata and keys
+	cacheStale   = 24 * time.Hour    // endpoints, after that, while the provider does not answer
+	cacheIssuers = 100
+	keyCooldown  = 30 * time.Second // between fetches that unknown kids cause
+)
+
+// provider is what is known of one issuer. It is handed out as a copy.
+type provider struct {
+	issuer string
+	meta   Metadata
+	metaAt time.Time
+
+	keys    *keySet // nil while not fetched; lost with the metadata
+	keysAt  time.Time
+	askedAt time.Time // when an unknown kid last had the keys fetched again
+}
+
+func (p provider) fresh(now time.Time) bool  { return within(now, p.metaAt, cacheFor) }
+func (p provider) usable(now time.Time) bool { return within(now, p.metaAt, cacheFor+cacheStale) }
+func (p provider) keysFresh(now time.Time) bool {
+	return p.keys != nil && within(now, p.keysAt, cacheFor)
+}
+func (p provider) cooling(now time.Time) bool { return within(now, p.askedAt, keyCooldown) }
+
+// within reports whether now is less than d after then. A clock that was set back
+// makes nothing last longer.
+func within(now, then time.Time, d time.Duration) bool {
+	return !then.IsZero() && !now.Before(then) && now.Before(then.Add(d))
+}
+
+// cache keeps what is known of the issuers used last.
+type cache struct {
+	mu       sync.Mutex
+	byIssuer map[string]*list.Element // of *provider
+	recent   *list.List               // front: used last
+}
+
+func newCache() *cache { return &cache{byIssuer: make(map[string]*list.Element), recent: list.New()} }
+
+func (c *cache) get(issuer string) (provider, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.find(issuer)
+	if p == nil {
+		return provider{}, false
+	}
+	return *p, true
+}
+
+// put stores new metadata. The keys go with the old ones, the cool-down stays.
+func (c *cache) put(issuer string, m Metadata, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.find(issuer)
+	if p == nil {
+		p = &provider{issuer: issuer}
+		c.byIssuer[issuer] = c.recent.PushFront(p)
+		if c.recent.Len() > cacheIssuers {
+			last := c.recent.Back()
+			delete(c.byIssuer, c.recent.Remove(last).(*provider).issuer)
+		}
+	}
+	p.meta, p.metaAt, p.keys = m, now, nil
+}
+
+func (c *cache) putKeys(issuer string, keys *keySet, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.find(issuer); p != nil {
+		p.keys, p.keysAt = keys, now
+	}
+}
+
+// dropKeys drops keys that were fetched before the metadata expired: these may
+// outlive their time in an outage, keys may not.
+func (c *cache) dropKeys(issuer string, expired time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.find(issuer); p != nil && p.keysAt.Before(expired) {
+		p.keys = nil
+	}
+}
+
+// asked starts the cool-down.
+func (c *cache) asked(issuer string, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.find(issuer); p != nil {
+		p.askedAt = now
+	}
+}
+
+func (c *cache) find(issuer string) *provider {
+	e, ok := c.byIssuer[issuer]
+	if !ok {
+		return nil
+	}
+	c.recent.MoveToFront(e)
+	return e.Value.(*provider)
+}

@@ -1,0 +1,145 @@
+package idp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/session"
+)
+
+// Metadata is what a provider says about itself (OpenID Connect Discovery
+// section 3). An endpoint that is missing, or that is not an absolute https URL
+// (http for loopback hosts), is empty.
+type Metadata struct {
+	Issuer                             string
+	AuthorizationEndpoint              string
+	TokenEndpoint                      string
+	JWKSURI                            string
+	EndSessionEndpoint                 string
+	PushedAuthorizationRequestEndpoint string
+}
+
+// Metadata returns what the provider says about itself. It is asked at most once
+// in 10 minutes, and once for all who ask meanwhile. When it cannot be reached,
+// what it said earlier holds for another 24 hours.
+//
+// It fails with a *session.APIError of the code metadata_error.
+func (c *Client) Metadata(ctx context.Context, issuer string) (*Metadata, error) {
+	at, err := normalIssuer(issuer)
+	if err != nil {
+		return nil, &session.APIError{Code: session.CodeMetadataError, Err: err}
+	}
+	if p, ok := c.cache.get(at); ok && p.fresh(c.clock.Now()) {
+		return &p.meta, nil
+	}
+	m, err := shared(ctx, c, "metadata "+at, func(ctx context.Context) (Metadata, error) {
+		return c.discover(ctx, at)
+	})
+	if err != nil {
+		return nil, failed(session.CodeMetadataError, err)
+	}
+	return &m, nil
+}
+
+// discover brings the cached metadata up to date. It runs once at a time for each
+// issuer.
+func (c *Client) discover(ctx context.Context, issuer string) (Metadata, error) {
+	p, known := c.cache.get(issuer)
+	now := c.clock.Now()
+	if known && p.fresh(now) {
+		return p.meta, nil
+	}
+	timeout := c.timeout
+	if known && p.usable(now) {
+		timeout /= 2 // leaves whoever waits with a deadline of its own time to use the old one
+	}
+	m, err := c.fetchMetadata(ctx, issuer, timeout)
+	now = c.clock.Now()
+	switch {
+	case err == nil:
+		c.cache.put(issuer, m, now)
+		return m, nil
+	case known && p.usable(now):
+		c.cache.dropKeys(issuer, p.metaAt.Add(cacheFor))
+		return p.meta, nil
+	}
+	return Metadata{}, err
+}
+
+func (c *Client) fetchMetadata(ctx context.Context, issuer string, timeout time.Duration) (Metadata, error) {
+	ctx, cancel := clock.WithTimeout(ctx, c.clock, timeout)
+	defer cancel()
+	r, err := c.get(ctx, issuer+"/.well-known/openid-configuration")
+	if err == nil && r.status != http.StatusOK {
+		err = fmt.Errorf("HTTP status %d", r.status)
+	}
+	if err != nil {
+		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}
+	}
+	m, err := parseMetadata(r.body)
+	if err == nil && !session.SameIssuer(m.Issuer, issuer) {
+		// OpenID Connect Discovery section 4.3: another issuer's metadata would let it
+		// speak for this one.
+		err = &session.IssuerValidationError{Message: "the metadata is of another issuer"}
+	}
+	if err != nil {
+		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}
+	}
+	return m, nil
+}
+
+func parseMetadata(body []byte) (Metadata, error) {
+	doc, err := object(body)
+	if err != nil {
+		return Metadata{}, err
+	}
+	m := Metadata{
+		AuthorizationEndpoint:              usableURL(doc["authorization_endpoint"]),
+		TokenEndpoint:                      usableURL(doc["token_endpoint"]),
+		JWKSURI:                            usableURL(doc["jwks_uri"]),
+		EndSessionEndpoint:                 usableURL(doc["end_session_endpoint"]),
+		PushedAuthorizationRequestEndpoint: usableURL(doc["pushed_authorization_request_endpoint"]),
+	}
+	m.Issuer, _ = text(doc["issuer"])
+	return m, nil
+}
+
+// usableURL returns an endpoint's URL, or nothing where it is not one to send
+// secrets to. It may have a query but no fragment (RFC 6749 section 3.1).
+func usableURL(value json.RawMessage) string {
+	s, _ := text(value)
+	u, err := url.Parse(s)
+	if err != nil || u.Fragment != "" || u.User != nil || u.Opaque != "" {
+		return ""
+	}
+	bare := url.URL{Scheme: u.Scheme, Host: u.Host}
+	if session.CheckIssuer(bare.String()) != nil {
+		return ""
+	}
+	return s
+}
+
+// endpoint is an endpoint and the name it has in the metadata.
+type endpoint struct{ name, url string }
+
+// check returns an APIError of the code configuration_error when there is none.
+func (e endpoint) check() error {
+	if e.url == "" {
+		return &session.APIError{Code: session.CodeConfiguration, Description: "the provider's metadata has no usable " + e.name}
+	}
+	return nil
+}
+
+// normalIssuer returns the form under which an issuer is cached and asked.
+func normalIssuer(issuer string) (string, error) {
+	at := session.NormalIssuer(issuer)
+	if err := session.CheckIssuer(at); err != nil {
+		return "", err
+	}
+	return at, nil
+}

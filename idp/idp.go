@@ -1,0 +1,154 @@
+// Package idp holds everything that is said to the identity provider: discovery,
+// its keys, the authorize and logout URLs, token requests, and the checks of the
+// ID tokens and logout tokens that come back.
+//
+// It decides nothing about sessions. One call makes one token request: there is
+// no retry here, no redirect is followed, and what the provider answers is taken
+// apart but judged by the caller. Issuers are given as issuer URLs or as domains
+// (see session.IssuerOf).
+package idp
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/session"
+)
+
+const (
+	defaultTimeout = 10 * time.Second
+
+	// maxIdlePerHost matches the default number of requests at one provider at once,
+	// so that a burst does not open and close a connection for each.
+	maxIdlePerHost = 1024
+)
+
+// Config says who the client is and how it talks to providers.
+type Config struct {
+	ClientID string
+
+	// ClientSecret authenticates the client at the token endpoint. It may be empty:
+	// then every token request fails with a *session.ConfigurationError.
+	ClientSecret string
+	Auth         AuthMethod // default ClientSecretBasic
+
+	// HTTPClient makes all requests; nil means one of our own. It is copied, and
+	// the copy follows no redirects. It must not retry: a repeated token request
+	// spends a refresh token twice. Its Timeout is not relied on.
+	HTTPClient *http.Client
+
+	Clock clock.Clock // default clock.System()
+	Rand  io.Reader   // default crypto/rand; for client assertions
+
+	// Algorithms are the signature algorithms accepted in ID and logout tokens
+	// (RFC 7518 section 3.1). The default is RS256; none and HS* are refused.
+	Algorithms []string
+
+	// Leeway is allowed to clocks that differ when exp, iat and nbf are checked. It
+	// is taken as it is: zero means none.
+	Leeway time.Duration
+
+	// Timeout ends each request that has no flight around it: discovery, keys and
+	// the code exchange. The default is 10 seconds.
+	Timeout time.Duration
+
+	// Limit, when set, is asked before each code exchange for a slot at the
+	// provider, which release gives back.
+	Limit func(ctx context.Context) (release func(), err error)
+}
+
+// Format implements fmt.Formatter; it leaves the secret out.
+func (c Config) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "idp.Config{ClientID: %q}", c.ClientID) }
+
+// Client talks to providers on behalf of one registered application. It is safe
+// for concurrent use.
+type Client struct {
+	clientID   string
+	auth       credentials
+	http       *http.Client
+	own        *http.Transport // nil when the host brought its client
+	clock      clock.Clock
+	algorithms []string
+	leeway     time.Duration
+	timeout    time.Duration
+	limit      func(ctx context.Context) (release func(), err error)
+
+	cache   *cache
+	flights singleflight.Group // discovery and keys only, never token requests
+}
+
+// New returns a Client. It makes no request. It fails with a
+// *session.ConfigurationError that names the field.
+func New(cfg Config) (*Client, error) {
+	if cfg.ClientID == "" {
+		return nil, &session.ConfigurationError{Message: "ClientID is required"}
+	}
+	auth, err := newCredentials(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAlgorithms(cfg.Algorithms); err != nil {
+		return nil, err
+	}
+	if cfg.Leeway < 0 {
+		return nil, &session.ConfigurationError{Message: "Leeway must not be negative"}
+	}
+	if cfg.Timeout < 0 {
+		return nil, &session.ConfigurationError{Message: "Timeout must not be negative"}
+	}
+	c := &Client{
+		clientID:   cfg.ClientID,
+		auth:       auth,
+		clock:      cfg.Clock,
+		algorithms: slices.Clone(cfg.Algorithms),
+		leeway:     cfg.Leeway,
+		timeout:    cfg.Timeout,
+		limit:      cfg.Limit,
+		cache:      newCache(),
+	}
+	if c.clock == nil {
+		c.clock = clock.System()
+	}
+	if len(c.algorithms) == 0 {
+		c.algorithms = []string{"RS256"}
+	}
+	if c.timeout == 0 {
+		c.timeout = defaultTimeout
+	}
+	c.useHTTP(cfg.HTTPClient)
+	return c, nil
+}
+
+// Close drops idle connections where the HTTP client is our own. It does not end
+// requests under way.
+func (c *Client) Close() {
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
+}
+
+// Format implements fmt.Formatter; it leaves the secret out.
+func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "idp.Client(%q)", c.clientID) }
+
+// Ready reports whether users could sign in now: the provider's metadata is known
+// and complete, and its keys are. What is cached is not asked again.
+func (c *Client) Ready(ctx context.Context, issuer string) error {
+	m, err := c.Metadata(ctx, issuer)
+	if err != nil {
+		return err
+	}
+	for _, e := range []endpoint{{"authorization_endpoint", m.AuthorizationEndpoint}, {"token_endpoint", m.TokenEndpoint}} {
+		if err := e.check(); err != nil {
+			return err
+		}
+	}
+	_, err = c.keys(ctx, issuer, nil)
+	return err
+}

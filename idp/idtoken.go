@@ -1,0 +1,86 @@
+package idp
+
+import (
+	"context"
+	"strings"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// Expect is what a login asked for and its ID token must show.
+type Expect struct {
+	Nonce string // empty when none was sent
+
+	// Organization is the one that was asked for: an id that starts with org_, else
+	// a name. Empty when any will do.
+	Organization string
+}
+
+// VerifyIDToken checks an ID token (OpenID Connect Core section 3.1.3.7) and
+// returns its claims: unknown ones too, numbers as json.Number, session_expiry as
+// it came.
+//
+// It fails with a *session.APIError of the codes invalid_token, jwks_key_not_found,
+// jwks_fetch_error, missing_jwks_uri, metadata_error, invalid_signature,
+// invalid_audience or token_expired, with a *session.IssuerValidationError or with
+// a *session.OrganizationTokenValidationError.
+func (c *Client) VerifyIDToken(ctx context.Context, issuer, raw string, e Expect) (session.User, error) {
+	h, claims, err := c.verify(ctx, issuer, raw)
+	if err != nil {
+		return nil, err
+	}
+	if isType(h.typ, "logout+jwt") || isType(h.typ, "at+jwt") { // RFC 8725 section 3.11
+		return nil, invalidToken("it is not an ID token")
+	}
+	now := c.now()
+	if err := claims.checkAudience(c.clientID); err != nil {
+		return nil, err
+	}
+	if err := claims.checkExpiry(now, c.leeway); err != nil {
+		return nil, err
+	}
+	if err := claims.checkPast("iat", now, c.leeway); err != nil {
+		return nil, err
+	}
+	if err := claims.checkPast("nbf", now, c.leeway); err != nil {
+		return nil, err
+	}
+	if err := claims.checkIssuer(issuer); err != nil {
+		return nil, err
+	}
+	if nonce, _ := claims.text("nonce"); e.Nonce != "" && nonce != e.Nonce {
+		return nil, invalidToken("its nonce is not the one that was sent")
+	}
+	if err := claims.checkOrganization(e.Organization); err != nil {
+		return nil, err
+	}
+	if _, ok := claims.text("sub"); !ok {
+		return nil, invalidToken("its sub is not a non-empty string")
+	}
+	return session.User(claims), nil
+}
+
+// isType reports whether a typ header means the media type application/want (RFC
+// 7515 section 4.1.9).
+func isType(typ, want string) bool {
+	return strings.TrimPrefix(strings.ToLower(typ), "application/") == want
+}
+
+// checkOrganization checks that the token is for the organization that was asked
+// for. Ids are compared as they are, names without regard to case.
+func (c claims) checkOrganization(want string) error {
+	if want == "" {
+		return nil
+	}
+	name, same := "org_name", strings.EqualFold
+	if strings.HasPrefix(want, "org_") {
+		name, same = "org_id", func(a, b string) bool { return a == b }
+	}
+	switch got, ok := c.text(name); {
+	case !ok:
+		return &session.OrganizationTokenValidationError{Message: "the ID token has no " + name}
+	case !same(got, want):
+		return &session.OrganizationTokenValidationError{Message: "the ID token is for another organization"}
+	}
+	return nil
+}

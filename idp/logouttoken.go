@@ -1,0 +1,104 @@
+package idp
+
+import (
+	"context"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// logoutEvent is the member of events that makes a token a logout token.
+const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// LogoutToken says which sessions the provider has ended. At least one of SID and
+// Subject is set.
+type LogoutToken struct {
+	Issuer   string
+	SID      string
+	Subject  string
+	JTI      string
+	IssuedAt int64 // seconds since the Unix epoch
+}
+
+// VerifyLogoutToken checks a logout token (OpenID Connect Back-Channel Logout
+// section 2.6). It fails with a *session.BackchannelLogoutError, which wraps a
+// *session.IssuerValidationError when the token is from another issuer. That is
+// looked at before anything is asked of the provider.
+func (c *Client) VerifyLogoutToken(ctx context.Context, issuer, raw string) (LogoutToken, error) {
+	t, err := c.verifyLogoutToken(ctx, issuer, raw)
+	if err != nil {
+		return LogoutToken{}, &session.BackchannelLogoutError{Message: "the logout token was refused", Err: err}
+	}
+	return t, nil
+}
+
+func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (LogoutToken, error) {
+	if raw == "" {
+		return LogoutToken{}, invalidToken("it is empty")
+	}
+	unverified := peek(raw)
+	if unverified == nil {
+		return LogoutToken{}, invalidToken("it is not a signed JWT")
+	}
+	if err := unverified.checkIssuer(issuer); err != nil {
+		return LogoutToken{}, err
+	}
+	h, claims, err := c.verify(ctx, issuer, raw)
+	if err != nil {
+		return LogoutToken{}, err
+	}
+	if isType(h.typ, "at+jwt") {
+		return LogoutToken{}, invalidToken("it is not a logout token")
+	}
+	now := c.now()
+	if err := claims.checkAudience(c.clientID); err != nil {
+		return LogoutToken{}, err
+	}
+	if err := claims.checkIssuer(issuer); err != nil {
+		return LogoutToken{}, err
+	}
+	if claims["iat"] == nil {
+		return LogoutToken{}, invalidToken("it has no iat")
+	}
+	for _, name := range []string{"iat", "nbf"} {
+		if err := claims.checkPast(name, now, c.leeway); err != nil {
+			return LogoutToken{}, err
+		}
+	}
+	if claims["exp"] != nil {
+		if err := claims.checkExpiry(now, c.leeway); err != nil {
+			return LogoutToken{}, err
+		}
+	}
+	if err := claims.checkLogout(); err != nil {
+		return LogoutToken{}, err
+	}
+	var t LogoutToken
+	t.Issuer, _ = claims.text("iss")
+	t.SID, _ = claims.text("sid")
+	t.Subject, _ = claims.text("sub")
+	t.JTI, _ = claims.text("jti")
+	iat, _ := claims.date("iat")
+	t.IssuedAt = iat.Unix()
+	return t, nil
+}
+
+// checkLogout checks what makes a token a logout token, and what keeps an ID token
+// from being taken for one.
+func (c claims) checkLogout() error {
+	events, _ := c["events"].(map[string]any)
+	if _, ok := events[logoutEvent].(map[string]any); !ok {
+		return invalidToken("its events do not have the logout event")
+	}
+	if c["nonce"] != nil {
+		return invalidToken("it has a nonce")
+	}
+	for _, name := range []string{"sid", "sub"} {
+		if _, ok := c.text(name); !ok && c[name] != nil {
+			return invalidToken("its " + name + " is not a non-empty string")
+		}
+	}
+	if c["sid"] == nil && c["sub"] == nil {
+		return invalidToken("it has neither sid nor sub")
+	}
+	return nil
+}

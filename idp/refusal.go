@@ -1,0 +1,80 @@
+package idp
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// readRefusal makes an APIError of an answer that is no success. The Content-Type
+// is not looked at: what parses counts.
+func readRefusal(r reply, s scrubber) error {
+	doc, err := object(r.body)
+	if err != nil {
+		return &session.APIError{Code: session.CodeTokenError, Description: "the answer is not a JSON object", Status: r.status}
+	}
+	mfaToken, _ := text(doc["mfa_token"])
+	accessToken, _ := text(doc["access_token"])
+	refreshToken, _ := text(doc["refresh_token"])
+	s = s.and(mfaToken, accessToken, refreshToken)
+
+	code, _ := text(doc["error"])
+	description, _ := text(doc["error_description"])
+	e := &session.APIError{
+		Code:        session.Code(strings.TrimSpace(s.clean(code, maxErrorCode))),
+		Description: strings.TrimSpace(s.clean(description, maxDescription)),
+		Status:      r.status,
+	}
+	if e.Code == "" {
+		e.Code = session.CodeTokenError
+	}
+	if e.Code == session.CodeMFARequired && mfaToken != "" {
+		m := &MFAChallenge{token: mfaToken}
+		if !absent(doc["mfa_requirements"]) {
+			m.requirements, _ = decode(doc["mfa_requirements"])
+		}
+		e.Err = m
+	}
+	return e
+}
+
+// saysError reports whether an answer has an error, whatever its status.
+func saysError(body []byte) bool {
+	doc, err := object(body)
+	if err != nil {
+		return false
+	}
+	code, _ := text(doc["error"])
+	return code != ""
+}
+
+// MFAChallenge is the cause of an APIError of the code mfa_required: errors.As
+// finds it. The token is the provider's own, in clear; this value prints without
+// it.
+type MFAChallenge struct {
+	token        string
+	requirements any
+}
+
+// Token returns the provider's mfa_token.
+func (m *MFAChallenge) Token() string { return m.token }
+
+// Requirements returns the provider's mfa_requirements as decoded JSON, numbers as
+// json.Number; nil when there were none.
+func (m *MFAChallenge) Requirements() any { return m.requirements }
+
+// Error implements error.
+func (m *MFAChallenge) Error() string { return "another factor is required" }
+
+// Format implements fmt.Formatter.
+func (m *MFAChallenge) Format(f fmt.State, _ rune) {
+	io.WriteString(f, m.Error()) //nolint:errcheck // fmt.State keeps it
+}
+
+var _ json.Marshaler = (*MFAChallenge)(nil)
+
+// MarshalJSON implements json.Marshaler, for loggers that write JSON.
+func (m *MFAChallenge) MarshalJSON() ([]byte, error) { return json.Marshal(m.Error()) }

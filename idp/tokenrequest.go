@@ -1,0 +1,193 @@
+package idp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/session"
+)
+
+// Grant and token types of the federated connection exchange (Auth0 Token Vault).
+const (
+	grantConnection     = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
+	typeConnectionToken = "http://auth0.com/oauth/token-type/federated-connection-access-token"
+	typeRefreshToken    = "urn:ietf:params:oauth:token-type:refresh_token"
+)
+
+// CodeExchange is an authorization code and what goes with it (RFC 6749 section
+// 4.1.3, RFC 7636 section 4.5).
+type CodeExchange struct {
+	Issuer       string
+	Code         string
+	RedirectURI  string
+	CodeVerifier string
+}
+
+// Format implements fmt.Formatter; it leaves code and verifier out.
+func (r CodeExchange) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "idp.CodeExchange{Issuer: %q}", r.Issuer)
+}
+
+// ExchangeCode spends an authorization code, once.
+//
+// It fails with a *session.APIError of the code token_error, whose cause carries
+// what the provider said or what went wrong, or with a *session.ConfigurationError
+// when no client authentication is configured.
+func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.TokenResponse, error) {
+	form := url.Values{
+		"grant_type":    {"authorization_code"},
+		"code":          {r.Code},
+		"redirect_uri":  {r.RedirectURI},
+		"code_verifier": {r.CodeVerifier},
+	}
+	t, err := c.exchangeCode(ctx, r.Issuer, form)
+	var configuration *session.ConfigurationError
+	var api *session.APIError
+	switch {
+	case err == nil:
+		return t, nil
+	case !errors.As(err, &api) && errors.As(err, &configuration), api != nil && api.Code == session.CodeTokenError:
+		return t, err
+	case api != nil:
+		return t, &session.APIError{Code: session.CodeTokenError, Status: api.Status, Err: err}
+	}
+	return t, &session.APIError{Code: session.CodeTokenError, Err: err}
+}
+
+func (c *Client) exchangeCode(ctx context.Context, issuer string, form url.Values) (session.TokenResponse, error) {
+	to, err := c.tokenEndpoint(ctx, issuer)
+	if err != nil {
+		return session.TokenResponse{}, err
+	}
+	if c.limit != nil {
+		release, err := c.limit(ctx)
+		if err != nil {
+			return session.TokenResponse{}, err
+		}
+		defer release()
+	}
+	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
+	defer cancel()
+	return c.requestToken(ctx, to, form)
+}
+
+// RefreshRequest is a refresh token and what is wanted for it (RFC 6749 section
+// 6). An empty Audience or Scope is not sent.
+type RefreshRequest struct {
+	Issuer       string
+	RefreshToken string
+	Audience     string
+	Scope        string
+}
+
+// Format implements fmt.Formatter; it leaves the refresh token out.
+func (r RefreshRequest) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "idp.RefreshRequest{Issuer: %q, Audience: %q, Scope: %q}", r.Issuer, r.Audience, r.Scope)
+}
+
+// Refresh spends a refresh token, once, within the deadline of ctx. The response
+// returned with an error may hold a new refresh token, which is to be kept.
+//
+// It fails with a *session.ConfigurationError when no client authentication is
+// configured, else with a *session.APIError. Its Status is that of the token
+// endpoint's answer, 0 when there was none. Its code is the provider's, or
+// token_error when the provider gave none or could not be reached,
+// invalid_response when a 2xx answer could not be used, metadata_error or
+// configuration_error when there is no token endpoint to ask. An error
+// mfa_required wraps an *MFAChallenge when the provider gave an mfa_token.
+func (c *Client) Refresh(ctx context.Context, r RefreshRequest) (session.TokenResponse, error) {
+	if r.RefreshToken == "" {
+		return session.TokenResponse{}, &session.MissingRequiredArgumentError{Argument: "refresh_token"}
+	}
+	form := url.Values{
+		"grant_type":    {"refresh_token"},
+		"refresh_token": {r.RefreshToken},
+	}
+	setIf(form, "audience", r.Audience)
+	setIf(form, "scope", r.Scope)
+	return c.spend(ctx, r.Issuer, form)
+}
+
+// ConnectionExchange is a refresh token and the connection whose access token is
+// wanted for it. An empty LoginHint is not sent.
+type ConnectionExchange struct {
+	Issuer       string
+	RefreshToken string
+	Connection   string
+	LoginHint    string
+}
+
+// Format implements fmt.Formatter; it leaves the refresh token and the hint out.
+func (r ConnectionExchange) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "idp.ConnectionExchange{Issuer: %q, Connection: %q}", r.Issuer, r.Connection)
+}
+
+// ExchangeConnection exchanges a refresh token for the access token of a
+// connection, once, within the deadline of ctx. Response and errors are those of
+// Refresh: an APIError whose Status is neither 0 nor 200 is a refusal, every
+// other a failure to ask or to understand.
+func (c *Client) ExchangeConnection(ctx context.Context, r ConnectionExchange) (session.TokenResponse, error) {
+	if r.RefreshToken == "" {
+		return session.TokenResponse{}, &session.MissingRequiredArgumentError{Argument: "refresh_token"}
+	}
+	if r.Connection == "" {
+		return session.TokenResponse{}, &session.MissingRequiredArgumentError{Argument: "connection"}
+	}
+	form := url.Values{
+		"grant_type":           {grantConnection},
+		"subject_token":        {r.RefreshToken},
+		"subject_token_type":   {typeRefreshToken},
+		"requested_token_type": {typeConnectionToken},
+		"connection":           {r.Connection},
+	}
+	setIf(form, "login_hint", r.LoginHint)
+	return c.spend(ctx, r.Issuer, form)
+}
+
+func (c *Client) spend(ctx context.Context, issuer string, form url.Values) (session.TokenResponse, error) {
+	to, err := c.tokenEndpoint(ctx, issuer)
+	if err != nil {
+		return session.TokenResponse{}, err
+	}
+	return c.requestToken(ctx, to, form)
+}
+
+// tokenEndpoint returns where token requests go, when they could be authenticated.
+func (c *Client) tokenEndpoint(ctx context.Context, issuer string) (string, error) {
+	if err := c.auth.configured(); err != nil {
+		return "", err
+	}
+	m, err := c.Metadata(ctx, issuer)
+	if err != nil {
+		return "", err
+	}
+	return m.TokenEndpoint, endpoint{"token_endpoint", m.TokenEndpoint}.check()
+}
+
+// requestToken makes one token request and reads its answer.
+func (c *Client) requestToken(ctx context.Context, to string, form url.Values) (session.TokenResponse, error) {
+	header := make(http.Header)
+	secrets, err := c.auth.authenticate(form, header)
+	if err != nil {
+		return session.TokenResponse{}, err
+	}
+	for _, p := range secretParams {
+		secrets = append(secrets, form.Get(p))
+	}
+	s := scrubber{}.and(secrets...)
+	r, err := c.post(ctx, to, form, header, s)
+	if err != nil {
+		return session.TokenResponse{}, &session.APIError{Code: session.CodeTokenError, Status: r.status, Err: err}
+	}
+	return readAnswer(r, s)
+}
+
+func setIf(form url.Values, name, value string) {
+	if value != "" {
+		form.Set(name, value)
+	}
+}

@@ -1,0 +1,115 @@
+package idp
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// maxExpiresIn bounds expires_in, in seconds: some 317 years, so that no sum with
+// a date leaves the years that can be written down.
+const maxExpiresIn = 9_999_999_999
+
+// readAnswer takes the token endpoint's answer apart (RFC 6749 sections 5.1 and
+// 5.2). Only 200 with an access token is a success, but whatever a 2xx answer has
+// in refresh_token is returned also with an error: the old one may be spent.
+func readAnswer(r reply, s scrubber) (session.TokenResponse, error) {
+	if r.status < 200 || r.status > 299 {
+		return session.TokenResponse{}, readRefusal(r, s)
+	}
+	t, err := parseTokenResponse(r.body)
+	switch {
+	case err != nil:
+		return session.TokenResponse{}, invalidResponse(r.status, "the answer is not a JSON object")
+	case t.AccessToken == "" && saysError(r.body):
+		return t, readRefusal(r, s.and(t.RefreshToken, t.IDToken))
+	case r.status != http.StatusOK:
+		return t, invalidResponse(r.status, "the answer has a status that no token response has")
+	case t.AccessToken == "":
+		return t, invalidResponse(r.status, "the answer has no access_token")
+	}
+	return t, nil
+}
+
+func invalidResponse(status int, why string) error {
+	return &session.APIError{Code: session.CodeInvalidResponse, Description: why, Status: status}
+}
+
+// parseTokenResponse takes a token response apart without judging it. A member
+// of the wrong type counts as absent; of several with one name the last that can
+// be used counts, so that no refresh token is lost to a null after it.
+func parseTokenResponse(body []byte) (session.TokenResponse, error) {
+	var t session.TokenResponse
+	err := members(body, func(name string, value json.RawMessage) error {
+		switch name {
+		case "access_token":
+			setText(&t.AccessToken, value)
+		case "refresh_token":
+			setText(&t.RefreshToken, value)
+		case "id_token":
+			setText(&t.IDToken, value)
+		case "token_type":
+			setText(&t.TokenType, value)
+		case "scope":
+			if s, ok := text(value); ok {
+				t.Scope, t.HasScope = s, true
+			}
+		case "expires_in":
+			if n, ok := parseExpiresIn(value); ok {
+				t.ExpiresIn, t.HasExpiresIn = n, true
+			}
+		case "authorization_details":
+			if !absent(value) {
+				t.AuthorizationDetails = value
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return session.TokenResponse{}, err
+	}
+	if c := peek(t.IDToken); c != nil {
+		t.IDClaims = &session.IDClaims{}
+		t.IDClaims.Issuer, _ = c.text("iss")
+		t.IDClaims.Subject, _ = c.text("sub")
+		t.IDClaims.Audience, _ = texts(c["aud"])
+	}
+	if c := peek(t.AccessToken); c != nil {
+		t.TokenAudience, _ = texts(c["aud"])
+	}
+	return t, nil
+}
+
+func setText(to *string, value json.RawMessage) {
+	if s, ok := text(value); ok && s != "" {
+		*to = s
+	}
+}
+
+// parseExpiresIn reads expires_in, a number or the text of one, rounded down. A
+// lifetime that is negative, or that no float can hold, cannot be used.
+func parseExpiresIn(value json.RawMessage) (seconds int64, ok bool) {
+	s, quoted := text(value)
+	if !quoted {
+		s = string(value)
+	}
+	s = strings.TrimSpace(s)
+	if strings.Trim(s, "0123456789+-.eE") != "" { // ParseFloat knows more: Inf, NaN, 0x, _
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return 0, false
+	}
+	switch f = math.Floor(f); {
+	case f < 0:
+		return 0, false
+	case f > maxExpiresIn:
+		return maxExpiresIn, true
+	}
+	return int64(f), true
+}

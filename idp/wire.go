@@ -1,0 +1,139 @@
+package idp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// maxBody is how much of an answer is read. Nothing a provider has to say is
+// longer.
+const maxBody = 1 << 20
+
+// errBodyTooLong says that an answer was longer than maxBody.
+var errBodyTooLong = errors.New("the answer is longer than 1 MiB")
+
+// useHTTP takes a copy of the host's client that follows no redirects: a POST that
+// is redirected would take the refresh token along to wherever it is sent.
+func (c *Client) useHTTP(h *http.Client) {
+	if h == nil {
+		h = &http.Client{}
+		if t, ok := http.DefaultTransport.(*http.Transport); ok {
+			c.own = t.Clone()
+			c.own.MaxIdleConns = 0
+			c.own.MaxIdleConnsPerHost = maxIdlePerHost
+			h.Transport = c.own
+		}
+	}
+	own := *h
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http = &own
+}
+
+// reply is a complete answer.
+type reply struct {
+	status int
+	body   []byte
+}
+
+// get fetches a document.
+func (c *Client) get(ctx context.Context, from string) (reply, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return reply{}, errors.New("the URL cannot be used")
+	}
+	return c.do(req, scrubber{})
+}
+
+// post sends form once. The errors it returns have gone through s.
+func (c *Client) post(ctx context.Context, to string, form url.Values, header http.Header, s scrubber) (reply, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(form.Encode()))
+	if err != nil {
+		return reply{}, errors.New("the URL cannot be used")
+	}
+	req.Header = header
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return c.do(req, s)
+}
+
+// do makes one request and reads the whole answer. When the answer breaks off or
+// is too long, reply still has its status.
+func (c *Client) do(req *http.Request, s scrubber) (reply, error) {
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return reply{}, newWireError(req.Context(), err, s)
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing was written
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return reply{status: resp.StatusCode}, newWireError(req.Context(), err, s)
+	case len(body) > maxBody:
+		return reply{status: resp.StatusCode}, errBodyTooLong
+	}
+	return reply{status: resp.StatusCode, body: body}, nil
+}
+
+// wireError is a failed request. Its text has been scrubbed. errors.Is and
+// errors.As see the error behind it, which Unwrap does not show: that one's text
+// is whatever the transport, or the other end, made of it.
+type wireError struct {
+	text string
+	err  error
+}
+
+func newWireError(ctx context.Context, err error, s scrubber) error {
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // without the URL, which may carry a query
+	}
+	return &wireError{text: s.clean(err.Error(), maxDescription), err: err}
+}
+
+func (e *wireError) Error() string              { return e.text }
+func (e *wireError) Is(target error) bool       { return errors.Is(e.err, target) }
+func (e *wireError) As(target any) bool         { return errors.As(e.err, target) }
+func (e *wireError) Format(f fmt.State, _ rune) { io.WriteString(f, e.text) } //nolint:errcheck // fmt.State keeps it
+
+// shared has work done once for all who ask for key meanwhile. The work belongs
+// to none of them: one who gives up leaves it to the others.
+func shared[T any](ctx context.Context, c *Client, key string, work func(context.Context) (T, error)) (T, error) {
+	var none T
+	detached := context.WithoutCancel(ctx)
+	landed := c.flights.DoChan(key, func() (v any, err error) {
+		// The host's transport runs in there; a panic on this goroutine would end the
+		// process.
+		defer func() {
+			if r := recover(); r != nil {
+				v, err = none, fmt.Errorf("the HTTP client panicked with a %T", r)
+			}
+		}()
+		return work(detached)
+	})
+	select {
+	case r := <-landed:
+		v, _ := r.Val.(T)
+		return v, r.Err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+// failed makes an APIError with our own code of err, unless it is one already.
+func failed(code session.Code, err error) error {
+	var api *session.APIError
+	if errors.As(err, &api) {
+		return err
+	}
+	return &session.APIError{Code: code, Err: err}
+}
