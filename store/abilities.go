@@ -8,7 +8,8 @@ import (
 )
 
 // What follows are abilities that a StateStore may have beside. They are found by
-// type assertion. Each costs a promise where it is missing; its comment says which.
+// As. Each costs a promise where it is missing; its comment says which. What
+// StateStore says of errors, contexts and copies holds for them too.
 
 // Exclusive is implemented by stores that may belong to one process alone. Where it
 // is missing or answers false the store counts as shared.
@@ -20,11 +21,15 @@ type Exclusive interface {
 // configuration error and ceilings are kept by timers of this process alone. Its
 // answers are hints: the caller verifies them against the record.
 type Index interface {
-	// Find returns the sessions whose record has one of the values.
+	// Find returns the sessions whose record has one of the values, each once, in any
+	// order. It lists all of them: a limit would leave sessions signed in.
 	Find(ctx context.Context, values []IndexValue, o Options) ([]Ref, error)
 
 	// Due returns up to limit sessions whose Ceiling is in [from, until), by
-	// ceiling and then key, starting after the given Ref (zero: from the start).
+	// ceiling and then key, starting after the given Ref (zero: from the start). The
+	// last Ref of a page asks for the next, whether or not that session still
+	// lives; a page shorter than limit is the last. Sessions without a ceiling are
+	// never due. A claim hides nothing from Due.
 	Due(ctx context.Context, from, until session.Ceiling, after Ref, limit int, o Options) ([]Ref, error)
 
 	// ClaimDue hands out up to limit sessions with 0 < Ceiling < until to this
@@ -44,24 +49,40 @@ type Ref struct {
 // P1 holds inside one process only.
 type Leaser interface {
 	// Lease takes or renews the lease of key for owner until ttl has passed by the
-	// store's clock. Taking it from another owner, once lapsed or released, gives a higher epoch; renewing
-	// keeps the epoch. It fails with ErrLeased while another owner holds it.
+	// store's clock, counted from now. Taking it, once lapsed or released, gives an
+	// epoch higher than any before, from 1; renewing it while it stands keeps the
+	// epoch. A store may keep the epoch also for the owner who held it last and let
+	// it lapse, for nobody was in between: so use the epoch that the last call gave.
+	// It fails with ErrLeased while another owner holds it. There need be no record. An
+	// owner is a name that no other process uses, and never empty.
+	//
+	// From then on every Update and PutIntent of the key under a lower epoch fails
+	// with ErrConflict. The epoch outlives the lease for as long as the record lives;
+	// Replace and Delete leave it alone.
 	Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, o Options) (epoch int64, err error)
 
-	// Release gives the lease back if owner still holds it at that epoch.
+	// Release gives the lease back if owner still holds it at that epoch. If not, it
+	// does nothing, which is success.
 	Release(ctx context.Context, key session.Key, owner string, epoch int64, o Options) error
 }
 
 // Intents records which refresh tokens are about to be spent, so that a crash
 // between the provider's rotation and the save can be recovered. Without it, such a crash
-// loses the session.
+// loses the session. A key has one intent at most: the last one put.
 type Intents interface {
 	// PutIntent records that the refresh token with this hash is about to be spent.
+	// It is as durable as an Update when the call returns. It fails with ErrNotFound
+	// when there is no record, and with ErrConflict when in.Epoch is older than the
+	// key's lease epoch: then the token must not be spent.
 	PutIntent(ctx context.Context, key session.Key, in Intent, o Options) error
-	// ClearIntent removes the intent if it is still the one that stands. The Update
-	// that saves the flight clears it too: an Update under the epoch of the intent.
+	// ClearIntent removes the intent if in, field by field, is still the one that
+	// stands; if not, it does nothing, which is success. An Update that succeeds
+	// clears the intent too: it was written under the intent's epoch or a later one. So
+	// do Replace and a Delete that removes the record.
 	ClearIntent(ctx context.Context, key session.Key, in Intent, o Options) error
-	// Orphans lists up to limit intents whose lease has lapsed.
+	// Orphans lists up to limit intents whose lease has lapsed, was released or was
+	// never taken, oldest At first. A caller that spends without leases leaves out
+	// what it is spending itself.
 	Orphans(ctx context.Context, limit int, o Options) ([]Orphan, error)
 }
 
@@ -81,13 +102,25 @@ type Orphan struct {
 // ChangeFeed tells of writes by other processes. Without it, they are seen when
 // the snapshot age has passed.
 type ChangeFeed interface {
-	// Watch calls changed for each written or deleted key until ctx ends, and lost
-	// whenever notices may have been missed. It returns when ctx has ended.
+	// Watch calls changed for each key that is replaced, updated or deleted (then with the
+	// zero Version), and lost whenever notices may have been missed: at first as
+	// soon as notices arrive, for what was before is not told, and then after each
+	// gap. It calls them one at a time, those of one key in the order of the writes,
+	// and tells this process's own writes or not, as is easiest.
+	//
+	// It returns when ctx has ended, with an error that matches ctx.Err(), or with
+	// another one as soon as it finds that notices no longer arrive; the caller then
+	// calls it again. Between the first lost and the return the caller takes silence
+	// to mean that nothing was written: so an implementation over a network must
+	// find a dead connection by itself, within 10 s.
 	Watch(ctx context.Context, changed func(session.Key, session.Version), lost func()) error
 }
 
 // Toucher extends the life of a record for the inactivity limit, without a new
 // version.
 type Toucher interface {
+	// Touch lets the record under key live for ttl from now, or for ever when ttl is 0,
+	// whatever its TTL was. It fails with ErrNotFound when there is no record. It is no
+	// change in the sense of ChangeFeed.
 	Touch(ctx context.Context, key session.Key, ttl time.Duration, o Options) error
 }

@@ -17,33 +17,51 @@ import (
 // keeps no slice that it was given nor hands out one that it keeps. A call that
 // fails in any other way than the errors named here says that the store did not
 // answer, never that there is no session: after such an error the write may or
-// may not have happened.
+// may not have happened, and whoever is in doubt looks at the version. When a call
+// succeeds, every later call of any process sees its effect.
 //
-// Calls end when ctx does. None of them may wait for another session.
+// Calls end when ctx does, with an error that matches ctx.Err(); a call whose ctx
+// has ended before it starts has no effect. None of them may wait for another
+// session.
+//
+// The suite in storetest holds a store to all of this.
 type StateStore interface {
 	// Load returns the record under key. It fails with ErrNotFound when there is
-	// none, and with a *GoneError while a tombstone stands.
+	// none, with a *GoneError while a tombstone stands, and with ErrUnreadable when
+	// something is there that the store cannot read: it stays where it is.
 	Load(ctx context.Context, key session.Key, o Options) (Record, error)
 
-	// Replace writes r, whatever was there before, a tombstone included: a login.
+	// Replace writes r, whatever was there before, a tombstone included: a login. An
+	// intent of the key goes; a lease stays with its owner, and r.Epoch is not judged.
 	Replace(ctx context.Context, key session.Key, r Record, o Options) error
 
 	// Update writes r if the record under key still has the version prev and the
-	// incarnation of r. It never creates: it fails with ErrNotFound when there is no
-	// record (a tombstone included), and with ErrConflict when there is another
-	// version or incarnation or when r.Epoch is older than the key's lease epoch.
+	// incarnation of r. It never creates: it fails with ErrNotFound (or a *GoneError)
+	// when there is no record, and with ErrConflict when there is another version or
+	// incarnation or when r.Epoch is older than the key's lease epoch. The check and
+	// the write are one: of any number of writers with the same prev one succeeds.
 	Update(ctx context.Context, key session.Key, prev session.Version, r Record, o Options) error
 
 	// Delete removes the record and leaves a tombstone with the reason, so that a
 	// late Load can say why. With a non-zero incarnation it removes that one only,
 	// and another one is left as it is. Absence, and another incarnation, are success.
+	//
+	// Where a tombstone stands already, a Delete of any incarnation puts its own
+	// reason there (a logout after the ceiling), a Delete of one incarnation
+	// changes nothing. Where there was nothing at all, it leaves nothing, so that
+	// made-up ids do not fill the store.
 	Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o Options) error
 }
 
-// Errors of a StateStore, to be compared with errors.Is.
+// DefaultTombstoneLife is how long the stores of this module keep a tombstone: longer
+// than any writer can be late.
+const DefaultTombstoneLife = 10 * time.Minute
+
+// Errors of a StateStore, to be compared with errors.Is. See also ErrUnreadable.
 var (
 	ErrNotFound = errors.New("store: no such record")
 	ErrConflict = errors.New("store: the record was changed by another writer")
+	ErrLeased   = errors.New("store: another owner holds the lease")
 )
 
 // GoneError says that the session was deleted, and why. It matches ErrNotFound.
@@ -62,7 +80,7 @@ type Record struct {
 	Epoch       int64           // lease epoch of the writer; 0 where the store has no leases
 	Ceiling     session.Ceiling // in clear, for the deadline index; 0 when none
 	Index       []IndexValue    // in clear, for back-channel logout; made by Sealer.IndexValues
-	Sealed      []byte          // the state, made by Sealer.Seal
+	Sealed      []byte          // the state, made by Sealer.Seal; a store keeps at least 1 MiB
 
 	// TTL is how long a store with native expiry should keep the record, an hour
 	// more than the session can live; 0 when it can live for ever. It is rubbish
@@ -82,9 +100,12 @@ type Options struct {
 }
 
 // TransactionStore keeps login transactions between the redirect to the provider
-// and the callback. It is safe for concurrent use.
+// and the callback. It is safe for concurrent use, keeps no slice that it was given
+// nor hands out one that it keeps, and its calls end when ctx does. As with a
+// StateStore, any error but ErrNotFound says that the store did not answer.
 type TransactionStore interface {
-	// Put keeps data under key for ttl.
+	// Put keeps data under key for ttl, in place of what was there. With a ttl that
+	// is not positive nothing is kept.
 	Put(ctx context.Context, key string, data []byte, ttl time.Duration, o Options) error
 
 	// Get returns the data and keeps it. It fails with ErrNotFound when there is

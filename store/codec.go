@@ -1,0 +1,88 @@
+package store
+
+import (
+	"math"
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// Codec turns states into records and back. It is safe for concurrent use.
+type Codec struct {
+	Sealer *Sealer
+
+	// Domain is the configured domain or issuer, for states that name none; empty
+	// where domains come from a resolver.
+	Domain string
+}
+
+// Encode returns the record of s as it is kept under key, sealed, with the ceiling
+// and the values of back-channel logout beside it in clear. Epoch and TTL are left to the
+// caller.
+func (c *Codec) Encode(key session.Key, s *session.State, v session.Version, in session.Incarnation) (Record, error) {
+	plain, err := session.EncodeState(s)
+	if err != nil {
+		return Record{}, err
+	}
+	return Record{
+		Version:     v,
+		Incarnation: in,
+		Ceiling:     s.Internal.Ceiling,
+		Index:       c.Sealer.IndexValues(c.issuer(s), s.Internal.SID, claim(s, "sub")),
+		Sealed:      c.Sealer.Seal(binding(key), plain),
+	}, nil
+}
+
+// Decode returns the state in r, which was kept under key. It fails with an
+// *UnreadableError when r cannot be opened or what is in it is no state: the session
+// is left where it is.
+func (c *Codec) Decode(key session.Key, r Record) (*session.State, error) {
+	plain, err := c.Sealer.Open(binding(key), r.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	s, err := session.DecodeState(plain)
+	if err != nil {
+		return nil, &UnreadableError{Why: Corrupt, Format: r.Sealed[0], Err: err}
+	}
+	return s, nil
+}
+
+// issuer returns who a logout token for s comes from.
+func (c *Codec) issuer(s *session.State) string {
+	for _, domain := range []string{s.Domain, c.Domain, claim(s, "iss")} {
+		if domain != "" {
+			return session.IssuerOf(domain)
+		}
+	}
+	return ""
+}
+
+func claim(s *session.State, name string) string {
+	text, _ := s.User[name].(string)
+	return text
+}
+
+func binding(key session.Key) string { return "session:" + key.String() }
+
+// TTL returns the Record.TTL of a session that ends at its ceiling, or when life
+// has passed from now, whichever is first: an hour more than that. A life of 0 is
+// no limit; without any limit the TTL is 0.
+func TTL(now time.Time, ceiling session.Ceiling, life time.Duration) time.Duration {
+	const spare = time.Hour
+	if ceiling != 0 {
+		left := max(0, int64(ceiling)-now.Unix())
+		if left < math.MaxInt64/int64(time.Second) { // else longer than a Duration holds
+			if d := time.Duration(left) * time.Second; life <= 0 || d < life {
+				life = max(d, 1)
+			}
+		}
+	}
+	switch {
+	case life <= 0:
+		return 0
+	case life > math.MaxInt64-spare:
+		return math.MaxInt64
+	}
+	return life + spare
+}

@@ -1,0 +1,206 @@
+package store
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/session"
+)
+
+// Memory is a StateStore in memory, with every optional ability. It is for tests and
+// for trying things out: what it keeps is lost with the process, and nothing but
+// Record.TTL bounds it. It starts no goroutine and arms no timer; what has lapsed is
+// not seen any more, and is cleared away a little with each write.
+type Memory struct {
+	clock      clock.Clock
+	shared     bool
+	tombstones time.Duration
+
+	shards [64]shard
+	epochs atomic.Int64  // the last lease epoch given; one count for all keys
+	turn   atomic.Uint32 // which shard ClaimDue asks first
+	feed   feed
+}
+
+// MemoryOption changes what NewMemory returns.
+type MemoryOption func(*Memory)
+
+// Shared makes the store answer that it does not belong to one process alone, so
+// that several clients may share it as processes do. The default is exclusive.
+func Shared() MemoryOption { return func(m *Memory) { m.shared = true } }
+
+// TombstoneLife sets how long a tombstone stands, instead of DefaultTombstoneLife.
+func TombstoneLife(d time.Duration) MemoryOption { return func(m *Memory) { m.tombstones = d } }
+
+// NewMemory returns an empty Memory; a nil clock is the system's.
+func NewMemory(c clock.Clock, options ...MemoryOption) *Memory {
+	if c == nil {
+		c = clock.System()
+	}
+	m := &Memory{clock: c, tombstones: DefaultTombstoneLife}
+	for i := range m.shards {
+		m.shards[i].init()
+	}
+	for _, o := range options {
+		o(m)
+	}
+	return m
+}
+
+// Exclusive implements the ability of that name.
+func (m *Memory) Exclusive() bool { return !m.shared }
+
+// Load implements StateStore.
+func (m *Memory) Load(ctx context.Context, key session.Key, _ Options) (Record, error) {
+	if err := ctx.Err(); err != nil {
+		return Record{}, err
+	}
+	now := m.now()
+	sh := m.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e, err := sh.living(key, now)
+	if err != nil {
+		return Record{}, err
+	}
+	r := cloneRecord(*e.record)
+	r.TTL = 0
+	return r, nil
+}
+
+// Replace implements StateStore.
+func (m *Memory) Replace(ctx context.Context, key session.Key, r Record, _ Options) error {
+	return m.change(ctx, key, func(sh *shard, now int64) error {
+		e := sh.entry(key, now)
+		e.intent, e.gone = nil, nil
+		sh.unclaim(key, e)
+		sh.put(key, e, cloneRecord(r), now)
+		m.feed.tell(key, r.Version)
+		return nil
+	})
+}
+
+// Update implements StateStore.
+func (m *Memory) Update(ctx context.Context, key session.Key, prev session.Version, r Record, _ Options) error {
+	return m.change(ctx, key, func(sh *shard, now int64) error {
+		e, err := sh.living(key, now)
+		if err != nil {
+			return err
+		}
+		if e.record.Version != prev || e.record.Incarnation != r.Incarnation || r.Epoch < e.epoch {
+			return ErrConflict
+		}
+		e.intent = nil
+		sh.put(key, e, cloneRecord(r), now)
+		m.feed.tell(key, r.Version)
+		return nil
+	})
+}
+
+// Delete implements StateStore.
+func (m *Memory) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ Options) error {
+	return m.change(ctx, key, func(sh *shard, now int64) error {
+		e := sh.peek(key, now)
+		if e == nil || e.record == nil && e.gone == nil {
+			return nil
+		}
+		if only != (session.Incarnation{}) && (e.record == nil || e.record.Incarnation != only) {
+			return nil
+		}
+		existed := e.record != nil
+		sh.clear(key, e)
+		e.gone = &tombstone{why: why, until: after(now, m.tombstones)}
+		sh.settle(key, e, now)
+		if existed {
+			m.feed.tell(key, session.Version{})
+		}
+		return nil
+	})
+}
+
+// Touch implements Toucher.
+func (m *Memory) Touch(ctx context.Context, key session.Key, ttl time.Duration, _ Options) error {
+	return m.change(ctx, key, func(sh *shard, now int64) error {
+		e, err := sh.living(key, now)
+		if err != nil {
+			return err
+		}
+		e.expires = expiry(now, ttl)
+		sh.settle(key, e, now)
+		return nil
+	})
+}
+
+// Len returns how many sessions live in the store.
+func (m *Memory) Len() int {
+	now, n := m.now(), 0
+	for i := range m.shards {
+		sh := &m.shards[i]
+		sh.mu.Lock()
+		for _, e := range sh.entries {
+			if e.record != nil && now < e.expires {
+				n++
+			}
+		}
+		sh.mu.Unlock()
+	}
+	return n
+}
+
+// change runs f under the lock of key's shard, after clearing away a few entries of
+// that shard that have lapsed.
+func (m *Memory) change(ctx context.Context, key session.Key, f func(sh *shard, now int64) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	now := m.now()
+	sh := m.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.sweep(now, 4)
+	return f(sh, now)
+}
+
+func (m *Memory) shard(key session.Key) *shard { return &m.shards[int(key[0])%len(m.shards)] }
+
+func (m *Memory) now() int64 { return nanos(m.clock.Now()) }
+
+// forever is the instant that never comes. Instants are nanoseconds since the Unix
+// epoch; what does not fit counts as the nearest one that does.
+const forever = math.MaxInt64
+
+func nanos(t time.Time) int64 {
+	const most = math.MaxInt64 / int64(time.Second)
+	switch s := t.Unix(); {
+	case s >= most:
+		return forever
+	case s <= -most:
+		return math.MinInt64
+	}
+	return t.UnixNano()
+}
+
+func after(now int64, d time.Duration) int64 {
+	if d > 0 && now > forever-int64(d) {
+		return forever
+	}
+	return now + int64(d)
+}
+
+// expiry is when a record with this TTL lapses: never when it is 0.
+func expiry(now int64, ttl time.Duration) int64 {
+	if ttl <= 0 {
+		return forever
+	}
+	return after(now, ttl)
+}
+
+func cloneRecord(r Record) Record {
+	r.Index = slices.Clone(r.Index)
+	r.Sealed = slices.Clone(r.Sealed)
+	return r
+}

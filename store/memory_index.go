@@ -1,0 +1,64 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// Find implements Index. It asks each shard in turn, none of which scans.
+func (m *Memory) Find(ctx context.Context, values []IndexValue, _ Options) ([]Ref, error) {
+	now := m.now()
+	var refs []Ref
+	for i := range m.shards {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		refs = append(refs, m.shards[i].find(values, now)...)
+	}
+	sortRefs(refs)
+	return refs, nil
+}
+
+// Due implements Index.
+func (m *Memory) Due(ctx context.Context, from, until session.Ceiling, after Ref, limit int, _ Options) ([]Ref, error) {
+	now := m.now()
+	var refs []Ref
+	for i := range m.shards {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		refs = append(refs, m.shards[i].due(from, until, place{int64(after.Ceiling), after.Key}, limit, now)...)
+	}
+	sortRefs(refs)
+	return refs[:min(max(0, limit), len(refs))], nil
+}
+
+// ClaimDue implements Index.
+func (m *Memory) ClaimDue(ctx context.Context, until session.Ceiling, limit int, hold time.Duration, _ Options) ([]Ref, error) {
+	now := m.now()
+	turn := int(m.turn.Add(1))
+	var refs []Ref
+	for i := range m.shards {
+		if err := ctx.Err(); err != nil {
+			return refs, nil // these are claimed, and the next call will fail
+		}
+		if len(refs) >= limit {
+			break
+		}
+		sh := &m.shards[(turn+i)%len(m.shards)]
+		refs = append(refs, sh.claimDue(until, limit-len(refs), after(now, hold), now)...)
+	}
+	sortRefs(refs)
+	return refs, nil
+}
+
+func sortRefs(refs []Ref) {
+	slices.SortFunc(refs, func(a, b Ref) int {
+		return cmp.Or(cmp.Compare(a.Ceiling, b.Ceiling), bytes.Compare(a.Key[:], b.Key[:]))
+	})
+}

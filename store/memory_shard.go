@@ -1,0 +1,270 @@
+package store
+
+import (
+	"sync"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// shard keeps everything about its share of the keys, the indexes too, under one
+// lock: so an index never says what the records do not. Nobody holds two of them, nor
+// one of them and waits.
+type shard struct {
+	mu      sync.Mutex
+	entries map[session.Key]*entry
+	values  map[IndexValue]map[session.Key]struct{}
+	intents map[session.Key]struct{}
+
+	ceilings  ordered // every record with a ceiling, by it
+	unclaimed ordered // those of them that ClaimDue may hand out
+	claims    ordered // the others, by when the claim lapses
+	lapses    ordered // entries that can be forgotten, by when
+}
+
+// entry is what is known of one key. It is kept while any part of it still means
+// something.
+type entry struct {
+	record  *Record
+	expires int64 // of the record
+	claimed bool
+	held    int64 // until when it is claimed
+	intent  *Intent
+
+	gone *tombstone
+
+	owner  string // of the lease; empty when nobody holds it
+	leased int64  // until when
+	epoch  int64  // the last one given
+
+	lapse int64 // its place in shard.lapses; forever: none
+}
+
+type tombstone struct {
+	why   session.Reason
+	until int64
+}
+
+func (sh *shard) init() {
+	sh.entries = make(map[session.Key]*entry)
+	sh.values = make(map[IndexValue]map[session.Key]struct{})
+	sh.intents = make(map[session.Key]struct{})
+}
+
+// peek returns what is known of key at now, or nil. What has lapsed is taken off.
+func (sh *shard) peek(key session.Key, now int64) *entry {
+	e := sh.entries[key]
+	if e == nil {
+		return nil
+	}
+	if e.record != nil && now >= e.expires {
+		sh.clear(key, e)
+	}
+	if e.gone != nil && now >= e.gone.until {
+		e.gone = nil
+	}
+	if e.owner != "" && now >= e.leased {
+		e.owner = ""
+	}
+	return sh.settle(key, e, now)
+}
+
+// entry is peek, but makes an entry where there is none. The caller calls settle.
+func (sh *shard) entry(key session.Key, now int64) *entry {
+	e := sh.peek(key, now)
+	if e == nil {
+		e = &entry{lapse: forever}
+		sh.entries[key] = e
+	}
+	return e
+}
+
+// living returns the entry of a key that has a record, or the error that says it has
+// none.
+func (sh *shard) living(key session.Key, now int64) (*entry, error) {
+	e := sh.peek(key, now)
+	switch {
+	case e == nil:
+		return nil, ErrNotFound
+	case e.gone != nil:
+		return nil, &GoneError{Reason: e.gone.why}
+	case e.record == nil:
+		return nil, ErrNotFound
+	}
+	return e, nil
+}
+
+// put makes r, which it keeps, the record of e. A claim stands.
+func (sh *shard) put(key session.Key, e *entry, r Record, now int64) {
+	claimed := e.claimed
+	sh.forget(key, e)
+	e.record, e.expires = &r, expiry(now, r.TTL)
+	for _, v := range r.Index {
+		keys := sh.values[v]
+		if keys == nil {
+			keys = make(map[session.Key]struct{}, 1)
+			sh.values[v] = keys
+		}
+		keys[key] = struct{}{}
+	}
+	if r.Ceiling > 0 {
+		sh.ceilings.add(place{int64(r.Ceiling), key})
+		sh.unclaimed.add(place{int64(r.Ceiling), key})
+		if claimed {
+			sh.claim(key, e, e.held)
+		}
+	}
+	if e.intent == nil {
+		delete(sh.intents, key)
+	}
+	sh.settle(key, e, now)
+}
+
+// clear removes the record of e, and its intent. The caller calls settle.
+func (sh *shard) clear(key session.Key, e *entry) {
+	sh.forget(key, e)
+	e.record, e.intent = nil, nil
+	delete(sh.intents, key)
+}
+
+// forget takes the record of e out of the indexes.
+func (sh *shard) forget(key session.Key, e *entry) {
+	if e.record == nil {
+		return
+	}
+	for _, v := range e.record.Index {
+		delete(sh.values[v], key)
+		if len(sh.values[v]) == 0 {
+			delete(sh.values, v)
+		}
+	}
+	sh.unclaim(key, e)
+	sh.ceilings.remove(place{int64(e.record.Ceiling), key})
+	sh.unclaimed.remove(place{int64(e.record.Ceiling), key})
+}
+
+// claim hides the record of e from ClaimDue until the given instant.
+func (sh *shard) claim(key session.Key, e *entry, until int64) {
+	sh.unclaimed.remove(place{int64(e.record.Ceiling), key})
+	e.claimed, e.held = true, until
+	sh.claims.add(place{until, key})
+}
+
+func (sh *shard) unclaim(key session.Key, e *entry) {
+	if !e.claimed {
+		return
+	}
+	sh.claims.remove(place{e.held, key})
+	sh.unclaimed.add(place{int64(e.record.Ceiling), key})
+	e.claimed = false
+}
+
+// settle notes when e can be forgotten, and forgets it at once, returning nil, when
+// nothing of it means anything.
+func (sh *shard) settle(key session.Key, e *entry, now int64) *entry {
+	lapse := now
+	if e.record != nil {
+		lapse = max(lapse, e.expires)
+	}
+	if e.gone != nil {
+		lapse = max(lapse, e.gone.until)
+	}
+	if e.owner != "" {
+		lapse = max(lapse, e.leased)
+	}
+	if lapse == e.lapse && lapse != now {
+		return e
+	}
+	if e.lapse != forever {
+		sh.lapses.remove(place{e.lapse, key})
+	}
+	e.lapse = lapse
+	switch {
+	case lapse == now:
+		delete(sh.entries, key)
+		return nil
+	case lapse != forever:
+		sh.lapses.add(place{lapse, key})
+	}
+	return e
+}
+
+// sweep clears away up to n entries that have lapsed.
+func (sh *shard) sweep(now int64, n int) {
+	for range n {
+		p, ok := sh.lapses.first()
+		if !ok || now < p.at {
+			return
+		}
+		sh.peek(p.key, now)
+	}
+}
+
+// find returns the keys of this shard whose living record has one of the values.
+func (sh *shard) find(values []IndexValue, now int64) []Ref {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	found := make(map[session.Key]struct{})
+	for _, v := range values {
+		for key := range sh.values[v] {
+			found[key] = struct{}{}
+		}
+	}
+	var refs []Ref
+	for key := range found {
+		if e := sh.entries[key]; now < e.expires {
+			refs = append(refs, refOf(key, e))
+		}
+	}
+	return refs
+}
+
+// due returns up to limit of the living records with a ceiling in [from, until),
+// in order, starting after the given place.
+func (sh *shard) due(from, until session.Ceiling, after place, limit int, now int64) []Ref {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	var refs []Ref
+	start := place{at: int64(from)}
+	if start.before(after) {
+		start = after
+	}
+	for p := range sh.ceilings.from(start) {
+		if p.at >= int64(until) || len(refs) >= limit {
+			break
+		}
+		if e := sh.entries[p.key]; now < e.expires && p != after {
+			refs = append(refs, refOf(p.key, e))
+		}
+	}
+	return refs
+}
+
+// claimDue claims up to limit of the records with a ceiling before until that nobody
+// has claimed.
+func (sh *shard) claimDue(until session.Ceiling, limit int, hold, now int64) []Ref {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for p, ok := sh.claims.first(); ok && p.at <= now; p, ok = sh.claims.first() {
+		sh.unclaim(p.key, sh.entries[p.key])
+	}
+	var due []session.Key
+	for p := range sh.unclaimed.from(place{}) {
+		if p.at >= int64(until) || len(due) >= limit {
+			break
+		}
+		due = append(due, p.key)
+	}
+	refs := make([]Ref, 0, len(due))
+	for _, key := range due {
+		e := sh.entries[key]
+		if now < e.expires {
+			refs = append(refs, refOf(key, e))
+		}
+		sh.claim(key, e, hold)
+	}
+	return refs
+}
+
+func refOf(key session.Key, e *entry) Ref {
+	return Ref{Key: key, Incarnation: e.record.Incarnation, Ceiling: e.record.Ceiling}
+}

@@ -1,0 +1,176 @@
+package storetest
+
+import (
+	"context"
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Faulty is a StateStore that passes everything on to another one, abilities
+// included, counts it, and fails where a test tells it to. It has the abilities of
+// the store inside, and store.As finds them.
+//
+//	f := storetest.NewFaulty(store.NewMemory(clk))
+//	f.Fail(storetest.OpUpdate, 2)             // the next two fail, nothing is written
+//	f.FailAfter(storetest.OpUpdate, 1)        // one is written, and fails
+//	g := f.Hold(storetest.OpLoad)             // all wait at a gate
+//	...
+//	g.Arrived(t, 1)                           // one is there
+//	g.Release()                               // and goes on
+type Faulty struct {
+	*Script
+	inner store.StateStore
+}
+
+// NewFaulty returns a Faulty around s, without faults yet.
+func NewFaulty(s store.StateStore) *Faulty { return &Faulty{Script: newScript(), inner: s} }
+
+// Unwrap returns the store inside. What is done to it directly is neither counted nor
+// failed.
+func (f *Faulty) Unwrap() store.StateStore { return f.inner }
+
+// Ability passes the abilities of the store inside on, each through the script.
+func (f *Faulty) Ability(target any) bool {
+	switch t := target.(type) {
+	case *store.Exclusive:
+		return store.Ability(f.inner, t)
+	case *store.Index:
+		inner, ok := store.As[store.Index](f.inner)
+		*t = faultyIndex{f.Script, inner}
+		return ok
+	case *store.Leaser:
+		inner, ok := store.As[store.Leaser](f.inner)
+		*t = faultyLeaser{f.Script, inner}
+		return ok
+	case *store.Intents:
+		inner, ok := store.As[store.Intents](f.inner)
+		*t = faultyIntents{f.Script, inner}
+		return ok
+	case *store.ChangeFeed:
+		inner, ok := store.As[store.ChangeFeed](f.inner)
+		*t = faultyFeed{f.Script, inner}
+		return ok
+	case *store.Toucher:
+		inner, ok := store.As[store.Toucher](f.inner)
+		*t = faultyToucher{f.Script, inner}
+		return ok
+	}
+	return false
+}
+
+// Loads returns how often Load was called, for these keys or at all.
+func (f *Faulty) Loads(keys ...session.Key) int { return f.Count(OpLoad, keys...) }
+
+// Replaces returns how often Replace was called, for these keys or at all.
+func (f *Faulty) Replaces(keys ...session.Key) int { return f.Count(OpReplace, keys...) }
+
+// Updates returns how often Update was called, for these keys or at all.
+func (f *Faulty) Updates(keys ...session.Key) int { return f.Count(OpUpdate, keys...) }
+
+// Deletes returns how often Delete was called, for these keys or at all.
+func (f *Faulty) Deletes(keys ...session.Key) int { return f.Count(OpDelete, keys...) }
+
+// Load implements store.StateStore.
+func (f *Faulty) Load(ctx context.Context, key session.Key, o store.Options) (r store.Record, err error) {
+	err = f.run(ctx, Call{OpLoad, key, o}, func() error {
+		r, err = f.inner.Load(ctx, key, o)
+		return err
+	})
+	if err != nil {
+		return store.Record{}, err
+	}
+	return r, nil
+}
+
+// Replace implements store.StateStore.
+func (f *Faulty) Replace(ctx context.Context, key session.Key, r store.Record, o store.Options) error {
+	return f.run(ctx, Call{OpReplace, key, o}, func() error { return f.inner.Replace(ctx, key, r, o) })
+}
+
+// Update implements store.StateStore.
+func (f *Faulty) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, o store.Options) error {
+	return f.run(ctx, Call{OpUpdate, key, o}, func() error { return f.inner.Update(ctx, key, prev, r, o) })
+}
+
+// Delete implements store.StateStore.
+func (f *Faulty) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
+	return f.run(ctx, Call{OpDelete, key, o}, func() error { return f.inner.Delete(ctx, key, only, why, o) })
+}
+
+type faultyIndex struct {
+	*Script
+	inner store.Index
+}
+
+func (f faultyIndex) Find(ctx context.Context, values []store.IndexValue, o store.Options) ([]store.Ref, error) {
+	return answer(ctx, f.Script, Call{Op: OpFind, Options: o}, func() ([]store.Ref, error) {
+		return f.inner.Find(ctx, values, o)
+	})
+}
+
+func (f faultyIndex) Due(ctx context.Context, from, until session.Ceiling, after store.Ref, limit int, o store.Options) ([]store.Ref, error) {
+	return answer(ctx, f.Script, Call{Op: OpDue, Options: o}, func() ([]store.Ref, error) {
+		return f.inner.Due(ctx, from, until, after, limit, o)
+	})
+}
+
+func (f faultyIndex) ClaimDue(ctx context.Context, until session.Ceiling, limit int, hold time.Duration, o store.Options) ([]store.Ref, error) {
+	return answer(ctx, f.Script, Call{Op: OpClaimDue, Options: o}, func() ([]store.Ref, error) {
+		return f.inner.ClaimDue(ctx, until, limit, hold, o)
+	})
+}
+
+type faultyLeaser struct {
+	*Script
+	inner store.Leaser
+}
+
+func (f faultyLeaser) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, o store.Options) (int64, error) {
+	return answer(ctx, f.Script, Call{OpLease, key, o}, func() (int64, error) {
+		return f.inner.Lease(ctx, key, owner, ttl, o)
+	})
+}
+
+func (f faultyLeaser) Release(ctx context.Context, key session.Key, owner string, epoch int64, o store.Options) error {
+	return f.run(ctx, Call{OpRelease, key, o}, func() error { return f.inner.Release(ctx, key, owner, epoch, o) })
+}
+
+type faultyIntents struct {
+	*Script
+	inner store.Intents
+}
+
+func (f faultyIntents) PutIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) error {
+	return f.run(ctx, Call{OpPutIntent, key, o}, func() error { return f.inner.PutIntent(ctx, key, in, o) })
+}
+
+func (f faultyIntents) ClearIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) error {
+	return f.run(ctx, Call{OpClearIntent, key, o}, func() error { return f.inner.ClearIntent(ctx, key, in, o) })
+}
+
+func (f faultyIntents) Orphans(ctx context.Context, limit int, o store.Options) ([]store.Orphan, error) {
+	return answer(ctx, f.Script, Call{Op: OpOrphans, Options: o}, func() ([]store.Orphan, error) {
+		return f.inner.Orphans(ctx, limit, o)
+	})
+}
+
+type faultyFeed struct {
+	*Script
+	inner store.ChangeFeed
+}
+
+// Watch fails before it begins, or after it has ended; it does not fail midway.
+func (f faultyFeed) Watch(ctx context.Context, changed func(session.Key, session.Version), lost func()) error {
+	return f.run(ctx, Call{Op: OpWatch}, func() error { return f.inner.Watch(ctx, changed, lost) })
+}
+
+type faultyToucher struct {
+	*Script
+	inner store.Toucher
+}
+
+func (f faultyToucher) Touch(ctx context.Context, key session.Key, ttl time.Duration, o store.Options) error {
+	return f.run(ctx, Call{OpTouch, key, o}, func() error { return f.inner.Touch(ctx, key, ttl, o) })
+}
