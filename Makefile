@@ -25,9 +25,10 @@ stress: ## the tests that need no server, twenty times under the race detector
 	go test -race -count=20 -timeout 2h $$(go list ./... | grep -Ev '$(SERVERS)')
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
-	go test -list '^Fuzz' ./... | \
+	@go test -list '^Fuzz' ./... | \
 	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { while (n) print f[--n], $$2 }' | \
 	while read -r target pkg; do \
+		echo "$$target of $$pkg"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" < /dev/null; \
 	done
 
