@@ -2,9 +2,13 @@ package idp
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/session"
 )
 
 // Authorize returns the URL at which a login begins (RFC 6749 section 4.1.1, RFC
@@ -39,6 +43,53 @@ func (c *Client) authorizeParams(params url.Values) url.Values {
 		own.Set("code_challenge_method", "S256")
 	}
 	return own
+}
+
+// CodePARError is the code of an APIError when the provider refused a pushed
+// authorization request without saying why.
+const CodePARError session.Code = "par_error"
+
+// PushAuthorization is Authorize with params sent to the provider beforehand (RFC
+// 9126), so that the URL shows none of them.
+//
+// It fails with a *session.APIError: of the provider's code or par_error, and of
+// those of Authorize; or with a *session.ConfigurationError when no client
+// authentication is configured.
+func (c *Client) PushAuthorization(ctx context.Context, issuer string, params url.Values) (string, error) {
+	if err := c.auth.configured(); err != nil {
+		return "", err
+	}
+	m, err := c.Metadata(ctx, issuer)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range []endpoint{
+		{"authorization_endpoint", m.AuthorizationEndpoint},
+		{"pushed_authorization_request_endpoint", m.PushedAuthorizationRequestEndpoint},
+	} {
+		if err := e.check(); err != nil {
+			return "", err
+		}
+	}
+	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
+	defer cancel()
+	r, s, err := c.send(ctx, m.PushedAuthorizationRequestEndpoint, c.authorizeParams(params), CodePARError)
+	if err != nil {
+		return "", err
+	}
+	if r.status != http.StatusOK && r.status != http.StatusCreated {
+		return "", readRefusal(r, s, CodePARError)
+	}
+	doc, _ := object(r.body)
+	requestURI, _ := text(doc["request_uri"])
+	if requestURI == "" {
+		return "", &session.APIError{Code: CodePARError, Description: "the answer has no request_uri", Status: r.status}
+	}
+	return withQuery(m.AuthorizationEndpoint, url.Values{
+		"client_id":     {c.clientID},
+		"request_uri":   {requestURI},
+		"response_type": {"code"},
+	})
 }
 
 // Challenge returns the S256 code challenge of a PKCE code verifier (RFC 7636

@@ -72,10 +72,12 @@ func (c *cache) put(issuer string, m Metadata, now time.Time) {
 	p.meta, p.metaAt, p.keys = m, now, nil
 }
 
-func (c *cache) putKeys(issuer string, keys *keySet, now time.Time) {
+// putKeys stores keys that were fetched from uri, unless the metadata has come to
+// name another place.
+func (c *cache) putKeys(issuer, uri string, keys *keySet, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.find(issuer); p != nil {
+	if p := c.find(issuer); p != nil && p.meta.JWKSURI == uri {
 		p.keys, p.keysAt = keys, now
 	}
 }

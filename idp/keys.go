@@ -79,7 +79,7 @@ func (c *Client) loadKeys(ctx context.Context, issuer, uri string, not *keySet) 
 	if err != nil {
 		return nil, &session.APIError{Code: session.CodeJWKSFetchError, Err: err}
 	}
-	c.cache.putKeys(issuer, set, c.clock.Now())
+	c.cache.putKeys(issuer, uri, set, c.clock.Now())
 	return set, nil
 }
 

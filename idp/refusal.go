@@ -9,12 +9,13 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// readRefusal makes an APIError of an answer that is no success. The Content-Type
-// is not looked at: what parses counts.
-func readRefusal(r reply, s scrubber) error {
+// readRefusal makes an APIError of an answer that is no success, with the code
+// otherwise where it gives none. The Content-Type is not looked at: what parses
+// counts.
+func readRefusal(r reply, s scrubber, otherwise session.Code) error {
 	doc, err := object(r.body)
 	if err != nil {
-		return &session.APIError{Code: session.CodeTokenError, Description: "the answer is not a JSON object", Status: r.status}
+		return &session.APIError{Code: otherwise, Description: "the answer is not a JSON object", Status: r.status}
 	}
 	mfaToken, _ := text(doc["mfa_token"])
 	accessToken, _ := text(doc["access_token"])
@@ -29,7 +30,7 @@ func readRefusal(r reply, s scrubber) error {
 		Status:      r.status,
 	}
 	if e.Code == "" {
-		e.Code = session.CodeTokenError
+		e.Code = otherwise
 	}
 	if e.Code == session.CodeMFARequired && mfaToken != "" {
 		m := &MFAChallenge{token: mfaToken}

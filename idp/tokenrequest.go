@@ -44,18 +44,20 @@ func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.Toke
 		"redirect_uri":  {r.RedirectURI},
 		"code_verifier": {r.CodeVerifier},
 	}
+	if err := c.auth.configured(); err != nil {
+		return session.TokenResponse{}, err
+	}
 	t, err := c.exchangeCode(ctx, r.Issuer, form)
-	var configuration *session.ConfigurationError
 	var api *session.APIError
 	switch {
 	case err == nil:
 		return t, nil
-	case !errors.As(err, &api) && errors.As(err, &configuration), api != nil && api.Code == session.CodeTokenError:
+	case !errors.As(err, &api):
+		return t, &session.APIError{Code: session.CodeTokenError, Err: err}
+	case api.Code == session.CodeTokenError:
 		return t, err
-	case api != nil:
-		return t, &session.APIError{Code: session.CodeTokenError, Status: api.Status, Err: err}
 	}
-	return t, &session.APIError{Code: session.CodeTokenError, Err: err}
+	return t, &session.APIError{Code: session.CodeTokenError, Status: api.Status, Err: err}
 }
 
 func (c *Client) exchangeCode(ctx context.Context, issuer string, form url.Values) (session.TokenResponse, error) {
@@ -170,10 +172,20 @@ func (c *Client) tokenEndpoint(ctx context.Context, issuer string) (string, erro
 
 // requestToken makes one token request and reads its answer.
 func (c *Client) requestToken(ctx context.Context, to string, form url.Values) (session.TokenResponse, error) {
+	r, s, err := c.send(ctx, to, form, session.CodeTokenError)
+	if err != nil {
+		return session.TokenResponse{}, err
+	}
+	return readAnswer(r, s)
+}
+
+// send authenticates a form and posts it, once. A request that fails is an
+// APIError of the given code. The scrubber knows all that was secret in it.
+func (c *Client) send(ctx context.Context, to string, form url.Values, code session.Code) (reply, scrubber, error) {
 	header := make(http.Header)
 	secrets, err := c.auth.authenticate(form, header)
 	if err != nil {
-		return session.TokenResponse{}, err
+		return reply{}, scrubber{}, err
 	}
 	for _, p := range secretParams {
 		secrets = append(secrets, form.Get(p))
@@ -181,9 +193,9 @@ func (c *Client) requestToken(ctx context.Context, to string, form url.Values) (
 	s := scrubber{}.and(secrets...)
 	r, err := c.post(ctx, to, form, header, s)
 	if err != nil {
-		return session.TokenResponse{}, &session.APIError{Code: session.CodeTokenError, Status: r.status, Err: err}
+		return reply{}, s, &session.APIError{Code: code, Status: r.status, Err: err}
 	}
-	return readAnswer(r, s)
+	return r, s, nil
 }
 
 func setIf(form url.Values, name, value string) {

@@ -19,14 +19,14 @@ const maxExpiresIn = 9_999_999_999
 // in refresh_token is returned also with an error: the old one may be spent.
 func readAnswer(r reply, s scrubber) (session.TokenResponse, error) {
 	if r.status < 200 || r.status > 299 {
-		return session.TokenResponse{}, readRefusal(r, s)
+		return session.TokenResponse{}, readRefusal(r, s, session.CodeTokenError)
 	}
 	t, err := parseTokenResponse(r.body)
 	switch {
 	case err != nil:
 		return session.TokenResponse{}, invalidResponse(r.status, "the answer is not a JSON object")
 	case t.AccessToken == "" && saysError(r.body):
-		return t, readRefusal(r, s.and(t.RefreshToken, t.IDToken))
+		return t, readRefusal(r, s.and(t.RefreshToken, t.IDToken), session.CodeTokenError)
 	case r.status != http.StatusOK:
 		return t, invalidResponse(r.status, "the answer has a status that no token response has")
 	case t.AccessToken == "":

@@ -109,6 +109,9 @@ func (e *wireError) Format(f fmt.State, _ rune) { io.WriteString(f, e.text) } //
 // to none of them: one who gives up leaves it to the others.
 func shared[T any](ctx context.Context, c *Client, key string, work func(context.Context) (T, error)) (T, error) {
 	var none T
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
 	detached := context.WithoutCancel(ctx)
 	landed := c.flights.DoChan(key, func() (v any, err error) {
 		// The host's transport runs in there; a panic on this goroutine would end the
