@@ -31,16 +31,10 @@ type login struct {
 
 // SetUser adds a user, or replaces one. The claims go into every ID token from now
 // on, beside and instead of the usual ones. A login_hint that is the subject or the
-// claim email signs this user in.
+// claim email signs this user in; one that fits nobody signs a new user in, of
+// which it is the subject.
 func (t *Tenant) SetUser(subject string, claims Claims) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	users := make(map[string]Claims, len(t.users)+1)
-	for k, v := range t.users {
-		users[k] = v
-	}
-	users[subject] = claims.clone()
-	t.users = users
+	t.Set(WithUser(subject, claims))
 }
 
 // NextLogin gives claims to the next login only. They win over the user's.
@@ -78,6 +72,9 @@ type claimsKey struct{}
 
 // authorize signs a user in, without asking anybody, and redirects.
 func (t *Tenant) authorize(c *call) *reply {
+	if !t.pull(c) {
+		return plain(http.StatusBadRequest, "request_uri is unknown, was used or is too old")
+	}
 	cl, to, err := t.redirectTarget(c)
 	if err != nil {
 		return plain(http.StatusBadRequest, err.Error())
@@ -177,10 +174,13 @@ func (t *Tenant) userFor(hint string) string {
 	if hint == "" {
 		return t.cfg.user
 	}
-	if _, known := t.users[hint]; known {
+	if _, known := t.cfg.users[hint]; known {
 		return hint
 	}
-	for subject, claims := range t.users {
+	if !strings.Contains(hint, "@") {
+		return hint
+	}
+	for subject, claims := range t.cfg.users {
 		if claims["email"] == any(hint) {
 			return subject
 		}

@@ -71,31 +71,6 @@ func spilled(c *call) []string {
 	return names
 }
 
-// AuthMethod is how a client authenticated.
-type AuthMethod string
-
-// The ways in which a client authenticates (RFC 6749 section 2.3.1).
-const (
-	AuthNone  AuthMethod = "none"
-	AuthBasic AuthMethod = "client_secret_basic"
-	AuthPost  AuthMethod = "client_secret_post"
-	AuthBoth  AuthMethod = "both" // which is an error
-)
-
-func authMethod(c *call) AuthMethod {
-	_, _, basic := c.req.BasicAuth()
-	post := c.form.Get("client_secret") != ""
-	switch {
-	case basic && post:
-		return AuthBoth
-	case basic:
-		return AuthBasic
-	case post:
-		return AuthPost
-	}
-	return AuthNone
-}
-
 // Requests returns how many requests of kind k have arrived, good or bad.
 func (t *Tenant) Requests(k Kind) int { return t.tally(k).total }
 

@@ -3,6 +3,7 @@ package idptest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,6 +22,7 @@ type Fault struct {
 	after  bool
 	shapes bool
 	hangs  bool
+	trap   bool // redirects to pathTrap
 	delay  time.Duration
 	header http.Header
 	when   func(url.Values) bool
@@ -65,7 +67,7 @@ func (f Fault) With(header, value string) Fault {
 
 // Script makes requests of kind k meet faults, in this order. A request takes the
 // first fault in the script, over all calls of Script, that is for it and not
-// used up yet.
+// used up yet. It takes it on arrival, before it is held.
 func (t *Tenant) Script(k Kind, faults ...Fault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -120,19 +122,17 @@ func (t *Tenant) spoil(c *call, f *Fault, good *reply) *reply {
 		return nil
 	}
 	r := f.answer(c, good)
-	if r.oauth != nil && c.kind == Authorize {
+	if r.oauth != nil && c.kind == Authorize && t.pull(c) {
 		if _, to, err := t.redirectTarget(c); err == nil {
 			r = backWith(to, c.form, r.oauth)
 		}
 	}
-	if r.status/100 == 3 && r.header.Get("Location") == "" {
+	if f.trap {
 		r = redirect(r.status, t.URL(pathTrap))
 	}
-	if len(f.header) > 0 {
+	if len(f.header) > 0 && r.end != resetConn {
 		r.header = r.header.Clone()
-		for k, v := range f.header {
-			r.header[k] = v
-		}
+		maps.Copy(r.header, f.header)
 	}
 	return r
 }
@@ -169,6 +169,9 @@ func Status(status int) Fault {
 
 // Respond answers exactly this.
 func Respond(status int, contentType, body string) Fault {
+	if status == http.StatusNoContent || status == http.StatusNotModified {
+		body = ""
+	}
 	return instead(func() *reply {
 		r := &reply{status: status, header: http.Header{}, body: []byte(body)}
 		if contentType != "" {
@@ -207,7 +210,8 @@ func MFARequired(token string, requirements any) Fault {
 	})
 }
 
-// ResetConn resets the connection (RST) before anything is answered.
+// ResetConn resets the connection (RST) before anything is answered. A tenant that
+// is down altogether is Script(Any, ResetConn().Always()).
 func ResetConn() Fault { return instead(func() *reply { return &reply{end: resetConn} }) }
 
 // Hang never answers: the request ends when its client gives up, when the tenant
@@ -281,5 +285,7 @@ func Redirect(status int, location string) Fault {
 	if status < 300 || status > 399 {
 		panic(fmt.Sprintf("idptest: %d is not a redirect", status))
 	}
-	return instead(func() *reply { return redirect(status, location) })
+	f := instead(func() *reply { return redirect(status, location) })
+	f.trap = location == ""
+	return f
 }

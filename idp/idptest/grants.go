@@ -2,10 +2,8 @@ package idptest
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -37,8 +35,8 @@ func plain(status int, text string) *reply {
 	return &reply{status: status, header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, body: []byte(text + "\n")}
 }
 
-// token serves the token endpoint.
-func (t *Tenant) token(c *call) *reply {
+// grant serves the token endpoint.
+func (t *Tenant) grant(c *call) *reply {
 	if c.req.Method != http.MethodPost {
 		return plain(http.StatusMethodNotAllowed, "the token endpoint takes POST")
 	}
@@ -55,30 +53,6 @@ func (t *Tenant) token(c *call) *reply {
 		return t.exchangeConnection(c, cl)
 	}
 	return oauthReply("unsupported_grant_type", "the tenant does not know this grant_type")
-}
-
-// authenticate finds the client and checks its secret, from the Authorization
-// header or from the body, not from both (RFC 6749 section 2.3).
-func (t *Tenant) authenticate(c *call) (client, *oauthError) {
-	id, password := c.form.Get("client_id"), c.form.Get("client_secret")
-	if user, pass, ok := c.req.BasicAuth(); ok {
-		user, err1 := url.QueryUnescape(user)
-		pass, err2 := url.QueryUnescape(pass)
-		switch {
-		case err1 != nil || err2 != nil:
-			return client{}, &oauthError{"invalid_client", "the Authorization header is not form-encoded"}
-		case password != "":
-			return client{}, &oauthError{"invalid_request", "the client authenticates in two ways"}
-		case id != "" && id != user:
-			return client{}, &oauthError{"invalid_request", "two client_ids"}
-		}
-		id, password = user, pass
-	}
-	cl, ok := t.config().clients[id]
-	if !ok || subtle.ConstantTimeCompare([]byte(cl.secret), []byte(password)) != 1 {
-		return client{}, &oauthError{"invalid_client", "Client authentication failed."}
-	}
-	return cl, nil
 }
 
 // exchangeCode grants an authorization code (RFC 6749 section 4.1.3), once.
@@ -160,13 +134,13 @@ func (t *Tenant) exchangeConnection(c *call, cl client) *reply {
 	}
 	cfg := t.config()
 	rotate := cfg.exchangeRotation && !cfg.noRotation
-	_, next, e := t.present(c, c.form.Get("subject_token"), cl.id, rotate)
-	if e != nil {
-		return e.reply()
-	}
 	account, ok := cfg.account(connection, c.form.Get("login_hint"))
 	if !ok {
 		return oauthReply("federated_connection_refresh_token_not_found", "The user has no such account at this connection.")
+	}
+	_, next, e := t.present(c, c.form.Get("subject_token"), cl.id, rotate)
+	if e != nil {
+		return e.reply()
 	}
 	body := map[string]any{
 		"access_token":      secret("ct_" + connection + "_" + account + "_"),
@@ -231,12 +205,13 @@ func (cfg *config) granted(audience, requested string) string {
 
 // revoke serves the revocation endpoint (RFC 7009).
 func (t *Tenant) revoke(c *call) *reply {
-	if _, e := t.authenticate(c); e != nil {
+	cl, e := t.authenticate(c)
+	if e != nil {
 		return e.reply()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c.family != nil {
+	if c.family != nil && c.family.login.client.id == cl.id {
 		t.kill(c.family)
 	}
 	return jsonReply(http.StatusOK, map[string]any{})

@@ -135,7 +135,7 @@ func (t *Tenant) idToken(kind Kind, l *login) string {
 		claims["org_name"] = strings.ToLower(l.organization)
 	}
 	t.mu.Lock()
-	user, edit := t.users[l.subject].clone(), t.cfg.editIDToken
+	user, edit := t.cfg.users[l.subject].clone(), t.cfg.editIDToken
 	t.mu.Unlock()
 	claims.add(user)
 	claims.add(l.claims)
@@ -144,32 +144,6 @@ func (t *Tenant) idToken(kind Kind, l *login) string {
 		edit(d)
 	}
 	return t.mint(d, l.client.secret)
-}
-
-// LogoutToken returns a signed back-channel logout token (OpenID Connect
-// Back-Channel Logout 1.0 section 2.4) for the client ClientID. An empty subject
-// or sid is left out. Each edit may change or forge it before it is signed.
-func (t *Tenant) LogoutToken(subject, sid string, edit ...func(*Draft)) string {
-	now := t.clock.Now().Unix()
-	claims := Claims{
-		"iss":    t.issuer,
-		"aud":    ClientID,
-		"iat":    now,
-		"exp":    now + 120,
-		"jti":    secret("logout-"),
-		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
-	}
-	if subject != "" {
-		claims["sub"] = subject
-	}
-	if sid != "" {
-		claims["sid"] = sid
-	}
-	d := t.draft("", "logout+jwt", claims)
-	for _, e := range edit {
-		e(d)
-	}
-	return t.mint(d, t.config().clients[ClientID].secret)
 }
 
 // accessToken returns an access token for audience, unlike any other.

@@ -65,22 +65,11 @@ func InProcess() Option { return func(cfg *config) { cfg.inProcess = true } }
 // default is the address the tenant listens on.
 func WithIssuer(issuer string) Option { return func(cfg *config) { cfg.issuer = issuer } }
 
-// WithClient adds a client that authenticates by secret; with an empty secret it is
-// a public one. It may redirect to redirectURIs and to every loopback address.
-// The client ClientID is always there.
-func WithClient(id, secret string, redirectURIs ...string) Option {
-	return func(cfg *config) {
-		cfg.clients = maps.Clone(cfg.clients)
-		cfg.clients[id] = client{id: id, secret: secret, redirectURIs: redirectURIs}
-	}
-}
-
 // WithUser adds a user. Its claims go into every ID token, verbatim. See
 // Tenant.SetUser.
 func WithUser(subject string, claims Claims) Option {
 	return func(cfg *config) {
-		cfg.users = maps.Clone(cfg.users)
-		cfg.users[subject] = claims.clone()
+		cfg.users[subject] = claims.clone() // the tenant's own map, under its lock
 	}
 }
 
@@ -143,21 +132,15 @@ func WithExchangeRotation() Option { return func(cfg *config) { cfg.exchangeRota
 // signature, which is most of what a token request costs.
 func WithOpaqueTokens() Option { return func(cfg *config) { cfg.opaque = true } }
 
-// WithIDToken lets edit change every ID token before it is signed, or forge it.
-// It is called for one token at a time, or by several goroutines at once, as
-// requests come.
+// WithIDToken lets edit change every ID token before it is signed, or forge it. Only
+// refreshes, for example, or none of them: look at Draft.Kind. It is called by
+// several goroutines at once when requests come so.
 func WithIDToken(edit func(*Draft)) Option { return func(cfg *config) { cfg.editIDToken = edit } }
 
 // WithAccessToken lets edit change every access token before it is signed. It does
 // not see opaque ones.
 func WithAccessToken(edit func(*Draft)) Option {
 	return func(cfg *config) { cfg.editAccessToken = edit }
-}
-
-// client is a registered application.
-type client struct {
-	id, secret   string
-	redirectURIs []string
 }
 
 // scopes splits a scope string, without duplicates.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -17,6 +18,9 @@ import (
 )
 
 const verifier = "a-verifier-that-is-long-enough-to-be-accepted-by-rfc-7636"
+
+// t0 is when tests with a fake clock begin.
+var t0 = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // app is the client of the tests, over one of the two ways to reach a tenant.
 type app struct {
@@ -44,10 +48,14 @@ func overBoth(t *testing.T, story func(t *testing.T, a *app), opts ...idptest.Op
 		t.Cleanup(tr.CloseIdleConnections)
 		story(t, &app{t, idptest.NewTenant(t, opts...), noRedirects(&http.Client{Transport: tr})})
 	})
-	t.Run("in-process", func(t *testing.T) {
-		tenant := idptest.NewTenant(t, append([]idptest.Option{idptest.InProcess()}, opts...)...)
-		story(t, &app{t, tenant, noRedirects(tenant.Client())})
-	})
+	t.Run("in-process", func(t *testing.T) { story(t, inProcess(t, opts...)) })
+}
+
+// inProcess starts a tenant without a socket.
+func inProcess(t testing.TB, opts ...idptest.Option) *app {
+	t.Helper()
+	tenant := idptest.NewTenant(t, append([]idptest.Option{idptest.InProcess()}, opts...)...)
+	return &app{t, tenant, noRedirects(tenant.Client())}
 }
 
 func noRedirects(c *http.Client) *http.Client {
@@ -74,7 +82,7 @@ func (a *app) authorizeURL(changes ...string) string {
 func change(q url.Values, changes []string) {
 	for i := 0; i < len(changes); i += 2 {
 		q.Set(changes[i], changes[i+1])
-		if changes[i+1] == "" {
+		if changes[i+1] == "" || changes[i] == "" {
 			q.Del(changes[i])
 		}
 	}
@@ -135,10 +143,21 @@ func (a *app) connection(token, connection string, changes ...string) answer {
 	return a.post(context.Background(), f)
 }
 
-// post sends a form to the token endpoint, with the client in the Authorization
-// header unless the form has a client_secret.
+// form posts name, value pairs to a path of the tenant.
+func (a *app) form(path string, pairs ...string) answer {
+	f := url.Values{}
+	change(f, pairs)
+	return a.postTo(context.Background(), path, f)
+}
+
 func (a *app) post(ctx context.Context, f url.Values) answer {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.tenant.URL("/oauth/token"), strings.NewReader(f.Encode()))
+	return a.postTo(ctx, "/oauth/token", f)
+}
+
+// postTo sends a form, with the client in the Authorization header unless the form
+// has a client_secret.
+func (a *app) postTo(ctx context.Context, path string, f url.Values) answer {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.tenant.URL(path), strings.NewReader(f.Encode()))
 	if err != nil {
 		a.Fatal(err)
 	}
@@ -169,6 +188,13 @@ func (a *app) do(req *http.Request) answer {
 	d.UseNumber()
 	d.Decode(&r.body)
 	return r
+}
+
+// number reads a number of a token or an answer.
+func number(v any) int64 {
+	n, _ := v.(json.Number)
+	i, _ := n.Int64()
+	return i
 }
 
 // claims reads a token without verifying it.

@@ -69,16 +69,15 @@ type Tenant struct {
 
 	mu        sync.Mutex // guards everything below
 	cfg       config
-	users     map[string]Claims
 	nextLogin Claims
 	codes     map[string]*login
-	serial    int // of codes, sids and tokens, so that no two are the same
 	keys      []signingKey
 	newKeys   int // keys ever made
 	families  []*family
 	bySubject map[string]*family // the newest
 	bySID     map[string]*family
-	jtis      map[string]bool
+	pushed    map[string]pushed
+	jtis      map[string]bool // of client assertions that were used
 	script    []*scripted
 	healed    chan struct{} // closed by Heal
 	holds     []*Hold
@@ -96,10 +95,10 @@ func New(opts ...Option) (*Tenant, error) {
 		clock:     cfg.clock,
 		cfg:       cfg,
 		seal:      make([]byte, 32),
-		users:     cfg.users,
 		codes:     map[string]*login{},
 		bySubject: map[string]*family{},
 		bySID:     map[string]*family{},
+		pushed:    map[string]pushed{},
 		jtis:      map[string]bool{},
 		healed:    make(chan struct{}),
 		counters:  newCounters(),
@@ -194,16 +193,13 @@ func (t *Tenant) URL(path string) string {
 }
 
 // Set applies options to a running tenant: WithTokenLife, WithPolicy and so on.
-// Those that say where and by which clock it runs have no effect any more, and
-// users are set by SetUser.
+// Those that say where it runs and by which clock have no effect any more.
 func (t *Tenant) Set(opts ...Option) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	cfg := t.cfg
 	for _, o := range opts {
-		o(&cfg)
+		o(&t.cfg)
 	}
-	t.cfg = cfg
 }
 
 // config returns a copy of the present settings.
@@ -235,12 +231,6 @@ func (t *Tenant) await(ctx context.Context, ch <-chan struct{}) bool {
 	case <-t.ctx.Done():
 	}
 	return false
-}
-
-// number returns the next serial number. The caller holds t.mu.
-func (t *Tenant) number() int {
-	t.serial++
-	return t.serial
 }
 
 // secret returns a random word that begins with prefix.

@@ -70,6 +70,9 @@ func (t *Tenant) serveHTTP(w http.ResponseWriter, req *http.Request) {
 		c.land() // before the client can know the answer, and ask again
 	}
 	w.WriteHeader(r.status)
+	if r.chunk > 0 {
+		http.NewResponseController(w).Flush() //nolint:errcheck // a client that left ends the context
+	}
 	if !t.send(w, c, r) || r.end == cut {
 		http.NewResponseController(w).Flush() //nolint:errcheck // the connection ends here anyway
 		panic(http.ErrAbortHandler)

@@ -1,0 +1,94 @@
+package idptest
+
+import "strings"
+
+// Kind says what a request is for. Counters, faults and holds go by it.
+type Kind string
+
+// The kinds of request. Some contain others: Token is CodeExchange, Refresh,
+// ConnectionExchange and any other grant; Spend is whatever presents a refresh
+// token, so Refresh and ConnectionExchange; Any is everything.
+const (
+	Any                Kind = "any"
+	Discovery          Kind = "discovery"
+	JWKS               Kind = "jwks"
+	Authorize          Kind = "authorize"
+	PAR                Kind = "pushed authorization request"
+	Token              Kind = "token"
+	CodeExchange       Kind = "code exchange"
+	Refresh            Kind = "refresh"
+	ConnectionExchange Kind = "connection exchange"
+	Spend              Kind = "spend"
+	Revocation         Kind = "revocation"
+	Logout             Kind = "logout"
+	Trap               Kind = "trap" // where Redirect leads
+)
+
+// Of narrows k to the requests that are about one user: Refresh.Of("ada"). It is
+// known from the code or the refresh token that a request presents.
+func (k Kind) Of(subject string) Kind { return k + " of " + Kind(subject) }
+
+// split undoes Of.
+func (k Kind) split() (kind Kind, subject string) {
+	a, b, _ := strings.Cut(string(k), " of ")
+	return Kind(a), b
+}
+
+// The grants of the token endpoint.
+const (
+	grantCode       = "authorization_code"
+	grantRefresh    = "refresh_token"
+	grantConnection = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
+)
+
+// The paths of the endpoints.
+const (
+	pathDiscovery = "/.well-known/openid-configuration"
+	pathJWKS      = "/.well-known/jwks.json"
+	pathAuthorize = "/authorize"
+	pathPAR       = "/oauth/par"
+	pathToken     = "/oauth/token"
+	pathRevoke    = "/oauth/revoke"
+	pathLogout    = "/v2/logout"
+	pathEndSess   = "/oidc/logout"
+	pathTrap      = "/trap"
+)
+
+func kindOfGrant(grant string) Kind {
+	switch grant {
+	case grantCode:
+		return CodeExchange
+	case grantRefresh:
+		return Refresh
+	case grantConnection:
+		return ConnectionExchange
+	}
+	return Token
+}
+
+// matches reports whether c is a request of kind k.
+func (c *call) matches(k Kind) bool {
+	k, subject := k.split()
+	if subject != "" && subject != c.subject {
+		return false
+	}
+	for _, have := range c.kinds() {
+		if have == k {
+			return true
+		}
+	}
+	return false
+}
+
+// kinds returns every kind that c is of.
+func (c *call) kinds() []Kind {
+	switch c.kind {
+	case CodeExchange:
+		return []Kind{Any, Token, CodeExchange}
+	case Refresh, ConnectionExchange:
+		return []Kind{Any, Token, Spend, c.kind}
+	case "":
+		return []Kind{Any}
+	}
+	return []Kind{Any, c.kind}
+}
