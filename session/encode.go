@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 )
@@ -55,7 +56,14 @@ func EncodeState(s *State) ([]byte, error) {
 	o.setText("id_token", s.IDToken)
 	o.setText("refresh_token", s.RefreshToken)
 	o.setText("domain", s.Domain)
-	return json.Marshal(o)
+
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // what others wrote stays as they wrote it
+	if err := e.Encode(o); err != nil {
+		return nil, fmt.Errorf("encode session: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // stored is a JSON object that is being written.

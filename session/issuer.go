@@ -54,9 +54,9 @@ func SameIssuer(a, b string) bool {
 func CheckIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
 	switch {
-	case err != nil || u.Host == "":
+	case err != nil || u.Hostname() == "":
 		return &ConfigurationError{Message: "the issuer must be an absolute URL such as https://tenant.example/"}
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return &ConfigurationError{Message: "the issuer must have no user, query or fragment"}
 	case u.Scheme == "https":
 		return nil
