@@ -103,11 +103,7 @@ func (c *TokenCache) Find(q *Question, now time.Time, buffer time.Duration) (Tok
 }
 
 // Format prints c without its tokens.
-func (c *TokenCache) Format(f fmt.State, _ rune) {
-	if c == nil {
-		fmt.Fprint(f, "no tokens")
-		return
-	}
+func (c TokenCache) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "%d tokens", len(c.sets))
 }
 

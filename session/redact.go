@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// Values that hold tokens show a Fingerprint in their place, whatever prints them: fmt with
-// any verb, log/slog, encoding/json. Each does so through a view: the same fields
-// without the methods, and without what others wrote.
+// Values that hold tokens show a Fingerprint in their place, whatever prints them:
+// fmt, log/slog, encoding/json. Each does so through a view: the same fields without
+// the methods, and without what others wrote.
 //
-// fmt cannot call methods on what it reaches through an unexported field. A type
-// that keeps one of these values in such a field, and not behind a pointer, needs
-// a Format of its own.
+// fmt cannot call methods on what it reaches through an unexported field, so a type
+// that keeps one of these values in such a field needs a Format of its own. Nor does
+// it call them for a verb that it refuses before it looks, which is %p for a value
+// that is no pointer; go vet finds that.
 
 // Fingerprint returns what stands for a secret in a log: "sha256:" and the first 16
 // hexadecimal digits of its SHA-256. It is "" for "".
