@@ -167,28 +167,19 @@ func (m *Memory) change(ctx context.Context, key session.Key, f func(sh *shard, 
 
 func (m *Memory) shard(key session.Key) *shard { return &m.shards[int(key[0])%len(m.shards)] }
 
-func (m *Memory) now() int64 { return nanos(m.clock.Now()) }
+func (m *Memory) now() int64 { return m.clock.Now().UnixMicro() }
 
-// forever is the instant that never comes. Instants are nanoseconds since the Unix
-// epoch; what does not fit counts as the nearest one that does.
+// forever is the instant that never comes. Instants are microseconds since the Unix
+// epoch: nanoseconds would end in 2262, which is before the last legal ceiling.
 const forever = math.MaxInt64
 
-func nanos(t time.Time) int64 {
-	const most = math.MaxInt64 / int64(time.Second)
-	switch s := t.Unix(); {
-	case s >= most:
-		return forever
-	case s <= -most:
-		return math.MinInt64
-	}
-	return t.UnixNano()
-}
-
+// after returns the instant that is d, rounded up, after now.
 func after(now int64, d time.Duration) int64 {
-	if d > 0 && now > forever-int64(d) {
-		return forever
+	us := d.Microseconds()
+	if d%time.Microsecond > 0 {
+		us++
 	}
-	return now + int64(d)
+	return now + us
 }
 
 // expiry is when a record with this TTL lapses: never when it is 0.

@@ -41,14 +41,14 @@ func (m *Memory) Due(ctx context.Context, from, until session.Ceiling, after Ref
 // ClaimDue implements Index.
 func (m *Memory) ClaimDue(ctx context.Context, until session.Ceiling, limit int, hold time.Duration, _ Options) ([]Ref, error) {
 	now := m.now()
-	turn := int(m.turn.Add(1))
+	turn := int(m.turn.Add(1) % uint32(len(m.shards)))
 	var refs []Ref
-	for i := range m.shards {
+	for i := 0; i < len(m.shards) && len(refs) < limit; i++ {
 		if err := ctx.Err(); err != nil {
-			return refs, nil // these are claimed, and the next call will fail
-		}
-		if len(refs) >= limit {
-			break
+			if len(refs) > 0 {
+				break // they are claimed now, so the caller must learn of them
+			}
+			return nil, err
 		}
 		sh := &m.shards[(turn+i)%len(m.shards)]
 		refs = append(refs, sh.claimDue(until, limit-len(refs), after(now, hold), now)...)

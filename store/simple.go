@@ -141,7 +141,7 @@ func (s *Simple) Delete(ctx context.Context, key session.Key, only session.Incar
 	}
 	// First the tombstone, so that from here on nobody reads this login again, even
 	// when the Delete fails and has to be repeated.
-	s.tombs.add(key, tomb{why: why, of: r.Incarnation, until: after(nanos(s.clock.Now()), DefaultTombstoneLife)})
+	s.tombs.add(key, tomb{why: why, of: r.Incarnation, until: after(s.clock.Now().UnixMicro(), DefaultTombstoneLife)})
 	return s.kv.Delete(ctx, s.name(key), o)
 }
 
@@ -152,7 +152,7 @@ func (s *Simple) read(ctx context.Context, key session.Key, o Options) (Record, 
 	if err != nil {
 		return Record{}, err
 	}
-	t, gone := s.tombs.get(key, nanos(s.clock.Now()))
+	t, gone := s.tombs.get(key, s.clock.Now().UnixMicro())
 	if b == nil {
 		if gone {
 			return Record{}, &GoneError{Reason: t.why}

@@ -45,7 +45,7 @@ func (t *tombstones) add(key session.Key, m tomb) {
 		}
 		first := t.order[0]
 		stands := t.byKey[first.key].until == first.until
-		lapsed := first.until <= m.until-int64(DefaultTombstoneLife)
+		lapsed := first.until <= m.until-DefaultTombstoneLife.Microseconds()
 		if stands && !lapsed && len(t.order) <= MaxTombstones {
 			return
 		}

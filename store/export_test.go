@@ -1,0 +1,43 @@
+package store
+
+// MaxNotices is how far a watcher may lag behind.
+const MaxNotices = maxNotices
+
+// Kept counts what a Memory holds on to.
+type Kept struct{ Entries, Values, Intents, Ceilings, Unclaimed, Claims, Lapses int }
+
+// Kept looks into every shard.
+func (m *Memory) Kept() Kept {
+	var n Kept
+	for i := range m.shards {
+		sh := &m.shards[i]
+		sh.mu.Lock()
+		n.Entries += len(sh.entries)
+		n.Values += len(sh.values)
+		n.Intents += len(sh.intents)
+		n.Ceilings += sh.ceilings.len()
+		n.Unclaimed += sh.unclaimed.len()
+		n.Claims += sh.claims.len()
+		n.Lapses += sh.lapses.len()
+		sh.mu.Unlock()
+	}
+	return n
+}
+
+func (o *ordered) len() int {
+	n := 0
+	for range o.from(place{at: -1 << 63}) {
+		n++
+	}
+	return n
+}
+
+// Kept returns how many tombstones, places in their queue, and locks a Simple holds
+// on to.
+func (s *Simple) Kept() (tombs, queued, locks int) {
+	s.tombs.mu.Lock()
+	defer s.tombs.mu.Unlock()
+	s.keys.mu.Lock()
+	defer s.keys.mu.Unlock()
+	return len(s.tombs.byKey), len(s.tombs.order), len(s.keys.locks)
+}

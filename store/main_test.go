@@ -1,0 +1,13 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// t0 is when every test begins.
+var t0 = time.Date(2030, time.January, 1, 12, 0, 0, 0, time.UTC)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,0 +1,205 @@
+package store_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/storetest"
+)
+
+func TestMemory(t *testing.T) {
+	storetest.Run(t, func(_ *testing.T, c clock.Clock) store.StateStore { return store.NewMemory(c) })
+}
+
+func TestMemory_throughFaulty(t *testing.T) {
+	storetest.Run(t, func(_ *testing.T, c clock.Clock) store.StateStore {
+		return storetest.NewFaulty(store.NewMemory(c, store.Shared()))
+	})
+}
+
+func TestTransactions(t *testing.T) {
+	storetest.RunTransactions(t, func(_ *testing.T, c clock.Clock) store.TransactionStore { return store.NewTransactions(c) })
+}
+
+func TestTransactions_throughFaulty(t *testing.T) {
+	storetest.RunTransactions(t, func(_ *testing.T, c clock.Clock) store.TransactionStore {
+		return storetest.NewFaultyTransactions(store.NewTransactions(c))
+	})
+}
+
+func TestMemory_isExclusiveUnlessShared(t *testing.T) {
+	if !store.IsExclusive(store.NewMemory(nil)) {
+		t.Error("a Memory counts as shared, want exclusive")
+	}
+	if store.IsExclusive(store.NewMemory(nil, store.Shared())) {
+		t.Error("a shared Memory counts as exclusive")
+	}
+}
+
+func TestMemory_keepsTombstonesAsLongAsItIsTold(t *testing.T) {
+	clk := clock.NewFake(t0)
+	m := store.NewMemory(clk, store.TombstoneLife(time.Hour))
+	key := session.Key{1}
+	must(t, m.Replace(t.Context(), key, store.Record{}, store.Options{}))
+	must(t, m.Delete(t.Context(), key, session.Incarnation{}, session.ReasonCeiling, store.Options{}))
+	var gone *store.GoneError
+	clk.Advance(time.Hour - 1)
+	if _, err := m.Load(t.Context(), key, store.Options{}); !errors.As(err, &gone) {
+		t.Errorf("a moment before the hour: err = %v, want a GoneError", err)
+	}
+	clk.Advance(1)
+	if _, err := m.Load(t.Context(), key, store.Options{}); !errors.Is(err, store.ErrNotFound) || errors.As(err, &gone) {
+		t.Errorf("after an hour: err = %v, want %v", err, store.ErrNotFound)
+	}
+}
+
+// What Memory keeps is bounded by what lives, though it has no timer: each write
+// clears away more than it can leave behind.
+func TestMemory_clearsAwayWhatHasLapsed(t *testing.T) {
+	clk := clock.NewFake(t0)
+	m := store.NewMemory(clk)
+	for i := range 5000 {
+		key := keyOf(i)
+		must(t, m.Replace(t.Context(), key, store.Record{
+			Ceiling: 2_000_000_000, Index: []store.IndexValue{{byte(i)}, sha256.Sum256(key[:])}, TTL: time.Minute,
+		}, store.Options{}))
+		switch i % 3 {
+		case 0:
+			must(t, m.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, store.Options{}))
+		case 1:
+			_, err := m.Lease(t.Context(), key, "somebody", time.Second, store.Options{})
+			must(t, err)
+			must(t, m.PutIntent(t.Context(), key, store.Intent{Epoch: 1 << 40}, store.Options{}))
+		}
+	}
+	if n := m.Kept(); n.Entries != 5000 {
+		t.Fatalf("kept %+v, want 5000 entries", n)
+	}
+	clk.Advance(store.DefaultTombstoneLife)
+	for i := range 5000 { // others come and stay
+		must(t, m.Replace(t.Context(), keyOf(5000+i), store.Record{}, store.Options{}))
+	}
+	if n, want := m.Kept(), (store.Kept{Entries: 5000}); n != want {
+		t.Errorf("after all of them lapsed: kept %+v, want %+v", n, want)
+	}
+}
+
+func TestMemory_watcherThatLagsIsToldSo(t *testing.T) {
+	m := store.NewMemory(clock.NewFake(t0))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var lost, told int
+	err := m.Watch(ctx,
+		func(session.Key, session.Version) {
+			if told++; told == 2 {
+				cancel()
+			}
+		},
+		func() {
+			switch lost++; lost {
+			case 1: // nobody listens while this many are written
+				for i := range store.MaxNotices + 1 {
+					must(t, m.Replace(ctx, keyOf(i), store.Record{}, store.Options{}))
+				}
+			case 2:
+				must(t, m.Replace(ctx, keyOf(0), store.Record{}, store.Options{}))
+			}
+		})
+	if !errors.Is(err, context.Canceled) || lost != 2 || told != 2 {
+		t.Errorf("err = %v, told of a gap %d times and of %d writes, want twice and 2", err, lost, told)
+	}
+}
+
+func TestMemory_atTheEndsOfTime(t *testing.T) {
+	for _, now := range []time.Time{{}, time.Unix(0, 0), time.Unix(9_999_999_999, 0), time.Unix(1<<40, 0)} {
+		clk := clock.NewFake(now)
+		m := store.NewMemory(clk)
+		rec := store.Record{Ceiling: 1, TTL: time.Hour}
+		must(t, m.Replace(t.Context(), session.Key{1}, rec, store.Options{}))
+		if _, err := m.Load(t.Context(), session.Key{1}, store.Options{}); err != nil {
+			t.Errorf("at %v: %v", now, err)
+		}
+		refs, err := m.ClaimDue(t.Context(), 100, 10, time.Hour, store.Options{})
+		if err != nil || len(refs) != 1 {
+			t.Errorf("at %v: ClaimDue = %v, %v, want one session", now, refs, err)
+		}
+	}
+}
+
+func TestTransactions_dropsTheExpiredThenTheOldest(t *testing.T) {
+	clk := clock.NewFake(t0)
+	s := store.NewTransactions(clk, store.MaxTransactions(3))
+	put := func(key string, ttl time.Duration) {
+		t.Helper()
+		must(t, s.Put(t.Context(), key, []byte(key), ttl, store.Options{}))
+	}
+	wantKept := func(keys ...string) {
+		t.Helper()
+		if s.Len() != len(keys) {
+			t.Errorf("%d transactions kept, want %d", s.Len(), len(keys))
+		}
+		for _, key := range keys {
+			if _, err := s.Get(t.Context(), key, store.Options{}); err != nil {
+				t.Errorf("Get(%s): %v", key, err)
+			}
+		}
+	}
+	put("oldest", time.Hour)
+	put("brief", time.Minute)
+	put("third", time.Hour)
+	clk.Advance(time.Minute)
+	put("fourth", time.Hour)
+	wantKept("oldest", "third", "fourth")
+	put("fifth", time.Hour)
+	wantKept("third", "fourth", "fifth")
+	put("third", time.Hour) // counts as new
+	put("sixth", time.Hour)
+	wantKept("fifth", "third", "sixth")
+	clk.Advance(time.Hour)
+	put("seventh", time.Hour)
+	wantKept("seventh")
+}
+
+func TestTransactions_keepsHundredThousand(t *testing.T) {
+	s := store.NewTransactions(clock.NewFake(t0))
+	for i := range store.DefaultMaxTransactions + 10 {
+		must(t, s.Put(t.Context(), fmt.Sprint(i), nil, time.Hour, store.Options{}))
+	}
+	if s.Len() != store.DefaultMaxTransactions {
+		t.Errorf("%d transactions kept, want %d", s.Len(), store.DefaultMaxTransactions)
+	}
+	if _, err := s.Take(t.Context(), "9", store.Options{}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Take of one of the oldest: err = %v, want %v", err, store.ErrNotFound)
+	}
+}
+
+func BenchmarkMemory_update(b *testing.B) {
+	m := store.NewMemory(clock.NewFake(t0))
+	rec := store.Record{Ceiling: 2_000_000_000, Index: []store.IndexValue{{1}, {2}}, Sealed: make([]byte, 4096)}
+	must(b, m.Replace(b.Context(), session.Key{}, rec, store.Options{}))
+	b.ReportAllocs()
+	for b.Loop() {
+		must(b, m.Update(b.Context(), session.Key{}, session.Version{}, rec, store.Options{}))
+	}
+}
+
+func keyOf(i int) session.Key {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(i))
+	return sha256.Sum256(b[:])
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
