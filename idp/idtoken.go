@@ -29,8 +29,8 @@ func (c *Client) VerifyIDToken(ctx context.Context, issuer, raw string, e Expect
 	if err != nil {
 		return nil, err
 	}
-	if isType(h.typ, "logout+jwt") || isType(h.typ, "at+jwt") { // RFC 8725 section 3.11
-		return nil, invalidToken("it is not an ID token")
+	if isType(h.typ, "logout+jwt") || isType(h.typ, "at+jwt") || claims.isLogout() {
+		return nil, invalidToken("it is not an ID token") // RFC 8725 section 3.11
 	}
 	now := c.now()
 	if err := claims.checkAudience(c.clientID); err != nil {

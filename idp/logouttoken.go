@@ -85,8 +85,7 @@ func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (Log
 // checkLogout checks what makes a token a logout token, and what keeps an ID token
 // from being taken for one.
 func (c claims) checkLogout() error {
-	events, _ := c["events"].(map[string]any)
-	if _, ok := events[logoutEvent].(map[string]any); !ok {
+	if !c.isLogout() {
 		return invalidToken("its events do not have the logout event")
 	}
 	if c["nonce"] != nil {
@@ -101,4 +100,11 @@ func (c claims) checkLogout() error {
 		return invalidToken("it has neither sid nor sub")
 	}
 	return nil
+}
+
+// isLogout reports whether the token says of itself that it is a logout token.
+func (c claims) isLogout() bool {
+	events, _ := c["events"].(map[string]any)
+	_, ok := events[logoutEvent].(map[string]any)
+	return ok
 }

@@ -11,6 +11,7 @@ import (
 const (
 	maxErrorCode   = 64
 	maxDescription = 500
+	maxWireText    = 200
 
 	// minSecret is the length from which a value counts as a secret. What is
 	// shorter protects nothing, and would be cut out of ordinary words.

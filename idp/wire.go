@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/textproto"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/tokenward/tokenward/session"
@@ -93,12 +95,19 @@ func newWireError(ctx context.Context, err error, s scrubber) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	var u *url.Error
-	if errors.As(err, &u) {
+	for u := (*url.Error)(nil); errors.As(err, &u); {
 		err = u.Err // without the URL, which may carry a query
 	}
-	return &wireError{text: s.clean(err.Error(), maxDescription), err: err}
+	text := err.Error()
+	if malformed := textproto.ProtocolError(""); errors.As(err, &malformed) {
+		text = "malformed HTTP header"
+	}
+	// What net/http quotes is a piece of the answer, where new tokens may be.
+	text = quoted.ReplaceAllString(text, `"..."`)
+	return &wireError{text: s.clean(text, maxWireText), err: err}
 }
+
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*(?:"|$)`)
 
 func (e *wireError) Error() string              { return e.text }
 func (e *wireError) Is(target error) bool       { return errors.Is(e.err, target) }
