@@ -14,7 +14,7 @@ func (e *SessionExpiredError) Error() string { return text(CodeSessionExpired, e
 
 // Is reports whether target is ErrSessionExpired or a SessionExpiredError.
 func (e *SessionExpiredError) Is(target error) bool {
-	_, ok := target.(*SessionExpiredError) //nolint:errorlint // errors.Is unwraps
+	_, ok := target.(*SessionExpiredError)
 	return ok || CodeSessionExpired.is(target)
 }
 
@@ -44,7 +44,7 @@ func (e *APIError) Unwrap() error { return e.Err }
 
 // Is reports whether target is an APIError of the same code.
 func (e *APIError) Is(target error) bool {
-	t, ok := target.(*APIError) //nolint:errorlint // errors.Is unwraps
+	t, ok := target.(*APIError)
 	return ok && t.Code == e.Code
 }
 
@@ -62,7 +62,7 @@ func (e *MissingRequiredArgumentError) Error() string {
 // Is reports whether target is a MissingRequiredArgumentError about the same
 // argument, or about none.
 func (e *MissingRequiredArgumentError) Is(target error) bool {
-	t, ok := target.(*MissingRequiredArgumentError) //nolint:errorlint // errors.Is unwraps
+	t, ok := target.(*MissingRequiredArgumentError)
 	return ok && (t.Argument == "" || t.Argument == e.Argument)
 }
 
@@ -80,7 +80,7 @@ func (e *InvalidArgumentError) Error() string {
 // Is reports whether target is an InvalidArgumentError about the same argument, or
 // about none.
 func (e *InvalidArgumentError) Is(target error) bool {
-	t, ok := target.(*InvalidArgumentError) //nolint:errorlint // errors.Is unwraps
+	t, ok := target.(*InvalidArgumentError)
 	return ok && (t.Argument == "" || t.Argument == e.Argument)
 }
 
@@ -189,6 +189,6 @@ func (e *DomainResolverError) Is(target error) bool { return isA[*DomainResolver
 
 // isA reports whether target itself is a T: such a type has one code only.
 func isA[T error](target error) bool {
-	_, ok := target.(T) //nolint:errorlint // errors.Is unwraps
+	_, ok := target.(T)
 	return ok
 }

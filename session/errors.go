@@ -110,7 +110,7 @@ func text(code Code, message string, cause error) string {
 // CodeOf returns the code of err: the outermost one in what err wraps, "" when
 // there is none.
 func CodeOf(err error) Code {
-	if coded, ok := err.(interface{ ErrorCode() Code }); ok { //nolint:errorlint // it unwraps below
+	if coded, ok := err.(interface{ ErrorCode() Code }); ok {
 		if code := coded.ErrorCode(); code != "" {
 			return code
 		}

@@ -162,7 +162,7 @@ func TestRefreshFailure(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got := session.RefreshFailure(tt.err)
-		if session.CodeOf(got) != tt.want || (got == tt.err) != tt.same {
+		if session.CodeOf(got) != tt.want || (got == tt.err) != tt.same { //nolint:errorlint // the very same
 			t.Errorf("%s: RefreshFailure(%v) = %v", tt.name, tt.err, got)
 		}
 		var access *session.AccessTokenError

@@ -56,8 +56,10 @@ func TestCheckIssuer(t *testing.T) {
 			t.Errorf("CheckIssuer(%q) = %v", issuer, err)
 		}
 	}
-	bad := []string{"", "tenant.example", "/path", "http://tenant.example/", "ftp://tenant.example/", "https://u:p@tenant.example/",
-		"https://tenant.example/?a=b", "https://tenant.example/?", "https://tenant.example/#f", "https://:443/", "http://127.0.0.1.evil.example/", "https://%zz/"}
+	bad := []string{
+		"", "tenant.example", "/path", "http://tenant.example/", "ftp://tenant.example/", "https://u:p@tenant.example/",
+		"https://tenant.example/?a=b", "https://tenant.example/?", "https://tenant.example/#f", "https://:443/", "http://127.0.0.1.evil.example/", "https://%zz/",
+	}
 	for _, issuer := range bad {
 		if err := session.CheckIssuer(issuer); !errors.Is(err, &session.ConfigurationError{}) {
 			t.Errorf("CheckIssuer(%q) = %v, want a ConfigurationError", issuer, err)

@@ -20,7 +20,7 @@ func (e *AccessTokenError) Unwrap() error { return e.Err }
 
 // Is reports whether target is an AccessTokenError or a sentinel of the same code.
 func (e *AccessTokenError) Is(target error) bool {
-	t, ok := target.(*AccessTokenError) //nolint:errorlint // errors.Is unwraps
+	t, ok := target.(*AccessTokenError)
 	return ok && t.Code == e.Code || e.Code.is(target)
 }
 
@@ -43,7 +43,7 @@ func (e *ConnectionTokenError) Unwrap() error { return e.Err }
 
 // Is reports whether target is a ConnectionTokenError or a sentinel of the same code.
 func (e *ConnectionTokenError) Is(target error) bool {
-	t, ok := target.(*ConnectionTokenError) //nolint:errorlint // errors.Is unwraps
+	t, ok := target.(*ConnectionTokenError)
 	return ok && t.Code == e.Code || e.Code.is(target)
 }
 
@@ -68,7 +68,7 @@ func (e *MFARequiredError) GoString() string { return e.Error() }
 
 // Is reports whether target is an AccessTokenError with CodeMFARequired.
 func (e *MFARequiredError) Is(target error) bool {
-	t, ok := target.(*AccessTokenError) //nolint:errorlint // errors.Is unwraps
+	t, ok := target.(*AccessTokenError)
 	return ok && t.Code == CodeMFARequired
 }
 
