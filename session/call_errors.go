@@ -189,6 +189,6 @@ func (e *DomainResolverError) Is(target error) bool { return isA[*DomainResolver
 
 // isA reports whether target itself is a T: such a type has one code only.
 func isA[T error](target error) bool {
-	_, ok := target.(T)
+	_, ok := target.(T) //nolint:errorlint // errors.Is unwraps
 	return ok
 }
