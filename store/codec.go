@@ -24,11 +24,16 @@ func (c *Codec) Encode(key session.Key, s *session.State, v session.Version, in 
 	if err != nil {
 		return Record{}, err
 	}
+	issuer := session.IssuerOf(s.SessionDomain(c.Domain)) // whose logout tokens end it
+	var ceiling session.Ceiling
+	if s.Internal.Ceiling.Legal() {
+		ceiling = s.Internal.Ceiling
+	}
 	return Record{
 		Version:     v,
 		Incarnation: in,
-		Ceiling:     s.Internal.Ceiling,
-		Index:       c.Sealer.IndexValues(c.issuer(s), s.Internal.SID, claim(s, "sub")),
+		Ceiling:     ceiling,
+		Index:       c.Sealer.IndexValues(issuer, s.Internal.SID, s.User.Sub()),
 		Sealed:      c.Sealer.Seal(binding(key), plain),
 	}, nil
 }
@@ -48,21 +53,6 @@ func (c *Codec) Decode(key session.Key, r Record) (*session.State, error) {
 	return s, nil
 }
 
-// issuer returns who a logout token for s comes from.
-func (c *Codec) issuer(s *session.State) string {
-	for _, domain := range []string{s.Domain, c.Domain, claim(s, "iss")} {
-		if domain != "" {
-			return session.IssuerOf(domain)
-		}
-	}
-	return ""
-}
-
-func claim(s *session.State, name string) string {
-	text, _ := s.User[name].(string)
-	return text
-}
-
 func binding(key session.Key) string { return "session:" + key.String() }
 
 // TTL returns the Record.TTL of a session that ends at its ceiling, or when life
@@ -70,11 +60,11 @@ func binding(key session.Key) string { return "session:" + key.String() }
 // no limit; without any limit the TTL is 0.
 func TTL(now time.Time, ceiling session.Ceiling, life time.Duration) time.Duration {
 	const spare = time.Hour
-	if ceiling != 0 {
+	if ceiling.Legal() {
 		left := max(0, int64(ceiling)-now.Unix())
 		if left < math.MaxInt64/int64(time.Second) { // else longer than a Duration holds
 			if d := time.Duration(left) * time.Second; life <= 0 || d < life {
-				life = max(d, 1)
+				life = max(d, 1) // 0 would be no limit
 			}
 		}
 	}

@@ -32,12 +32,9 @@ func (o *ordered) len() int {
 	return n
 }
 
-// Kept returns how many tombstones, places in their queue, and locks a Simple holds
-// on to.
-func (s *Simple) Kept() (tombs, queued, locks int) {
-	s.tombs.mu.Lock()
-	defer s.tombs.mu.Unlock()
+// Locks returns how many locks a Simple holds on to.
+func (s *Simple) Locks() int {
 	s.keys.mu.Lock()
 	defer s.keys.mu.Unlock()
-	return len(s.tombs.byKey), len(s.tombs.order), len(s.keys.locks)
+	return len(s.keys.locks)
 }

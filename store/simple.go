@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
@@ -125,23 +124,29 @@ func (s *Simple) Delete(ctx context.Context, key session.Key, only session.Incar
 		return err
 	}
 	defer unlock()
-	any := only == (session.Incarnation{})
-	r, err := s.read(ctx, key, o)
-	switch {
-	case errors.Is(err, ErrUnreadable) && any:
-	case errors.Is(err, ErrNotFound):
-		if any {
+	b, err := s.kv.Get(ctx, s.name(key), o)
+	if err != nil {
+		return err
+	}
+	whoever := only == (session.Incarnation{})
+	if b == nil {
+		if whoever {
 			s.tombs.restate(key, why)
 		}
 		return nil
+	}
+	r, err := UnmarshalRecord(b)
+	switch {
+	case whoever:
 	case err != nil:
 		return err
-	case !any && r.Incarnation != only:
+	case r.Incarnation != only:
 		return nil
 	}
 	// First the tombstone, so that from here on nobody reads this login again, even
 	// when the Delete fails and has to be repeated.
-	s.tombs.add(key, tomb{why: why, of: r.Incarnation, until: after(s.clock.Now().UnixMicro(), DefaultTombstoneLife)})
+	until := after(s.clock.Now().UnixMicro(), DefaultTombstoneLife)
+	s.tombs.add(key, tomb{why: why, of: r.Incarnation, until: until})
 	return s.kv.Delete(ctx, s.name(key), o)
 }
 

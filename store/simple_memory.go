@@ -37,8 +37,10 @@ func (t *tombstones) add(key session.Key, m tomb) {
 	if t.byKey == nil {
 		t.byKey = make(map[session.Key]tomb)
 	}
+	if t.byKey[key].until != m.until {
+		t.order = append(t.order, tombOrder{key, m.until})
+	}
 	t.byKey[key] = m
-	t.order = append(t.order, tombOrder{key, m.until})
 	for range 4 { // more than one for each that comes, so that they run out
 		if len(t.order) == 0 {
 			return

@@ -34,6 +34,6 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 // Is reports whether target is ErrUnreadable or an UnreadableError with the same
 // reason.
 func (e *UnreadableError) Is(target error) bool {
-	t, ok := target.(*UnreadableError) //nolint:errorlint // errors.Is unwraps
+	t, ok := target.(*UnreadableError)
 	return ok && t.Why == e.Why || target == ErrUnreadable
 }

@@ -37,27 +37,26 @@ func (f *Faulty) Ability(target any) bool {
 	case *store.Exclusive:
 		return store.Ability(f.inner, t)
 	case *store.Index:
-		inner, ok := store.As[store.Index](f.inner)
-		*t = faultyIndex{f.Script, inner}
-		return ok
+		return pass(f, t, func(inner store.Index) store.Index { return faultyIndex{f.Script, inner} })
 	case *store.Leaser:
-		inner, ok := store.As[store.Leaser](f.inner)
-		*t = faultyLeaser{f.Script, inner}
-		return ok
+		return pass(f, t, func(inner store.Leaser) store.Leaser { return faultyLeaser{f.Script, inner} })
 	case *store.Intents:
-		inner, ok := store.As[store.Intents](f.inner)
-		*t = faultyIntents{f.Script, inner}
-		return ok
+		return pass(f, t, func(inner store.Intents) store.Intents { return faultyIntents{f.Script, inner} })
 	case *store.ChangeFeed:
-		inner, ok := store.As[store.ChangeFeed](f.inner)
-		*t = faultyFeed{f.Script, inner}
-		return ok
+		return pass(f, t, func(inner store.ChangeFeed) store.ChangeFeed { return faultyFeed{f.Script, inner} })
 	case *store.Toucher:
-		inner, ok := store.As[store.Toucher](f.inner)
-		*t = faultyToucher{f.Script, inner}
-		return ok
+		return pass(f, t, func(inner store.Toucher) store.Toucher { return faultyToucher{f.Script, inner} })
 	}
 	return false
+}
+
+// pass sets target to the ability of the store inside, wrapped, if it has that.
+func pass[T any](f *Faulty, target *T, wrap func(T) T) bool {
+	inner, ok := store.As[T](f.inner)
+	if ok {
+		*target = wrap(inner)
+	}
+	return ok
 }
 
 // Loads returns how often Load was called, for these keys or at all.

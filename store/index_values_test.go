@@ -1,0 +1,68 @@
+package store_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/tokenward/tokenward/store"
+)
+
+func TestSealer_indexValues(t *testing.T) {
+	s := newSealer(t, secretA)
+	all := s.IndexValues("https://tenant.example/", "sid", "sub")
+	if len(all) != 2 || all[0] == all[1] {
+		t.Fatalf("IndexValues = %x, want two", all)
+	}
+	for _, same := range []string{"https://tenant.example", "HTTPS://Tenant.Example/", "tenant.example"} {
+		if got := s.IndexValues(same, "sid", "sub"); !slices.Equal(got, all) {
+			t.Errorf("IndexValues of issuer %s = %x, want %x", same, got, all)
+		}
+	}
+	seen := map[store.IndexValue]string{all[0]: "sid", all[1]: "sub"}
+	for _, other := range [][3]string{
+		{"https://other.example/", "sid", "sub"},
+		{"https://tenant.example/sid", "x", "y"},
+		{"https://tenant.example/", "sub", "sid"},
+		{"https://tenant.example/", "sidsub", "subsid"},
+	} {
+		for i, v := range s.IndexValues(other[0], other[1], other[2]) {
+			if was, ok := seen[v]; ok {
+				t.Errorf("value %d of %q is that of %s", i, other, was)
+			}
+		}
+	}
+	tests := []struct {
+		name             string
+		issuer, sid, sub string
+		want             []store.IndexValue
+	}{
+		{"no sid", "tenant.example", "", "sub", all[1:]},
+		{"no sub", "tenant.example", "sid", "", all[:1]},
+		{"neither", "tenant.example", "", "", nil},
+		{"no issuer", "", "sid", "sub", nil},
+	}
+	for _, tt := range tests {
+		if got := s.IndexValues(tt.issuer, tt.sid, tt.sub); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: IndexValues = %x, want %x", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestSealer_lookupSurvivesRotation(t *testing.T) {
+	const issuer = "https://tenant.example/"
+	old := newSealer(t, secretA).IndexValues(issuer, "sid", "sub")
+	fresh := newSealer(t, secretB).IndexValues(issuer, "sid", "sub")
+	during := newSealer(t, secretB, secretA)
+	if got, want := during.LookupSID(issuer, "sid"), []store.IndexValue{fresh[0], old[0]}; !slices.Equal(got, want) {
+		t.Errorf("LookupSID = %x, want %x", got, want)
+	}
+	if got, want := during.LookupSub(issuer, "sub"), []store.IndexValue{fresh[1], old[1]}; !slices.Equal(got, want) {
+		t.Errorf("LookupSub = %x, want %x", got, want)
+	}
+	if got := during.IndexValues(issuer, "sid", "sub"); !slices.Equal(got, fresh) {
+		t.Errorf("IndexValues = %x, want those of the first secret", got)
+	}
+	if got := append(during.LookupSID(issuer, ""), during.LookupSub("", "sub")...); got != nil {
+		t.Errorf("lookups of nothing = %x, want none", got)
+	}
+}
