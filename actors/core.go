@@ -1,0 +1,263 @@
+package actors
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Rules are what the host decided about every session.
+type Rules struct {
+	ClientID       string        // for the audience check of a refreshed ID token
+	Issuer         string        // the configured issuer
+	Buffer         time.Duration // refresh this long before a token expires
+	StrictAudience bool          // refuse a token for another audience than the one asked for
+	UpdateUser     bool          // a refreshed ID token replaces the user's claims
+	MaxTokenSets   int           // 0: the default of package session
+	Exclusive      bool          // nobody else writes to the store
+	RememberEnded  time.Duration // how long an ended session answers session_expired
+	RetryFirst     time.Duration // wait before a failed write is tried again; it doubles
+	RetryMost      time.Duration // up to this
+}
+
+// core is one session: what it is, what it waits for and what it answers. Its
+// method on is called with one message at a time.
+type core struct {
+	rules *Rules
+
+	phase       messages.Phase // Opening (nothing known), Ready or Ended
+	generation  session.Generation
+	incarnation session.Incarnation
+	reason      session.Reason // why it Ended
+
+	// state is the newest; saved is what the store is known to hold, as version.
+	// They are compared as pointers, for a state is never changed.
+	state   *session.State
+	saved   *session.State
+	version session.Version
+	tried   []session.Version // drawn for writes that may or may not have happened
+	serial  uint64            // grows with each change of state
+	shown   uint64            // serial of the last one published
+
+	air     *airborne          // the one request, from asking for a slot until it has landed
+	queue   []*messages.Flight // who flies next; other questions than the one in the air
+	refused *messages.Flight   // one that was sent again after invalid_grant
+
+	lane     []*write // store work, one at a time and in order; the first runs when laneBusy
+	laneBusy bool
+	attempts int           // failed writes in a row
+	settled  chan struct{} // closed when the deletion was tried once
+	erasing  []*write      // deletions that failed and will be tried again
+	until    time.Time     // how long the end is remembered
+
+	resting bool   // the entry was given up: touch nothing until a command comes
+	closing bool   // no new flights
+	resign  bool   // say AtRest as soon as nothing is under way
+	handled uint64 // commands of the supervisor
+
+	out []effect
+}
+
+// airborne is the request in the air.
+type airborne struct {
+	flight     *messages.Flight
+	generation session.Generation
+	sent       bool
+	token      string // the refresh token it spends
+	domain     string
+	lasting    bool // it outlives the session's ceiling: a connection's
+}
+
+// newCore returns the core of a session of which nothing is known yet.
+func newCore(r *Rules) *core {
+	return &core{rules: r, phase: messages.Opening}
+}
+
+// on handles one message and returns what is to be done, in order.
+func (c *core) on(msg any, now time.Time) []effect {
+	c.out = nil
+	switch m := msg.(type) {
+	case *messages.NeedToken:
+		c.needToken(m.Flight, now)
+	case *messages.CeilingReached:
+		c.command()
+		c.ceilingReached(m, now)
+	case *messages.ReplaceSession:
+		c.command()
+		c.lane = append(c.lane, &write{kind: replace, state: m.State, incarnation: m.Incarnation, calls: calls(m.Call)})
+	case *messages.EndSession:
+		c.command()
+		c.endSession(m, now)
+	case *messages.Passivate:
+		c.command()
+		c.passivate()
+	case *messages.Finish:
+		c.command()
+		c.finish()
+	case *slotGranted:
+		c.slotGranted(m)
+	case *flightLanded:
+		c.flightLanded(m, now)
+	case *written:
+		c.written(m, now)
+	case *retryDue:
+		c.retry()
+	}
+	c.proceed(now)
+	return c.out
+}
+
+// adopt makes the core that of a session as the store holds it.
+func (c *core) adopt(s *session.State, v session.Version, in session.Incarnation) []effect {
+	c.out = nil
+	c.begin(s, v, in)
+	return c.out
+}
+
+// begin starts a new generation.
+func (c *core) begin(s *session.State, v session.Version, in session.Incarnation) {
+	c.generation++
+	c.phase, c.incarnation, c.reason = messages.Ready, in, ""
+	c.state, c.saved, c.version, c.tried = s, s, v, nil
+	c.attempts, c.erasing = 0, nil
+	c.serial++
+	c.publish(s, c.serial)
+	c.do(setUnsaved(messages.Saved))
+	c.do(tell{&messages.SessionBegan{Generation: c.generation, Ceiling: s.Internal.Ceiling}})
+}
+
+// proceed starts whatever can start now.
+func (c *core) proceed(now time.Time) {
+	c.takeOff(now)
+	c.writeNext(now)
+	if c.resign && c.idle() {
+		c.resign, c.resting = false, true
+		c.do(tell{&messages.AtRest{Handled: c.handled}})
+	}
+}
+
+// idle reports whether nothing is under way and the store knows all there is to know.
+func (c *core) idle() bool {
+	return c.air == nil && len(c.queue) == 0 && len(c.lane) == 0 && len(c.erasing) == 0 && c.state == c.saved
+}
+
+// command notes a command of the supervisor: it wakes a session that has given up
+// its entry.
+func (c *core) command() {
+	c.handled++
+	c.resting = false
+	if c.phase == messages.Ended {
+		c.resign = true
+	}
+}
+
+func (c *core) passivate() {
+	if c.phase == messages.Ready && !c.idle() {
+		c.do(tell{&messages.Busy{}})
+		return
+	}
+	c.resign = true
+}
+
+func (c *core) finish() {
+	c.closing, c.resign = true, true
+	for _, f := range c.queue {
+		c.do(land{f, c.failure(f, session.CodeClosed, nil)})
+	}
+	c.queue = nil
+	if c.air != nil && !c.air.sent {
+		c.do(land{c.air.flight, c.failure(c.air.flight, session.CodeClosed, nil)})
+		c.air.generation = 0 // the slot goes back when it comes
+	}
+}
+
+// publish shows s, unless something newer is shown.
+func (c *core) publish(s *session.State, serial uint64) {
+	if serial <= c.shown {
+		return
+	}
+	c.shown = serial
+	c.do(publish{&messages.Snapshot{
+		Phase: messages.Ready, Generation: c.generation, Incarnation: c.incarnation,
+		Ceiling: s.Internal.Ceiling, State: s, Tokens: session.NewTokenCache(s),
+	}})
+}
+
+// change makes s the newest state.
+func (c *core) change(s *session.State) {
+	if s != c.state {
+		c.state = s
+		c.serial++
+		c.do(setUnsaved(messages.Pending))
+	}
+}
+
+func (c *core) do(e effect) { c.out = append(c.out, e) }
+
+// failure is the answer to f that says code, as the type of error that f's question has.
+func (c *core) failure(f *messages.Flight, code session.Code, cause error) messages.Answer {
+	if f.Question.Key.ForConnection() {
+		return messages.Answer{Err: &session.ConnectionTokenError{Code: code, Err: cause}}
+	}
+	return messages.Answer{Err: &session.AccessTokenError{Code: code, Err: cause}}
+}
+
+// over is the answer to f when the session has ended for why.
+func (c *core) over(f *messages.Flight, why session.Reason) messages.Answer {
+	switch {
+	case f.Question.Key.ForConnection():
+		return c.failure(f, session.CodeMissingRefreshToken, nil)
+	case why == session.ReasonCeiling:
+		return c.failure(f, session.CodeSessionExpired, nil)
+	}
+	return c.failure(f, session.CodeMissingSession, nil)
+}
+
+func calls(c *messages.Call) []*messages.Call {
+	if c == nil {
+		return nil
+	}
+	return []*messages.Call{c}
+}
+
+// pop returns list without its first element.
+func pop[T any](list []T) []T {
+	if len(list) == 1 {
+		return nil
+	}
+	return slices.Delete(list, 0, 1)
+}
+
+// effect is something to be done, with copies of all it needs.
+type effect any
+
+type (
+	publish struct{ snapshot *messages.Snapshot }
+	land    struct {
+		flight *messages.Flight
+		answer messages.Answer
+	}
+	askSlot  struct{}
+	dropSlot struct{}
+	spend    struct {
+		question *session.Question
+		domain   string
+		token    string
+		options  store.Options
+	}
+	runWrite   struct{ write *write }
+	retryIn    struct{ wait time.Duration }
+	setUnsaved messages.Unsaved
+	tell       struct{ message any }
+	endCall    struct {
+		call *messages.Call
+		err  error
+	}
+	report struct {
+		what string
+		err  error
+	}
+)

@@ -1,0 +1,152 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// ceilingReached ends the session if its ceiling is reached now; a timer may be
+// early, late or of an older generation.
+func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
+	if c.phase == messages.Ready && m.Generation == c.generation && c.state.Internal.Ceiling.Reached(now) {
+		c.end(session.ReasonCeiling, m.Call, now)
+		return
+	}
+	if m.Call == nil {
+		return
+	}
+	// A reader found the ceiling reached while somebody else was ending the session.
+	for _, w := range c.lane {
+		if w.kind == erase && !w.tried {
+			w.calls = append(w.calls, m.Call)
+			return
+		}
+	}
+	c.do(endCall{m.Call, nil})
+}
+
+// endSession ends what m names. The generation in hand ends at once; a login that
+// is still being written ends when its turn has come.
+func (c *core) endSession(m *messages.EndSession, now time.Time) {
+	covers := m.Only == session.Incarnation{} || m.Only == c.incarnation
+	if c.phase == messages.Ready && covers {
+		c.finishGeneration(m.Why, now)
+	} else if c.phase == messages.Ended && covers || c.phase == messages.Opening {
+		if a := c.air; a != nil && a.lasting {
+			a.lasting = false
+			c.do(land{a.flight, c.over(a.flight, m.Why)})
+		}
+		c.generation++
+		c.phase, c.reason = messages.Ended, m.Why
+		c.state = &session.State{}
+		c.saved = c.state
+		c.showEnd(now)
+	}
+	c.lane = append(append(c.lane, c.erasing...), &write{kind: erase, only: m.Only, why: m.Why, calls: calls(m.Call)})
+	c.erasing = nil
+	c.resign = c.resign || c.phase != messages.Ready
+}
+
+// end ends the session in hand and has its record deleted, that incarnation only.
+func (c *core) end(why session.Reason, call *messages.Call, now time.Time) {
+	c.finishGeneration(why, now)
+	c.lane = append(c.lane, &write{kind: erase, only: c.incarnation, why: why, calls: calls(call)})
+	c.resign = true
+}
+
+// finishGeneration ends the generation: the snapshot says so first, then everyone
+// who waits is answered. Nothing that is under way for it counts any more, except a
+// connection's token that is on its way when the ceiling comes.
+func (c *core) finishGeneration(why session.Reason, now time.Time) {
+	old := c.state
+	c.phase, c.reason = messages.Ended, why
+	c.state = &session.State{}
+	if why == session.ReasonCeiling {
+		c.state = remainder(old, now)
+	}
+	c.saved, c.tried, c.attempts = c.state, nil, 0
+	ended := c.generation
+	c.generation++
+	c.settled = make(chan struct{})
+	c.showEnd(now)
+	c.do(setUnsaved(messages.Pending)) // until it is deleted
+	c.do(tell{&messages.SessionEnded{Reason: why}})
+	c.answerAll(old, ended, why)
+}
+
+// remainder is what stays of s after its ceiling; never nil.
+func remainder(s *session.State, now time.Time) *session.State {
+	if r := s.Remainder(now); r != nil {
+		return r
+	}
+	return &session.State{}
+}
+
+// answerAll answers whoever waits for the generation ended, whose state was old.
+func (c *core) answerAll(old *session.State, ended session.Generation, why session.Reason) {
+	ceiling := why == session.ReasonCeiling
+	for _, w := range c.lane {
+		if w.flight == nil {
+			continue
+		}
+		if ceiling && w.answer.Err == nil && w.flight.Question.Key.ForConnection() {
+			c.do(land{w.flight, w.answer})
+		} else {
+			c.do(land{w.flight, c.over(w.flight, why)})
+		}
+		w.flight = nil
+	}
+	for _, f := range c.queue {
+		c.do(land{f, c.over(f, why)})
+	}
+	c.queue = nil
+	if a := c.air; a != nil && a.generation == ended {
+		if ceiling && a.flight.Question.Key.ForConnection() {
+			if !a.sent {
+				a.token, a.domain = old.RefreshToken, c.rules.domainOf(old)
+			}
+			a.lasting, a.generation = true, c.generation
+		} else {
+			c.do(land{a.flight, c.over(a.flight, why)})
+		}
+	}
+}
+
+// showEnd publishes the end and what stays: for a ceiling the unexpired
+// connection tokens, and the answer session_expired for a while.
+func (c *core) showEnd(now time.Time) {
+	c.until = time.Time{}
+	if c.reason == session.ReasonCeiling {
+		c.until = now.Add(c.rules.RememberEnded)
+		for _, t := range c.state.ConnectionTokenSets {
+			if e := time.Unix(t.ExpiresAt, 0); e.After(c.until) {
+				c.until = e
+			}
+		}
+	}
+	if c.settled == nil {
+		c.settled = make(chan struct{})
+	}
+	c.do(publish{&messages.Snapshot{
+		Phase: messages.Ended, Generation: c.generation, Incarnation: c.incarnation,
+		State: c.state, Reason: c.reason, Settled: c.settled, Until: c.until,
+	}})
+}
+
+// remembered is the answer of an ended session.
+func (c *core) remembered(f *messages.Flight, now time.Time) messages.Answer {
+	if f.Question.Key.ForConnection() {
+		if t, ok := c.state.FindConnection(f.Question.Key, now); ok {
+			return messages.Answer{Connection: t, Cached: true}
+		}
+	} else if c.reason != session.ReasonCeiling {
+		return c.failure(f, session.CodeMissingRefreshToken, nil)
+	}
+	return c.over(f, c.reason)
+}
+
+func (r *Rules) domainOf(s *session.State) string {
+	return session.IssuerOf(s.SessionDomain(session.DomainOf(r.Issuer)))
+}

@@ -1,0 +1,260 @@
+package actors
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// write is one piece of store work. Each session's run one at a time, in order.
+type write struct {
+	kind       writeKind
+	generation session.Generation
+
+	// save, reread: who is answered, and what the provider said, to be merged again
+	// should another writer have come between.
+	flight   *messages.Flight
+	answer   messages.Answer
+	response session.TokenResponse
+	spent    string
+	gate     bool // the next flight waits for this save
+	refused  bool // reread: the provider refused the spent token
+
+	// replace: a login. save: filled in when it starts.
+	state       *session.State
+	serial      uint64
+	prev        session.Version
+	incarnation session.Incarnation
+
+	token string // reopen: the newest refresh token
+
+	// erase
+	only  session.Incarnation
+	why   session.Reason
+	tried bool
+
+	calls []*messages.Call
+}
+
+type writeKind uint8
+
+const (
+	save writeKind = iota
+	replace
+	erase
+	reread
+	reopen
+)
+
+// written says how a write went. A reread brings what the store holds.
+type written struct {
+	messages.Redacted
+	err         error
+	version     session.Version
+	state       *session.State
+	incarnation session.Incarnation
+}
+
+// retryDue says that a failed write may be tried again.
+type retryDue struct{ messages.Redacted }
+
+// save queues a save of the state as it will be when its turn has come.
+func (c *core) save(w *write) {
+	w.kind, w.generation = save, c.generation
+	c.lane = append(c.lane, w)
+}
+
+// unsaved says how far the store is behind.
+func (c *core) unsaved() messages.Unsaved {
+	if c.state != c.saved {
+		return messages.Pending
+	}
+	return messages.Saved
+}
+
+// saving reports whether a save is on its way.
+func (c *core) saving() bool {
+	return slices.ContainsFunc(c.lane, func(w *write) bool { return w.kind == save && w.generation == c.generation })
+}
+
+// writeNext starts the next write.
+func (c *core) writeNext(now time.Time) {
+	for !c.laneBusy && len(c.lane) > 0 {
+		w := c.lane[0]
+		switch w.kind {
+		case save, reread:
+			if w.generation != c.generation || c.phase != messages.Ready {
+				c.lane = pop(c.lane) // the session ended; whoever waited has been answered
+				continue
+			}
+			w.state, w.serial, w.prev, w.incarnation = c.state, c.serial, c.version, c.incarnation
+		case erase:
+			if w.tried && c.phase == messages.Ready {
+				c.lane = pop(c.lane) // a login has overwritten what was to be deleted
+				continue
+			}
+			if c.phase == messages.Ready && (w.only == session.Incarnation{} || w.only == c.incarnation) {
+				c.finishGeneration(w.why, now) // a login that came while the logout waited
+				c.resign = true
+			}
+		case replace, reopen:
+		}
+		c.laneBusy = true
+		c.do(runWrite{w})
+	}
+}
+
+// written takes the answer to the write that was running.
+func (c *core) written(m *written, now time.Time) {
+	w := c.lane[0]
+	c.lane, c.laneBusy = pop(c.lane), false
+	switch w.kind {
+	case save:
+		c.saveDone(w, m)
+	case replace:
+		c.replaceDone(w, m)
+	case erase:
+		c.eraseDone(w, m)
+	case reread:
+		c.rereadDone(w, m, now)
+	case reopen:
+		c.reopenDone(w, m, now)
+	}
+}
+
+// saveDone takes the answer to a save.
+func (c *core) saveDone(w *write, m *written) {
+	if w.generation != c.generation || c.phase != messages.Ready {
+		return
+	}
+	switch {
+	case m.err == nil:
+		c.stored(w, m.version)
+		if w.flight != nil {
+			c.do(land{w.flight, w.answer})
+		}
+	case errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound):
+		c.tried = append(c.tried, m.version)
+		again := *w
+		again.kind = reread
+		c.lane = slices.Insert(c.lane, 0, &again)
+	default:
+		c.saveFailed(w, m)
+	}
+}
+
+// stored notes that the store holds what w wrote.
+func (c *core) stored(w *write, v session.Version) {
+	c.saved, c.version, c.tried = w.state, v, nil
+	if c.attempts > 0 || c.state == c.saved {
+		c.attempts = 0
+		c.do(setUnsaved(c.unsaved()))
+	}
+	c.publish(w.state, w.serial)
+}
+
+// saveFailed keeps what could not be saved, hands out what was won all the same,
+// and tries again later.
+func (c *core) saveFailed(w *write, m *written) {
+	c.tried = append(c.tried, m.version)
+	if len(c.tried) > 64 {
+		c.tried = c.tried[1:]
+	}
+	c.do(setUnsaved(messages.Failing))
+	c.publish(w.state, w.serial)
+	if w.flight != nil {
+		c.do(report{"the session could not be saved", m.err})
+		c.do(land{w.flight, w.answer})
+	}
+	if w.gate && c.state.RefreshToken != c.saved.RefreshToken {
+		for _, f := range c.queue {
+			c.do(land{f, c.failure(f, session.CodeStoreError, m.err)})
+		}
+		c.queue = nil
+	}
+	if !c.saving() {
+		c.later()
+	}
+}
+
+// later arms the one retry.
+func (c *core) later() {
+	wait := c.rules.RetryFirst << min(c.attempts, 20)
+	if wait > c.rules.RetryMost || wait <= 0 {
+		wait = c.rules.RetryMost
+	}
+	c.attempts++
+	c.do(retryIn{wait})
+}
+
+// retry tries again what failed.
+func (c *core) retry() {
+	switch {
+	case len(c.erasing) > 0:
+		c.lane = append(c.lane, c.erasing...)
+		c.erasing = nil
+	case c.phase == messages.Ready && c.state != c.saved && !c.saving():
+		c.save(&write{})
+	}
+}
+
+// replaceDone takes the answer to a login's write. Until the store has it, the earlier
+// session lives on; from then on it is over.
+func (c *core) replaceDone(w *write, m *written) {
+	if m.err != nil {
+		for _, call := range w.calls {
+			c.do(endCall{call, m.err})
+		}
+		if c.phase == messages.Ready {
+			// It may have happened all the same: see whose record that is now.
+			c.lane = append(c.lane, &write{kind: reread, generation: c.generation})
+		} else {
+			c.resign = true
+		}
+		return
+	}
+	if c.phase == messages.Ready {
+		c.answerAll(c.state, c.generation, session.ReasonReplaced)
+	} else if a := c.air; a != nil && a.lasting {
+		a.lasting = false
+		c.do(land{a.flight, c.over(a.flight, session.ReasonReplaced)})
+	}
+	c.resign = c.closing
+	c.begin(w.state, m.version, w.incarnation)
+	for _, call := range w.calls {
+		c.do(endCall{call, nil})
+	}
+}
+
+// eraseDone takes the answer to a deletion. Callers are told after the first try; the
+// deletion itself is tried until it succeeds.
+func (c *core) eraseDone(w *write, m *written) {
+	for _, call := range w.calls {
+		c.do(endCall{call, m.err})
+	}
+	w.calls = nil
+	if c.settled != nil && !w.tried {
+		close(c.settled)
+		c.settled = nil
+	}
+	if m.err != nil {
+		if !w.tried {
+			c.do(report{"an ended session could not be deleted", m.err})
+		}
+		w.tried = true
+		if c.phase == messages.Ended {
+			c.erasing = append(c.erasing, w)
+			c.do(setUnsaved(messages.Failing))
+			c.later()
+		}
+		return
+	}
+	if c.phase == messages.Ended {
+		c.attempts = 0
+		c.do(setUnsaved(messages.Saved))
+	}
+}

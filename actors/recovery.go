@@ -1,0 +1,194 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// blackBox is what survives a defect in the core: above all the newest refresh
+// token until the store has it, and what is out there and will come back.
+type blackBox struct {
+	generation  session.Generation
+	incarnation session.Incarnation
+	alive       bool   // the session had not ended
+	token       string // the newest refresh token
+	kept        string // the one that the store is known to hold
+	handled     uint64
+	closing     bool
+
+	air   bool // a slot was asked for or a request sent, and has not come back
+	busy  bool // store work is running
+	erase []*write
+
+	recover bool // the supervisor said so
+}
+
+// note takes from m what must not be lost, before anything is judged.
+func (b *blackBox) note(m any, c *core) {
+	switch m := m.(type) {
+	case *flightLanded:
+		b.air = false
+		current := c == nil || c.air != nil && c.air.generation == c.generation && !c.air.lasting
+		if m.response.RefreshToken != "" && b.alive && current {
+			b.token = m.response.RefreshToken
+		}
+	case *slotGranted:
+		b.air = false
+	case *written:
+		b.busy = false
+	}
+}
+
+// remember takes over what the core knows after a message that it handled.
+func (b *blackBox) remember(c *core) {
+	b.generation, b.incarnation, b.handled, b.closing = c.generation, c.incarnation, c.handled, c.closing
+	if c.phase == messages.Opening {
+		return // it is not known yet
+	}
+	b.alive = c.phase == messages.Ready
+	b.token, b.kept = "", ""
+	if b.alive {
+		b.token, b.kept = c.state.RefreshToken, c.saved.RefreshToken
+	}
+}
+
+// fail ends m, and everyone who waits, after a panic. Its value is not printed, for
+// it may hold anything.
+func (a *Session) fail(m, reason any) {
+	a.env.Tally.Failures.Add(1)
+	a.env.Log.Error("a defect in a session was contained", zap.Stringer("session", a.entry.Key),
+		zap.String("panic", fmt.Sprintf("%T", reason)), zap.String("message", fmt.Sprintf("%T", m)), zap.Stack("stack"))
+	c := a.core
+	a.core = nil
+	if c != nil {
+		a.box.erase = append(a.box.erase, c.erasing...)
+		for _, w := range c.lane {
+			if w.kind == erase {
+				a.box.erase = append(a.box.erase, w)
+			}
+			w.end(session.ErrInternal)
+		}
+		a.box.closing = a.box.closing || c.closing
+		a.box.handled = c.handled
+	}
+	switch m := m.(type) {
+	case *messages.EndSession:
+		a.box.erase = append(a.box.erase, &write{kind: erase, only: m.Only, why: m.Why})
+		m.Call.End(session.ErrInternal)
+	case *messages.ReplaceSession:
+		m.Call.End(session.ErrInternal)
+	case *messages.CeilingReached:
+		m.Call.End(session.ErrInternal)
+	case *messages.NeedToken:
+		a.entry.Land(m.Flight, internal(m.Flight))
+	case *slotGranted:
+		if m.err == nil && !a.box.air {
+			a.env.Runner.Release()
+		}
+	}
+	for _, f := range a.entry.Flights() {
+		a.entry.Land(f, internal(f))
+	}
+	a.tell(&messages.SessionFailed{})
+}
+
+func internal(f *messages.Flight) messages.Answer {
+	if q := f.Question; q != nil && q.Key.ForConnection() {
+		return messages.Answer{Err: &session.ConnectionTokenError{Code: session.CodeInternalError}}
+	}
+	return messages.Answer{Err: &session.AccessTokenError{Code: session.CodeInternalError}}
+}
+
+// whileFailed answers until the supervisor lets the session start again, and what
+// is out there has come back.
+func (a *Session) whileFailed(m any) {
+	switch m := m.(type) {
+	case *messages.NeedToken:
+		a.entry.Land(m.Flight, internal(m.Flight))
+	case *messages.EndSession:
+		a.box.handled++
+		a.box.erase = append(a.box.erase, &write{kind: erase, only: m.Only, why: m.Why})
+		m.Call.End(session.ErrInternal)
+	case *messages.ReplaceSession:
+		a.box.handled++
+		m.Call.End(session.ErrInternal)
+	case *messages.CeilingReached:
+		a.box.handled++
+		m.Call.End(nil)
+	case *messages.Passivate:
+		a.box.handled++
+		a.tell(&messages.Busy{})
+	case *messages.Finish:
+		a.box.handled++
+		a.box.closing, a.box.recover = true, true
+	case *messages.Recover:
+		a.box.recover = true
+	case *slotGranted:
+		if m.err == nil {
+			a.env.Runner.Release()
+		}
+	}
+	if a.box.recover && !a.box.air && !a.box.busy {
+		a.revive()
+	}
+}
+
+// revive starts a new core: it finishes what was to be deleted, or reads the
+// session again and puts the newest refresh token on top.
+func (a *Session) revive() {
+	b := &a.box
+	c := newCore(&a.env.Rules)
+	c.generation, c.incarnation, c.handled, c.closing = b.generation, b.incarnation, b.handled, b.closing
+	c.resign = b.closing
+	c.state = &session.State{}
+	c.saved = c.state
+	now := a.env.Clock.Now()
+	if len(b.erase) > 0 || !b.alive {
+		c.generation++
+		c.phase, c.reason = messages.Ended, session.ReasonLogout
+		c.resign = true
+		for _, w := range b.erase {
+			c.reason = w.why
+			c.lane = append(c.lane, &write{kind: erase, only: w.only, why: w.why})
+		}
+		c.showEnd(now)
+	} else {
+		c.lane = append(c.lane, &write{kind: reopen, spent: b.kept, token: b.token})
+	}
+	b.erase, b.recover = nil, false
+	a.core = c
+	c.proceed(now)
+	a.carryOut(c.out)
+}
+
+// reopenDone takes the session as the store holds it after a defect.
+func (c *core) reopenDone(w *write, m *written, now time.Time) {
+	switch {
+	case m.err == nil:
+		c.begin(m.state, m.version, m.incarnation)
+		if w.token != w.spent && m.state.RefreshToken == w.spent {
+			c.change(m.state.WithRefreshToken(w.token))
+			c.save(&write{})
+		}
+	case errors.Is(m.err, store.ErrNotFound):
+		c.generation++
+		c.phase, c.reason, c.resign = messages.Ended, session.ReasonLogout, true
+		var gone *store.GoneError
+		if errors.As(m.err, &gone) {
+			c.reason = gone.Reason
+		}
+		c.showEnd(now)
+		close(c.settled)
+		c.settled = nil
+	default:
+		c.erasing = append(c.erasing, w) // tried again like a deletion
+		c.later()
+	}
+}

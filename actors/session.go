@@ -1,0 +1,123 @@
+package actors
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Provider is what a session asks of the identity provider. *idp.Client is one.
+type Provider interface {
+	Refresh(ctx context.Context, r idp.RefreshRequest) (session.TokenResponse, error)
+	ExchangeConnection(ctx context.Context, r idp.ConnectionExchange) (session.TokenResponse, error)
+}
+
+// Env is what all session actors of a client share.
+type Env struct {
+	Rules    Rules
+	Clock    clock.Clock
+	Rand     io.Reader
+	Store    store.StateStore
+	Codec    *store.Codec
+	Provider Provider
+	Runner   messages.Runner
+	Tally    *messages.Tally
+	Log      *zap.Logger
+	Send     func(to *actor.PID, message any)
+
+	FlightTimeout time.Duration // of a request, from sending
+	StoreTimeout  time.Duration // of each attempt at store work
+
+	// OnSaveError, if not nil, is told of each session whose state could not be saved
+	// at the first try.
+	OnSaveError func(key session.Key, err error)
+}
+
+// Session is the session actor: the adapter between the actor library and the core.
+type Session struct {
+	env   *Env
+	boss  *actor.PID
+	self  *actor.PID
+	entry *messages.Entry
+	core  *core // nil while it has failed
+	box   blackBox
+	timer clock.Timer
+}
+
+// Props returns how session actors of one supervisor are made.
+func Props(env *Env, boss *actor.PID) *actor.Props {
+	return actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
+		actor.WithMailbox(actor.Unbounded(env.Tally)))
+}
+
+// Receive handles one message at a time. It never waits.
+func (a *Session) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *messages.Adopt:
+		a.self = ctx.Self()
+		a.adopt(m)
+	case *actor.Started, *actor.Stopped, *actor.Restarting:
+	case *actor.Stopping:
+		a.abandon()
+	default:
+		a.handle(m)
+	}
+}
+
+func (a *Session) adopt(m *messages.Adopt) {
+	a.entry = m.Entry
+	a.core = newCore(&a.env.Rules)
+	if m.State != nil {
+		a.carryOut(a.core.adopt(m.State, m.Version, m.Incarnation))
+	}
+}
+
+// handle gives m to the core and carries out what it says. A defect in either ends m
+// and everyone who waits with internal_error, and nothing else.
+func (a *Session) handle(m any) {
+	defer func() {
+		if r := recover(); r != nil {
+			a.fail(m, r)
+		}
+	}()
+	a.box.note(m, a.core)
+	if a.core == nil {
+		a.whileFailed(m)
+		return
+	}
+	effects := a.core.on(m, a.env.Clock.Now())
+	a.box.remember(a.core)
+	a.carryOut(effects)
+}
+
+// abandon releases everyone who still waits: they look for the session once more.
+func (a *Session) abandon() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	if a.entry == nil {
+		return
+	}
+	a.entry.LandAll(messages.Answer{Again: true})
+	if a.core != nil {
+		for _, w := range a.core.lane {
+			w.end(session.ErrClosed)
+		}
+	}
+}
+
+func (w *write) end(err error) {
+	for _, call := range w.calls {
+		call.End(err)
+	}
+	w.calls = nil
+}

@@ -1,0 +1,144 @@
+package tokenward
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// HandleBackchannelLogout ends the sessions that a logout token names (OpenID
+// Connect Back-Channel Logout 1.0): those of its sid, and of its sub where it has
+// both; of its sub alone, all of that user's. That there are none is success.
+//
+// It fails with a *BackchannelLogoutError when the token is refused, a
+// *ConfigurationError when the state store cannot find sessions by what the token names, or
+// the store's error: then the provider should send the token again.
+func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string, o StoreOptions) error {
+	if c.closed.Load() {
+		return session.ErrClosed
+	}
+	index, ok := store.As[store.Index](c.opts.states)
+	if !ok {
+		return &ConfigurationError{Message: "WithStateStore: the state store has no index, so back-channel logout cannot find sessions; use one that implements store.Index"}
+	}
+	if blank(logoutToken) {
+		return &BackchannelLogoutError{Message: "the logout token is missing"}
+	}
+	t, err := c.idp.VerifyLogoutToken(ctx, c.issuer, logoutToken)
+	if err != nil {
+		return err
+	}
+	c.logouts.remember(c.clock.Now(), t, c.issuer)
+	values := c.sealer.LookupSub(c.issuer, t.Subject)
+	if t.SID != "" {
+		values = c.sealer.LookupSID(c.issuer, t.SID)
+	}
+	refs, err := index.Find(ctx, values, o.options)
+	if err != nil {
+		return storeError(err)
+	}
+	var ends errgroup.Group
+	ends.SetLimit(16)
+	for _, r := range refs {
+		ends.Go(func() error { return c.endNamed(ctx, r.Key, t, o) })
+	}
+	return ends.Wait()
+}
+
+// endNamed ends the session under key if it is one that t names: an index may
+// be wrong.
+func (c *Client) endNamed(ctx context.Context, key session.Key, t idp.LogoutToken, o StoreOptions) error {
+	s, _, incarnation, err := c.env.SafeLoad(ctx, key, o.options)
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
+		return nil
+	case err != nil:
+		return storeError(err)
+	case !session.SameIssuer(c.issuerOf(s), c.issuer),
+		t.SID != "" && s.Internal.SID != t.SID,
+		t.Subject != "" && s.User.Sub() != t.Subject:
+		return nil
+	}
+	call := messages.NewCall(ctx, o.options)
+	c.send(&messages.EndSession{Key: key, Only: incarnation, Why: session.ReasonBackchannelLogout, Call: call})
+	if err := c.finish(call); err != nil {
+		return storeError(err)
+	}
+	return nil
+}
+
+const (
+	logoutLife = 2 * time.Minute
+	maxLogouts = 100_000
+)
+
+// logoutMemory remembers logout tokens for a while, so that a login that was under
+// way when one came does not outlive it.
+type logoutMemory struct {
+	mu   sync.Mutex
+	seen map[logoutName]remembered
+	old  []logoutName // in the order they came
+}
+
+type logoutName struct{ issuer, sid, sub string }
+
+type remembered struct {
+	at  time.Time
+	iat int64
+}
+
+func (l *logoutMemory) init() { l.seen = make(map[logoutName]remembered) }
+
+func (l *logoutMemory) remember(now time.Time, t idp.LogoutToken, issuer string) {
+	name := logoutName{issuer: session.NormalIssuer(issuer), sid: t.SID}
+	if t.SID == "" {
+		name.sub = t.Subject
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.old) > 0 {
+		m, ok := l.seen[l.old[0]]
+		if ok && now.Sub(m.at) < logoutLife && len(l.old) < maxLogouts {
+			break
+		}
+		delete(l.seen, l.old[0])
+		l.old = l.old[1:]
+	}
+	if _, again := l.seen[name]; !again {
+		l.old = append(l.old, name)
+	}
+	l.seen[name] = remembered{now, t.IssuedAt}
+}
+
+// refuses reports whether a login with that sid, or with that sub and an ID token
+// not younger than the logout, has been ended already.
+func (l *logoutMemory) refuses(now time.Time, issuer, sid, sub string, iat int64) bool {
+	issuer = session.NormalIssuer(issuer)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m, ok := l.seen[logoutName{issuer: issuer, sid: sid}]; ok && sid != "" && now.Sub(m.at) < logoutLife {
+		return true
+	}
+	m, ok := l.seen[logoutName{issuer: issuer, sub: sub}]
+	return ok && sub != "" && now.Sub(m.at) < logoutLife && iat <= m.iat
+}
+
+// issuedAt returns the iat of verified claims, in seconds.
+func issuedAt(claims User) int64 {
+	n, _ := claims["iat"].(json.Number)
+	f, err := n.Float64()
+	if err != nil || math.IsNaN(f) || f < 0 || f > 9_999_999_999 {
+		return 0
+	}
+	return int64(f)
+}

@@ -1,0 +1,174 @@
+package tokenward
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/supervisor"
+)
+
+// Names under which sessions and transactions are kept, as in the Auth0 SDKs.
+const (
+	defaultSessionName     = "_a0_session"
+	defaultTransactionName = "_a0_tx"
+)
+
+// Client signs users in and hands out their access tokens. It is safe for concurrent
+// use. Close it when the server stops.
+type Client struct {
+	cfg      Config
+	opts     options
+	issuer   string // the configured one
+	domain   string // as it is written in a session
+	clock    clock.Clock
+	log      *zap.Logger
+	rand     io.Reader
+	policy   session.Policy
+	question questions
+	buffer   time.Duration
+	limit    int // flights of one session
+
+	idp      *idp.Client
+	sealer   *store.Sealer
+	env      *actors.Env
+	tally    *messages.Tally
+	runner   *runner
+	dir      *supervisor.Directory
+	system   *actor.ActorSystem
+	ours     bool // system is
+	boss     *actor.PID
+	logouts  logoutMemory
+	closed   atomic.Bool
+	stopped  chan struct{} // closed when the supervisor is no more
+	closing  sync.Once
+	closeErr error
+}
+
+// New returns a Client, ready to use. It makes no request and asks nothing of the
+// store. It fails with a *ConfigurationError or *MissingRequiredArgumentError that names
+// the field.
+func New(cfg Config, opts ...Option) (*Client, error) {
+	o := options{
+		clock: clock.System(), log: zap.NewNop(), leeway: 30 * time.Second,
+		endSession: cfg.Issuer != "", sessionName: defaultSessionName, txName: defaultTransactionName,
+	}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	o.limits = o.limits.orDefaults()
+	if err := errors.Join(cfg.check(), o.limits.check(), o.check()); err != nil {
+		return nil, first(err)
+	}
+	issuer, err := cfg.issuer()
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := store.NewSealer(o.sessionName, rand.Reader, cfg.Secrets...)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		cfg: cfg, opts: o, issuer: issuer, domain: session.DomainOf(issuer), clock: o.clock, log: o.log, rand: rand.Reader,
+		policy: cfg.policy(), buffer: o.buffer, limit: o.limits.QueuedQuestions + 1,
+		sealer: sealer, tally: &messages.Tally{}, dir: supervisor.NewDirectory(), stopped: make(chan struct{}),
+	}
+	c.question.init(c.policy)
+	c.logouts.init()
+	c.runner = newRunner(o.limits, c.tally)
+	if c.idp, err = idp.New(idp.Config{
+		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Auth: cfg.ClientAuth, HTTPClient: o.http, Clock: o.clock,
+		Algorithms: o.algorithms, Leeway: o.leeway, Timeout: o.limits.FlightTimeout, Limit: c.runner.limit,
+	}); err != nil {
+		return nil, err
+	}
+	if o.states == nil {
+		o.states = store.NewMemory(o.clock)
+	}
+	if o.transactions == nil {
+		o.transactions = store.NewTransactions(o.clock)
+	}
+	c.opts = o
+	c.start()
+	return c, nil
+}
+
+func (o *options) check() error {
+	switch {
+	case o.clock == nil:
+		return &ConfigurationError{Message: "WithClock: the clock must not be nil"}
+	case o.log == nil:
+		return &ConfigurationError{Message: "WithLogger: the logger must not be nil"}
+	case o.leeway < 0 || o.buffer < 0:
+		return &ConfigurationError{Message: "WithLeeway, WithRefreshBuffer: must not be negative"}
+	case o.sessionName == "" || o.txName == "":
+		return &ConfigurationError{Message: "WithIdentifiers: names must not be empty"}
+	}
+	return nil
+}
+
+// first returns the first of joined errors: one at a time is said, by its type.
+func first(err error) error {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()[0]
+	}
+	return err
+}
+
+// start brings the actors to life.
+func (c *Client) start() {
+	o := c.opts
+	c.system, c.ours = o.system, o.system == nil
+	if c.ours {
+		c.system = newActorSystem(c.log)
+	}
+	c.env = &actors.Env{
+		Rules: actors.Rules{
+			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
+			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, Exclusive: store.IsExclusive(o.states),
+			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost,
+		},
+		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
+		Provider: provider{c}, Runner: c.runner, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
+		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout, OnSaveError: o.onSaveError,
+	}
+	c.boss = c.system.Root.Spawn(supervisor.Props(c.env, c.dir, supervisor.Limits{
+		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,
+		RememberMissing: o.limits.RememberMissing, Questions: c.limit,
+	}))
+}
+
+func (c *Client) send(m any) { c.system.Root.Send(c.boss, m) }
+
+// provider is how session actors reach the provider.
+type provider struct{ c *Client }
+
+// Refresh implements actors.Provider. A demand for a second factor becomes an error
+// whose token is sealed, for it may travel through a browser.
+func (p provider) Refresh(ctx context.Context, r idp.RefreshRequest) (session.TokenResponse, error) {
+	t, err := p.c.idp.Refresh(ctx, r)
+	var challenge *idp.MFAChallenge
+	if errors.As(err, &challenge) && challenge.Token() != "" {
+		return t, p.c.mfaRequired(challenge, r, err)
+	}
+	return t, err
+}
+
+// ExchangeConnection implements actors.Provider.
+func (p provider) ExchangeConnection(ctx context.Context, r idp.ConnectionExchange) (session.TokenResponse, error) {
+	return p.c.idp.ExchangeConnection(ctx, r)
+}

@@ -1,0 +1,101 @@
+package tokenward
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// CloseError says whose state could not be saved when the client closed.
+type CloseError struct {
+	Unsaved []Key // may be logged
+	Err     error // why closing was cut short
+}
+
+// Error implements error.
+func (e *CloseError) Error() string {
+	return fmt.Sprintf("closed before everything was saved (%d sessions): %v", len(e.Unsaved), e.Err)
+}
+
+// Unwrap returns why closing was cut short.
+func (e *CloseError) Unwrap() error { return e.Err }
+
+// Close ends the client. New calls, cache hits included, fail with ErrClosed from
+// here on. Requests under way land and are saved; then the actors stop, and nothing of
+// the client runs any more.
+//
+// When ctx ends first, what is under way is cut off, and Close returns a *CloseError that
+// names by hash the sessions whose newest state the store does not have. Closing again
+// returns what the first Close returned.
+func (c *Client) Close(ctx context.Context) error {
+	c.closing.Do(func() { c.closeErr = c.close(ctx) })
+	return c.closeErr
+}
+
+func (c *Client) close(ctx context.Context) error {
+	c.closed.Store(true)
+	c.runner.stopSlots()
+	rest := make(chan struct{})
+	c.send(&messages.Close{Done: rest})
+	var cut error
+	select {
+	case <-rest:
+	case <-ctx.Done():
+		select {
+		case <-rest:
+		default:
+			cut = c.abort(ctx)
+		}
+	}
+	c.system.Root.Stop(c.boss)
+	close(c.stopped)
+	c.runner.cancel(session.ErrClosed)
+	c.awaitQuiet()
+	if c.ours {
+		c.system.Shutdown()
+	}
+	c.idp.Close()
+	return cut
+}
+
+// abort cuts off what is under way.
+func (c *Client) abort(ctx context.Context) error {
+	c.runner.cancel(session.ErrClosed)
+	reply := make(chan []session.Key, 1)
+	c.send(&messages.Abort{Reply: reply})
+	return &CloseError{Unsaved: <-reply, Err: context.Cause(ctx)}
+}
+
+// awaitQuiet waits until nothing of ours runs. What ignores its context, a store or
+// transport of the host's, is given a second.
+func (c *Client) awaitQuiet() {
+	ctx, cancel := clock.WithTimeout(context.Background(), c.clock, time.Second)
+	defer cancel()
+	_ = c.settle(ctx)
+	select {
+	case <-c.runner.wait():
+	case <-ctx.Done():
+		c.log.Warn("a store or transport did not return although its context ended")
+	}
+	_ = c.settle(ctx)
+}
+
+// Settle is for tests: it returns when no message, store work or hand-over is
+// pending. A request on the wire to the provider does not count, nor does a timer that is
+// armed. Advance the clock, Settle, look.
+func (c *Client) Settle(ctx context.Context) error { return c.settle(ctx) }
+
+func (c *Client) settle(ctx context.Context) error {
+	for c.tally.Pending() != 0 {
+		select {
+		case <-c.tally.Rest():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package tokenward
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/session"
+)
+
+// Config is what every host must decide. Everything else is an Option.
+type Config struct {
+	// Domain is an Auth0 domain such as tenant.eu.auth0.com, the same as the Issuer
+	// https://DOMAIN/. One of the two is required, not both.
+	Domain string
+
+	// Issuer is the issuer URL of an OpenID provider. http is accepted for loopback
+	// hosts only.
+	Issuer string
+
+	// ClientID and ClientSecret are those of the application registered at the
+	// provider. Without a secret, logins and refreshes fail with a ConfigurationError.
+	ClientID     string
+	ClientSecret string
+
+	// ClientAuth says how the secret is sent: ClientSecretBasic (the default) or
+	// ClientSecretPost.
+	ClientAuth idp.AuthMethod
+
+	// Secrets seal what is stored: at least one, each of 32 bytes or more. The first
+	// seals, all of them open. To change one: add the new secret second, everywhere;
+	// then move it first; then drop the old one when the longest session has ended.
+	Secrets []string
+
+	// RedirectURI is where the provider sends users back to. It may be given for each
+	// login instead.
+	RedirectURI string
+
+	// Audience is the API that tokens are for unless a call names another.
+	Audience string
+
+	// Scopes are asked for at login and at every refresh, separated by spaces. When
+	// empty, a login asks for "openid profile email offline_access". If you write
+	// your own, include offline_access, or there will be nothing to refresh with.
+	Scopes string
+
+	// ScopesFor are scopes by audience. When set, Scopes must be empty.
+	ScopesFor map[string]string
+
+	// AuthorizationParams are sent with every login.
+	AuthorizationParams map[string]string
+
+	// Organization is asked for at every login that names none.
+	Organization string
+}
+
+// Format prints c without its secrets.
+func (c Config) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "tokenward.Config{Domain: %q, Issuer: %q, ClientID: %q}", c.Domain, c.Issuer, c.ClientID)
+}
+
+// MarshalJSON refuses: a Config holds secrets.
+func (c Config) MarshalJSON() ([]byte, error) {
+	return nil, &ConfigurationError{Message: "a Config holds secrets and is not written as JSON"}
+}
+
+// issuer returns the issuer URL that c names.
+func (c Config) issuer() (string, error) {
+	domain, issuer := strings.TrimSpace(c.Domain), strings.TrimSpace(c.Issuer)
+	switch {
+	case domain == "" && issuer == "":
+		return "", &ConfigurationError{Message: "Domain: a domain or an Issuer is required"}
+	case domain != "" && issuer != "":
+		return "", &ConfigurationError{Message: "Domain: give a Domain or an Issuer, not both"}
+	case domain != "":
+		if strings.ContainsAny(domain, "/?#@ ") {
+			return "", &ConfigurationError{Message: "Domain: must be a bare host such as tenant.eu.auth0.com; a URL goes into Issuer"}
+		}
+		issuer = session.IssuerOf(domain)
+	}
+	if err := session.CheckIssuer(issuer); err != nil {
+		return "", err
+	}
+	return issuer, nil
+}
+
+func (c Config) check() error {
+	switch {
+	case len(c.Secrets) == 0:
+		return &MissingRequiredArgumentError{Argument: "secret"}
+	case c.ClientID == "":
+		return &ConfigurationError{Message: "ClientID: is required"}
+	case c.ScopesFor != nil && c.Scopes != "":
+		return &ConfigurationError{Message: "Scopes: give Scopes or ScopesFor, not both"}
+	}
+	return nil
+}
+
+func (c Config) policy() session.Policy {
+	p := session.Policy{Audience: c.Audience, Scope: c.Scopes}
+	if c.ScopesFor != nil {
+		p.ScopeFor = make(map[string]string, len(c.ScopesFor))
+		for audience, scopes := range c.ScopesFor {
+			p.ScopeFor[audience] = scopes
+		}
+	}
+	return p
+}

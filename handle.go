@@ -1,0 +1,75 @@
+package tokenward
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokenward/tokenward/messages"
+)
+
+// Handle is one session, for loops that ask for it again and again. It is safe for
+// concurrent use, stays valid when the session ends or begins anew, and costs
+// nothing to drop.
+type Handle struct {
+	c     *Client
+	o     StoreOptions
+	entry atomic.Pointer[messages.Entry]
+}
+
+// Session returns a handle of the session with that id.
+func (c *Client) Session(id string) *Handle { return &Handle{c: c, o: SessionID(id)} }
+
+// Format prints h without the session's id.
+func (h *Handle) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "tokenward.Handle(%s)", h.c.key(h.o.id))
+}
+
+// GetAccessToken is Client.GetAccessToken for this session.
+func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (Token, error) {
+	q := h.c.question.of(r)
+	if e := h.entry.Load(); e != nil {
+		if t, ok := h.c.hit(e, q); ok {
+			return t, nil
+		}
+	}
+	t, err := h.c.token(ctx, q, h.o)
+	if e := h.c.dir.Lookup(h.o.id); e != h.entry.Load() {
+		h.entry.Store(e)
+	}
+	return t, err
+}
+
+// GetAccessTokenForConnection is Client.GetAccessTokenForConnection for this session.
+func (h *Handle) GetAccessTokenForConnection(ctx context.Context, r ConnectionRequest) (ConnectionToken, error) {
+	return h.c.GetAccessTokenForConnection(ctx, r, h.o)
+}
+
+// GetUser is Client.GetUser for this session.
+func (h *Handle) GetUser(ctx context.Context) (User, error) { return h.c.GetUser(ctx, h.o) }
+
+// GetSession is Client.GetSession for this session.
+func (h *Handle) GetSession(ctx context.Context) (*Session, error) { return h.c.GetSession(ctx, h.o) }
+
+// TokenSource returns a source for golang.org/x/oauth2 whose tokens are those of
+// GetAccessToken. ctx ends its waiting.
+func (h *Handle) TokenSource(ctx context.Context, r TokenRequest) oauth2.TokenSource {
+	return tokenSource{h, ctx, r}
+}
+
+type tokenSource struct {
+	h   *Handle
+	ctx context.Context //nolint:containedctx // oauth2.TokenSource leaves no other way
+	r   TokenRequest
+}
+
+// Token implements oauth2.TokenSource.
+func (s tokenSource) Token() (*oauth2.Token, error) {
+	t, err := s.h.GetAccessToken(s.ctx, s.r)
+	if err != nil {
+		return nil, err
+	}
+	return &oauth2.Token{AccessToken: t.AccessToken, TokenType: "Bearer", Expiry: t.ExpiresAt}, nil
+}

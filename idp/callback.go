@@ -1,0 +1,10 @@
+package idp
+
+import "github.com/tokenward/tokenward/session"
+
+// CallbackError returns the error that an authorization response carries (RFC 6749
+// section 4.1.2.1). Both texts come from a browser: they are cut and cleaned.
+func CallbackError(code, description string) error {
+	s := scrubber{}
+	return &session.APIError{Code: session.Code(s.clean(code, maxErrorCode)), Description: s.clean(description, maxDescription)}
+}

@@ -1,0 +1,274 @@
+package tokenward
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// LoginRequest is what one login wants beside the configuration.
+type LoginRequest struct {
+	// AppState is any JSON value; CompleteInteractiveLogin returns it untouched. nil
+	// means none.
+	AppState any
+
+	// AuthorizationParams are sent to the provider, over Config.AuthorizationParams.
+	// scope is merged with the configured scopes; client_id, response_type, state, nonce and
+	// the PKCE parameters are ours and dropped.
+	AuthorizationParams map[string]string
+
+	// Organization and Invitation win over parameters of the same name.
+	Organization string
+	Invitation   string
+}
+
+// LoginResult is a completed login.
+type LoginResult struct {
+	SessionID            string // for SessionID; a secret like a password
+	Session              *Session
+	AppState             json.RawMessage // nil when none was given
+	AuthorizationDetails json.RawMessage // RFC 9396; nil when the provider returned none
+}
+
+// Format prints r without its secrets.
+func (r LoginResult) Format(f fmt.State, _ rune) { fmt.Fprint(f, "tokenward.LoginResult") }
+
+// MarshalJSON writes r without its secrets.
+func (r LoginResult) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{"session": r.Session, "app_state": r.AppState})
+}
+
+// ours are the parameters of an authorization request that nobody else may set.
+var ours = []string{"client_id", "response_type", "code_challenge", "code_challenge_method", "state", "nonce"}
+
+// StartInteractiveLogin begins a login by authorization code with PKCE (RFC 7636)
+// and returns the URL to send the browser to.
+//
+// It fails with a *MissingRequiredArgumentError without a redirect URI, an
+// *InvalidArgumentError, an *APIError (metadata_error, configuration_error) or the
+// store's error.
+func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o StoreOptions) (string, error) {
+	if c.closed.Load() {
+		return "", session.ErrClosed
+	}
+	o = c.resolve(ctx, o)
+	if _, err := c.idp.Metadata(ctx, c.issuer); err != nil {
+		return "", err
+	}
+	params := url.Values{}
+	for _, from := range []map[string]string{c.cfg.AuthorizationParams, r.AuthorizationParams} {
+		for k, v := range from {
+			params.Set(k, v)
+		}
+	}
+	for _, k := range ours {
+		params.Del(k)
+	}
+	if params.Get("redirect_uri") == "" {
+		if c.cfg.RedirectURI == "" {
+			return "", &MissingRequiredArgumentError{Argument: "redirect_uri"}
+		}
+		params.Set("redirect_uri", c.cfg.RedirectURI)
+	}
+	tx := transaction{
+		CodeVerifier: session.RandomString(c.rand, 64), RedirectURI: params.Get("redirect_uri"),
+		Domain: c.domain, CreatedAt: c.clock.Now().Unix(),
+	}
+	if err := tx.setAppState(r.AppState); err != nil {
+		return "", err
+	}
+	if err := c.organization(r, &tx, params); err != nil {
+		return "", err
+	}
+	audience := params.Get("audience")
+	if audience == "" {
+		audience = c.cfg.Audience
+	}
+	if audience != "" {
+		params.Set("audience", audience)
+	} else {
+		params.Del("audience")
+	}
+	tx.Audience = audience
+	tx.Scope = c.policy.LoginScope(audience, session.MergeScopes(c.cfg.AuthorizationParams["scope"], r.AuthorizationParams["scope"]))
+	params.Set("scope", tx.Scope)
+
+	state := session.RandomString(c.rand, 32)
+	params.Set("state", state)
+	params.Set("code_challenge", idp.Challenge(tx.CodeVerifier))
+	to, err := c.idp.Authorize(ctx, c.issuer, params)
+	if err != nil {
+		return "", err
+	}
+	if err := c.putTransaction(ctx, state, tx, o.options); err != nil {
+		return "", err
+	}
+	return to, nil
+}
+
+// organization puts the organization and invitation into params, and into tx what
+// the ID token must then show.
+func (c *Client) organization(r LoginRequest, tx *transaction, params url.Values) error {
+	organization := r.Organization
+	if organization == "" {
+		organization = c.cfg.Organization
+	}
+	if organization != "" {
+		if blank(organization) {
+			return &InvalidArgumentError{Argument: "organization", Message: "must not be only white space"}
+		}
+		params.Set("organization", organization)
+		tx.Organization = organization
+	}
+	if r.Invitation != "" {
+		params.Set("invitation", r.Invitation)
+	}
+	return nil
+}
+
+// CompleteInteractiveLogin ends a login with the URL that the provider sent the
+// browser back to: it spends the code, checks the ID token and stores the session.
+//
+// It fails with a *MissingRequiredArgumentError (state, code), a
+// *MissingTransactionError for a login that is unknown, too old or completed already, an
+// *APIError with what the provider or its token said, an *IssuerValidationError, an
+// *OrganizationTokenValidationError, a *SessionExpiredError for a ceiling already
+// past, or the store's error. Nothing is stored then.
+func (c *Client) CompleteInteractiveLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
+	if c.closed.Load() {
+		return nil, session.ErrClosed
+	}
+	u, err := url.Parse(callbackURL)
+	if err != nil {
+		return nil, &InvalidArgumentError{Argument: "url", Message: "the callback URL cannot be parsed"}
+	}
+	o = c.resolve(ctx, o)
+	query := u.Query()
+	tx, err := c.callback(ctx, query, o.options)
+	if err != nil {
+		return nil, err
+	}
+	issuer := session.IssuerOf(tx.Domain)
+	response, err := c.idp.ExchangeCode(ctx, idp.CodeExchange{
+		Issuer: issuer, Code: query.Get("code"), RedirectURI: tx.RedirectURI, CodeVerifier: tx.CodeVerifier,
+	})
+	if err != nil {
+		return nil, err
+	}
+	now := c.clock.Now()
+	claims, err := c.verify(ctx, issuer, tx, response)
+	if err != nil {
+		return nil, err
+	}
+	ceiling := session.ParseCeiling(claims["session_expiry"])
+	if session.PastAtLogin(ceiling, claims["iat"], c.clock.Now()) {
+		return nil, &SessionExpiredError{Message: "the identity provider's session was over when the login arrived; start a new login"}
+	}
+	key, _ := c.policy.EffectiveAudience(tx.Audience)
+	state := session.NewState(session.Login{
+		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: tx.Domain, Now: now, Random: c.rand,
+	})
+	id, err := c.begin(ctx, state, claims, o)
+	if err != nil {
+		return nil, err
+	}
+	return &LoginResult{
+		SessionID: id, Session: state.Session(), AppState: tx.AppState, AuthorizationDetails: response.AuthorizationDetails,
+	}, nil
+}
+
+// callback reads what came back with the browser, and takes the transaction it
+// belongs to. A URL with neither code nor error takes nothing.
+func (c *Client) callback(ctx context.Context, query url.Values, o store.Options) (transaction, error) {
+	state := query.Get("state")
+	if state == "" {
+		return transaction{}, &MissingRequiredArgumentError{Argument: "state"}
+	}
+	code, refused := query.Get("code"), query.Get("error")
+	tx, err := c.transaction(ctx, state, code != "" || refused != "", o)
+	switch {
+	case err != nil:
+		return tx, err
+	case refused != "":
+		return tx, idp.CallbackError(refused, query.Get("error_description"))
+	case code == "":
+		return tx, &MissingRequiredArgumentError{Argument: "code"}
+	}
+	return tx, nil
+}
+
+// verify checks the ID token of a login.
+func (c *Client) verify(ctx context.Context, issuer string, tx transaction, r session.TokenResponse) (User, error) {
+	switch {
+	case r.IDToken == "" && tx.Organization != "":
+		return nil, &OrganizationTokenValidationError{Message: "an organization was asked for and no ID token was returned"}
+	case r.IDToken == "":
+		return nil, &APIError{Code: session.CodeInvalidResponse, Description: "the token response has no ID token"}
+	}
+	return c.idp.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Organization: tx.Organization})
+}
+
+// begin stores a new session and returns its id.
+func (c *Client) begin(ctx context.Context, state *session.State, claims User, o StoreOptions) (string, error) {
+	old, id := "", o.id
+	if o.options.Request != nil {
+		old, id = o.id, ""
+	}
+	if id == "" {
+		id = session.RandomString(c.rand, 32)
+	}
+	iat := issuedAt(claims)
+	if c.logouts.refuses(c.clock.Now(), c.issuerOf(state), state.Internal.SID, claims.Sub(), iat) {
+		return "", overtaken()
+	}
+	incarnation := session.NewIncarnation(c.rand)
+	key := c.key(id)
+	call := messages.NewCall(ctx, o.options)
+	c.send(&messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call})
+	err := c.finish(call)
+	// A logout token that came while the session was being written found nothing to end.
+	late := err == nil && c.logouts.refuses(c.clock.Now(), c.issuerOf(state), state.Internal.SID, claims.Sub(), iat)
+	if late || err != nil && ctx.Err() != nil {
+		c.send(&messages.EndSession{ID: id, Key: key, Only: incarnation, Why: session.ReasonLogout})
+	}
+	switch {
+	case late:
+		return "", overtaken()
+	case err != nil && ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
+		return "", storeError(err)
+	}
+	if r := o.options.Request; r != nil {
+		if w := o.options.Response; w != nil {
+			c.writeCookie(w, r, id)
+		}
+		if old != "" {
+			gone := messages.NewCall(ctx, o.options)
+			c.send(&messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone})
+			if err := c.finish(gone); err != nil && !errors.Is(err, ctx.Err()) {
+				c.log.Warn("the session that a login replaced could not be deleted; it is tried again")
+			}
+		}
+	}
+	return id, nil
+}
+
+func (c *Client) issuerOf(s *session.State) string {
+	return session.IssuerOf(s.SessionDomain(c.domain))
+}
+
+func overtaken() error {
+	return &SessionExpiredError{Message: "the provider has ended this session already; start a new login"}
+}
+
+// transactionLife is how long a login may take.
+const transactionLife = time.Hour

@@ -1,0 +1,94 @@
+package messages
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/tokenward/tokenward/store"
+)
+
+// Call is a caller who waits for work that is done within its own call: a load, a
+// login, a logout, a deletion by a read. It lends its context and its store
+// options to that work until it leaves.
+type Call struct {
+	ctx     context.Context
+	options store.Options
+	state   atomic.Int32
+	done    chan struct{}
+	err     error
+}
+
+const (
+	callWaiting int32 = iota
+	callRunning
+	callLeft
+	callDone
+)
+
+// NewCall returns a call that lends ctx and o.
+func NewCall(ctx context.Context, o store.Options) *Call {
+	return &Call{ctx: ctx, options: o, done: make(chan struct{})}
+}
+
+// Begin returns what the work runs with: what the caller lends, or, when there is
+// no caller or it has left, a background context and options.
+func (c *Call) Begin() (context.Context, store.Options) {
+	if c != nil && c.state.CompareAndSwap(callWaiting, callRunning) {
+		return c.ctx, c.options
+	}
+	o := store.Options{Background: true}
+	if c != nil {
+		o.Values = c.options.Values
+	}
+	return context.Background(), o
+}
+
+// Left reports whether the caller has gone without waiting for the work.
+func (c *Call) Left() bool { return c != nil && c.state.Load() == callLeft }
+
+// End tells the caller how the work ended. Only the first call counts.
+func (c *Call) End(err error) {
+	if c == nil {
+		return
+	}
+	for {
+		s := c.state.Load()
+		if s == callDone {
+			return
+		}
+		if c.state.CompareAndSwap(s, callDone) {
+			c.err = err
+			close(c.done)
+			return
+		}
+	}
+}
+
+// Wait returns how the work ended. When the caller's context ends before the work
+// began it returns the context's error, and when stopped is closed before that, otherwise.
+// Work that has begun with what the caller lends ends with the caller's context,
+// and is waited for.
+func (c *Call) Wait(stopped <-chan struct{}, otherwise error) error {
+	err := otherwise
+	select {
+	case <-c.done:
+		return c.err
+	case <-c.ctx.Done():
+		err = c.ctx.Err()
+	case <-stopped:
+	}
+	if c.Leave() {
+		return err
+	}
+	return c.err
+}
+
+// Leave takes back what was lent. It reports whether the work had not begun; else
+// it has waited for the work to end.
+func (c *Call) Leave() bool {
+	if c.state.CompareAndSwap(callWaiting, callLeft) {
+		return true
+	}
+	<-c.done
+	return false
+}

@@ -1,0 +1,155 @@
+package messages
+
+import (
+	"context"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// OpenSession asks the supervisor for the entry of a session, loading it where it
+// is not resident. Reply (capacity 1) gets the entry, or nil when there is no room.
+// First, if not nil, is a flight that the session handles before anything else, its
+// ceiling included.
+type OpenSession struct {
+	Redacted
+	ID    string
+	Key   session.Key
+	Call  *Call // lends context and options to the load
+	First *Flight
+	Reply chan<- *Entry
+}
+
+// NeedToken asks a session to answer a flight that was joined first by its sender.
+type NeedToken struct {
+	Redacted
+	Flight *Flight
+}
+
+// ReplaceSession orders a login to be written, whatever was there before. Call is
+// answered once the store has it, or has failed.
+type ReplaceSession struct {
+	Redacted
+	ID          string
+	Key         session.Key
+	State       *session.State
+	Incarnation session.Incarnation
+	Call        *Call
+}
+
+// EndSession orders a session to end and its record to be deleted: that
+// incarnation only, or any when zero. Call, which may be nil, is answered when the
+// deletion was tried once; a failed deletion is tried again until it succeeds.
+type EndSession struct {
+	Redacted
+	ID   string // empty when the sender knows the key only
+	Key  session.Key
+	Only session.Incarnation
+	Why  session.Reason
+	Call *Call
+}
+
+// CeilingReached tells a session to end if its ceiling is reached. Call, which may
+// be nil, is a reader who found that out and is answered like that of EndSession. It
+// is harmless when early, repeated or of an older generation.
+type CeilingReached struct {
+	Redacted
+	Key        session.Key
+	Generation session.Generation
+	Call       *Call
+}
+
+// Passivate asks a session to give up its entry if nothing is under way. It is
+// answered with AtRest or Busy.
+type Passivate struct{ Redacted }
+
+// Finish tells a session that the client closes: what is in the air lands and is
+// saved, what is queued is answered with closed. It is answered with AtRest when that is done.
+type Finish struct{ Redacted }
+
+// Recover tells a session that failed to start again from the store.
+type Recover struct{ Redacted }
+
+// Close orders the supervisor to close. Done is closed when every session is at rest.
+type Close struct {
+	Redacted
+	Done chan<- struct{}
+}
+
+// Abort orders the supervisor to stop every session as it is. Reply (capacity 1) gets
+// the keys of those that knew something the store does not.
+type Abort struct {
+	Redacted
+	Reply chan<- []session.Key
+}
+
+// AtRest reports that a session has nothing under way and gives up its entry.
+// Handled is how many commands of the supervisor it has seen: had more been sent,
+// they will wake it, and the report is void.
+type AtRest struct {
+	Redacted
+	Key     session.Key
+	Handled uint64
+}
+
+// Busy reports that a session will not be passivated now.
+type Busy struct {
+	Redacted
+	Key session.Key
+}
+
+// SessionBegan reports a new generation, and its ceiling for the supervisor to watch.
+type SessionBegan struct {
+	Redacted
+	Key        session.Key
+	Generation session.Generation
+	Ceiling    session.Ceiling
+}
+
+// SessionEnded reports that a session ended, and why; its record may still be on
+// its way out of the store.
+type SessionEnded struct {
+	Redacted
+	Key    session.Key
+	Reason session.Reason
+}
+
+// SessionFailed reports a defect that was contained. It is answered with Recover,
+// at once or after a quarantine.
+type SessionFailed struct {
+	Redacted
+	Key session.Key
+}
+
+// Runner does what takes time. In production it is goroutines, bounded by kind.
+type Runner interface {
+	// Run does work elsewhere and then deliver, with what work returned. Store work
+	// never waits for provider work.
+	Run(kind Work, work func(ctx context.Context) any, deliver func(any))
+
+	// Slot calls granted, now or later, here or elsewhere, when a request may be sent to the
+	// provider, or with an error when too many wait (overloaded) or the client
+	// closes (closed).
+	Slot(granted func(error))
+
+	// Release gives a slot back.
+	Release()
+}
+
+// Work is a kind of work, each bounded apart.
+type Work uint8
+
+// The kinds of work.
+const (
+	ProviderWork Work = iota
+	StoreWork
+)
+
+// Adopt gives an actor its session: with a State as the store holds it, without one
+// nothing is known of it yet.
+type Adopt struct {
+	Redacted
+	Entry       *Entry
+	State       *session.State
+	Version     session.Version
+	Incarnation session.Incarnation
+}

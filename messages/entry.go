@@ -1,0 +1,153 @@
+package messages
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// Entry is what everyone may see of a session: the snapshot it shows, the flights
+// that can be joined, and whom to ask. At every moment one actor owns it and is its only
+// writer: the session's, or the supervisor while the session sleeps. The exceptions
+// are Join and Use, which callers call.
+type Entry struct {
+	ID  string
+	Key session.Key
+
+	snapshot atomic.Pointer[Snapshot]
+	flights  atomic.Pointer[[]*Flight]
+	pid      atomic.Pointer[actor.PID]
+	used     atomic.Int64
+	unsaved  atomic.Int32
+	gone     chan struct{}
+}
+
+// NewEntry returns an entry that shows s.
+func NewEntry(id string, key session.Key, s *Snapshot) *Entry {
+	e := &Entry{ID: id, Key: key, gone: make(chan struct{})}
+	e.snapshot.Store(s)
+	return e
+}
+
+// Snapshot returns what the entry shows now.
+func (e *Entry) Snapshot() *Snapshot { return e.snapshot.Load() }
+
+// Publish shows s, and releases those who waited for more to see than an opening
+// session. For the owner.
+func (e *Entry) Publish(s *Snapshot) {
+	if old := e.snapshot.Swap(s); old.Phase == Opening && old.Settled != s.Settled {
+		close(old.Settled)
+	}
+}
+
+// PID returns the session's actor, nil while it has none.
+func (e *Entry) PID() *actor.PID { return e.pid.Load() }
+
+// SetPID says who owns the entry. For the supervisor.
+func (e *Entry) SetPID(pid *actor.PID) { e.pid.Store(pid) }
+
+// Gone is closed once the entry is of no more use: look in the directory again.
+func (e *Entry) Gone() <-chan struct{} { return e.gone }
+
+// Retire closes Gone. For the supervisor, once.
+func (e *Entry) Retire() { close(e.gone) }
+
+// Use notes that the session was used at second, in whole seconds since the Unix epoch.
+func (e *Entry) Use(second int64) {
+	if e.used.Load() != second {
+		e.used.Store(second)
+	}
+}
+
+// Used returns the second of the last use.
+func (e *Entry) Used() int64 { return e.used.Load() }
+
+// Unsaved says how far the store is behind what a session knows.
+type Unsaved int32
+
+// What a store may lack.
+const (
+	Saved   Unsaved = iota // nothing
+	Pending                // something that is being written
+	Failing                // something that could not be written so far
+)
+
+// SetUnsaved says how far the store is behind and returns what was said before. For
+// the owner.
+func (e *Entry) SetUnsaved(u Unsaved) Unsaved { return Unsaved(e.unsaved.Swap(int32(u))) }
+
+// Unsaved returns what SetUnsaved said last.
+func (e *Entry) Unsaved() Unsaved { return Unsaved(e.unsaved.Load()) }
+
+// Flights returns the flights that can be joined, oldest first.
+func (e *Entry) Flights() []*Flight {
+	if list := e.flights.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// Find returns the flight for key that can be joined, or nil.
+func (e *Entry) Find(key session.FlightKey) *Flight {
+	for _, f := range e.Flights() {
+		if f.Question.Key == key {
+			return f
+		}
+	}
+	return nil
+}
+
+// Join returns the flight for f's key: one that can be joined, else f itself, and
+// then first is true and the caller must send NeedToken. It returns nil when limit flights
+// are there already.
+func (e *Entry) Join(f *Flight, limit int) (joined *Flight, first bool) {
+	for {
+		old := e.flights.Load()
+		var list []*Flight
+		if old != nil {
+			list = *old
+		}
+		for _, g := range list {
+			if g.Question.Key == f.Question.Key {
+				return g, false
+			}
+		}
+		if len(list) >= limit {
+			return nil, false
+		}
+		grown := append(slices.Clip(list), f)
+		if e.flights.CompareAndSwap(old, &grown) {
+			return f, true
+		}
+	}
+}
+
+// Land answers everyone who waits for f. Before that it is taken off the list, so
+// that whoever comes later starts a new one. For the owner.
+func (e *Entry) Land(f *Flight, a Answer) {
+	for {
+		old := e.flights.Load()
+		if old == nil {
+			break
+		}
+		i := slices.Index(*old, f)
+		if i < 0 {
+			break
+		}
+		rest := slices.Delete(slices.Clone(*old), i, i+1)
+		if e.flights.CompareAndSwap(old, &rest) {
+			break
+		}
+	}
+	f.land(a)
+}
+
+// LandAll answers everyone. For the owner.
+func (e *Entry) LandAll(a Answer) {
+	for _, f := range e.Flights() {
+		e.Land(f, a)
+	}
+}

@@ -1,0 +1,48 @@
+package messages
+
+import (
+	"sync/atomic"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Flight is one question that needs the refresh token, and everyone who waits for
+// its answer. One close of its done channel releases them all.
+type Flight struct {
+	Question *session.Question
+	Options  store.Options // free values of the call that started it; no request, no response
+
+	done   chan struct{}
+	set    atomic.Bool
+	answer Answer
+}
+
+// Answer is how a flight ended.
+type Answer struct {
+	Token      session.Token           // for a question about an audience
+	Connection session.ConnectionToken // for a question about a connection
+	Err        error
+	Ceiling    session.Ceiling // of the session that the token belongs to
+	Cached     bool            // it came from the cache and so must not be handed out after its expiry
+	Again      bool            // nothing was decided: look at the session once more
+}
+
+// NewFlight returns a flight for q. Of o it keeps the free values.
+func NewFlight(q *session.Question, o store.Options) *Flight {
+	return &Flight{Question: q, Options: store.Options{Values: o.Values}, done: make(chan struct{})}
+}
+
+// Done is closed when the flight has landed, well or badly.
+func (f *Flight) Done() <-chan struct{} { return f.done }
+
+// Answer returns how the flight ended. It may be called once Done is closed.
+func (f *Flight) Answer() Answer { return f.answer }
+
+// land sets the answer and releases everyone. Only the first call counts.
+func (f *Flight) land(a Answer) {
+	if f.set.CompareAndSwap(false, true) {
+		f.answer = a
+		close(f.done)
+	}
+}

@@ -1,0 +1,34 @@
+package messages
+
+import (
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// Phase says what a snapshot is about.
+type Phase uint8
+
+// The phases of a session as callers see it.
+const (
+	Opening Phase = iota // it is being loaded or a login is being written: wait for Settled
+	Ready                // it lives
+	Ended                // it is over, for Reason; what stays of it is in State
+	Missing              // the store has none
+	Failed               // it could not be loaded, for Err
+	Moved                // the entry is of no more use: wait for Gone, look in the directory again
+)
+
+// Snapshot is what callers see of a session. It is never changed once published.
+type Snapshot struct {
+	Phase       Phase
+	Generation  session.Generation
+	Incarnation session.Incarnation
+	Ceiling     session.Ceiling
+	State       *session.State // Ready: the session; Ended: the connection tokens that stay (never nil)
+	Tokens      *session.TokenCache
+	Reason      session.Reason // Ended
+	Err         error          // Failed
+	Settled     chan struct{}  // Opening: closed when there is more to see; Ended: closed when the deletion was tried once
+	Until       time.Time      // Ended, Missing: how long it is remembered
+}

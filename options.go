@@ -1,0 +1,160 @@
+package tokenward
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Option changes what New makes. Each has a working default.
+type Option func(*options)
+
+type options struct {
+	system         *actor.ActorSystem
+	clock          clock.Clock
+	log            *zap.Logger
+	http           *http.Client
+	states         store.StateStore
+	transactions   store.TransactionStore
+	limits         Limits
+	algorithms     []string
+	leeway         time.Duration
+	buffer         time.Duration
+	strictAudience bool
+	updateUser     bool
+	endSession     bool
+	sessionName    string
+	txName         string
+	onSaveError    func(Key, error)
+}
+
+// WithActorSystem lets tokenward live in an actor system of the host, who closes the
+// Client before shutting that system down. The default is a system of its own.
+func WithActorSystem(s *actor.ActorSystem) Option { return func(o *options) { o.system = s } }
+
+// WithClock says where the time comes from. The default is clock.System; tests
+// drive a clock.Fake.
+func WithClock(c clock.Clock) Option { return func(o *options) { o.clock = c } }
+
+// WithLogger says where to log. The default is nowhere. No token, secret or full
+// session id is ever logged.
+func WithLogger(l *zap.Logger) Option { return func(o *options) { o.log = l } }
+
+// WithHTTPClient says how to reach the provider. It is copied, follows no
+// redirects, and its Timeout is not relied on. It must not retry: a repeated token
+// request spends a refresh token twice, and the provider ends the session.
+func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.http = c } }
+
+// WithStateStore says where sessions are kept. The default is in memory, and
+// forgets every session when the process ends.
+func WithStateStore(s store.StateStore) Option { return func(o *options) { o.states = s } }
+
+// WithTransactionStore says where logins under way are kept. The default is in
+// memory, so a login must be completed in the process that started it.
+func WithTransactionStore(s store.TransactionStore) Option {
+	return func(o *options) { o.transactions = s }
+}
+
+// WithLimits replaces limits. Fields that are zero keep their defaults.
+func WithLimits(l Limits) Option { return func(o *options) { o.limits = l } }
+
+// WithAlgorithms says which signature algorithms are accepted in ID and logout
+// tokens. The default is RS256; none and HS* are refused.
+func WithAlgorithms(names ...string) Option { return func(o *options) { o.algorithms = names } }
+
+// WithLeeway is what is allowed to clocks that differ when a token's exp, iat and nbf are
+// checked. The default is 30 seconds.
+func WithLeeway(d time.Duration) Option { return func(o *options) { o.leeway = d } }
+
+// WithRefreshBuffer refreshes an access token this long before it expires. The
+// default is zero: tokens are used to their last instant.
+func WithRefreshBuffer(d time.Duration) Option { return func(o *options) { o.buffer = d } }
+
+// WithStrictAudience refuses a token that the provider issued for another audience than
+// the one asked for (incorrect_audience). The default is to hand it out and say so in
+// Token.ActualAudience.
+func WithStrictAudience() Option { return func(o *options) { o.strictAudience = true } }
+
+// WithUserUpdates lets the ID token of a refresh replace the user's claims. The
+// default is to leave them as they were at login. The ceiling never changes.
+func WithUserUpdates() Option { return func(o *options) { o.updateUser = true } }
+
+// WithEndSession makes Logout use the provider's end_session_endpoint where its
+// metadata offers one. The default is that for Config.Issuer, and Auth0's /v2/logout for
+// Config.Domain.
+func WithEndSession(use bool) Option { return func(o *options) { o.endSession = use } }
+
+// WithIdentifiers names sessions and transactions: in store keys, and in the sealing of
+// what is stored. The defaults are _a0_session and _a0_tx. With other names, what was
+// stored before is no session.
+func WithIdentifiers(session, transaction string) Option {
+	return func(o *options) { o.sessionName, o.txName = session, transaction }
+}
+
+// WithSaveErrorHandler has f called for each session whose state could not be saved at
+// the first try, on a goroutine of its own. The write is tried again by itself.
+func WithSaveErrorHandler(f func(key Key, err error)) Option {
+	return func(o *options) { o.onSaveError = f }
+}
+
+// Limits bound what a Client does and keeps. The zero value of a field means its default.
+type Limits struct {
+	FlightTimeout    time.Duration // of a request to the provider, from sending: 10 s
+	StoreTimeout     time.Duration // of each attempt at store work: 5 s
+	ProviderRequests int           // at the provider at once: 1,024
+	QueuedFlights    int           // sessions that wait for the provider, then overloaded: 100,000
+	QueuedQuestions  int           // different questions queued in one session, then overloaded: 64
+	Resident         int           // sessions in memory; twice that while none can go, then overloaded: 100,000
+	PassivateAfter   time.Duration // out of memory when unused for: 15 min
+	RememberEnded    time.Duration // an expired session answers session_expired for: 10 min
+	RememberMissing  time.Duration // the store is not asked again for a session it lacks for: 1 s
+	TokenSets        int           // access tokens kept in one session, and connection tokens apart: 64
+	RetryFirst       time.Duration // wait before a failed save is tried again, doubling: 50 ms
+	RetryMost        time.Duration // up to: 5 s
+}
+
+func (l Limits) orDefaults() Limits {
+	or(&l.FlightTimeout, 10*time.Second)
+	or(&l.StoreTimeout, 5*time.Second)
+	or(&l.ProviderRequests, 1024)
+	or(&l.QueuedFlights, 100_000)
+	or(&l.QueuedQuestions, 64)
+	or(&l.Resident, 100_000)
+	or(&l.PassivateAfter, 15*time.Minute)
+	or(&l.RememberEnded, 10*time.Minute)
+	or(&l.RememberMissing, time.Second)
+	or(&l.TokenSets, 64)
+	or(&l.RetryFirst, 50*time.Millisecond)
+	or(&l.RetryMost, 5*time.Second)
+	return l
+}
+
+func or[T int | time.Duration](v *T, def T) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+func (l Limits) check() error {
+	for name, v := range map[string]int64{
+		"FlightTimeout": int64(l.FlightTimeout), "StoreTimeout": int64(l.StoreTimeout),
+		"ProviderRequests": int64(l.ProviderRequests), "QueuedFlights": int64(l.QueuedFlights),
+		"QueuedQuestions": int64(l.QueuedQuestions), "Resident": int64(l.Resident),
+		"PassivateAfter": int64(l.PassivateAfter), "RememberEnded": int64(l.RememberEnded),
+		"RememberMissing": int64(l.RememberMissing), "TokenSets": int64(l.TokenSets),
+		"RetryFirst": int64(l.RetryFirst), "RetryMost": int64(l.RetryMost),
+	} {
+		if v < 0 {
+			return &ConfigurationError{Message: "Limits." + name + ": must not be negative"}
+		}
+	}
+	if l.PassivateAfter < time.Second {
+		return &ConfigurationError{Message: "Limits.PassivateAfter: must be a second or more"}
+	}
+	return nil
+}

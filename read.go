@@ -1,0 +1,56 @@
+package tokenward
+
+import (
+	"context"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// GetUser returns the claims of the user who is signed in, or nil when there is no
+// session, or when its ceiling is reached: then the session is deleted first. It never
+// asks the provider and never waits for a refresh.
+//
+// It fails when the store does not answer (ErrStore), with ErrOverloaded and
+// ErrClosed, and with ctx.Err().
+func (c *Client) GetUser(ctx context.Context, o StoreOptions) (User, error) {
+	s, err := c.read(ctx, o)
+	if s == nil || err != nil {
+		return nil, err
+	}
+	return s.User.Clone(), nil
+}
+
+// GetSession returns a copy of the session, or nil when there is none. It behaves
+// like GetUser in all else.
+func (c *Client) GetSession(ctx context.Context, o StoreOptions) (*Session, error) {
+	s, err := c.read(ctx, o)
+	if s == nil || err != nil {
+		return nil, err
+	}
+	return s.Session(), nil
+}
+
+// read returns the state of the session, or nil when it does not live.
+func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, error) {
+	o = c.resolve(ctx, o)
+	if o.id == "" {
+		if c.closed.Load() {
+			return nil, session.ErrClosed
+		}
+		return nil, nil
+	}
+	e, s, err := c.look(ctx, o.id, o.options, nil)
+	if err != nil {
+		return nil, err
+	}
+	now := c.clock.Now()
+	switch {
+	case s.Phase == messages.Ready && !s.Ceiling.Reached(now):
+		e.Use(now.Unix())
+		return s.State, nil
+	case s.Phase == messages.Ready, s.Phase == messages.Ended && s.Reason == session.ReasonCeiling:
+		return nil, c.expire(ctx, e, s, o.options)
+	}
+	return nil, nil
+}

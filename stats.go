@@ -1,0 +1,83 @@
+package tokenward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Stats counts what a client has done since New, and what it holds now.
+type Stats struct {
+	Resident     int64 // sessions in memory now
+	Unsaved      int64 // sessions now whose newest state the store does not have, after a failure
+	TokenFlights int64 // requests that spent a refresh token
+	Loads        int64 // sessions read from the store
+	SaveErrors   int64 // writes that failed at the first try
+	Ceilings     int64 // sessions ended by their ceiling
+	Unreadable   int64 // records that no configured secret opens
+	Failures     int64 // defects that were contained
+}
+
+// Stats returns what the client counted.
+func (c *Client) Stats() Stats {
+	t := c.tally
+	return Stats{
+		Resident: t.Resident.Load(), Unsaved: t.Failing.Load(), TokenFlights: t.Requests.Load(), Loads: t.Loads.Load(),
+		SaveErrors: t.SaveErrors.Load(), Ceilings: t.Ceilings.Load(), Unreadable: t.Unreadable.Load(), Failures: t.Failures.Load(),
+	}
+}
+
+// NotReadyError says what keeps a client from serving.
+type NotReadyError struct {
+	Store    error // why the store is not ready, nil when it is
+	Provider error // why the provider is not
+}
+
+// Error implements error.
+func (e *NotReadyError) Error() string {
+	switch {
+	case e.Store == nil:
+		return fmt.Sprintf("not ready: provider: %v", e.Provider)
+	case e.Provider == nil:
+		return fmt.Sprintf("not ready: store: %v", e.Store)
+	}
+	return fmt.Sprintf("not ready: store: %v; provider: %v", e.Store, e.Provider)
+}
+
+// Unwrap returns the causes.
+func (e *NotReadyError) Unwrap() []error {
+	var all []error
+	for _, err := range []error{e.Store, e.Provider} {
+		if err != nil {
+			all = append(all, err)
+		}
+	}
+	return all
+}
+
+// Ready reports whether store and provider answer, and the store has everything it
+// should: nil, or a *NotReadyError that names the one that does not. A provider's
+// metadata counts for as long as it is cached.
+func (c *Client) Ready(ctx context.Context) error {
+	if c.closed.Load() {
+		return session.ErrClosed
+	}
+	e := &NotReadyError{Provider: c.idp.Ready(ctx, c.issuer)}
+	if n := c.tally.Failing.Load(); n > 0 {
+		e.Store = fmt.Errorf("%d sessions could not be saved so far", n)
+	}
+	probe, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
+	defer cancel()
+	_, err := c.opts.states.Load(probe, session.KeyOf(c.opts.sessionName, ""), store.Options{Background: true})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		e.Store = err
+	}
+	if e.Store == nil && e.Provider == nil {
+		return nil
+	}
+	return e
+}

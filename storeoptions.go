@@ -1,0 +1,59 @@
+package tokenward
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// StoreOptions say whose session a call is about, and travel to the stores. Make
+// them with HTTP or SessionID; the zero value means the session that ContextWith
+// put into the call's context.
+type StoreOptions struct {
+	id      string
+	options store.Options
+}
+
+// HTTP is the session of a browser: r is read for it, and w is written to when it
+// begins or ends. Neither is kept past the call.
+func HTTP(w http.ResponseWriter, r *http.Request) StoreOptions {
+	return StoreOptions{options: store.Options{Request: r, Response: w}}
+}
+
+// SessionID is the session with that id. A login with it makes exactly this id, and
+// replaces what was there.
+func SessionID(id string) StoreOptions { return StoreOptions{id: id} }
+
+// With returns o with values of the host's own, for its stores. They are read only.
+func (o StoreOptions) With(values map[string]any) StoreOptions {
+	o.options.Values = values
+	return o
+}
+
+type contextKey struct{}
+
+// ContextWith returns a context for calls with zero StoreOptions.
+func ContextWith(ctx context.Context, o StoreOptions) context.Context {
+	return context.WithValue(ctx, contextKey{}, o)
+}
+
+// resolve returns o, or what the context has where o is zero, with the session id, which is
+// empty when there is none.
+func (c *Client) resolve(ctx context.Context, o StoreOptions) StoreOptions {
+	if o.id == "" && o.options.Request == nil {
+		if from, ok := ctx.Value(contextKey{}).(StoreOptions); ok {
+			if o.options.Values != nil {
+				from.options.Values = o.options.Values
+			}
+			o = from
+		}
+	}
+	if o.id == "" && o.options.Request != nil {
+		o.id = c.readCookie(o.options.Request)
+	}
+	return o
+}
+
+func (c *Client) key(id string) session.Key { return session.KeyOf(c.opts.sessionName, id) }

@@ -1,0 +1,232 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// load is one reading of a session's record. A login or logout that arrives
+// meanwhile voids it.
+type load struct {
+	key   session.Key
+	first *messages.Flight
+}
+
+// loaded brings what a load found.
+type loaded struct {
+	messages.Redacted
+	load        *load
+	state       *session.State
+	version     session.Version
+	incarnation session.Incarnation
+	err         error
+	left        bool // whoever lent its context has gone
+}
+
+// open brings a session into memory.
+func (s *Supervisor) open(m *messages.OpenSession) {
+	now := s.now()
+	if sl := s.slots[m.Key]; sl != nil {
+		if sl.pid != nil || sl.load != nil || now.Before(sl.entry.Snapshot().Until) {
+			reply(m.Reply, sl.entry)
+			return
+		}
+		s.drop(sl) // a marker whose time has passed
+	}
+	if s.closing || !s.room() {
+		reply(m.Reply, nil)
+		return
+	}
+	sl := s.enter(m.ID, m.Key)
+	sl.load = &load{key: m.Key, first: m.First}
+	reply(m.Reply, sl.entry)
+	s.read(sl.load, m.Call)
+}
+
+// room makes room for one more session and reports whether there is any.
+func (s *Supervisor) room() bool {
+	if s.awake >= 2*s.limits.Resident {
+		return false
+	}
+	if s.awake >= s.limits.Resident {
+		s.evict()
+	}
+	return true
+}
+
+// enter makes a slot with an entry that is opening.
+func (s *Supervisor) enter(id string, key session.Key) *slot {
+	sl := &slot{entry: messages.NewEntry(id, key, &messages.Snapshot{Phase: messages.Opening, Settled: make(chan struct{})})}
+	sl.ceiling.index, sl.idle.index, sl.other.index = -1, -1, -1
+	s.slots[key] = sl
+	s.awake++
+	s.dir.put(sl.entry)
+	if d := s.sleepers[key]; d != nil {
+		s.due.cancel(d)
+		delete(s.sleepers, key)
+	}
+	return sl
+}
+
+// read starts a load with what its caller lends.
+func (s *Supervisor) read(l *load, call *messages.Call) {
+	env := s.env
+	env.Tally.Loads.Add(1)
+	env.Runner.Run(messages.StoreWork, func(base context.Context) any {
+		m := &loaded{load: l}
+		if call.Left() {
+			m.left = true
+			return m
+		}
+		ctx, o := call.Begin()
+		lent := ctx
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		defer context.AfterFunc(base, func() { cancel(context.Cause(base)) })()
+		ctx, stop := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
+		defer stop()
+		m.state, m.version, m.incarnation, m.err = env.SafeLoad(ctx, l.key, o)
+		m.left = m.err != nil && lent.Err() != nil
+		return m
+	}, func(m any) {
+		call.End(nil)
+		s.send(s.self, m)
+	})
+}
+
+// loaded makes of what a load found an actor, a marker, or an error.
+func (s *Supervisor) loaded(m *loaded) {
+	sl := s.slots[m.load.key]
+	if sl == nil || sl.load != m.load {
+		return // it was voided
+	}
+	sl.load = nil
+	var gone *store.GoneError
+	switch {
+	case m.left:
+		s.fail(sl, nil)
+	case m.err == nil:
+		if f := m.load.first; f != nil {
+			sl.entry.Join(f, s.limits.Questions)
+		}
+		s.wake(sl, &messages.Adopt{Entry: sl.entry, State: m.state, Version: m.version, Incarnation: m.incarnation})
+		if f := m.load.first; f != nil {
+			s.send(sl.pid, &messages.NeedToken{Flight: f})
+		}
+	case errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling:
+		s.mark(sl, &messages.Snapshot{Phase: messages.Ended, Reason: gone.Reason, State: &session.State{}})
+	case errors.Is(m.err, store.ErrNotFound):
+		s.mark(sl, &messages.Snapshot{Phase: messages.Missing})
+	case errors.Is(m.err, store.ErrUnreadable):
+		s.env.Tally.Unreadable.Add(1)
+		s.env.Log.Warn("a session record cannot be read; it counts as no session and is left as it is",
+			zap.Stringer("session", m.load.key), zap.Error(m.err))
+		s.mark(sl, &messages.Snapshot{Phase: messages.Missing})
+	default:
+		s.fail(sl, m.err)
+	}
+}
+
+// wake gives the session an actor. Its PID is known to others once it was spawned.
+func (s *Supervisor) wake(sl *slot, m *messages.Adopt) {
+	sl.pid = s.root.Spawn(s.props)
+	sl.sent = 0
+	sl.entry.Use(s.now().Unix())
+	sl.entry.SetPID(sl.pid) // before anything shows that there is something to ask
+	s.send(sl.pid, m)
+	s.watchIdle(sl)
+}
+
+// mark remembers for a moment that there is no session.
+func (s *Supervisor) mark(sl *slot, snapshot *messages.Snapshot) {
+	s.awake--
+	snapshot.Until = s.now().Add(s.limits.RememberMissing)
+	sl.entry.Publish(snapshot)
+	if s.missing >= maxMissing {
+		s.drop(sl)
+		return
+	}
+	s.missing++
+	sl.other.what, sl.other.slot = dutyForget, sl
+	s.due.add(&sl.other, secondAfter(snapshot.Until))
+}
+
+// fail lets those who wait for a load know that it failed; a nil error says that it
+// was given up by its caller, and the others ask again.
+func (s *Supervisor) fail(sl *slot, err error) {
+	s.awake--
+	sl.entry.Publish(&messages.Snapshot{Phase: messages.Failed, Err: err})
+	s.drop(sl)
+}
+
+// drop forgets a slot that has no actor and no load.
+func (s *Supervisor) drop(sl *slot) {
+	if sl.other.index >= 0 && sl.entry.Snapshot().Phase != messages.Ended {
+		s.missing--
+	}
+	s.due.cancel(&sl.ceiling)
+	s.due.cancel(&sl.other)
+	s.idle.cancel(&sl.idle)
+	if snapshot := sl.entry.Snapshot(); snapshot.Phase != messages.Failed {
+		sl.entry.Publish(&messages.Snapshot{Phase: messages.Moved})
+	}
+	s.dir.remove(sl.entry)
+	if s.slots[sl.entry.Key] == sl {
+		delete(s.slots, sl.entry.Key)
+	}
+	sl.entry.Retire()
+}
+
+// owner returns the slot of a session with an actor to send commands to. Where there is
+// none it makes one that knows nothing of the session yet; a load under way is voided.
+func (s *Supervisor) owner(id string, key session.Key) *slot {
+	sl := s.slots[key]
+	if sl != nil && sl.pid != nil {
+		return sl
+	}
+	if sl != nil && sl.load == nil {
+		s.drop(sl)
+		sl = nil
+	}
+	if sl == nil {
+		sl = s.enter(id, key)
+	}
+	sl.load = nil
+	s.wake(sl, &messages.Adopt{Entry: sl.entry})
+	return sl
+}
+
+func (s *Supervisor) replace(m *messages.ReplaceSession) {
+	switch {
+	case s.closing:
+		m.Call.End(session.ErrClosed)
+	case s.slots[m.Key] == nil && !s.room():
+		m.Call.End(session.ErrOverloaded)
+	default:
+		s.command(s.owner(m.ID, m.Key), m)
+	}
+}
+
+func (s *Supervisor) end(m *messages.EndSession) {
+	if s.closing && (s.slots[m.Key] == nil || s.slots[m.Key].pid == nil) {
+		m.Call.End(session.ErrClosed)
+		return
+	}
+	s.command(s.owner(m.ID, m.Key), m)
+}
+
+// secondAfter returns the first whole second that is not before t.
+func secondAfter(t time.Time) int64 {
+	if t.Nanosecond() > 0 {
+		return t.Unix() + 1
+	}
+	return t.Unix()
+}

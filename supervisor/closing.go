@@ -1,0 +1,53 @@
+package supervisor
+
+import (
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// close lets every session finish what is under way, and tells when all are at rest.
+func (s *Supervisor) close(m *messages.Close) {
+	s.closing, s.closed = true, m.Done
+	for _, sl := range s.slots {
+		switch {
+		case sl.pid != nil:
+			s.command(sl, &messages.Finish{})
+			s.recover(sl)
+		case sl.load != nil:
+			sl.load = nil
+			s.fail(sl, session.ErrClosed)
+		default:
+			s.drop(sl)
+		}
+	}
+	s.closedYet()
+}
+
+func (s *Supervisor) closedYet() {
+	if s.closed != nil && len(s.slots) == 0 {
+		close(s.closed)
+		s.closed = nil
+	}
+}
+
+// abort stops every session as it is.
+func (s *Supervisor) abort(m *messages.Abort) {
+	s.closing = true
+	var unsaved []session.Key
+	for key, sl := range s.slots {
+		if sl.entry.Unsaved() != messages.Saved {
+			unsaved = append(unsaved, key)
+		}
+		pid := sl.pid
+		if sl.load != nil || pid != nil {
+			s.awake--
+		}
+		sl.pid, sl.load = nil, nil
+		s.drop(sl)
+		if pid != nil {
+			s.root.Stop(pid)
+		}
+	}
+	m.Reply <- unsaved
+	s.closedYet()
+}

@@ -1,0 +1,236 @@
+package supervisor
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// dueNow says that a deadline may have come.
+type dueNow struct{ messages.Redacted }
+
+// arm sets the one timer to the earliest second that has a deadline in it.
+func (s *Supervisor) arm() {
+	if s.turn {
+		return // dueNow is on its way
+	}
+	second, ok := s.due.next()
+	if other, some := s.idle.next(); some && (!ok || other < second) {
+		second, ok = other, true
+	}
+	if !ok || second == s.armed {
+		return
+	}
+	s.armed = second
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	self, send := s.self, s.env.Send
+	s.timer = s.env.Clock.AfterFunc(clock.Until(s.env.Clock, time.Unix(second, 0)), func() { send(self, &dueNow{}) })
+}
+
+// dueNow does what is due, a bounded number in one turn, so that others get theirs.
+func (s *Supervisor) dueNow() {
+	s.armed, s.turn = 0, false
+	now := s.now().Unix()
+	for range chunk {
+		d := s.due.take(now)
+		if d == nil {
+			d = s.idle.take(now)
+		}
+		if d == nil {
+			return
+		}
+		s.fulfil(d)
+	}
+	s.turn = true
+	s.send(s.self, &dueNow{})
+}
+
+func (s *Supervisor) fulfil(d *deadline) {
+	switch d.what {
+	case dutyCeiling:
+		if d.slot.pid != nil {
+			s.command(d.slot, &messages.CeilingReached{Key: d.slot.entry.Key, Generation: d.slot.generation})
+		}
+	case dutyIdle:
+		s.checkIdle(d.slot)
+	case dutyForget:
+		if d.slot.entry.Snapshot().Phase != messages.Ended {
+			s.missing--
+		}
+		s.drop(d.slot)
+	case dutyQuarantine:
+		s.recover(d.slot)
+	case dutySleeper:
+		delete(s.sleepers, d.ref)
+		s.eraseAll([]sleeper{{d.ref, d.only}})
+	case dutyClaim:
+		delete(s.claims, d.second)
+		s.claim()
+	case dutySweep:
+		s.sweep()
+	}
+}
+
+// began notes a session's new generation, and watches its ceiling.
+func (s *Supervisor) began(m *messages.SessionBegan) {
+	sl := s.slots[m.Key]
+	if sl == nil || sl.pid == nil {
+		return
+	}
+	sl.generation = m.Generation
+	s.due.cancel(&sl.ceiling)
+	if m.Ceiling != 0 {
+		sl.ceiling.what, sl.ceiling.slot = dutyCeiling, sl
+		s.due.add(&sl.ceiling, m.Ceiling.Deadline().Unix())
+	}
+	s.watchIdle(sl)
+}
+
+func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
+	if m.Reason == session.ReasonCeiling {
+		s.env.Tally.Ceilings.Add(1)
+	}
+	if sl := s.slots[m.Key]; sl != nil {
+		s.due.cancel(&sl.ceiling)
+	}
+}
+
+// ceilingReached passes on what a reader found.
+func (s *Supervisor) ceilingReached(m *messages.CeilingReached) {
+	if sl := s.slots[m.Key]; sl != nil && sl.pid != nil {
+		s.command(sl, m)
+		return
+	}
+	m.Call.End(nil)
+}
+
+// watchIdle looks again once the session may have been unused for long enough.
+func (s *Supervisor) watchIdle(sl *slot) {
+	s.idle.cancel(&sl.idle)
+	sl.idle.what, sl.idle.slot = dutyIdle, sl
+	s.idle.add(&sl.idle, sl.entry.Used()+int64(s.limits.PassivateAfter/time.Second))
+}
+
+func (s *Supervisor) checkIdle(sl *slot) {
+	if sl.pid == nil {
+		return
+	}
+	if due := sl.entry.Used() + int64(s.limits.PassivateAfter/time.Second); due > s.now().Unix() {
+		s.watchIdle(sl)
+		return
+	}
+	s.command(sl, &messages.Passivate{})
+}
+
+// evict asks the least recently used session to go; it looks at a bounded number.
+func (s *Supervisor) evict() {
+	for range 64 {
+		second, ok := s.idle.next()
+		if !ok {
+			return
+		}
+		d := s.idle.take(second)
+		if used := d.slot.entry.Used() + int64(s.limits.PassivateAfter/time.Second); used > second {
+			s.watchIdle(d.slot)
+			continue
+		}
+		s.command(d.slot, &messages.Passivate{})
+		return
+	}
+}
+
+// busy keeps a session that had something under way.
+func (s *Supervisor) busy(m *messages.Busy) {
+	if sl := s.slots[m.Key]; sl != nil && sl.pid != nil {
+		sl.entry.Use(s.now().Unix())
+		s.watchIdle(sl)
+	}
+}
+
+// atRest lets a session go that has given up its entry, unless a command is on its
+// way to it. In this order: ownership is given up already, the entry is unlinked, gone
+// is closed, the actor stopped, once.
+func (s *Supervisor) atRest(m *messages.AtRest) {
+	sl := s.slots[m.Key]
+	if sl == nil || sl.pid == nil {
+		return
+	}
+	if sl.sent != m.Handled {
+		s.watchIdle(sl)
+		return
+	}
+	pid, last := sl.pid, sl.entry.Snapshot()
+	sl.pid = nil
+	s.awake--
+	sleeps := last.Phase == messages.Ready && last.Ceiling != 0 && s.index == nil && !s.closing
+	s.drop(sl)
+	s.root.Stop(pid)
+	switch {
+	case s.closing:
+		s.closedYet()
+	case sleeps:
+		d := &deadline{what: dutySleeper, ref: m.Key, only: last.Incarnation}
+		s.sleepers[m.Key] = d
+		s.due.add(d, last.Ceiling.Deadline().Unix())
+	case last.Phase == messages.Ready && last.Ceiling != 0:
+		s.claimAt(last.Ceiling)
+	case last.Phase == messages.Ended && s.now().Before(last.Until):
+		s.remember(sl.entry, last)
+	}
+}
+
+// remember keeps the end of a session for a while, and its connection tokens.
+func (s *Supervisor) remember(e *messages.Entry, last *messages.Snapshot) {
+	sl := &slot{entry: messages.NewEntry(e.ID, e.Key, last)}
+	sl.ceiling.index, sl.idle.index, sl.other.index = -1, -1, -1
+	s.slots[e.Key] = sl
+	s.dir.put(sl.entry)
+	sl.other.what, sl.other.slot = dutyForget, sl
+	s.due.add(&sl.other, secondAfter(last.Until))
+	s.ended = append(s.ended, e.Key)
+	for len(s.ended) > s.limits.Resident {
+		oldest := s.slots[s.ended[0]]
+		s.ended = s.ended[1:]
+		if oldest != nil && oldest.pid == nil && oldest.load == nil && oldest.entry.Snapshot().Phase == messages.Ended {
+			s.drop(oldest)
+		}
+	}
+}
+
+// sessionFailed lets the session start again at once, or, after the third failure
+// in a minute, after a while.
+func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
+	sl := s.slots[m.Key]
+	if sl == nil || sl.pid == nil {
+		return
+	}
+	now := s.now().Unix()
+	recent := sl.failed[:0]
+	for _, at := range sl.failed {
+		if now-at < failureWindow {
+			recent = append(recent, at)
+		}
+	}
+	sl.failed = append(recent, now)
+	if len(sl.failed) <= failuresAllowed || s.closing {
+		s.recover(sl)
+		return
+	}
+	s.env.Log.Error("a session failed three times in a minute and is left alone for a while", zap.Stringer("session", m.Key))
+	sl.failed = nil
+	s.due.cancel(&sl.other)
+	sl.other.what, sl.other.slot = dutyQuarantine, sl
+	s.due.add(&sl.other, now+int64(quarantine/time.Second))
+}
+
+func (s *Supervisor) recover(sl *slot) {
+	if sl.pid != nil {
+		s.send(sl.pid, &messages.Recover{})
+	}
+}

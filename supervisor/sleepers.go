@@ -1,0 +1,142 @@
+package supervisor
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Sessions that are not resident end on time too. Where the store has an index, their
+// ceilings are asked for in windows, and those that are due are claimed, so that
+// of several processes one deletes. Where it has none, a deadline stays behind when
+// a session is passivated.
+
+// sweep asks the index for the next window.
+type sweep struct{ messages.Redacted }
+
+// swept brings the ceilings of the next window.
+type swept struct {
+	messages.Redacted
+	ceilings []session.Ceiling
+	err      error
+}
+
+// claimed brings sessions that this process is to delete.
+type claimed struct {
+	messages.Redacted
+	refs []sleeper
+	more bool
+	err  error
+}
+
+type sleeper struct {
+	key  session.Key
+	only session.Incarnation
+}
+
+const claimBatch = 500
+
+func (s *Supervisor) sweep() {
+	if s.index == nil || s.closing {
+		return
+	}
+	env, index := s.env, s.index
+	until := session.Ceiling(s.now().Add(sweepWindow + session.CeilingLeeway).Unix())
+	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
+		m := &swept{}
+		seen := make(map[session.Ceiling]bool)
+		var after store.Ref
+		for {
+			page, err := listDue(ctx, s, index, until, after)
+			for _, r := range page {
+				if !seen[r.Ceiling] {
+					seen[r.Ceiling] = true
+					m.ceilings = append(m.ceilings, r.Ceiling)
+				}
+			}
+			if err != nil || len(page) == 0 {
+				m.err = err
+				return m
+			}
+			after = page[len(page)-1]
+		}
+	}, func(m any) { s.send(s.self, m) })
+}
+
+func listDue(ctx context.Context, s *Supervisor, index store.Index, until session.Ceiling, after store.Ref) (page []store.Ref, err error) {
+	ctx, cancel := clock.WithTimeout(ctx, s.env.Clock, s.env.StoreTimeout)
+	defer cancel()
+	return index.Due(ctx, 1, until, after, 2*claimBatch, store.Options{Background: true})
+}
+
+func (s *Supervisor) swept(m *swept) {
+	if m.err != nil {
+		s.env.Log.Warn("the store's deadline index did not answer; it is asked again", zap.Error(m.err))
+	}
+	for _, c := range m.ceilings {
+		s.claimAt(c)
+	}
+	if !s.closing {
+		s.due.add(&deadline{what: dutySweep}, s.now().Add(sweepEvery).Unix())
+	}
+}
+
+// claimAt claims what is due when c is reached.
+func (s *Supervisor) claimAt(c session.Ceiling) {
+	second := c.Deadline().Unix()
+	if second > s.now().Add(sweepWindow).Unix() || s.claims[second] || s.closing {
+		return
+	}
+	s.claims[second] = true
+	s.due.add(&deadline{what: dutyClaim}, second)
+}
+
+func (s *Supervisor) claim() {
+	if s.closing {
+		return
+	}
+	env, index := s.env, s.index
+	until := session.Ceiling(s.now().Add(session.CeilingLeeway).Unix() + 1)
+	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
+		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
+		defer cancel()
+		refs, err := index.ClaimDue(ctx, until, claimBatch, claimHold, store.Options{Background: true})
+		m := &claimed{err: err, more: len(refs) == claimBatch}
+		for _, r := range refs {
+			m.refs = append(m.refs, sleeper{r.Key, r.Incarnation})
+		}
+		return m
+	}, func(m any) { s.send(s.self, m) })
+}
+
+// claimed deletes what was claimed, but for sessions that are awake: they end by
+// themselves.
+func (s *Supervisor) claimed(m *claimed) {
+	if m.err != nil {
+		s.env.Log.Warn("sessions that are due could not be claimed; they are tried again", zap.Error(m.err))
+	}
+	if m.more {
+		s.claim()
+	}
+	refs := m.refs[:0]
+	for _, r := range m.refs {
+		if s.slots[r.key] == nil {
+			refs = append(refs, r)
+		}
+	}
+	s.eraseAll(refs)
+}
+
+// eraseAll ends sessions that sleep. Each gets an actor for as long as that takes,
+// which tries until the store has done it.
+func (s *Supervisor) eraseAll(refs []sleeper) {
+	for _, r := range refs {
+		s.env.Tally.Ceilings.Add(1)
+		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
+	}
+}

@@ -1,0 +1,184 @@
+package supervisor
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Limits bound what the supervisor keeps. All must be set.
+type Limits struct {
+	Resident        int           // sessions in memory; twice that many while they cannot be passivated
+	PassivateAfter  time.Duration // unused for so long
+	RememberMissing time.Duration // that the store has no such session
+	Questions       int           // flights of one session, in the air and queued
+}
+
+const (
+	chunk           = 1000             // deadlines handled in one turn
+	maxMissing      = 10_000           // remembered at once
+	sweepEvery      = 2 * time.Minute  // how often the index is asked
+	sweepWindow     = 5 * time.Minute  // what it is asked about
+	claimHold       = time.Minute      // how long a claim stands
+	quarantine      = 30 * time.Second // after the third failure
+	failureWindow   = 60               // seconds
+	failuresAllowed = 2                // within it, before quarantine
+)
+
+// Supervisor is the supervisor actor.
+type Supervisor struct {
+	env    *actors.Env
+	dir    *Directory
+	limits Limits
+	index  store.Index // nil where the store has none
+
+	self  *actor.PID
+	root  *actor.RootContext
+	props *actor.Props
+
+	slots   map[session.Key]*slot
+	awake   int // slots with an actor or a load
+	missing int // slots that say missing
+	ended   []session.Key
+	due     deadlines
+	idle    deadlines
+	timer   clock.Timer
+	armed   int64 // the second the timer is armed for, 0 when none
+	turn    bool  // more is due and will be handled in the next turn
+	claims  map[int64]bool
+
+	sleepers map[session.Key]*deadline // where the store has no index
+
+	closing bool
+	closed  chan<- struct{}
+}
+
+// slot is what the supervisor knows of one session.
+type slot struct {
+	entry   *messages.Entry
+	pid     *actor.PID // nil: it is loading, or a marker
+	sent    uint64     // commands sent to pid
+	load    *load      // under way; nil when none
+	ceiling deadline
+	idle    deadline
+	other   deadline // forget, quarantine
+	failed  []int64  // seconds of its failures
+
+	generation session.Generation
+}
+
+// Props returns how a supervisor is made.
+func Props(env *actors.Env, dir *Directory, limits Limits) *actor.Props {
+	return actor.PropsFromProducer(func() actor.Actor {
+		s := &Supervisor{
+			env: env, dir: dir, limits: limits,
+			slots: make(map[session.Key]*slot), claims: make(map[int64]bool), sleepers: make(map[session.Key]*deadline),
+			due: newDeadlines(), idle: newDeadlines(),
+		}
+		s.index, _ = store.As[store.Index](env.Store)
+		return s
+	}, actor.WithMailbox(actor.Unbounded(env.Tally)))
+}
+
+// Receive handles one message at a time. It never waits.
+func (s *Supervisor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		s.self, s.root = ctx.Self(), ctx.ActorSystem().Root
+		s.props = actors.Props(s.env, s.self)
+		s.handle(&sweep{})
+	case *actor.Stopping:
+		if s.timer != nil {
+			s.timer.Stop()
+		}
+	case *actor.Stopped, *actor.Restarting:
+	default:
+		s.handle(m)
+	}
+}
+
+// handle does what m says. A defect ends m with internal_error, and nothing else.
+func (s *Supervisor) handle(m any) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.env.Tally.Failures.Add(1)
+			s.env.Log.Error("a defect in the supervisor was contained", zap.Stack("stack"))
+			refuse(m, session.ErrInternal)
+		}
+	}()
+	switch m := m.(type) {
+	case *messages.OpenSession:
+		s.open(m)
+	case *loaded:
+		s.loaded(m)
+	case *messages.ReplaceSession:
+		s.replace(m)
+	case *messages.EndSession:
+		s.end(m)
+	case *messages.CeilingReached:
+		s.ceilingReached(m)
+	case *messages.SessionBegan:
+		s.began(m)
+	case *messages.SessionEnded:
+		s.sessionEnded(m)
+	case *messages.AtRest:
+		s.atRest(m)
+	case *messages.Busy:
+		s.busy(m)
+	case *messages.SessionFailed:
+		s.sessionFailed(m)
+	case *dueNow:
+		s.dueNow()
+	case *sweep:
+		s.sweep()
+	case *swept:
+		s.swept(m)
+	case *claimed:
+		s.claimed(m)
+	case *messages.Close:
+		s.close(m)
+	case *messages.Abort:
+		s.abort(m)
+	}
+	s.arm()
+	s.env.Tally.Resident.Store(int64(s.awake))
+}
+
+// refuse answers whoever waits for m.
+func refuse(m any, err error) {
+	switch m := m.(type) {
+	case *messages.OpenSession:
+		m.Call.End(err)
+		reply(m.Reply, nil)
+	case *messages.ReplaceSession:
+		m.Call.End(err)
+	case *messages.EndSession:
+		m.Call.End(err)
+	case *messages.CeilingReached:
+		m.Call.End(err)
+	}
+}
+
+// reply never blocks: each sender brings a channel of capacity 1, for one reply.
+func reply(to chan<- *messages.Entry, e *messages.Entry) {
+	if len(to) == 0 {
+		to <- e
+	}
+}
+
+func (s *Supervisor) now() time.Time { return s.env.Clock.Now() }
+
+func (s *Supervisor) send(to *actor.PID, m any) { s.env.Send(to, m) }
+
+// command sends m to the session's actor, and counts it.
+func (s *Supervisor) command(sl *slot, m any) {
+	sl.sent++
+	s.send(sl.pid, m)
+}

@@ -1,0 +1,148 @@
+package tokenward
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// GetAccessToken returns an access token for the session. It answers from the
+// cache while a token has time left; otherwise it refreshes (RFC 6749 section 6),
+// and callers who arrive meanwhile share that one request.
+//
+// It fails with an *AccessTokenError, among others with the codes session_expired,
+// missing_refresh_token and refresh_token_error. If ctx ends first it returns
+// ctx.Err(); the refresh goes on for the others, and its result is kept.
+func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (Token, error) {
+	q := c.question.of(r)
+	if o.id != "" {
+		if e := c.dir.Lookup(o.id); e != nil {
+			if t, ok := c.hit(e, q); ok {
+				return t, nil
+			}
+		}
+	}
+	return c.token(ctx, q, c.resolve(ctx, o))
+}
+
+// hit answers from what the session shows. It takes no lock of the session, sends
+// no message and allocates nothing.
+func (c *Client) hit(e *messages.Entry, q *session.Question) (Token, bool) {
+	s := e.Snapshot()
+	if s.Phase != messages.Ready || c.closed.Load() {
+		return Token{}, false
+	}
+	now := c.clock.Now()
+	if s.Ceiling.Reached(now) {
+		return Token{}, false
+	}
+	t, ok := s.Tokens.Find(q, now, c.buffer)
+	if ok {
+		e.Use(now.Unix())
+	}
+	return t, ok
+}
+
+func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions) (Token, error) {
+	if o.id == "" {
+		return Token{}, tokenError(session.ErrMissingRefreshToken)
+	}
+	for {
+		e, s, err := c.look(ctx, o.id, o.options, nil)
+		if err != nil {
+			return Token{}, tokenError(err)
+		}
+		now := c.clock.Now()
+		switch {
+		case s.Phase == messages.Ready && s.Ceiling.Reached(now), s.Phase == messages.Ended && s.Reason == session.ReasonCeiling:
+			if err := c.expire(ctx, e, s, o.options); err != nil {
+				return Token{}, tokenError(err)
+			}
+			return Token{}, tokenError(session.ErrSessionExpired)
+		case s.Phase != messages.Ready:
+			return Token{}, tokenError(session.ErrMissingRefreshToken)
+		}
+		if t, ok := c.hit(e, q); ok {
+			return t, nil
+		}
+		e.Use(now.Unix())
+		a, err := c.fly(ctx, e, messages.NewFlight(q, o.options))
+		switch {
+		case err != nil:
+			return Token{}, tokenError(err)
+		case a.Again:
+			continue
+		case a.Err != nil:
+			return Token{}, a.Err
+		}
+		// However long this caller took to wake up, nothing is handed out too late.
+		now = c.clock.Now()
+		if a.Ceiling.Reached(now) || a.Cached && !now.Before(a.Token.ExpiresAt) {
+			continue
+		}
+		return a.Token, nil
+	}
+}
+
+// fly joins the flight for f's question, or has the session start f, and waits for
+// it to land.
+func (c *Client) fly(ctx context.Context, e *messages.Entry, f *messages.Flight) (messages.Answer, error) {
+	joined, first := e.Join(f, c.limit)
+	if joined == nil {
+		return messages.Answer{}, session.ErrOverloaded
+	}
+	if first {
+		c.system.Root.Send(e.PID(), &messages.NeedToken{Flight: f})
+	}
+	return c.landing(ctx, e, joined)
+}
+
+// landing waits for f. An entry that is gone answers nobody: look again.
+func (c *Client) landing(ctx context.Context, e *messages.Entry, f *messages.Flight) (messages.Answer, error) {
+	select {
+	case <-f.Done():
+		return f.Answer(), nil
+	case <-ctx.Done():
+		return messages.Answer{}, ctx.Err()
+	case <-e.Gone():
+	case <-c.stopped:
+	}
+	select {
+	case <-f.Done():
+		return f.Answer(), nil
+	default:
+		return messages.Answer{Again: true}, ctx.Err()
+	}
+}
+
+// tokenError makes err an *AccessTokenError, unless it is the caller's own context's.
+func tokenError(err error) error {
+	var typed *AccessTokenError
+	if isContext(err) || errors.As(err, &typed) {
+		return err
+	}
+	code, cause := codeAndCause(err)
+	return &AccessTokenError{Code: code, Err: cause}
+}
+
+// codeAndCause splits what went wrong from why.
+func codeAndCause(err error) (session.Code, error) {
+	code := session.CodeOf(err)
+	switch {
+	case errors.Is(err, session.ErrStore):
+		var both interface{ Unwrap() []error }
+		if errors.As(err, &both) && len(both.Unwrap()) == 2 {
+			return session.CodeStoreError, both.Unwrap()[1]
+		}
+		return session.CodeStoreError, nil
+	case code == "":
+		return session.CodeInternalError, err
+	}
+	return code, nil
+}
+
+func isContext(err error) bool {
+	return err == context.Canceled || err == context.DeadlineExceeded //nolint:errorlint // the caller's own, as it is
+}

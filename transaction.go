@@ -1,0 +1,81 @@
+package tokenward
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// transaction is a login under way, as it is stored, sealed.
+type transaction struct {
+	CodeVerifier string          `json:"code_verifier"`
+	Audience     string          `json:"audience,omitempty"`
+	Scope        string          `json:"requested_scope"`
+	RedirectURI  string          `json:"redirect_uri"`
+	AppState     json.RawMessage `json:"app_state,omitempty"`
+	Domain       string          `json:"domain"`
+	Organization string          `json:"organization,omitempty"`
+	CreatedAt    int64           `json:"created_at"`
+}
+
+func (tx *transaction) setAppState(v any) error {
+	if v == nil {
+		return nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return &InvalidArgumentError{Argument: "app_state", Message: "must be a JSON value"}
+	}
+	tx.AppState = b
+	return nil
+}
+
+func (c *Client) transactionKey(state string) string { return c.opts.txName + ":" + state }
+
+func (c *Client) putTransaction(ctx context.Context, state string, tx transaction, o store.Options) error {
+	plain, err := json.Marshal(tx)
+	if err != nil {
+		return &InvalidArgumentError{Argument: "app_state", Message: "must be a JSON value"}
+	}
+	key := c.transactionKey(state)
+	if err := c.opts.transactions.Put(ctx, key, c.sealer.Seal(key, plain), transactionLife, o); err != nil {
+		return storeError(err)
+	}
+	return nil
+}
+
+// transaction returns the login that state belongs to; taking it is possible once.
+func (c *Client) transaction(ctx context.Context, state string, take bool, o store.Options) (tx transaction, err error) {
+	key := c.transactionKey(state)
+	from := c.opts.transactions.Get
+	if take {
+		from = c.opts.transactions.Take
+	}
+	sealed, err := from(ctx, key, o)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return tx, &MissingTransactionError{}
+	case err != nil && ctx.Err() != nil:
+		return tx, ctx.Err()
+	case err != nil:
+		return tx, storeError(err)
+	}
+	plain, err := c.sealer.Open(key, sealed)
+	if err != nil || json.Unmarshal(plain, &tx) != nil {
+		c.log.Warn("a login transaction cannot be read; it counts as unknown")
+		return tx, &MissingTransactionError{}
+	}
+	if age := c.clock.Now().Unix() - tx.CreatedAt; age > int64(transactionLife.Seconds()) {
+		return tx, &MissingTransactionError{}
+	}
+	if tx.Domain == "" {
+		tx.Domain = session.DomainOf(c.issuer)
+	}
+	return tx, nil
+}
+
+func blank(s string) bool { return strings.TrimSpace(s) == "" }
