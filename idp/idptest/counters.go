@@ -1,6 +1,8 @@
 package idptest
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,6 +23,7 @@ type counters struct {
 	forms   map[Kind]url.Values
 	auths   map[Kind]AuthMethod
 	spilled []string
+	more    chan struct{} // closed when a request arrives; nil while nobody waits
 	reuses  int
 	revoked int
 }
@@ -31,6 +34,10 @@ func newCounters() counters {
 
 // in counts c under every kind that it is of, and remembers what it said.
 func (n *counters) in(c *call) []*tally {
+	if n.more != nil {
+		close(n.more)
+		n.more = nil
+	}
 	var tallies []*tally
 	count := func(k Kind) {
 		if n.byKind[k] == nil {
@@ -76,6 +83,29 @@ func (t *Tenant) Requests(k Kind) int { return t.tally(k).total }
 
 // Refreshes returns Requests(Refresh).
 func (t *Tenant) Refreshes() int { return t.Requests(Refresh) }
+
+// WaitRequests waits until at least n requests of kind k have arrived. If ctx ends
+// first, it says how many there were, and wraps ctx.Err(). Where they shall stay
+// with the tenant, use a Hold and its Wait.
+func (t *Tenant) WaitRequests(ctx context.Context, k Kind, n int) error {
+	for {
+		t.mu.Lock()
+		if t.counters.more == nil {
+			t.counters.more = make(chan struct{})
+		}
+		more := t.counters.more
+		t.mu.Unlock()
+		have := t.Requests(k)
+		if have >= n {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return fmt.Errorf("idptest: %d of %d requests (%s): %w", have, n, k, ctx.Err())
+		}
+	}
+}
 
 // InFlight returns how many requests of kind k are with the tenant now.
 func (t *Tenant) InFlight(k Kind) int { return t.tally(k).inFlight }
@@ -149,6 +179,7 @@ func (t *Tenant) Reset() {
 	defer t.mu.Unlock()
 	old := t.counters
 	t.counters = newCounters()
+	t.counters.more = old.more
 	for k, n := range old.byKind {
 		if n.inFlight > 0 { // they land later
 			n.total, n.peak = 0, n.inFlight

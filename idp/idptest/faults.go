@@ -49,7 +49,8 @@ func (f Fault) AfterGrant() Fault {
 	return f
 }
 
-// When limits f to requests whose parameters satisfy cond.
+// When limits f to requests whose parameters satisfy cond, which must not call the
+// tenant.
 func (f Fault) When(cond func(form url.Values) bool) Fault {
 	f.when = cond
 	return f
@@ -72,6 +73,9 @@ func (t *Tenant) Script(k Kind, faults ...Fault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, f := range faults {
+		if f.times == 0 {
+			continue
+		}
 		t.script = append(t.script, &scripted{kind: k, fault: f, left: f.times})
 	}
 }

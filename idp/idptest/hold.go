@@ -2,6 +2,7 @@ package idptest
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -34,7 +35,13 @@ func (t *Tenant) Hold(k Kind, p Point) *Hold {
 	h := &Hold{kind: k, point: p, changed: make(chan struct{})}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.holds = append(t.holds, h)
+	holds := []*Hold{h}
+	for _, old := range t.holds {
+		if !old.over() {
+			holds = append(holds, old)
+		}
+	}
+	t.holds = holds // a new slice: requests on their way read the old one
 	return h
 }
 
@@ -45,8 +52,8 @@ func (h *Hold) Held() int {
 	return len(h.waiting)
 }
 
-// Wait waits until at least n requests are held at once. It returns the error of
-// ctx if that ends first.
+// Wait waits until at least n requests are held at once. If ctx ends first, it says how
+// many there were, and wraps ctx.Err().
 func (h *Hold) Wait(ctx context.Context, n int) error {
 	for {
 		h.mu.Lock()
@@ -58,7 +65,7 @@ func (h *Hold) Wait(ctx context.Context, n int) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("idptest: %d of %d requests held (%s): %w", held, n, h.kind, ctx.Err())
 		}
 	}
 }
@@ -85,6 +92,13 @@ func (h *Hold) Release() {
 		close(ch)
 	}
 	h.set(nil)
+}
+
+// over reports whether h was released.
+func (h *Hold) over() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.released
 }
 
 // set replaces the held requests. The caller holds h.mu.

@@ -143,6 +143,16 @@ func (a *app) connection(token, connection string, changes ...string) answer {
 	return a.post(context.Background(), f)
 }
 
+// await waits until n requests of kind k have arrived.
+func (a *app) await(k idptest.Kind, n int) {
+	a.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := a.tenant.WaitRequests(ctx, k, n); err != nil {
+		a.Fatal(err)
+	}
+}
+
 // form posts name, value pairs to a path of the tenant.
 func (a *app) form(path string, pairs ...string) answer {
 	f := url.Values{}
@@ -186,7 +196,7 @@ func (a *app) do(req *http.Request) answer {
 	r := answer{status: resp.StatusCode, header: resp.Header, raw: string(b), err: err}
 	d := json.NewDecoder(strings.NewReader(r.raw))
 	d.UseNumber()
-	d.Decode(&r.body)
+	d.Decode(&r.body) //nolint:errcheck // a body that is no object stays nil
 	return r
 }
 

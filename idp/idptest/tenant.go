@@ -21,6 +21,7 @@
 package idptest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -126,20 +127,24 @@ func NewTenant(tb testing.TB, opts ...Option) *Tenant {
 
 // open settles the issuer, and listens unless the tenant is in-process only.
 func (t *Tenant) open() error {
-	t.issuer = t.cfg.issuer
-	if t.issuer == "" {
-		t.issuer = "https://tenant.example/"
+	if t.cfg.inProcess {
+		return t.settle("https://tenant.example/")
 	}
-	if !t.cfg.inProcess {
-		l, err := net.Listen("tcp", t.cfg.address)
-		if err != nil {
-			return fmt.Errorf("idptest: %w", err)
-		}
-		if t.cfg.issuer == "" {
-			t.issuer = "http://" + l.Addr().String() + "/"
-		}
-		defer t.serve(l)
+	l, err := net.Listen("tcp", t.cfg.address)
+	if err != nil {
+		return fmt.Errorf("idptest: %w", err)
 	}
+	if err := t.settle("http://" + l.Addr().String() + "/"); err != nil {
+		l.Close() //nolint:errcheck // nobody has connected
+		return err
+	}
+	t.serve(l)
+	return nil
+}
+
+// settle sets the issuer: the configured one, else usual.
+func (t *Tenant) settle(usual string) error {
+	t.issuer = cmp.Or(t.cfg.issuer, usual)
 	u, err := url.Parse(t.issuer)
 	if err != nil || u.Host == "" {
 		return fmt.Errorf("idptest: issuer %q is not an absolute URL", t.issuer)
@@ -172,7 +177,8 @@ func (t *Tenant) countConn(_ net.Conn, s http.ConnState) {
 }
 
 // Close ends the tenant: requests that are under way are cut off, later ones are
-// refused. It returns when nothing of the tenant runs any more.
+// refused. It returns when nothing of the tenant runs any more, save what callers of
+// Transport run themselves.
 func (t *Tenant) Close() {
 	t.cancel()
 	if t.server != nil {
