@@ -155,6 +155,7 @@ func (s *Supervisor) mark(sl *slot, snapshot *messages.Snapshot) {
 		return
 	}
 	s.missing++
+	sl.missing = true
 	sl.other.what, sl.other.slot = dutyForget, sl
 	s.due.add(&sl.other, secondAfter(snapshot.Until))
 }
@@ -169,7 +170,7 @@ func (s *Supervisor) fail(sl *slot, err error) {
 
 // drop forgets a slot that has no actor and no load.
 func (s *Supervisor) drop(sl *slot) {
-	if sl.other.index >= 0 && sl.entry.Snapshot().Phase != messages.Ended {
+	if sl.missing {
 		s.missing--
 	}
 	s.due.cancel(&sl.ceiling)

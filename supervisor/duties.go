@@ -60,9 +60,6 @@ func (s *Supervisor) fulfil(d *deadline) {
 	case dutyIdle:
 		s.checkIdle(d.slot)
 	case dutyForget:
-		if d.slot.entry.Snapshot().Phase != messages.Ended {
-			s.missing--
-		}
 		s.drop(d.slot)
 	case dutyQuarantine:
 		s.recover(d.slot)

@@ -70,6 +70,7 @@ type slot struct {
 	idle    deadline
 	other   deadline // forget, quarantine
 	failed  []int64  // seconds of its failures
+	missing bool     // it only remembers that there is no session
 
 	generation session.Generation
 }
