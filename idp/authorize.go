@@ -73,7 +73,7 @@ func (c *Client) PushAuthorization(ctx context.Context, issuer string, params ur
 	}
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
-	r, s, err := c.send(ctx, m.PushedAuthorizationRequestEndpoint, c.authorizeParams(params), CodePARError)
+	r, s, err := c.send(ctx, m.Issuer, m.PushedAuthorizationRequestEndpoint, c.authorizeParams(params), CodePARError)
 	if err != nil {
 		return "", err
 	}

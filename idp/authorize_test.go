@@ -157,15 +157,18 @@ func TestLogoutURL(t *testing.T) {
 		{"plain", issuer, "", idp.LogoutOptions{}, "https://tenant.example/v2/logout?client_id=client+id"},
 		{"domain", "tenant.example", "", idp.LogoutOptions{}, "https://tenant.example/v2/logout?client_id=client+id"},
 		{
-			"back to", issuer, "https://app.example/?a=b&c=d", idp.LogoutOptions{},
+			"back to", issuer, "https://app.example/?a=b&c=d",
+			idp.LogoutOptions{},
 			"https://tenant.example/v2/logout?client_id=client+id&returnTo=https%3A%2F%2Fapp.example%2F%3Fa%3Db%26c%3Dd",
 		},
 		{
-			"federated", issuer, "", idp.LogoutOptions{Params: url.Values{"federated": {""}, "client_id": {"x"}}},
+			"federated", issuer, "",
+			idp.LogoutOptions{Params: url.Values{"federated": {""}, "client_id": {"x"}}},
 			"https://tenant.example/v2/logout?client_id=client+id&federated=",
 		},
 		{
-			"end session", issuer, "https://app.example/", idp.LogoutOptions{EndSession: true},
+			"end session", issuer, "https://app.example/",
+			idp.LogoutOptions{EndSession: true},
 			"https://tenant.example/end?client_id=client+id&post_logout_redirect_uri=https%3A%2F%2Fapp.example%2F",
 		},
 	}

@@ -18,6 +18,7 @@ type AuthMethod string
 const (
 	ClientSecretBasic AuthMethod = "client_secret_basic" // HTTP Basic, client_id also in the body
 	ClientSecretPost  AuthMethod = "client_secret_post"  // both in the body
+	PrivateKeyJWT     AuthMethod = "private_key_jwt"     // an assertion signed by SigningKey
 )
 
 // authParams are the parameters of client authentication. Only authenticate sets
@@ -30,15 +31,23 @@ type credentials struct {
 	method   AuthMethod
 	clientID string
 	secret   string
+	signer   *signer // of PrivateKeyJWT
 }
 
 func newCredentials(cfg Config) (credentials, error) {
 	c := credentials{method: cfg.Auth, clientID: cfg.ClientID, secret: cfg.ClientSecret}
-	switch c.method {
-	case "":
+	switch {
+	case cfg.SigningKey != nil && (c.method == "" || c.method == PrivateKeyJWT):
+		c.method, c.secret = PrivateKeyJWT, ""
+		c.signer = &signer{clientID: cfg.ClientID, key: cfg.SigningKey, keyID: cfg.SigningKeyID, clock: cfg.Clock, rand: cfg.Rand}
+		return c, c.signer.use(cfg.SigningAlg)
+	case cfg.SigningKey != nil:
+		return credentials{}, &session.ConfigurationError{Message: "SigningKey: Auth says that it is not to be used"}
+	case c.method == PrivateKeyJWT:
+		return credentials{}, &session.ConfigurationError{Message: "SigningKey is required for private_key_jwt"}
+	case c.method == "":
 		c.method = ClientSecretBasic
-	case ClientSecretBasic, ClientSecretPost:
-	default:
+	case c.method != ClientSecretBasic && c.method != ClientSecretPost:
 		return credentials{}, &session.ConfigurationError{Message: fmt.Sprintf("Auth: unknown method %q", cfg.Auth)}
 	}
 	return c, nil
@@ -47,15 +56,15 @@ func newCredentials(cfg Config) (credentials, error) {
 // configured returns a *session.ConfigurationError when there is nothing to
 // authenticate with.
 func (c credentials) configured() error {
-	if c.secret == "" {
+	if c.secret == "" && c.signer == nil {
 		return &session.ConfigurationError{Message: "ClientSecret: no client authentication is configured"}
 	}
 	return nil
 }
 
-// authenticate adds the client's credentials to a request, and returns the
-// secrets that it added.
-func (c credentials) authenticate(form url.Values, header http.Header) (secrets []string, err error) {
+// authenticate adds the client's credentials to a request to the provider issuer,
+// and returns the secrets that it added.
+func (c credentials) authenticate(issuer string, form url.Values, header http.Header) (secrets []string, err error) {
 	if err := c.configured(); err != nil {
 		return nil, err
 	}
@@ -63,7 +72,13 @@ func (c credentials) authenticate(form url.Values, header http.Header) (secrets 
 		form.Del(p)
 	}
 	form.Set("client_id", c.clientID)
-	if c.method == ClientSecretPost {
+	switch c.method {
+	case PrivateKeyJWT:
+		assertion, err := c.signer.assertion(issuer)
+		form.Set("client_assertion", assertion)
+		form.Set("client_assertion_type", assertionType)
+		return []string{assertion}, err
+	case ClientSecretPost:
 		form.Set("client_secret", c.secret)
 		return []string{c.secret}, nil
 	}

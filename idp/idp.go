@@ -10,6 +10,8 @@ package idp
 
 import (
 	"context"
+	"crypto"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,10 +36,14 @@ const (
 type Config struct {
 	ClientID string
 
-	// ClientSecret authenticates the client at the token endpoint. It may be empty:
-	// then every token request fails with a *session.ConfigurationError.
+	// ClientSecret or SigningKey authenticates the client at the token endpoint; with
+	// both the secret is not used. Without either every token request fails with a
+	// *session.ConfigurationError.
 	ClientSecret string
-	Auth         AuthMethod // default ClientSecretBasic
+	SigningKey   crypto.PrivateKey // *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey
+	SigningAlg   string            // default RS256
+	SigningKeyID string            // kid of the assertions; empty for none
+	Auth         AuthMethod        // default PrivateKeyJWT with a SigningKey, else ClientSecretBasic
 
 	// HTTPClient makes all requests; nil means one of our own. It is copied, and
 	// the copy follows no redirects. It must not retry: a repeated token request
@@ -45,7 +51,7 @@ type Config struct {
 	HTTPClient *http.Client
 
 	Clock clock.Clock // default clock.System()
-	Rand  io.Reader   // default crypto/rand; for client assertions
+	Rand  io.Reader   // default crypto/rand; for the jti of client assertions
 
 	// Algorithms are the signature algorithms accepted in ID and logout tokens
 	// (RFC 7518 section 3.1). The default is RS256; none and HS* are refused.
@@ -82,6 +88,8 @@ type Client struct {
 
 	cache   *cache
 	flights singleflight.Group // discovery and keys only, never token requests
+	open    context.Context    // ends with Close; the flights end with it
+	close   context.CancelFunc
 }
 
 // New returns a Client. It makes no request. It fails with a
@@ -89,6 +97,12 @@ type Client struct {
 func New(cfg Config) (*Client, error) {
 	if cfg.ClientID == "" {
 		return nil, &session.ConfigurationError{Message: "ClientID is required"}
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.System()
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
 	}
 	auth, err := newCredentials(cfg)
 	if err != nil {
@@ -113,22 +127,21 @@ func New(cfg Config) (*Client, error) {
 		limit:      cfg.Limit,
 		cache:      newCache(),
 	}
-	if c.clock == nil {
-		c.clock = clock.System()
-	}
 	if len(c.algorithms) == 0 {
 		c.algorithms = []string{"RS256"}
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
 	}
+	c.open, c.close = context.WithCancel(context.Background())
 	c.useHTTP(cfg.HTTPClient)
 	return c, nil
 }
 
-// Close drops idle connections where the HTTP client is our own. It does not end
-// requests under way.
+// Close ends the fetching of metadata and keys, and drops idle connections where
+// the HTTP client is our own. Token requests under way end with their own contexts.
 func (c *Client) Close() {
+	c.close()
 	if c.own != nil {
 		c.own.CloseIdleConnections()
 	}

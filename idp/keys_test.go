@@ -3,6 +3,7 @@ package idp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -76,7 +77,7 @@ func TestKeys_rotationBeforeTheFirstTokenIsSeen(t *testing.T) {
 	r.handle(jwks, func(w http.ResponseWriter, req *http.Request) {
 		if old {
 			old = false
-			w.Write([]byte(`{"keys":[]}`))
+			fmt.Fprint(w, `{"keys":[]}`)
 			return
 		}
 		answer(w, req)

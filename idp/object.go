@@ -34,7 +34,7 @@ func members(text []byte, f func(name string, value json.RawMessage) error) erro
 	if _, err := dec.Token(); err != nil {
 		return errNotObject
 	}
-	if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // a Decoder says io.EOF itself
+	if _, err := dec.Token(); err != io.EOF {
 		return errNotObject
 	}
 	return nil

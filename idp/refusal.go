@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/tokenward/tokenward/session"
 )
@@ -24,13 +23,9 @@ func readRefusal(r reply, s scrubber, otherwise session.Code) error {
 
 	code, _ := text(doc["error"])
 	description, _ := text(doc["error_description"])
-	e := &session.APIError{
-		Code:        session.Code(strings.TrimSpace(s.clean(code, maxErrorCode))),
-		Description: strings.TrimSpace(s.clean(description, maxDescription)),
-		Status:      r.status,
-	}
-	if e.Code == "" {
-		e.Code = otherwise
+	e := &session.APIError{Code: otherwise, Description: s.clean(description, maxDescription), Status: r.status}
+	if code = s.clean(code, maxErrorCode); code != "" {
+		e.Code = session.Code(code)
 	}
 	if e.Code == session.CodeMFARequired && mfaToken != "" {
 		m := &MFAChallenge{token: mfaToken}
@@ -55,7 +50,7 @@ func saysError(body []byte) bool {
 // MFAChallenge is the cause of an APIError of the code mfa_required: errors.As
 // finds it. The token is the provider's own, in clear; this value prints without
 // it.
-type MFAChallenge struct {
+type MFAChallenge struct { //nolint:errname // it is what the provider asks for
 	token        string
 	requirements any
 }

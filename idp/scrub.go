@@ -39,8 +39,8 @@ func (s scrubber) and(secrets ...string) scrubber {
 	return scrubber{all}
 }
 
-// clean returns text without control characters and secrets, at most limit
-// characters of it.
+// clean returns text without control characters, secrets and space around it, at
+// most limit characters of it.
 func (s scrubber) clean(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
@@ -51,6 +51,7 @@ func (s scrubber) clean(text string, limit int) string {
 	for _, secret := range s.secrets {
 		text = strings.ReplaceAll(text, secret, "[redacted]")
 	}
+	text = strings.TrimSpace(text)
 	n := 0
 	for i := range text {
 		if n == limit {

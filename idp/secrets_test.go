@@ -1,11 +1,11 @@
 package idp_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -63,17 +63,17 @@ func TestErrorsShowNoSecrets(t *testing.T) {
 		return func(w http.ResponseWriter, req *http.Request) {
 			w.Header().Set("Location", "https://evil.example/?"+req.PostForm.Encode())
 			w.WriteHeader(status)
-			json.NewEncoder(w).Encode(map[string]any{
+			fmt.Fprint(w, string(must(json.Marshal(map[string]any{
 				"error": echo(req), "error_description": echo(req), "refresh_token": newToken,
 				"mfa_token": newToken, "request_uri": 1,
-			})
+			}))))
 		}
 	}
 	failures := map[string]http.HandlerFunc{
 		"quoted in a refusal":  quote(400),
 		"quoted with 200":      quote(200),
 		"quoted in a redirect": quote(307),
-		"quoted in plain text": func(w http.ResponseWriter, req *http.Request) { w.Write([]byte(echo(req))) },
+		"quoted in plain text": func(w http.ResponseWriter, req *http.Request) { fmt.Fprint(w, echo(req)) },
 		"quoted by transport": func(_ http.ResponseWriter, req *http.Request) {
 			panic(fmt.Errorf("malformed response %q to %s: %q", echo(req), sent(req), echo(req)))
 		},
@@ -82,13 +82,7 @@ func TestErrorsShowNoSecrets(t *testing.T) {
 		},
 		"error value of transport": func(_ http.ResponseWriter, req *http.Request) { panic(transportError{sent(req)}) },
 		"no access token":          func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"refresh_token":%q}`, newToken) },
-		"huge": func(w http.ResponseWriter, req *http.Request) {
-			bw := bufio.NewWriter(w)
-			for range 1 << 20 / 10 {
-				bw.WriteString(refreshToken)
-			}
-			bw.Flush()
-		},
+		"huge":                     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat(refreshToken, 1<<20/10)) },
 	}
 	for _, auth := range []idp.AuthMethod{idp.ClientSecretBasic, idp.ClientSecretPost} {
 		for name, h := range failures {
@@ -172,4 +166,63 @@ func TestErrorTextsFromOutsideAreBounded(t *testing.T) {
 	if got := len([]rune(api.Description)); got != 500 {
 		t.Errorf("description has %d characters, want 500", got)
 	}
+}
+
+func TestCallbackError(t *testing.T) {
+	tests := []struct{ code, description, wantCode, wantDescription string }{
+		{"access_denied", "User did not authorize", "access_denied", "User did not authorize"},
+		{" a\x00b\r\n", "\u202ex\x1b[1m", "a b", "x [1m"},
+		{"\x00", "", "invalid_response", ""},
+		{strings.Repeat("c", 1000), strings.Repeat("d", 1000), strings.Repeat("c", 64), strings.Repeat("d", 500)},
+	}
+	for _, tt := range tests {
+		var api *session.APIError
+		if err := idp.CallbackError(tt.code, tt.description); !errors.As(err, &api) ||
+			string(api.Code) != tt.wantCode || api.Description != tt.wantDescription || api.Status != 0 {
+			t.Errorf("%.20q, %.20q: %#v", tt.code, tt.description, err)
+		}
+	}
+}
+
+// net/http quotes what it cannot parse, and that may be the body with new tokens.
+func TestErrorsShowNothingOfAMalformedAnswer(t *testing.T) {
+	var answer string
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == metadata {
+			fmt.Fprint(w, string(must(json.Marshal(map[string]string{"issuer": server.URL, "token_endpoint": server.URL + "/token"}))))
+			return
+		}
+		conn, rw := must2(w.(http.Hijacker).Hijack())
+		fmt.Fprint(rw, answer)
+		if err := errors.Join(rw.Flush(), conn.Close()); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+	client := must(idp.New(idp.Config{ClientID: clientID, ClientSecret: clientSecret}))
+	defer client.Close()
+
+	const secret = "new-token-canary"
+	for _, answer = range []string{
+		`{"refresh_token":"` + secret + `"}` + "\r\n\r\n",
+		"HTTP/1.1 " + secret + " x\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n" + `{"refresh_token":"` + secret + `"}` + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n" + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: " + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: " + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + secret + "\r\n",
+		"HTTP/1.1 302 Found\r\nLocation: %" + secret + "\r\nContent-Length: 0\r\n\r\n",
+	} {
+		_, err := client.Refresh(t.Context(), idp.RefreshRequest{Issuer: server.URL, RefreshToken: refreshToken})
+		wantNoSecret(t, answer, err, secret, refreshToken)
+	}
+}
+
+func must2[A, B any](a A, b B, err error) (A, B) {
+	if err != nil {
+		panic(err)
+	}
+	return a, b
 }

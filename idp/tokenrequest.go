@@ -61,7 +61,7 @@ func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.Toke
 }
 
 func (c *Client) exchangeCode(ctx context.Context, issuer string, form url.Values) (session.TokenResponse, error) {
-	to, err := c.tokenEndpoint(ctx, issuer)
+	m, err := c.tokenProvider(ctx, issuer)
 	if err != nil {
 		return session.TokenResponse{}, err
 	}
@@ -74,7 +74,7 @@ func (c *Client) exchangeCode(ctx context.Context, issuer string, form url.Value
 	}
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
-	return c.requestToken(ctx, to, form)
+	return c.requestToken(ctx, m, form)
 }
 
 // RefreshRequest is a refresh token and what is wanted for it (RFC 6749 section
@@ -151,28 +151,29 @@ func (c *Client) ExchangeConnection(ctx context.Context, r ConnectionExchange) (
 }
 
 func (c *Client) spend(ctx context.Context, issuer string, form url.Values) (session.TokenResponse, error) {
-	to, err := c.tokenEndpoint(ctx, issuer)
+	m, err := c.tokenProvider(ctx, issuer)
 	if err != nil {
 		return session.TokenResponse{}, err
 	}
-	return c.requestToken(ctx, to, form)
+	return c.requestToken(ctx, m, form)
 }
 
-// tokenEndpoint returns where token requests go, when they could be authenticated.
-func (c *Client) tokenEndpoint(ctx context.Context, issuer string) (string, error) {
+// tokenProvider returns the metadata of a provider that has a token endpoint, when
+// requests to it could be authenticated.
+func (c *Client) tokenProvider(ctx context.Context, issuer string) (*Metadata, error) {
 	if err := c.auth.configured(); err != nil {
-		return "", err
+		return nil, err
 	}
 	m, err := c.Metadata(ctx, issuer)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return m.TokenEndpoint, endpoint{"token_endpoint", m.TokenEndpoint}.check()
+	return m, endpoint{"token_endpoint", m.TokenEndpoint}.check()
 }
 
 // requestToken makes one token request and reads its answer.
-func (c *Client) requestToken(ctx context.Context, to string, form url.Values) (session.TokenResponse, error) {
-	r, s, err := c.send(ctx, to, form, session.CodeTokenError)
+func (c *Client) requestToken(ctx context.Context, m *Metadata, form url.Values) (session.TokenResponse, error) {
+	r, s, err := c.send(ctx, m.Issuer, m.TokenEndpoint, form, session.CodeTokenError)
 	if err != nil {
 		return session.TokenResponse{}, err
 	}
@@ -181,11 +182,11 @@ func (c *Client) requestToken(ctx context.Context, to string, form url.Values) (
 
 // send authenticates a form and posts it, once. A request that fails is an
 // APIError of the given code. The scrubber knows all that was secret in it.
-func (c *Client) send(ctx context.Context, to string, form url.Values, code session.Code) (reply, scrubber, error) {
+func (c *Client) send(ctx context.Context, issuer, to string, form url.Values, code session.Code) (reply, scrubber, error) {
 	header := make(http.Header)
-	secrets, err := c.auth.authenticate(form, header)
+	secrets, err := c.auth.authenticate(issuer, form, header)
 	if err != nil {
-		return reply{}, scrubber{}, err
+		return reply{}, scrubber{}, failed(code, err)
 	}
 	for _, p := range secretParams {
 		secrets = append(secrets, form.Get(p))

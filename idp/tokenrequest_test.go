@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -184,7 +185,7 @@ func TestTokenRequests_answers(t *testing.T) {
 			r.handle(token, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Location", "https://evil.example/token")
 				w.WriteHeader(tt.status)
-				w.Write([]byte(tt.body))
+				fmt.Fprint(w, tt.body)
 			})
 			got, err := request.send(t.Context(), r.client)
 			var api *session.APIError

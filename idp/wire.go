@@ -72,7 +72,7 @@ func (c *Client) do(req *http.Request, s scrubber) (reply, error) {
 	if err != nil {
 		return reply{}, newWireError(req.Context(), err, s)
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing was written
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
@@ -123,6 +123,9 @@ func shared[T any](ctx context.Context, c *Client, key string, work func(context
 	}
 	detached := context.WithoutCancel(ctx)
 	landed := c.flights.DoChan(key, func() (v any, err error) {
+		ctx, cancel := context.WithCancel(detached)
+		defer cancel()
+		defer context.AfterFunc(c.open, cancel)()
 		// The host's transport runs in there; a panic on this goroutine would end the
 		// process.
 		defer func() {
@@ -130,7 +133,7 @@ func shared[T any](ctx context.Context, c *Client, key string, work func(context
 				v, err = none, fmt.Errorf("the HTTP client panicked with a %T", r)
 			}
 		}()
-		return work(detached)
+		return work(ctx)
 	})
 	select {
 	case r := <-landed:
