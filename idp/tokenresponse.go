@@ -77,6 +77,7 @@ func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 		t.IDClaims.Issuer, _ = c.text("iss")
 		t.IDClaims.Subject, _ = c.text("sub")
 		t.IDClaims.Audience, _ = texts(c["aud"])
+		t.IDClaims.All = c
 	}
 	if c := peek(t.AccessToken); c != nil {
 		t.TokenAudience, _ = texts(c["aud"])
