@@ -34,7 +34,10 @@ type Index interface {
 
 	// ClaimDue hands out up to limit sessions with 0 < Ceiling < until to this
 	// caller alone: none of them is handed out again before hold has passed, here or
-	// in any other process. The caller deletes them.
+	// in any other process. The caller deletes them; those it has not deleted when hold
+	// has passed are handed out again. A login under the same key ends the claim. No
+	// Ref at all says that at this moment none is left to claim. Where the call fails
+	// midway, what it claimed stays claimed for that long.
 	ClaimDue(ctx context.Context, until session.Ceiling, limit int, hold time.Duration, o Options) ([]Ref, error)
 }
 
@@ -75,11 +78,13 @@ type Intents interface {
 	// when there is no record, and with ErrConflict when in.Epoch is older than the
 	// key's lease epoch: then the token must not be spent.
 	PutIntent(ctx context.Context, key session.Key, in Intent, o Options) error
+
 	// ClearIntent removes the intent if in, field by field, is still the one that
 	// stands; if not, it does nothing, which is success. An Update that succeeds
 	// clears the intent too: it was written under the intent's epoch or a later one. So
 	// do Replace and a Delete that removes the record.
 	ClearIntent(ctx context.Context, key session.Key, in Intent, o Options) error
+
 	// Orphans lists up to limit intents whose lease has lapsed, was released or was
 	// never taken, oldest At first. A caller that spends without leases leaves out
 	// what it is spending itself.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
@@ -209,36 +210,33 @@ func TestSimple_failingStoreIsNoAbsence(t *testing.T) {
 // One session never waits for another, and who waits for the same one leaves when its
 // context ends.
 func TestSimple_locksByKey(t *testing.T) {
-	m := newKV(clock.NewFake(t0))
-	s := store.NewSimple(m, m.clock)
-	slow, arrived, release := session.Key{1}, make(chan struct{}), make(chan struct{})
-	m.before = func(op, key string) error {
-		if op == "set" && strings.HasSuffix(key, slow.String()) {
-			close(arrived)
-			<-release
+	synctest.Test(t, func(t *testing.T) {
+		m := newKV(clock.NewFake(t0))
+		s := store.NewSimple(m, m.clock)
+		slow, release := session.Key{1}, make(chan struct{})
+		m.before = func(op, key string) error {
+			if op == "set" && strings.HasSuffix(key, slow.String()) {
+				<-release
+			}
+			return nil
 		}
-		return nil
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() { must(t, s.Replace(t.Context(), slow, store.Record{}, store.Options{})) })
-	<-arrived
-	for i := range 200 {
-		key := session.Key{2, byte(i)}
-		must(t, s.Replace(t.Context(), key, store.Record{}, store.Options{}))
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var err error
-	wg.Go(func() { err = s.Update(ctx, slow, session.Version{}, store.Record{}, store.Options{}) })
-	cancel()
-	if locks := s.Locks(); locks != 1 && locks != 0 {
-		t.Errorf("%d locks kept, want 1", locks)
-	}
-	close(release)
-	wg.Wait()
-	if !errors.Is(err, context.Canceled) && err != nil {
-		t.Errorf("waiting Update: err = %v, want %v", err, context.Canceled)
-	}
-	if locks := s.Locks(); locks != 0 {
-		t.Errorf("%d locks kept when nobody is at work, want none", locks)
-	}
+		ctx, cancel := context.WithCancel(t.Context())
+		var holding, waiting, leaving error
+		go func() { holding = s.Replace(t.Context(), slow, store.Record{}, store.Options{}) }()
+		synctest.Wait()
+		go func() { waiting = s.Update(t.Context(), slow, session.Version{}, store.Record{}, store.Options{}) }()
+		go func() { leaving = s.Update(ctx, slow, session.Version{}, store.Record{}, store.Options{}) }()
+		synctest.Wait()
+		must(t, s.Replace(t.Context(), session.Key{2}, store.Record{}, store.Options{}))
+		cancel()
+		synctest.Wait()
+		if !errors.Is(leaving, context.Canceled) || s.Locks() != 1 {
+			t.Errorf("err = %v with %d locks kept, want %v and 1", leaving, s.Locks(), context.Canceled)
+		}
+		close(release)
+		synctest.Wait()
+		if holding != nil || waiting != nil || s.Locks() != 0 {
+			t.Errorf("errs = %v, %v with %d locks kept at the end, want none", holding, waiting, s.Locks())
+		}
+	})
 }

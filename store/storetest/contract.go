@@ -146,12 +146,17 @@ var contractStories = []story{
 		short(&before)
 		r.must(r.store.Update(r.Context(), shortened, rec.Version, before, opt))
 		r.wantRecord(shortened, before)
+		again, _ := r.login()
+		r.must(r.store.Delete(r.Context(), again, session.Incarnation{}, session.ReasonLogout, opt))
+		r.must(r.store.Replace(r.Context(), again, newRecord(short), opt))
 
 		r.lapse(r.traits.Short)
 		_, err := r.store.Load(r.Context(), lapsing, opt)
 		r.wantAbsent("Load", err)
 		_, err = r.store.Load(r.Context(), shortened, opt)
 		r.wantAbsent("Load of what an Update gave a TTL", err)
+		_, err = r.store.Load(r.Context(), again, opt)
+		r.wantAbsent("Load of a login that followed a tombstone", err)
 		r.wantErr("Update", r.store.Update(r.Context(), shortened, before.Version, next(before), opt), store.ErrNotFound)
 		r.wantRecord(kept, after)
 	}},

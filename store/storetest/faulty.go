@@ -22,6 +22,7 @@ import (
 type Faulty struct {
 	*Script
 	inner store.StateStore
+	feed  feedFaults
 }
 
 // NewFaulty returns a Faulty around s, without faults yet.
@@ -43,7 +44,7 @@ func (f *Faulty) Ability(target any) bool {
 	case *store.Intents:
 		return pass(f, t, func(inner store.Intents) store.Intents { return faultyIntents{f.Script, inner} })
 	case *store.ChangeFeed:
-		return pass(f, t, func(inner store.ChangeFeed) store.ChangeFeed { return faultyFeed{f.Script, inner} })
+		return pass(f, t, func(inner store.ChangeFeed) store.ChangeFeed { return faultyFeed{f, inner} })
 	case *store.Toucher:
 		return pass(f, t, func(inner store.Toucher) store.Toucher { return faultyToucher{f.Script, inner} })
 	}
@@ -153,16 +154,6 @@ func (f faultyIntents) Orphans(ctx context.Context, limit int, o store.Options) 
 	return answer(ctx, f.Script, Call{Op: OpOrphans, Options: o}, func() ([]store.Orphan, error) {
 		return f.inner.Orphans(ctx, limit, o)
 	})
-}
-
-type faultyFeed struct {
-	*Script
-	inner store.ChangeFeed
-}
-
-// Watch fails before it begins, or after it has ended; it does not fail midway.
-func (f faultyFeed) Watch(ctx context.Context, changed func(session.Key, session.Version), lost func()) error {
-	return f.run(ctx, Call{Op: OpWatch}, func() error { return f.inner.Watch(ctx, changed, lost) })
 }
 
 type faultyToucher struct {

@@ -190,6 +190,39 @@ func TestFaulty_remembersOptions(t *testing.T) {
 	}
 }
 
+func TestFaulty_feed(t *testing.T) {
+	f := newFaulty()
+	feed, _ := store.As[store.ChangeFeed](f)
+	lost, told, ended := make(chan bool, 9), make(chan session.Key, 9), make(chan error)
+	go func() {
+		ended <- feed.Watch(t.Context(), func(key session.Key, _ session.Version) { told <- key }, func() { lost <- true })
+	}()
+	<-lost
+	f.MuteFeed(true)
+	_ = f.Replace(t.Context(), a, store.Record{}, none)
+	f.LoseNotices()
+	<-lost
+	broken := errors.New("broken")
+	f.BreakFeed(broken)
+	if err := <-ended; !errors.Is(err, broken) || len(told) != 0 || f.Watchers() != 0 {
+		t.Errorf("Watch = %v after %d notices, with %d watching, want %v, none and none", err, len(told), f.Watchers(), broken)
+	}
+	f.MuteFeed(false)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		ended <- feed.Watch(ctx, func(key session.Key, _ session.Version) { told <- key }, func() { lost <- true })
+	}()
+	<-lost
+	_ = f.Replace(t.Context(), b, store.Record{}, none)
+	if key := <-told; key != b {
+		t.Errorf("told of %v, want %v", key, b)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch = %v, want %v", err, context.Canceled)
+	}
+}
+
 func TestFaultyTransactions(t *testing.T) {
 	f := storetest.NewFaultyTransactions(store.NewTransactions(clock.NewFake(t0)))
 	f.Fail(storetest.OpPut, 1)

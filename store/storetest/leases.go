@@ -134,6 +134,23 @@ var leaseStories = []story{
 		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
 		r.wantLeased(key, "b")
 	}},
+	{"a lease keeps nothing else alive", func(r *rig) {
+		ended, _ := r.login()
+		r.lease(ended, "a", 100*long)
+		r.must(r.store.Delete(r.Context(), ended, session.Incarnation{}, session.ReasonLogout, opt))
+		if !r.traits.NoExpiry {
+			lapsing, _ := r.login(withTTL(r.traits.Short))
+			r.lease(lapsing, "a", 100*long)
+			r.lapse(r.traits.Short)
+			_, err := r.store.Load(r.Context(), lapsing, opt)
+			r.wantAbsent("Load of a record whose TTL has passed", err)
+		}
+		if r.traits.Tombstones >= 0 {
+			r.lapse(r.traits.Tombstones)
+			_, err := r.store.Load(r.Context(), ended, opt)
+			r.wantAbsent("Load where the tombstone has lapsed", err)
+		}
+	}},
 	{"a call whose context has ended takes nothing", func(r *rig) {
 		key, _ := r.login()
 		ended, cancel := context.WithCancel(r.Context())
