@@ -90,10 +90,9 @@ func (t *Tenant) present(c *call, text string, clientID string, rotate bool) (*l
 	}
 	p := Presentation{Kind: c.kind, Serial: serial}
 	defer func() {
-		if len(f.seen) == maxSeen {
-			f.seen = append(f.seen[:0], f.seen[1:]...)
+		if f.seen = append(f.seen, p); len(f.seen) == 2*maxSeen {
+			f.seen = slices.Clone(f.seen[maxSeen:])
 		}
-		f.seen = append(f.seen, p)
 	}()
 	tok := f.tokens[serial]
 	switch {
@@ -209,7 +208,7 @@ func (f *family) snapshot() Family {
 		Subject:  f.login.subject,
 		SID:      f.login.sid,
 		Alive:    !f.revoked,
-		Seen:     slices.Clone(f.seen),
+		Seen:     slices.Clone(f.seen[max(0, len(f.seen)-maxSeen):]),
 		Reuses:   f.reuses,
 		InFlight: f.flights.inFlight,
 		Peak:     f.flights.peak,

@@ -116,10 +116,7 @@ func (t *Tenant) nextFault(c *call) *Fault {
 // spoil answers as f says.
 func (t *Tenant) spoil(c *call, f *Fault, good *reply) *reply {
 	if f.hangs {
-		t.mu.Lock()
-		healed := t.healed
-		t.mu.Unlock()
-		t.await(c.req.Context(), healed)
+		t.await(c.req.Context(), c.healed)
 		return nil
 	}
 	if !t.sleep(c.req.Context(), f.delay) {

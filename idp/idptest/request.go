@@ -13,10 +13,11 @@ type call struct {
 	req     *http.Request
 	kind    Kind // "" for a path that nobody serves
 	form    url.Values
-	subject string  // "" while unknown
-	family  *family // of the refresh token that it presents, if any
-	body    error   // what went wrong with reading the body
-	land    func()  // counts it out; safe to call again
+	subject string          // "" while unknown
+	family  *family         // of the refresh token that it presents, if any
+	body    error           // what went wrong with reading the body
+	land    func()          // counts it out; safe to call again
+	healed  <-chan struct{} // closed by a Heal after it arrived
 }
 
 // read takes a request apart.
@@ -87,6 +88,7 @@ func (t *Tenant) answer(c *call) *reply {
 func (t *Tenant) admit(c *call) *Fault {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	c.healed = t.healed
 	t.identify(c)
 	tallies := t.counters.in(c)
 	var once sync.Once

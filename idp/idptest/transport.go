@@ -55,6 +55,8 @@ func (r *reply) sendable() []byte {
 
 // serveHTTP answers over the socket.
 func (t *Tenant) serveHTTP(w http.ResponseWriter, req *http.Request) {
+	t.conns.Add(1) // on top of the connection's own, which ends when it is taken over
+	defer t.conns.Done()
 	c := t.read(req)
 	defer func() { c.land() }() // not c.land itself: admit sets it
 	r := t.answer(c)
