@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -72,7 +74,9 @@ func (c claims) checkOrganization(want string) error {
 	if want == "" {
 		return nil
 	}
-	name, same := "org_name", strings.EqualFold
+	name, same := "org_name", func(a, b string) bool {
+		return strings.EqualFold(norm.NFC.String(a), norm.NFC.String(b))
+	}
 	if strings.HasPrefix(want, "org_") {
 		name, same = "org_id", func(a, b string) bool { return a == b }
 	}
