@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +61,11 @@ type Client struct {
 	closeErr error
 }
 
+// Format prints c without its secrets.
+func (c *Client) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "tokenward.Client{Issuer: %q, ClientID: %q}", c.issuer, c.cfg.ClientID)
+}
+
 // New returns a Client, ready to use. It makes no request and asks nothing of the
 // store. It fails with a *ConfigurationError or *MissingRequiredArgumentError that names
 // the field.
@@ -81,6 +89,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.AuthorizationParams = maps.Clone(cfg.AuthorizationParams)
 	c := &Client{
 		cfg: cfg, opts: o, issuer: issuer, domain: session.DomainOf(issuer), clock: o.clock, log: o.log, rand: rand.Reader,
 		policy: cfg.policy(), buffer: o.buffer, limit: o.limits.QueuedQuestions + 1,
@@ -90,7 +99,9 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.logouts.init()
 	c.runner = newRunner(o.limits, c.tally)
 	if c.idp, err = idp.New(idp.Config{
-		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Auth: cfg.ClientAuth, HTTPClient: o.http, Clock: o.clock,
+		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Auth: cfg.ClientAuth,
+		SigningKey: o.signingKey, SigningAlg: o.signingAlg, SigningKeyID: o.signingKeyID,
+		HTTPClient: o.http, Clock: o.clock,
 		Algorithms: o.algorithms, Leeway: o.leeway, Timeout: o.limits.FlightTimeout, Limit: c.runner.limit,
 	}); err != nil {
 		return nil, err
@@ -116,6 +127,8 @@ func (o *options) check() error {
 		return &ConfigurationError{Message: "WithLeeway, WithRefreshBuffer: must not be negative"}
 	case o.sessionName == "" || o.txName == "":
 		return &ConfigurationError{Message: "WithIdentifiers: names must not be empty"}
+	case (&http.Cookie{Name: o.sessionName, Value: "x"}).Valid() != nil:
+		return &ConfigurationError{Message: "WithIdentifiers: no cookie can have the name of the session"}
 	}
 	return nil
 }

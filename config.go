@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -47,7 +48,8 @@ type Config struct {
 	// ScopesFor are scopes by audience. When set, Scopes must be empty.
 	ScopesFor map[string]string
 
-	// AuthorizationParams are sent with every login.
+	// AuthorizationParams are sent with every login. An audience and a scope among them
+	// are the same as Audience and Scopes.
 	AuthorizationParams map[string]string
 
 	// Organization is asked for at every login that names none.
@@ -88,16 +90,23 @@ func (c Config) check() error {
 	switch {
 	case len(c.Secrets) == 0:
 		return &MissingRequiredArgumentError{Argument: "secret"}
-	case c.ClientID == "":
+	case blank(c.ClientID):
 		return &ConfigurationError{Message: "ClientID: is required"}
-	case c.ScopesFor != nil && c.Scopes != "":
+	case c.ClientAuth != "" && c.ClientAuth != ClientSecretBasic && c.ClientAuth != ClientSecretPost && c.ClientAuth != idp.PrivateKeyJWT:
+		return &ConfigurationError{Message: "ClientAuth: must be ClientSecretBasic or ClientSecretPost"}
+	case c.ScopesFor != nil && (c.Scopes != "" || c.AuthorizationParams["scope"] != ""):
 		return &ConfigurationError{Message: "Scopes: give Scopes or ScopesFor, not both"}
+	case c.Audience != "" && c.AuthorizationParams["audience"] != "" && c.AuthorizationParams["audience"] != c.Audience:
+		return &ConfigurationError{Message: "Audience: AuthorizationParams names another one"}
 	}
 	return nil
 }
 
 func (c Config) policy() session.Policy {
-	p := session.Policy{Audience: c.Audience, Scope: c.Scopes}
+	p := session.Policy{
+		Audience: cmp.Or(c.Audience, c.AuthorizationParams["audience"]),
+		Scope:    session.MergeScopes(c.Scopes, c.AuthorizationParams["scope"]),
+	}
 	if c.ScopesFor != nil {
 		p.ScopeFor = make(map[string]string, len(c.ScopesFor))
 		for audience, scopes := range c.ScopesFor {

@@ -65,6 +65,9 @@ type tokenSource struct {
 	r   TokenRequest
 }
 
+// Format prints s without the session's id.
+func (s tokenSource) Format(f fmt.State, _ rune) { fmt.Fprint(f, "tokenward.TokenSource") }
+
 // Token implements oauth2.TokenSource.
 func (s tokenSource) Token() (*oauth2.Token, error) {
 	t, err := s.h.GetAccessToken(s.ctx, s.r)

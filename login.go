@@ -28,6 +28,10 @@ type LoginRequest struct {
 	// Organization and Invitation win over parameters of the same name.
 	Organization string
 	Invitation   string
+
+	// Pushed, when not nil, says whether this login is pushed, whatever
+	// WithPushedAuthorization says.
+	Pushed *bool
 }
 
 // LoginResult is a completed login.
@@ -53,8 +57,8 @@ var ours = []string{"client_id", "response_type", "code_challenge", "code_challe
 // and returns the URL to send the browser to.
 //
 // It fails with a *MissingRequiredArgumentError without a redirect URI, an
-// *InvalidArgumentError, an *APIError (metadata_error, configuration_error) or the
-// store's error.
+// *InvalidArgumentError, an *APIError (metadata_error, configuration_error; where it is
+// pushed, also par_error or the provider's code) or the store's error.
 func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o StoreOptions) (string, error) {
 	if c.closed.Load() {
 		return "", session.ErrClosed
@@ -90,7 +94,7 @@ func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o St
 	}
 	audience := params.Get("audience")
 	if audience == "" {
-		audience = c.cfg.Audience
+		audience = c.policy.Audience
 	}
 	if audience != "" {
 		params.Set("audience", audience)
@@ -98,13 +102,17 @@ func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o St
 		params.Del("audience")
 	}
 	tx.Audience = audience
-	tx.Scope = c.policy.LoginScope(audience, session.MergeScopes(c.cfg.AuthorizationParams["scope"], r.AuthorizationParams["scope"]))
+	tx.Scope = c.policy.LoginScope(audience, r.AuthorizationParams["scope"])
 	params.Set("scope", tx.Scope)
 
 	state := session.RandomString(c.rand, 32)
 	params.Set("state", state)
 	params.Set("code_challenge", idp.Challenge(tx.CodeVerifier))
-	to, err := c.idp.Authorize(ctx, c.issuer, params)
+	authorize := c.idp.Authorize
+	if r.Pushed != nil && *r.Pushed || r.Pushed == nil && c.opts.pushed {
+		authorize = c.idp.PushAuthorization
+	}
+	to, err := authorize(ctx, c.issuer, params)
 	if err != nil {
 		return "", err
 	}
@@ -122,11 +130,11 @@ func (c *Client) organization(r LoginRequest, tx *transaction, params url.Values
 		organization = c.cfg.Organization
 	}
 	if organization != "" {
-		if blank(organization) {
-			return &InvalidArgumentError{Argument: "organization", Message: "must not be only white space"}
-		}
 		params.Set("organization", organization)
 		tx.Organization = organization
+	}
+	if o := params.Get("organization"); o != "" && blank(o) {
+		return &InvalidArgumentError{Argument: "organization", Message: "must not be only white space"}
 	}
 	if r.Invitation != "" {
 		params.Set("invitation", r.Invitation)

@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"crypto"
 	"net/http"
 	"time"
 
@@ -28,6 +29,10 @@ type options struct {
 	strictAudience bool
 	updateUser     bool
 	endSession     bool
+	pushed         bool
+	signingKey     crypto.PrivateKey
+	signingAlg     string
+	signingKeyID   string
 	sessionName    string
 	txName         string
 	onSaveError    func(Key, error)
@@ -88,6 +93,19 @@ func WithUserUpdates() Option { return func(o *options) { o.updateUser = true } 
 // metadata offers one. The default is that for Config.Issuer, and Auth0's /v2/logout for
 // Config.Domain.
 func WithEndSession(use bool) Option { return func(o *options) { o.endSession = use } }
+
+// WithPushedAuthorization sends the parameters of a login to the provider beforehand (RFC
+// 9126), so that the browser sees none of them. The default is that the browser
+// brings them. It costs each login one more request.
+func WithPushedAuthorization(use bool) Option { return func(o *options) { o.pushed = use } }
+
+// WithSigningKey authenticates the client by assertions that it signs
+// (private_key_jwt, RFC 7523) in place of Config.ClientSecret, which is then not sent. The
+// key is an *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey; alg is a name of
+// RFC 7518, RS256 when empty; keyID, which may be empty, becomes the header kid.
+func WithSigningKey(key crypto.PrivateKey, alg, keyID string) Option {
+	return func(o *options) { o.signingKey, o.signingAlg, o.signingKeyID = key, alg, keyID }
+}
 
 // WithIdentifiers names sessions and transactions: in store keys, and in the sealing of
 // what is stored. The defaults are _a0_session and _a0_tx. With other names, what was

@@ -2,6 +2,7 @@ package tokenward
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/tokenward/tokenward/session"
@@ -31,6 +32,9 @@ func (o StoreOptions) With(values map[string]any) StoreOptions {
 	o.options.Values = values
 	return o
 }
+
+// Format prints o without the session's id and what the host put in.
+func (o StoreOptions) Format(f fmt.State, _ rune) { fmt.Fprint(f, "tokenward.StoreOptions") }
 
 type contextKey struct{}
 
