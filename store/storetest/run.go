@@ -63,6 +63,9 @@ func (tr Traits) withDefaults() Traits {
 	if tr.Tombstones == 0 {
 		tr.Tombstones = store.DefaultTombstoneLife
 	}
+	if tr.MaxTransaction == 0 {
+		tr.MaxTransaction = 64 << 10
+	}
 	return tr
 }
 

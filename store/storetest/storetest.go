@@ -30,6 +30,10 @@ type Traits struct {
 	// NoExpiry says that the store does not drop records by their TTL.
 	NoExpiry bool
 
+	// MaxTransaction is how many bytes a transaction may have. The default is 64 KiB,
+	// which every store keeps that has no reason not to.
+	MaxTransaction int
+
 	// Another opens the store behind s once more, as a second process would. Without
 	// it the tests with several processes use s alone.
 	Another func(t *testing.T, s store.StateStore, c clock.Clock) store.StateStore

@@ -20,7 +20,7 @@ func RunTransactions(t *testing.T, newStore func(t *testing.T, c clock.Clock) st
 }
 
 // RunTransactionsTraits is RunTransactions for a store with other traits, of which it
-// uses Lapse, Short and NoExpiry.
+// uses Lapse, Short, NoExpiry and MaxTransaction.
 func RunTransactionsTraits(t *testing.T, traits Traits, newStore func(t *testing.T, c clock.Clock) store.TransactionStore) {
 	t.Helper()
 	traits = traits.withDefaults()
@@ -107,7 +107,7 @@ var transactionStories = []struct {
 		r.wantData(r.store.Take, key, want)
 	}},
 	{"data may be anything", func(r *transactionRig) {
-		for i, data := range [][]byte{{0}, []byte("\x00\xff\"'\r\n"), bytes.Repeat([]byte{0xa5}, 64<<10)} {
+		for i, data := range [][]byte{{0}, []byte("\x00\xff\"'\r\n"), bytes.Repeat([]byte{0xa5}, r.traits.MaxTransaction)} {
 			key := "_a0_tx:ÿ %/\\:" + string(rune('a'+i))
 			r.must(r.store.Put(r.Context(), key, data, long, opt))
 			r.wantData(r.store.Take, key, data)
