@@ -31,8 +31,8 @@ func (h *Handle) Format(f fmt.State, _ rune) {
 func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (Token, error) {
 	q := h.c.question.of(r)
 	if e := h.entry.Load(); e != nil {
-		if t, ok := h.c.hit(e, q); ok {
-			return t, nil
+		if t := h.c.hit(e, q); t != nil {
+			return *t, nil
 		}
 	}
 	t, err := h.c.token(ctx, q, h.o)

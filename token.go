@@ -19,30 +19,30 @@ func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOpti
 	q := c.question.of(r)
 	if o.id != "" {
 		if e := c.dir.Lookup(o.id); e != nil {
-			if t, ok := c.hit(e, q); ok {
-				return t, nil
+			if t := c.hit(e, q); t != nil {
+				return *t, nil
 			}
 		}
 	}
 	return c.token(ctx, q, c.resolve(ctx, o))
 }
 
-// hit answers from what the session shows. It takes no lock of the session, sends
-// no message and allocates nothing.
-func (c *Client) hit(e *messages.Entry, q *session.Question) (Token, bool) {
+// hit finds the answer in what the session shows, or nil. It takes no lock of the
+// session, sends no message and allocates nothing.
+func (c *Client) hit(e *messages.Entry, q *session.Question) *session.Token {
 	s := e.Snapshot()
 	if s.Phase != messages.Ready || c.closed.Load() {
-		return Token{}, false
+		return nil
 	}
 	now := c.clock.Now()
 	if s.Ceiling.Reached(now) {
-		return Token{}, false
+		return nil
 	}
-	t, ok := s.Tokens.Find(q, now, c.buffer)
-	if ok {
+	t := s.Tokens.Lookup(q, now, c.buffer)
+	if t != nil {
 		e.Use(now.Unix())
 	}
-	return t, ok
+	return t
 }
 
 func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions) (Token, error) {
@@ -64,8 +64,8 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 		case s.Phase != messages.Ready:
 			return Token{}, tokenError(session.ErrMissingRefreshToken)
 		}
-		if t, ok := c.hit(e, q); ok {
-			return t, nil
+		if t := c.hit(e, q); t != nil {
+			return *t, nil
 		}
 		e.Use(now.Unix())
 		a, err := c.fly(ctx, e, messages.NewFlight(q, o.options))

@@ -55,7 +55,9 @@ func (c Ceiling) Deadline() time.Time { return time.Unix(int64(c)-leewaySeconds,
 
 // Reached reports whether c has been reached at now, counting CeilingLeeway. None,
 // and what is not legal, is never reached.
-func (c Ceiling) Reached(now time.Time) bool { return c.Legal() && !now.Before(c.Deadline()) }
+func (c Ceiling) Reached(now time.Time) bool {
+	return c.Legal() && now.Unix() >= int64(c)-leewaySeconds // whole seconds: nothing is lost
+}
 
 // PastAtLogin reports whether a login with ceiling c comes too late, counting
 // CeilingLeeway. It is judged by the later of now (in whole seconds) and iat, the

@@ -19,7 +19,7 @@ type Directory struct {
 type shard struct {
 	mu      sync.RWMutex
 	entries map[string]*messages.Entry
-	_       [24]byte // to the size of a cache line
+	_       [32]byte // to the size of a cache line
 }
 
 // NewDirectory returns an empty directory.
