@@ -43,7 +43,7 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	if t.SID != "" {
 		values = c.sealer.LookupSID(c.issuer, t.SID)
 	}
-	refs, err := index.Find(ctx, values, o.options)
+	refs, err := index.Find(ctx, values, o.options())
 	if err != nil {
 		return storeError(err)
 	}
@@ -58,7 +58,7 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 // endNamed ends the session under key if it is one that t names: an index may
 // be wrong.
 func (c *Client) endNamed(ctx context.Context, key session.Key, t idp.LogoutToken, o StoreOptions) error {
-	s, _, incarnation, err := c.env.SafeLoad(ctx, key, o.options)
+	s, _, incarnation, err := c.env.SafeLoad(ctx, key, o.options())
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
 		return nil
@@ -69,7 +69,7 @@ func (c *Client) endNamed(ctx context.Context, key session.Key, t idp.LogoutToke
 		t.Subject != "" && s.User.Sub() != t.Subject:
 		return nil
 	}
-	call := messages.NewCall(ctx, o.options)
+	call := messages.NewCall(ctx, o.options())
 	c.send(&messages.EndSession{Key: key, Only: incarnation, Why: session.ReasonBackchannelLogout, Call: call})
 	if err := c.finish(call); err != nil {
 		return storeError(err)

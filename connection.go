@@ -28,8 +28,8 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 	key := session.ConnectionKey(r.Connection, r.LoginHint)
 	for {
 		// Should the session be loaded past its ceiling, this question comes first.
-		first := messages.NewFlight(&session.Question{Key: key}, o.options)
-		e, s, err := c.look(ctx, o.id, o.options, first)
+		first := messages.NewFlight(&session.Question{Key: key}, o.options())
+		e, s, err := c.look(ctx, o.id, o.options(), first)
 		if err != nil {
 			return ConnectionToken{}, connectionError(err)
 		}
@@ -48,7 +48,7 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 				answer, err = c.landing(ctx, e, f)
 			case s.Phase == messages.Ready:
 				e.Use(now.Unix())
-				answer, err = c.fly(ctx, e, messages.NewFlight(&session.Question{Key: key}, o.options))
+				answer, err = c.fly(ctx, e, messages.NewFlight(&session.Question{Key: key}, o.options()))
 			default:
 				err = session.ErrMissingRefreshToken
 			}

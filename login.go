@@ -116,7 +116,7 @@ func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o St
 	if err != nil {
 		return "", err
 	}
-	if err := c.putTransaction(ctx, state, tx, o.options); err != nil {
+	if err := c.putTransaction(ctx, state, tx, o.options()); err != nil {
 		return "", err
 	}
 	return to, nil
@@ -160,7 +160,7 @@ func (c *Client) CompleteInteractiveLogin(ctx context.Context, callbackURL strin
 	}
 	o = c.resolve(ctx, o)
 	query := u.Query()
-	tx, err := c.callback(ctx, query, o.options)
+	tx, err := c.callback(ctx, query, o.options())
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func (c *Client) verify(ctx context.Context, issuer string, tx transaction, r se
 // begin stores a new session and returns its id.
 func (c *Client) begin(ctx context.Context, state *session.State, claims User, o StoreOptions) (string, error) {
 	old, id := "", o.id
-	if o.options.Request != nil {
+	if o.options().Request != nil {
 		old, id = o.id, ""
 	}
 	if id == "" {
@@ -239,7 +239,7 @@ func (c *Client) begin(ctx context.Context, state *session.State, claims User, o
 	}
 	incarnation := session.NewIncarnation(c.rand)
 	key := c.key(id)
-	call := messages.NewCall(ctx, o.options)
+	call := messages.NewCall(ctx, o.options())
 	c.send(&messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call})
 	err := c.finish(call)
 	// A logout token that came while the session was being written found nothing to end.
@@ -255,12 +255,12 @@ func (c *Client) begin(ctx context.Context, state *session.State, claims User, o
 	case err != nil:
 		return "", storeError(err)
 	}
-	if r := o.options.Request; r != nil {
-		if w := o.options.Response; w != nil {
+	if r := o.options().Request; r != nil {
+		if w := o.options().Response; w != nil {
 			c.writeCookie(w, r, id)
 		}
 		if old != "" {
-			gone := messages.NewCall(ctx, o.options)
+			gone := messages.NewCall(ctx, o.options())
 			c.send(&messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone})
 			if err := c.finish(gone); err != nil && !errors.Is(err, ctx.Err()) {
 				c.log.Warn("the session that a login replaced could not be deleted; it is tried again")

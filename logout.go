@@ -26,7 +26,7 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 	}
 	o = c.resolve(ctx, o)
 	if o.id != "" {
-		call := messages.NewCall(ctx, o.options)
+		call := messages.NewCall(ctx, o.options())
 		c.send(&messages.EndSession{ID: o.id, Key: c.key(o.id), Why: session.ReasonLogout, Call: call})
 		if err := c.finish(call); err != nil {
 			if ctx.Err() != nil {
@@ -35,7 +35,7 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 			return "", storeError(err)
 		}
 	}
-	if req, w := o.options.Request, o.options.Response; req != nil && w != nil {
+	if req, w := o.options().Request, o.options().Response; req != nil && w != nil {
 		c.writeCookie(w, req, "")
 	}
 	params := url.Values{}

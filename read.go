@@ -40,7 +40,7 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 		}
 		return nil, nil
 	}
-	e, s, err := c.look(ctx, o.id, o.options, nil)
+	e, s, err := c.look(ctx, o.id, o.options(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 		e.Use(now.Unix())
 		return s.State, nil
 	case s.Phase == messages.Ready, s.Phase == messages.Ended && s.Reason == session.ReasonCeiling:
-		return nil, c.expire(ctx, e, s, o.options)
+		return nil, c.expire(ctx, e, s, o.options())
 	}
 	return nil, nil
 }

@@ -13,14 +13,14 @@ import (
 // them with HTTP or SessionID; the zero value means the session that ContextWith
 // put into the call's context.
 type StoreOptions struct {
-	id      string
-	options store.Options
+	id   string
+	more *store.Options // nil: none; never changed. A pointer, for hits pass this by value.
 }
 
 // HTTP is the session of a browser: r is read for it, and w is written to when it
 // begins or ends. Neither is kept past the call.
 func HTTP(w http.ResponseWriter, r *http.Request) StoreOptions {
-	return StoreOptions{options: store.Options{Request: r, Response: w}}
+	return StoreOptions{more: &store.Options{Request: r, Response: w}}
 }
 
 // SessionID is the session with that id. A login with it makes exactly this id, and
@@ -29,12 +29,21 @@ func SessionID(id string) StoreOptions { return StoreOptions{id: id} }
 
 // With returns o with values of the host's own, for its stores. They are read only.
 func (o StoreOptions) With(values map[string]any) StoreOptions {
-	o.options.Values = values
+	more := o.options()
+	more.Values = values
+	o.more = &more
 	return o
 }
 
 // Format prints o without the session's id and what the host put in.
 func (o StoreOptions) Format(f fmt.State, _ rune) { fmt.Fprint(f, "tokenward.StoreOptions") }
+
+func (o StoreOptions) options() store.Options {
+	if o.more == nil {
+		return store.Options{}
+	}
+	return *o.more
+}
 
 type contextKey struct{}
 
@@ -46,16 +55,16 @@ func ContextWith(ctx context.Context, o StoreOptions) context.Context {
 // resolve returns o, or what the context has where o is zero, with the session id, which is
 // empty when there is none.
 func (c *Client) resolve(ctx context.Context, o StoreOptions) StoreOptions {
-	if o.id == "" && o.options.Request == nil {
+	if o.id == "" && o.options().Request == nil {
 		if from, ok := ctx.Value(contextKey{}).(StoreOptions); ok {
-			if o.options.Values != nil {
-				from.options.Values = o.options.Values
+			if values := o.options().Values; values != nil {
+				from = from.With(values)
 			}
 			o = from
 		}
 	}
-	if o.id == "" && o.options.Request != nil {
-		o.id = c.readCookie(o.options.Request)
+	if r := o.options().Request; o.id == "" && r != nil {
+		o.id = c.readCookie(r)
 	}
 	return o
 }

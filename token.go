@@ -50,14 +50,14 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 		return Token{}, tokenError(session.ErrMissingRefreshToken)
 	}
 	for {
-		e, s, err := c.look(ctx, o.id, o.options, nil)
+		e, s, err := c.look(ctx, o.id, o.options(), nil)
 		if err != nil {
 			return Token{}, tokenError(err)
 		}
 		now := c.clock.Now()
 		switch {
 		case s.Phase == messages.Ready && s.Ceiling.Reached(now), s.Phase == messages.Ended && s.Reason == session.ReasonCeiling:
-			if err := c.expire(ctx, e, s, o.options); err != nil {
+			if err := c.expire(ctx, e, s, o.options()); err != nil {
 				return Token{}, tokenError(err)
 			}
 			return Token{}, tokenError(session.ErrSessionExpired)
@@ -68,7 +68,7 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 			return *t, nil
 		}
 		e.Use(now.Unix())
-		a, err := c.fly(ctx, e, messages.NewFlight(q, o.options))
+		a, err := c.fly(ctx, e, messages.NewFlight(q, o.options()))
 		switch {
 		case err != nil:
 			return Token{}, tokenError(err)
