@@ -49,7 +49,7 @@ type core struct {
 	lane     []*write // store work, one at a time and in order; the first runs when laneBusy
 	laneBusy bool
 	attempts int           // failed writes in a row
-	settled  chan struct{} // closed when the deletion was tried once
+	settled  chan struct{} // closed when the deletion was tried once; nil when none is due
 	erasing  []*write      // deletions that failed and will be tried again
 	until    time.Time     // how long the end is remembered
 

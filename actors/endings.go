@@ -42,6 +42,9 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 		c.phase, c.reason = messages.Ended, m.Why
 		c.state = &session.State{}
 		c.saved = c.state
+		if c.settled == nil {
+			c.settled = make(chan struct{})
+		}
 		c.showEnd(now)
 	}
 	c.lane = append(append(c.lane, c.erasing...), &write{kind: erase, only: m.Only, why: m.Why, calls: calls(m.Call)})
@@ -125,9 +128,6 @@ func (c *core) showEnd(now time.Time) {
 				c.until = e
 			}
 		}
-	}
-	if c.settled == nil {
-		c.settled = make(chan struct{})
 	}
 	c.do(publish{&messages.Snapshot{
 		Phase: messages.Ended, Generation: c.generation, Incarnation: c.incarnation,

@@ -154,6 +154,9 @@ func (a *Session) revive() {
 		c.generation++
 		c.phase, c.reason = messages.Ended, session.ReasonLogout
 		c.resign = true
+		if len(b.erase) > 0 {
+			c.settled = make(chan struct{})
+		}
 		for _, w := range b.erase {
 			c.reason = w.why
 			c.lane = append(c.lane, &write{kind: erase, only: w.only, why: w.why})
@@ -171,6 +174,8 @@ func (a *Session) revive() {
 // reopenDone takes the session as the store holds it after a defect.
 func (c *core) reopenDone(w *write, m *written, now time.Time) {
 	switch {
+	case c.phase != messages.Opening:
+		// It was ended or replaced since.
 	case m.err == nil:
 		c.begin(m.state, m.version, m.incarnation)
 		if w.token != w.spent && m.state.RefreshToken == w.spent {
@@ -185,8 +190,6 @@ func (c *core) reopenDone(w *write, m *written, now time.Time) {
 			c.reason = gone.Reason
 		}
 		c.showEnd(now)
-		close(c.settled)
-		c.settled = nil
 	default:
 		c.erasing = append(c.erasing, w) // tried again like a deletion
 		c.later()

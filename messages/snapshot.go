@@ -29,6 +29,6 @@ type Snapshot struct {
 	Tokens      *session.TokenCache
 	Reason      session.Reason // Ended
 	Err         error          // Failed
-	Settled     chan struct{}  // Opening: closed when there is more to see; Ended: closed when the deletion was tried once
+	Settled     chan struct{}  // Opening: closed when there is more to see; Ended: closed when the deletion was tried once, nil when none is due
 	Until       time.Time      // Ended, Missing: how long it is remembered
 }
