@@ -15,7 +15,7 @@ func unsigned(payload string) string {
 }
 
 func TestParseTokenResponse(t *testing.T) {
-	id := unsigned(`{"iss":"https://t/","sub":"s","aud":["a","b"]}`)
+	id := unsigned(`{"iss":"https://t/","sub":"s","aud":["a","b"],"n":1e400}`)
 	bare := unsigned(`{"iss":1,"aud":[1]}`)
 	jwt := unsigned(`{"aud":"api","exp":1e400}`)
 	jwts := unsigned(`{"aud":["api","userinfo"]}`)
@@ -30,7 +30,10 @@ func TestParseTokenResponse(t *testing.T) {
 			session.TokenResponse{
 				AccessToken: "at", RefreshToken: "rt", IDToken: id, TokenType: "Bearer", ExpiresIn: 3600, HasExpiresIn: true,
 				Scope: "a b", HasScope: true, AuthorizationDetails: json.RawMessage(`[{"type":"x"}]`),
-				IDClaims: &session.IDClaims{Issuer: "https://t/", Subject: "s", Audience: []string{"a", "b"}},
+				IDClaims: &session.IDClaims{
+					Issuer: "https://t/", Subject: "s", Audience: []string{"a", "b"},
+					All: map[string]any{"iss": "https://t/", "sub": "s", "aud": []any{"a", "b"}, "n": json.Number("1e400")},
+				},
 			},
 		},
 		{"nothing", `{}`, session.TokenResponse{}},
@@ -50,7 +53,9 @@ func TestParseTokenResponse(t *testing.T) {
 		{"of two audiences", `{"access_token":"` + jwts + `"}`, session.TokenResponse{AccessToken: jwts, TokenAudience: []string{"api", "userinfo"}}},
 		{"ID token unreadable", `{"id_token":"x.y.z"}`, session.TokenResponse{IDToken: "x.y.z"}},
 		{"ID token with a line of dots", `{"id_token":"....."}`, session.TokenResponse{IDToken: "....."}},
-		{"ID token of odd claims", `{"id_token":"` + bare + `"}`, session.TokenResponse{IDToken: bare, IDClaims: &session.IDClaims{}}},
+		{"ID token of odd claims", `{"id_token":"` + bare + `"}`, session.TokenResponse{IDToken: bare, IDClaims: &session.IDClaims{
+			All: map[string]any{"iss": json.Number("1"), "aud": []any{json.Number("1")}},
+		}}},
 	}
 	for _, tt := range tests {
 		got, err := parseTokenResponse([]byte(tt.body))
