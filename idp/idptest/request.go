@@ -90,6 +90,7 @@ func (t *Tenant) admit(c *call) *Fault {
 	defer t.mu.Unlock()
 	c.healed = t.healed
 	t.identify(c)
+	c.healed = t.healed
 	tallies := t.counters.in(c)
 	var once sync.Once
 	c.land = func() {
