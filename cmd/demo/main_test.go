@@ -85,7 +85,10 @@ func TestTour_interruptedIsNotHeld(t *testing.T) {
 	}}
 	var out bytes.Buffer
 	if code := guide(ctx, &out, []tour.Stop{stop, stop}); code != exitBroken {
-		t.Errorf("exit code = %d, want %d:\n%s", code, exitBroken, out.String())
+		t.Errorf("exit code = %d, want %d", code, exitBroken)
+	}
+	if !strings.Contains(out.String(), "0 of 2 held") || strings.Contains(out.String(), "BROKEN") {
+		t.Errorf("want 0 of 2 held and nothing called broken:\n%s", out.String())
 	}
 }
 

@@ -17,9 +17,10 @@ func playConnections(ctx context.Context) (r Row, err error) {
 	hints := []string{"ada@home.example", "ada@work.example"}
 	r = Row{
 		Promise: "P6 an answer matches its question: connection and login hint",
-		Done:    fmt.Sprintf("tokens of one connection, %d login hints x %d callers, then the same once more", len(hints), each),
+		Done: fmt.Sprintf("tokens of one connection, %d login hints x %d callers, then the same once more; tenant takes %d ms",
+			len(hints), each, latency.Milliseconds()),
 	}
-	s, err := open(clock.System(), idptest.WithConnection(connection, hints...))
+	s, err := open(clock.System(), idptest.WithLatency(latency), idptest.WithConnection(connection, hints...))
 	if err != nil {
 		return r, err
 	}

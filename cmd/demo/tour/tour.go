@@ -73,11 +73,12 @@ func Play(ctx context.Context, w io.Writer, stops []Stop) bool {
 	var rows []Row
 	for i, s := range stops {
 		fmt.Fprintf(w, "%2d of %d  %s\n", i+1, len(stops), s.Name)
-		rows = append(rows, play(ctx, s))
+		row := play(ctx, s)
 		if ctx.Err() != nil {
-			fmt.Fprintln(w, "interrupted")
+			fmt.Fprintln(w, "interrupted") // which says nothing about that stop's promise
 			break
 		}
+		rows = append(rows, row)
 	}
 	fmt.Fprintln(w)
 	writeTable(w, rows)
