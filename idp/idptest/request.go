@@ -88,7 +88,6 @@ func (t *Tenant) answer(c *call) *reply {
 func (t *Tenant) admit(c *call) *Fault {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.healed = t.healed
 	t.identify(c)
 	c.healed = t.healed
 	tallies := t.counters.in(c)
