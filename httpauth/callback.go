@@ -1,0 +1,35 @@
+package httpauth
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/tokenward/tokenward"
+)
+
+// Callback completes a login and redirects to where it was to lead.
+func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
+	noStore(w)
+	res, err := h.client.CompleteInteractiveLogin(r.Context(), h.base.String()+r.URL.RequestURI(), tokenward.HTTP(w, r))
+	if err != nil {
+		if refused := new(tokenward.APIError); r.URL.Query().Get("error") != "" && errors.As(err, &refused) {
+			err = &refusedError{refused}
+		}
+		h.o.onError(w, r, err)
+		return
+	}
+	var state appState
+	_ = json.Unmarshal(res.AppState, &state)
+	to, ok := ReturnPath(state.ReturnTo)
+	if !ok {
+		to = h.o.after
+	}
+	redirect(w, to)
+}
+
+// refusedError is what the provider told the browser, not us.
+type refusedError struct{ *tokenward.APIError }
+
+// Unwrap returns the APIError.
+func (e *refusedError) Unwrap() error { return e.APIError }

@@ -1,0 +1,63 @@
+package httpauth
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/tokenward/tokenward"
+)
+
+// Attach says whose request it is: within next, calls of the client with zero
+// StoreOptions are about the session of the browser that sent it.
+func (h *Handlers) Attach(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		noStore(w)
+		next.ServeHTTP(w, r.WithContext(tokenward.ContextWith(r.Context(), tokenward.HTTP(w, r))))
+	})
+}
+
+// Require is Attach, for signed-in users only. A browser that asks for a page is sent to
+// log in and comes back; every other request gets 401 no_session.
+func (h *Handlers) Require(next http.Handler) http.Handler {
+	return h.Attach(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, err := h.client.GetUser(r.Context(), tokenward.StoreOptions{})
+		switch {
+		case err != nil:
+			h.o.onError(w, r, err)
+		case user != nil:
+			next.ServeHTTP(w, r)
+		case navigates(r):
+			to := h.o.login
+			if path, ok := ReturnPath(r.URL.RequestURI()); ok {
+				to += "?return_to=" + url.QueryEscape(path)
+			}
+			redirect(w, to)
+		default:
+			writeError(w, http.StatusUnauthorized, "no_session", "sign in first")
+		}
+	}))
+}
+
+// Protect refuses requests that change something and that another origin caused, Origin
+// null included, with 403 (see http.CrossOriginProtection).
+func (h *Handlers) Protect(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.guard.Check(r) != nil {
+			noStore(w)
+			writeError(w, http.StatusForbidden, "cross_origin", "this request must come from this site")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// navigates reports whether a browser asks for a page to show.
+func navigates(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate"
+	}
+	return acceptsHTML(r.Header.Get("Accept"))
+}
