@@ -12,15 +12,16 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// browser keeps the session cookie from one request to the next.
+// browser keeps its cookies from one request to the next.
 type browser struct {
 	r      *rig
-	cookie *http.Cookie // nil when there is none
+	cookie *http.Cookie // the session's; nil when there is none
+	others map[string]*http.Cookie
 	tls    bool
 	answer *httptest.ResponseRecorder // of the latest request
 }
 
-func newBrowser(r *rig) *browser { return &browser{r: r} }
+func newBrowser(r *rig) *browser { return &browser{r: r, others: map[string]*http.Cookie{}} }
 
 // options are those of a new request.
 func (b *browser) options() tokenward.StoreOptions {
@@ -31,14 +32,20 @@ func (b *browser) options() tokenward.StoreOptions {
 	if b.cookie != nil {
 		req.AddCookie(b.cookie)
 	}
+	for _, c := range b.others {
+		req.AddCookie(c)
+	}
 	b.answer = httptest.NewRecorder()
 	return tokenward.HTTP(b.answer, req)
 }
 
-// took keeps the cookie that the latest answer sets, or drops the one it takes away.
+// took keeps the cookies that the latest answer sets, and drops those it takes away.
 func (b *browser) took() {
 	for _, c := range b.answer.Result().Cookies() {
 		if c.Name != "_a0_session" {
+			if b.others[c.Name] = c; c.MaxAge < 0 {
+				delete(b.others, c.Name)
+			}
 			continue
 		}
 		if b.cookie = c; c.MaxAge < 0 {
@@ -49,7 +56,9 @@ func (b *browser) took() {
 
 func (b *browser) tryLogin() (*tokenward.LoginResult, error) {
 	b.r.t.Helper()
-	back, err := b.r.tenant.Authorize(b.r.start(tokenward.LoginRequest{}, b.options()))
+	to := b.r.start(tokenward.LoginRequest{}, b.options())
+	b.took()
+	back, err := b.r.tenant.Authorize(to)
 	if err != nil {
 		b.r.t.Fatal(err)
 	}

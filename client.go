@@ -21,6 +21,7 @@ import (
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/cookie"
 	"github.com/tokenward/tokenward/supervisor"
 )
 
@@ -78,6 +79,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 		opt(&o)
 	}
 	o.limits = o.limits.orDefaults()
+	o.cookies = o.cookies.orDefaults()
 	if err := errors.Join(cfg.check(), o.limits.check(), o.check()); err != nil {
 		return nil, first(err)
 	}
@@ -110,7 +112,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 		o.states = store.NewMemory(o.clock)
 	}
 	if o.transactions == nil {
-		o.transactions = store.NewTransactions(o.clock)
+		o.transactions = cookie.NewTransactions(sealer, o.clock, o.txName, o.cookies.attributes())
 	}
 	c.opts = o
 	c.start()
@@ -129,8 +131,10 @@ func (o *options) check() error {
 		return &ConfigurationError{Message: "WithIdentifiers: names must not be empty"}
 	case (&http.Cookie{Name: o.sessionName, Value: "x"}).Valid() != nil:
 		return &ConfigurationError{Message: "WithIdentifiers: no cookie can have the name of the session"}
+	case (&http.Cookie{Name: o.txName, Value: "x"}).Valid() != nil:
+		return &ConfigurationError{Message: "WithIdentifiers: no cookie can have the name of a transaction"}
 	}
-	return nil
+	return o.cookies.check()
 }
 
 // first returns the first of joined errors: one at a time is said, by its type.
@@ -157,7 +161,8 @@ func (c *Client) start() {
 		},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
 		Provider: provider{c}, Runner: c.runner, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
-		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout, OnSaveError: o.onSaveError,
+		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout, Inactivity: o.cookies.inactivity(),
+		OnSaveError: o.onSaveError,
 	}
 	c.boss = c.system.Root.Spawn(supervisor.Props(c.env, c.dir, supervisor.Limits{
 		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,

@@ -22,6 +22,7 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 		return ConnectionToken{}, &MissingRequiredArgumentError{Argument: "connection"}
 	}
 	o = c.resolve(ctx, o)
+	defer c.leave(o)
 	if o.id == "" {
 		return ConnectionToken{}, connectionError(session.ErrMissingRefreshToken)
 	}
@@ -32,6 +33,9 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 		e, s, err := c.look(ctx, o.id, o.options(), first)
 		if err != nil {
 			return ConnectionToken{}, connectionError(err)
+		}
+		if s.Phase == messages.Ended && s.Reason == session.ReasonLifetime {
+			return ConnectionToken{}, connectionError(session.ErrMissingRefreshToken)
 		}
 		now := c.clock.Now()
 		answer, answered := landed(first)

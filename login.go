@@ -184,6 +184,9 @@ func (c *Client) CompleteInteractiveLogin(ctx context.Context, callbackURL strin
 	state := session.NewState(session.Login{
 		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: tx.Domain, Now: now, Random: c.rand,
 	})
+	if o.options().Request != nil {
+		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)
+	}
 	id, err := c.begin(ctx, state, claims, o)
 	if err != nil {
 		return nil, err
@@ -257,7 +260,7 @@ func (c *Client) begin(ctx context.Context, state *session.State, claims User, o
 	}
 	if r := o.options().Request; r != nil {
 		if w := o.options().Response; w != nil {
-			c.writeCookie(w, r, id)
+			c.writeCookie(w, r, id, state)
 		}
 		if old != "" {
 			gone := messages.NewCall(ctx, o.options())

@@ -36,7 +36,7 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 		}
 	}
 	if req, w := o.options().Request, o.options().Response; req != nil && w != nil {
-		c.writeCookie(w, req, "")
+		c.removeCookie(w, req)
 	}
 	params := url.Values{}
 	for k, v := range r.Params {

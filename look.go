@@ -24,7 +24,14 @@ func (c *Client) look(ctx context.Context, id string, o store.Options, first *me
 			}
 		}
 		switch s := e.Snapshot(); s.Phase {
-		case messages.Ready, messages.Ended, messages.Missing:
+		case messages.Ready:
+			if !s.State.Internal.Over(c.clock.Now()) {
+				return e, s, nil
+			}
+			if err := c.outlived(ctx, e, s, o); err != nil {
+				return nil, nil, err
+			}
+		case messages.Ended, messages.Missing:
 			return e, s, nil
 		case messages.Failed:
 			if s.Err != nil {
@@ -43,6 +50,19 @@ func (c *Client) look(ctx context.Context, id string, o store.Options, first *me
 			}
 		}
 	}
+}
+
+// outlived ends a session whose own lifetime is over.
+func (c *Client) outlived(ctx context.Context, e *messages.Entry, s *messages.Snapshot, o store.Options) error {
+	call := messages.NewCall(ctx, o)
+	c.send(&messages.EndSession{ID: e.ID, Key: e.Key, Only: s.Incarnation, Why: session.ReasonLifetime, Call: call})
+	switch err := c.finish(call); {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && e.Snapshot() == s:
+		return storeError(err)
+	}
+	return nil // a deletion that failed is tried again; the session is over all the same
 }
 
 // outdated reports whether a memory of there being no session has had its time.

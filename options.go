@@ -36,6 +36,7 @@ type options struct {
 	sessionName    string
 	txName         string
 	onSaveError    func(Key, error)
+	cookies        Cookies
 }
 
 // WithActorSystem lets tokenward live in an actor system of the host, who closes the
@@ -59,8 +60,8 @@ func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.http = 
 // forgets every session when the process ends.
 func WithStateStore(s store.StateStore) Option { return func(o *options) { o.states = s } }
 
-// WithTransactionStore says where logins under way are kept. The default is in
-// memory, so a login must be completed in the process that started it.
+// WithTransactionStore says where logins under way are kept. The default is in sealed
+// cookies, and for calls without a browser in memory.
 func WithTransactionStore(s store.TransactionStore) Option {
 	return func(o *options) { o.transactions = s }
 }

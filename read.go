@@ -34,6 +34,7 @@ func (c *Client) GetSession(ctx context.Context, o StoreOptions) (*Session, erro
 // read returns the state of the session, or nil when it does not live.
 func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, error) {
 	o = c.resolve(ctx, o)
+	defer c.leave(o)
 	if o.id == "" {
 		if c.closed.Load() {
 			return nil, session.ErrClosed

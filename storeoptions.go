@@ -14,13 +14,20 @@ import (
 // put into the call's context.
 type StoreOptions struct {
 	id   string
-	more *store.Options // nil: none; never changed. A pointer, for hits pass this by value.
+	more *more // nil: none; never changed. A pointer, for hits pass this by value.
+}
+
+type more struct {
+	options store.Options
+	brought brought // by the request, once it was read
 }
 
 // HTTP is the session of a browser: r is read for it, and w is written to when it
-// begins or ends. Neither is kept past the call.
+// begins or ends, and now and then while it is used. What a call has written to w counts
+// for the next. So call before the header is sent; w may be nil where nothing is to be
+// written. Neither is kept past the call.
 func HTTP(w http.ResponseWriter, r *http.Request) StoreOptions {
-	return StoreOptions{more: &store.Options{Request: r, Response: w}}
+	return StoreOptions{more: &more{options: store.Options{Request: r, Response: w}}}
 }
 
 // SessionID is the session with that id. A login with it makes exactly this id, and
@@ -29,9 +36,9 @@ func SessionID(id string) StoreOptions { return StoreOptions{id: id} }
 
 // With returns o with values of the host's own, for its stores. They are read only.
 func (o StoreOptions) With(values map[string]any) StoreOptions {
-	more := o.options()
-	more.Values = values
-	o.more = &more
+	m := more{options: o.options(), brought: o.brought()}
+	m.options.Values = values
+	o.more = &m
 	return o
 }
 
@@ -42,7 +49,14 @@ func (o StoreOptions) options() store.Options {
 	if o.more == nil {
 		return store.Options{}
 	}
-	return *o.more
+	return o.more.options
+}
+
+func (o StoreOptions) brought() brought {
+	if o.more == nil {
+		return brought{}
+	}
+	return o.more.brought
 }
 
 type contextKey struct{}
@@ -64,7 +78,9 @@ func (c *Client) resolve(ctx context.Context, o StoreOptions) StoreOptions {
 		}
 	}
 	if r := o.options().Request; o.id == "" && r != nil {
-		o.id = c.readCookie(r)
+		m := more{options: o.options()}
+		o.id, m.brought = c.readCookie(m.options.Response, r)
+		o.more = &m
 	}
 	return o
 }

@@ -35,7 +35,7 @@ func (c *Client) hit(e *messages.Entry, q *session.Question) *session.Token {
 		return nil
 	}
 	now := c.clock.Now()
-	if s.Ceiling.Reached(now) {
+	if s.Ceiling.Reached(now) || s.State.Internal.Over(now) {
 		return nil
 	}
 	t := s.Tokens.Lookup(q, now, c.buffer)
@@ -46,6 +46,7 @@ func (c *Client) hit(e *messages.Entry, q *session.Question) *session.Token {
 }
 
 func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions) (Token, error) {
+	defer c.leave(o)
 	if o.id == "" {
 		return Token{}, tokenError(session.ErrMissingRefreshToken)
 	}

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"go.uber.org/zap"
@@ -159,7 +160,8 @@ func (a *Session) run(w *write) {
 			if err != nil {
 				return err
 			}
-			r.TTL = store.TTL(env.Clock.Now(), r.Ceiling, 0)
+			now := env.Clock.Now()
+			r.TTL = store.TTL(now, r.Ceiling, env.Life(state, now))
 			if kind == replace {
 				return env.Store.Replace(ctx, key, r, o)
 			}
@@ -167,6 +169,19 @@ func (a *Session) run(w *write) {
 		})
 		return m
 	}, a.send)
+}
+
+// Life returns how long the record of s is needed unless somebody asks for it again; 0
+// is for ever.
+func (env *Env) Life(s *session.State, now time.Time) time.Duration {
+	if s.Internal.EndsAt == 0 {
+		return 0
+	}
+	life := time.Duration(min(max(1, s.Internal.EndsAt-now.Unix()), math.MaxInt32)) * time.Second
+	if env.Inactivity > 0 {
+		life = min(life, env.Inactivity)
+	}
+	return life
 }
 
 // SafeLoad reads and opens a session's record. A panic of the store is an error.

@@ -36,6 +36,7 @@ type Env struct {
 
 	FlightTimeout time.Duration // of a request, from sending
 	StoreTimeout  time.Duration // of each attempt at store work
+	Inactivity    time.Duration // after which nobody asks for a session with a lifetime any more; 0: never
 
 	// OnSaveError, if not nil, is told of each session whose state could not be saved
 	// at the first try.

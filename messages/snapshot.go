@@ -28,7 +28,7 @@ type Snapshot struct {
 	State       *session.State // Ready: the session; Ended: the connection tokens that stay (never nil)
 	Tokens      *session.TokenCache
 	Reason      session.Reason // Ended
-	Err         error          // Failed
+	Err         error          // Failed; Missing: why what is there cannot be read, nil when nothing is
 	Settled     chan struct{}  // Opening: closed when there is more to see; Ended: closed when the deletion was tried once, nil when none is due
 	Until       time.Time      // Ended, Missing: how long it is remembered
 }

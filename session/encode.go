@@ -47,6 +47,9 @@ func EncodeState(s *State) ([]byte, error) {
 	if s.Internal.Ceiling.Legal() {
 		internal["session_expires_at"] = s.Internal.Ceiling
 	}
+	if s.Internal.EndsAt != 0 {
+		internal["ends_at"] = s.Internal.EndsAt
+	}
 	o := object(s.extra, stored{
 		"user":                  s.User,
 		"token_sets":            tokenSets,
@@ -112,6 +115,7 @@ func DecodeState(data []byte) (*State, error) {
 		SID:       internal.text("sid"),
 		CreatedAt: internal.seconds("created_at"),
 		Ceiling:   ParseCeiling(internal.number("session_expires_at")),
+		EndsAt:    max(0, internal.seconds("ends_at")),
 		extra:     internal.rest(),
 	}
 	for _, m := range o.list("token_sets") {

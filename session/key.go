@@ -76,6 +76,7 @@ const (
 	ReasonBackchannelLogout Reason = "backchannel_logout" // the provider said so
 	ReasonCeiling           Reason = "ceiling"            // session_expiry was reached
 	ReasonReplaced          Reason = "replaced"           // a new login took its place
+	ReasonLifetime          Reason = "lifetime"           // its own absolute lifetime was over
 )
 
 const alphanumerics = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

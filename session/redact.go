@@ -136,6 +136,7 @@ type internalView struct {
 	SID       string  `json:"sid"`
 	CreatedAt int64   `json:"created_at"`
 	Ceiling   Ceiling `json:"session_expires_at,omitempty"`
+	EndsAt    int64   `json:"ends_at,omitempty"`
 
 	extra map[string]json.RawMessage
 }

@@ -27,9 +27,13 @@ type Internal struct {
 	SID       string  // ID token claim sid, or 32 random characters
 	CreatedAt int64   // seconds since the Unix epoch, set at login
 	Ceiling   Ceiling // stored as session_expires_at
+	EndsAt    int64   // when its own lifetime is over, seconds since the Unix epoch; 0: never
 
 	extra map[string]json.RawMessage
 }
+
+// Over reports whether the session's own lifetime, not its ceiling, is over at now.
+func (i *Internal) Over(now time.Time) bool { return i.EndsAt != 0 && now.Unix() >= i.EndsAt }
 
 // TokenSet is one cached access token.
 type TokenSet struct {

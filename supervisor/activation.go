@@ -129,7 +129,7 @@ func (s *Supervisor) loaded(m *loaded) {
 		s.env.Tally.Unreadable.Add(1)
 		s.env.Log.Warn("a session record cannot be read; it counts as no session and is left as it is",
 			zap.Stringer("session", m.load.key), zap.Error(m.err))
-		s.mark(sl, &messages.Snapshot{Phase: messages.Missing})
+		s.mark(sl, &messages.Snapshot{Phase: messages.Missing, Err: m.err})
 	default:
 		s.fail(sl, m.err)
 	}

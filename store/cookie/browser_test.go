@@ -27,6 +27,20 @@ func sealer(t testing.TB, secrets ...string) *store.Sealer {
 	return s
 }
 
+// reproducible seals alike in every process, for the processes of a fuzz test.
+func reproducible(t testing.TB) *store.Sealer {
+	t.Helper()
+	s, err := store.NewSealer("_a0_session", zeros{}, secretA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
 // browser keeps cookies from one request to the next. It forgets none by itself.
 type browser struct {
 	mu  sync.Mutex

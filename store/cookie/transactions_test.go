@@ -254,7 +254,7 @@ func TestTransactions_tooLarge(t *testing.T) {
 
 func FuzzTransactionCookie(f *testing.F) {
 	clk, b := clock.NewFake(t0), newBrowser()
-	s := newTransactions(f, clk, secretA)
+	s := cookie.NewTransactions(reproducible(f), clk, "_a0_tx", cookie.Attributes{})
 	if err := (inBrowser{s, b}).Put(f.Context(), "k", []byte("x"), time.Hour, store.Options{}); err != nil {
 		f.Fatal(err)
 	}
