@@ -29,6 +29,7 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		}
 		w.serial, w.state = c.serial, c.state
 		c.saveFailed(w, m)
+		return
 	case m.incarnation != c.incarnation:
 		// Another login took the session's place: its tokens stay as they are.
 		c.answerAll(c.state, c.generation, session.ReasonReplaced)
@@ -36,60 +37,83 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 			c.do(land{w.flight, c.over(w.flight, session.ReasonReplaced)})
 		}
 		c.begin(m.state, m.version, m.incarnation)
-	case slices.Contains(c.tried, m.version):
-		// The write that was in doubt had happened.
-		w.state, w.serial = c.state, c.serial
-		if m.state.RefreshToken == c.state.RefreshToken {
-			c.stored(w, m.version)
-			c.finishReread(w)
-			return
-		}
-		c.saved, c.version, c.tried = m.state, m.version, nil
-		c.save(again(w))
+	case m.version == c.version && w.refused && c.state.RefreshToken != w.spent:
+		c.requeue(w) // theirs came while this one was in the air
 	case m.version == c.version:
 		c.finishReread(w) // nobody else wrote: a refusal stands
 	default:
+		if i := slices.IndexFunc(c.tried, func(a attempt) bool { return a.version == m.version }); i >= 0 {
+			// The write that was in doubt had happened; more may have been learnt since.
+			c.saved, c.version, c.tried = c.tried[i].state, m.version, nil
+			c.saveRest(w)
+			return
+		}
 		c.merge(w, m, now)
 	}
 }
 
-// merge brings together a record that another process wrote and what is known here.
-func (c *core) merge(w *write, m *written, now time.Time) {
-	spent := w.spent
-	if spent == "" {
-		spent = c.saved.RefreshToken
-	}
-	mine := c.state.RefreshToken != c.saved.RefreshToken
-	c.saved, c.version, c.tried = m.state, m.version, nil
-	if mine && m.state.RefreshToken == spent && !w.refused {
-		// They wrote, but spent no refresh token: ours goes on top of theirs.
-		next := m.state.WithRefreshToken(c.state.RefreshToken)
-		if w.flight != nil && w.answer.Err == nil {
-			next = c.reapply(w, m.state, now)
-		}
-		c.change(next)
+// saveRest writes what the store, as it was read again, lacks, or ends w where that is
+// nothing.
+func (c *core) saveRest(w *write) {
+	if c.state != c.saved {
 		c.save(again(w))
 		return
 	}
-	// They spent it too: theirs stays. Whoever waits looks in their cache, else asks again.
-	c.change(m.state)
+	c.attempts = 0
 	c.publish(c.state, c.serial)
 	c.do(setUnsaved(messages.Saved))
-	if w.flight == nil {
-		return
-	}
-	if w.refused && (m.state.RefreshToken == w.spent || c.refused == w.flight) {
-		c.finishReread(w)
-		return
-	}
-	if w.refused {
-		c.refused = w.flight
-	}
-	c.queue = slices.Insert(c.queue, 0, w.flight)
+	c.finishReread(w)
 }
 
-// reapply updates base by the response that w brought.
+// merge brings together a record that another process wrote and what is known here.
+func (c *core) merge(w *write, m *written, now time.Time) {
+	spent, mine := w.spent, ""
+	if spent == "" {
+		spent = c.saved.RefreshToken
+	}
+	if c.state.RefreshToken != c.saved.RefreshToken {
+		mine = c.state.RefreshToken
+	}
+	c.saved, c.version, c.tried = m.state, m.version, nil
+	next := m.state
+	if m.state.RefreshToken == spent {
+		// They wrote, but spent no refresh token: ours goes on top of theirs, and with it
+		// whatever else waits to be saved.
+		next = c.reapply(w, next, now)
+		for _, later := range c.lane {
+			next = c.reapply(later, next, now)
+		}
+		c.change(next.WithRefreshToken(mine))
+		c.saveRest(w)
+		return
+	}
+	// They spent it too: theirs stays. Whoever waits looks in their cache, else asks again.
+	c.change(next)
+	c.publish(c.state, c.serial)
+	c.do(setUnsaved(messages.Saved))
+	c.requeue(w)
+}
+
+// requeue has w's flight fly again, with the refresh token that another process got: once,
+// where the provider refused ours.
+func (c *core) requeue(w *write) {
+	switch {
+	case w.flight == nil:
+	case w.refused && c.refused == w.flight:
+		c.finishReread(w)
+	default:
+		if w.refused {
+			c.refused = w.flight
+		}
+		c.queue = slices.Insert(c.queue, 0, w.flight)
+	}
+}
+
+// reapply updates base by the response that w brought, if it brought one.
 func (c *core) reapply(w *write, base *session.State, now time.Time) *session.State {
+	if w.flight == nil || w.answer.Err != nil || w.refused {
+		return base
+	}
 	var next *session.State
 	if w.flight.Question.Key.ForConnection() {
 		next, _, _ = base.ApplyConnection(w.flight.Question.Key, w.response, now, c.rules.applyOptions())
@@ -103,12 +127,10 @@ func (c *core) reapply(w *write, base *session.State, now time.Time) *session.St
 func (c *core) lost(w *write, why session.Reason, now time.Time) {
 	c.finishGeneration(why, now)
 	if w.flight != nil {
-		c.do(land{w.flight, c.over(w.flight, why)})
+		c.do(land{w.flight, c.overtaken(w, why)})
 	}
-	close(c.settled)
-	c.settled = nil
+	c.ending.settle()
 	c.do(setUnsaved(messages.Saved))
-	c.resign = true
 }
 
 func (c *core) finishReread(w *write) {

@@ -38,9 +38,9 @@ type core struct {
 	state   *session.State
 	saved   *session.State
 	version session.Version
-	tried   []session.Version // drawn for writes that may or may not have happened
-	serial  uint64            // grows with each change of state
-	shown   uint64            // serial of the last one published
+	tried   []attempt // writes that may or may not have happened
+	serial  uint64    // grows with each change of state
+	shown   uint64    // serial of the last one published
 
 	air     *airborne          // the one request, from asking for a slot until it has landed
 	queue   []*messages.Flight // who flies next; other questions than the one in the air
@@ -48,14 +48,13 @@ type core struct {
 
 	lane     []*write // store work, one at a time and in order; the first runs when laneBusy
 	laneBusy bool
-	attempts int           // failed writes in a row
-	settled  chan struct{} // closed when the deletion was tried once; nil when none is due
-	erasing  []*write      // deletions that failed and will be tried again
-	until    time.Time     // how long the end is remembered
+	attempts int      // failed writes in a row
+	ending   *ending  // of the generation that ended last, until a login
+	erasing  []*write // deletions that failed and will be tried again
 
 	resting bool   // the entry was given up: touch nothing until a command comes
 	closing bool   // no new flights
-	resign  bool   // say AtRest as soon as nothing is under way
+	resign  bool   // say AtRest now
 	handled uint64 // commands of the supervisor
 
 	out []effect
@@ -69,6 +68,11 @@ type airborne struct {
 	token      string // the refresh token it spends
 	domain     string
 	lasting    bool // it outlives the session's ceiling: a connection's
+}
+
+// current reports whether someone still waits for what a brings.
+func (c *core) current(a *airborne) bool {
+	return a.lasting || a.generation == c.generation && c.phase == messages.Ready
 }
 
 // newCore returns the core of a session of which nothing is known yet.
@@ -122,21 +126,23 @@ func (c *core) begin(s *session.State, v session.Version, in session.Incarnation
 	c.generation++
 	c.phase, c.incarnation, c.reason = messages.Ready, in, ""
 	c.state, c.saved, c.version, c.tried = s, s, v, nil
-	c.attempts, c.erasing = 0, nil
+	c.attempts, c.ending = 0, nil
 	c.serial++
 	c.publish(s, c.serial)
 	c.do(setUnsaved(messages.Saved))
 	c.do(tell{&messages.SessionBegan{Generation: c.generation, Ceiling: s.Internal.Ceiling}})
 }
 
-// proceed starts whatever can start now.
+// proceed starts whatever can start now. A session that does not live, or is to live
+// no longer, is at rest as soon as nothing is under way.
 func (c *core) proceed(now time.Time) {
 	c.takeOff(now)
 	c.writeNext(now)
-	if c.resign && c.idle() {
-		c.resign, c.resting = false, true
+	if (c.resign || c.closing || c.phase != messages.Ready) && !c.resting && c.idle() {
+		c.resting = true
 		c.do(tell{&messages.AtRest{Handled: c.handled}})
 	}
+	c.resign = false
 }
 
 // idle reports whether nothing is under way and the store knows all there is to know.
@@ -149,9 +155,6 @@ func (c *core) idle() bool {
 func (c *core) command() {
 	c.handled++
 	c.resting = false
-	if c.phase == messages.Ended {
-		c.resign = true
-	}
 }
 
 func (c *core) passivate() {
@@ -163,15 +166,16 @@ func (c *core) passivate() {
 }
 
 func (c *core) finish() {
-	c.closing, c.resign = true, true
+	c.closing = true
 	for _, f := range c.queue {
 		c.do(land{f, c.failure(f, session.CodeClosed, nil)})
 	}
 	c.queue = nil
-	if c.air != nil && !c.air.sent {
-		c.do(land{c.air.flight, c.failure(c.air.flight, session.CodeClosed, nil)})
-		c.air.generation = 0 // the slot goes back when it comes
+	if a := c.air; a != nil && !a.sent && c.current(a) {
+		c.do(land{a.flight, c.failure(a.flight, session.CodeClosed, nil)})
+		a.generation, a.lasting = 0, false // the slot goes back when it comes
 	}
+	c.retry() // what failed is tried at once, for there may be no later
 }
 
 // publish shows s, unless something newer is shown.

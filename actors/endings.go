@@ -30,10 +30,11 @@ func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
 // endSession ends what m names. The generation in hand ends at once; a login that
 // is still being written ends when its turn has come.
 func (c *core) endSession(m *messages.EndSession, now time.Time) {
-	covers := m.Only == session.Incarnation{} || m.Only == c.incarnation
-	if c.phase == messages.Ready && covers {
+	covers := m.Only.IsZero() || m.Only == c.incarnation
+	switch {
+	case c.phase == messages.Ready && covers:
 		c.finishGeneration(m.Why, now)
-	} else if c.phase == messages.Ended && covers || c.phase == messages.Opening {
+	case c.phase == messages.Ended && covers, c.phase == messages.Opening && (covers || c.incarnation.IsZero()):
 		if a := c.air; a != nil && a.lasting {
 			a.lasting = false
 			c.do(land{a.flight, c.over(a.flight, m.Why)})
@@ -42,26 +43,23 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 		c.phase, c.reason = messages.Ended, m.Why
 		c.state = &session.State{}
 		c.saved = c.state
-		if c.settled == nil {
-			c.settled = make(chan struct{})
-		}
+		c.ending = newEnding()
 		c.showEnd(now)
 	}
-	c.lane = append(append(c.lane, c.erasing...), &write{kind: erase, only: m.Only, why: m.Why, calls: calls(m.Call)})
-	c.erasing = nil
-	c.resign = c.resign || c.phase != messages.Ready
+	c.lane, c.erasing = append(c.lane, c.erasing...), nil
+	c.erase(&write{only: m.Only, why: m.Why, calls: calls(m.Call)})
 }
 
 // end ends the session in hand and has its record deleted, that incarnation only.
 func (c *core) end(why session.Reason, call *messages.Call, now time.Time) {
 	c.finishGeneration(why, now)
-	c.lane = append(c.lane, &write{kind: erase, only: c.incarnation, why: why, calls: calls(call)})
-	c.resign = true
+	c.erase(&write{only: c.incarnation, why: why, calls: calls(call)})
 }
 
 // finishGeneration ends the generation: the snapshot says so first, then everyone
 // who waits is answered. Nothing that is under way for it counts any more, except a
-// connection's token that is on its way when the ceiling comes.
+// connection's token that is on its way when the ceiling comes. The caller has the
+// record deleted, which settles c.ending.
 func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	old := c.state
 	c.phase, c.reason = messages.Ended, why
@@ -72,7 +70,7 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	c.saved, c.tried, c.attempts = c.state, nil, 0
 	ended := c.generation
 	c.generation++
-	c.settled = make(chan struct{})
+	c.ending = newEnding()
 	c.showEnd(now)
 	c.do(setUnsaved(messages.Pending)) // until it is deleted
 	c.do(tell{&messages.SessionEnded{Reason: why}})
@@ -94,11 +92,7 @@ func (c *core) answerAll(old *session.State, ended session.Generation, why sessi
 		if w.flight == nil {
 			continue
 		}
-		if ceiling && w.answer.Err == nil && w.flight.Question.Key.ForConnection() {
-			c.do(land{w.flight, w.answer})
-		} else {
-			c.do(land{w.flight, c.over(w.flight, why)})
-		}
+		c.do(land{w.flight, c.overtaken(w, why)})
 		w.flight = nil
 	}
 	for _, f := range c.queue {
@@ -117,22 +111,33 @@ func (c *core) answerAll(old *session.State, ended session.Generation, why sessi
 	}
 }
 
+// overtaken is the answer to w's flight, which had landed, when the session has ended
+// for why: a ceiling does not take back a connection's token.
+func (c *core) overtaken(w *write, why session.Reason) messages.Answer {
+	if why == session.ReasonCeiling && w.answer.Err == nil && w.flight.Question.Key.ForConnection() {
+		return w.answer
+	}
+	return c.over(w.flight, why)
+}
+
 // showEnd publishes the end and what stays: for a ceiling the unexpired
 // connection tokens, and the answer session_expired for a while.
 func (c *core) showEnd(now time.Time) {
-	c.until = time.Time{}
+	s := &messages.Snapshot{
+		Phase: messages.Ended, Generation: c.generation, Incarnation: c.incarnation, State: c.state, Reason: c.reason,
+	}
+	if c.ending != nil {
+		s.Settled = c.ending.settled
+	}
 	if c.reason == session.ReasonCeiling {
-		c.until = now.Add(c.rules.RememberEnded)
+		s.Until = now.Add(c.rules.RememberEnded)
 		for _, t := range c.state.ConnectionTokenSets {
-			if e := time.Unix(t.ExpiresAt, 0); e.After(c.until) {
-				c.until = e
+			if e := time.Unix(t.ExpiresAt, 0); e.After(s.Until) {
+				s.Until = e
 			}
 		}
 	}
-	c.do(publish{&messages.Snapshot{
-		Phase: messages.Ended, Generation: c.generation, Incarnation: c.incarnation,
-		State: c.state, Reason: c.reason, Settled: c.settled, Until: c.until,
-	}})
+	c.do(publish{s})
 }
 
 // remembered is the answer of an ended session.

@@ -30,10 +30,8 @@ func (c *core) needToken(f *messages.Flight, now time.Time) {
 	switch {
 	case c.phase == messages.Ended:
 		c.do(land{f, c.remembered(f, now)})
-	case c.phase != messages.Ready && (len(c.erasing) > 0 || len(c.lane) > 0 && c.lane[0].kind == reopen):
-		c.do(land{f, internal(f)}) // it starts again after a defect
 	case c.phase != messages.Ready:
-		c.do(land{f, messages.Answer{Again: true}})
+		c.do(land{f, internal(f)}) // it starts again after a defect
 	case c.closing:
 		c.do(land{f, c.failure(f, session.CodeClosed, nil)})
 	default:
@@ -100,7 +98,7 @@ func (c *core) fromCache(f *messages.Flight, now time.Time) (messages.Answer, bo
 // slotGranted sends the request, with the refresh token as it is now.
 func (c *core) slotGranted(m *slotGranted) {
 	a := c.air
-	current := a.generation == c.generation && c.phase == messages.Ready || a.lasting
+	current := c.current(a)
 	switch {
 	case m.err != nil:
 		c.air = nil
@@ -130,10 +128,16 @@ func (c *core) domain() string {
 func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	a := c.air
 	c.air = nil
+	if c.state.RefreshToken != a.token && c.current(a) && !a.lasting {
+		// Another process spent the token too, and what it got is known already: that stays.
+		theirs := *m
+		theirs.response.RefreshToken = ""
+		m = &theirs
+	}
 	switch {
 	case a.lasting:
 		c.landAfterCeiling(a, m, now)
-	case a.generation != c.generation || c.phase != messages.Ready:
+	case !c.current(a):
 		// Whoever waited has been answered. The response is dropped, so that a deleted
 		// session stays deleted and a new one keeps its own tokens.
 	case a.flight.Question.Key.ForConnection():
@@ -211,7 +215,7 @@ func (c *core) keepToken(r session.TokenResponse) {
 
 // settle writes what the flight changed and then answers; at once where it changed nothing.
 func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer) {
-	if c.mayBeOvertaken(m.err) {
+	if m.response.RefreshToken == "" && c.mayBeOvertaken(m.err) {
 		c.lane = append(c.lane, &write{kind: reread, generation: c.generation, flight: a.flight, answer: answer, spent: a.token, refused: true})
 		return
 	}

@@ -36,8 +36,30 @@ type write struct {
 	only  session.Incarnation
 	why   session.Reason
 	tried bool
+	ends  []*ending // that settle once it was tried
 
 	calls []*messages.Call
+}
+
+// ending is the end of a generation, until its deletion was tried.
+type ending struct {
+	settled chan struct{}
+	tried   bool
+}
+
+func newEnding() *ending { return &ending{settled: make(chan struct{})} }
+
+func (e *ending) settle() {
+	if !e.tried {
+		e.tried = true
+		close(e.settled)
+	}
+}
+
+// attempt is a write of a state that may have happened, as version.
+type attempt struct {
+	version session.Version
+	state   *session.State
 }
 
 type writeKind uint8
@@ -61,6 +83,15 @@ type written struct {
 
 // retryDue says that a failed write may be tried again.
 type retryDue struct{ messages.Redacted }
+
+// erase queues a deletion, with which the end that is shown settles.
+func (c *core) erase(w *write) {
+	w.kind = erase
+	if c.ending != nil {
+		w.ends = append(w.ends, c.ending)
+	}
+	c.lane = append(c.lane, w)
+}
 
 // save queues a save of the state as it will be when its turn has come.
 func (c *core) save(w *write) {
@@ -91,17 +122,23 @@ func (c *core) writeNext(now time.Time) {
 				c.lane = pop(c.lane) // the session ended; whoever waited has been answered
 				continue
 			}
-			w.state, w.serial, w.prev, w.incarnation = c.state, c.serial, c.version, c.incarnation
-		case erase:
-			if w.tried && c.phase == messages.Ready {
-				c.lane = pop(c.lane) // a login has overwritten what was to be deleted
+			if w.kind == save && c.state == c.saved {
+				c.lane = pop(c.lane) // an earlier save took it along
+				c.finishReread(w)
 				continue
 			}
-			if c.phase == messages.Ready && (w.only == session.Incarnation{} || w.only == c.incarnation) {
+			w.state, w.serial, w.prev, w.incarnation = c.state, c.serial, c.version, c.incarnation
+		case erase:
+			if c.phase == messages.Ready && (w.only.IsZero() || w.only == c.incarnation) {
 				c.finishGeneration(w.why, now) // a login that came while the logout waited
-				c.resign = true
+				w.ends = append(w.ends, c.ending)
 			}
-		case replace, reopen:
+		case reopen:
+			if c.phase != messages.Opening {
+				c.lane = pop(c.lane) // it was ended or replaced since
+				continue
+			}
+		case replace:
 		}
 		c.laneBusy = true
 		c.do(runWrite{w})
@@ -138,12 +175,21 @@ func (c *core) saveDone(w *write, m *written) {
 			c.do(land{w.flight, w.answer})
 		}
 	case errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound):
-		c.tried = append(c.tried, m.version)
+		c.doubt(w, m)
 		again := *w
 		again.kind = reread
 		c.lane = slices.Insert(c.lane, 0, &again)
 	default:
+		c.doubt(w, m)
 		c.saveFailed(w, m)
+	}
+}
+
+// doubt notes that the write may have happened.
+func (c *core) doubt(w *write, m *written) {
+	c.tried = append(c.tried, attempt{m.version, w.state})
+	if len(c.tried) > 64 {
+		c.tried = c.tried[1:]
 	}
 }
 
@@ -160,10 +206,6 @@ func (c *core) stored(w *write, v session.Version) {
 // saveFailed keeps what could not be saved, hands out what was won all the same,
 // and tries again later.
 func (c *core) saveFailed(w *write, m *written) {
-	c.tried = append(c.tried, m.version)
-	if len(c.tried) > 64 {
-		c.tried = c.tried[1:]
-	}
 	c.do(setUnsaved(messages.Failing))
 	c.publish(w.state, w.serial)
 	if w.flight != nil {
@@ -193,11 +235,9 @@ func (c *core) later() {
 
 // retry tries again what failed.
 func (c *core) retry() {
-	switch {
-	case len(c.erasing) > 0:
-		c.lane = append(c.lane, c.erasing...)
-		c.erasing = nil
-	case c.phase == messages.Ready && c.state != c.saved && !c.saving():
+	c.lane = append(c.lane, c.erasing...)
+	c.erasing = nil
+	if c.phase == messages.Ready && c.state != c.saved && !c.saving() {
 		c.save(&write{})
 	}
 }
@@ -212,8 +252,6 @@ func (c *core) replaceDone(w *write, m *written) {
 		if c.phase == messages.Ready {
 			// It may have happened all the same: see whose record that is now.
 			c.lane = append(c.lane, &write{kind: reread, generation: c.generation})
-		} else {
-			c.resign = true
 		}
 		return
 	}
@@ -223,7 +261,9 @@ func (c *core) replaceDone(w *write, m *written) {
 		a.lasting = false
 		c.do(land{a.flight, c.over(a.flight, session.ReasonReplaced)})
 	}
-	c.resign = c.closing
+	// What was to be deleted before is overwritten.
+	c.erasing = nil
+	c.lane = slices.DeleteFunc(c.lane, func(w *write) bool { return w.kind == erase && w.tried })
 	c.begin(w.state, m.version, w.incarnation)
 	for _, call := range w.calls {
 		c.do(endCall{call, nil})
@@ -237,23 +277,23 @@ func (c *core) eraseDone(w *write, m *written) {
 		c.do(endCall{call, m.err})
 	}
 	w.calls = nil
-	if c.settled != nil && !w.tried {
-		close(c.settled)
-		c.settled = nil
+	for _, e := range w.ends {
+		e.settle()
 	}
+	w.ends = nil
 	if m.err != nil {
 		if !w.tried {
 			c.do(report{"an ended session could not be deleted", m.err})
 		}
 		w.tried = true
+		c.erasing = append(c.erasing, w)
 		if c.phase == messages.Ended {
-			c.erasing = append(c.erasing, w)
 			c.do(setUnsaved(messages.Failing))
-			c.later()
 		}
+		c.later()
 		return
 	}
-	if c.phase == messages.Ended {
+	if c.phase == messages.Ended && len(c.erasing) == 0 {
 		c.attempts = 0
 		c.do(setUnsaved(messages.Saved))
 	}

@@ -146,20 +146,18 @@ func (a *Session) revive() {
 	b := &a.box
 	c := newCore(&a.env.Rules)
 	c.generation, c.incarnation, c.handled, c.closing = b.generation, b.incarnation, b.handled, b.closing
-	c.resign = b.closing
 	c.state = &session.State{}
 	c.saved = c.state
 	now := a.env.Clock.Now()
 	if len(b.erase) > 0 || !b.alive {
 		c.generation++
 		c.phase, c.reason = messages.Ended, session.ReasonLogout
-		c.resign = true
 		if len(b.erase) > 0 {
-			c.settled = make(chan struct{})
+			c.ending = newEnding()
 		}
 		for _, w := range b.erase {
 			c.reason = w.why
-			c.lane = append(c.lane, &write{kind: erase, only: w.only, why: w.why})
+			c.erase(w)
 		}
 		c.showEnd(now)
 	} else {
@@ -184,7 +182,7 @@ func (c *core) reopenDone(w *write, m *written, now time.Time) {
 		}
 	case errors.Is(m.err, store.ErrNotFound):
 		c.generation++
-		c.phase, c.reason, c.resign = messages.Ended, session.ReasonLogout, true
+		c.phase, c.reason = messages.Ended, session.ReasonLogout
 		var gone *store.GoneError
 		if errors.As(m.err, &gone) {
 			c.reason = gone.Reason
