@@ -1,0 +1,337 @@
+package actors
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+var (
+	keyA      = session.QuestionKey("a", "")
+	keyB      = session.QuestionKey("b", "")
+	keyGoogle = session.ConnectionKey("google", "")
+)
+
+// fly asks key and brings the request into the air.
+func (w *world) fly(key session.FlightKey) *journey {
+	w.t.Helper()
+	j := w.ask(key)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	if w.air == nil {
+		w.fail("no request in the air")
+	}
+	return j
+}
+
+// landed lets the request in the air land.
+func (w *world) landed(how landing) {
+	w.land(how)
+	w.deliverAll()
+}
+
+// stored lets the store work that is running end.
+func (w *world) stored(how outcome) {
+	w.finish(how)
+	w.deliverAll()
+}
+
+// withCeiling returns a world with a session whose ceiling comes in a while.
+func withCeiling(t *testing.T) *world {
+	w := newWorld(t)
+	in, s := w.newLogin(session.Ceiling(w.now.Unix() + 60))
+	w.record = &record{w.version(), in, s}
+	w.load()
+	return w
+}
+
+// pass moves the clock past the ceiling.
+func (w *world) pass() { w.now = w.now.Add(time.Minute) }
+
+func TestRefresh_isSavedBeforeItIsHandedOut(t *testing.T) {
+	w := newTestWorld(t)
+	j := w.fly(keyA)
+	w.landed(landRotated)
+	if j.landed {
+		t.Error("landed before the store had the new refresh token")
+	}
+	w.stored(storeDoes)
+	if !j.landed || j.answer.Err != nil {
+		t.Errorf("landed = %v, %v", j.landed, j.answer.Err)
+	}
+	if w.updates != 1 || w.spends != 1 {
+		t.Errorf("updates %d, requests %d, want 1 of each", w.updates, w.spends)
+	}
+	w.drain()
+}
+
+func TestRefresh_unsavedTokenBlocksTheNext(t *testing.T) {
+	w := newTestWorld(t)
+	w.fly(keyA)
+	w.landed(landRotated)
+	w.stored(storeFails)
+	b := w.ask(keyB)
+	w.deliverAll()
+	if w.slot || w.writing == nil {
+		t.Fatal("the next request must first save")
+	}
+	w.stored(storeFails)
+	if !b.landed || session.CodeOf(b.answer.Err) != session.CodeStoreError {
+		t.Errorf("landed = %v, %v, want store_error", b.landed, b.answer.Err)
+	}
+	w.drain()
+	if w.spends != 1 {
+		t.Errorf("requests = %d, want 1", w.spends)
+	}
+}
+
+// A connection's token that lands after the session was deleted shows the end once
+// more: nobody may wait for that end to settle.
+func TestEnd_settlesThoughAConnectionLandsLater(t *testing.T) {
+	w := withCeiling(t)
+	j := w.fly(keyGoogle)
+	w.pass()
+	w.reachCeiling()
+	w.deliverAll()
+	w.stored(storeDoes)
+	w.landed(landRotated)
+	if !j.landed || j.answer.Err != nil {
+		t.Errorf("landed = %v, %v, want the token", j.landed, j.answer.Err)
+	}
+	w.quiet()
+	w.drain()
+}
+
+// The ceiling of the old session comes while a login is being written; then the new
+// session ends too, before the old one's deletion was tried. Both ends settle.
+func TestEnd_settlesThoughALoginCameBetween(t *testing.T) {
+	w := withCeiling(t)
+	w.login(session.Ceiling(w.now.Unix() + 61))
+	w.deliverAll()
+	w.now = w.now.Add(time.Minute)
+	w.reachCeiling()
+	w.deliverAll()
+	w.stored(storeDoes) // the login; now the old deletion runs
+	w.reachCeiling()
+	w.deliverAll()
+	w.drain()
+	w.quiet()
+}
+
+// Two answers wait to be saved, the second with a new refresh token, when another
+// process has written without spending one: what is merged keeps that token.
+func TestMerge_keepsTheNewestRefreshToken(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive = false
+	w.fly(keyA)
+	w.landed(landPlain)
+	w.fly(keyB)
+	w.elsewhere("touched")
+	w.landed(landRotated)
+	w.stored(storeDoes) // a conflict
+	w.drain()
+	if got := len(w.record.state.TokenSets); got != 2 {
+		t.Errorf("token sets in the store = %d, want 2", got)
+	}
+	if w.spends != 2 {
+		t.Errorf("requests = %d, want 2", w.spends)
+	}
+}
+
+// With a provider that does not rotate, a conflict is no reason to ask it again.
+func TestMerge_needsNoSecondRequest(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive = false
+	j := w.fly(keyA)
+	w.elsewhere("touched")
+	w.landed(landPlain)
+	w.drain()
+	if w.spends != 1 || j.answer.Err != nil {
+		t.Errorf("requests = %d, %v, want 1", w.spends, j.answer.Err)
+	}
+	if got := len(w.record.state.TokenSets); got != 1 {
+		t.Errorf("token sets in the store = %d, want 1", got)
+	}
+}
+
+// While a request is in the air it comes out that another process has spent the same
+// refresh token: theirs stays, and whoever waits asks once more with it.
+func TestMerge_asksAgainWithTheirToken(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive = false
+	w.fly(keyA)
+	w.landed(landPlain)
+	b := w.ask(keyB)
+	w.deliverAll()
+	w.elsewhere("refreshed")
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes) // a conflict
+	w.stored(storeDoes) // read again
+	w.landed(landRefused)
+	w.drain()
+	if !b.landed || b.answer.Err != nil {
+		t.Errorf("landed = %v, %v, want a token", b.landed, b.answer.Err)
+	}
+}
+
+// A refusal may bring a refresh token all the same; it is saved like any other.
+func TestRefused_keepsTheTokenThatCame(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive = false
+	w.fly(keyA)
+	e := w.air
+	w.air, w.held = nil, false
+	m := &flightLanded{err: &session.APIError{Code: session.CodeInvalidGrant, Status: 200}}
+	m.response.RefreshToken = w.rotate(e.token)
+	w.post(m)
+	w.drain()
+}
+
+// A write that seemed to fail had happened, and something was learnt since: the store
+// must get that too.
+func TestInDoubt_savesWhatTheStoreLacks(t *testing.T) {
+	w := newTestWorld(t)
+	w.fly(keyA)
+	w.landed(landPlain)
+	w.stored(storeLies)
+	w.fly(keyB)
+	w.landed(landPlain)
+	w.drain()
+	if got := len(w.record.state.TokenSets); got != 2 {
+		t.Errorf("token sets in the store = %d, want 2", got)
+	}
+}
+
+// A login was given up while it was written and nobody knows whether it was. Its
+// deletion fails, but is tried again although an earlier session lives on.
+func TestErase_ofALoginInDoubtIsTriedAgain(t *testing.T) {
+	w := newTestWorld(t)
+	in := w.login(0)
+	w.deliverAll()
+	w.stored(storeLies)
+	w.logout(in)
+	w.deliverAll()
+	w.stored(storeFails) // read again
+	w.stored(storeFails) // deleted
+	w.drain()
+	if w.record != nil {
+		t.Errorf("the store has %s; %s was given up", w.names[w.record.incarnation], w.names[in])
+	}
+}
+
+// Closing waits for sessions to be at rest: a late command that changes nothing must
+// not keep one awake.
+func TestFinish_restsThoughACommandComesLate(t *testing.T) {
+	late := map[string]func(*world){
+		"stray ceiling": func(w *world) { w.command(&messages.CeilingReached{Call: w.call()}) },
+		"other logout":  func(w *world) { w.logout(session.Incarnation{9}) },
+		"late login":    func(w *world) { w.login(0) },
+	}
+	for name, send := range late {
+		w := newTestWorld(t)
+		w.command(&messages.Finish{})
+		send(w)
+		w.drain()
+		if w.core != nil {
+			t.Errorf("%s: not at rest", name)
+		}
+	}
+}
+
+// A login failed and its actor is about to go when a reader's stray command reaches
+// it: it goes all the same, for others wait for the entry.
+func TestOpening_restsAfterAStrayCommand(t *testing.T) {
+	w := newWorld(t)
+	w.login(0)
+	w.deliver()
+	w.finish(storeFails)
+	w.command(&messages.CeilingReached{Call: w.call()})
+	w.drain()
+	if w.core != nil {
+		t.Error("not at rest")
+	}
+}
+
+// Closing answers whoever waits for a slot, also for a connection's token that would have
+// outlived the session.
+func TestFinish_sendsNothingMore(t *testing.T) {
+	w := withCeiling(t)
+	j := w.ask(keyGoogle)
+	w.deliverAll()
+	w.pass()
+	w.reachCeiling()
+	w.deliverAll()
+	w.command(&messages.Finish{})
+	w.deliverAll()
+	w.grant(nil)
+	w.drain()
+	if w.spends != 0 || session.CodeOf(j.answer.Err) != session.CodeClosed {
+		t.Errorf("requests = %d, %v, want none and closed", w.spends, j.answer.Err)
+	}
+}
+
+// A connection's token that was won is handed out although the save finds that
+// another process has ended the session at its ceiling.
+func TestLost_atTheCeilingHandsOutAConnectionsToken(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive = false
+	j := w.fly(keyGoogle)
+	w.record, w.gone = nil, session.ReasonCeiling
+	w.landed(landPlain)
+	w.drain()
+	if j.answer.Err != nil {
+		t.Errorf("answer = %v, want the token", j.answer.Err)
+	}
+}
+
+func TestCeiling_answersByTheTable(t *testing.T) {
+	w := withCeiling(t)
+	a := w.fly(keyA)
+	b, google := w.ask(keyB), w.ask(keyGoogle)
+	w.deliverAll()
+	w.pass()
+	w.reachCeiling()
+	w.deliverAll()
+	for _, tt := range []struct {
+		of   *journey
+		want session.Code
+	}{{a, session.CodeSessionExpired}, {b, session.CodeSessionExpired}, {google, session.CodeMissingRefreshToken}} {
+		if got := session.CodeOf(tt.of.answer.Err); got != tt.want {
+			t.Errorf("%s: %q, want %q", name(tt.of.flight.Question.Key), got, tt.want)
+		}
+	}
+	w.landed(landRotated) // dropped
+	w.drain()
+	if w.record != nil || w.updates != 0 {
+		t.Errorf("record %v, updates %d, want neither", w.record, w.updates)
+	}
+}
+
+func TestLogout_afterTheCeilingTakesTheRemainder(t *testing.T) {
+	w := withCeiling(t)
+	w.fly(keyGoogle)
+	w.landed(landPlain)
+	w.stored(storeDoes)
+	j := w.fly(session.ConnectionKey("github", ""))
+	w.pass()
+	w.now = w.now.Add(-30 * time.Second)
+	w.reachCeiling()
+	w.deliverAll()
+	if n := len(w.shown.State.ConnectionTokenSets); n != 1 {
+		t.Errorf("connection tokens that stay = %d, want 1", n)
+	}
+	w.logout(session.Incarnation{})
+	w.deliverAll()
+	if n := len(w.shown.State.ConnectionTokenSets); n != 0 || !j.landed {
+		t.Errorf("connection tokens after a logout = %d, landed %v", n, j.landed)
+	}
+	w.landed(landRotated)
+	w.drain()
+	if n := len(w.ends[len(w.ends)-1].State.ConnectionTokenSets); n != 0 {
+		t.Errorf("connection tokens after a late answer = %d", n)
+	}
+}

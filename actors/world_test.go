@@ -1,0 +1,642 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+var t0 = time.Date(2030, time.January, 1, 12, 0, 0, 0, time.UTC)
+
+// failer is what tests and properties have in common.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// world is everything around one core, as plain values: supervisor, callers, provider
+// and store. It carries out what the core says, and holds it to its promises at every
+// step. Messages wait in the mailbox until they are delivered.
+type world struct {
+	t     failer
+	rules *Rules
+	now   time.Time
+
+	core    *core // nil while the session is not resident
+	entry   *messages.Entry
+	mailbox []any
+	sent    uint64 // commands sent to this core
+	shown   *messages.Snapshot
+	ends    []*messages.Snapshot // every one that said "ended"
+
+	flights []*journey
+	calls   map[*messages.Call]int // how often each was answered
+
+	// The provider. Refresh tokens are "login/number"; newest says which one works.
+	logins int
+	newest map[string]string
+	serial int
+	others bool // another process spends refresh tokens too, without a lease
+	air    *spend
+	slot   bool // asked for
+	held   bool
+	spends int
+
+	// The store.
+	record  *record
+	gone    session.Reason
+	writing *write
+	names   map[session.Incarnation]string // of logins
+	dead    map[session.Incarnation]bool   // ended, or replaced
+	retry   bool
+	updates int
+	trace   []string
+}
+
+type record struct {
+	version     session.Version
+	incarnation session.Incarnation
+	state       *session.State
+}
+
+// journey is a flight and how it went.
+type journey struct {
+	flight *messages.Flight
+	login  string // of the session that was asked
+	landed bool
+	answer messages.Answer
+}
+
+func testRules() *Rules {
+	return &Rules{
+		ClientID: "demo", Issuer: "https://tenant.example/", Exclusive: true,
+		RememberEnded: 10 * time.Minute, RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second,
+	}
+}
+
+func newWorld(t failer) *world {
+	return &world{
+		t: t, rules: testRules(), now: t0, calls: make(map[*messages.Call]int), newest: make(map[string]string),
+		names: make(map[session.Incarnation]string), dead: make(map[session.Incarnation]bool),
+	}
+}
+
+// newTestWorld returns a world with a session that has just been loaded.
+func newTestWorld(t *testing.T) *world {
+	w := newWorld(t)
+	in, s := w.newLogin(0)
+	w.record = &record{w.version(), in, s}
+	w.load()
+	return w
+}
+
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("%s\nafter:\n  %s", fmt.Sprintf(format, args...), strings.Join(w.trace, "\n  "))
+}
+
+func (w *world) note(format string, args ...any) {
+	w.trace = append(w.trace, fmt.Sprintf(format, args...))
+}
+
+func (w *world) version() (v session.Version) {
+	w.serial++
+	copy(v[:], fmt.Sprintf("v%d", w.serial))
+	return v
+}
+
+// newLogin returns what a login that was just made at the provider brings.
+func (w *world) newLogin(ceiling session.Ceiling) (session.Incarnation, *session.State) {
+	w.logins++
+	name := fmt.Sprintf("login%d", w.logins)
+	var in session.Incarnation
+	copy(in[:], name)
+	w.names[in] = name
+	w.newest[name] = name + "/0"
+	return in, &session.State{
+		User: session.User{"sub": name}, RefreshToken: w.newest[name],
+		Internal: session.Internal{SID: name, CreatedAt: w.now.Unix(), Ceiling: ceiling},
+	}
+}
+
+// rotate makes a new refresh token for the family of token.
+func (w *world) rotate(token string) string {
+	name, _, _ := strings.Cut(token, "/")
+	w.serial++
+	w.newest[name] = fmt.Sprintf("%s/%d", name, w.serial)
+	return w.newest[name]
+}
+
+func familyOf(token string) string {
+	name, _, _ := strings.Cut(token, "/")
+	return name
+}
+
+// load makes the session resident, from the store.
+func (w *world) load() {
+	w.wake()
+	w.note("adopt %s", w.names[w.record.incarnation])
+	w.carryOut(w.core.adopt(w.record.state, w.record.version, w.record.incarnation))
+	w.check()
+}
+
+// wake makes a core that knows nothing.
+func (w *world) wake() {
+	w.entry = messages.NewEntry("id", session.Key{1}, &messages.Snapshot{Phase: messages.Opening, Settled: make(chan struct{})})
+	w.core, w.sent, w.mailbox, w.shown, w.retry = newCore(w.rules), 0, nil, nil, false
+}
+
+// command posts what the supervisor sends.
+func (w *world) command(m any) {
+	if w.core == nil {
+		w.wake()
+	}
+	w.sent++
+	w.post(m)
+}
+
+func (w *world) post(m any) { w.mailbox = append(w.mailbox, m) }
+
+// deliver hands the core its next message.
+func (w *world) deliver() {
+	m := w.mailbox[0]
+	w.mailbox = w.mailbox[1:]
+	w.note("%s", describe(m))
+	w.carryOut(w.core.on(m, w.now))
+	w.check()
+}
+
+func (w *world) deliverAll() {
+	for w.core != nil && len(w.mailbox) > 0 {
+		w.deliver()
+	}
+}
+
+func describe(m any) string {
+	switch m := m.(type) {
+	case *messages.NeedToken:
+		return fmt.Sprintf("NeedToken %+v", m.Flight.Question.Key)
+	case *written:
+		return fmt.Sprintf("written: %v", m.err)
+	case *flightLanded:
+		return fmt.Sprintf("flightLanded: rotated to %q, %v", m.response.RefreshToken, m.err)
+	case *slotGranted:
+		return fmt.Sprintf("slotGranted: %v", m.err)
+	}
+	return fmt.Sprintf("%T", m)
+}
+
+// ask has a caller ask key, who joins a flight where there is one.
+func (w *world) ask(key session.FlightKey) *journey {
+	q := &session.Question{Key: key, Audience: key.Audience, Scope: key.Scopes}
+	f, first := w.entry.Join(messages.NewFlight(q, store.Options{}), 8)
+	if !first {
+		return nil
+	}
+	j := &journey{flight: f, login: w.names[w.shown.Incarnation]}
+	w.flights = append(w.flights, j)
+	w.post(&messages.NeedToken{Flight: f})
+	return j
+}
+
+func (w *world) call() *messages.Call {
+	c := messages.NewCall(context.Background(), store.Options{})
+	w.calls[c] = 0
+	return c
+}
+
+func (w *world) login(ceiling session.Ceiling) session.Incarnation {
+	in, s := w.newLogin(ceiling)
+	w.command(&messages.ReplaceSession{State: s, Incarnation: in, Call: w.call()})
+	return in
+}
+
+func (w *world) logout(only session.Incarnation) {
+	w.command(&messages.EndSession{Only: only, Why: session.ReasonLogout, Call: w.call()})
+}
+
+func (w *world) reachCeiling() {
+	w.command(&messages.CeilingReached{Generation: w.shown.Generation, Call: w.call()})
+}
+
+// grant answers the request for a slot.
+func (w *world) grant(err error) {
+	w.slot, w.held = false, err == nil
+	w.post(&slotGranted{err: err})
+}
+
+// landing says how the provider answers.
+type landing int
+
+const (
+	landRotated       landing = iota // a token, and a new refresh token
+	landPlain                        // a token
+	landRotatedBroken                // a new refresh token, but nothing else of use
+	landRotatedError                 // an error, and a new refresh token
+	landUnreachable                  // nothing came through
+	landRefused                      // invalid_grant
+)
+
+// land answers the request in the air.
+func (w *world) land(how landing) {
+	e := w.air
+	w.air, w.held = nil, false
+	if e.token != w.newest[familyOf(e.token)] {
+		how = landRefused // reuse, which only another process may bring about
+	}
+	m := &flightLanded{}
+	switch how {
+	case landRotated, landRotatedBroken, landRotatedError:
+		m.response.RefreshToken = w.rotate(e.token)
+	case landUnreachable:
+		m.err = &session.APIError{Code: session.CodeTokenError, Err: errors.New("unreachable")}
+	case landRefused:
+		m.err = &session.APIError{Code: "invalid_grant", Status: 403}
+	case landPlain:
+	}
+	switch how {
+	case landRotated, landPlain:
+		w.serial++
+		m.response.AccessToken = fmt.Sprintf("%s|%s|%d", familyOf(e.token), name(e.question.Key), w.serial)
+		m.response.ExpiresIn, m.response.HasExpiresIn = 60, true
+	case landRotatedError:
+		m.err = &session.APIError{Code: "invalid_response", Status: 200}
+	}
+	w.post(m)
+}
+
+func name(k session.FlightKey) string {
+	if k.ForConnection() {
+		return k.Connection + "?" + k.LoginHint
+	}
+	return k.Audience
+}
+
+// outcome says how store work goes.
+type outcome int
+
+const (
+	storeDoes  outcome = iota
+	storeFails         // without an effect
+	storeLies          // with its effect, but an error
+)
+
+var errStore = errors.New("the store is down")
+
+// finish carries out the store work that is running.
+func (w *world) finish(how outcome) {
+	job := w.writing
+	w.writing = nil
+	m := &written{version: w.version()}
+	if how == storeFails {
+		m.err = errStore
+		w.post(m)
+		return
+	}
+	switch job.kind {
+	case reread, reopen:
+		if m.err = w.absent(); m.err == nil {
+			m.state, m.version, m.incarnation = w.record.state, w.record.version, w.record.incarnation
+		}
+	case save:
+		switch {
+		case w.record == nil:
+			m.err = w.absent()
+		case w.record.version != job.prev || w.record.incarnation != job.incarnation:
+			m.err = store.ErrConflict
+		default:
+			w.record = &record{m.version, job.incarnation, job.state}
+			w.updates++
+		}
+	case replace:
+		w.record, w.gone = &record{m.version, job.incarnation, job.state}, ""
+	case erase:
+		if w.record != nil && (job.only.IsZero() || job.only == w.record.incarnation) {
+			w.record, w.gone = nil, job.why
+		}
+	}
+	if how == storeLies {
+		m.err = errStore
+	}
+	w.post(m)
+}
+
+func (w *world) absent() error {
+	switch {
+	case w.record != nil:
+		return nil
+	case w.gone != "":
+		return &store.GoneError{Reason: w.gone}
+	}
+	return store.ErrNotFound
+}
+
+func (w *world) retryNow() {
+	w.retry = false
+	w.post(&retryDue{})
+}
+
+func (w *world) carryOut(effects []effect) {
+	w.t.Helper()
+	for _, e := range effects {
+		switch e := e.(type) {
+		case publish:
+			w.published(e.snapshot)
+		case land:
+			w.answered(e.flight, e.answer)
+		case askSlot:
+			if w.slot || w.held {
+				w.fail("a second slot was asked for")
+			}
+			w.slot = true
+		case dropSlot:
+			if !w.held {
+				w.fail("a slot was given back that nobody held")
+			}
+			w.held = false
+		case spend:
+			w.spent(e)
+		case runWrite:
+			w.wrote(e.write)
+		case retryIn:
+			w.retry = true
+		case setUnsaved:
+			w.entry.SetUnsaved(messages.Unsaved(e))
+		case tell:
+			w.told(e.message)
+		case endCall:
+			if w.calls[e.call]++; w.calls[e.call] > 1 {
+				w.fail("a call was answered twice")
+			}
+			e.call.End(e.err)
+		case report:
+		default:
+			w.fail("an unknown effect: %T", e)
+		}
+	}
+}
+
+func (w *world) published(s *messages.Snapshot) {
+	w.t.Helper()
+	w.note("  shows %d of %s", s.Phase, w.names[s.Incarnation])
+	old := w.shown
+	switch s.Phase {
+	case messages.Ready:
+		if w.dead[s.Incarnation] {
+			w.fail("%s came back to life", w.names[s.Incarnation])
+		}
+		if old != nil && old.Incarnation != s.Incarnation {
+			w.dead[old.Incarnation] = true
+		}
+		if old != nil && old.Incarnation == s.Incarnation && old.Phase == messages.Ready && !w.others && number(s.State.RefreshToken) < number(old.State.RefreshToken) {
+			w.fail("the snapshot went back from %s to %s", old.State.RefreshToken, s.State.RefreshToken)
+		}
+	case messages.Ended:
+		if old != nil {
+			w.dead[old.Incarnation] = true
+		}
+		if s.State == nil || s.State.RefreshToken != "" || len(s.State.TokenSets) > 0 || s.State.User != nil {
+			w.fail("the end of a session shows more than connection tokens")
+		}
+		w.ends = append(w.ends, s)
+	default:
+		w.fail("a snapshot of phase %d was published", s.Phase)
+	}
+	if old != nil && s.Generation < old.Generation {
+		w.fail("generation %d after %d", s.Generation, old.Generation)
+	}
+	w.shown = s
+	w.entry.Publish(s)
+}
+
+// number returns the number of a refresh token; they grow.
+func number(token string) (n int) {
+	_, text, _ := strings.Cut(token, "/")
+	_, _ = fmt.Sscan(text, &n)
+	return n
+}
+
+func (w *world) answered(f *messages.Flight, a messages.Answer) {
+	w.t.Helper()
+	i := slices.IndexFunc(w.flights, func(j *journey) bool { return j.flight == f })
+	if i < 0 {
+		w.fail("a flight landed that nobody started")
+	}
+	j := w.flights[i]
+	if j.landed {
+		w.fail("%+v landed twice", f.Question.Key)
+	}
+	j.landed, j.answer = true, a
+	w.note("  lands %s: %v", name(f.Question.Key), a.Err)
+	w.entry.Land(f, a)
+	var (
+		token, connection = a.Token, a.Connection
+		access            *session.AccessTokenError
+		federated         *session.ConnectionTokenError
+		key               = f.Question.Key
+	)
+	switch {
+	case a.Again && a.Err == nil:
+	case a.Err != nil && key.ForConnection():
+		if !errors.As(a.Err, &federated) {
+			w.fail("a connection's question was answered with %T", a.Err)
+		}
+	case a.Err != nil:
+		if !errors.As(a.Err, &access) {
+			w.fail("a question was answered with %T", a.Err)
+		}
+	case key.ForConnection():
+		w.judge(j, connection.AccessToken, connection.Connection+"?"+connection.LoginHint, connection.ExpiresAt, a.Cached)
+	default:
+		w.judge(j, token.AccessToken, token.Audience, token.ExpiresAt, a.Cached)
+		if a.Cached && a.Ceiling.Reached(w.now) {
+			w.fail("a cached token left after the ceiling")
+		}
+	}
+}
+
+// judge holds a token against the question that it answers.
+func (w *world) judge(j *journey, token, of string, expires time.Time, cached bool) {
+	w.t.Helper()
+	parts := strings.Split(token, "|")
+	if len(parts) != 3 || parts[1] != of || !strings.HasPrefix(of, name(j.flight.Question.Key)) {
+		w.fail("the question %s was answered with %q", name(j.flight.Question.Key), token)
+	}
+	if parts[0] != j.login && parts[0] != w.names[w.shown.Incarnation] {
+		w.fail("a question about %s was answered with a token of %s", j.login, parts[0])
+	}
+	if cached && !w.now.Before(expires) {
+		w.fail("an expired token came from the cache")
+	}
+}
+
+func (w *world) spent(e spend) {
+	w.t.Helper()
+	w.spends++
+	if w.air != nil || !w.held {
+		w.fail("two requests in the air, or one without a slot")
+	}
+	w.air = &e
+	w.note("  spends %s for %s", e.token, name(e.question.Key))
+	login := familyOf(e.token)
+	if !w.others && e.token != w.newest[login] {
+		w.fail("%s was spent, the newest is %s", e.token, w.newest[login])
+	}
+	if login != w.names[w.shown.Incarnation] {
+		w.fail("%s was spent for %s", e.token, w.names[w.shown.Incarnation])
+	}
+	switch {
+	case w.shown.Phase == messages.Ready:
+		if r := w.record; r != nil && w.names[r.incarnation] == login && !w.others && r.state.RefreshToken != e.token {
+			w.fail("%s was spent while the store has %s", e.token, r.state.RefreshToken)
+		}
+	case w.shown.Reason != session.ReasonCeiling || !e.question.Key.ForConnection():
+		w.fail("a refresh token was spent for a session that is over")
+	}
+}
+
+func (w *world) wrote(job *write) {
+	w.t.Helper()
+	w.note("  store work %d", job.kind)
+	if w.writing != nil {
+		w.fail("two pieces of store work at once")
+	}
+	w.writing = job
+	if job.kind == save && w.dead[job.incarnation] {
+		w.fail("a save for %s, which is over", w.names[job.incarnation])
+	}
+}
+
+func (w *world) told(m any) {
+	w.t.Helper()
+	if m, ok := m.(*messages.AtRest); ok {
+		w.note("  at rest after %d of %d", m.Handled, w.sent)
+		if !w.core.idle() || w.slot || w.held || w.air != nil || w.writing != nil {
+			w.fail("at rest with something under way")
+		}
+		if m.Handled == w.sent {
+			w.rested()
+		}
+	}
+}
+
+// rested lets the session go, as the supervisor does.
+func (w *world) rested() {
+	w.t.Helper()
+	w.quiet()
+	for _, m := range w.mailbox {
+		if m, ok := m.(*messages.NeedToken); ok {
+			w.answered(m.Flight, messages.Answer{Again: true})
+		}
+	}
+	for _, j := range w.flights {
+		if !j.landed {
+			w.fail("at rest, %s has not landed", name(j.flight.Question.Key))
+		}
+	}
+	w.core, w.mailbox = nil, nil
+}
+
+// quiet checks what must be so when nothing is under way.
+func (w *world) quiet() {
+	w.t.Helper()
+	for c, n := range w.calls {
+		if n == 0 && !slices.ContainsFunc(w.mailbox, func(m any) bool { return callOf(m) == c }) {
+			w.fail("a call was never answered")
+		}
+	}
+	for _, s := range w.ends {
+		if s.Settled != nil {
+			select {
+			case <-s.Settled:
+			default:
+				w.fail("the end of %s never settles", w.names[s.Incarnation])
+			}
+		}
+	}
+	r := w.record
+	switch {
+	case w.shown == nil || r == nil:
+	case w.dead[r.incarnation]:
+		w.fail("%s is over and still in the store", w.names[r.incarnation])
+	case w.shown.Phase == messages.Ready && r.incarnation == w.shown.Incarnation && !w.others:
+		if login := w.names[r.incarnation]; r.state.RefreshToken != w.newest[login] {
+			w.fail("the store has %s, the newest is %s", r.state.RefreshToken, w.newest[login])
+		}
+	}
+}
+
+func callOf(m any) *messages.Call {
+	switch m := m.(type) {
+	case *messages.ReplaceSession:
+		return m.Call
+	case *messages.EndSession:
+		return m.Call
+	case *messages.CeilingReached:
+		return m.Call
+	}
+	return nil
+}
+
+// check holds after every step.
+func (w *world) check() {
+	w.t.Helper()
+	if w.held != (w.air != nil) && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*slotGranted); return ok }) {
+		w.fail("a slot leaks")
+	}
+	if w.core == nil {
+		return
+	}
+	if w.core.laneBusy != (w.writing != nil) && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*written); return ok }) {
+		w.fail("the lane has stopped")
+	}
+}
+
+// drain lets everything come to rest: the store works, the provider answers.
+func (w *world) drain() {
+	w.t.Helper()
+	for range 500 {
+		switch {
+		case w.core == nil:
+			return
+		case len(w.mailbox) > 0:
+			w.deliver()
+		case w.slot:
+			w.grant(nil)
+		case w.air != nil:
+			w.land(landPlain)
+		case w.writing != nil:
+			w.finish(storeDoes)
+		case w.retry:
+			w.retryNow()
+		default:
+			w.drained()
+			return
+		}
+	}
+	w.fail("it never comes to rest")
+}
+
+func (w *world) drained() {
+	w.t.Helper()
+	w.quiet()
+	for _, j := range w.flights {
+		if !j.landed {
+			w.fail("%s never landed", name(j.flight.Question.Key))
+		}
+	}
+	if w.core.phase != messages.Ready || w.core.closing {
+		w.fail("phase %d, closing %v, and never at rest", w.core.phase, w.core.closing)
+	}
+	if w.core.state != w.core.saved {
+		w.fail("something was never saved")
+	}
+}
