@@ -2,8 +2,10 @@ package idp
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 
@@ -46,10 +48,13 @@ func (s *signer) assertion(audience string) (string, error) {
 	return t.SignedString(s.key)
 }
 
-// use makes alg the algorithm, and tries whether the key can sign by it.
+// use makes alg the algorithm, or that of the key where it is empty, and tries
+// whether the key can sign by it.
 func (s *signer) use(alg string) error {
 	if alg == "" {
-		alg = "RS256"
+		if alg = defaultAlgorithm(s.key); alg == "" {
+			return &session.ConfigurationError{Message: fmt.Sprintf("SigningKey: no algorithm is known for a %T", s.key)}
+		}
 	}
 	if err := checkAlgorithms([]string{alg}); err != nil {
 		return &session.ConfigurationError{Message: "SigningAlg: " + strconv.Quote(alg) + " cannot be used"}
@@ -61,13 +66,26 @@ func (s *signer) use(alg string) error {
 	return nil
 }
 
-// try reports why the key cannot sign by the algorithm, if it cannot.
+// try signs something, and reports why that cannot be done or be verified.
 func (s *signer) try() (err error) {
 	defer func() {
 		if recover() != nil { // a nil key of some type
 			err = errors.New("the key cannot be used")
 		}
 	}()
-	_, err = s.alg.Sign("", s.key)
-	return err
+	if key, ok := s.key.(*rsa.PrivateKey); ok && key.N.BitLen() < minRSABits {
+		return fmt.Errorf("an RSA key must have at least %d bits", minRSABits)
+	}
+	signature, err := s.alg.Sign("", s.key)
+	if err != nil {
+		return err
+	}
+	key, ok := s.key.(crypto.Signer)
+	if !ok {
+		return errors.New("the key is not a private key")
+	}
+	if s.alg.Verify("", signature, key.Public()) != nil {
+		return errors.New("its public half does not verify what its private half signs")
+	}
+	return nil
 }

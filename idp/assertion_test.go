@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
@@ -17,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -59,13 +62,48 @@ func TestPrivateKeyJWT(t *testing.T) {
 }
 
 func TestPrivateKeyJWT_algorithms(t *testing.T) {
-	for alg, key := range map[string]crypto.PrivateKey{"": rsaKey(), "PS512": rsaKey(), "ES256": ecKey(), "EdDSA": edKey()} {
-		r := newRig(t, func(cfg *idp.Config) { cfg.SigningKey, cfg.SigningAlg, cfg.ClientSecret = key, alg, "" })
+	tests := []struct {
+		alg  string
+		key  crypto.Signer
+		want string
+	}{
+		{"", rsaKey(), "RS256"},
+		{"", ecKey(), "ES256"},
+		{"", p384Key(), "ES384"},
+		{"", p521Key(), "ES512"},
+		{"", edKey(), "EdDSA"},
+		{"RS256", rsaKey(), "RS256"},
+		{"RS384", rsaKey(), "RS384"},
+		{"RS512", rsaKey(), "RS512"},
+		{"PS256", rsaKey(), "PS256"},
+		{"PS512", rsaKey(), "PS512"},
+		{"ES256", ecKey(), "ES256"},
+		{"ES384", p384Key(), "ES384"},
+	}
+	for _, tt := range tests {
+		r := newRig(t, func(cfg *idp.Config) { cfg.SigningKey, cfg.SigningAlg, cfg.ClientSecret = tt.key, tt.alg, "" })
 		if _, err := r.client.Refresh(t.Context(), idp.RefreshRequest{Issuer: issuer, RefreshToken: refreshToken}); err != nil {
-			t.Errorf("%q: %v", alg, err)
+			t.Errorf("%q with a %T: %v", tt.alg, tt.key, err)
 		}
-		if r.form.Get("client_assertion") == "" {
-			t.Errorf("%q: no assertion", alg)
+		_, err := jwt.Parse(r.form.Get("client_assertion"), func(*jwt.Token) (any, error) { return tt.key.Public(), nil },
+			jwt.WithTimeFunc(r.clock.Now), jwt.WithValidMethods([]string{tt.want}))
+		if err != nil {
+			t.Errorf("%q with a %T: the assertion is not good by %s: %v", tt.alg, tt.key, tt.want, err)
+		}
+	}
+}
+
+// What the tenant accepts, each time over loopback HTTP.
+func TestPrivateKeyJWT_atTheTenant(t *testing.T) {
+	for alg, key := range map[string]crypto.Signer{
+		"RS256": rsaKey(), "RS384": rsaKey(), "RS512": rsaKey(), "PS256": rsaKey(), "ES256": ecKey(), "ES384": p384Key(),
+	} {
+		v := newVisit(t, idptest.WithClientKey(idptest.ClientID, key.Public()), idptest.WithOpaqueTokens())
+		v.client = must(idp.New(idp.Config{ClientID: idptest.ClientID, SigningKey: key, SigningAlg: alg, Clock: v.clock}))
+		t.Cleanup(v.client.Close)
+		login := v.login()
+		if _, err := v.refresh(t.Context(), login.RefreshToken); err != nil {
+			t.Errorf("%s: %v", alg, err)
 		}
 	}
 }
@@ -84,6 +122,10 @@ func TestPrivateKeyJWT_refusesAtNew(t *testing.T) {
 		{"public key", &rsaKey().PublicKey, "", ""},
 		{"another kind of key", ecKey(), "RS256", ""},
 		{"another curve", ecKey(), "ES384", ""},
+		{"a curve without an algorithm", must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)), "", ""},
+		{"RSA key of 1024 bits", must(rsa.GenerateKey(rand.Reader, 1024)), "", ""},
+		{"public half of another key", &rsa.PrivateKey{PublicKey: anotherKey().PublicKey, D: rsaKey().D, Primes: rsaKey().Primes}, "", ""},
+		{"EC key without a curve", &ecdsa.PrivateKey{}, "", ""},
 		{"nil RSA key", (*rsa.PrivateKey)(nil), "", ""},
 		{"nil EC key", (*ecdsa.PrivateKey)(nil), "ES256", ""},
 		{"short Ed25519 key", ed25519.PrivateKey{1}, "EdDSA", ""},

@@ -40,8 +40,8 @@ type Config struct {
 	// both the secret is not used. Without either every token request fails with a
 	// *session.ConfigurationError.
 	ClientSecret string
-	SigningKey   crypto.PrivateKey // *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey
-	SigningAlg   string            // default RS256
+	SigningKey   crypto.PrivateKey // *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey; see ParseSigningKey
+	SigningAlg   string            // RFC 7518 section 3.1; default RS256 for RSA keys, ES256 for P-256, and so on
 	SigningKeyID string            // kid of the assertions; empty for none
 	Auth         AuthMethod        // default PrivateKeyJWT with a SigningKey, else ClientSecretBasic
 
