@@ -69,7 +69,8 @@ func isType(typ, want string) bool {
 }
 
 // checkOrganization checks that the token is for the organization that was asked
-// for. Ids are compared as they are, names without regard to case.
+// for. Ids are compared as they are, names without regard to case, and in Unicode's
+// composed form (NFC) for either side may have typed them.
 func (c claims) checkOrganization(want string) error {
 	if want == "" {
 		return nil
