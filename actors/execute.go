@@ -84,7 +84,7 @@ func (a *Session) report(e report) {
 	a.env.Log.Warn(e.what+"; it is tried again", zap.Stringer("session", a.entry.Key), zap.Error(e.err))
 	if f := a.env.OnSaveError; f != nil {
 		key := a.entry.Key
-		a.env.Runner.Run(messages.StoreWork, func(context.Context) any { f(key, e.err); return nil }, func(any) {})
+		a.env.Runner.Run(messages.StoreWork, func(context.Context) any { return contain(func() error { f(key, e.err); return nil }) }, func(any) {})
 	}
 }
 

@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,6 +25,7 @@ type blackBox struct {
 	closing     bool
 
 	air   bool // a slot was asked for or a request sent, and has not come back
+	ours  bool // what comes back belongs to the session as it is
 	busy  bool // store work is running
 	erase []*write
 
@@ -31,12 +33,11 @@ type blackBox struct {
 }
 
 // note takes from m what must not be lost, before anything is judged.
-func (b *blackBox) note(m any, c *core) {
+func (b *blackBox) note(m any) {
 	switch m := m.(type) {
 	case *flightLanded:
 		b.air = false
-		current := c == nil || c.air != nil && c.air.generation == c.generation && !c.air.lasting
-		if m.response.RefreshToken != "" && b.alive && current {
+		if m.response.RefreshToken != "" && b.alive && b.ours {
 			b.token = m.response.RefreshToken
 		}
 	case *slotGranted:
@@ -53,6 +54,7 @@ func (b *blackBox) remember(c *core) {
 		return // it is not known yet
 	}
 	b.alive = c.phase == messages.Ready
+	b.ours = c.air != nil && c.air.generation == c.generation && !c.air.lasting
 	b.token, b.kept = "", ""
 	if b.alive {
 		b.token, b.kept = c.state.RefreshToken, c.saved.RefreshToken
@@ -95,6 +97,9 @@ func (a *Session) fail(m, reason any) {
 	}
 	for _, f := range a.entry.Flights() {
 		a.entry.Land(f, internal(f))
+	}
+	if a.entry.Snapshot().Phase == messages.Opening {
+		a.entry.Publish(&messages.Snapshot{Phase: messages.Failed, Err: session.ErrInternal})
 	}
 	a.tell(&messages.SessionFailed{})
 }
@@ -149,19 +154,23 @@ func (a *Session) revive() {
 	c.state = &session.State{}
 	c.saved = c.state
 	now := a.env.Clock.Now()
-	if len(b.erase) > 0 || !b.alive {
+	if b.alive && !slices.ContainsFunc(b.erase, func(w *write) bool { return w.only.IsZero() || w.only == b.incarnation }) {
+		c.lane = append(c.lane, &write{kind: reopen, spent: b.kept, token: b.token})
+	} else {
 		c.generation++
 		c.phase, c.reason = messages.Ended, session.ReasonLogout
+		c.do(setUnsaved(messages.Saved))
 		if len(b.erase) > 0 {
 			c.ending = newEnding()
+			c.do(setUnsaved(messages.Pending))
 		}
-		for _, w := range b.erase {
-			c.reason = w.why
-			c.erase(w)
-		}
+	}
+	for _, w := range b.erase {
+		c.reason = w.why
+		c.erase(w)
+	}
+	if c.phase == messages.Ended {
 		c.showEnd(now)
-	} else {
-		c.lane = append(c.lane, &write{kind: reopen, spent: b.kept, token: b.token})
 	}
 	b.erase, b.recover = nil, false
 	a.core = c
@@ -187,6 +196,7 @@ func (c *core) reopenDone(w *write, m *written, now time.Time) {
 		if errors.As(m.err, &gone) {
 			c.reason = gone.Reason
 		}
+		c.do(setUnsaved(messages.Saved))
 		c.showEnd(now)
 	default:
 		c.erasing = append(c.erasing, w) // tried again like a deletion

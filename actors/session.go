@@ -77,9 +77,17 @@ func (a *Session) Receive(ctx actor.Context) {
 func (a *Session) adopt(m *messages.Adopt) {
 	a.entry = m.Entry
 	a.core = newCore(&a.env.Rules)
-	if m.State != nil {
-		a.carryOut(a.core.adopt(m.State, m.Version, m.Incarnation))
+	if m.State == nil {
+		return
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			a.fail(m, r)
+		}
+	}()
+	a.box.alive, a.box.incarnation = true, m.Incarnation
+	a.box.token, a.box.kept = m.State.RefreshToken, m.State.RefreshToken
+	a.carryOut(a.core.adopt(m.State, m.Version, m.Incarnation))
 }
 
 // handle gives m to the core and carries out what it says. A defect in either ends m
@@ -90,7 +98,7 @@ func (a *Session) handle(m any) {
 			a.fail(m, r)
 		}
 	}()
-	a.box.note(m, a.core)
+	a.box.note(m)
 	if a.core == nil {
 		a.whileFailed(m)
 		return

@@ -1,0 +1,360 @@
+package actors
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/storetest"
+)
+
+// bench is a session actor without the actor library: its messages are handed to it one by
+// one, and what takes time is done when the test says so.
+type bench struct {
+	t       *testing.T
+	s       *Session
+	clock   *clock.Fake
+	store   *storetest.Faulty
+	tally   *messages.Tally
+	entry   *messages.Entry
+	logs    *observer.ObservedLogs
+	told    []any // to the supervisor
+	mailbox []any // to the session
+	jobs    []func()
+	slots   int // held
+	grants  []func(error)
+	spent   []string
+	respond session.TokenResponse
+	err     error
+}
+
+func newBench(t *testing.T) *bench {
+	b := &bench{t: t, clock: clock.NewFake(t0), tally: &messages.Tally{}}
+	b.store = storetest.NewFaulty(store.NewMemory(b.clock))
+	core, logs := observer.New(zapcore.DebugLevel)
+	b.logs = logs
+	sealer, err := store.NewSealer("test", rand.Reader, "a secret of at least thirty-two bytes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, boss := actor.NewPID("", "self"), actor.NewPID("", "boss")
+	b.s = &Session{boss: boss, self: self, env: &Env{
+		Rules: *testRules(), Clock: b.clock, Rand: rand.Reader, Store: b.store, Codec: &store.Codec{Sealer: sealer, Domain: "https://tenant.example/"},
+		Provider: b, Runner: b, Tally: b.tally, Log: zap.New(core), FlightTimeout: time.Second, StoreTimeout: time.Second,
+		Send: func(to *actor.PID, m any) {
+			if to == boss {
+				b.told = append(b.told, m)
+			} else {
+				b.mailbox = append(b.mailbox, m)
+			}
+		},
+	}}
+	b.entry = messages.NewEntry("id", session.Key{1}, &messages.Snapshot{Phase: messages.Opening, Settled: make(chan struct{})})
+	return b
+}
+
+func (b *bench) Refresh(_ context.Context, r idp.RefreshRequest) (session.TokenResponse, error) {
+	b.spent = append(b.spent, r.RefreshToken)
+	return b.respond, b.err
+}
+
+func (b *bench) ExchangeConnection(_ context.Context, r idp.ConnectionExchange) (session.TokenResponse, error) {
+	b.spent = append(b.spent, r.RefreshToken)
+	return b.respond, b.err
+}
+
+func (b *bench) Run(_ messages.Work, work func(context.Context) any, deliver func(any)) {
+	b.jobs = append(b.jobs, func() { deliver(work(context.Background())) })
+}
+
+func (b *bench) Slot(granted func(error)) { b.grants = append(b.grants, granted) }
+
+func (b *bench) Release() {
+	if b.slots--; b.slots < 0 {
+		b.t.Error("a slot was given back twice")
+	}
+}
+
+// deliver hands over what is in the mailbox.
+func (b *bench) deliver() {
+	for len(b.mailbox) > 0 {
+		m := b.mailbox[0]
+		b.mailbox = b.mailbox[1:]
+		b.s.handle(m)
+	}
+}
+
+func (b *bench) send(m any) {
+	b.s.send(m)
+	b.deliver()
+}
+
+func (b *bench) grant() {
+	g := b.grants[0]
+	b.grants = b.grants[1:]
+	b.slots++
+	g(nil)
+	b.deliver()
+}
+
+// work does the oldest job.
+func (b *bench) work() {
+	j := b.jobs[0]
+	b.jobs = b.jobs[1:]
+	j()
+	b.deliver()
+}
+
+func (b *bench) rest() {
+	for range 100 {
+		switch {
+		case len(b.grants) > 0:
+			b.grant()
+		case len(b.jobs) > 0:
+			b.work()
+		default:
+			return
+		}
+	}
+	b.t.Fatal("it never comes to rest")
+}
+
+// live stores a session with that refresh token and has it adopted.
+func (b *bench) live(token string) session.Incarnation {
+	in, v := session.NewIncarnation(rand.Reader), session.NewVersion(rand.Reader)
+	s := &session.State{User: session.User{"sub": "ann"}, RefreshToken: token, Internal: session.Internal{SID: "sid"}}
+	r, err := b.s.env.Codec.Encode(b.entry.Key, s, v, in)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.store.Replace(b.t.Context(), b.entry.Key, r, store.Options{}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.s.adopt(&messages.Adopt{Entry: b.entry, State: s, Version: v, Incarnation: in})
+	b.deliver()
+	return in
+}
+
+func (b *bench) ask(key session.FlightKey) *messages.Flight {
+	q := &session.Question{Key: key, Audience: key.Audience}
+	f, first := b.entry.Join(messages.NewFlight(q, store.Options{}), 8)
+	if first {
+		b.send(&messages.NeedToken{Flight: f})
+	}
+	return f
+}
+
+// poison is a message that the core cannot handle.
+func (b *bench) poison() {
+	b.send(&messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+	if b.s.core != nil {
+		b.t.Fatal("the session has not failed")
+	}
+}
+
+// stored returns the refresh token in the store, "" when there is no record.
+func (b *bench) stored() string {
+	s, _, _, err := b.s.env.load(b.t.Context(), b.entry.Key, store.Options{})
+	if err != nil {
+		return ""
+	}
+	return s.RefreshToken
+}
+
+func (b *bench) answer(f *messages.Flight) messages.Answer {
+	b.t.Helper()
+	select {
+	case <-f.Done():
+		return f.Answer()
+	default:
+		b.t.Fatal("a flight has not landed")
+		return messages.Answer{}
+	}
+}
+
+func rotated(token string) session.TokenResponse {
+	return session.TokenResponse{AccessToken: "access", RefreshToken: token, ExpiresIn: 60, HasExpiresIn: true}
+}
+
+// A defect strikes at every point of a refresh: the new refresh token reaches the
+// store all the same, nobody waits, and the slot goes back.
+func TestDefect_losesNoRefreshToken(t *testing.T) {
+	steps := map[string]func(*bench){
+		"waiting for a slot": func(*bench) {},
+		"in the air":         func(b *bench) { b.grant() },
+		"being saved":        func(b *bench) { b.grant(); b.work() },
+		"not saved":          func(b *bench) { b.store.Fail(storetest.OpUpdate, 1); b.grant(); b.work(); b.work() },
+		"saved in doubt":     func(b *bench) { b.store.FailAfter(storetest.OpUpdate, 1); b.grant(); b.work(); b.work() },
+	}
+	for name, reach := range steps {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.live("r0")
+			b.respond = rotated("r1")
+			f := b.ask(keyA)
+			reach(b)
+			b.poison()
+			b.answer(f)
+			b.send(&messages.Recover{})
+			b.rest()
+			b.respond = rotated("r2")
+			g := b.ask(keyB)
+			b.rest()
+			if err := b.answer(g).Err; err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+			for i, token := range b.spent {
+				if want := []string{"r0", "r1"}[i]; name != "waiting for a slot" && token != want {
+					t.Errorf("request %d spent %s, want %s", i, token, want)
+				}
+			}
+			if got := b.stored(); got != "r2" {
+				t.Errorf("the store has %s, want r2", got)
+			}
+			if b.slots != 0 {
+				t.Errorf("slots held = %d", b.slots)
+			}
+			if n := b.tally.Failing.Load(); n != 0 {
+				t.Errorf("sessions unsaved = %d", n)
+			}
+			for _, e := range b.logs.All() {
+				if strings.Contains(e.Message, "r1") {
+					t.Errorf("logged %q", e.Message)
+				}
+			}
+		})
+	}
+}
+
+// The answer to an earlier login's request arrives while the session has failed: its
+// refresh token is not the new session's.
+func TestDefect_keepsGenerationsApart(t *testing.T) {
+	b := newBench(t)
+	b.live("ann/0")
+	b.respond = rotated("ann/1")
+	b.ask(keyA)
+	b.grant()
+	b.send(&messages.ReplaceSession{
+		State:       &session.State{User: session.User{"sub": "bob"}, RefreshToken: "bob/0"},
+		Incarnation: session.NewIncarnation(rand.Reader), Call: messages.NewCall(t.Context(), store.Options{}),
+	})
+	ann := b.jobs[0]
+	b.jobs = b.jobs[1:]
+	b.work() // the login
+	b.poison()
+	ann()
+	b.deliver()
+	b.send(&messages.Recover{})
+	b.rest()
+	if got := b.stored(); got != "bob/0" {
+		t.Errorf("the store has %s, want bob/0", got)
+	}
+}
+
+// A logout of another incarnation, while the session has failed, takes neither the session
+// nor its unsaved refresh token.
+func TestDefect_otherLogoutLeavesTheSession(t *testing.T) {
+	b := newBench(t)
+	b.live("r0")
+	b.respond = rotated("r1")
+	b.ask(keyA)
+	b.grant()
+	b.work()
+	b.store.Fail(storetest.OpUpdate, 1)
+	b.work()
+	b.poison()
+	b.send(&messages.EndSession{Only: session.Incarnation{9}, Why: session.ReasonLogout})
+	b.send(&messages.Recover{})
+	b.rest()
+	if got := b.stored(); got != "r1" {
+		t.Errorf("the store has %q, want r1", got)
+	}
+	if p := b.entry.Snapshot().Phase; p != messages.Ready {
+		t.Errorf("phase = %d, want ready", p)
+	}
+}
+
+// A logout whose deletion is under way when a defect strikes is carried out, and its
+// end settles.
+func TestDefect_losesNoLogout(t *testing.T) {
+	for name, reach := range map[string]func(*bench){
+		"waiting":       func(*bench) {},
+		"failed before": func(b *bench) { b.store.Fail(storetest.OpDelete, 1); b.work() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.live("r0")
+			b.send(&messages.EndSession{Why: session.ReasonLogout})
+			end := b.entry.Snapshot()
+			reach(b)
+			b.poison()
+			b.send(&messages.Recover{})
+			b.rest()
+			if got := b.stored(); got != "" {
+				t.Errorf("the store has %s", got)
+			}
+			select {
+			case <-end.Settled:
+			default:
+				t.Error("the end never settles")
+			}
+			if n := b.tally.Failing.Load(); n != 0 {
+				t.Errorf("sessions unsaved = %d", n)
+			}
+		})
+	}
+}
+
+// A session that fails before it shows anything keeps nobody waiting.
+func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
+	b := newBench(t)
+	opening := b.entry.Snapshot()
+	b.s.adopt(&messages.Adopt{Entry: b.entry})
+	b.s.env.Rand = strings.NewReader("") // no version can be drawn: a panic
+	call := messages.NewCall(t.Context(), store.Options{})
+	b.send(&messages.ReplaceSession{State: &session.State{}, Call: call})
+	if err := call.Wait(nil, nil); session.CodeOf(err) != session.CodeInternalError {
+		t.Errorf("the login: %v, want internal_error", err)
+	}
+	select {
+	case <-opening.Settled:
+	default:
+		t.Error("whoever waits for the entry waits for ever")
+	}
+	if s := b.entry.Snapshot(); s.Phase != messages.Failed || session.CodeOf(s.Err) != session.CodeInternalError {
+		t.Errorf("phase %d, %v, want failed, internal_error", s.Phase, s.Err)
+	}
+}
+
+// A record that goes while the session has failed leaves nothing that cannot be saved.
+func TestDefect_thenGone(t *testing.T) {
+	b := newBench(t)
+	b.live("r0")
+	b.respond = rotated("r1")
+	b.ask(keyA)
+	b.grant()
+	b.work()
+	b.store.Fail(storetest.OpUpdate, 1)
+	b.work()
+	b.poison()
+	if err := b.store.Delete(t.Context(), b.entry.Key, session.Incarnation{}, session.ReasonLogout, store.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	b.send(&messages.Recover{})
+	b.rest()
+	if n := b.tally.Failing.Load(); n != 0 {
+		t.Errorf("sessions unsaved = %d", n)
+	}
+}
