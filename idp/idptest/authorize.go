@@ -82,20 +82,16 @@ func (t *Tenant) authorize(c *call) *reply {
 	q := c.form
 	switch {
 	case q.Get("response_type") != "code":
-		return backWith(to, q, &oauthError{"unsupported_response_type", "response_type must be code"})
+		return t.backWith(to, q, &oauthError{"unsupported_response_type", "response_type must be code"})
 	case q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256":
-		return backWith(to, q, &oauthError{"invalid_request", "PKCE with S256 is required"})
+		return t.backWith(to, q, &oauthError{"invalid_request", "PKCE with S256 is required"})
 	case !slices.Contains(scopes(q.Get("scope")), "openid"):
-		return backWith(to, q, &oauthError{"invalid_scope", "scope must contain openid"})
+		return t.backWith(to, q, &oauthError{"invalid_scope", "scope must contain openid"})
 	}
 	code := t.signIn(c, cl)
 	values := to.Query()
 	values.Set("code", code)
-	if s := q.Get("state"); s != "" {
-		values.Set("state", s)
-	}
-	to.RawQuery = values.Encode()
-	return redirect(http.StatusFound, to.String())
+	return t.back(to, q, values)
 }
 
 // redirectTarget checks what must be right before anything is sent to the
@@ -119,12 +115,21 @@ func (t *Tenant) redirectTarget(c *call) (client, *url.URL, error) {
 }
 
 // backWith sends the browser back with an error.
-func backWith(to *url.URL, q url.Values, e *oauthError) *reply {
+func (t *Tenant) backWith(to *url.URL, q url.Values, e *oauthError) *reply {
 	values := to.Query()
 	values.Set("error", e.code)
 	values.Set("error_description", e.description)
+	return t.back(to, q, values)
+}
+
+// back sends the browser back with values, and what goes with every answer to the
+// request q.
+func (t *Tenant) back(to *url.URL, q, values url.Values) *reply {
 	if s := q.Get("state"); s != "" {
 		values.Set("state", s)
+	}
+	if t.config().responseIssuer {
+		values.Set("iss", t.issuer)
 	}
 	u := *to
 	u.RawQuery = values.Encode()

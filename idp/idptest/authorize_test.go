@@ -146,3 +146,38 @@ func TestPushedRequest_isWhatAuthorizeDoes(t *testing.T) {
 		}
 	})
 }
+
+func TestResponseIssuer_isSentAndPromised(t *testing.T) {
+	overBoth(t, func(t *testing.T, a *app) {
+		promise := func() any {
+			return a.get(a.tenant.URL("/.well-known/openid-configuration")).body["authorization_response_iss_parameter_supported"]
+		}
+		sent := func(changes ...string) string {
+			to, err := a.tenant.Authorize(a.authorizeURL(changes...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			u, err := url.Parse(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return u.Query().Get("iss")
+		}
+		if p, iss := promise(), sent(); p != nil || iss != "" {
+			t.Errorf("by default: promise %v, iss %q, want neither", p, iss)
+		}
+		a.tenant.Set(idptest.WithResponseIssuer())
+		if p := promise(); p != true {
+			t.Errorf("promise = %v, want true", p)
+		}
+		for _, changes := range [][]string{nil, {"scope", "profile"}} { // a code, and an error
+			if iss := sent(changes...); iss != a.tenant.Issuer() {
+				t.Errorf("iss = %q, want %q", iss, a.tenant.Issuer())
+			}
+		}
+		a.tenant.Script(idptest.Authorize, idptest.OAuthError("access_denied", "no"))
+		if iss := sent(); iss != a.tenant.Issuer() {
+			t.Errorf("iss of a scripted error = %q, want %q", iss, a.tenant.Issuer())
+		}
+	})
+}

@@ -4,7 +4,7 @@ import "net/http"
 
 // discovery answers the provider's metadata (OpenID Connect Discovery 1.0).
 func (t *Tenant) discovery(*call) *reply {
-	return jsonReply(http.StatusOK, map[string]any{
+	doc := map[string]any{
 		"issuer":                                           t.issuer,
 		"authorization_endpoint":                           t.URL(pathAuthorize),
 		"token_endpoint":                                   t.URL(pathToken),
@@ -22,5 +22,9 @@ func (t *Tenant) discovery(*call) *reply {
 		"scopes_supported":                                 []string{"openid", "profile", "email", "offline_access"},
 		"backchannel_logout_supported":                     true,
 		"backchannel_logout_session_supported":             true,
-	})
+	}
+	if t.config().responseIssuer {
+		doc["authorization_response_iss_parameter_supported"] = true
+	}
+	return jsonReply(http.StatusOK, doc)
 }

@@ -125,7 +125,7 @@ func (t *Tenant) spoil(c *call, f *Fault, good *reply) *reply {
 	r := f.answer(c, good)
 	if r.oauth != nil && c.kind == Authorize && t.pull(c) {
 		if _, to, err := t.redirectTarget(c); err == nil {
-			r = backWith(to, c.form, r.oauth)
+			r = t.backWith(to, c.form, r.oauth)
 		}
 	}
 	if f.trap {

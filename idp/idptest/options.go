@@ -31,6 +31,7 @@ type config struct {
 	noRotation       bool
 	exchangeRotation bool
 	opaque           bool
+	responseIssuer   bool
 
 	editIDToken     func(*Draft)
 	editAccessToken func(*Draft)
@@ -131,6 +132,10 @@ func WithExchangeRotation() Option { return func(cfg *config) { cfg.exchangeRota
 // WithOpaqueTokens makes access tokens random words instead of JWTs. They cost no
 // signature, which is most of what a token request costs.
 func WithOpaqueTokens() Option { return func(cfg *config) { cfg.opaque = true } }
+
+// WithResponseIssuer makes the tenant send its issuer as iss in every authorization
+// response, and promise that in its metadata (RFC 9207). By default it does neither.
+func WithResponseIssuer() Option { return func(cfg *config) { cfg.responseIssuer = true } }
 
 // WithIDToken lets edit change every ID token before it is signed, or forge it. Only
 // refreshes, for example, or none of them: look at Draft.Kind. It is called by
