@@ -1,6 +1,11 @@
 package idp
 
-import "github.com/tokenward/tokenward/session"
+import (
+	"context"
+	"net/url"
+
+	"github.com/tokenward/tokenward/session"
+)
 
 // CallbackError returns the error that an authorization response carries (RFC 6749
 // section 4.1.2.1). Both texts come from a browser: they are cut and cleaned.
@@ -11,4 +16,29 @@ func CallbackError(code, description string) error {
 		e.Code = session.Code(code)
 	}
 	return e
+}
+
+// CheckCallbackIssuer checks the iss of an authorization response, or of the error
+// in its place, against the issuer that the login was started with (RFC 9207). It
+// keeps the code of one provider from being taken to another. Where the provider's
+// metadata promises iss it must be there; where it is there it must be right.
+// Issuers compare as in ID tokens (see session.SameIssuer).
+//
+// It fails with a *session.IssuerValidationError, or with a *session.APIError of the
+// code metadata_error.
+func (c *Client) CheckCallbackIssuer(ctx context.Context, issuer string, query url.Values) error {
+	m, err := c.Metadata(ctx, issuer)
+	if err != nil {
+		return err
+	}
+	iss := query.Get("iss") // empty counts as missing: RFC 6749 section 3.1
+	switch {
+	case len(query["iss"]) > 1:
+		return &session.IssuerValidationError{Message: "the authorization response has several iss"}
+	case iss == "" && m.AuthorizationResponseIssParameterSupported:
+		return &session.IssuerValidationError{Message: "the authorization response has no iss, which the provider promises"}
+	case iss != "" && !session.SameIssuer(iss, m.Issuer):
+		return &session.IssuerValidationError{Message: "the authorization response is from another issuer"}
+	}
+	return nil
 }

@@ -22,6 +22,11 @@ type Metadata struct {
 	JWKSURI                            string
 	EndSessionEndpoint                 string
 	PushedAuthorizationRequestEndpoint string
+	RevocationEndpoint                 string
+
+	// AuthorizationResponseIssParameterSupported promises an iss in every
+	// authorization response (RFC 9207 section 3).
+	AuthorizationResponseIssParameterSupported bool
 }
 
 // Metadata returns what the provider says about itself. It is asked at most once
@@ -104,6 +109,9 @@ func parseMetadata(body []byte) (Metadata, error) {
 		JWKSURI:                            usableURL(doc["jwks_uri"]),
 		EndSessionEndpoint:                 usableURL(doc["end_session_endpoint"]),
 		PushedAuthorizationRequestEndpoint: usableURL(doc["pushed_authorization_request_endpoint"]),
+		RevocationEndpoint:                 usableURL(doc["revocation_endpoint"]),
+
+		AuthorizationResponseIssParameterSupported: string(doc["authorization_response_iss_parameter_supported"]) == "true",
 	}
 	m.Issuer, _ = text(doc["issuer"])
 	return m, nil
