@@ -61,8 +61,8 @@ type Config struct {
 	// is taken as it is: zero means none.
 	Leeway time.Duration
 
-	// Timeout ends each request that has no flight around it: discovery, keys and
-	// the code exchange. The default is 10 seconds.
+	// Timeout ends each request that has no flight around it: discovery, keys, the
+	// code exchange and so on. The default is 10 seconds.
 	Timeout time.Duration
 
 	// Limit, when set, is asked before each code exchange for a slot at the
