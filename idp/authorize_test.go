@@ -167,9 +167,19 @@ func TestLogoutURL(t *testing.T) {
 			"https://tenant.example/v2/logout?client_id=client+id&federated=",
 		},
 		{
+			"a hint that Auth0's own logout does not get", issuer, "",
+			idp.LogoutOptions{IDTokenHint: "a.b.c"},
+			"https://tenant.example/v2/logout?client_id=client+id",
+		},
+		{
 			"end session", issuer, "https://app.example/",
 			idp.LogoutOptions{EndSession: true},
 			"https://tenant.example/end?client_id=client+id&post_logout_redirect_uri=https%3A%2F%2Fapp.example%2F",
+		},
+		{
+			"end session with a hint", issuer, "",
+			idp.LogoutOptions{EndSession: true, IDTokenHint: "a.b.c", Params: url.Values{"id_token_hint": {"x"}, "state": {"st"}}},
+			"https://tenant.example/end?client_id=client+id&id_token_hint=a.b.c&state=st",
 		},
 	}
 	r := newRig(t)
@@ -184,7 +194,7 @@ func TestLogoutURL(t *testing.T) {
 	}
 	r = newRig(t)
 	r.answerJSON(metadata, with(defaultMetadata(), claimsOf{"end_session_endpoint": absent}))
-	got, err := r.client.LogoutURL(t.Context(), issuer, "", idp.LogoutOptions{EndSession: true})
+	got, err := r.client.LogoutURL(t.Context(), issuer, "", idp.LogoutOptions{EndSession: true, IDTokenHint: "a.b.c"})
 	if want := "https://tenant.example/v2/logout?client_id=client+id"; got != want || err != nil {
 		t.Errorf("no end_session_endpoint: %s, %v, want %s", got, err, want)
 	}

@@ -2,6 +2,7 @@ package idp
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 )
 
@@ -12,8 +13,19 @@ type LogoutOptions struct {
 	// /v2/logout.
 	EndSession bool
 
+	// IDTokenHint is the session's ID token, expired or not. It tells the provider
+	// whom to sign out, so that it need not ask the user. Only an
+	// end_session_endpoint gets it; it is then part of the URL, which the browser and
+	// whoever logs URLs see. Empty for none.
+	IDTokenHint string
+
 	// Params are added as they are.
 	Params url.Values
+}
+
+// Format implements fmt.Formatter; it leaves the hint and the parameters out.
+func (o LogoutOptions) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "idp.LogoutOptions{EndSession: %t}", o.EndSession)
 }
 
 // LogoutURL returns the URL that ends the user's session at the provider, and then
@@ -24,21 +36,22 @@ func (c *Client) LogoutURL(ctx context.Context, issuer, returnTo string, o Logou
 	if err != nil {
 		return "", err
 	}
-	to, returnParam := at+"/v2/logout", "returnTo"
+	to, returnParam, hint := at+"/v2/logout", "returnTo", ""
 	if o.EndSession {
 		m, err := c.Metadata(ctx, issuer)
 		if err != nil {
 			return "", err
 		}
 		if m.EndSessionEndpoint != "" {
-			to, returnParam = m.EndSessionEndpoint, "post_logout_redirect_uri"
+			to, returnParam, hint = m.EndSessionEndpoint, "post_logout_redirect_uri", o.IDTokenHint
 		}
 	}
-	params := make(url.Values, len(o.Params)+2)
+	params := make(url.Values, len(o.Params)+3)
 	for name, values := range o.Params {
 		params[name] = values
 	}
 	params.Set("client_id", c.clientID)
 	setIf(params, returnParam, returnTo)
+	setIf(params, "id_token_hint", hint)
 	return withQuery(to, params)
 }

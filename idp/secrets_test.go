@@ -136,6 +136,7 @@ func TestValuesPrintWithoutSecrets(t *testing.T) {
 		idp.CodeExchange{Issuer: issuer, Code: codeCanary, CodeVerifier: verifier},
 		idp.RefreshRequest{Issuer: issuer, RefreshToken: refreshToken},
 		idp.ConnectionExchange{Issuer: issuer, RefreshToken: refreshToken, Connection: "x"},
+		idp.LogoutOptions{IDTokenHint: refreshToken, Params: url.Values{"x": {codeCanary}}},
 	}
 	for _, v := range values {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
