@@ -28,7 +28,7 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 			return
 		}
 		w.serial, w.state = c.serial, c.state
-		c.saveFailed(w, m)
+		c.saveFailed(w, m.err)
 		return
 	case m.incarnation != c.incarnation:
 		// Another login took the session's place: its tokens stay as they are.
@@ -40,7 +40,13 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 	case m.version == c.version && w.refused && c.state.RefreshToken != w.spent:
 		c.requeue(w) // theirs came while this one was in the air
 	case m.version == c.version:
-		c.finishReread(w) // nobody else wrote: a refusal stands
+		// Nobody else wrote: a refusal stands, and a write is still to be done.
+		if w.refused || c.state == c.saved {
+			c.finishReread(w)
+			return
+		}
+		w.serial, w.state = c.serial, c.state
+		c.saveFailed(w, store.ErrConflict)
 	default:
 		if i := slices.IndexFunc(c.tried, func(a attempt) bool { return a.version == m.version }); i >= 0 {
 			// The write that was in doubt had happened; more may have been learnt since.

@@ -181,7 +181,7 @@ func (c *core) saveDone(w *write, m *written) {
 		c.lane = slices.Insert(c.lane, 0, &again)
 	default:
 		c.doubt(w, m)
-		c.saveFailed(w, m)
+		c.saveFailed(w, m.err)
 	}
 }
 
@@ -205,16 +205,16 @@ func (c *core) stored(w *write, v session.Version) {
 
 // saveFailed keeps what could not be saved, hands out what was won all the same,
 // and tries again later.
-func (c *core) saveFailed(w *write, m *written) {
+func (c *core) saveFailed(w *write, err error) {
 	c.do(setUnsaved(messages.Failing))
 	c.publish(w.state, w.serial)
 	if w.flight != nil {
-		c.do(report{"the session could not be saved", m.err})
+		c.do(report{"the session could not be saved", err})
 		c.do(land{w.flight, w.answer})
 	}
 	if w.gate && c.state.RefreshToken != c.saved.RefreshToken {
 		for _, f := range c.queue {
-			c.do(land{f, c.failure(f, session.CodeStoreError, m.err)})
+			c.do(land{f, c.failure(f, session.CodeStoreError, err)})
 		}
 		c.queue = nil
 	}
