@@ -23,7 +23,14 @@ func (c *Client) look(ctx context.Context, id string, o store.Options, first *me
 				return nil, nil, err
 			}
 		}
-		switch s := e.Snapshot(); s.Phase {
+		s := e.Snapshot()
+		if s.Phase == messages.Opening {
+			if err := c.await(ctx, s.Settled); err != nil {
+				return nil, nil, err
+			}
+			s = e.Snapshot() // of the same entry: that its load failed is for all who waited
+		}
+		switch s.Phase {
 		case messages.Ready:
 			if !s.State.Internal.Over(c.clock.Now()) {
 				return e, s, nil
@@ -37,14 +44,13 @@ func (c *Client) look(ctx context.Context, id string, o store.Options, first *me
 			if s.Err != nil {
 				return nil, nil, storeError(s.Err)
 			}
+			if err := c.await(ctx, e.Gone()); err != nil {
+				return nil, nil, err
+			}
 			if err := ctx.Err(); err != nil {
 				return nil, nil, err
 			}
-		case messages.Opening:
-			if err := c.await(ctx, s.Settled); err != nil {
-				return nil, nil, err
-			}
-		case messages.Moved:
+		case messages.Opening, messages.Moved:
 			if err := c.await(ctx, e.Gone()); err != nil {
 				return nil, nil, err
 			}
