@@ -34,6 +34,14 @@ func (r *rig) expire() {
 	r.tenant.Reset()
 }
 
+// inMemory has the client load the session.
+func (r *rig) inMemory(id string) {
+	r.t.Helper()
+	if u, err := r.client.GetUser(context.Background(), tokenward.SessionID(id)); u == nil || err != nil {
+		r.t.Fatalf("GetUser = %v, %v", u, err)
+	}
+}
+
 // caller is somebody who asked for a token and may still be waiting.
 type caller struct {
 	done  chan struct{}

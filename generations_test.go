@@ -144,6 +144,7 @@ func TestGenerations_ceilingDuringAnExchange(t *testing.T) {
 				r.rest()
 				queued := r.exchange(context.Background(), id, "github")
 				r.rest()
+				r.rest()
 				r.clock.Advance(time.Second)
 				r.rest()
 				r.wantGone(id)
@@ -188,6 +189,7 @@ func TestGenerations_logoutAfterTheCeilingDuringAnExchange(t *testing.T) {
 		r.clock.Set(end.Add(-session.CeilingLeeway - time.Second))
 		hold := r.tenant.Hold(idptest.Spend, idptest.AfterGrant)
 		flying := r.exchange(context.Background(), id, "google-oauth2")
+		r.rest()
 		r.rest()
 		r.clock.Advance(time.Second)
 		r.rest()
@@ -424,6 +426,7 @@ func TestGenerations_aDeletionThatFails(t *testing.T) {
 			if _, err := r.stored(id); err != nil {
 				t.Fatal("deleted too early")
 			}
+			r.rest()
 			r.clock.Advance(10 * time.Second)
 			r.rest()
 		}
@@ -444,6 +447,7 @@ func TestGenerations_aLoginAfterADeletionThatFailed(t *testing.T) {
 			t.Error("Logout succeeded")
 		}
 		r.loginAs(tokenward.SessionID(id))
+		r.rest()
 		r.clock.Advance(10 * time.Second)
 		r.rest()
 		r.token(id, tokenward.TokenRequest{})
