@@ -294,7 +294,7 @@ func TestStoreOptions_reachTheStore(t *testing.T) {
 		o := func(value string) tokenward.StoreOptions {
 			return tokenward.HTTP(w, req).With(map[string]any{"tenant": value})
 		}
-		id := r.loginAs(o("login"), idptest.Claims{"session_expiry": t0.Add(100 * time.Hour).Unix()})
+		r.loginAs(o("login"), idptest.Claims{"session_expiry": t0.Add(100 * time.Hour).Unix()})
 		unchanged(storetest.OpReplace, w, req, "login")
 		for _, c := range w.Result().Cookies() {
 			req.AddCookie(c)
