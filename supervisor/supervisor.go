@@ -75,8 +75,9 @@ type slot struct {
 	generation session.Generation
 }
 
-// Props returns how a supervisor is made.
+// Props returns how a supervisor is made, to be spawned once.
 func Props(env *actors.Env, dir *Directory, limits Limits) *actor.Props {
+	env.Tally.Add(1) // its start, which no mailbox counts, is something to be handled
 	return actor.PropsFromProducer(func() actor.Actor {
 		s := &Supervisor{
 			env: env, dir: dir, limits: limits,
@@ -95,6 +96,7 @@ func (s *Supervisor) Receive(ctx actor.Context) {
 		s.self, s.root = ctx.Self(), ctx.ActorSystem().Root
 		s.props = actors.Props(s.env, s.self)
 		s.handle(&sweep{})
+		s.env.Tally.Add(-1) // counted in by Props
 	case *actor.Stopping:
 		if s.timer != nil {
 			s.timer.Stop()
