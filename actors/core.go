@@ -95,6 +95,9 @@ func (c *core) on(msg any, now time.Time) []effect {
 	case *messages.EndSession:
 		c.command()
 		c.endSession(m, now)
+	case *messages.Reread:
+		c.command()
+		c.lane = append(c.lane, &write{kind: reread, generation: c.generation, calls: calls(m.Call)})
 	case *messages.Passivate:
 		c.command()
 		c.passivate()

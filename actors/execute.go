@@ -131,7 +131,10 @@ func (a *Session) spend(e spend) {
 func (a *Session) run(w *write) {
 	env, key := a.env, a.entry.Key
 	m := &written{version: session.NewVersion(env.Rand)}
-	call := lender(w.calls)
+	var call *messages.Call
+	if w.kind != reread { // whose failure would be the session's, not the caller's
+		call = lender(w.calls)
+	}
 	kind, state, prev, in := w.kind, w.state, w.prev, w.incarnation
 	only, why := w.only, w.why
 	values := store.Options{Background: true}

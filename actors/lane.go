@@ -119,7 +119,8 @@ func (c *core) writeNext(now time.Time) {
 		switch w.kind {
 		case save, reread:
 			if w.generation != c.generation || c.phase != messages.Ready {
-				c.lane = pop(c.lane) // the session ended; whoever waited has been answered
+				c.lane = pop(c.lane) // the session ended; whoever waited for a flight has been answered
+				c.endCalls(w)
 				continue
 			}
 			if w.kind == save && c.state == c.saved {
@@ -158,9 +159,18 @@ func (c *core) written(m *written, now time.Time) {
 		c.eraseDone(w, m)
 	case reread:
 		c.rereadDone(w, m, now)
+		c.endCalls(w)
 	case reopen:
 		c.reopenDone(w, m, now)
 	}
+}
+
+// endCalls answers whoever wanted the record to be read again.
+func (c *core) endCalls(w *write) {
+	for _, call := range w.calls {
+		c.do(endCall{call, nil})
+	}
+	w.calls = nil
 }
 
 // saveDone takes the answer to a save.

@@ -88,6 +88,8 @@ func (a *Session) fail(m, reason any) {
 		m.Call.End(session.ErrInternal)
 	case *messages.CeilingReached:
 		m.Call.End(session.ErrInternal)
+	case *messages.Reread:
+		m.Call.End(session.ErrInternal)
 	case *messages.NeedToken:
 		a.entry.Land(m.Flight, internal(m.Flight))
 	case *slotGranted:
@@ -125,6 +127,9 @@ func (a *Session) whileFailed(m any) {
 		a.box.handled++
 		m.Call.End(session.ErrInternal)
 	case *messages.CeilingReached:
+		a.box.handled++
+		m.Call.End(nil)
+	case *messages.Reread:
 		a.box.handled++
 		m.Call.End(nil)
 	case *messages.Passivate:

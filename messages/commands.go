@@ -58,6 +58,14 @@ type CeilingReached struct {
 	Call       *Call
 }
 
+// Reread tells a session that the store holds something newer than it knows. Call is
+// answered once it has been read.
+type Reread struct {
+	Redacted
+	Key  session.Key
+	Call *Call
+}
+
 // Passivate asks a session to give up its entry if nothing is under way. It is
 // answered with AtRest or Busy.
 type Passivate struct{ Redacted }

@@ -107,6 +107,15 @@ func (s *Supervisor) ceilingReached(m *messages.CeilingReached) {
 	m.Call.End(nil)
 }
 
+// reread passes on that the store holds something newer. What is not awake reads it anyway.
+func (s *Supervisor) reread(m *messages.Reread) {
+	if sl := s.slots[m.Key]; sl != nil && sl.pid != nil {
+		s.command(sl, m)
+		return
+	}
+	m.Call.End(nil)
+}
+
 // watchIdle looks again once the session may have been unused for long enough.
 func (s *Supervisor) watchIdle(sl *slot) {
 	s.idle.cancel(&sl.idle)

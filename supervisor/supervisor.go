@@ -127,6 +127,8 @@ func (s *Supervisor) handle(m any) {
 		s.end(m)
 	case *messages.CeilingReached:
 		s.ceilingReached(m)
+	case *messages.Reread:
+		s.reread(m)
 	case *messages.SessionBegan:
 		s.began(m)
 	case *messages.SessionEnded:
@@ -165,6 +167,8 @@ func refuse(m any, err error) {
 	case *messages.EndSession:
 		m.Call.End(err)
 	case *messages.CeilingReached:
+		m.Call.End(err)
+	case *messages.Reread:
 		m.Call.End(err)
 	}
 }
