@@ -129,7 +129,9 @@ func (c *core) showEnd(now time.Time) {
 	if c.ending != nil {
 		s.Settled = c.ending.settled
 	}
-	if c.reason == session.ReasonCeiling {
+	// Of a session that was not loaded nobody knows whether another process has signed its
+	// user in again: the store's tombstone says.
+	if c.reason == session.ReasonCeiling && (c.rules.Exclusive || !c.incarnation.IsZero()) {
 		s.Until = now.Add(c.rules.RememberEnded)
 		for _, t := range c.state.ConnectionTokenSets {
 			if e := time.Unix(t.ExpiresAt, 0); e.After(s.Until) {

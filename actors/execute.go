@@ -84,7 +84,7 @@ func (a *Session) report(e report) {
 	a.env.Log.Warn(e.what+"; it is tried again", zap.Stringer("session", a.entry.Key), zap.Error(e.err))
 	if f := a.env.OnSaveError; f != nil {
 		key := a.entry.Key
-		a.env.Runner.Run(messages.StoreWork, func(context.Context) any { return contain(func() error { f(key, e.err); return nil }) }, func(any) {})
+		a.env.Runner.Run(messages.StoreWork, func(context.Context) any { return Contain(func() error { f(key, e.err); return nil }) }, func(any) {})
 	}
 }
 
@@ -108,7 +108,7 @@ func (a *Session) spend(e spend) {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.FlightTimeout)
 		defer cancel()
 		m := &flightLanded{}
-		m.err = contain(func() (err error) {
+		m.err = Contain(func() (err error) {
 			if k := e.question.Key; k.ForConnection() {
 				m.response, err = env.Provider.ExchangeConnection(ctx, idp.ConnectionExchange{
 					Issuer: e.domain, RefreshToken: e.token, Connection: k.Connection, LoginHint: k.LoginHint,
@@ -150,7 +150,7 @@ func (a *Session) run(w *write) {
 		}
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer cancel()
-		m.err = contain(func() (err error) {
+		m.err = Contain(func() (err error) {
 			switch kind {
 			case erase:
 				return env.Store.Delete(ctx, key, only, why, o)
@@ -189,7 +189,7 @@ func (env *Env) Life(s *session.State, now time.Time) time.Duration {
 
 // SafeLoad reads and opens a session's record. A panic of the store is an error.
 func (env *Env) SafeLoad(ctx context.Context, key session.Key, o store.Options) (s *session.State, v session.Version, in session.Incarnation, err error) {
-	err = contain(func() error {
+	err = Contain(func() error {
 		s, v, in, err = env.load(ctx, key, o)
 		return err
 	})
@@ -226,8 +226,8 @@ func lent(base context.Context, call *messages.Call) (context.Context, store.Opt
 	}
 }
 
-// contain turns a panic of a store or a transport into an error.
-func contain(work func() error) (err error) {
+// Contain turns a panic of a store or a transport into an error.
+func Contain(work func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: a panic (%T) in a store or transport", session.ErrInternal, r)

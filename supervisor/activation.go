@@ -36,6 +36,7 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 	now := s.now()
 	if sl := s.slots[m.Key]; sl != nil {
 		if sl.pid != nil || sl.load != nil || now.Before(sl.entry.Snapshot().Until) {
+			s.name(sl, m.ID)
 			reply(m.Reply, sl.entry)
 			return
 		}
@@ -65,7 +66,6 @@ func (s *Supervisor) room() bool {
 // enter makes a slot with an entry that is opening.
 func (s *Supervisor) enter(id string, key session.Key) *slot {
 	sl := &slot{entry: messages.NewEntry(id, key, &messages.Snapshot{Phase: messages.Opening, Settled: make(chan struct{})})}
-	sl.ceiling.index, sl.idle.index, sl.other.index = -1, -1, -1
 	s.slots[key] = sl
 	s.awake++
 	s.dir.put(sl.entry)
@@ -74,6 +74,14 @@ func (s *Supervisor) enter(id string, key session.Key) *slot {
 		delete(s.sleepers, key)
 	}
 	return sl
+}
+
+// name makes a session that was known by its key only known by its id as well.
+func (s *Supervisor) name(sl *slot, id string) {
+	if sl.entry.ID == "" && id != "" {
+		sl.entry.ID = id
+		s.dir.put(sl.entry)
+	}
 }
 
 // read starts a load with what its caller lends.
@@ -176,7 +184,9 @@ func (s *Supervisor) drop(sl *slot) {
 	s.due.cancel(&sl.ceiling)
 	s.due.cancel(&sl.other)
 	s.idle.cancel(&sl.idle)
-	if snapshot := sl.entry.Snapshot(); snapshot.Phase != messages.Failed {
+	// What says how it ended stays true. A caller who has waited for it must not
+	// be sent round again, for it would find the same.
+	if p := sl.entry.Snapshot().Phase; p == messages.Opening || p == messages.Ready {
 		sl.entry.Publish(&messages.Snapshot{Phase: messages.Moved})
 	}
 	s.dir.remove(sl.entry)
@@ -191,6 +201,7 @@ func (s *Supervisor) drop(sl *slot) {
 func (s *Supervisor) owner(id string, key session.Key) *slot {
 	sl := s.slots[key]
 	if sl != nil && sl.pid != nil {
+		s.name(sl, id)
 		return sl
 	}
 	if sl != nil && sl.load == nil {
@@ -201,15 +212,17 @@ func (s *Supervisor) owner(id string, key session.Key) *slot {
 		sl = s.enter(id, key)
 	}
 	sl.load = nil
+	s.name(sl, id)
 	s.wake(sl, &messages.Adopt{Entry: sl.entry})
 	return sl
 }
 
 func (s *Supervisor) replace(m *messages.ReplaceSession) {
+	sl := s.slots[m.Key]
 	switch {
 	case s.closing:
 		m.Call.End(session.ErrClosed)
-	case s.slots[m.Key] == nil && !s.room():
+	case (sl == nil || sl.pid == nil && sl.load == nil) && !s.room():
 		m.Call.End(session.ErrOverloaded)
 	default:
 		s.command(s.owner(m.ID, m.Key), m)

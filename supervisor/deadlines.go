@@ -11,12 +11,13 @@ import (
 type deadlines struct {
 	buckets map[int64][]*deadline
 	seconds secondHeap
+	empty   int // buckets that everything was cancelled from
 }
 
 // deadline is something to be done once a second has come.
 type deadline struct {
 	second int64
-	index  int // in its bucket; -1 when it is in none
+	place  int // in its bucket, from 1; 0 when it is in none
 	what   duty
 	slot   *slot       // whose it is, nil for what sleeps
 	ref    session.Key // of what sleeps
@@ -38,28 +39,53 @@ const (
 
 func newDeadlines() deadlines { return deadlines{buckets: make(map[int64][]*deadline)} }
 
-// add puts d into the bucket of second.
+// add puts d into the bucket of second, and takes it out of any other.
 func (ds *deadlines) add(d *deadline, second int64) {
+	ds.cancel(d)
 	bucket, ok := ds.buckets[second]
-	if !ok {
+	switch {
+	case !ok:
 		heap.Push(&ds.seconds, second)
+	case len(bucket) == 0:
+		ds.empty--
 	}
-	d.second, d.index = second, len(bucket)
 	ds.buckets[second] = append(bucket, d)
+	d.second, d.place = second, len(bucket)+1
 }
 
 // cancel takes d out again. Nil, and one that is in no bucket, are fine.
 func (ds *deadlines) cancel(d *deadline) {
-	if d == nil || d.index < 0 {
+	if d == nil || d.place == 0 {
 		return
 	}
 	bucket := ds.buckets[d.second]
 	last := len(bucket) - 1
-	bucket[d.index] = bucket[last]
-	bucket[d.index].index = d.index
+	bucket[d.place-1] = bucket[last]
+	bucket[d.place-1].place = d.place
 	bucket[last] = nil
 	ds.buckets[d.second] = bucket[:last] // an empty bucket goes when its second comes up
-	d.index = -1
+	d.place = 0
+	if last == 0 {
+		ds.empty++
+		ds.compact()
+	}
+}
+
+// compact drops empty buckets once they are most of all, for their seconds may be far away.
+func (ds *deadlines) compact() {
+	if ds.empty < 1000 || ds.empty < len(ds.buckets)/2 {
+		return
+	}
+	ds.seconds = ds.seconds[:0]
+	for second, bucket := range ds.buckets {
+		if len(bucket) == 0 {
+			delete(ds.buckets, second)
+			continue
+		}
+		ds.seconds = append(ds.seconds, second)
+	}
+	heap.Init(&ds.seconds)
+	ds.empty = 0
 }
 
 // next returns the earliest second that has a deadline in it.
@@ -71,6 +97,7 @@ func (ds *deadlines) next() (second int64, ok bool) {
 		}
 		heap.Pop(&ds.seconds)
 		delete(ds.buckets, second)
+		ds.empty--
 	}
 	return 0, false
 }

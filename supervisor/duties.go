@@ -194,7 +194,6 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 // remember keeps the end of a session for a while, and its connection tokens.
 func (s *Supervisor) remember(e *messages.Entry, last *messages.Snapshot) {
 	sl := &slot{entry: messages.NewEntry(e.ID, e.Key, last)}
-	sl.ceiling.index, sl.idle.index, sl.other.index = -1, -1, -1
 	s.slots[e.Key] = sl
 	s.dir.put(sl.entry)
 	sl.other.what, sl.other.slot = dutyForget, sl

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
@@ -39,7 +40,10 @@ type sleeper struct {
 	only session.Incarnation
 }
 
-const claimBatch = 500
+const (
+	claimBatch = 500
+	claimAgain = 5 // seconds after a failure
+)
 
 func (s *Supervisor) sweep() {
 	if s.index == nil || s.closing {
@@ -71,7 +75,11 @@ func (s *Supervisor) sweep() {
 func listDue(ctx context.Context, s *Supervisor, index store.Index, until session.Ceiling, after store.Ref) (page []store.Ref, err error) {
 	ctx, cancel := clock.WithTimeout(ctx, s.env.Clock, s.env.StoreTimeout)
 	defer cancel()
-	return index.Due(ctx, 1, until, after, 2*claimBatch, store.Options{Background: true})
+	err = actors.Contain(func() error {
+		page, err = index.Due(ctx, 1, until, after, 2*claimBatch, store.Options{Background: true})
+		return err
+	})
+	return page, err
 }
 
 func (s *Supervisor) swept(m *swept) {
@@ -105,7 +113,11 @@ func (s *Supervisor) claim() {
 	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer cancel()
-		refs, err := index.ClaimDue(ctx, until, claimBatch, claimHold, store.Options{Background: true})
+		var refs []store.Ref
+		err := actors.Contain(func() (err error) {
+			refs, err = index.ClaimDue(ctx, until, claimBatch, claimHold, store.Options{Background: true})
+			return err
+		})
 		m := &claimed{err: err, more: len(refs) == claimBatch}
 		for _, r := range refs {
 			m.refs = append(m.refs, sleeper{r.Key, r.Incarnation})
@@ -117,10 +129,14 @@ func (s *Supervisor) claim() {
 // claimed deletes what was claimed, but for sessions that are awake: they end by
 // themselves.
 func (s *Supervisor) claimed(m *claimed) {
-	if m.err != nil {
+	switch {
+	case s.closing:
+	case m.err != nil:
 		s.env.Log.Warn("sessions that are due could not be claimed; they are tried again", zap.Error(m.err))
-	}
-	if m.more {
+		s.due.add(&deadline{what: dutyClaim}, s.now().Unix()+claimAgain)
+	case m.more && s.awake >= s.limits.Resident:
+		s.due.add(&deadline{what: dutyClaim}, s.now().Unix()+1) // those in hand come first
+	case m.more:
 		s.claim()
 	}
 	refs := m.refs[:0]

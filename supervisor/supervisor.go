@@ -78,15 +78,18 @@ type slot struct {
 // Props returns how a supervisor is made, to be spawned once.
 func Props(env *actors.Env, dir *Directory, limits Limits) *actor.Props {
 	env.Tally.Add(1) // its start, which no mailbox counts, is something to be handled
-	return actor.PropsFromProducer(func() actor.Actor {
-		s := &Supervisor{
-			env: env, dir: dir, limits: limits,
-			slots: make(map[session.Key]*slot), claims: make(map[int64]bool), sleepers: make(map[session.Key]*deadline),
-			due: newDeadlines(), idle: newDeadlines(),
-		}
-		s.index, _ = store.As[store.Index](env.Store)
-		return s
-	}, actor.WithMailbox(actor.Unbounded(env.Tally)))
+	return actor.PropsFromProducer(func() actor.Actor { return newSupervisor(env, dir, limits) },
+		actor.WithMailbox(actor.Unbounded(env.Tally)))
+}
+
+func newSupervisor(env *actors.Env, dir *Directory, limits Limits) *Supervisor {
+	s := &Supervisor{
+		env: env, dir: dir, limits: limits,
+		slots: make(map[session.Key]*slot), claims: make(map[int64]bool), sleepers: make(map[session.Key]*deadline),
+		due: newDeadlines(), idle: newDeadlines(),
+	}
+	s.index, _ = store.As[store.Index](env.Store)
+	return s
 }
 
 // Receive handles one message at a time. It never waits.
@@ -109,6 +112,12 @@ func (s *Supervisor) Receive(ctx actor.Context) {
 
 // handle does what m says. A defect ends m with internal_error, and nothing else.
 func (s *Supervisor) handle(m any) {
+	s.contain(m)
+	s.arm()
+	s.env.Tally.Resident.Store(int64(s.awake))
+}
+
+func (s *Supervisor) contain(m any) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.env.Tally.Failures.Add(1)
@@ -152,8 +161,6 @@ func (s *Supervisor) handle(m any) {
 	case *messages.Abort:
 		s.abort(m)
 	}
-	s.arm()
-	s.env.Tally.Resident.Store(int64(s.awake))
 }
 
 // refuse answers whoever waits for m.
@@ -170,6 +177,10 @@ func refuse(m any, err error) {
 		m.Call.End(err)
 	case *messages.Reread:
 		m.Call.End(err)
+	case *messages.Abort:
+		if len(m.Reply) == 0 {
+			m.Reply <- nil
+		}
 	}
 }
 

@@ -1,0 +1,215 @@
+package supervisor
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/storetest"
+)
+
+var t0 = time.Date(2030, time.January, 1, 12, 0, 0, 0, time.UTC)
+
+// rig is a supervisor with real actors, a fake clock and a store that fails as told.
+type rig struct {
+	t      *testing.T
+	clock  *clock.Fake
+	memory *store.Memory
+	store  *storetest.Faulty
+	tally  *messages.Tally
+	env    *actors.Env
+	dir    *Directory
+	system *actor.ActorSystem
+	boss   *actor.PID
+	s      *Supervisor // look at it through inside only
+	work   sync.WaitGroup
+}
+
+// look has the supervisor itself call f.
+type look struct {
+	messages.Redacted
+	f    func()
+	done chan struct{}
+}
+
+type looking struct{ *Supervisor }
+
+func (l looking) Receive(ctx actor.Context) {
+	if m, ok := ctx.Message().(*look); ok {
+		m.f()
+		close(m.done)
+		return
+	}
+	l.Supervisor.Receive(ctx)
+}
+
+func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
+	r := &rig{t: t, clock: clock.NewFake(t0), tally: &messages.Tally{}, dir: NewDirectory()}
+	r.memory = store.NewMemory(r.clock)
+	r.store = storetest.NewFaulty(r.memory)
+	sealer, err := store.NewSealer("test", rand.Reader, "a secret of at least thirty-two bytes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return slog.New(slog.NewTextHandler(io.Discard, nil))
+	}))
+	limits := Limits{Resident: 1000, PassivateAfter: 15 * time.Minute, RememberMissing: time.Second, Questions: 8}
+	r.env = &actors.Env{
+		Rules: actors.Rules{Exclusive: true, RememberEnded: 10 * time.Minute, RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second},
+		Clock: r.clock, Rand: rand.Reader, Store: r.store, Codec: &store.Codec{Sealer: sealer, Domain: "https://tenant.example/"},
+		Provider: r, Runner: r, Tally: r.tally, Log: zap.NewNop(), Send: r.system.Root.Send,
+		FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second,
+	}
+	for _, f := range change {
+		f(r, &limits)
+	}
+	props := Props(r.env, r.dir, limits)
+	r.s = newSupervisor(r.env, r.dir, limits)
+	r.boss = r.system.Root.Spawn(props.Clone(actor.WithProducer(func() actor.Actor { return looking{r.s} })))
+	t.Cleanup(r.close)
+	r.settle()
+	return r
+}
+
+func (r *rig) close() {
+	r.store.Heal()
+	r.settle()
+	reply := make(chan []session.Key, 1)
+	r.send(&messages.Abort{Reply: reply})
+	<-reply
+	r.system.Root.Stop(r.boss)
+	r.settle()
+	r.work.Wait()
+	r.system.Shutdown()
+}
+
+func (r *rig) Refresh(context.Context, idp.RefreshRequest) (session.TokenResponse, error) {
+	return session.TokenResponse{AccessToken: "access", RefreshToken: "r1", ExpiresIn: 60, HasExpiresIn: true}, nil
+}
+
+func (r *rig) ExchangeConnection(context.Context, idp.ConnectionExchange) (session.TokenResponse, error) {
+	return session.TokenResponse{AccessToken: "access", ExpiresIn: 3600, HasExpiresIn: true}, nil
+}
+
+func (r *rig) Run(_ messages.Work, work func(context.Context) any, deliver func(any)) {
+	r.tally.Add(1)
+	r.work.Go(func() {
+		deliver(work(context.Background()))
+		r.tally.Add(-1)
+	})
+}
+
+func (r *rig) Slot(granted func(error)) { granted(nil) }
+
+func (r *rig) Release() {}
+
+func (r *rig) send(m any) { r.system.Root.Send(r.boss, m) }
+
+// settle returns when nothing is to be handled.
+func (r *rig) settle() {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for r.tally.Pending() != 0 {
+		select {
+		case <-r.tally.Rest():
+		case <-ctx.Done():
+			r.t.Fatalf("it never settles: %d pending", r.tally.Pending())
+		}
+	}
+}
+
+// inside has f look at the supervisor, on its own goroutine.
+func (r *rig) inside(f func(*Supervisor)) {
+	m := &look{f: func() { f(r.s) }, done: make(chan struct{})}
+	r.send(m)
+	<-m.done
+}
+
+func id(i int) string { return fmt.Sprint("session-", i) }
+
+func keyOf(id string) session.Key { return session.KeyOf("test", id) }
+
+// put stores a session as an earlier process would have.
+func (r *rig) put(id string, ceiling session.Ceiling) session.Incarnation {
+	r.t.Helper()
+	in := session.NewIncarnation(rand.Reader)
+	s := &session.State{
+		User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", Ceiling: ceiling},
+	}
+	rec, err := r.env.Codec.Encode(keyOf(id), s, session.NewVersion(rand.Reader), in)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.memory.Replace(r.t.Context(), keyOf(id), rec, store.Options{}); err != nil {
+		r.t.Fatal(err)
+	}
+	return in
+}
+
+// open asks for the entry of a session, without waiting for more to see.
+func (r *rig) open(id string) *messages.Entry {
+	replied := make(chan *messages.Entry, 1)
+	r.send(&messages.OpenSession{ID: id, Key: keyOf(id), Call: messages.NewCall(context.Background(), store.Options{}), Reply: replied})
+	return <-replied
+}
+
+// login writes a session.
+func (r *rig) login(id string, ceiling session.Ceiling) error {
+	return r.startLogin(id, ceiling).Wait(nil, nil)
+}
+
+func (r *rig) startLogin(id string, ceiling session.Ceiling) *messages.Call {
+	call := messages.NewCall(r.t.Context(), store.Options{})
+	r.send(&messages.ReplaceSession{
+		ID: id, Key: keyOf(id), Incarnation: session.NewIncarnation(rand.Reader), Call: call,
+		State: &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", Ceiling: ceiling}},
+	})
+	return call
+}
+
+// ask starts a flight.
+func (r *rig) ask(e *messages.Entry, key session.FlightKey) *messages.Flight {
+	f, first := e.Join(messages.NewFlight(&session.Question{Key: key, Audience: key.Audience}, store.Options{}), 8)
+	if first {
+		r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: f})
+	}
+	return f
+}
+
+// counts checks what the supervisor counts against what it has.
+func (r *rig) counts() {
+	r.t.Helper()
+	r.inside(func(s *Supervisor) {
+		awake, missing := 0, 0
+		for _, sl := range s.slots {
+			if sl.pid != nil || sl.load != nil {
+				awake++
+			}
+			if sl.missing {
+				missing++
+			}
+		}
+		if s.awake != awake || s.missing != missing {
+			r.t.Errorf("counted %d awake and %d missing, there are %d and %d", s.awake, s.missing, awake, missing)
+		}
+		if n := r.tally.Resident.Load(); n != int64(awake) {
+			r.t.Errorf("resident = %d, want %d", n, awake)
+		}
+	})
+}
