@@ -10,7 +10,7 @@ const (
 	cacheFor     = 600 * time.Second // metadata and keys
 	cacheStale   = 24 * time.Hour    // endpoints, after that, while the provider does not answer
 	cacheIssuers = 100
-	keyCooldown  = 30 * time.Second // between fetches that unknown kids cause
+	keyCooldown  = 30 * time.Second // between fetches that tokens without a key cause
 )
 
 // provider is what is known of one issuer. It is handed out as a copy.
@@ -21,7 +21,7 @@ type provider struct {
 
 	keys    *keySet // nil while not fetched; lost with the metadata
 	keysAt  time.Time
-	askedAt time.Time // when an unknown kid last had the keys fetched again
+	askedAt [2]time.Time // when a token of each source last had the keys fetched again
 }
 
 func (p provider) fresh(now time.Time) bool  { return within(now, p.metaAt, cacheFor) }
@@ -29,7 +29,13 @@ func (p provider) usable(now time.Time) bool { return within(now, p.metaAt, cach
 func (p provider) keysFresh(now time.Time) bool {
 	return p.keys != nil && within(now, p.keysAt, cacheFor)
 }
-func (p provider) cooling(now time.Time) bool { return within(now, p.askedAt, keyCooldown) }
+
+// cooling reports whether a token must do with the keys there are. Logins do not
+// wait for what strangers caused, but strangers for what logins did.
+func (p provider) cooling(now time.Time, from source) bool {
+	return within(now, p.askedAt[fromProvider], keyCooldown) ||
+		from == fromAnybody && within(now, p.askedAt[fromAnybody], keyCooldown)
+}
 
 // within reports whether now is less than d after then. A clock that was set back
 // makes nothing last longer.
@@ -93,11 +99,11 @@ func (c *cache) dropKeys(issuer string, expired time.Time) {
 }
 
 // asked starts the cool-down.
-func (c *cache) asked(issuer string, now time.Time) {
+func (c *cache) asked(issuer string, now time.Time, from source) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p := c.find(issuer); p != nil {
-		p.askedAt = now
+		p.askedAt[from] = now
 	}
 }
 

@@ -162,6 +162,6 @@ func (c *Client) Ready(ctx context.Context, issuer string) error {
 			return err
 		}
 	}
-	_, err = c.keys(ctx, issuer, nil)
+	_, err = c.keys(ctx, issuer, nil, fromProvider)
 	return err
 }

@@ -27,11 +27,11 @@ type Expect struct {
 // invalid_audience or token_expired, with a *session.IssuerValidationError or with
 // a *session.OrganizationTokenValidationError.
 func (c *Client) VerifyIDToken(ctx context.Context, issuer, raw string, e Expect) (session.User, error) {
-	h, claims, err := c.verify(ctx, issuer, raw)
+	h, claims, err := c.verify(ctx, issuer, raw, fromProvider)
 	if err != nil {
 		return nil, err
 	}
-	if isType(h.typ, "logout+jwt") || isType(h.typ, "at+jwt") || claims.isLogout() {
+	if strings.HasSuffix(mediaType(h.typ), "+jwt") || claims.isLogout() {
 		return nil, invalidToken("it is not an ID token") // RFC 8725 section 3.11
 	}
 	now := c.now()
@@ -62,10 +62,11 @@ func (c *Client) VerifyIDToken(ctx context.Context, issuer, raw string, e Expect
 	return session.User(claims), nil
 }
 
-// isType reports whether a typ header means the media type application/want (RFC
-// 7515 section 4.1.9).
-func isType(typ, want string) bool {
-	return strings.TrimPrefix(strings.ToLower(typ), "application/") == want
+// mediaType returns the media type that a typ header means, in small letters and
+// without "application/" (RFC 7515 section 4.1.9). One that ends in +jwt names a
+// kind of token, and an ID token has none of that.
+func mediaType(typ string) string {
+	return strings.TrimPrefix(strings.ToLower(typ), "application/")
 }
 
 // checkOrganization checks that the token is for the organization that was asked

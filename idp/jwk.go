@@ -11,6 +11,10 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/tokenward/tokenward/session"
 )
 
 const (
@@ -45,6 +49,25 @@ func (s *keySet) find(h header) (fit []any, known bool) {
 		return nil, false
 	}
 	return fit, known
+}
+
+// errOtherAlgorithm says that the key a token names is for another algorithm.
+var errOtherAlgorithm = errors.New("its algorithm is not the key's")
+
+// choose returns the keys that may verify a token with this header.
+func (s *keySet) choose(h header) (any, error) {
+	fit, known := s.find(h)
+	switch {
+	case !known:
+		return nil, errKeyNotFound()
+	case len(fit) == 0:
+		return nil, &session.APIError{Code: session.CodeInvalidToken, Description: "the token cannot be used", Err: errOtherAlgorithm}
+	}
+	var all jwt.VerificationKeySet
+	for _, k := range fit {
+		all.Keys = append(all.Keys, k)
+	}
+	return all, nil
 }
 
 // fits reports whether k may verify signatures of alg (RFC 7518 section 3.1). An

@@ -45,61 +45,130 @@ type header struct {
 	typ    string
 }
 
-func readHeader(h map[string]any) (header, error) {
-	var is header
-	is.alg, _ = h["alg"].(string)
-	is.typ, _ = h["typ"].(string)
-	if _, ok := h["crit"]; ok {
+// readHeader reads the header of a compact JWS. It refuses algorithms that are not
+// accepted before a key is looked for, so that no nonsense causes a request.
+func readHeader(raw string, algorithms []string) (header, error) {
+	first, _, _ := strings.Cut(raw, ".")
+	b, err := base64.RawURLEncoding.Strict().DecodeString(first)
+	if err != nil {
+		return header{}, errNotJWT()
+	}
+	m := make(map[string]json.RawMessage)
+	err = members(b, func(name string, value json.RawMessage) error {
+		if _, ok := m[name]; ok {
+			return errDuplicateMember // RFC 7515 section 4
+		}
+		m[name] = value
+		return nil
+	})
+	switch {
+	case errors.Is(err, errDuplicateMember):
+		return header{}, invalidToken("its header says something twice")
+	case err != nil:
+		return header{}, errNotJWT()
+	}
+	var h header
+	h.alg, _ = text(m["alg"])
+	switch {
+	case strings.EqualFold(h.alg, "none"):
+		return header{}, invalidToken("it is unsigned, by its own account")
+	case strings.HasPrefix(strings.ToUpper(h.alg), "HS"):
+		return header{}, invalidToken("its algorithm is symmetric: whoever can check it could have made it")
+	case !slices.Contains(algorithms, h.alg):
+		return header{}, invalidToken("its algorithm is not accepted")
+	}
+	if _, ok := m["crit"]; ok {
 		return header{}, invalidToken("it has critical headers") // RFC 7515 section 4.1.11: none is understood here
 	}
-	if v := h["kid"]; v != nil {
-		if is.kid, is.hasKID = v.(string); !is.hasKID {
-			return header{}, invalidToken("its kid is not a string")
-		}
+	if !optionalText(m["typ"], &h.typ) {
+		return header{}, invalidToken("its typ is not a string")
 	}
-	return is, nil
+	if !optionalText(m["kid"], &h.kid) {
+		return header{}, invalidToken("its kid is not a string")
+	}
+	h.hasKID = !absent(m["kid"])
+	if len(h.kid) > maxKID {
+		return header{}, errKeyNotFound()
+	}
+	return h, nil
 }
 
-// verify checks the signature of a token, and nothing else. The algorithm is
-// checked before a key is looked for, so that no nonsense causes a request.
-func (c *Client) verify(ctx context.Context, issuer, raw string) (header, claims, error) {
+// verify checks the signature of a token, and nothing else. Where the keys at hand
+// do not fit, newer ones are tried, if they may be fetched (see keys).
+func (c *Client) verify(ctx context.Context, issuer, raw string, from source) (header, claims, error) {
 	if len(raw) > maxToken {
 		return header{}, nil, invalidToken("it is too long")
 	}
+	h, err := readHeader(raw, c.algorithms)
+	if err != nil {
+		return header{}, nil, err
+	}
+	if strings.HasSuffix(raw, ".") && strings.Count(raw, ".") == 2 {
+		return header{}, nil, invalidSignature("the token has no signature")
+	}
+	var keys *keySet
+	choose := func() (_ any, err error) {
+		if keys == nil {
+			if keys, err = c.keys(ctx, issuer, nil, from); err != nil {
+				return nil, err
+			}
+		}
+		return keys.choose(h)
+	}
+	set, err := c.parse(raw, choose)
+	if !mayBeOfNewerKey(err) {
+		return h, set, err
+	}
+	newer, fetchErr := c.keys(ctx, issuer, keys, from)
+	switch {
+	case fetchErr != nil && (ctx.Err() != nil || errors.Is(err, errKeyNotFound())):
+		return header{}, nil, fetchErr
+	case fetchErr != nil || newer == keys:
+		return header{}, nil, err
+	}
+	keys = newer
+	set, err = c.parse(raw, choose)
+	return h, set, err
+}
+
+// parse reads a token and verifies it with the keys that choose returns, which it
+// calls when the rest of the token can be read. What goes wrong is an APIError.
+func (c *Client) parse(raw string, choose func() (any, error)) (claims, error) {
 	var (
-		h    header
 		set  claimSet
-		keys []any
+		keys any
 	)
 	parser := jwt.NewParser(jwt.WithValidMethods(c.algorithms), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
-	_, err := parser.ParseWithClaims(raw, &set, func(t *jwt.Token) (_ any, err error) {
-		if h, err = readHeader(t.Header); err != nil {
-			return nil, err
-		}
-		if keys, err = c.verificationKeys(ctx, issuer, h); err != nil {
-			return nil, err
-		}
-		if len(keys) == 0 {
-			return nil, invalidToken("its algorithm is not the key's")
-		}
-		var all jwt.VerificationKeySet
-		for _, k := range keys {
-			all.Keys = append(all.Keys, k)
-		}
-		return all, nil
+	_, err := parser.ParseWithClaims(raw, &set, func(*jwt.Token) (_ any, err error) {
+		keys, err = choose()
+		return keys, err
 	})
 	var api *session.APIError
 	switch {
 	case err == nil:
-		return h, set.claims, nil
+		return set.claims, nil
 	case errors.As(err, &api):
-		return header{}, nil, api
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid) && len(keys) > 0:
-		return header{}, nil, &session.APIError{Code: session.CodeInvalidSignature, Description: "the token was not signed by the provider"}
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
-		return header{}, nil, invalidToken("its algorithm is not accepted")
+		return nil, api
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid) && keys != nil:
+		return nil, invalidSignature("the token was not signed by the provider")
+	case errors.Is(err, errDuplicateMember):
+		return nil, invalidToken("it has a claim twice")
 	}
-	return header{}, nil, invalidToken("it is not a signed JWT") // err may quote it
+	return nil, errNotJWT() // err may quote it
+}
+
+// mayBeOfNewerKey reports whether a token was refused for want of its key: its kid is
+// unknown, or the key that was found is not the one that signed it, as happens when
+// a provider replaces a key under the same kid or has tokens without any.
+func mayBeOfNewerKey(err error) bool {
+	return errors.Is(err, errKeyNotFound()) || errors.Is(err, errOtherAlgorithm) ||
+		errors.Is(err, &session.APIError{Code: session.CodeInvalidSignature})
+}
+
+func errNotJWT() error { return invalidToken("it is not a signed JWT") }
+
+func invalidSignature(why string) error {
+	return &session.APIError{Code: session.CodeInvalidSignature, Description: why}
 }
 
 func invalidToken(why string) error {
@@ -117,14 +186,14 @@ type claimSet struct {
 	claims        claims
 }
 
-var errDuplicateClaim = errors.New("a claim occurs twice")
+var errDuplicateMember = errors.New("a name occurs twice")
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (s *claimSet) UnmarshalJSON(b []byte) error {
 	s.claims = make(claims)
 	return members(b, func(name string, value json.RawMessage) error {
 		if _, ok := s.claims[name]; ok {
-			return errDuplicateClaim
+			return errDuplicateMember
 		}
 		v, err := decode(value)
 		s.claims[name] = v

@@ -9,38 +9,25 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// verificationKeys returns the keys that may have signed a token with this header.
-// A kid that is not known has the keys fetched again, unless that was done less
-// than 30 seconds ago.
-func (c *Client) verificationKeys(ctx context.Context, issuer string, h header) ([]any, error) {
-	if len(h.kid) > maxKID {
-		return nil, errKeyNotFound()
-	}
-	set, err := c.keys(ctx, issuer, nil)
-	if err != nil {
-		return nil, err
-	}
-	found, known := set.find(h)
-	if known {
-		return found, nil
-	}
-	set, err = c.keys(ctx, issuer, set)
-	if err != nil {
-		return nil, err
-	}
-	if found, known = set.find(h); !known {
-		return nil, errKeyNotFound()
-	}
-	return found, nil
-}
+// source says where a token came from, and so how much it may cost.
+type source int
+
+const (
+	// fromProvider is the token endpoint, for ID tokens: no stranger decides how many.
+	fromProvider source = iota
+	// fromAnybody is a door that strangers can knock at, for logout tokens. What they
+	// bring cannot keep a login from seeing new keys.
+	fromAnybody
+)
 
 func errKeyNotFound() error {
 	return &session.APIError{Code: session.CodeJWKSKeyNotFound, Description: "the provider has no key for this token"}
 }
 
 // keys returns the provider's keys. With not, which lacks a key that is wanted, it
-// returns a newer set if it may have one fetched, else that set again.
-func (c *Client) keys(ctx context.Context, issuer string, not *keySet) (*keySet, error) {
+// returns a newer set if there is one or it may be fetched, else that set again.
+// Tokens of one source have it fetched at most once in 30 seconds.
+func (c *Client) keys(ctx context.Context, issuer string, not *keySet, from source) (*keySet, error) {
 	m, err := c.Metadata(ctx, issuer)
 	if err != nil {
 		return nil, err
@@ -49,11 +36,11 @@ func (c *Client) keys(ctx context.Context, issuer string, not *keySet) (*keySet,
 		return nil, &session.APIError{Code: session.CodeMissingJWKSURI, Description: "the provider's metadata has no usable jwks_uri"}
 	}
 	at := session.NormalIssuer(issuer)
-	if p, ok := c.cache.get(at); ok && p.keysFresh(c.clock.Now()) && p.keys != not {
-		return p.keys, nil
+	if set := c.keysAtHand(at, not, from); set != nil {
+		return set, nil
 	}
 	set, err := shared(ctx, c, "keys "+at, func(ctx context.Context) (*keySet, error) {
-		return c.loadKeys(ctx, at, m.JWKSURI, not)
+		return c.loadKeys(ctx, at, m.JWKSURI, not, from)
 	})
 	if err != nil {
 		return nil, failed(session.CodeJWKSFetchError, err)
@@ -61,19 +48,26 @@ func (c *Client) keys(ctx context.Context, issuer string, not *keySet) (*keySet,
 	return set, nil
 }
 
-// loadKeys brings the cached keys up to date. It runs once at a time for each
-// issuer.
-func (c *Client) loadKeys(ctx context.Context, issuer, uri string, not *keySet) (*keySet, error) {
+// keysAtHand returns what keys returns when nothing is to be fetched, else nil.
+func (c *Client) keysAtHand(issuer string, not *keySet, from source) *keySet {
 	now := c.clock.Now()
 	p, _ := c.cache.get(issuer)
-	if p.keysFresh(now) {
-		if p.keys != not {
-			return p.keys, nil
-		}
-		if p.cooling(now) {
-			return not, nil
-		}
-		c.cache.asked(issuer, now) // also when it fails: made-up kids must not become requests
+	if p.keysFresh(now) && (p.keys != not || p.cooling(now, from)) {
+		return p.keys
+	}
+	return nil
+}
+
+// loadKeys brings the cached keys up to date. It runs once at a time for each
+// issuer.
+func (c *Client) loadKeys(ctx context.Context, issuer, uri string, not *keySet, from source) (*keySet, error) {
+	if set := c.keysAtHand(issuer, not, from); set != nil {
+		return set, nil
+	}
+	if not != nil {
+		// Also when it fails: made-up kids must not become requests. Not before it has
+		// ended: who comes meanwhile shall wait for it.
+		defer func() { c.cache.asked(issuer, c.clock.Now(), from) }()
 	}
 	set, err := c.fetchKeys(ctx, uri)
 	if err != nil {

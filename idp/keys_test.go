@@ -219,3 +219,68 @@ func TestKeys_hangEndsByTheClock(t *testing.T) {
 		r.wantCount(jwks, 1)
 	})
 }
+
+// A key replaced under its kid, and one where there are no kids: nothing but a bad
+// signature tells.
+func TestKeys_replacedUnderTheSameKid(t *testing.T) {
+	for _, kid := range []any{"1", absent} {
+		r := newRig(t)
+		r.publish(rsaJWK("1", anotherKey()))
+		r.wantVerify(kid, "invalid_signature") // asks again, in vain
+		r.wantCount(jwks, 2)
+		r.publish(rsaJWK("1", rsaKey()))
+		r.wantVerify(kid, "invalid_signature")
+		r.clock.Advance(30*time.Second - 1)
+		r.wantVerify(kid, "invalid_signature")
+		r.wantCount(jwks, 2)
+		r.clock.Advance(1)
+		r.wantVerify(kid, "ok")
+		r.wantVerify(kid, "ok")
+		r.wantCount(jwks, 3)
+	}
+}
+
+func TestKeys_replacedByAnotherKindOfKey(t *testing.T) {
+	r := newRig(t)
+	r.publish(ecJWK("1", ecKey()))
+	if _, err := r.client.Metadata(t.Context(), issuer); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.client.Ready(t.Context(), issuer); err != nil {
+		t.Fatal(err)
+	}
+	r.publish(rsaJWK("1", rsaKey()))
+	r.wantVerify("1", "ok")
+	r.wantCount(jwks, 2)
+}
+
+func TestKeys_badSignatureWhileTheKeysCannotBeFetched(t *testing.T) {
+	r := newRig(t)
+	r.publish(rsaJWK("1", anotherKey()))
+	if err := r.client.Ready(t.Context(), issuer); err != nil {
+		t.Fatal(err)
+	}
+	r.answer(jwks, 500, "")
+	for range 3 {
+		r.wantVerify("1", "invalid_signature")
+	}
+	r.wantCount(jwks, 2)
+}
+
+func TestKeys_badSignaturesShareOneRefetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.wantVerify("1", "ok")
+		let := r.held(jwks)
+		bad := tampered(sign(rs256(), idClaims(), rsaKey()))
+		wait := all(20, func(int) error {
+			_, err := r.client.VerifyIDToken(t.Context(), issuer, bad, idp.Expect{})
+			return err
+		})
+		synctest.Wait()
+		r.wantVerify("1", "ok") // good ones do not wait for it
+		let()
+		wantVerdicts(t, wait(), "invalid_signature")
+		r.wantCount(jwks, 2)
+	})
+}

@@ -15,8 +15,8 @@ type LogoutToken struct {
 	Issuer   string
 	SID      string
 	Subject  string
-	JTI      string
-	IssuedAt int64 // seconds since the Unix epoch
+	JTI      string // empty when there is none; a token that comes again has the same
+	IssuedAt int64  // seconds since the Unix epoch
 }
 
 // VerifyLogoutToken checks a logout token (OpenID Connect Back-Channel Logout
@@ -42,11 +42,11 @@ func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (Log
 	if err := unverified.checkIssuer(issuer); err != nil {
 		return LogoutToken{}, err
 	}
-	h, claims, err := c.verify(ctx, issuer, raw)
+	h, claims, err := c.verify(ctx, issuer, raw, fromAnybody)
 	if err != nil {
 		return LogoutToken{}, err
 	}
-	if isType(h.typ, "at+jwt") {
+	if typ := mediaType(h.typ); typ != "" && typ != "jwt" && typ != "logout+jwt" {
 		return LogoutToken{}, invalidToken("it is not a logout token")
 	}
 	now := c.now()

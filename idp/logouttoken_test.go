@@ -117,6 +117,8 @@ func TestVerifyLogoutToken_signature(t *testing.T) {
 		{"HS256", sign(rs256(claimsOf{"alg": "HS256"}), logoutClaims(), []byte(clientSecret)), session.CodeInvalidToken},
 		{"crit", sign(rs256(claimsOf{"crit": []any{"x"}}), logoutClaims(), rsaKey()), session.CodeInvalidToken},
 		{"access token", sign(rs256(claimsOf{"typ": "at+jwt"}), logoutClaims(), rsaKey()), session.CodeInvalidToken},
+		{"typ of something else", sign(rs256(claimsOf{"typ": "secevent+jwt"}), logoutClaims(), rsaKey()), session.CodeInvalidToken},
+		{"typ a list", sign(rs256(claimsOf{"typ": []any{"JWT"}}), logoutClaims(), rsaKey()), session.CodeInvalidToken},
 		{"ID token", sign(rs256(), idClaims(), rsaKey()), session.CodeInvalidToken},
 		{"a claim twice", signText(`{"alg":"RS256","kid":"1"}`, `{"iss":"https://tenant.example/","sid":"a","sid":"b"}`, "RS256", rsaKey()), session.CodeInvalidToken},
 	}
@@ -125,6 +127,16 @@ func TestVerifyLogoutToken_signature(t *testing.T) {
 		_, err := r.client.VerifyLogoutToken(t.Context(), issuer, tt.token)
 		if verdict(err) != "backchannel_logout_error" || !errors.Is(err, &session.APIError{Code: tt.code}) {
 			t.Errorf("%s: %v, want backchannel_logout_error by %s", tt.name, err, tt.code)
+		}
+	}
+}
+
+func TestVerifyLogoutToken_types(t *testing.T) {
+	r := newRig(t)
+	for _, typ := range []any{"logout+jwt", "LOGOUT+JWT", "application/logout+jwt", "JWT", "jwt", "", nil, absent} {
+		tok := sign(rs256(claimsOf{"typ": typ}), logoutClaims(), rsaKey())
+		if _, err := r.client.VerifyLogoutToken(t.Context(), issuer, tok); err != nil {
+			t.Errorf("typ %v: %v", typ, err)
 		}
 	}
 }
