@@ -53,6 +53,8 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 			case s.Phase == messages.Ready:
 				e.Use(now.Unix())
 				answer, err = c.fly(ctx, e, messages.NewFlight(&session.Question{Key: key}, o.options()))
+			case e.Snapshot() != s:
+				continue // what was in the air has landed just now, and is shown
 			default:
 				err = session.ErrMissingRefreshToken
 			}

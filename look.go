@@ -35,7 +35,7 @@ func (c *Client) look(ctx context.Context, id string, o store.Options, first *me
 			if !s.State.Internal.Over(c.clock.Now()) {
 				return e, s, nil
 			}
-			if err := c.outlived(ctx, e, s, o); err != nil {
+			if err := c.outlived(ctx, id, e, s, o); err != nil {
 				return nil, nil, err
 			}
 		case messages.Ended, messages.Missing:
@@ -59,9 +59,9 @@ func (c *Client) look(ctx context.Context, id string, o store.Options, first *me
 }
 
 // outlived ends a session whose own lifetime is over.
-func (c *Client) outlived(ctx context.Context, e *messages.Entry, s *messages.Snapshot, o store.Options) error {
+func (c *Client) outlived(ctx context.Context, id string, e *messages.Entry, s *messages.Snapshot, o store.Options) error {
 	call := messages.NewCall(ctx, o)
-	c.send(&messages.EndSession{ID: e.ID, Key: e.Key, Only: s.Incarnation, Why: session.ReasonLifetime, Call: call})
+	c.send(&messages.EndSession{ID: id, Key: e.Key, Only: s.Incarnation, Why: session.ReasonLifetime, Call: call})
 	switch err := c.finish(call); {
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()

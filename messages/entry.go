@@ -14,7 +14,7 @@ import (
 // writer: the session's, or the supervisor while the session sleeps. The exceptions
 // are Join and Use, which callers call.
 type Entry struct {
-	ID  string
+	ID  string // empty while nobody has said it; for the supervisor
 	Key session.Key
 
 	snapshot atomic.Pointer[Snapshot]
