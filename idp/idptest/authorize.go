@@ -58,7 +58,7 @@ func (t *Tenant) Authorize(authorizeURL string, claims ...Claims) (callbackURL s
 	if err != nil {
 		return "", err
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing follows
+	defer resp.Body.Close()
 	if to := resp.Header.Get("Location"); to != "" {
 		return to, nil
 	}

@@ -14,7 +14,7 @@ func TestRequests_areCountedByKind(t *testing.T) {
 	overBoth(t, func(t *testing.T, a *app) {
 		r := a.login(nil)
 		a.connection(r.str("refresh_token"), "x")
-		r = a.refresh(r.str("refresh_token"))
+		a.refresh(r.str("refresh_token"))
 		a.refresh("nonsense")
 		a.get(a.tenant.URL("/.well-known/jwks.json"))
 		for k, want := range map[idptest.Kind]int{

@@ -127,7 +127,7 @@ type transport struct{ tenant *Tenant }
 func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t := tr.tenant
 	if req.Body != nil {
-		defer req.Body.Close() //nolint:errcheck // it was read
+		defer req.Body.Close()
 	}
 	if err := req.Context().Err(); err != nil {
 		return nil, context.Cause(req.Context())
