@@ -60,6 +60,11 @@ var ours = []string{"client_id", "response_type", "code_challenge", "code_challe
 // *InvalidArgumentError, an *APIError (metadata_error, configuration_error; where it is
 // pushed, also par_error or the provider's code) or the store's error.
 func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o StoreOptions) (string, error) {
+	to, err := c.startLogin(ctx, r, o)
+	return to, ofCaller(ctx, err)
+}
+
+func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions) (string, error) {
 	if c.closed.Load() {
 		return "", session.ErrClosed
 	}
@@ -107,6 +112,10 @@ func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o St
 
 	state := session.RandomString(c.rand, 32)
 	params.Set("state", state)
+	if c.opts.nonce {
+		tx.Nonce = session.RandomString(c.rand, 32)
+		params.Set("nonce", tx.Nonce)
+	}
 	params.Set("code_challenge", idp.Challenge(tx.CodeVerifier))
 	authorize := c.idp.Authorize
 	if r.Pushed != nil && *r.Pushed || r.Pushed == nil && c.opts.pushed {
@@ -151,6 +160,20 @@ func (c *Client) organization(r LoginRequest, tx *transaction, params url.Values
 // *OrganizationTokenValidationError, a *SessionExpiredError for a ceiling already
 // past, or the store's error. Nothing is stored then.
 func (c *Client) CompleteInteractiveLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
+	res, err := c.completeLogin(ctx, callbackURL, o)
+	return res, ofCaller(ctx, err)
+}
+
+// ofCaller returns err, or the context's error where the call failed because its
+// caller has left: that is nobody's outage.
+func ofCaller(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
 	if c.closed.Load() {
 		return nil, session.ErrClosed
 	}
@@ -205,8 +228,15 @@ func (c *Client) callback(ctx context.Context, query url.Values, o store.Options
 	}
 	code, refused := query.Get("code"), query.Get("error")
 	tx, err := c.transaction(ctx, state, code != "" || refused != "", o)
+	if err != nil {
+		return tx, err
+	}
+	if code != "" || refused != "" {
+		err = c.idp.CheckCallbackIssuer(ctx, session.IssuerOf(tx.Domain), query)
+	}
+	var foreign *IssuerValidationError
 	switch {
-	case err != nil:
+	case errors.As(err, &foreign), err != nil && refused == "":
 		return tx, err
 	case refused != "":
 		return tx, idp.CallbackError(refused, query.Get("error_description"))
@@ -224,7 +254,7 @@ func (c *Client) verify(ctx context.Context, issuer string, tx transaction, r se
 	case r.IDToken == "":
 		return nil, &APIError{Code: session.CodeInvalidResponse, Description: "the token response has no ID token"}
 	}
-	return c.idp.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Organization: tx.Organization})
+	return c.idp.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Nonce: tx.Nonce, Organization: tx.Organization})
 }
 
 // begin stores a new session and returns its id.

@@ -25,7 +25,9 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 		return "", session.ErrClosed
 	}
 	o = c.resolve(ctx, o)
+	hint := ""
 	if o.id != "" {
+		hint = c.idTokenHint(ctx, o)
 		call := messages.NewCall(ctx, o.options())
 		c.send(&messages.EndSession{ID: o.id, Key: c.key(o.id), Why: session.ReasonLogout, Call: call})
 		if err := c.finish(call); err != nil {
@@ -42,5 +44,20 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 	for k, v := range r.Params {
 		params.Set(k, v)
 	}
-	return c.idp.LogoutURL(ctx, c.issuer, r.ReturnTo, idp.LogoutOptions{EndSession: c.opts.endSession, Params: params})
+	return c.idp.LogoutURL(ctx, c.issuer, r.ReturnTo, idp.LogoutOptions{
+		EndSession: c.opts.endSession, IDTokenHint: hint, Params: params,
+	})
+}
+
+// idTokenHint reads the session's ID token while there is one, for a provider whose
+// end_session_endpoint wants to know whose session to end.
+func (c *Client) idTokenHint(ctx context.Context, o StoreOptions) string {
+	if !c.opts.endSession {
+		return ""
+	}
+	_, s, err := c.look(ctx, o.id, o.options(), nil)
+	if err != nil || s.Phase != messages.Ready {
+		return ""
+	}
+	return s.State.IDToken
 }

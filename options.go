@@ -29,6 +29,7 @@ type options struct {
 	strictAudience bool
 	updateUser     bool
 	endSession     bool
+	nonce          bool
 	pushed         bool
 	signingKey     crypto.PrivateKey
 	signingAlg     string
@@ -107,6 +108,11 @@ func WithPushedAuthorization(use bool) Option { return func(o *options) { o.push
 func WithSigningKey(key crypto.PrivateKey, alg, keyID string) Option {
 	return func(o *options) { o.signingKey, o.signingAlg, o.signingKeyID = key, alg, keyID }
 }
+
+// WithNonce sends a nonce with every login and requires it in the ID token (OpenID
+// Connect Core section 3.1.2.1). The default is not to: state and PKCE bind the
+// callback to the login already.
+func WithNonce() Option { return func(o *options) { o.nonce = true } }
 
 // WithIdentifiers names sessions and transactions: in store keys, and in the sealing of
 // what is stored. The defaults are _a0_session and _a0_tx. With other names, what was

@@ -19,6 +19,7 @@ type transaction struct {
 	AppState     json.RawMessage `json:"app_state,omitempty"`
 	Domain       string          `json:"domain"`
 	Organization string          `json:"organization,omitempty"`
+	Nonce        string          `json:"nonce,omitempty"`
 	CreatedAt    int64           `json:"created_at"`
 }
 
