@@ -38,7 +38,7 @@ func (c *Client) Close(ctx context.Context) error {
 
 func (c *Client) close(ctx context.Context) error {
 	c.closed.Store(true)
-	c.runner.stopSlots()
+	c.runner.slots.close()
 	rest := make(chan struct{})
 	c.send(&messages.Close{Done: rest})
 	var cut error

@@ -3,12 +3,8 @@ package tokenward
 import (
 	"context"
 	"sync"
-	"sync/atomic"
-
-	"golang.org/x/sync/semaphore"
 
 	"github.com/tokenward/tokenward/messages"
-	"github.com/tokenward/tokenward/session"
 )
 
 const storeWorkers = 256
@@ -20,11 +16,7 @@ type runner struct {
 	cancel context.CancelCauseFunc
 	tally  *messages.Tally
 
-	slots     *semaphore.Weighted
-	slotCtx   context.Context // ends when the client closes
-	stopSlots context.CancelFunc
-	waiting   atomic.Int64
-	maxWait   int64
+	slots slots
 
 	mu      sync.Mutex
 	jobs    []job
@@ -41,9 +33,8 @@ type job struct {
 var _ messages.Runner = (*runner)(nil)
 
 func newRunner(l Limits, tally *messages.Tally) *runner {
-	r := &runner{tally: tally, slots: semaphore.NewWeighted(int64(l.ProviderRequests)), maxWait: int64(l.QueuedFlights)}
+	r := &runner{tally: tally, slots: slots{free: l.ProviderRequests, most: l.QueuedFlights}}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
-	r.slotCtx, r.stopSlots = context.WithCancel(context.Background())
 	return r
 }
 
@@ -115,40 +106,14 @@ func (r *runner) wait() <-chan struct{} {
 }
 
 // Slot implements messages.Runner.
-func (r *runner) Slot(granted func(error)) {
-	if r.slotCtx.Err() != nil {
-		granted(session.ErrClosed)
-		return
-	}
-	if r.slots.TryAcquire(1) {
-		granted(nil)
-		return
-	}
-	if r.waiting.Add(1) > r.maxWait {
-		r.waiting.Add(-1)
-		granted(session.ErrOverloaded)
-		return
-	}
-	r.mu.Lock()
-	r.running++
-	r.mu.Unlock()
-	go func() {
-		defer r.done()
-		err := r.slots.Acquire(r.slotCtx, 1)
-		r.waiting.Add(-1)
-		if err != nil {
-			err = session.ErrClosed
-		}
-		granted(err)
-	}()
-}
+func (r *runner) Slot(granted func(error)) { r.slots.take(granted) }
 
 // Release implements messages.Runner.
-func (r *runner) Release() { r.slots.Release(1) }
+func (r *runner) Release() { r.slots.give() }
 
 // limit is the slot of a request that a caller makes itself.
 func (r *runner) limit(ctx context.Context) (release func(), err error) {
-	if err := r.slots.Acquire(ctx, 1); err != nil {
+	if err := r.slots.await(ctx); err != nil {
 		return nil, err
 	}
 	return r.Release, nil
