@@ -152,7 +152,7 @@ func (c *Client) parse(raw string, choose func() (any, error)) (claims, error) {
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid) && keys != nil:
 		return nil, invalidSignature("the token was not signed by the provider")
 	case errors.Is(err, errDuplicateMember):
-		return nil, invalidToken("it has a claim twice")
+		return nil, errDuplicateClaim()
 	}
 	return nil, errNotJWT() // err may quote it
 }
@@ -165,7 +165,8 @@ func mayBeOfNewerKey(err error) bool {
 		errors.Is(err, &session.APIError{Code: session.CodeInvalidSignature})
 }
 
-func errNotJWT() error { return invalidToken("it is not a signed JWT") }
+func errNotJWT() error         { return invalidToken("it is not a signed JWT") }
+func errDuplicateClaim() error { return invalidToken("it has a claim twice") }
 
 func invalidSignature(why string) error {
 	return &session.APIError{Code: session.CodeInvalidSignature, Description: why}
@@ -286,24 +287,27 @@ func (c claims) checkIssuer(issuer string) error {
 // now returns the present in whole seconds, as tokens count.
 func (c *Client) now() time.Time { return time.Unix(c.clock.Now().Unix(), 0) }
 
-// peek returns the claims of a compact JWS without verifying it, nil when it
-// cannot be read.
-func peek(raw string) claims {
+// peek returns the claims of a compact JWS without verifying it. It fails with an
+// APIError of the code invalid_token.
+func peek(raw string) (claims, error) {
 	if len(raw) > maxToken {
-		return nil
+		return nil, invalidToken("it is too long")
 	}
 	_, rest, _ := strings.Cut(raw, ".")
 	payload, signature, ok := strings.Cut(rest, ".")
 	if !ok || strings.Contains(signature, ".") {
-		return nil
+		return nil, errNotJWT()
 	}
 	b, err := base64.RawURLEncoding.DecodeString(payload)
 	if err != nil {
-		return nil
+		return nil, errNotJWT()
 	}
 	var set claimSet
-	if set.UnmarshalJSON(b) != nil {
-		return nil
+	switch err := set.UnmarshalJSON(b); {
+	case errors.Is(err, errDuplicateMember):
+		return nil, errDuplicateClaim()
+	case err != nil:
+		return nil, errNotJWT()
 	}
-	return set.claims
+	return set.claims, nil
 }

@@ -35,9 +35,9 @@ func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (Log
 	if raw == "" {
 		return LogoutToken{}, invalidToken("it is empty")
 	}
-	unverified := peek(raw)
-	if unverified == nil {
-		return LogoutToken{}, invalidToken("it is not a signed JWT")
+	unverified, err := peek(raw)
+	if err != nil {
+		return LogoutToken{}, err
 	}
 	if err := unverified.checkIssuer(issuer); err != nil {
 		return LogoutToken{}, err

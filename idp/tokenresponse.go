@@ -72,14 +72,14 @@ func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 	if err != nil {
 		return session.TokenResponse{}, err
 	}
-	if c := peek(t.IDToken); c != nil {
+	if c, err := peek(t.IDToken); err == nil {
 		t.IDClaims = &session.IDClaims{}
 		t.IDClaims.Issuer, _ = c.text("iss")
 		t.IDClaims.Subject, _ = c.text("sub")
 		t.IDClaims.Audience, _ = texts(c["aud"])
 		t.IDClaims.All = c
 	}
-	if c := peek(t.AccessToken); c != nil {
+	if c, err := peek(t.AccessToken); err == nil {
 		t.TokenAudience, _ = texts(c["aud"])
 	}
 	return t, nil
