@@ -48,6 +48,7 @@ type Client struct {
 
 	idp      *idp.Client
 	sealer   *store.Sealer
+	carrier  carrier // nil where sessions are kept on the server
 	env      *actors.Env
 	tally    *messages.Tally
 	runner   *runner
@@ -108,13 +109,20 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	}); err != nil {
 		return nil, err
 	}
-	if o.states == nil {
+	switch o.states.(type) {
+	case nil:
 		o.states = store.NewMemory(o.clock)
+	case statelessSessions:
+		o.states = cookie.NewStates(sealer, o.clock, o.sessionName, o.cookies.attributes())
 	}
 	if o.transactions == nil {
 		o.transactions = cookie.NewTransactions(sealer, o.clock, o.txName, o.cookies.attributes())
 	}
 	c.opts = o
+	if c.carrier, _ = store.As[carrier](o.states); c.carrier != nil {
+		c.log.Warn("sessions are kept in cookies: two processes may spend one refresh token, one that no answer has carried " +
+			"is lost with the process, and copied cookies outlive a logout in other processes and after a restart")
+	}
 	c.start()
 	return c, nil
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
@@ -91,11 +93,34 @@ func (k Cookies) left(s *session.State, now time.Time) time.Duration {
 	return left
 }
 
+// statelessSessions stands for the store that New makes.
+type statelessSessions struct{ store.StateStore }
+
+// WithStatelessSessions keeps sessions in the browser, in sealed cookies, in place of a
+// state store. Read what cookie.States cannot promise, and prefer a store on the
+// server where refresh tokens rotate or there are several processes. There is no
+// back-channel logout.
+func WithStatelessSessions() Option {
+	return func(o *options) { o.states = statelessSessions{} }
+}
+
+// carrier is an ability of stores that keep sessions in the browser. Every call with
+// HTTP begins with Bring and ends with Carry or Drop. See cookie.States.
+type carrier interface {
+	Bring(w http.ResponseWriter, r *http.Request) cookie.Brought
+	Carry(w http.ResponseWriter, r *http.Request, id string, b cookie.Brought, life time.Duration, always bool) error
+	Drop(w http.ResponseWriter, r *http.Request)
+}
+
+var _ carrier = (*cookie.States)(nil)
+
 // brought is what is known of the session cookie that a browser brought.
 type brought struct {
 	opened bool  // it is ours
 	lapsed bool  // the session was unused for too long
 	seen   int64 // when the use of the session was noted last, seconds since the Unix epoch
+
+	carried cookie.Brought // where there is a carrier
 }
 
 // sessionCookie is what the cookie holds, sealed.
@@ -109,25 +134,49 @@ func (c *Client) cookieName() string { return c.opts.cookies.attributes().Name(c
 // readCookie returns the id of the browser's session, "" when it has none: the first that
 // opens, should there be several cookies of the name.
 func (c *Client) readCookie(w http.ResponseWriter, r *http.Request) (id string, b brought) {
-	k, name := c.opts.cookies, c.cookieName()
-	for _, value := range k.attributes().Values(w, r, name) {
+	k := c.opts.cookies
+	if c.carrier != nil {
+		b.carried = c.carrier.Bring(w, r)
+		id, b.seen = b.carried.ID, b.carried.Seen.Unix()
+	} else {
+		id, b.seen = c.openCookie(w, r)
+	}
+	b.opened = id != ""
+	if idle := c.clock.Now().Unix() - b.seen; b.opened && !k.Fixed && idle >= int64(k.Inactivity/time.Second) {
+		b.lapsed = true
+		return "", b
+	}
+	return id, b
+}
+
+func (c *Client) openCookie(w http.ResponseWriter, r *http.Request) (id string, seen int64) {
+	name := c.cookieName()
+	for _, value := range c.opts.cookies.attributes().Values(w, r, name) {
 		plain, err := cookie.Open(c.sealer, name, value)
 		var s sessionCookie
-		if err != nil || json.Unmarshal(plain, &s) != nil || s.ID == "" {
-			continue
+		if err == nil && json.Unmarshal(plain, &s) == nil && s.ID != "" {
+			return s.ID, s.Seen
 		}
-		b = brought{opened: true, seen: s.Seen}
-		if idle := c.clock.Now().Unix() - s.Seen; !k.Fixed && idle >= int64(k.Inactivity/time.Second) {
-			b.lapsed = true
-			return "", b
-		}
-		return s.ID, b
 	}
-	return "", b
+	return "", 0
+}
+
+// reread has a session that is awake take in what the browser brought.
+func (c *Client) reread(ctx context.Context, o StoreOptions) {
+	if o.id == "" || c.dir.Lookup(o.id) == nil {
+		return
+	}
+	call := messages.NewCall(ctx, o.options())
+	c.send(&messages.Reread{Key: c.key(o.id), Call: call})
+	_ = c.finish(call) // ctx has ended: so says whoever looks at it next
 }
 
 // writeCookie gives the browser the session with that id.
 func (c *Client) writeCookie(w http.ResponseWriter, r *http.Request, id string, s *session.State) {
+	if c.carrier != nil {
+		c.carry(w, r, id, cookie.Brought{}, s, true)
+		return
+	}
 	now := c.clock.Now()
 	plain, err := json.Marshal(sessionCookie{ID: id, Seen: now.Unix()})
 	if err != nil {
@@ -137,7 +186,19 @@ func (c *Client) writeCookie(w http.ResponseWriter, r *http.Request, id string, 
 	k.attributes().Set(w, r, name, cookie.Seal(c.sealer, name, plain), k.left(s, now))
 }
 
+// carry gives the browser what it lacks of s.
+func (c *Client) carry(w http.ResponseWriter, r *http.Request, id string, b cookie.Brought, s *session.State, always bool) {
+	if err := c.carrier.Carry(w, r, id, b, c.opts.cookies.left(s, c.clock.Now()), always); err != nil {
+		c.log.Error("a session is too large for cookies; this process alone has its newest state",
+			zap.Stringer("session", c.key(id)), zap.Error(err))
+	}
+}
+
 func (c *Client) removeCookie(w http.ResponseWriter, r *http.Request) {
+	if c.carrier != nil {
+		c.carrier.Drop(w, r)
+		return
+	}
 	c.opts.cookies.attributes().Remove(w, r, c.cookieName())
 }
 
@@ -161,12 +222,16 @@ func (c *Client) leave(o StoreOptions) {
 	now := c.clock.Now()
 	switch s := e.Snapshot(); s.Phase {
 	case messages.Ready:
-		if k := c.opts.cookies; k.Fixed || s.Ceiling.Reached(now) || s.State.Internal.Over(now) ||
-			now.Unix()-b.seen < int64(k.noted()/time.Second) {
-			return
+		k := c.opts.cookies
+		due := !k.Fixed && now.Unix()-b.seen >= int64(k.noted()/time.Second)
+		switch {
+		case s.Ceiling.Reached(now), s.State.Internal.Over(now):
+		case c.carrier != nil:
+			c.carry(w, r, o.id, b.carried, s.State, due)
+		case due:
+			c.writeCookie(w, r, o.id, s.State)
+			c.touch(e.Key, s.State, o.options())
 		}
-		c.writeCookie(w, r, o.id, s.State)
-		c.touch(e.Key, s.State, o.options())
 	case messages.Missing:
 		if s.Err == nil {
 			c.removeCookie(w, r)

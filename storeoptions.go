@@ -81,6 +81,9 @@ func (c *Client) resolve(ctx context.Context, o StoreOptions) StoreOptions {
 		m := more{options: o.options()}
 		o.id, m.brought = c.readCookie(m.options.Response, r)
 		o.more = &m
+		if m.brought.carried.Newer {
+			c.reread(ctx, o)
+		}
 	}
 	return o
 }

@@ -194,15 +194,13 @@ func (s *States) Bring(w http.ResponseWriter, r *http.Request) Brought {
 		return b
 	case h == nil:
 		h = s.add(key, now)
-	case h.gone || h.record.Incarnation != b.incarnation || p.counter < h.counter:
-		s.uses.MoveToBack(h.use)
+	case h.gone || h.record.Incarnation != b.incarnation:
 		return b
-	case p.counter > h.counter:
-		b.Newer = true
 	}
 	s.uses.MoveToBack(h.use)
 	h.carried = max(h.carried, p.counter)
 	if p.counter > h.counter {
+		b.Newer = h.counter > 0
 		h.record, h.counter = p.record, p.counter
 		h.expires = max(h.expires, p.expires)
 	}
