@@ -50,6 +50,11 @@ func (c *Client) VerifyIDToken(ctx context.Context, issuer, raw string, e Expect
 	if err := claims.checkIssuer(issuer); err != nil {
 		return nil, err
 	}
+	for _, name := range []string{"nonce", "azp", "at_hash"} {
+		if _, ok := claims[name].(string); !ok && claims[name] != nil {
+			return nil, invalidToken("its " + name + " is not a string")
+		}
+	}
 	if nonce, _ := claims.text("nonce"); e.Nonce != "" && nonce != e.Nonce {
 		return nil, invalidToken("its nonce is not the one that was sent")
 	}

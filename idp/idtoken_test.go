@@ -110,6 +110,10 @@ func TestVerifyIDToken_claims(t *testing.T) {
 
 		{"org claims that nobody asked for", claimsOf{"org_id": 5, "org_name": "x"}, "ok"},
 		{"nonce that nobody asked for", claimsOf{"nonce": "n"}, "ok"},
+		{"nonce null", claimsOf{"nonce": nil}, "ok"},
+		{"nonce a number", claimsOf{"nonce": 7}, "invalid_token"},
+		{"at_hash a list", claimsOf{"at_hash": []any{"x"}}, "invalid_token"},
+		{"azp: one audience, azp a list", claimsOf{"azp": []any{clientID}}, "invalid_token"},
 		{"session_expiry of 1e400", claimsOf{"session_expiry": raw("1e400")}, "ok"},
 		{"session_expiry of nonsense", claimsOf{"session_expiry": []any{"x"}}, "ok"},
 
