@@ -28,6 +28,7 @@ type (
 	MissingTransactionError          = session.MissingTransactionError
 	IssuerValidationError            = session.IssuerValidationError
 	OrganizationTokenValidationError = session.OrganizationTokenValidationError
+	DomainResolverError              = session.DomainResolverError
 	BackchannelLogoutError           = session.BackchannelLogoutError
 )
 

@@ -34,14 +34,18 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	if blank(logoutToken) {
 		return &BackchannelLogoutError{Message: "the logout token is missing"}
 	}
-	t, err := c.idp.VerifyLogoutToken(ctx, c.issuer, logoutToken)
+	issuer, err := c.current(ctx, o.options())
 	if err != nil {
 		return err
 	}
-	c.logouts.remember(c.clock.Now(), t, c.issuer)
-	values := c.sealer.LookupSub(c.issuer, t.Subject)
+	t, err := c.idp.VerifyLogoutToken(ctx, issuer, logoutToken)
+	if err != nil {
+		return err
+	}
+	c.logouts.remember(c.clock.Now(), t, issuer)
+	values := c.sealer.LookupSub(issuer, t.Subject)
 	if t.SID != "" {
-		values = c.sealer.LookupSID(c.issuer, t.SID)
+		values = c.sealer.LookupSID(issuer, t.SID)
 	}
 	refs, err := index.Find(ctx, values, o.options())
 	if err != nil {
@@ -50,21 +54,21 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	var ends errgroup.Group
 	ends.SetLimit(16)
 	for _, r := range refs {
-		ends.Go(func() error { return c.endNamed(ctx, r.Key, t, o) })
+		ends.Go(func() error { return c.endNamed(ctx, issuer, r.Key, t, o) })
 	}
 	return ends.Wait()
 }
 
 // endNamed ends the session under key if it is one that t names: an index may
 // be wrong.
-func (c *Client) endNamed(ctx context.Context, key session.Key, t idp.LogoutToken, o StoreOptions) error {
+func (c *Client) endNamed(ctx context.Context, issuer string, key session.Key, t idp.LogoutToken, o StoreOptions) error {
 	s, _, incarnation, err := c.env.SafeLoad(ctx, key, o.options())
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
 		return nil
 	case err != nil:
 		return storeError(err)
-	case !session.SameIssuer(c.issuerOf(s), c.issuer),
+	case !session.SameIssuer(c.issuerOf(s), issuer),
 		t.SID != "" && s.Internal.SID != t.SID,
 		t.Subject != "" && s.User.Sub() != t.Subject:
 		return nil

@@ -19,6 +19,10 @@ type Config struct {
 	// hosts only.
 	Issuer string
 
+	// DomainResolver says for each call which domain it is for, in place of Domain and
+	// Issuer. A session then belongs to the domain it was begun at.
+	DomainResolver DomainResolver
+
 	// ClientID and ClientSecret are those of the application registered at the
 	// provider. Without a secret, logins and refreshes fail with a ConfigurationError.
 	ClientID     string
@@ -70,6 +74,10 @@ func (c Config) MarshalJSON() ([]byte, error) {
 func (c Config) issuer() (string, error) {
 	domain, issuer := strings.TrimSpace(c.Domain), strings.TrimSpace(c.Issuer)
 	switch {
+	case c.DomainResolver != nil && domain+issuer != "":
+		return "", &ConfigurationError{Message: "DomainResolver: give a DomainResolver, a Domain or an Issuer, not several"}
+	case c.DomainResolver != nil:
+		return "", nil
 	case domain == "" && issuer == "":
 		return "", &ConfigurationError{Message: "Domain: a domain or an Issuer is required"}
 	case domain != "" && issuer != "":

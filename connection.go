@@ -23,16 +23,30 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 	}
 	o = c.resolve(ctx, o)
 	defer c.leave(o)
+	issuer, err := c.current(ctx, o.options())
+	if err != nil {
+		return ConnectionToken{}, err
+	}
 	if o.id == "" {
+		if c.resolving() {
+			return ConnectionToken{}, &AccessTokenForConnectionError{Code: session.CodeMissingSessionDomain}
+		}
 		return ConnectionToken{}, connectionError(session.ErrMissingRefreshToken)
 	}
 	key := session.ConnectionKey(r.Connection, r.LoginHint)
 	for {
 		// Should the session be loaded past its ceiling, this question comes first.
 		first := messages.NewFlight(&session.Question{Key: key}, o.options())
-		e, s, err := c.look(ctx, o.id, o.options(), first)
+		ask := first
+		if c.resolving() {
+			ask = nil // whose session it is must be known first
+		}
+		e, s, err := c.look(ctx, o.id, o.options(), ask)
 		if err != nil {
 			return ConnectionToken{}, connectionError(err)
+		}
+		if code := c.foreign(s, issuer); code != "" {
+			return ConnectionToken{}, &AccessTokenForConnectionError{Code: code}
 		}
 		if s.Phase == messages.Ended && s.Reason == session.ReasonLifetime {
 			return ConnectionToken{}, connectionError(session.ErrMissingRefreshToken)

@@ -30,7 +30,7 @@ func (h *Handle) Format(f fmt.State, _ rune) {
 // GetAccessToken is Client.GetAccessToken for this session.
 func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (Token, error) {
 	q := h.c.question.of(r)
-	if e := h.entry.Load(); e != nil {
+	if e := h.entry.Load(); e != nil && !h.c.resolving() {
 		if t := h.c.hit(e, q); t != nil {
 			return *t, nil
 		}

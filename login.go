@@ -69,7 +69,11 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 		return "", session.ErrClosed
 	}
 	o = c.resolve(ctx, o)
-	if _, err := c.idp.Metadata(ctx, c.issuer); err != nil {
+	issuer, err := c.current(ctx, o.options())
+	if err != nil {
+		return "", err
+	}
+	if _, err := c.idp.Metadata(ctx, issuer); err != nil {
 		return "", err
 	}
 	params := url.Values{}
@@ -89,7 +93,7 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 	}
 	tx := transaction{
 		CodeVerifier: session.RandomString(c.rand, 64), RedirectURI: params.Get("redirect_uri"),
-		Domain: c.domain, CreatedAt: c.clock.Now().Unix(),
+		Domain: session.DomainOf(issuer), CreatedAt: c.clock.Now().Unix(),
 	}
 	if err := tx.setAppState(r.AppState); err != nil {
 		return "", err
@@ -121,7 +125,7 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 	if r.Pushed != nil && *r.Pushed || r.Pushed == nil && c.opts.pushed {
 		authorize = c.idp.PushAuthorization
 	}
-	to, err := authorize(ctx, c.issuer, params)
+	to, err := authorize(ctx, issuer, params)
 	if err != nil {
 		return "", err
 	}

@@ -25,9 +25,15 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 		return "", session.ErrClosed
 	}
 	o = c.resolve(ctx, o)
-	hint := ""
-	if o.id != "" {
-		hint = c.idTokenHint(ctx, o)
+	issuer, err := c.current(ctx, o.options())
+	if err != nil {
+		return "", err
+	}
+	hint, ours, err := c.beforeLogout(ctx, o, issuer)
+	if err != nil {
+		return "", err
+	}
+	if o.id != "" && ours {
 		call := messages.NewCall(ctx, o.options())
 		c.send(&messages.EndSession{ID: o.id, Key: c.key(o.id), Why: session.ReasonLogout, Call: call})
 		if err := c.finish(call); err != nil {
@@ -37,27 +43,33 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 			return "", storeError(err)
 		}
 	}
-	if req, w := o.options().Request, o.options().Response; req != nil && w != nil {
+	if req, w := o.options().Request, o.options().Response; req != nil && w != nil && ours {
 		c.removeCookie(w, req)
 	}
 	params := url.Values{}
 	for k, v := range r.Params {
 		params.Set(k, v)
 	}
-	return c.idp.LogoutURL(ctx, c.issuer, r.ReturnTo, idp.LogoutOptions{
+	return c.idp.LogoutURL(ctx, issuer, r.ReturnTo, idp.LogoutOptions{
 		EndSession: c.opts.endSession, IDTokenHint: hint, Params: params,
 	})
 }
 
-// idTokenHint reads the session's ID token while there is one, for a provider whose
-// end_session_endpoint wants to know whose session to end.
-func (c *Client) idTokenHint(ctx context.Context, o StoreOptions) string {
-	if !c.opts.endSession {
-		return ""
+// beforeLogout reads of the session what is gone afterwards: the ID token for a
+// provider whose end_session_endpoint wants to know whose session to end, and whether it
+// is one of the current issuer. Where neither matters nothing is read.
+func (c *Client) beforeLogout(ctx context.Context, o StoreOptions, issuer string) (hint string, ours bool, err error) {
+	if o.id == "" || !c.opts.endSession && !c.resolving() {
+		return "", true, nil
 	}
 	_, s, err := c.look(ctx, o.id, o.options(), nil)
-	if err != nil || s.Phase != messages.Ready {
-		return ""
+	switch {
+	case err != nil && c.resolving():
+		return "", false, ofCaller(ctx, err)
+	case err != nil || s.Phase != messages.Ready:
+		return "", true, nil
+	case c.foreign(s, issuer) != "":
+		return "", false, nil
 	}
-	return s.State.IDToken
+	return s.State.IDToken, true, nil
 }

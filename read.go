@@ -41,9 +41,16 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 		}
 		return nil, nil
 	}
+	issuer, err := c.current(ctx, o.options())
+	if err != nil {
+		return nil, err
+	}
 	e, s, err := c.look(ctx, o.id, o.options(), nil)
 	if err != nil {
 		return nil, err
+	}
+	if s.Phase == messages.Ready && c.foreign(s, issuer) != "" {
+		return nil, nil // another domain's session is neither returned nor deleted
 	}
 	now := c.clock.Now()
 	switch {

@@ -61,12 +61,16 @@ func (e *NotReadyError) Unwrap() []error {
 
 // Ready reports whether store and provider answer, and the store has everything it
 // should: nil, or a *NotReadyError that names the one that does not. A provider's
-// metadata counts for as long as it is cached.
+// metadata counts for as long as it is cached. Where domains come from a resolver, providers
+// are not asked.
 func (c *Client) Ready(ctx context.Context) error {
 	if c.closed.Load() {
 		return session.ErrClosed
 	}
-	e := &NotReadyError{Provider: c.idp.Ready(ctx, c.issuer)}
+	e := &NotReadyError{}
+	if !c.resolving() {
+		e.Provider = c.idp.Ready(ctx, c.issuer)
+	}
 	if n := c.tally.Failing.Load(); n > 0 {
 		e.Store = fmt.Errorf("%d sessions could not be saved so far", n)
 	}

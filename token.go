@@ -17,7 +17,7 @@ import (
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
 func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (Token, error) {
 	q := c.question.of(r)
-	if o.id != "" {
+	if o.id != "" && !c.resolving() {
 		if e := c.dir.Lookup(o.id); e != nil {
 			if t := c.hit(e, q); t != nil {
 				return *t, nil
@@ -50,6 +50,10 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 	if o.id == "" {
 		return Token{}, tokenError(session.ErrMissingRefreshToken)
 	}
+	issuer, err := c.current(ctx, o.options())
+	if err != nil {
+		return Token{}, err
+	}
 	for {
 		e, s, err := c.look(ctx, o.id, o.options(), nil)
 		if err != nil {
@@ -57,6 +61,8 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 		}
 		now := c.clock.Now()
 		switch {
+		case s.Phase == messages.Ready && c.foreign(s, issuer) != "":
+			return Token{}, &AccessTokenError{Code: c.foreign(s, issuer)}
 		case s.Phase == messages.Ready && s.Ceiling.Reached(now), s.Phase == messages.Ended && s.Reason == session.ReasonCeiling:
 			if err := c.expire(ctx, e, s, o.options()); err != nil {
 				return Token{}, tokenError(err)

@@ -1,0 +1,64 @@
+package tokenward
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// DomainResolver says which domain a call is for, where one server serves several
+// (Auth0's multiple custom domains): an Auth0 domain or an issuer URL. It is given the
+// call's store options, is called once per call, and must be safe for concurrent use. An
+// error, a panic or a blank domain fails the call with a *DomainResolverError; there
+// is no fallback.
+type DomainResolver func(ctx context.Context, o store.Options) (domain string, err error)
+
+// resolving reports whether domains come from a resolver.
+func (c *Client) resolving() bool { return c.cfg.DomainResolver != nil }
+
+// current returns the issuer that this call is for.
+func (c *Client) current(ctx context.Context, o store.Options) (issuer string, err error) {
+	if !c.resolving() {
+		return c.issuer, nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			issuer, err = "", &DomainResolverError{Message: fmt.Sprintf("the domain resolver panicked (%T)", r)}
+		}
+	}()
+	domain, err := c.cfg.DomainResolver(ctx, o)
+	if err != nil {
+		return "", &DomainResolverError{Message: "the domain resolver failed", Err: err}
+	}
+	named := Config{Domain: domain}
+	if strings.Contains(domain, "://") {
+		named = Config{Issuer: domain}
+	}
+	if issuer, err = named.issuer(); err != nil {
+		return "", &DomainResolverError{Message: "the domain resolver named no usable domain", Err: err}
+	}
+	return issuer, nil
+}
+
+// foreign says why a session is not one of the current issuer: missing_session_domain or
+// domain_mismatch; "" when it is. Without a resolver every session is ours.
+func (c *Client) foreign(s *messages.Snapshot, issuer string) session.Code {
+	if !c.resolving() {
+		return ""
+	}
+	domain := ""
+	if s.State != nil {
+		domain = s.State.SessionDomain("")
+	}
+	switch {
+	case domain == "":
+		return session.CodeMissingSessionDomain
+	case !session.SameIssuer(domain, issuer):
+		return session.CodeDomainMismatch
+	}
+	return ""
+}
