@@ -23,7 +23,7 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 	case errors.Is(m.err, store.ErrNotFound):
 		c.lost(w, session.ReasonLogout, now)
 	case m.err != nil:
-		if w.refused || c.state == c.saved {
+		if c.nothingToSay(w) {
 			c.finishReread(w)
 			return
 		}
@@ -41,7 +41,7 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		c.requeue(w) // theirs came while this one was in the air
 	case m.version == c.version:
 		// Nobody else wrote: a refusal stands, and a write is still to be done.
-		if w.refused || c.state == c.saved {
+		if c.nothingToSay(w) {
 			c.finishReread(w)
 			return
 		}
@@ -56,6 +56,12 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		}
 		c.merge(w, m, now)
 	}
+}
+
+// nothingToSay reports whether a re-read that brought nothing is no failure to save: there
+// is nothing to be saved, or that is still to be tried.
+func (c *core) nothingToSay(w *write) bool {
+	return w.refused || c.state == c.saved || w.flight == nil && c.saving()
 }
 
 // saveRest writes what the store, as it was read again, lacks, or ends w where that is

@@ -141,6 +141,25 @@ func TestMerge_keepsTheNewestRefreshToken(t *testing.T) {
 	}
 }
 
+// The record cannot be read again while an answer still waits to be saved: it is not shown
+// before that was tried.
+func TestReread_showsNothingUnsaved(t *testing.T) {
+	w := newTestWorld(t)
+	w.fly(keyA)
+	w.command(&messages.Reread{Call: w.call()})
+	w.deliverAll()
+	w.landed(landRotated)
+	before := w.shown
+	w.stored(storeFails) // read again
+	if w.shown != before {
+		t.Error("a refresh token is shown that was never written")
+	}
+	w.drain()
+	if w.shown == before {
+		t.Error("it is never shown")
+	}
+}
+
 // With a provider that does not rotate, a conflict is no reason to ask it again.
 func TestMerge_needsNoSecondRequest(t *testing.T) {
 	w := newTestWorld(t)

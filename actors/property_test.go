@@ -70,6 +70,12 @@ func live(t *rapid.T, w *world, shared bool) {
 			}
 			w.reachCeiling()
 		},
+		"read again": func(t *rapid.T) {
+			if w.core == nil {
+				t.Skip()
+			}
+			w.command(&messages.Reread{Call: w.call()})
+		},
 		"passivate": func(t *rapid.T) {
 			if w.core == nil {
 				t.Skip()

@@ -582,6 +582,8 @@ func callOf(m any) *messages.Call {
 		return m.Call
 	case *messages.CeilingReached:
 		return m.Call
+	case *messages.Reread:
+		return m.Call
 	}
 	return nil
 }
