@@ -37,7 +37,7 @@ func (c *Client) CheckCallbackIssuer(ctx context.Context, issuer string, query u
 		return &session.IssuerValidationError{Message: "the authorization response has several iss"}
 	case iss == "" && m.AuthorizationResponseIssParameterSupported:
 		return &session.IssuerValidationError{Message: "the authorization response has no iss, which the provider promises"}
-	case iss != "" && !session.SameIssuer(iss, m.Issuer):
+	case iss != "" && !saysIssuer(iss, m.Issuer):
 		return &session.IssuerValidationError{Message: "the authorization response is from another issuer"}
 	}
 	return nil

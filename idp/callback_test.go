@@ -21,6 +21,7 @@ func TestCheckCallbackIssuer(t *testing.T) {
 		{"promised, right", []string{issuer}, true, "ok"},
 		{"promised, host in capitals, no slash", []string{"https://TENANT.example"}, true, "ok"},
 		{"promised, another", []string{"https://evil.example/"}, true, bad},
+		{"promised, a bare domain", []string{"tenant.example"}, true, bad},
 		{"promised, a path more", []string{issuer + "a"}, true, bad},
 		{"promised, missing", nil, true, bad},
 		{"promised, empty", []string{""}, true, bad},

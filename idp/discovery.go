@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
@@ -87,7 +88,7 @@ func (c *Client) fetchMetadata(ctx context.Context, issuer string, timeout time.
 		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}
 	}
 	m, err := parseMetadata(r.body)
-	if err == nil && !session.SameIssuer(m.Issuer, issuer) {
+	if err == nil && !saysIssuer(m.Issuer, issuer) {
 		// OpenID Connect Discovery section 4.3: another issuer's metadata would let it
 		// speak for this one.
 		err = &session.IssuerValidationError{Message: "the metadata is of another issuer"}
@@ -150,4 +151,10 @@ func normalIssuer(issuer string) (string, error) {
 		return "", err
 	}
 	return at, nil
+}
+
+// saysIssuer reports whether what the other end gives as its issuer is issuer. It
+// must be a URL: a bare domain means one in a configuration only.
+func saysIssuer(iss, issuer string) bool {
+	return strings.Contains(iss, "://") && session.SameIssuer(iss, issuer)
 }

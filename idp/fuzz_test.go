@@ -11,10 +11,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
@@ -65,11 +67,53 @@ func FuzzTokenResponse(f *testing.F) {
 	})
 }
 
+func FuzzCallback(f *testing.F) {
+	clients := map[bool]*Client{}
+	for _, promised := range []bool{false, true} {
+		c, _ := newFuzzClient(f)
+		c.cache.put("https://tenant.example", Metadata{Issuer: fuzzIssuer, AuthorizationResponseIssParameterSupported: promised}, c.clock.Now())
+		clients[promised] = c
+	}
+	for _, s := range []string{
+		"code=c&state=s&iss=https%3A%2F%2Ftenant.example%2F", "error=access_denied&error_description=no&state=s",
+		"iss=https://evil.example/&code=c", "iss=https://tenant.example&iss=x", "iss=&code=c", "iss=HTTPS://TENANT.EXAMPLE//",
+		"error=%00%0d%0a%1b[1m&error_description=%e2%80%ae%ff", "iss=https://tenant.example/%2e%2e", "%zz", "",
+	} {
+		f.Add(s, false)
+		f.Add(s, true)
+	}
+	f.Fuzz(func(t *testing.T, query string, promised bool) {
+		q, _ := url.ParseQuery(query)
+		err := clients[promised].CheckCallbackIssuer(context.Background(), fuzzIssuer, q)
+		var wrong *session.IssuerValidationError
+		switch {
+		case err != nil && !errors.As(err, &wrong):
+			t.Errorf("error of type %T", err)
+		case err == nil && promised && !q.Has("iss"):
+			t.Error("a missing iss was let through")
+		case err == nil:
+			for _, iss := range q["iss"] {
+				if iss != "" && !strings.EqualFold(strings.TrimRight(iss, "/"), "https://tenant.example") {
+					t.Errorf("iss %q was let through", iss)
+				}
+			}
+		}
+		var api *session.APIError
+		if !errors.As(CallbackError(q.Get("error"), q.Get("error_description")), &api) || api.Code == "" {
+			t.Fatalf("error = %v", api)
+		}
+		text := string(api.Code) + api.Description
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || utf8.RuneCountInString(text) > maxErrorCode+maxDescription {
+			t.Errorf("error = %q", text)
+		}
+	})
+}
+
 func FuzzMetadata(f *testing.F) {
 	for _, s := range []string{
 		`{"issuer":"https://tenant.example/","token_endpoint":"https://tenant.example/token","jwks_uri":"http://127.0.0.1/x"}`,
 		`{"token_endpoint":"http://tenant.example/token"}`, `{"jwks_uri":"https://u:p@x/"}`, `{"jwks_uri":"//x"}`,
-		`{"jwks_uri":"https://[::1%25eth0]:1/"}`, `{"jwks_uri":1}`, `{"issuer":null}`, `[]`, `{`,
+		`{"jwks_uri":"https://[::1%25eth0]:1/"}`, `{"jwks_uri":1}`, `{"issuer":null}`, `{"revocation_endpoint":"https://x/#y","authorization_response_iss_parameter_supported":"true"}`, `[]`, `{`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -78,7 +122,7 @@ func FuzzMetadata(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, u := range []string{m.TokenEndpoint, m.JWKSURI, m.AuthorizationEndpoint, m.EndSessionEndpoint, m.PushedAuthorizationRequestEndpoint} {
+		for _, u := range []string{m.RevocationEndpoint, m.TokenEndpoint, m.JWKSURI, m.AuthorizationEndpoint, m.EndSessionEndpoint, m.PushedAuthorizationRequestEndpoint} {
 			if u == "" {
 				continue
 			}
@@ -172,6 +216,8 @@ func FuzzIDToken(f *testing.F) {
 		f.Add(`{"alg":"none"}`, s, true)
 	}
 	f.Add(`{"alg":"RS256","crit":["x"]}`, seedClaims[0], false)
+	f.Add(`{"alg":"none","alg":"RS256","kid":"1"}`, seedClaims[0], false)
+	f.Add(`{"alg":"RS256","kid":"1","typ":"at+jwt","jku":"https://tenant.example/jwks"}`, seedClaims[0], false)
 	f.Add("a.b.c", "...", true)
 	f.Fuzz(func(t *testing.T, header, payload string, plain bool) {
 		token := header + "." + payload

@@ -99,6 +99,7 @@ func TestVerifyIDToken_claims(t *testing.T) {
 		{"iss: no trailing slash", claimsOf{"iss": "https://tenant.example"}, "ok"},
 		{"iss: host in capitals", claimsOf{"iss": "HTTPS://TENANT.example//"}, "ok"},
 		{"iss: another", claimsOf{"iss": "https://evil.example/"}, "issuer_validation_error"},
+		{"iss: a bare domain", claimsOf{"iss": "tenant.example"}, "issuer_validation_error"},
 		{"iss: a path more", claimsOf{"iss": issuer + "evil"}, "issuer_validation_error"},
 		{"iss: http", claimsOf{"iss": "http://tenant.example/"}, "issuer_validation_error"},
 		{"iss: missing", claimsOf{"iss": absent}, "issuer_validation_error"},

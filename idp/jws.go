@@ -278,7 +278,7 @@ func (c claims) checkPast(name string, now time.Time, leeway time.Duration) erro
 
 // checkIssuer returns a *session.IssuerValidationError unless iss is issuer.
 func (c claims) checkIssuer(issuer string) error {
-	if iss, _ := c["iss"].(string); !session.SameIssuer(iss, issuer) {
+	if iss, _ := c["iss"].(string); !saysIssuer(iss, issuer) {
 		return &session.IssuerValidationError{Message: "the token is from another issuer"}
 	}
 	return nil

@@ -71,6 +71,7 @@ var idTokens = []row{
 	{"aud a number", nil, with{"aud": 1}, false, false, ""},
 	{"aud with a number", nil, with{"aud": []any{clientID, 1}}, false, false, ""},
 	{"another iss", nil, with{"iss": "https://evil.example/"}, false, false, ""},
+	{"iss a bare domain", nil, with{"iss": "tenant.example"}, false, false, ""},
 	{"no iss", nil, with{"iss": absent}, false, false, ""},
 	{"no exp", nil, with{"exp": absent}, false, false, ""},
 	{"exp over", nil, with{"exp": now.Unix() - 1}, false, false, ""},
