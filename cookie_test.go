@@ -421,6 +421,31 @@ func TestCookie_callbackAHundredTimesAtOnce(t *testing.T) {
 	}
 }
 
+// Two tabs, the second login completed first: neither disturbs the other.
+func TestCookie_twoTabs(t *testing.T) {
+	r := newRig(t)
+	b := newBrowser(r)
+	var back [2]string
+	for i := range back {
+		to := r.start(tokenward.LoginRequest{AppState: i}, b.options())
+		b.took()
+		var err error
+		if back[i], err = r.tenant.Authorize(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, i := range []int{1, 0} {
+		res, err := r.client.CompleteInteractiveLogin(t.Context(), back[i], b.options())
+		if err != nil || string(res.AppState) != fmt.Sprint(i) {
+			t.Fatalf("tab %d: %+v, %v", i, res, err)
+		}
+		b.took()
+	}
+	if b.user() == nil || len(b.others) != 0 || r.memory.Len() != 1 {
+		t.Errorf("cookies left %d, sessions %d", len(b.others), r.memory.Len())
+	}
+}
+
 func TestCookie_prefetchedLogins(t *testing.T) {
 	r := newRig(t)
 	b := newBrowser(r)

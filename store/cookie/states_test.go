@@ -145,8 +145,8 @@ func TestStates_olderReplacesNothing(t *testing.T) {
 	next.visit(b)
 	next.has("what the browser has now", 2)
 	w, r := b.request()
-	if p.s.Carry(w, r, "id", p.s.Bring(w, r), time.Hour, false); len(w.Header()["Set-Cookie"]) != 0 {
-		t.Error("what the browser has is written again")
+	if err := p.s.Carry(w, r, "id", p.s.Bring(w, r), time.Hour, false); err != nil || len(w.Header()["Set-Cookie"]) != 0 {
+		t.Errorf("what the browser has is written again, %v", err)
 	}
 }
 
