@@ -52,15 +52,16 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 	s.read(sl.load, m.Call)
 }
 
-// room makes room for one more session and reports whether there is any.
+// room makes room for one more session and reports whether there is any. While there
+// are more than there should be, two go for each that comes, or that is refused.
 func (s *Supervisor) room() bool {
-	if s.awake >= 2*s.limits.Resident {
-		return false
-	}
 	if s.awake >= s.limits.Resident {
 		s.evict()
 	}
-	return true
+	if s.awake > s.limits.Resident {
+		s.evict()
+	}
+	return s.awake < 2*s.limits.Resident
 }
 
 // enter makes a slot with an entry that is opening.
@@ -69,10 +70,6 @@ func (s *Supervisor) enter(id string, key session.Key) *slot {
 	s.slots[key] = sl
 	s.awake++
 	s.dir.put(sl.entry)
-	if d := s.sleepers[key]; d != nil {
-		s.due.cancel(d)
-		delete(s.sleepers, key)
-	}
 	return sl
 }
 
@@ -156,6 +153,7 @@ func (s *Supervisor) wake(sl *slot, m *messages.Adopt) {
 // mark remembers for a moment that there is no session.
 func (s *Supervisor) mark(sl *slot, snapshot *messages.Snapshot) {
 	s.awake--
+	s.wakeUp(sl.entry.Key)
 	snapshot.Until = s.now().Add(s.limits.RememberMissing)
 	sl.entry.Publish(snapshot)
 	if s.missing >= maxMissing {
@@ -233,6 +231,9 @@ func (s *Supervisor) end(m *messages.EndSession) {
 	if s.closing && (s.slots[m.Key] == nil || s.slots[m.Key].pid == nil) {
 		m.Call.End(session.ErrClosed)
 		return
+	}
+	if d := s.sleepers[m.Key]; d != nil && (m.Only.IsZero() || m.Only == d.only) {
+		s.wakeUp(m.Key)
 	}
 	s.command(s.owner(m.ID, m.Key), m)
 }

@@ -81,6 +81,7 @@ func (s *Supervisor) began(m *messages.SessionBegan) {
 		return
 	}
 	sl.generation = m.Generation
+	s.wakeUp(m.Key)
 	s.due.cancel(&sl.ceiling)
 	if m.Ceiling != 0 {
 		sl.ceiling.what, sl.ceiling.slot = dutyCeiling, sl

@@ -40,6 +40,15 @@ type sleeper struct {
 	only session.Incarnation
 }
 
+// wakeUp forgets the deadline that stayed behind when a session was passivated: its
+// ceiling is known anew, or it has gone.
+func (s *Supervisor) wakeUp(key session.Key) {
+	if d := s.sleepers[key]; d != nil {
+		s.due.cancel(d)
+		delete(s.sleepers, key)
+	}
+}
+
 const (
 	claimBatch = 500
 	claimAgain = 5 // seconds after a failure
