@@ -89,13 +89,21 @@ func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
 func (r *rig) close() {
 	r.store.Heal()
 	r.settle()
-	reply := make(chan []session.Key, 1)
-	r.send(&messages.Abort{Reply: reply})
-	<-reply
-	r.system.Root.Stop(r.boss)
-	r.settle()
+	if r.boss != nil {
+		reply := make(chan []session.Key, 1)
+		r.send(&messages.Abort{Reply: reply})
+		<-reply
+		r.stop()
+	}
 	r.work.Wait()
 	r.system.Shutdown()
+}
+
+// stop stops the supervisor.
+func (r *rig) stop() {
+	r.system.Root.Stop(r.boss)
+	r.boss = nil
+	r.settle()
 }
 
 func (r *rig) Refresh(context.Context, idp.RefreshRequest) (session.TokenResponse, error) {
