@@ -22,7 +22,8 @@ import (
 //
 // It fails with a *BackchannelLogoutError when the token is refused, a
 // *ConfigurationError when the state store cannot find sessions by what the token names, or
-// the store's error: then the provider should send the token again.
+// the store's error: then the provider should send the token again. A token whose jti was
+// dealt with before is success and ends nothing.
 func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string, o StoreOptions) error {
 	if c.closed.Load() {
 		return session.ErrClosed
@@ -42,6 +43,9 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	if err != nil {
 		return err
 	}
+	if c.logouts.repeated(c.clock.Now(), t, issuer) {
+		return nil
+	}
 	c.logouts.remember(c.clock.Now(), t, issuer)
 	values := c.sealer.LookupSub(issuer, t.Subject)
 	if t.SID != "" {
@@ -56,7 +60,11 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	for _, r := range refs {
 		ends.Go(func() error { return c.endNamed(ctx, issuer, r.Key, t, o) })
 	}
-	return ends.Wait()
+	if err := ends.Wait(); err != nil {
+		return err
+	}
+	c.logouts.done(c.clock.Now(), t, issuer)
+	return nil
 }
 
 // endNamed ends the session under key if it is one that t names: an index may
@@ -82,8 +90,9 @@ func (c *Client) endNamed(ctx context.Context, issuer string, key session.Key, t
 }
 
 const (
-	logoutLife = 2 * time.Minute
-	maxLogouts = 100_000
+	logoutLife  = 2 * time.Minute
+	handledLife = time.Hour
+	maxLogouts  = 100_000
 )
 
 // logoutMemory remembers logout tokens for a while, so that a login that was under
@@ -92,7 +101,13 @@ type logoutMemory struct {
 	mu   sync.Mutex
 	seen map[logoutName]remembered
 	old  []logoutName // in the order they came
+
+	handled map[tokenName]time.Time
+	order   []tokenName
 }
+
+// tokenName names one logout token.
+type tokenName struct{ issuer, jti string }
 
 type logoutName struct{ issuer, sid, sub string }
 
@@ -101,7 +116,35 @@ type remembered struct {
 	iat int64
 }
 
-func (l *logoutMemory) init() { l.seen = make(map[logoutName]remembered) }
+func (l *logoutMemory) init() {
+	l.seen, l.handled = make(map[logoutName]remembered), make(map[tokenName]time.Time)
+}
+
+// repeated reports whether t was dealt with already.
+func (l *logoutMemory) repeated(now time.Time, t idp.LogoutToken, issuer string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, ok := l.handled[tokenName{session.NormalIssuer(issuer), t.JTI}]
+	return ok && now.Sub(at) < handledLife
+}
+
+// done notes that what t names has ended.
+func (l *logoutMemory) done(now time.Time, t idp.LogoutToken, issuer string) {
+	if t.JTI == "" {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.order) > 0 && (len(l.order) >= maxLogouts || now.Sub(l.handled[l.order[0]]) >= handledLife) {
+		delete(l.handled, l.order[0])
+		l.order = l.order[1:]
+	}
+	name := tokenName{session.NormalIssuer(issuer), t.JTI}
+	if _, again := l.handled[name]; !again {
+		l.order = append(l.order, name)
+	}
+	l.handled[name] = now
+}
 
 func (l *logoutMemory) remember(now time.Time, t idp.LogoutToken, issuer string) {
 	name := logoutName{issuer: session.NormalIssuer(issuer), sid: t.SID}

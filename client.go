@@ -165,10 +165,10 @@ func (c *Client) start() {
 		Rules: actors.Rules{
 			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
 			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, Exclusive: store.IsExclusive(o.states),
-			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost,
+			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost, Revoke: o.revoke,
 		},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
-		Provider: provider{c}, Runner: c.runner, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
+		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout, Inactivity: o.cookies.inactivity(),
 		OnSaveError: o.onSaveError,
 	}

@@ -59,7 +59,7 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 // provider whose end_session_endpoint wants to know whose session to end, and whether it
 // is one of the current issuer. Where neither matters nothing is read.
 func (c *Client) beforeLogout(ctx context.Context, o StoreOptions, issuer string) (hint string, ours bool, err error) {
-	if o.id == "" || !c.opts.endSession && !c.resolving() {
+	if o.id == "" || !c.opts.endSession && !c.opts.revoke && !c.resolving() {
 		return "", true, nil
 	}
 	_, s, err := c.look(ctx, o.id, o.options(), nil)

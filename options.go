@@ -30,6 +30,7 @@ type options struct {
 	updateUser     bool
 	endSession     bool
 	nonce          bool
+	revoke         bool
 	pushed         bool
 	signingKey     crypto.PrivateKey
 	signingAlg     string
@@ -108,6 +109,12 @@ func WithPushedAuthorization(use bool) Option { return func(o *options) { o.push
 func WithSigningKey(key crypto.PrivateKey, alg, keyID string) Option {
 	return func(o *options) { o.signingKey, o.signingAlg, o.signingKeyID = key, alg, keyID }
 }
+
+// WithRevocation revokes the refresh token when a user logs out (RFC 7009): Logout
+// answers first, a refresh under way is waited for, a failure is logged. The default
+// is not to: at most providers the grant is shared, and the user's other devices are
+// signed out as well.
+func WithRevocation() Option { return func(o *options) { o.revoke = true } }
 
 // WithNonce sends a nonce with every login and requires it in the ID token (OpenID
 // Connect Core section 3.1.2.1). The default is not to: state and PKCE bind the

@@ -21,6 +21,7 @@ type Rules struct {
 	RememberEnded  time.Duration // how long an ended session answers session_expired
 	RetryFirst     time.Duration // wait before a failed write is tried again; it doubles
 	RetryMost      time.Duration // up to this
+	Revoke         bool          // a logout revokes the refresh token
 }
 
 // core is one session: what it is, what it waits for and what it answers. Its
@@ -51,6 +52,7 @@ type core struct {
 	attempts int      // failed writes in a row
 	ending   *ending  // of the generation that ended last, until a login
 	erasing  []*write // deletions that failed and will be tried again
+	revoking int      // revocations under way
 
 	resting bool   // the entry was given up: touch nothing until a command comes
 	closing bool   // no new flights
@@ -68,6 +70,7 @@ type airborne struct {
 	token      string // the refresh token it spends
 	domain     string
 	lasting    bool // it outlives the session's ceiling: a connection's
+	revoke     bool // the session was logged out meanwhile: what it brings is revoked
 }
 
 // current reports whether someone still waits for what a brings.
@@ -112,6 +115,8 @@ func (c *core) on(msg any, now time.Time) []effect {
 		c.written(m, now)
 	case *retryDue:
 		c.retry()
+	case *revoked:
+		c.revoking--
 	}
 	c.proceed(now)
 	return c.out
@@ -150,7 +155,7 @@ func (c *core) proceed(now time.Time) {
 
 // idle reports whether nothing is under way and the store knows all there is to know.
 func (c *core) idle() bool {
-	return c.air == nil && len(c.queue) == 0 && len(c.lane) == 0 && len(c.erasing) == 0 && c.state == c.saved
+	return c.air == nil && len(c.queue) == 0 && len(c.lane) == 0 && len(c.erasing) == 0 && c.revoking <= 0 && c.state == c.saved
 }
 
 // command notes a command of the supervisor: it wakes a session that has given up
@@ -255,6 +260,7 @@ type (
 		token    string
 		options  store.Options
 	}
+	revoke     struct{ domain, token string }
 	runWrite   struct{ write *write }
 	retryIn    struct{ wait time.Duration }
 	setUnsaved messages.Unsaved

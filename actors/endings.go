@@ -75,6 +75,25 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	c.do(setUnsaved(messages.Pending)) // until it is deleted
 	c.do(tell{&messages.SessionEnded{Reason: why}})
 	c.answerAll(old, ended, why)
+	if c.rules.Revoke && why == session.ReasonLogout {
+		c.revokeNewest(old, ended)
+	}
+}
+
+// revokeNewest makes the refresh token of a session that was logged out useless (RFC
+// 7009): the newest, so where one is being rotated right now it waits for what comes.
+func (c *core) revokeNewest(old *session.State, ended session.Generation) {
+	if a := c.air; a != nil && a.sent && a.generation == ended {
+		a.revoke = true
+	} else if old.RefreshToken != "" {
+		c.revoke(c.rules.domainOf(old), old.RefreshToken)
+	}
+}
+
+// revoke has token revoked, once. Nobody waits for it; a failure is logged.
+func (c *core) revoke(domain, token string) {
+	c.revoking++
+	c.do(revoke{domain, token})
 }
 
 // remainder is what stays of s after its ceiling; never nil.

@@ -32,6 +32,8 @@ func (a *Session) carryOut(effects []effect) {
 		case spend:
 			a.box.air = true
 			a.spend(e)
+		case revoke:
+			a.revoke(e)
 		case runWrite:
 			a.box.busy = true
 			a.run(e.write)
@@ -124,6 +126,35 @@ func (a *Session) spend(e spend) {
 	}, func(m any) {
 		env.Runner.Release()
 		a.send(m)
+	})
+}
+
+// revoked says that a revocation is over, well or badly.
+type revoked struct{ messages.Redacted }
+
+// revoke makes a refresh token useless. It takes a slot like every request.
+func (a *Session) revoke(e revoke) {
+	env, self, key := a.env, a.self, a.entry.Key
+	over := func(err error) {
+		if err != nil {
+			env.Log.Warn("the refresh token of a session that was logged out could not be revoked", zap.Stringer("session", key), zap.Error(err))
+		}
+		env.Send(self, &revoked{})
+	}
+	env.Runner.Slot(func(err error) {
+		if err != nil {
+			over(err)
+			return
+		}
+		env.Runner.Run(messages.ProviderWork, func(ctx context.Context) any {
+			ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.FlightTimeout)
+			defer cancel()
+			return Contain(func() error { return env.Revoke(ctx, e.domain, e.token) })
+		}, func(failure any) {
+			env.Runner.Release()
+			err, _ := failure.(error)
+			over(err)
+		})
 	})
 }
 

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -140,6 +141,9 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	case !c.current(a):
 		// Whoever waited has been answered. The response is dropped, so that a deleted
 		// session stays deleted and a new one keeps its own tokens.
+		if a.revoke {
+			c.revoke(a.domain, cmp.Or(m.response.RefreshToken, a.token))
+		}
 	case a.flight.Question.Key.ForConnection():
 		c.landConnection(a, m, now)
 	default:

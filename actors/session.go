@@ -38,6 +38,9 @@ type Env struct {
 	StoreTimeout  time.Duration // of each attempt at store work
 	Inactivity    time.Duration // after which nobody asks for a session with a lifetime any more; 0: never
 
+	// Revoke makes a refresh token useless; it is called where Rules.Revoke says so.
+	Revoke func(ctx context.Context, issuer, token string) error
+
 	// OnSaveError, if not nil, is told of each session whose state could not be saved
 	// at the first try.
 	OnSaveError func(key session.Key, err error)
