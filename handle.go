@@ -22,6 +22,21 @@ type Handle struct {
 // Session returns a handle of the session with that id.
 func (c *Client) Session(id string) *Handle { return &Handle{c: c, o: SessionID(id)} }
 
+// SessionOf returns a handle of the session that o is about, nil when o names none. So a
+// server that asks many times within one request opens the browser's cookie once. The
+// handle itself writes nothing to the browser: a call with HTTP does, before or after.
+func (c *Client) SessionOf(ctx context.Context, o StoreOptions) *Handle {
+	o = c.resolve(ctx, o)
+	if o.id == "" {
+		return nil
+	}
+	h := c.Session(o.id)
+	if values := o.options().Values; values != nil {
+		h.o = h.o.With(values)
+	}
+	return h
+}
+
 // Format prints h without the session's id.
 func (h *Handle) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "tokenward.Handle(%s)", h.c.key(h.o.id))
