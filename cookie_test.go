@@ -446,6 +446,21 @@ func TestCookie_twoTabs(t *testing.T) {
 	}
 }
 
+// Cookies cost those nothing who ask by id.
+func TestCookie_hitsByIDAllocateNothing(t *testing.T) {
+	r := newRig(t)
+	b := newBrowser(r)
+	o := tokenward.SessionID(b.login())
+	n := testing.AllocsPerRun(100, func() {
+		if _, err := r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, o); err != nil {
+			t.Error(err)
+		}
+	})
+	if n != 0 {
+		t.Errorf("allocations of a hit = %v, want 0", n)
+	}
+}
+
 func TestCookie_prefetchedLogins(t *testing.T) {
 	r := newRig(t)
 	b := newBrowser(r)
