@@ -51,8 +51,11 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	if t.SID != "" {
 		values = c.sealer.LookupSID(issuer, t.SID)
 	}
-	refs, err := index.Find(ctx, values, o.options())
-	if err != nil {
+	var refs []store.Ref
+	if err := c.attempt(ctx, func(ctx context.Context) (err error) {
+		refs, err = index.Find(ctx, values, o.options())
+		return err
+	}); err != nil {
 		return storeError(err)
 	}
 	var ends errgroup.Group
@@ -70,12 +73,17 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 // endNamed ends the session under key if it is one that t names: an index may
 // be wrong.
 func (c *Client) endNamed(ctx context.Context, issuer string, key session.Key, t idp.LogoutToken, o StoreOptions) error {
-	s, _, incarnation, err := c.env.SafeLoad(ctx, key, o.options())
+	var s *session.State
+	var incarnation session.Incarnation
+	err := c.attempt(ctx, func(ctx context.Context) (err error) {
+		s, _, incarnation, err = c.env.SafeLoad(ctx, key, o.options())
+		return err
+	})
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
 		return nil
 	case err != nil:
-		return storeError(err)
+		return err
 	case !session.SameIssuer(c.issuerOf(s), issuer),
 		t.SID != "" && s.Internal.SID != t.SID,
 		t.Subject != "" && s.User.Sub() != t.Subject:

@@ -2,8 +2,11 @@ package tokenward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -146,6 +149,21 @@ func (c *Client) awaitDeletion(ctx context.Context, s *messages.Snapshot) error 
 // finish waits for work that was lent a call.
 func (c *Client) finish(call *messages.Call) error {
 	return call.Wait(c.stopped, session.ErrClosed)
+}
+
+// attempt does store work on the caller's goroutine: within its deadline, and a panic
+// of the store is an error. What the store says of a record is returned as it is.
+func (c *Client) attempt(ctx context.Context, work func(context.Context) error) error {
+	bounded, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
+	defer cancel()
+	err := actors.Contain(func() error { return work(bounded) })
+	switch {
+	case err == nil, errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return storeError(err)
 }
 
 // storeError says that the store did not answer.

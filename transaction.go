@@ -43,10 +43,9 @@ func (c *Client) putTransaction(ctx context.Context, state string, tx transactio
 		return &InvalidArgumentError{Argument: "app_state", Message: "must be a JSON value"}
 	}
 	key := c.transactionKey(state)
-	if err := c.opts.transactions.Put(ctx, key, c.sealer.Seal(key, plain), transactionLife, o); err != nil {
-		return storeError(err)
-	}
-	return nil
+	return c.attempt(ctx, func(ctx context.Context) error {
+		return c.opts.transactions.Put(ctx, key, c.sealer.Seal(key, plain), transactionLife, o)
+	})
 }
 
 // transaction returns the login that state belongs to; taking it is possible once.
@@ -56,14 +55,15 @@ func (c *Client) transaction(ctx context.Context, state string, take bool, o sto
 	if take {
 		from = c.opts.transactions.Take
 	}
-	sealed, err := from(ctx, key, o)
-	switch {
+	var sealed []byte
+	switch err = c.attempt(ctx, func(ctx context.Context) (err error) {
+		sealed, err = from(ctx, key, o)
+		return err
+	}); {
 	case errors.Is(err, store.ErrNotFound):
 		return tx, &MissingTransactionError{}
-	case err != nil && ctx.Err() != nil:
-		return tx, ctx.Err()
 	case err != nil:
-		return tx, storeError(err)
+		return tx, err
 	}
 	plain, err := c.sealer.Open(key, sealed)
 	if err != nil || json.Unmarshal(plain, &tx) != nil {

@@ -1,0 +1,334 @@
+package tokenward_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"time"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/idp/idptest"
+)
+
+// demo is a client of a tenant that signs users in by itself.
+func demo(opts ...idptest.Option) (*tokenward.Client, *idptest.Tenant, func()) {
+	tenant, err := idptest.New(opts...)
+	if err != nil {
+		panic(err)
+	}
+	client, err := tokenward.New(tokenward.Config{
+		Issuer: tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,
+		Secrets: []string{"drawn at random, 32 bytes or more"}, RedirectURI: "http://127.0.0.1:3000/callback",
+	})
+	if err != nil {
+		panic(err)
+	}
+	return client, tenant, func() {
+		_ = client.Close(context.Background())
+		tenant.Close()
+	}
+}
+
+// signIn does what a browser does, and returns the session's id.
+func signIn(client *tokenward.Client, tenant *idptest.Tenant) string {
+	ctx := context.Background()
+	to, err := client.StartInteractiveLogin(ctx, tokenward.LoginRequest{}, tokenward.StoreOptions{})
+	if err != nil {
+		panic(err)
+	}
+	callback, err := tenant.Authorize(to)
+	if err != nil {
+		panic(err)
+	}
+	login, err := client.CompleteInteractiveLogin(ctx, callback, tokenward.StoreOptions{})
+	if err != nil {
+		panic(err)
+	}
+	return login.SessionID
+}
+
+func ExampleNew() {
+	client, err := tokenward.New(tokenward.Config{
+		Domain:       "tenant.eu.auth0.com",
+		ClientID:     "my-client",
+		ClientSecret: "its secret",
+		Secrets:      []string{"drawn at random, 32 bytes or more"},
+		RedirectURI:  "https://app.example/callback",
+		Audience:     "https://api.example.com",
+	}, tokenward.WithRefreshBuffer(time.Minute))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close(context.Background()) }()
+	fmt.Println(client)
+	// Output: tokenward.Client{Issuer: "https://tenant.eu.auth0.com/", ClientID: "my-client"}
+}
+
+func ExampleNew_wrong() {
+	_, err := tokenward.New(tokenward.Config{Domain: "tenant.eu.auth0.com", ClientID: "my-client"})
+	fmt.Println(err)
+	// Output: missing_required_argument_error: secret is required
+}
+
+func ExampleClient_StartInteractiveLogin() {
+	client, _, end := demo()
+	defer end()
+	login := func(w http.ResponseWriter, r *http.Request) {
+		to, err := client.StartInteractiveLogin(r.Context(), tokenward.LoginRequest{
+			AppState: map[string]string{"then": "/orders"},
+		}, tokenward.HTTP(w, r))
+		if err != nil {
+			http.Error(w, "login failed", http.StatusBadGateway)
+			return
+		}
+		http.Redirect(w, r, to, http.StatusFound)
+	}
+
+	w := httptest.NewRecorder()
+	login(w, httptest.NewRequest(http.MethodGet, "/login", nil))
+	to, _ := url.Parse(w.Header().Get("Location"))
+	fmt.Println(w.Code, to.Path)
+	fmt.Println(to.Query().Get("scope"))
+	// Output:
+	// 302 /authorize
+	// openid profile email offline_access
+}
+
+func ExampleClient_CompleteInteractiveLogin() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+	to, err := client.StartInteractiveLogin(ctx, tokenward.LoginRequest{AppState: "/orders"}, tokenward.StoreOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	callback, _ := tenant.Authorize(to) // the user signs in
+	login, err := client.CompleteInteractiveLogin(ctx, callback, tokenward.SessionID("the host's own id"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(login.Session.User.Name(), "goes to", string(login.AppState))
+
+	_, err = client.CompleteInteractiveLogin(ctx, callback, tokenward.SessionID("the host's own id"))
+	fmt.Println(tokenward.CodeOf(err))
+	// Output:
+	// Ada Lovelace goes to "/orders"
+	// missing_transaction_error
+}
+
+func ExampleClient_GetUser() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+	id := signIn(client, tenant)
+
+	user, err := client.GetUser(ctx, tokenward.SessionID(id))
+	fmt.Println(user.Name(), user.Email(), err)
+	nobody, err := client.GetUser(ctx, tokenward.SessionID("of nobody"))
+	fmt.Println(nobody == nil, err)
+	// Output:
+	// Ada Lovelace ada@example.com <nil>
+	// true <nil>
+}
+
+func ExampleClient_GetSession() {
+	client, tenant, end := demo()
+	defer end()
+	id := signIn(client, tenant)
+
+	s, err := client.GetSession(context.Background(), tokenward.SessionID(id))
+	if err != nil || s == nil {
+		fmt.Println("not signed in", err)
+		return
+	}
+	fmt.Println(s.User.Sub(), len(s.TokenSets), s.TokenSets[0].Scope)
+	// Output: auth0|ada 1 openid profile email offline_access
+}
+
+func ExampleClient_GetAccessToken() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+	id := signIn(client, tenant)
+
+	orders := tokenward.TokenRequest{Audience: "https://orders.example.com", Scope: "read:orders"}
+	first, err := client.GetAccessToken(ctx, orders, tokenward.SessionID(id))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	second, _ := client.GetAccessToken(ctx, orders, tokenward.SessionID(id))
+	fmt.Println(first.Audience, first.Scope)
+	fmt.Println("from the cache:", first == second, "requests:", tenant.Refreshes())
+	// Output:
+	// https://orders.example.com read:orders
+	// from the cache: true requests: 1
+}
+
+func ExampleClient_GetAccessToken_ceiling() {
+	clk := clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	tenant, err := idptest.New(idptest.WithClock(clk))
+	if err != nil {
+		panic(err)
+	}
+	defer tenant.Close()
+	client, err := tokenward.New(tokenward.Config{
+		Issuer: tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,
+		Secrets: []string{"drawn at random, 32 bytes or more"}, RedirectURI: "http://127.0.0.1:3000/callback",
+	}, tokenward.WithClock(clk))
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = client.Close(context.Background()) }()
+	tenant.NextLogin(idptest.Claims{"session_expiry": clk.Now().Add(time.Hour).Unix()})
+	id := signIn(client, tenant)
+
+	clk.Advance(time.Hour)
+	_, err = client.GetAccessToken(context.Background(), tokenward.TokenRequest{}, tokenward.SessionID(id))
+	var e *tokenward.AccessTokenError
+	fmt.Println(errors.Is(err, tokenward.ErrSessionExpired), errors.As(err, &e) && e.Code == "session_expired")
+	// Output: true true
+}
+
+func ExampleClient_GetAccessTokenForConnection() {
+	client, tenant, end := demo(idptest.WithConnection("google-oauth2", "ada@gmail.example"))
+	defer end()
+	id := signIn(client, tenant)
+
+	token, err := client.GetAccessTokenForConnection(context.Background(), tokenward.ConnectionRequest{
+		Connection: "google-oauth2", LoginHint: "ada@gmail.example",
+	}, tokenward.SessionID(id))
+	fmt.Println(token.Connection, token.LoginHint, err)
+	// Output: google-oauth2 ada@gmail.example <nil>
+}
+
+func ExampleClient_Logout() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+	id := signIn(client, tenant)
+
+	to, err := client.Logout(ctx, tokenward.LogoutRequest{ReturnTo: "https://app.example/"}, tokenward.SessionID(id))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	u, _ := url.Parse(to) // send the browser there
+	fmt.Println(u.Path, u.Query().Get("post_logout_redirect_uri"))
+	user, err := client.GetUser(ctx, tokenward.SessionID(id))
+	fmt.Println(user == nil, err)
+	// Output:
+	// /oidc/logout https://app.example/
+	// true <nil>
+}
+
+func ExampleClient_HandleBackchannelLogout() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+	phone, laptop := signIn(client, tenant), signIn(client, tenant)
+
+	err := client.HandleBackchannelLogout(ctx, tenant.LogoutToken(idptest.Subject, ""), tokenward.StoreOptions{})
+	fmt.Println(err)
+	for _, id := range []string{phone, laptop} {
+		user, err := client.GetUser(ctx, tokenward.SessionID(id))
+		fmt.Println(user == nil, err)
+	}
+	// Output:
+	// <nil>
+	// true <nil>
+	// true <nil>
+}
+
+func ExampleClient_Session() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+
+	s := client.Session(signIn(client, tenant)) // once, for many calls
+	for range 1000 {
+		if _, err := s.GetAccessToken(ctx, tokenward.TokenRequest{}); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	token, err := s.TokenSource(ctx, tokenward.TokenRequest{}).Token() // for golang.org/x/oauth2
+	fmt.Println(token.Type(), err, tenant.Refreshes())
+	// Output: Bearer <nil> 0
+}
+
+func ExampleClient_Ready() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+	tenant.Script(idptest.Discovery, idptest.Status(http.StatusServiceUnavailable))
+
+	var e *tokenward.NotReadyError
+	err := client.Ready(ctx)
+	fmt.Println(errors.As(err, &e) && e.Store == nil && e.Provider != nil)
+	fmt.Println(client.Ready(ctx))
+	// Output:
+	// true
+	// <nil>
+}
+
+func ExampleClient_Stats() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+	id := signIn(client, tenant)
+	if _, err := client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: "https://orders.example.com"}, tokenward.SessionID(id)); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	s := client.Stats()
+	fmt.Println("sessions in memory:", s.Resident, "refresh tokens spent:", s.TokenFlights)
+	// Output: sessions in memory: 1 refresh tokens spent: 1
+}
+
+func ExampleClient_Settle() {
+	clk := clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	tenant, err := idptest.New(idptest.WithClock(clk))
+	if err != nil {
+		panic(err)
+	}
+	defer tenant.Close()
+	client, err := tokenward.New(tokenward.Config{
+		Issuer: tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,
+		Secrets: []string{"drawn at random, 32 bytes or more"}, RedirectURI: "http://127.0.0.1:3000/callback",
+	}, tokenward.WithClock(clk))
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	defer func() { _ = client.Close(ctx) }()
+	tenant.NextLogin(idptest.Claims{"session_expiry": clk.Now().Add(time.Hour).Unix()})
+	signIn(client, tenant)
+
+	clk.Advance(time.Hour)                    // in a test: time passes,
+	err = client.Settle(ctx)                  // what it set going comes to rest,
+	fmt.Println(client.Stats().Ceilings, err) // and the session has ended with nobody asking
+	// Output: 1 <nil>
+}
+
+func ExampleClient_Close() {
+	client, _, end := demo()
+	defer end()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+
+	fmt.Println(client.Close(ctx))
+	_, err := client.GetUser(ctx, tokenward.SessionID("any"))
+	fmt.Println(errors.Is(err, tokenward.ErrClosed))
+	// Output:
+	// <nil>
+	// true
+}
