@@ -1,5 +1,8 @@
 // Command demo shows the library at work.
 //
+// Plainly started it is a web application that signs users in, at a fake tenant that it
+// brings along or at a provider of yours, and serves them tokens. -h lists its flags.
+//
 // Its tour signs in at a fake tenant over loopback HTTP, puts sessions under the
 // loads that the library makes promises about, and prints what was measured, beside
 // the same loads on a client without coalescing. It exits 1 when a promise is broken.
@@ -13,38 +16,50 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/tokenward/tokenward/cmd/demo/tour"
 )
 
 func main() {
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
 // Exit codes.
 const (
 	exitOK     = 0
-	exitBroken = 1 // a promise did not hold
-	exitUsage  = 2 // a flag is wrong
+	exitBroken = 1 // a promise did not hold, or something could not be saved
+	exitUsage  = 2 // a flag is wrong, or what it names cannot be had
 )
 
 // run is main with its surroundings passed in. It returns the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	f, err := parse(args, stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
+	defer context.AfterFunc(ctx, stop)() // a second signal ends the process at once
+	s, err := parse(args, getenv, stdout)
+	if errors.Is(err, flag.ErrHelp) {
 		return exitOK
+	}
+	var code int
+	switch {
 	case err != nil:
-		fmt.Fprintf(stderr, "demo: %v\n", err)
-		return exitUsage
+		code = exitUsage
+	case s.tour:
+		return guide(ctx, stdout, tour.Stops(tour.Full))
+	case s.tenant != "":
+		code, err = runTenant(ctx, s, stdout)
+	default:
+		code, err = runApp(ctx, s, newLog(s, stderr), stdout)
 	}
-	if !f.tour {
-		fmt.Fprintln(stderr, "demo: there is no application yet, here is the tour")
+	if err != nil {
+		fmt.Fprintf(stderr, "demo: %s\n", oneLine(err))
 	}
-	return guide(ctx, stdout, tour.Stops(tour.Full))
+	return code
 }
 
 // guide plays the stops of the tour and returns the exit code.
@@ -55,26 +70,10 @@ func guide(ctx context.Context, stdout io.Writer, stops []tour.Stop) int {
 	return exitOK
 }
 
-// flags are what the command line says.
-type flags struct {
-	tour bool
+func newLog(s settings, stderr io.Writer) *zap.Logger {
+	how := zap.NewProductionEncoderConfig()
+	how.EncodeTime = zapcore.ISO8601TimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(how), zapcore.Lock(zapcore.AddSync(stderr)), s.level()))
 }
 
-// parse reads the command line. Usage goes to stdout when it is asked for; then the
-// error is flag.ErrHelp.
-func parse(args []string, stdout io.Writer) (flags, error) {
-	var f flags
-	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	fs.BoolVar(&f.tour, "tour", false, "play the tour, print what was measured and exit; 1 when a promise is broken")
-	err := fs.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stdout, "usage: demo [flags]")
-		fs.SetOutput(stdout)
-		fs.PrintDefaults()
-	case err == nil && fs.NArg() > 0:
-		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	}
-	return f, err
-}
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

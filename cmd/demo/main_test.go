@@ -106,7 +106,7 @@ func TestFlags(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), tt.args, &stdout, &stderr); code != tt.code {
+		if code := run(t.Context(), tt.args, noEnvironment, &stdout, &stderr); code != tt.code {
 			t.Errorf("%s: exit code = %d, want %d", tt.name, code, tt.code)
 		}
 		for _, o := range []struct {
@@ -121,3 +121,5 @@ func TestFlags(t *testing.T) {
 		}
 	}
 }
+
+func noEnvironment(string) string { return "" }

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/httpauth"
+	"github.com/tokenward/tokenward/idp/idptest"
+)
+
+// How long closing may take: 5 s for requests under way, then 8 s for what they set
+// going at the provider and in the store.
+const (
+	graceForRequests = 5 * time.Second
+	graceForSaving   = 8 * time.Second
+)
+
+// app is the web application.
+type app struct {
+	log        *zap.Logger
+	issuer     string
+	base       string          // where browsers reach it, without a slash at the end
+	tenant     *idptest.Tenant // nil where the provider is somebody else's
+	client     *tokenward.Client
+	closeStore func() error
+	auth       *httpauth.Handlers
+	listener   net.Listener
+	server     *http.Server
+	probe      *http.Client // of the provider, for readiness
+	bursts     *semaphore.Weighted
+	registry   *prometheus.Registry
+	counts     counts
+}
+
+// runApp runs the application until ctx ends. It returns the exit code, and what is to
+// be said about it.
+func runApp(ctx context.Context, s settings, log *zap.Logger, stdout io.Writer) (int, error) {
+	a, err := open(s, log)
+	if err != nil {
+		return exitUsage, err
+	}
+	failed := a.start()
+	fmt.Fprintf(stdout, "listening on http://%s\n", reachable(s.listen, a.listener))
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	if err := errors.Join(err, a.close()); err != nil {
+		return exitBroken, err
+	}
+	return exitOK, nil
+}
+
+// open makes the application, listening but not serving yet. It asks nothing of the
+// provider. opts are for tests.
+func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err error) {
+	a = &app{log: log, closeStore: func() error { return nil }, bursts: semaphore.NewWeighted(maxBurst + maxBurst/2), probe: newProbe()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	if a.listener, err = net.Listen("tcp", s.listen); err != nil {
+		return a, fmt.Errorf("-listen: %w", err)
+	}
+	a.base = strings.TrimRight(s.baseURL, "/")
+	if a.base == "" {
+		a.base = "http://" + reachable(s.listen, a.listener)
+	}
+	redirectURI := a.base + "/auth/callback"
+	if s.ownTenant() {
+		if a.tenant, err = bringTenant(&s, redirectURI); err != nil {
+			return a, err
+		}
+	}
+	if s.secret == "" {
+		s.secret = rand.Text() + rand.Text()
+		log.Warn("no -secret was given: a random one seals the sessions, and nobody can open them after a restart")
+	}
+	if a.issuer = s.issuer; s.domain != "" {
+		a.issuer = "https://" + s.domain + "/"
+	}
+	cfg, fromFlags, err := s.config()
+	if err != nil {
+		return a, err
+	}
+	cfg.RedirectURI = redirectURI
+	keep, closeStore, err := s.openStore()
+	if err != nil {
+		return a, err
+	}
+	a.closeStore = closeStore
+	all := append(fromFlags, tokenward.WithLogger(log), tokenward.WithCookies(tokenward.Cookies{Secure: strings.HasPrefix(a.base, "https://")}))
+	if a.client, err = tokenward.New(cfg, append(append(all, keep...), opts...)...); err != nil {
+		return a, err
+	}
+	a.auth, err = httpauth.New(a.client, a.base, httpauth.AllowAnyParams(), httpauth.OnError(a.fail))
+	if err != nil {
+		return a, fmt.Errorf("-base-url: %w", err)
+	}
+	a.registry = a.newRegistry()
+	a.server = &http.Server{
+		Handler: a.handler(), ErrorLog: zap.NewStdLog(log),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
+		WriteTimeout:   2 * time.Minute, // a request may wait for several at the provider; a burst lifts it
+		MaxHeaderBytes: 64 << 10,        // a session in cookies is some ten of these at most
+	}
+	return a, nil
+}
+
+// start serves. What ends that before close does is sent.
+func (a *app) start() (failed <-chan error) {
+	ended := make(chan error, 1)
+	go func() {
+		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			ended <- err
+		}
+		close(ended)
+	}()
+	return ended
+}
+
+// close ends the application from the outside in: nobody is let in, those inside are
+// answered, what they set going lands and is saved, and then the store closes. It returns
+// what could not be done. What open did not come to is left out.
+func (a *app) close() error {
+	var all []error
+	note := func(err error) { all = append(all, err) }
+	switch {
+	case a.server != nil:
+		ctx, cancel := context.WithTimeout(context.Background(), graceForRequests)
+		if a.server.Shutdown(ctx) != nil {
+			note(a.server.Close())
+		}
+		cancel()
+		_ = a.listener.Close() // where it was never served; else it is closed already
+	case a.listener != nil:
+		note(a.listener.Close())
+	}
+	if a.client != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), graceForSaving)
+		note(unsaved(a.client.Close(ctx)))
+		cancel()
+	}
+	note(a.closeStore())
+	if a.tenant != nil {
+		a.tenant.Close()
+	}
+	a.probe.CloseIdleConnections()
+	return errors.Join(all...)
+}
+
+// unsaved says which sessions the store does not have in their newest state.
+func unsaved(err error) error {
+	var cut *tokenward.CloseError
+	if !errors.As(err, &cut) || len(cut.Unsaved) == 0 {
+		return err
+	}
+	names := make([]string, 0, 10)
+	for _, key := range cut.Unsaved[:min(len(cut.Unsaved), cap(names))] {
+		names = append(names, key.String())
+	}
+	return fmt.Errorf("%w; not saved: %s", err, strings.Join(names, ", "))
+}
+
+// reachable returns host and port of a listener as its user wrote the host: the port is
+// the one it has, and a host that means all of them becomes one that can be reached.
+func reachable(listen string, l net.Listener) string {
+	host, port := "", ""
+	if at, ok := l.Addr().(*net.TCPAddr); ok {
+		_, port, _ = net.SplitHostPort(at.String())
+	}
+	host, _, _ = net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/httpauth"
+)
+
+// handler returns everything that the application answers.
+func (a *app) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /auth/login", a.auth.Login)
+	mux.HandleFunc("GET /auth/callback", a.auth.Callback)
+	mux.HandleFunc("GET /auth/logout", a.auth.Logout)
+	mux.HandleFunc("POST /auth/backchannel-logout", a.auth.BackchannelLogout)
+	mux.HandleFunc("GET /api/user", a.user)
+	mux.HandleFunc("GET /api/session", a.session)
+	mux.HandleFunc("GET /api/token", a.token)
+	mux.HandleFunc("GET /api/connection-token", a.connectionToken)
+	mux.Handle("POST /api/burst", a.sameOrigin(http.HandlerFunc(a.burst)))
+	mux.HandleFunc("GET /healthz", a.healthz)
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.Handle("GET /metrics", a.metrics())
+	mux.HandleFunc("GET /{$}", a.page)
+	return a.around(errorsAsJSON(mux))
+}
+
+func (a *app) user(w http.ResponseWriter, r *http.Request) {
+	user, err := a.client.GetUser(r.Context(), tokenward.HTTP(w, r))
+	switch {
+	case err != nil:
+		a.fail(w, r, err)
+	case user == nil:
+		noSession(w)
+	default:
+		writeJSON(w, http.StatusOK, user)
+	}
+}
+
+// session answers with the session. The library writes fingerprints in place of tokens.
+func (a *app) session(w http.ResponseWriter, r *http.Request) {
+	session, err := a.client.GetSession(r.Context(), tokenward.HTTP(w, r))
+	switch {
+	case err != nil:
+		a.fail(w, r, err)
+	case session == nil:
+		noSession(w)
+	default:
+		writeJSON(w, http.StatusOK, session)
+	}
+}
+
+type tokenAnswer struct {
+	AccessToken    string `json:"access_token"`
+	Audience       string `json:"audience"`
+	Scope          string `json:"scope"`
+	ExpiresAt      int64  `json:"expires_at"` // seconds since the Unix epoch
+	ActualAudience string `json:"actual_audience,omitempty"`
+}
+
+func (a *app) token(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	t, err := a.client.GetAccessToken(r.Context(), tokenward.TokenRequest{
+		Audience: query.Get("audience"), Scope: query.Get("scope"),
+	}, tokenward.HTTP(w, r))
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, tokenAnswer{t.AccessToken, t.Audience, t.Scope, t.ExpiresAt.Unix(), t.ActualAudience})
+}
+
+type connectionTokenAnswer struct {
+	AccessToken string `json:"access_token"`
+	Connection  string `json:"connection"`
+	LoginHint   string `json:"login_hint"`
+	Scope       string `json:"scope"`
+	ExpiresAt   int64  `json:"expires_at"` // seconds since the Unix epoch
+}
+
+func (a *app) connectionToken(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	t, err := a.client.GetAccessTokenForConnection(r.Context(), tokenward.ConnectionRequest{
+		Connection: query.Get("connection"), LoginHint: query.Get("login_hint"),
+	}, tokenward.HTTP(w, r))
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, connectionTokenAnswer{t.AccessToken, t.Connection, t.LoginHint, t.Scope, t.ExpiresAt.Unix()})
+}
+
+// fail answers with err. What it wraps is for the log: nobody outside is told.
+func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() == nil && httpauth.StatusOf(err) >= http.StatusInternalServerError {
+		a.log.Warn("a request failed", zap.String("path", r.URL.Path), zap.Error(err))
+	}
+	httpauth.WriteError(w, r, err)
+}
+
+func noSession(w http.ResponseWriter) {
+	writeProblem(w, http.StatusUnauthorized, "no_session", "nobody is signed in")
+}
+
+// problem is how the demo says its own errors; the library's are httpauth's to write.
+type problem struct {
+	Error       tokenward.Code `json:"error"`
+	Description string         `json:"error_description"`
+}
+
+func writeProblem(w http.ResponseWriter, status int, code tokenward.Code, description string) {
+	writeJSON(w, status, problem{code, description})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // a claim that JSON cannot say: it came as JSON, so there is none
+		status, body = http.StatusInternalServerError, []byte(`{"error":"internal_error","error_description":"the answer cannot be written"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // who has left is not told
+}

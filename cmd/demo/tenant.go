@@ -1,0 +1,63 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/idp/idptest"
+)
+
+// The client that the fake tenant knows.
+const (
+	demoID     = "demo"
+	demoSecret = "demo-secret"
+)
+
+// runTenant runs only the fake tenant until ctx ends.
+func runTenant(ctx context.Context, s settings, stdout io.Writer) (int, error) {
+	t, err := idptest.New(idptest.WithAddress(s.tenant), idptest.WithClient(demoID, demoSecret))
+	if err != nil {
+		return exitUsage, fmt.Errorf("-tenant: %w", err)
+	}
+	defer t.Close()
+	fmt.Fprintf(stdout, "tenant on %s\n", strings.TrimSuffix(t.Issuer(), "/"))
+	<-ctx.Done()
+	return exitOK, nil
+}
+
+// bringTenant starts a fake tenant for the application alone, and says so in s. It knows
+// the client by what s says, else as -tenant does.
+func bringTenant(s *settings, redirectURI string) (*idptest.Tenant, error) {
+	s.clientID = cmp.Or(s.clientID, demoID)
+	if s.signingKey == "" {
+		s.clientSecret = cmp.Or(s.clientSecret, demoSecret)
+	}
+	who := idptest.WithClient(s.clientID, s.clientSecret, redirectURI)
+	if s.signingKey != "" {
+		text, err := os.ReadFile(s.signingKey)
+		if err != nil {
+			return nil, fmt.Errorf("-signing-key: %w", err)
+		}
+		key, err := idp.ParseSigningKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("-signing-key: %s: %w", s.signingKey, err)
+		}
+		pair, ok := key.(interface{ Public() crypto.PublicKey })
+		if !ok {
+			return nil, fmt.Errorf("-signing-key: %s: the fake tenant does not know this kind of key", s.signingKey)
+		}
+		who = idptest.WithClientKey(s.clientID, pair.Public(), redirectURI)
+	}
+	t, err := idptest.New(who)
+	if err != nil {
+		return nil, fmt.Errorf("the fake tenant: %w", err)
+	}
+	s.issuer = t.Issuer()
+	return t, nil
+}
