@@ -31,7 +31,7 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 		if c.resolving() {
 			return ConnectionToken{}, &AccessTokenForConnectionError{Code: session.CodeMissingSessionDomain}
 		}
-		return ConnectionToken{}, connectionError(session.ErrMissingRefreshToken)
+		return ConnectionToken{}, connectionError(c.nobody())
 	}
 	key := session.ConnectionKey(r.Connection, r.LoginHint)
 	for {

@@ -48,7 +48,7 @@ func (c *Client) hit(e *messages.Entry, q *session.Question) *session.Token {
 func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions) (Token, error) {
 	defer c.leave(o)
 	if o.id == "" {
-		return Token{}, tokenError(session.ErrMissingRefreshToken)
+		return Token{}, tokenError(c.nobody())
 	}
 	issuer, err := c.current(ctx, o.options())
 	if err != nil {
@@ -96,6 +96,14 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 		}
 		return a.Token, nil
 	}
+}
+
+// nobody says that a call is about no session.
+func (c *Client) nobody() error {
+	if c.closed.Load() {
+		return session.ErrClosed
+	}
+	return session.ErrMissingRefreshToken
 }
 
 // fly joins the flight for f's question, or has the session start f, and waits for
