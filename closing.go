@@ -64,10 +64,11 @@ func (c *Client) close(ctx context.Context) error {
 
 // abort cuts off what is under way.
 func (c *Client) abort(ctx context.Context) error {
-	c.runner.cancel(session.ErrClosed)
 	reply := make(chan []session.Key, 1)
 	c.send(&messages.Abort{Reply: reply})
-	return &CloseError{Unsaved: <-reply, Err: context.Cause(ctx)}
+	unsaved := <-reply // asked first: a request that is cut off looks like one that failed
+	c.runner.cancel(session.ErrClosed)
+	return &CloseError{Unsaved: unsaved, Err: context.Cause(ctx)}
 }
 
 // awaitQuiet waits until nothing of ours runs. What ignores its context, a store or

@@ -111,6 +111,9 @@ func (c *core) slotGranted(m *slotGranted) {
 		c.do(dropSlot{})
 	default:
 		a.sent = true
+		if c.state == c.saved && c.phase == messages.Ready {
+			c.do(setUnsaved(messages.Pending)) // what comes back may be a new refresh token
+		}
 		if !a.lasting { // else the token was put aside when the session ended
 			a.token, a.domain = c.state.RefreshToken, c.domain()
 		}
@@ -129,6 +132,9 @@ func (c *core) domain() string {
 func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	a := c.air
 	c.air = nil
+	if c.state == c.saved && c.phase == messages.Ready {
+		c.do(setUnsaved(messages.Saved))
+	}
 	if c.state.RefreshToken != a.token && c.current(a) && !a.lasting {
 		// Another process spent the token too, and what it got is known already: that stays.
 		theirs := *m
