@@ -66,6 +66,10 @@ func New(client *tokenward.Client, baseURL string, opts ...Option) (*Handlers, e
 	for _, opt := range opts {
 		opt(&h.o)
 	}
+	// Behind a proxy the Host of a request may not be what browsers see.
+	if err := h.guard.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
+		return nil, &tokenward.ConfigurationError{Message: "baseURL: is no origin", Err: err}
+	}
 	for _, name := range h.o.allow {
 		h.allowed[name] = true
 	}
