@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint test stress fuzz bench cover demo tour
+.PHONY: help check lint test stress fuzz bench cover demo tour browser
 
 LINT := bin/golangci-lint
 FUZZTIME ?= 30s
@@ -39,6 +39,9 @@ cover: ## coverage of every package by all tests
 
 demo: ## the demo, in a browser
 	go run ./cmd/demo
+
+browser: ## the demo in headless Chromium, where there is one
+	cd peers/browser && go test -count=1 -v ./...
 
 tour: ## the demo, told on the terminal
 	go run ./cmd/demo -tour

@@ -1,0 +1,200 @@
+// Package browser drives the demo in a headless Chromium: make browser.
+//
+// UPDATE=1 takes the screenshot docs/demo.png again.
+package browser
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	cdp "github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+const patience = 90 * time.Second
+
+// findChromium returns where Chromium is. The test is left out where there is none.
+func findChromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	fmt.Fprintln(os.Stderr, "LEFT OUT: there is no Chromium to drive. To install it: apt-get install chromium")
+	t.Skip("no Chromium; apt-get install chromium")
+	return ""
+}
+
+// startDemo builds the demo, starts it and returns its address. It must end well.
+func startDemo(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "demo")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/demo")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	demo := exec.Command(binary, "-listen", "127.0.0.1:0")
+	demo.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}
+	demo.Stderr = os.Stderr
+	stdout, err := demo.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop := demo.Process.Kill // Windows knows no other way
+		if runtime.GOOS != "windows" {
+			stop = func() error { return demo.Process.Signal(syscall.SIGTERM) }
+		}
+		if err := errors.Join(stop(), demo.Wait()); err != nil && runtime.GOOS != "windows" {
+			t.Errorf("the demo did not end well: %v", err)
+		}
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	base, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if err != nil || !ok {
+		t.Fatalf("the demo said %q, %v; want where it listens", line, err)
+	}
+	go io.Copy(io.Discard, stdout)
+	return base
+}
+
+// complaints are what the page threw or the browser logged as an error.
+type complaints struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (c *complaints) hear(event any) {
+	text := ""
+	switch event := event.(type) {
+	case *cdp.EventExceptionThrown:
+		text = event.ExceptionDetails.Text
+		if thrown := event.ExceptionDetails.Exception; thrown != nil {
+			text += " " + thrown.Description
+		}
+	case *log.EventEntryAdded:
+		// That nobody is signed in is an answer, though browsers log it as an error.
+		if event.Entry.Level == log.EntryLevelError && !strings.Contains(event.Entry.URL, "/api/session") {
+			text = event.Entry.Text + " " + event.Entry.URL
+		}
+	}
+	if text != "" {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all = append(c.all, text)
+	}
+}
+
+// openBrowser returns a context for chromedp.Run.
+func openBrowser(t *testing.T) (context.Context, *complaints) {
+	t.Helper()
+	opts := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(findChromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1080, 1000),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, // root has no sandbox
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.WSURLReadTimeout(patience),
+	)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, opts...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	heard := &complaints{}
+	if err := chromedp.Listen(ctx, heard.hear); err != nil {
+		t.Fatal(err)
+	}
+	return ctx, heard
+}
+
+// get runs an action that answers.
+func get[T any](t *testing.T, ctx context.Context, action chromedp.Action[T]) T {
+	t.Helper()
+	got, err := chromedp.Run(ctx, action)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// The whole way of a person through the demo.
+func TestDemo(t *testing.T) {
+	ctx, heard := openBrowser(t)
+	base := startDemo(t)
+	run := func(what string, steps ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		if err := chromedp.Do(ctx, steps...); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	text := func(selector string) string {
+		t.Helper()
+		s := get(t, ctx, chromedp.Text(selector))
+		return strings.TrimSpace(s)
+	}
+
+	run("open", chromedp.Navigate(base), chromedp.WaitVisible("#welcome"))
+	run("sign in", chromedp.Click("#sign-in button"), chromedp.WaitVisible("#name"))
+	if got := text("#name"); got != "Ada Lovelace" {
+		t.Errorf("signed in: %q, want Ada Lovelace", got)
+	}
+	if cookies := get(t, ctx, chromedp.Evaluate[string]("document.cookie")); cookies != "" {
+		t.Errorf("scripts can read the cookie %q, want none", cookies)
+	}
+
+	run("burst", chromedp.Click("#burst button"), chromedp.WaitVisible("#burst-result"),
+		chromedp.WaitEnabled("#burst button"))
+	for selector, want := range map[string]string{
+		"#burst-calls": "10,000", "#burst-ok": "10,000", "#burst-distinct": "2", "#burst-flights": "2",
+	} {
+		if got := text(selector); got != want {
+			t.Errorf("burst: %s = %q, want %q", selector, got, want)
+		}
+	}
+	run("connection", chromedp.Click("#connection button"), chromedp.WaitVisible("#connections-shown"))
+	if got := text("#connections"); !strings.Contains(got, "google-oauth2") || !strings.Contains(got, "sha256:") {
+		t.Errorf("connections = %q, want google-oauth2 and a fingerprint", got)
+	}
+	if got := text("#tokens"); strings.Count(got, "sha256:") != 3 {
+		t.Errorf("tokens = %q, want three fingerprints", got)
+	}
+	if os.Getenv("UPDATE") != "" {
+		picture := get(t, ctx, chromedp.FullScreenshot(100))
+		if err := os.WriteFile(filepath.Join("..", "..", "docs", "demo.png"), picture, 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+
+	run("reload", chromedp.Reload(), chromedp.WaitVisible("#name"))
+	run("sign out", chromedp.Click("#sign-out"), chromedp.WaitVisible("#welcome"))
+	code := get(t, ctx, chromedp.Evaluate[string](`fetch("/api/user").then(r => r.json()).then(b => b.error)`, chromedp.EvalAwaitPromise))
+	if code != "no_session" {
+		t.Errorf("after signing out: %q, want no_session", code)
+	}
+	heard.mu.Lock()
+	defer heard.mu.Unlock()
+	for _, text := range heard.all {
+		if !strings.Contains(text, "/api/user") {
+			t.Errorf("the browser complained: %s", text)
+		}
+	}
+}
