@@ -58,8 +58,15 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	}); err != nil {
 		return storeError(err)
 	}
+	left, err := c.left(ctx, values, issuer, t)
+	if err != nil {
+		return err
+	}
 	var ends errgroup.Group
 	ends.SetLimit(16)
+	for _, r := range left {
+		ends.Go(func() error { return c.endRef(ctx, r.Key, r.Incarnation, o) })
+	}
 	for _, r := range refs {
 		ends.Go(func() error { return c.endNamed(ctx, issuer, r.Key, t, o) })
 	}
@@ -89,6 +96,29 @@ func (c *Client) endNamed(ctx context.Context, issuer string, key session.Key, t
 		t.Subject != "" && s.User.Sub() != t.Subject:
 		return nil
 	}
+	return c.endRef(ctx, key, incarnation, o)
+}
+
+// left returns the sessions that t names and that have ended at their ceiling, but
+// may have left connection tokens.
+func (c *Client) left(ctx context.Context, values []store.IndexValue, issuer string, t idp.LogoutToken) ([]store.Ref, error) {
+	var and []store.IndexValue
+	if t.SID != "" && t.Subject != "" {
+		and = c.sealer.LookupSub(issuer, t.Subject)
+	}
+	replied := make(chan []store.Ref, 1)
+	c.send(&messages.FindLeft{Named: values, And: and, Reply: replied})
+	select {
+	case refs := <-replied:
+		return refs, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.stopped:
+		return nil, session.ErrClosed
+	}
+}
+
+func (c *Client) endRef(ctx context.Context, key session.Key, incarnation session.Incarnation, o StoreOptions) error {
 	call := messages.NewCall(ctx, o.options())
 	c.send(&messages.EndSession{Key: key, Only: incarnation, Why: session.ReasonBackchannelLogout, Call: call})
 	if err := c.finish(call); err != nil {

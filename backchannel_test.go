@@ -406,3 +406,27 @@ func TestBackchannel_endsWhatALogoutEnds(t *testing.T) {
 		r.wantCode("afterwards", r.tokenErr(id, tokenward.TokenRequest{}), "missing_refresh_token")
 	})
 }
+
+func TestBackchannel_endsWhatACeilingLeft(t *testing.T) {
+	for name, token := range map[string][2]string{"by sid": {"", "sid-1"}, "by sub": {idptest.Subject, ""}} {
+		r := newRig(t, withTenant(idptest.WithConnectionTokenLife(10*time.Hour)))
+		id := r.login(until(time.Hour), idptest.Claims{"sid": "sid-1"})
+		q := tokenward.ConnectionRequest{Connection: google}
+		first := r.connection(id, q)
+		r.clock.Advance(time.Hour)
+		r.settle()
+		if again := r.connection(id, q); again != first {
+			t.Fatal("nothing was left")
+		}
+		if err := r.backchannel(r.tenant.LogoutToken("", "sid-2", func(d *idptest.Draft) { d.Claims["aud"] = "demo" })); err != nil {
+			t.Fatal(err)
+		}
+		if again := r.connection(id, q); again != first {
+			t.Errorf("%s: another session's logout took it", name)
+		}
+		if err := r.backchannel(r.tenant.LogoutToken(token[0], token[1])); err != nil {
+			t.Fatal(err)
+		}
+		r.wantConnectionCode(name, r.connectionErr(id, q), "missing_refresh_token")
+	}
+}

@@ -73,7 +73,11 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	c.ending = newEnding()
 	c.showEnd(now)
 	c.do(setUnsaved(messages.Pending)) // until it is deleted
-	c.do(tell{&messages.SessionEnded{Reason: why}})
+	over := &messages.SessionEnded{Reason: why}
+	if why == session.ReasonCeiling && (c.air != nil || len(c.state.ConnectionTokenSets) > 0) {
+		over.Issuer, over.SID, over.Subject = c.rules.domainOf(old), old.Internal.SID, old.User.Sub()
+	}
+	c.do(tell{over})
 	c.answerAll(old, ended, why)
 	if c.rules.Revoke && why == session.ReasonLogout {
 		c.revokeNewest(old, ended)

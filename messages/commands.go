@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 // OpenSession asks the supervisor for the entry of a session, loading it where it
@@ -114,11 +115,23 @@ type SessionBegan struct {
 }
 
 // SessionEnded reports that a session ended, and why; its record may still be on
-// its way out of the store.
+// its way out of the store. Where connection tokens may stay of it, it says whose they
+// are: no store can tell a later logout token any more.
 type SessionEnded struct {
 	Redacted
 	Key    session.Key
 	Reason session.Reason
+
+	Issuer, SID, Subject string
+}
+
+// FindLeft asks the supervisor which sessions that their ceiling ended may have left
+// connection tokens: those with one of the values Named and, unless that is empty, one
+// of And. Reply (capacity 1) gets them.
+type FindLeft struct {
+	Redacted
+	Named, And []store.IndexValue
+	Reply      chan<- []store.Ref
 }
 
 // SessionFailed reports a defect that was contained. It is answered with Recover,

@@ -182,6 +182,7 @@ func (s *Supervisor) drop(sl *slot) {
 	s.due.cancel(&sl.ceiling)
 	s.due.cancel(&sl.other)
 	s.idle.cancel(&sl.idle)
+	s.leave(sl)
 	// What says how it ended stays true. A caller who has waited for it must not
 	// be sent round again, for it would find the same.
 	if p := sl.entry.Snapshot().Phase; p == messages.Opening || p == messages.Ready {

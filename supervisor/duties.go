@@ -8,6 +8,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 // dueNow says that a deadline may have come.
@@ -81,6 +82,7 @@ func (s *Supervisor) began(m *messages.SessionBegan) {
 		return
 	}
 	sl.generation = m.Generation
+	s.leave(sl)
 	s.wakeUp(m.Key)
 	s.due.cancel(&sl.ceiling)
 	if m.Ceiling != 0 {
@@ -96,6 +98,9 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	}
 	if sl := s.slots[m.Key]; sl != nil {
 		s.due.cancel(&sl.ceiling)
+		if m.SID != "" || m.Subject != "" {
+			s.stay(sl, s.env.Codec.Sealer.IndexValues(m.Issuer, m.SID, m.Subject))
+		}
 	}
 }
 
@@ -172,7 +177,7 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 		s.watchIdle(sl)
 		return
 	}
-	pid, last := sl.pid, sl.entry.Snapshot()
+	pid, last, signs := sl.pid, sl.entry.Snapshot(), sl.signs
 	sl.pid = nil
 	s.awake--
 	sleeps := last.Phase == messages.Ready && last.Ceiling != 0 && s.index == nil && !s.closing
@@ -188,15 +193,18 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 	case last.Phase == messages.Ready && last.Ceiling != 0:
 		s.claimAt(last.Ceiling)
 	case last.Phase == messages.Ended && s.now().Before(last.Until):
-		s.remember(sl.entry, last)
+		s.remember(sl.entry, last, signs)
 	}
 }
 
 // remember keeps the end of a session for a while, and its connection tokens.
-func (s *Supervisor) remember(e *messages.Entry, last *messages.Snapshot) {
+func (s *Supervisor) remember(e *messages.Entry, last *messages.Snapshot, names []store.IndexValue) {
 	sl := &slot{entry: messages.NewEntry(e.ID, e.Key, last)}
 	s.slots[e.Key] = sl
 	s.dir.put(sl.entry)
+	if len(last.State.ConnectionTokenSets) > 0 {
+		s.stay(sl, names)
+	}
 	sl.other.what, sl.other.slot = dutyForget, sl
 	s.due.add(&sl.other, secondAfter(last.Until))
 	s.ended = append(s.ended, e.Key)

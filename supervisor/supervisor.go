@@ -56,6 +56,8 @@ type Supervisor struct {
 
 	sleepers map[session.Key]*deadline // where the store has no index
 
+	left map[store.IndexValue]map[session.Key]*slot // of what a ceiling may have left something
+
 	closing bool
 	closed  chan<- struct{}
 }
@@ -71,6 +73,8 @@ type slot struct {
 	other   deadline // forget, quarantine
 	failed  []int64  // seconds of its failures
 	missing bool     // it only remembers that there is no session
+
+	signs []store.IndexValue // under which it stands in left
 
 	generation session.Generation
 }
@@ -88,6 +92,7 @@ func newSupervisor(env *actors.Env, dir *Directory, limits Limits) *Supervisor {
 		slots: make(map[session.Key]*slot), claims: make(map[int64]bool), sleepers: make(map[session.Key]*deadline),
 		due: newDeadlines(), idle: newDeadlines(),
 	}
+	s.left = make(map[store.IndexValue]map[session.Key]*slot)
 	s.index, _ = store.As[store.Index](env.Store)
 	return s
 }
@@ -142,6 +147,8 @@ func (s *Supervisor) contain(m any) {
 		s.began(m)
 	case *messages.SessionEnded:
 		s.sessionEnded(m)
+	case *messages.FindLeft:
+		s.findLeft(m)
 	case *messages.AtRest:
 		s.atRest(m)
 	case *messages.Busy:
@@ -177,6 +184,10 @@ func refuse(m any, err error) {
 		m.Call.End(err)
 	case *messages.Reread:
 		m.Call.End(err)
+	case *messages.FindLeft:
+		if len(m.Reply) == 0 {
+			m.Reply <- nil
+		}
 	case *messages.Abort:
 		if len(m.Reply) == 0 {
 			m.Reply <- nil
