@@ -78,14 +78,14 @@ func (a *Session) fail(m, reason any) {
 			w.end(session.ErrInternal)
 		}
 		a.box.closing = a.box.closing || c.closing
-		a.box.handled = c.handled
 	}
 	switch m := m.(type) {
 	case *messages.EndSession:
-		a.box.erase = append(a.box.erase, &write{kind: erase, only: m.Only, why: m.Why})
-		m.Call.End(session.ErrInternal)
+		a.endWhileFailed(m)
 	case *messages.ReplaceSession:
 		m.Call.End(session.ErrInternal)
+	case *messages.Finish:
+		a.box.closing = true
 	case *messages.CeilingReached:
 		m.Call.End(session.ErrInternal)
 	case *messages.Reread:
@@ -113,6 +113,20 @@ func internal(f *messages.Flight) messages.Answer {
 	return messages.Answer{Err: &session.AccessTokenError{Code: session.CodeInternalError}}
 }
 
+// endWhileFailed ends the session for everyone who looks, at once; its record is deleted
+// when it starts again.
+func (a *Session) endWhileFailed(m *messages.EndSession) {
+	b := &a.box
+	b.erase = append(b.erase, &write{kind: erase, only: m.Only, why: m.Why})
+	if m.Only.IsZero() || m.Only == b.incarnation {
+		b.alive = false
+		a.entry.Publish(&messages.Snapshot{
+			Phase: messages.Ended, Generation: b.generation, Incarnation: b.incarnation, State: &session.State{}, Reason: m.Why,
+		})
+	}
+	m.Call.End(session.ErrInternal)
+}
+
 // whileFailed answers until the supervisor lets the session start again, and what
 // is out there has come back.
 func (a *Session) whileFailed(m any) {
@@ -121,8 +135,7 @@ func (a *Session) whileFailed(m any) {
 		a.entry.Land(m.Flight, internal(m.Flight))
 	case *messages.EndSession:
 		a.box.handled++
-		a.box.erase = append(a.box.erase, &write{kind: erase, only: m.Only, why: m.Why})
-		m.Call.End(session.ErrInternal)
+		a.endWhileFailed(m)
 	case *messages.ReplaceSession:
 		a.box.handled++
 		m.Call.End(session.ErrInternal)

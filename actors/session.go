@@ -96,9 +96,14 @@ func (a *Session) adopt(m *messages.Adopt) {
 // handle gives m to the core and carries out what it says. A defect in either ends m
 // and everyone who waits with internal_error, and nothing else.
 func (a *Session) handle(m any) {
+	handled := a.box.handled
+	if command(m) {
+		handled++
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			a.fail(m, r)
+			a.box.handled = handled // wherever it failed, m was seen
 		}
 	}()
 	a.box.note(m)
@@ -109,6 +114,15 @@ func (a *Session) handle(m any) {
 	effects := a.core.on(m, a.env.Clock.Now())
 	a.box.remember(a.core)
 	a.carryOut(effects)
+}
+
+// command reports whether m is one that the supervisor counts.
+func command(m any) bool {
+	switch m.(type) {
+	case *messages.CeilingReached, *messages.ReplaceSession, *messages.EndSession, *messages.Reread, *messages.Passivate, *messages.Finish:
+		return true
+	}
+	return false
 }
 
 // abandon releases everyone who still waits: they look for the session once more.
