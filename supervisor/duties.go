@@ -174,6 +174,7 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 		return
 	}
 	if sl.sent != m.Handled {
+		sl.entry.Use(s.now().Unix()) // not at once again
 		s.watchIdle(sl)
 		return
 	}
