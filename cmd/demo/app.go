@@ -20,8 +20,8 @@ import (
 	"github.com/tokenward/tokenward/idp/idptest"
 )
 
-// How long closing may take: 5 s for requests under way, then 8 s for what they set
-// going at the provider and in the store.
+// How long closing may take: for requests under way, then for what they set going at the
+// provider and in the store.
 const (
 	graceForRequests = 5 * time.Second
 	graceForSaving   = 8 * time.Second
@@ -57,7 +57,7 @@ func runApp(ctx context.Context, s settings, log *zap.Logger, stdout io.Writer) 
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	if err := errors.Join(err, a.close()); err != nil {
+	if err := errors.Join(err, a.close(context.WithoutCancel(ctx))); err != nil {
 		return exitBroken, err
 	}
 	return exitOK, nil
@@ -69,7 +69,7 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 	a = &app{log: log, closeStore: func() error { return nil }, bursts: semaphore.NewWeighted(maxBurst + maxBurst/2), probe: newProbe()}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, a.close())
+			err = errors.Join(err, a.close(context.Background()))
 		}
 	}()
 	if a.listener, err = net.Listen("tcp", s.listen); err != nil {
@@ -134,14 +134,15 @@ func (a *app) start() (failed <-chan error) {
 
 // close ends the application from the outside in: nobody is let in, those inside are
 // answered, what they set going lands and is saved, and then the store closes. It returns
-// what could not be done. What open did not come to is left out.
-func (a *app) close() error {
+// what could not be done. What open did not come to is left out. Once ctx has ended it
+// waits for nothing.
+func (a *app) close(ctx context.Context) error {
 	var all []error
 	note := func(err error) { all = append(all, err) }
 	switch {
 	case a.server != nil:
-		ctx, cancel := context.WithTimeout(context.Background(), graceForRequests)
-		if a.server.Shutdown(ctx) != nil {
+		within, cancel := context.WithTimeout(ctx, graceForRequests)
+		if a.server.Shutdown(within) != nil {
 			note(a.server.Close())
 		}
 		cancel()
@@ -150,8 +151,8 @@ func (a *app) close() error {
 		note(a.listener.Close())
 	}
 	if a.client != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), graceForSaving)
-		note(unsaved(a.client.Close(ctx)))
+		within, cancel := context.WithTimeout(ctx, graceForSaving)
+		note(unsaved(a.client.Close(within)))
 		cancel()
 	}
 	note(a.closeStore())

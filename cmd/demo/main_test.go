@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -13,7 +14,15 @@ import (
 	"github.com/tokenward/tokenward/cmd/demo/tour"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asDemo has the test binary be the demo, for tests that want a process.
+const asDemo = "DEMO_TEST_AS_DEMO"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asDemo) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestTour_holdsEveryPromise(t *testing.T) {
 	size := tour.Full
