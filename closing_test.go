@@ -135,15 +135,13 @@ func TestClose_cutShortNamesWhatIsUnsaved(t *testing.T) {
 		if !errors.As(err, &cut) || !errors.Is(err, context.Canceled) {
 			t.Fatalf("Close: err = %v (%T), want a CloseError because of %v", err, err, context.Canceled)
 		}
-		if !slices.Equal(cut.Unsaved, []tokenward.Key{key(unsaved)}) {
-			t.Errorf("unsaved = %v, want %v", cut.Unsaved, key(unsaved))
+		// What was cut off in the air may have rotated its refresh token.
+		if len(cut.Unsaved) != 2 || !slices.Contains(cut.Unsaved, key(unsaved)) || !slices.Contains(cut.Unsaved, key(flying)) {
+			t.Errorf("unsaved = %v, want %v and %v", cut.Unsaved, key(unsaved), key(flying))
 		}
 		for _, c := range callers {
-			if _, err := c.wait(); err == nil {
-				t.Error("a caller whose request was cut off was answered with a token")
-			} else if code := tokenward.CodeOf(err); code != "closed" && code != "refresh_token_error" {
-				t.Errorf("a caller whose request was cut off: %v", err)
-			}
+			_, err := c.wait()
+			r.wantCode("a caller whose request was cut off", err, "closed")
 		}
 		if again := r.client.Close(context.Background()); again != err { //nolint:errorlint // the very same
 			t.Errorf("Close again: %v, want the same", again)
