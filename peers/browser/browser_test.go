@@ -72,7 +72,7 @@ func startDemo(t *testing.T) string {
 	if err != nil || !ok {
 		t.Fatalf("the demo said %q, %v; want where it listens", line, err)
 	}
-	go io.Copy(io.Discard, stdout)
+	go func() { _, _ = io.Copy(io.Discard, stdout) }()
 	return base
 }
 
