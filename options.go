@@ -104,8 +104,9 @@ func WithPushedAuthorization(use bool) Option { return func(o *options) { o.push
 
 // WithSigningKey authenticates the client by assertions that it signs
 // (private_key_jwt, RFC 7523) in place of Config.ClientSecret, which is then not sent. The
-// key is an *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey; alg is a name of
-// RFC 7518, RS256 when empty; keyID, which may be empty, becomes the header kid.
+// key is an *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey (see
+// idp.ParseSigningKey); alg is a name of RFC 7518, when empty RS256 for RSA keys, ES256 for
+// P-256 and so on; keyID, which may be empty, becomes the header kid.
 func WithSigningKey(key crypto.PrivateKey, alg, keyID string) Option {
 	return func(o *options) { o.signingKey, o.signingAlg, o.signingKeyID = key, alg, keyID }
 }
