@@ -216,6 +216,11 @@ func TestCallback_saysWhoseFaultItWas(t *testing.T) {
 	if got := codeIn(resp.Header.Get("body")); resp.StatusCode != 400 || got != "access_denied" {
 		t.Errorf("the provider's error: %d %s, want 400 access_denied", resp.StatusCode, got)
 	}
+	foreign := state(s.hop("/auth/login").Header.Get("Location"))
+	resp = s.hop("/auth/callback?code=x&iss=https%3A%2F%2Fevil.example%2F&state=" + foreign)
+	if got := codeIn(resp.Header.Get("body")); resp.StatusCode != 400 || got != "issuer_validation_error" {
+		t.Errorf("another issuer's callback: %d %s, want 400 issuer_validation_error", resp.StatusCode, got)
+	}
 	second := state(s.hop("/auth/login").Header.Get("Location"))
 	resp = s.hop("/auth/callback?code=made-up&state=" + second)
 	if got := codeIn(resp.Header.Get("body")); resp.StatusCode != 502 || got != "token_error" {

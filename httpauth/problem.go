@@ -90,6 +90,9 @@ func StatusOf(err error) int {
 	}
 	var own *tokenward.ConfigurationError
 	var issuer *tokenward.IssuerValidationError
+	if errors.As(err, &issuer) && issuer.Callback {
+		return http.StatusBadRequest
+	}
 	if errors.As(err, &own) && !errors.As(err, new(*tokenward.APIError)) && !errors.As(err, &issuer) {
 		return http.StatusInternalServerError
 	}

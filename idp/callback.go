@@ -34,11 +34,11 @@ func (c *Client) CheckCallbackIssuer(ctx context.Context, issuer string, query u
 	iss := query.Get("iss") // empty counts as missing: RFC 6749 section 3.1
 	switch {
 	case len(query["iss"]) > 1:
-		return &session.IssuerValidationError{Message: "the authorization response has several iss"}
+		return &session.IssuerValidationError{Message: "the authorization response has several iss", Callback: true}
 	case iss == "" && m.AuthorizationResponseIssParameterSupported:
-		return &session.IssuerValidationError{Message: "the authorization response has no iss, which the provider promises"}
+		return &session.IssuerValidationError{Message: "the authorization response has no iss, which the provider promises", Callback: true}
 	case iss != "" && !saysIssuer(iss, m.Issuer):
-		return &session.IssuerValidationError{Message: "the authorization response is from another issuer"}
+		return &session.IssuerValidationError{Message: "the authorization response is from another issuer", Callback: true}
 	}
 	return nil
 }

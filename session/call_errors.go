@@ -118,7 +118,10 @@ func (e *MissingTransactionError) Error() string {
 func (e *MissingTransactionError) Is(target error) bool { return isA[*MissingTransactionError](target) }
 
 // IssuerValidationError says that a token is from another issuer.
-type IssuerValidationError struct{ Message string }
+type IssuerValidationError struct {
+	Message  string
+	Callback bool // it was the authorization response (RFC 9207), not a token
+}
 
 // ErrorCode returns CodeIssuerValidation.
 func (e *IssuerValidationError) ErrorCode() Code { return CodeIssuerValidation }
