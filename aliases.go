@@ -5,18 +5,25 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// What calls return. See package session for each.
 type (
-	User            = session.User
-	Session         = session.Session
-	Token           = session.Token
+	// User holds the claims of the user who is signed in.
+	User = session.User
+	// Session is what GetSession shows of a session.
+	Session = session.Session
+	// Token is an access token.
+	Token = session.Token
+	// ConnectionToken is a token of an upstream connection.
 	ConnectionToken = session.ConnectionToken
-	Key             = session.Key
+	// Key names a session in a store; it may be logged.
+	Key = session.Key
+	// Code is the word by which a program tells errors apart.
+	Code = session.Code
 )
 
-// Errors, for errors.As. See package session for each.
+// The types of errors, for errors.As; package session says what each means.
+//
+//nolint:revive // one comment for all of them
 type (
-	Code                             = session.Code
 	AccessTokenError                 = session.AccessTokenError
 	AccessTokenForConnectionError    = session.ConnectionTokenError
 	MFARequiredError                 = session.MFARequiredError
