@@ -35,7 +35,7 @@ func (c *Client) hit(e *messages.Entry, q *session.Question) *session.Token {
 		return nil
 	}
 	now := c.clock.Now()
-	if s.Ceiling.Reached(now) || s.State.Internal.Over(now) {
+	if s.Ceiling.Reached(now) || s.Over(now) {
 		return nil
 	}
 	t := s.Tokens.Lookup(q, now, c.buffer)

@@ -43,6 +43,9 @@ type core struct {
 	serial  uint64    // grows with each change of state
 	shown   uint64    // serial of the last one published
 
+	cache  *session.TokenCache
+	cached *session.State // whose tokens are in cache
+
 	air     *airborne          // the one request, from asking for a slot until it has landed
 	queue   []*messages.Flight // who flies next; other questions than the one in the air
 	refused *messages.Flight   // one that was sent again after invalid_grant
@@ -194,8 +197,17 @@ func (c *core) publish(s *session.State, serial uint64) {
 	c.shown = serial
 	c.do(publish{&messages.Snapshot{
 		Phase: messages.Ready, Generation: c.generation, Incarnation: c.incarnation,
-		Ceiling: s.Internal.Ceiling, State: s, Tokens: session.NewTokenCache(s),
+		Ceiling: s.Internal.Ceiling, EndsAt: s.Internal.EndsAt, State: s, Tokens: c.tokensOf(s),
 	}})
+}
+
+// tokensOf returns the token cache of s, and keeps the latest: a miss looks into it
+// twice before the flight.
+func (c *core) tokensOf(s *session.State) *session.TokenCache {
+	if s != c.cached {
+		c.cache, c.cached = session.NewTokenCache(s), s
+	}
+	return c.cache
 }
 
 // change makes s the newest state.

@@ -92,7 +92,7 @@ func (c *core) fromCache(f *messages.Flight, now time.Time) (messages.Answer, bo
 		return a, false
 	}
 	a.Ceiling = c.state.Internal.Ceiling
-	a.Token, ok = session.NewTokenCache(c.state).Find(f.Question, now, c.rules.Buffer)
+	a.Token, ok = c.tokensOf(c.state).Find(f.Question, now, c.rules.Buffer)
 	return a, ok
 }
 

@@ -25,6 +25,7 @@ type Snapshot struct {
 	Generation  session.Generation
 	Incarnation session.Incarnation
 	Ceiling     session.Ceiling
+	EndsAt      int64          // Ready: as in State; here so that a hit need not go there, which is far away
 	State       *session.State // Ready: the session; Ended: the connection tokens that stay (never nil)
 	Tokens      *session.TokenCache
 	Reason      session.Reason // Ended
@@ -32,3 +33,6 @@ type Snapshot struct {
 	Settled     chan struct{}  // Opening: closed when there is more to see; Ended: closed when the deletion was tried once, nil when none is due
 	Until       time.Time      // Ended, Missing: how long it is remembered
 }
+
+// Over reports whether the own lifetime of a session that is Ready is over at now.
+func (s *Snapshot) Over(now time.Time) bool { return s.EndsAt != 0 && now.Unix() >= s.EndsAt }
