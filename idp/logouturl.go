@@ -2,6 +2,7 @@ package idp
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 )
@@ -27,6 +28,9 @@ type LogoutOptions struct {
 func (o LogoutOptions) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "idp.LogoutOptions{EndSession: %t}", o.EndSession)
 }
+
+// MarshalJSON implements json.Marshaler; it leaves the hint and the parameters out.
+func (o LogoutOptions) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(o)) }
 
 // LogoutURL returns the URL that ends the user's session at the provider, and then
 // sends the browser to returnTo unless that is empty. For Auth0 nothing is asked

@@ -2,6 +2,7 @@ package idp
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,6 +32,9 @@ type CodeExchange struct {
 func (r CodeExchange) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "idp.CodeExchange{Issuer: %q}", r.Issuer)
 }
+
+// MarshalJSON implements json.Marshaler; it leaves code and verifier out.
+func (r CodeExchange) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(r)) }
 
 // ExchangeCode spends an authorization code, once.
 //
@@ -91,6 +95,9 @@ func (r RefreshRequest) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "idp.RefreshRequest{Issuer: %q, Audience: %q, Scope: %q}", r.Issuer, r.Audience, r.Scope)
 }
 
+// MarshalJSON implements json.Marshaler; it leaves the refresh token out.
+func (r RefreshRequest) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(r)) }
+
 // Refresh spends a refresh token, once, within the deadline of ctx. The response
 // returned with an error may hold a new refresh token, which is to be kept.
 //
@@ -127,6 +134,9 @@ type ConnectionExchange struct {
 func (r ConnectionExchange) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "idp.ConnectionExchange{Issuer: %q, Connection: %q}", r.Issuer, r.Connection)
 }
+
+// MarshalJSON implements json.Marshaler; it leaves the refresh token and the hint out.
+func (r ConnectionExchange) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(r)) }
 
 // ExchangeConnection exchanges a refresh token for the access token of a
 // connection, once, within the deadline of ctx. Response and errors are those of

@@ -15,8 +15,9 @@ import (
 //
 // fmt cannot call methods on what it reaches through an unexported field, so a type
 // that keeps one of these values in such a field needs a Format of its own. Nor does
-// it call them for a verb that it refuses before it looks, which is %p for a value
-// that is no pointer; go vet finds that.
+// it call them for a verb that it refuses before it looks: %p for a value that is no
+// pointer, which go vet finds, and %s or %q for a list or struct of pointers to structs
+// that have no Format, which it then shows with all that is in them.
 
 // Fingerprint returns what stands for a secret in a log: "sha256:" and the first 16
 // hexadecimal digits of its SHA-256. It is "" for "".
@@ -182,6 +183,11 @@ func (s State) LogValue() slog.Value { return slog.AnyValue(s.view()) }
 
 // MarshalJSON returns s without its secrets. See EncodeState for the stored form.
 func (s State) MarshalJSON() ([]byte, error) { return json.Marshal(s.view()) }
+
+// Format prints l without its secrets.
+func (l Login) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "session.Login{Audience: %q, Scope: %q, Domain: %q}", l.Audience, l.Scope, l.Domain)
+}
 
 type sessionView struct {
 	User                User                 `json:"user"`

@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"context"
 	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -168,6 +170,12 @@ type Brought struct {
 	incarnation session.Incarnation
 	counter     uint64
 }
+
+// Format prints b without the session's id.
+func (b Brought) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "cookie.Brought{Newer: %t}", b.Newer) }
+
+// MarshalJSON writes b without the session's id.
+func (b Brought) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(b)) }
 
 // Bring reads the session that the browser has once it has received w, which may be
 // nil. What is newer than what this process knows it takes in: an older state, and one of a
