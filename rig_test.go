@@ -26,6 +26,7 @@ type rig struct {
 	store  *storetest.Faulty
 	client *tokenward.Client
 	cfg    tokenward.Config
+	log    *watchedLog
 }
 
 type rigOption func(*rigConfig)
@@ -63,20 +64,23 @@ func newRig(t testing.TB, opts ...rigOption) *rig {
 		RedirectURI: "http://127.0.0.1/callback",
 	}
 	rc.config(&r.cfg)
+	r.log = newWatchedLog(r)
 	r.client = r.newClient(rc.client...)
 	return r
 }
 
-// newClient returns one more client on the rig's store.
+// newClient returns one more client on the rig's store. What it logs is watched.
 func (r *rig) newClient(opts ...tokenward.Option) *tokenward.Client {
 	r.t.Helper()
 	c, err := tokenward.New(r.cfg, append([]tokenward.Option{
 		tokenward.WithClock(r.clock), tokenward.WithStateStore(r.store), tokenward.WithHTTPClient(r.tenant.Client()),
-		tokenward.WithEndSession(false),
+		tokenward.WithEndSession(false), tokenward.WithLogger(r.log.logger()),
 	}, opts...)...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.log.knows(r.cfg.ClientSecret)
+	r.log.knows(r.cfg.Secrets...)
 	r.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -116,7 +120,11 @@ func (r *rig) tryLogin(o tokenward.StoreOptions, claims ...idptest.Claims) (*tok
 	if !strings.Contains(back, "code=") {
 		r.t.Fatalf("no code in %s", back)
 	}
-	return r.client.CompleteInteractiveLogin(ctx, back, o)
+	res, err := r.client.CompleteInteractiveLogin(ctx, back, o)
+	if res != nil {
+		r.log.knows(res.SessionID)
+	}
+	return res, err
 }
 
 func (r *rig) settle() {
