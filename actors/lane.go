@@ -283,9 +283,12 @@ func (c *core) replaceDone(w *write, m *written) {
 // eraseDone takes the answer to a deletion. Callers are told after the first try; the
 // deletion itself is tried until it succeeds.
 func (c *core) eraseDone(w *write, m *written) {
-	for _, call := range w.calls {
-		c.do(endCall{call, m.err})
-	}
+	waiting := w.calls
+	defer func() { // when Ready knows too
+		for _, call := range waiting {
+			c.do(endCall{call, m.err})
+		}
+	}()
 	w.calls = nil
 	for _, e := range w.ends {
 		e.settle()
