@@ -450,14 +450,18 @@ func TestLoad_thatFails(t *testing.T) {
 		}
 		r.want("loads", r.store.Loads()-loads, 1)
 		r.store.Fail(storetest.OpLoad, 3)
+		r.rest()
 		if u, err := r.client.GetUser(context.Background(), tokenward.SessionID(id)); u != nil || !errors.Is(err, tokenward.ErrStore) {
 			t.Errorf("GetUser = %v, %v, want %v", u, err, tokenward.ErrStore)
 		}
+		r.rest()
 		if s, err := r.client.GetSession(context.Background(), tokenward.SessionID(id)); s != nil || !errors.Is(err, tokenward.ErrStore) {
 			t.Errorf("GetSession = %v, %v, want %v", s, err, tokenward.ErrStore)
 		}
+		r.rest()
 		_, err := r.exchange(context.Background(), id, "google-oauth2").wait()
 		r.wantConnectionCode("connection", err, "store_error")
+		r.rest()
 		r.token(id, tokenward.TokenRequest{})
 	})
 }
