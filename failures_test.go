@@ -91,7 +91,7 @@ func TestRefreshFailures_theNextCallAsksAgain(t *testing.T) {
 		"error": idptest.OAuthError("temporarily_unavailable", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, r *rig) {
+			inBubble(t, func(_ *testing.T, r *rig) {
 				id := r.login()
 				r.expire()
 				r.tenant.Script(idptest.Refresh, fault)
@@ -161,7 +161,7 @@ func TestRefreshFailures_theDeadlineCountsFromSending(t *testing.T) {
 
 // A provider whose metadata cannot be had fails refreshes in the same way.
 func TestRefreshFailures_discovery(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *rig) {
+	inBubble(t, func(_ *testing.T, r *rig) {
 		id := r.login()
 		r.client = r.newClient() // knows no metadata yet
 		r.expire()

@@ -390,7 +390,7 @@ func TestGenerations_loginDuringALoad(t *testing.T) {
 
 // Many readers at the ceiling cause one deletion.
 func TestGenerations_manyReadersAtTheCeiling(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *rig) {
+	inBubble(t, func(_ *testing.T, r *rig) {
 		id := r.login(idptest.Claims{"session_expiry": t0.Add(time.Hour).Unix()})
 		gate := r.store.Hold(storetest.OpDelete)
 		r.clock.Set(t0.Add(time.Hour - session.CeilingLeeway))

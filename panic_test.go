@@ -180,7 +180,9 @@ func TestPanic_quarantine(t *testing.T) {
 	t.Run("logout", func(t *testing.T) {
 		withTrap(t, func(t *testing.T, r *rig, c *trap, _ *bytes.Buffer) {
 			id := quarantined(t, r, c)
-			_ = <-r.logout(id) // whatever it says
+			if err := <-r.logout(id); !errors.Is(err, tokenward.ErrInternal) {
+				t.Errorf("Logout: err = %v, want %v", err, tokenward.ErrInternal)
+			}
 			r.rest()
 			if u, err := r.client.GetUser(context.Background(), tokenward.SessionID(id)); u != nil || err != nil {
 				t.Errorf("GetUser = %v, %v, want nil, nil", u, err)
@@ -205,7 +207,7 @@ func TestPanic_quarantine(t *testing.T) {
 
 // A handler of the host's that panics brings nothing down.
 func TestPanic_inTheSaveErrorHandler(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *rig) {
+	inBubble(t, func(_ *testing.T, r *rig) {
 		id := r.login()
 		r.expire()
 		r.store.Fail(storetest.OpUpdate, 1)

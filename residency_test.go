@@ -83,7 +83,7 @@ func TestResidency_busySessionsStay(t *testing.T) {
 
 // When there is no room the least recently used go.
 func TestResidency_theLeastRecentlyUsedMakesRoom(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *rig) {
+	inBubble(t, func(_ *testing.T, r *rig) {
 		ids := make([]string, 10)
 		for i := range ids {
 			ids[i] = r.login()
@@ -188,7 +188,7 @@ func TestResidency_ceilingsOfSessionsThatSleep(t *testing.T) {
 
 // A sleeping session whose load fails keeps its ceiling.
 func TestResidency_aFailedLoadForgetsNoCeiling(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *rig) {
+	inBubble(t, func(_ *testing.T, r *rig) {
 		r.replaceClient(tokenward.WithStateStore(storetest.Without[store.Index](r.store)))
 		id := r.login(idptest.Claims{"session_expiry": t0.Add(8 * time.Hour).Unix()})
 		r.clock.Advance(time.Hour)

@@ -346,7 +346,6 @@ func TestStoreOptions_reachTheStore(t *testing.T) {
 		if o := last(storetest.OpDelete); !o.Background || o.Request != nil || o.Values != nil {
 			t.Errorf("Delete at the ceiling: options %+v, want Background and nothing else", o)
 		}
-
 	})
 }
 
@@ -467,7 +466,7 @@ func TestLoad_thatFails(t *testing.T) {
 }
 
 func TestLoad_thatHangs(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *rig) {
+	inBubble(t, func(_ *testing.T, r *rig) {
 		id := r.login()
 		r.client = r.newClient()
 		r.store.Hang(storetest.OpLoad, 1)
@@ -495,10 +494,10 @@ func TestLoad_missingIsRememberedForASecond(t *testing.T) {
 		}
 		r.want("loads", r.store.Loads(), 1)
 		r.clock.Advance(time.Second - 1)
-		r.tokenErr("unknown", tokenward.TokenRequest{})
+		_ = r.tokenErr("unknown", tokenward.TokenRequest{})
 		r.want("loads within the second", r.store.Loads(), 1)
 		r.clock.Advance(1)
-		r.tokenErr("unknown", tokenward.TokenRequest{})
+		_ = r.tokenErr("unknown", tokenward.TokenRequest{})
 		r.want("loads after it", r.store.Loads(), 2)
 
 		// A login is not kept waiting by the memory.
