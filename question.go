@@ -2,6 +2,7 @@ package tokenward
 
 import (
 	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/tokenward/tokenward/session"
@@ -22,17 +23,31 @@ type ConnectionRequest struct {
 
 const maxQuestions = 4096
 
+// fewQuestions is how many are found faster by comparing than by hashing.
+const fewQuestions = 8
+
 // questions keeps the question that each TokenRequest comes to, so that asking
 // again allocates nothing. Beyond a number of different requests it keeps no more.
 type questions struct {
 	policy session.Policy
 	usual  *session.Question
-	known  atomic.Pointer[map[TokenRequest]*session.Question]
+	known  atomic.Pointer[knownQuestions]
+}
+
+// knownQuestions is not changed once it is stored.
+type knownQuestions struct {
+	few []asked // the first of them
+	all map[TokenRequest]*session.Question
+}
+
+type asked struct {
+	request  TokenRequest
+	question *session.Question
 }
 
 func (qs *questions) init(p session.Policy) {
 	qs.policy, qs.usual = p, p.Question("", "")
-	qs.known.Store(&map[TokenRequest]*session.Question{})
+	qs.known.Store(&knownQuestions{})
 }
 
 func (qs *questions) of(r TokenRequest) *session.Question {
@@ -41,17 +56,32 @@ func (qs *questions) of(r TokenRequest) *session.Question {
 	}
 	for {
 		known := qs.known.Load()
-		if q := (*known)[r]; q != nil {
+		for i := range known.few {
+			if a := &known.few[i]; a.request == r {
+				return a.question
+			}
+		}
+		if q := known.all[r]; q != nil {
 			return q
 		}
 		q := qs.policy.Question(r.Audience, r.Scope)
-		if len(*known) >= maxQuestions {
+		if len(known.all) >= maxQuestions {
 			return q
 		}
-		grown := maps.Clone(*known)
-		grown[r] = q
-		if qs.known.CompareAndSwap(known, &grown) {
+		if qs.known.CompareAndSwap(known, known.with(r, q)) {
 			return q
 		}
 	}
+}
+
+func (k *knownQuestions) with(r TokenRequest, q *session.Question) *knownQuestions {
+	grown := &knownQuestions{few: k.few, all: maps.Clone(k.all)}
+	if grown.all == nil {
+		grown.all = make(map[TokenRequest]*session.Question)
+	}
+	grown.all[r] = q
+	if len(k.few) < fewQuestions {
+		grown.few = append(slices.Clip(k.few), asked{r, q})
+	}
+	return grown
 }
