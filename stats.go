@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -76,7 +77,10 @@ func (c *Client) Ready(ctx context.Context) error {
 	}
 	probe, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
 	defer cancel()
-	_, err := c.opts.states.Load(probe, session.KeyOf(c.opts.sessionName, ""), store.Options{Background: true})
+	err := actors.Contain(func() error {
+		_, err := c.opts.states.Load(probe, session.KeyOf(c.opts.sessionName, ""), store.Options{Background: true})
+		return err
+	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		e.Store = err
 	}

@@ -65,8 +65,14 @@ func (c *Client) post(ctx context.Context, to string, form url.Values, header ht
 }
 
 // do makes one request and reads the whole answer. When the answer breaks off or
-// is too long, reply still has its status.
-func (c *Client) do(req *http.Request, s scrubber) (reply, error) {
+// is too long, reply still has its status. A panic of the host's transport is an error,
+// and its value is not shown, for it may quote the request.
+func (c *Client) do(req *http.Request, s scrubber) (r reply, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the HTTP client panicked with a %T", p)
+		}
+	}()
 	req.Header.Set("Accept", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -28,10 +28,14 @@ func (Redacted) IgnoreDeadLetterLogging() {}
 // What messages carry prints as little, where whoever has it in hand prints that.
 
 // Format prints e without the session's id.
-func (e *Entry) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tokenward session "+e.Key.String()) }
+func (e *Entry) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "tokenward session "+e.Key.String())
+}
 
 // MarshalJSON writes e without the session's id.
-func (e *Entry) MarshalJSON() ([]byte, error) { return []byte(`"tokenward session ` + e.Key.String() + `"`), nil }
+func (e *Entry) MarshalJSON() ([]byte, error) {
+	return []byte(`"tokenward session ` + e.Key.String() + `"`), nil
+}
 
 // Format prints nothing of the question or its answer.
 func (*Flight) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tokenward flight") }
