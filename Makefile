@@ -1,13 +1,13 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint test stress fuzz bench cover demo tour browser
+.PHONY: help check lint test stress fuzz bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 FUZZTIME ?= 30s
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check: lint test ## lint and test: what holds at every commit
 
@@ -42,6 +42,17 @@ demo: ## the demo, in a browser
 
 browser: ## the demo in headless Chromium, where there is one
 	cd peers/browser && go test -count=1 -v ./...
+
+peers: ## beside what others wrote: another provider, another verifier
+	@for dir in $(filter-out peers/browser/,$(dir $(wildcard peers/*/go.mod))); do \
+		echo "$$dir"; \
+		(cd "$$dir" && go vet ./... && go test -race ./...); \
+	done
+
+demo-zitadel: ## the demo, in a browser, with the provider of zitadel/oidc
+	go build -o bin/demo ./cmd/demo
+	cd peers/zitadel && go build -o ../../bin/zitadel ./cmd/provider
+	exec bin/zitadel bin/demo
 
 tour: ## the demo, told on the terminal
 	go run ./cmd/demo -tour
