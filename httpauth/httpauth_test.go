@@ -33,6 +33,9 @@ type site struct {
 	store   *storetest.Faulty
 	server  *httptest.Server
 	browser *http.Client
+
+	client   *tokenward.Client
+	handlers *httpauth.Handlers
 }
 
 func newSite(t *testing.T, opts ...httpauth.Option) *site {
@@ -53,6 +56,7 @@ func newSite(t *testing.T, opts ...httpauth.Option) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.client, s.handlers = client, h
 	h.Register(mux, "/auth")
 	mux.Handle("GET /me", h.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := client.GetUser(r.Context(), tokenward.StoreOptions{})

@@ -55,16 +55,27 @@ func WriteError(w http.ResponseWriter, _ *http.Request, err error) {
 func describe(err error) string {
 	var token *tokenward.AccessTokenError
 	var connection *tokenward.AccessTokenForConnectionError
+	var logout *tokenward.BackchannelLogoutError
+	var resolver *tokenward.DomainResolverError
 	var api *tokenward.APIError
+	var config *tokenward.ConfigurationError
 	switch {
 	case errors.As(err, &token):
 		err = &tokenward.AccessTokenError{Code: token.Code, Message: token.Message}
 	case errors.As(err, &connection):
 		err = &tokenward.AccessTokenForConnectionError{Code: connection.Code, Message: connection.Message}
+	case errors.As(err, &logout):
+		err = &tokenward.BackchannelLogoutError{Message: logout.Message}
+	case errors.As(err, &resolver):
+		err = &tokenward.DomainResolverError{Message: resolver.Message}
 	case errors.As(err, &api):
 		err = &tokenward.APIError{Code: api.Code, Description: api.Description, Status: api.Status}
+	case errors.As(err, &config):
+		err = &tokenward.ConfigurationError{Message: config.Message}
 	case errors.Is(err, tokenward.ErrStore):
 		err = tokenward.ErrStore
+	case errors.Is(err, tokenward.ErrInternal):
+		err = tokenward.ErrInternal
 	}
 	return err.Error()
 }

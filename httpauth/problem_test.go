@@ -1,0 +1,49 @@
+package httpauth_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/httpauth"
+)
+
+// What a browser is told has none of the causes: they are for the server's log.
+func TestWriteError_showsNoCause(t *testing.T) {
+	cause := errors.New("the-cause at db-1.internal")
+	api := &tokenward.APIError{Code: "invalid_grant", Description: "gone", Status: 403, Err: cause}
+	tests := []struct {
+		name   string
+		err    error
+		status int
+		code   string
+	}{
+		{"a refresh", &tokenward.AccessTokenError{Code: "refresh_token_error", Err: api}, 502, "refresh_token_error"},
+		{"an exchange", &tokenward.AccessTokenForConnectionError{Code: "api_error", Err: api}, 502, "api_error"},
+		{"a store", fmt.Errorf("%w: %w", tokenward.ErrStore, cause), 503, "store_error"},
+		{"a store, at a refresh", &tokenward.AccessTokenError{Code: "store_error", Err: cause}, 503, "store_error"},
+		{"a defect", fmt.Errorf("%w: a panic (%w)", tokenward.ErrInternal, cause), 500, "internal_error"},
+		{"a provider", api, 502, "invalid_grant"},
+		{"a provider, in a host's words", fmt.Errorf("%w while %w", cause, api), 502, "invalid_grant"},
+		{"a resolver", &tokenward.DomainResolverError{Message: "the domain resolver failed", Err: cause}, 502, "domain_resolver_error"},
+		{"a logout token", &tokenward.BackchannelLogoutError{Message: "refused", Err: cause}, 400, "backchannel_logout_error"},
+		{"a logout token that a provider cannot confirm", &tokenward.BackchannelLogoutError{Message: "refused", Err: api}, 400, "backchannel_logout_error"},
+		{"a configuration", &tokenward.ConfigurationError{Message: "wrong", Err: cause}, 500, "configuration_error"},
+		{"a host's own", cause, 500, "internal_error"},
+	}
+	for _, tt := range tests {
+		w := httptest.NewRecorder()
+		httpauth.WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), tt.err)
+		body := w.Body.String()
+		if w.Code != tt.status || codeIn(body) != tt.code {
+			t.Errorf("%s: %d %s, want %d %s", tt.name, w.Code, body, tt.status, tt.code)
+		}
+		if strings.Contains(body, "the-cause") || strings.Contains(body, "a panic") {
+			t.Errorf("%s: shows its cause: %s", tt.name, body)
+		}
+	}
+}
