@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -382,11 +383,11 @@ func TestCanary_inAHostsActorSystem(t *testing.T) {
 		return slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}), actor.WithDeadLetterThrottleCount(0), actor.WithDeadLetterRequestLogging(true), actor.WithDeveloperSupervisionLogging(true))
 	defer system.Shutdown()
-	letters := 0
+	var letters atomic.Int64
 	events := &syncBuffer{}
 	sub := system.EventStream.Subscribe(func(event any) {
 		if e, ok := event.(*actor.DeadLetterEvent); ok {
-			letters++
+			letters.Add(1)
 			_, _ = io.WriteString(events, everyPrint(e)+everyPrint(e.Message))
 		}
 	})
@@ -407,8 +408,8 @@ func TestCanary_inAHostsActorSystem(t *testing.T) {
 		sent++
 	}
 	system.Root.Send(dead, &messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
-	if sent < 15 || letters < sent {
-		t.Errorf("%d messages sent, %d dead letters", sent, letters)
+	if sent < 15 || int(letters.Load()) < sent {
+		t.Errorf("%d messages sent, %d dead letters", sent, letters.Load())
 	}
 	if found := planted(log.String() + events.String()); len(found) > 0 {
 		t.Errorf("dead letters show %v", found)
@@ -420,6 +421,7 @@ func TestCanary_inAHostsActorSystem(t *testing.T) {
 	r.client = r.newClientToCut(tokenward.WithClock(defect), tokenward.WithActorSystem(system), tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithStateStore(r.store))
 	id := r.login(until(idptest.TokenLife + idptest.TokenLife))
 	r.clock.Advance(idptest.TokenLife)
+	r.settle() // what the advance set going shall not meet the defect
 	defect.armed.Store(1)
 	r.wantCode("a defect", r.tokenErr(id, tokenward.TokenRequest{}), "internal_error")
 	r.settle()
