@@ -66,7 +66,7 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 				answer, err = c.landing(ctx, e, f)
 			case s.Phase == messages.Ready:
 				e.Use(now.Unix())
-				answer, err = c.fly(ctx, e, messages.NewFlight(&session.Question{Key: key}, o.options()))
+				answer, err = c.fly(ctx, e, first.Question, o)
 			case e.Snapshot() != s:
 				continue // what was in the air has landed just now, and is shown
 			default:

@@ -75,12 +75,7 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 			return *t, nil
 		}
 		e.Use(now.Unix())
-		var a messages.Answer
-		if f := e.Find(q.Key); f != nil { // most of a crowd need no flight of their own
-			a, err = c.landing(ctx, e, f)
-		} else {
-			a, err = c.fly(ctx, e, messages.NewFlight(q, o.options()))
-		}
+		a, err := c.fly(ctx, e, q, o)
 		switch {
 		case err != nil:
 			return Token{}, tokenError(err)
@@ -106,17 +101,19 @@ func (c *Client) nobody() error {
 	return session.ErrMissingRefreshToken
 }
 
-// fly joins the flight for f's question, or has the session start f, and waits for
-// it to land.
-func (c *Client) fly(ctx context.Context, e *messages.Entry, f *messages.Flight) (messages.Answer, error) {
-	joined, first := e.Join(f, c.limit)
-	if joined == nil {
+// fly joins the flight for q, or has the session start one, and waits for it to land.
+func (c *Client) fly(ctx context.Context, e *messages.Entry, q *session.Question, o StoreOptions) (messages.Answer, error) {
+	if f := e.Find(q.Key); f != nil { // most of a crowd need no flight of their own
+		return c.landing(ctx, e, f)
+	}
+	f, first := e.Join(messages.NewFlight(q, o.options()), c.limit)
+	if f == nil {
 		return messages.Answer{}, session.ErrOverloaded
 	}
 	if first {
 		c.system.Root.Send(e.PID(), &messages.NeedToken{Flight: f})
 	}
-	return c.landing(ctx, e, joined)
+	return c.landing(ctx, e, f)
 }
 
 // landing waits for f. An entry that is gone answers nobody: look again.

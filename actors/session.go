@@ -30,9 +30,12 @@ type Env struct {
 	Codec    *store.Codec
 	Provider Provider
 	Runner   messages.Runner
-	Tally    *messages.Tally
-	Log      *zap.Logger
-	Send     func(to *actor.PID, message any)
+	// Dispatcher runs the turns of session actors; nil means the library's, a goroutine
+	// for each.
+	Dispatcher actor.Dispatcher
+	Tally      *messages.Tally
+	Log        *zap.Logger
+	Send       func(to *actor.PID, message any)
 
 	FlightTimeout time.Duration // of a request, from sending
 	StoreTimeout  time.Duration // of each attempt at store work
@@ -59,8 +62,12 @@ type Session struct {
 
 // Props returns how session actors of one supervisor are made.
 func Props(env *Env, boss *actor.PID) *actor.Props {
-	return actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
+	props := actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
 		actor.WithMailbox(actor.Unbounded(env.Tally)))
+	if env.Dispatcher != nil {
+		props.Configure(actor.WithDispatcher(env.Dispatcher))
+	}
+	return props
 }
 
 // Receive handles one message at a time. It never waits.
