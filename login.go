@@ -162,7 +162,8 @@ func (c *Client) organization(r LoginRequest, tx *transaction, params url.Values
 // *MissingTransactionError for a login that is unknown, too old or completed already, an
 // *APIError with what the provider or its token said, an *IssuerValidationError, an
 // *OrganizationTokenValidationError, a *SessionExpiredError for a ceiling already
-// past, or the store's error. Nothing is stored then.
+// past: nothing is stored then. With the store's error, and with ctx.Err(), a session may
+// have been stored all the same; nobody was given its id.
 func (c *Client) CompleteInteractiveLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
 	res, err := c.completeLogin(ctx, callbackURL, o)
 	return res, ofCaller(ctx, err)
