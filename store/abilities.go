@@ -73,11 +73,13 @@ type Leaser interface {
 // between the provider's rotation and the save can be recovered. Without it, such a crash
 // loses the session. A key has one intent at most: the last one put.
 type Intents interface {
-	// PutIntent records that the refresh token with this hash is about to be spent.
-	// It is as durable as an Update when the call returns. It fails with ErrNotFound
+	// PutIntent records that the refresh token with this hash is about to be spent, in
+	// place of the intent that stood. It reports whether that one was of the same token:
+	// then somebody may have spent it already, and been cut off before the answer was
+	// saved. It is as durable as an Update when the call returns. It fails with ErrNotFound
 	// when there is no record, and with ErrConflict when in.Epoch is older than the
 	// key's lease epoch: then the token must not be spent.
-	PutIntent(ctx context.Context, key session.Key, in Intent, o Options) error
+	PutIntent(ctx context.Context, key session.Key, in Intent, o Options) (again bool, err error)
 
 	// ClearIntent removes the intent if in, field by field, is still the one that
 	// stands; if not, it does nothing, which is success. An Update that succeeds

@@ -11,13 +11,15 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// Memory is a StateStore in memory, with every optional ability. It is for tests and
-// for trying things out: what it keeps is lost with the process, and nothing but
-// Record.TTL bounds it. It starts no goroutine and arms no timer; what has lapsed is
-// not seen any more, and is cleared away a little with each write.
+// Memory is a StateStore in memory. It is for tests and for trying things out: what it
+// keeps is lost with the process, and nothing but Record.TTL bounds it. It starts no
+// goroutine and arms no timer; what has lapsed is not seen any more, and is cleared away a
+// little with each write. By default it belongs to one client, and has the abilities that
+// mean something then: an index and Touch.
 type Memory struct {
 	clock      clock.Clock
 	shared     bool
+	survives   bool
 	tombstones time.Duration
 
 	shards [64]shard
@@ -30,8 +32,13 @@ type Memory struct {
 type MemoryOption func(*Memory)
 
 // Shared makes the store answer that it does not belong to one process alone, so
-// that several clients may share it as processes do. The default is exclusive.
+// that several clients may share it as processes do: with leases, intents and a change
+// feed. The default is exclusive.
 func Shared() MemoryOption { return func(m *Memory) { m.shared = true } }
+
+// Survives is for tests in which the store outlives its client: it has intents, as a
+// durable store of one process.
+func Survives() MemoryOption { return func(m *Memory) { m.survives = true } }
 
 // TombstoneLife sets how long a tombstone stands, instead of DefaultTombstoneLife.
 func TombstoneLife(d time.Duration) MemoryOption { return func(m *Memory) { m.tombstones = d } }
@@ -53,6 +60,32 @@ func NewMemory(c clock.Clock, options ...MemoryOption) *Memory {
 
 // Exclusive implements the ability of that name.
 func (m *Memory) Exclusive() bool { return !m.shared }
+
+// Ability says what the store can do, as it was made. See As.
+func (m *Memory) Ability(target any) bool {
+	switch t := target.(type) {
+	case *Exclusive:
+		return set[Exclusive](t, m, true)
+	case *Index:
+		return set[Index](t, m, true)
+	case *Toucher:
+		return set[Toucher](t, m, true)
+	case *Intents:
+		return set[Intents](t, m, m.shared || m.survives)
+	case *Leaser:
+		return set[Leaser](t, m, m.shared)
+	case *ChangeFeed:
+		return set[ChangeFeed](t, m, m.shared)
+	}
+	return false
+}
+
+func set[T any](target *T, ability T, has bool) bool {
+	if has {
+		*target = ability
+	}
+	return has
+}
 
 // Load implements StateStore.
 func (m *Memory) Load(ctx context.Context, key session.Key, _ Options) (Record, error) {

@@ -42,8 +42,8 @@ func (m *Memory) Release(ctx context.Context, key session.Key, owner string, epo
 }
 
 // PutIntent implements Intents.
-func (m *Memory) PutIntent(ctx context.Context, key session.Key, in Intent, _ Options) error {
-	return m.change(ctx, key, func(sh *shard, now int64) error {
+func (m *Memory) PutIntent(ctx context.Context, key session.Key, in Intent, _ Options) (again bool, err error) {
+	err = m.change(ctx, key, func(sh *shard, now int64) error {
 		e, err := sh.living(key, now)
 		if err != nil {
 			return err
@@ -51,10 +51,12 @@ func (m *Memory) PutIntent(ctx context.Context, key session.Key, in Intent, _ Op
 		if in.Epoch < e.epoch {
 			return ErrConflict
 		}
+		again = e.intent != nil && e.intent.Token == in.Token
 		e.intent = &in
 		sh.intents[key] = struct{}{}
 		return nil
 	})
+	return again, err
 }
 
 // ClearIntent implements Intents.

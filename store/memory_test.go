@@ -16,7 +16,13 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	storetest.Run(t, func(_ *testing.T, c clock.Clock) store.StateStore { return store.NewMemory(c) })
+	for name, opts := range map[string][]store.MemoryOption{
+		"exclusive": nil, "survives": {store.Survives()}, "shared": {store.Shared()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(_ *testing.T, c clock.Clock) store.StateStore { return store.NewMemory(c, opts...) })
+		})
+	}
 }
 
 func TestMemory_throughFaulty(t *testing.T) {
@@ -77,7 +83,9 @@ func TestMemory_clearsAwayWhatHasLapsed(t *testing.T) {
 		case 1:
 			_, err := m.Lease(t.Context(), key, "somebody", time.Second, store.Options{})
 			must(t, err)
-			must(t, m.PutIntent(t.Context(), key, store.Intent{Epoch: 1 << 40}, store.Options{}))
+			if _, err := m.PutIntent(t.Context(), key, store.Intent{Epoch: 1 << 40}, store.Options{}); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	if n := m.Kept(); n.Entries != 5000 {

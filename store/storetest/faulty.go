@@ -142,8 +142,8 @@ type faultyIntents struct {
 	inner store.Intents
 }
 
-func (f faultyIntents) PutIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) error {
-	return f.run(ctx, Call{OpPutIntent, key, o}, func() error { return f.inner.PutIntent(ctx, key, in, o) })
+func (f faultyIntents) PutIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) (bool, error) {
+	return answer(ctx, f.Script, Call{OpPutIntent, key, o}, func() (bool, error) { return f.inner.PutIntent(ctx, key, in, o) })
 }
 
 func (f faultyIntents) ClearIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) error {

@@ -170,13 +170,13 @@ var intentStories = []story{
 		b, _ := r.login()
 		in := ability[store.Intents](r, r.store)
 		old, young := newIntent(1000), newIntent(2000)
-		r.must(in.PutIntent(r.Context(), a, young, opt))
-		r.must(in.PutIntent(r.Context(), b, old, opt))
+		r.intend(r.store, a, young)
+		r.intend(r.store, b, old)
 		r.wantOrphans(10, store.Orphan{Key: b, Intent: old}, store.Orphan{Key: a, Intent: young})
 		r.wantOrphans(1, store.Orphan{Key: b, Intent: old})
 
 		newer := newIntent(3000)
-		r.must(in.PutIntent(r.Context(), b, newer, opt))
+		r.intend(r.store, b, newer)
 		r.wantOrphans(10, store.Orphan{Key: a, Intent: young}, store.Orphan{Key: b, Intent: newer})
 		r.must(in.ClearIntent(r.Context(), b, old, opt))
 		almost := newer
@@ -188,62 +188,72 @@ var intentStories = []story{
 		r.must(in.ClearIntent(r.Context(), random[session.Key](), newer, opt))
 		r.wantOrphans(10, store.Orphan{Key: a, Intent: young})
 	}},
-	{"an intent is no write of the record", func(r *rig) {
+	{"an intent says whether its token was about to be spent before", func(r *rig) {
 		key, rec := r.login()
 		in := ability[store.Intents](r, r.store)
-		r.must(in.PutIntent(r.Context(), key, newIntent(1000), opt))
+		one, two := newIntent(1000), newIntent(2000)
+		again := one
+		again.At = 1500
+		r.wantAgain(r.store, key, one, false)
+		r.wantAgain(r.other, key, again, true)
+		r.wantAgain(r.store, key, two, false)
+		r.must(in.ClearIntent(r.Context(), key, two, opt))
+		r.wantAgain(r.store, key, two, false)
+		r.must(r.store.Update(r.Context(), key, rec.Version, next(rec), opt))
+		r.wantAgain(r.store, key, two, false)
+	}},
+	{"an intent is no write of the record", func(r *rig) {
+		key, rec := r.login()
+		r.intend(r.store, key, newIntent(1000))
 		r.wantRecord(key, rec)
 		r.must(r.store.Update(r.Context(), key, rec.Version, next(rec), opt))
 	}},
 	{"an update clears the intent, when it succeeds", func(r *rig) {
 		key, rec := r.login()
 		i := newIntent(1000)
-		r.must(ability[store.Intents](r, r.store).PutIntent(r.Context(), key, i, opt))
+		r.intend(r.store, key, i)
 		r.wantErr("Update", r.store.Update(r.Context(), key, random[session.Version](), next(rec), opt), store.ErrConflict)
 		r.wantOrphans(10, store.Orphan{Key: key, Intent: i})
 		r.must(r.store.Update(r.Context(), key, rec.Version, next(rec), opt))
 		r.wantOrphans(10)
 	}},
 	{"a login and a deletion clear the intent", func(r *rig) {
-		in := ability[store.Intents](r, r.store)
 		key, rec := r.login()
 		i := newIntent(1000)
-		r.must(in.PutIntent(r.Context(), key, i, opt))
+		r.intend(r.store, key, i)
 		r.must(r.store.Delete(r.Context(), key, random[session.Incarnation](), session.ReasonCeiling, opt))
 		r.wantOrphans(10, store.Orphan{Key: key, Intent: i})
 		r.must(r.store.Delete(r.Context(), key, rec.Incarnation, session.ReasonCeiling, opt))
 		r.wantOrphans(10)
 
 		key, _ = r.login()
-		r.must(in.PutIntent(r.Context(), key, newIntent(1000), opt))
+		r.intend(r.store, key, newIntent(1000))
 		r.must(r.store.Replace(r.Context(), key, newRecord(), opt))
 		r.wantOrphans(10)
 	}},
 	{"without a record there is no intent", func(r *rig) {
-		in := ability[store.Intents](r, r.store)
 		key, _ := r.login()
 		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
-		r.wantErr("PutIntent on a tombstone", in.PutIntent(r.Context(), key, newIntent(1000), opt), store.ErrNotFound)
-		r.wantErr("PutIntent on nothing", in.PutIntent(r.Context(), random[session.Key](), newIntent(1000), opt), store.ErrNotFound)
+		r.wantErr("PutIntent on a tombstone", r.tryIntent(r.Context(), key, newIntent(1000)), store.ErrNotFound)
+		r.wantErr("PutIntent on nothing", r.tryIntent(r.Context(), random[session.Key](), newIntent(1000)), store.ErrNotFound)
 		r.wantOrphans(10)
 	}},
 	{"a living lease keeps its intent from being an orphan", func(r *rig) {
 		if !has[store.Leaser](r.store) {
 			r.Skip("the store has no leases")
 		}
-		in := ability[store.Intents](r, r.store)
 		l := ability[store.Leaser](r, r.store)
 		key, rec := r.login()
 		i := newIntent(1000)
 		i.Epoch = r.lease(key, "a", long)
-		r.must(in.PutIntent(r.Context(), key, i, opt))
+		r.intend(r.store, key, i)
 		r.wantOrphans(10)
 		r.must(l.Release(r.Context(), key, "a", i.Epoch, opt))
 		r.wantOrphans(10, store.Orphan{Key: key, Intent: i})
 
 		epoch := r.lease(key, "b", r.traits.Short)
 		r.wantOrphans(10)
-		r.wantErr("PutIntent under the old epoch", in.PutIntent(r.Context(), key, i, opt), store.ErrConflict)
+		r.wantErr("PutIntent under the old epoch", r.tryIntent(r.Context(), key, i), store.ErrConflict)
 		r.lapse(r.traits.Short)
 		r.wantOrphans(10, store.Orphan{Key: key, Intent: i})
 
@@ -258,7 +268,7 @@ var intentStories = []story{
 			r.Skip("the store does not expire")
 		}
 		key, _ := r.login(withTTL(r.traits.Short))
-		r.must(ability[store.Intents](r, r.store).PutIntent(r.Context(), key, newIntent(1000), opt))
+		r.intend(r.store, key, newIntent(1000))
 		r.lapse(r.traits.Short)
 		r.wantOrphans(10)
 	}},
@@ -268,14 +278,36 @@ var intentStories = []story{
 		in := ability[store.Intents](r, r.store)
 		key, _ := r.login()
 		i := newIntent(1000)
-		r.wantErr("PutIntent", in.PutIntent(ended, key, i, opt), context.Canceled)
+		r.wantErr("PutIntent", r.tryIntent(ended, key, i), context.Canceled)
 		r.wantOrphans(10)
-		r.must(in.PutIntent(r.Context(), key, i, opt))
+		r.intend(r.store, key, i)
 		r.wantErr("ClearIntent", in.ClearIntent(ended, key, i, opt), context.Canceled)
 		_, err := in.Orphans(ended, 10, opt)
 		r.wantErr("Orphans", err, context.Canceled)
 		r.wantOrphans(10, store.Orphan{Key: key, Intent: i})
 	}},
+}
+
+// intend puts an intent, by the process that has s.
+func (r *rig) intend(s store.StateStore, key session.Key, in store.Intent) {
+	r.Helper()
+	_, err := ability[store.Intents](r, s).PutIntent(r.Context(), key, in, opt)
+	r.must(err)
+}
+
+func (r *rig) tryIntent(ctx context.Context, key session.Key, in store.Intent) error {
+	r.Helper()
+	_, err := ability[store.Intents](r, r.store).PutIntent(ctx, key, in, opt)
+	return err
+}
+
+func (r *rig) wantAgain(s store.StateStore, key session.Key, in store.Intent, want bool) {
+	r.Helper()
+	again, err := ability[store.Intents](r, s).PutIntent(r.Context(), key, in, opt)
+	r.must(err)
+	if again != want {
+		r.Fatalf("PutIntent: again = %v, want %v", again, want)
+	}
 }
 
 func newIntent(at int64) store.Intent {
