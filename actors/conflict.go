@@ -16,6 +16,9 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 	if w.generation != c.generation || c.phase != messages.Ready {
 		return
 	}
+	if m.err == nil {
+		c.denied = false
+	}
 	var gone *store.GoneError
 	switch {
 	case errors.As(m.err, &gone):
@@ -34,17 +37,22 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		// Another login took the session's place: its tokens stay as they are.
 		c.answerAll(c.state, c.generation, session.ReasonReplaced)
 		if w.flight != nil {
-			c.do(land{w.flight, c.over(w.flight, session.ReasonReplaced)})
+			c.land(w.flight, c.over(w.flight, session.ReasonReplaced))
 		}
 		c.begin(m.state, m.version, m.incarnation)
 	case m.version == c.version && w.refused && c.state.RefreshToken != w.spent:
 		c.requeue(w) // theirs came while this one was in the air
 	case m.version == c.version:
-		// Nobody else wrote: a refusal stands, and a write is still to be done.
+		// Nobody else wrote: a refusal stands, and a write is still to be done. If it was
+		// refused all the same, another process has taken the lease.
+		if w.refused && c.forfeit(w) {
+			return
+		}
 		if c.nothingToSay(w) {
 			c.finishReread(w)
 			return
 		}
+		c.lease.held = false
 		w.serial, w.state = c.serial, c.state
 		c.saveFailed(w, store.ErrConflict)
 	default:
@@ -61,7 +69,22 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 // nothingToSay reports whether a re-read that brought nothing is no failure to save: there
 // is nothing to be saved, or that is still to be tried.
 func (c *core) nothingToSay(w *write) bool {
-	return w.refused || c.state == c.saved || w.flight == nil && c.saving()
+	return w.kind == claim || w.refused || c.state == c.saved || w.flight == nil && c.saving()
+}
+
+// forfeit gives a refresh token up that the provider refused, and reports whether it did: one
+// that was spent before by somebody who was cut off is lost, and so is the session's
+// future. Else a refusal changes nothing.
+func (c *core) forfeit(w *write) bool {
+	if !w.again || c.state.RefreshToken != w.spent {
+		return false
+	}
+	next := c.state.Clone()
+	next.RefreshToken = ""
+	c.change(next)
+	c.save(&write{flight: w.flight, answer: w.answer, spent: w.spent})
+	c.do(lost{w.answer.Err})
+	return true
 }
 
 // saveRest writes what the store, as it was read again, lacks, or ends w where that is
@@ -139,7 +162,7 @@ func (c *core) reapply(w *write, base *session.State, now time.Time) *session.St
 func (c *core) lost(w *write, why session.Reason, now time.Time) {
 	c.finishGeneration(why, now)
 	if w.flight != nil {
-		c.do(land{w.flight, c.overtaken(w, why)})
+		c.land(w.flight, c.overtaken(w, why))
 	}
 	c.ending.settle()
 	c.do(setUnsaved(messages.Saved))
@@ -147,7 +170,7 @@ func (c *core) lost(w *write, why session.Reason, now time.Time) {
 
 func (c *core) finishReread(w *write) {
 	if w.flight != nil {
-		c.do(land{w.flight, w.answer})
+		c.land(w.flight, w.answer)
 	}
 }
 

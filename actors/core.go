@@ -18,10 +18,17 @@ type Rules struct {
 	UpdateUser     bool          // a refreshed ID token replaces the user's claims
 	MaxTokenSets   int           // 0: the default of package session
 	Exclusive      bool          // nobody else writes to the store
-	RememberEnded  time.Duration // how long an ended session answers session_expired
-	RetryFirst     time.Duration // wait before a failed write is tried again; it doubles
-	RetryMost      time.Duration // up to this
-	Revoke         bool          // a logout revokes the refresh token
+	Leases         bool          // others do, and a refresh token is spent under the session's lease
+	Intents        bool          // what is about to be spent is written down, for the store outlives the process
+	SnapshotAge    time.Duration // how long others' writes may go unseen; 0 where they are told, or there are none
+
+	// Usual is what is asked when a refresh token is presented that a process left behind.
+	Usual *session.Question
+
+	RememberEnded time.Duration // how long an ended session answers session_expired
+	RetryFirst    time.Duration // wait before a failed write is tried again; it doubles
+	RetryMost     time.Duration // up to this
+	Revoke        bool          // a logout revokes the refresh token
 }
 
 // core is one session: what it is, what it waits for and what it answers. Its
@@ -46,9 +53,14 @@ type core struct {
 	cache  *session.TokenCache
 	cached *session.State // whose tokens are in cache
 
-	air     *airborne          // the one request, from asking for a slot until it has landed
-	queue   []*messages.Flight // who flies next; other questions than the one in the air
-	refused *messages.Flight   // one that was sent again after invalid_grant
+	air      *airborne          // the one request, from asking for a slot until it has landed
+	queue    []*messages.Flight // who flies next; other questions than the one in the air
+	refused  *messages.Flight   // one that was sent again after invalid_grant
+	lease    lease
+	denied   bool // another process has the lease: the queue waits
+	polls    int  // how often in a row
+	recovery *recovery
+	own      [8]session.Version // the last ones written here, which come back as notices
 
 	lane     []*write // store work, one at a time and in order; the first runs when laneBusy
 	laneBusy bool
@@ -74,6 +86,7 @@ type airborne struct {
 	domain     string
 	lasting    bool // it outlives the session's ceiling: a connection's
 	revoke     bool // the session was logged out meanwhile: what it brings is revoked
+	again      bool // the token may have been spent before, by somebody who was cut off
 }
 
 // current reports whether someone still waits for what a brings.
@@ -103,7 +116,10 @@ func (c *core) on(msg any, now time.Time) []effect {
 		c.endSession(m, now)
 	case *messages.Reread:
 		c.command()
-		c.lane = append(c.lane, &write{kind: reread, generation: c.generation, calls: calls(m.Call)})
+		c.reread(m)
+	case *messages.FollowUp:
+		c.command()
+		c.followUp(m)
 	case *messages.Passivate:
 		c.command()
 		c.passivate()
@@ -111,7 +127,13 @@ func (c *core) on(msg any, now time.Time) []effect {
 		c.command()
 		c.finish()
 	case *slotGranted:
-		c.slotGranted(m)
+		c.slotGranted(m, now)
+	case *pollDue:
+		c.denied = false
+	case *renewDue:
+		c.renewDue()
+	case *renewedLease:
+		c.renewed(m)
 	case *flightLanded:
 		c.flightLanded(m, now)
 	case *written:
@@ -149,6 +171,9 @@ func (c *core) begin(s *session.State, v session.Version, in session.Incarnation
 func (c *core) proceed(now time.Time) {
 	c.takeOff(now)
 	c.writeNext(now)
+	c.takeOff(now) // store work that was void may have made room
+	c.letGo()
+	c.writeNext(now)
 	if (c.resign || c.closing || c.phase != messages.Ready) && !c.resting && c.idle() {
 		c.resting = true
 		c.do(tell{&messages.AtRest{Handled: c.handled}})
@@ -158,7 +183,8 @@ func (c *core) proceed(now time.Time) {
 
 // idle reports whether nothing is under way and the store knows all there is to know.
 func (c *core) idle() bool {
-	return c.air == nil && len(c.queue) == 0 && len(c.lane) == 0 && len(c.erasing) == 0 && c.revoking <= 0 && c.state == c.saved
+	return c.air == nil && len(c.queue) == 0 && len(c.lane) == 0 && len(c.erasing) == 0 && c.revoking <= 0 && c.state == c.saved &&
+		!c.lease.held && !c.lease.renewing && c.lease.intent == nil
 }
 
 // command notes a command of the supervisor: it wakes a session that has given up
@@ -179,11 +205,11 @@ func (c *core) passivate() {
 func (c *core) finish() {
 	c.closing = true
 	for _, f := range c.queue {
-		c.do(land{f, c.failure(f, session.CodeClosed, nil)})
+		c.land(f, c.failure(f, session.CodeClosed, nil))
 	}
 	c.queue = nil
 	if a := c.air; a != nil && !a.sent && c.current(a) {
-		c.do(land{a.flight, c.failure(a.flight, session.CodeClosed, nil)})
+		c.land(a.flight, c.failure(a.flight, session.CodeClosed, nil))
 		a.generation, a.lasting = 0, false // the slot goes back when it comes
 	}
 	c.retry() // what failed is tried at once, for there may be no later
@@ -220,6 +246,12 @@ func (c *core) change(s *session.State) {
 }
 
 func (c *core) do(e effect) { c.out = append(c.out, e) }
+
+// land answers everyone who waits for f.
+func (c *core) land(f *messages.Flight, a messages.Answer) {
+	c.recovered(f)
+	c.do(land{f, a})
+}
 
 // failure is the answer to f that says code, as the type of error that f's question has.
 func (c *core) failure(f *messages.Flight, code session.Code, cause error) messages.Answer {
@@ -272,6 +304,9 @@ type (
 		token    string
 		options  store.Options
 	}
+	renewLease struct{}
+	renewIn    struct{} // a third of the lease
+	pollIn     struct{ wait time.Duration }
 	revoke     struct{ domain, token string }
 	runWrite   struct{ write *write }
 	retryIn    struct{ wait time.Duration }
@@ -281,6 +316,7 @@ type (
 		call *messages.Call
 		err  error
 	}
+	lost   struct{ err error }
 	report struct {
 		what string
 		err  error

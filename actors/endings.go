@@ -37,7 +37,7 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 	case c.phase == messages.Ended && covers, c.phase == messages.Opening && (covers || c.incarnation.IsZero()):
 		if a := c.air; a != nil && a.lasting {
 			a.lasting = false
-			c.do(land{a.flight, c.over(a.flight, m.Why)})
+			c.land(a.flight, c.over(a.flight, m.Why))
 		}
 		c.generation++
 		c.phase, c.reason = messages.Ended, m.Why
@@ -115,21 +115,23 @@ func (c *core) answerAll(old *session.State, ended session.Generation, why sessi
 		if w.flight == nil {
 			continue
 		}
-		c.do(land{w.flight, c.overtaken(w, why)})
+		c.land(w.flight, c.overtaken(w, why))
 		w.flight = nil
 	}
 	for _, f := range c.queue {
-		c.do(land{f, c.over(f, why)})
+		c.land(f, c.over(f, why))
 	}
 	c.queue = nil
 	if a := c.air; a != nil && a.generation == ended {
-		if ceiling && a.flight.Question.Key.ForConnection() {
+		// Where others may have spent the token meanwhile, there is no record to tell any more.
+		known := a.sent || !c.rules.Leases
+		if ceiling && known && a.flight.Question.Key.ForConnection() {
 			if !a.sent {
 				a.token, a.domain = old.RefreshToken, c.rules.domainOf(old)
 			}
 			a.lasting, a.generation = true, c.generation
 		} else {
-			c.do(land{a.flight, c.over(a.flight, why)})
+			c.land(a.flight, c.over(a.flight, why))
 		}
 	}
 }

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -28,17 +29,24 @@ func (a *Session) carryOut(effects []effect) {
 			a.box.air = true
 			a.env.Runner.Slot(func(err error) { a.send(&slotGranted{err: err}) })
 		case dropSlot:
+			a.box.slot = false
 			a.env.Runner.Release()
 		case spend:
-			a.box.air = true
+			a.box.air, a.box.slot = true, false
 			a.spend(e)
+		case renewLease:
+			a.renewLease()
+		case renewIn:
+			a.renewal = a.after(a.renewal, a.env.LeaseTTL/3, &renewDue{})
+		case pollIn:
+			a.poll = a.after(a.poll, a.jitter(e.wait), &pollDue{})
 		case revoke:
 			a.revoke(e)
 		case runWrite:
 			a.box.busy = true
 			a.run(e.write)
 		case retryIn:
-			a.retryIn(e.wait)
+			a.timer = a.after(a.timer, a.jitter(e.wait), &retryDue{})
 		case setUnsaved:
 			a.setUnsaved(messages.Unsaved(e))
 		case tell:
@@ -47,6 +55,10 @@ func (a *Session) carryOut(effects []effect) {
 			e.call.End(e.err)
 		case report:
 			a.report(e)
+		case lost:
+			a.env.Tally.Lost.Add(1)
+			a.env.Log.Warn("a refresh token was lost in a crash, and the provider refused the one before; the session cannot be refreshed any more",
+				zap.Stringer("session", a.entry.Key), zap.Error(e.err))
 		}
 	}
 }
@@ -90,15 +102,20 @@ func (a *Session) report(e report) {
 	}
 }
 
-func (a *Session) retryIn(d time.Duration) {
-	// Up to a quarter more, so that sessions that failed together don't retry together.
+// jitter returns up to a quarter more than d, so that sessions that failed together don't
+// try again together.
+func (a *Session) jitter(d time.Duration) time.Duration {
 	var b [1]byte
 	_, _ = a.env.Rand.Read(b[:])
-	d += d / 4 * time.Duration(b[0]) / 256
-	if a.timer != nil {
-		a.timer.Stop()
+	return d + d/4*time.Duration(b[0])/256
+}
+
+// after sends m to the session itself once d has passed. The timer takes the place of old.
+func (a *Session) after(old clock.Timer, d time.Duration, m any) clock.Timer {
+	if old != nil {
+		old.Stop()
 	}
-	a.timer = a.env.Clock.AfterFunc(d, func() { a.send(&retryDue{}) })
+	return a.env.Clock.AfterFunc(d, func() { a.send(m) })
 }
 
 // spend sends the request. Its context is the session's, not a caller's, and its
@@ -166,8 +183,14 @@ func (a *Session) run(w *write) {
 	if w.kind != reread { // whose failure would be the session's, not the caller's
 		call = lender(w.calls)
 	}
+	w.version, m.kind = m.version, w.kind
 	kind, state, prev, in := w.kind, w.state, w.prev, w.incarnation
-	only, why := w.only, w.why
+	only, why, epoch, take := w.only, w.why, w.epoch, w.take
+	var intent store.Intent
+	if w.intent != nil {
+		intent = *w.intent
+	}
+	clears := w.intent != nil
 	values := store.Options{Background: true}
 	if w.flight != nil {
 		values = w.flight.Options
@@ -181,19 +204,44 @@ func (a *Session) run(w *write) {
 		}
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer cancel()
+		m.era, m.at = env.Fresh.Era(), env.Clock.Now()
 		m.err = Contain(func() (err error) {
 			switch kind {
 			case erase:
 				return env.Store.Delete(ctx, key, only, why, o)
+			case claim:
+				if m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.LeaseTTL, o); err != nil {
+					return err
+				}
+				m.state, m.version, m.incarnation, err = env.load(ctx, key, o)
+				return err
 			case reread, reopen:
 				m.state, m.version, m.incarnation, err = env.load(ctx, key, o)
 				return err
+			case intend:
+				m.again, err = env.Intents.PutIntent(ctx, key, intent, o)
+				return err
+			case release:
+				if clears {
+					err = env.Intents.ClearIntent(ctx, key, intent, o)
+				}
+				if epoch != 0 {
+					err = errors.Join(err, env.Leaser.Release(ctx, key, env.Owner, epoch, o))
+				}
+				return err
 			case save, replace:
+			}
+			if take {
+				if m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.LeaseTTL, o); err != nil {
+					return err
+				}
+				epoch = m.epoch
 			}
 			r, err := env.Codec.Encode(key, state, m.version, in)
 			if err != nil {
 				return err
 			}
+			r.Epoch = epoch
 			now := env.Clock.Now()
 			r.TTL = store.TTL(now, r.Ceiling, env.Life(state, now))
 			if kind == replace {
@@ -203,6 +251,36 @@ func (a *Session) run(w *write) {
 		})
 		return m
 	}, a.send)
+}
+
+// renewLease renews the lease. It waits behind no other store work: what hangs there must
+// not cost the lease.
+func (a *Session) renewLease() {
+	env, key := a.env, a.entry.Key
+	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
+		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
+		defer cancel()
+		m := &renewedLease{}
+		m.err = Contain(func() (err error) {
+			m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.LeaseTTL, store.Options{Background: true})
+			return err
+		})
+		return m
+	}, a.send)
+}
+
+// noteRead notes when the store is known to have held what is about to be shown.
+func (a *Session) noteRead(m *written) {
+	confirmed := m.err == nil || errors.Is(m.err, store.ErrNotFound)
+	switch m.kind {
+	case save, replace, reread, reopen, claim:
+		if confirmed {
+			a.entry.Read(m.era, m.at)
+		} else if m.kind == reread {
+			a.entry.Doubt()
+		}
+	case erase, intend, release:
+	}
 }
 
 // Life returns how long the record of s is needed unless somebody asks for it again; 0

@@ -16,6 +16,19 @@ type slotGranted struct {
 	err error
 }
 
+// pollDue says that another process may have let go of the lease.
+type pollDue struct{ messages.Redacted }
+
+// renewDue says that the lease is to be renewed.
+type renewDue struct{ messages.Redacted }
+
+// renewedLease brings what the store said to that.
+type renewedLease struct {
+	messages.Redacted
+	epoch int64
+	err   error
+}
+
 // flightLanded brings what the provider answered.
 type flightLanded struct {
 	messages.Redacted
@@ -30,14 +43,14 @@ func (c *core) needToken(f *messages.Flight, now time.Time) {
 	}
 	switch {
 	case c.phase == messages.Ended:
-		c.do(land{f, c.remembered(f, now)})
+		c.land(f, c.remembered(f, now))
 	case c.phase != messages.Ready:
-		c.do(land{f, internal(f)}) // it starts again after a defect
+		c.land(f, internal(f)) // it starts again after a defect
 	case c.closing:
-		c.do(land{f, c.failure(f, session.CodeClosed, nil)})
+		c.land(f, c.failure(f, session.CodeClosed, nil))
 	default:
 		if a, ok := c.fromCache(f, now); ok {
-			c.do(land{f, a})
+			c.land(f, a)
 			return
 		}
 		c.queue = append(c.queue, f)
@@ -48,11 +61,11 @@ func (c *core) needToken(f *messages.Flight, now time.Time) {
 // (RFC 6749 section 6), so a session flies one at a time, over all questions; and
 // none is spent while the store lacks the newest.
 func (c *core) takeOff(now time.Time) {
-	for c.phase == messages.Ready && c.air == nil && !c.resting && len(c.queue) > 0 {
+	for c.phase == messages.Ready && c.air == nil && !c.resting && !c.denied && len(c.queue) > 0 {
 		f := c.queue[0]
-		if a, ok := c.fromCache(f, now); ok {
+		if a, ok := c.fromCache(f, now); ok && !c.recovers(f) {
 			c.queue = pop(c.queue)
-			c.do(land{f, a})
+			c.land(f, a)
 			continue
 		}
 		if !f.Question.Key.ForConnection() && c.state.Internal.Ceiling.Reached(now) {
@@ -61,7 +74,7 @@ func (c *core) takeOff(now time.Time) {
 		}
 		if c.state.RefreshToken == "" {
 			c.queue = pop(c.queue)
-			c.do(land{f, c.failure(f, session.CodeMissingRefreshToken, nil)})
+			c.land(f, c.failure(f, session.CodeMissingRefreshToken, nil))
 			continue
 		}
 		if c.state.RefreshToken != c.saved.RefreshToken {
@@ -96,28 +109,20 @@ func (c *core) fromCache(f *messages.Flight, now time.Time) (messages.Answer, bo
 	return a, ok
 }
 
-// slotGranted sends the request, with the refresh token as it is now.
-func (c *core) slotGranted(m *slotGranted) {
+// slotGranted goes on towards the request, unless nobody waits for it any more.
+func (c *core) slotGranted(m *slotGranted, now time.Time) {
 	a := c.air
 	current := c.current(a)
 	switch {
 	case m.err != nil:
 		c.air = nil
 		if current {
-			c.do(land{a.flight, c.failure(a.flight, session.CodeOf(m.err), nil)})
+			c.land(a.flight, c.failure(a.flight, session.CodeOf(m.err), nil))
 		}
 	case !current:
-		c.air = nil
-		c.do(dropSlot{})
+		c.giveUp()
 	default:
-		a.sent = true
-		if c.state == c.saved && c.phase == messages.Ready {
-			c.do(setUnsaved(messages.Pending)) // what comes back may be a new refresh token
-		}
-		if !a.lasting { // else the token was put aside when the session ended
-			a.token, a.domain = c.state.RefreshToken, c.domain()
-		}
-		c.do(spend{a.flight.Question, a.domain, a.token, a.flight.Options})
+		c.prepare(a, now)
 	}
 }
 
@@ -141,6 +146,9 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 		theirs.response.RefreshToken = ""
 		m = &theirs
 	}
+	if a.again && m.err != nil && m.response.RefreshToken == "" && !refused(m.err) {
+		c.lease.intent = nil // it stands: whether the token still works is not known yet
+	}
 	switch {
 	case a.lasting:
 		c.landAfterCeiling(a, m, now)
@@ -160,7 +168,7 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 func (c *core) landToken(a *airborne, m *flightLanded, now time.Time) {
 	f := a.flight
 	if c.state.Internal.Ceiling.Reached(now) {
-		c.do(land{f, c.over(f, session.ReasonCeiling)})
+		c.land(f, c.over(f, session.ReasonCeiling))
 		c.end(session.ReasonCeiling, nil, now)
 		return
 	}
@@ -188,7 +196,7 @@ func (c *core) landConnection(a *airborne, m *flightLanded, now time.Time) {
 		answer.Connection, answer.Err = token, err
 	}
 	if c.state.Internal.Ceiling.Reached(now) {
-		c.do(land{f, answer})
+		c.land(f, answer)
 		c.end(session.ReasonCeiling, nil, now)
 		return
 	}
@@ -200,7 +208,7 @@ func (c *core) landConnection(a *airborne, m *flightLanded, now time.Time) {
 func (c *core) landAfterCeiling(a *airborne, m *flightLanded, now time.Time) {
 	f := a.flight
 	if m.err != nil {
-		c.do(land{f, messages.Answer{Err: session.ExchangeFailure(m.err)}})
+		c.land(f, messages.Answer{Err: session.ExchangeFailure(m.err)})
 		return
 	}
 	base := c.state
@@ -213,7 +221,7 @@ func (c *core) landAfterCeiling(a *airborne, m *flightLanded, now time.Time) {
 		c.saved = c.state
 		c.showEnd(now)
 	}
-	c.do(land{f, messages.Answer{Connection: token, Err: err}})
+	c.land(f, messages.Answer{Connection: token, Err: err})
 }
 
 // keepToken keeps a refresh token that came with an otherwise useless answer.
@@ -225,22 +233,34 @@ func (c *core) keepToken(r session.TokenResponse) {
 
 // settle writes what the flight changed and then answers; at once where it changed nothing.
 func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer) {
-	if m.response.RefreshToken == "" && c.mayBeOvertaken(m.err) {
-		c.lane = append(c.lane, &write{kind: reread, generation: c.generation, flight: a.flight, answer: answer, spent: a.token, refused: true})
-		return
+	if m.response.RefreshToken == "" && invalidGrant(m.err) {
+		w := &write{generation: c.generation, flight: a.flight, answer: answer, spent: a.token, refused: true, again: a.again}
+		if !c.rules.Exclusive {
+			w.kind = reread // another process may have rotated it
+			c.lane = append(c.lane, w)
+			return
+		}
+		if c.forfeit(w) {
+			return
+		}
 	}
 	if answer.Err != nil && m.response.RefreshToken == "" {
-		c.do(land{a.flight, answer})
+		c.land(a.flight, answer)
 		return
 	}
 	c.save(&write{flight: a.flight, answer: answer, response: m.response, spent: a.token})
 }
 
-// mayBeOvertaken reports whether another process may have rotated the refresh
-// token that the provider just refused.
-func (c *core) mayBeOvertaken(err error) bool {
-	var refused *session.APIError
-	return !c.rules.Exclusive && errors.As(err, &refused) && refused.Code == "invalid_grant"
+// invalidGrant reports whether the provider refused the refresh token itself.
+func invalidGrant(err error) bool {
+	var e *session.APIError
+	return errors.As(err, &e) && e.Code == "invalid_grant"
+}
+
+// refused reports whether the provider said that it did nothing.
+func refused(err error) bool {
+	var e *session.APIError
+	return errors.As(err, &e) && e.Status >= 400 && e.Status < 500
 }
 
 func (r *Rules) applyOptions() session.ApplyOptions {

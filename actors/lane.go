@@ -23,6 +23,7 @@ type write struct {
 	spent    string
 	gate     bool // the next flight waits for this save
 	refused  bool // reread: the provider refused the spent token
+	again    bool // which may have been spent before, by somebody who was cut off
 
 	// replace: a login. save: filled in when it starts.
 	state       *session.State
@@ -31,6 +32,14 @@ type write struct {
 	incarnation session.Incarnation
 
 	token string // reopen: the newest refresh token
+
+	// intend, release: what is written down or cleared. save, release: the lease's epoch; a
+	// save without the lease takes it first.
+	intent *store.Intent
+	epoch  int64
+	take   bool
+
+	version session.Version // save, replace: what is written, once it runs
 
 	// erase
 	only  session.Incarnation
@@ -70,15 +79,24 @@ const (
 	erase
 	reread
 	reopen
+	claim   // take the lease, read the record
+	intend  // write down what is about to be spent
+	release // clear that, give the lease back
 )
 
-// written says how a write went. A reread brings what the store holds.
+// written says how a write went. A reread and a claim bring what the store holds.
 type written struct {
 	messages.Redacted
 	err         error
 	version     session.Version
 	state       *session.State
 	incarnation session.Incarnation
+	epoch       int64 // of the lease, where it was taken
+	again       bool  // an intent of the same token stood
+
+	kind writeKind
+	era  uint64 // in which it began
+	at   time.Time
 }
 
 // retryDue says that a failed write may be tried again.
@@ -120,7 +138,7 @@ func (c *core) writeNext(now time.Time) {
 		case save, reread:
 			if w.generation != c.generation || c.phase != messages.Ready {
 				c.lane = pop(c.lane) // the session ended; whoever waited for a flight has been answered
-				c.endCalls(w)
+				c.endCalls(w, nil)
 				continue
 			}
 			if w.kind == save && c.state == c.saved {
@@ -129,6 +147,13 @@ func (c *core) writeNext(now time.Time) {
 				continue
 			}
 			w.state, w.serial, w.prev, w.incarnation = c.state, c.serial, c.version, c.incarnation
+			w.epoch, w.take = c.lease.epoch, c.rules.Leases && !c.lease.held
+		case claim, intend:
+			if a := c.air; !c.current(a) || a.lasting {
+				c.lane = pop(c.lane)
+				c.goOn(a, now)
+				continue
+			}
 		case erase:
 			if c.phase == messages.Ready && (w.only.IsZero() || w.only == c.incarnation) {
 				c.finishGeneration(w.why, now) // a login that came while the logout waited
@@ -139,7 +164,7 @@ func (c *core) writeNext(now time.Time) {
 				c.lane = pop(c.lane) // it was ended or replaced since
 				continue
 			}
-		case replace:
+		case replace, release:
 		}
 		c.laneBusy = true
 		c.do(runWrite{w})
@@ -150,6 +175,10 @@ func (c *core) writeNext(now time.Time) {
 func (c *core) written(m *written, now time.Time) {
 	w := c.lane[0]
 	c.lane, c.laneBusy = pop(c.lane), false
+	if w.kind == save || w.kind == replace {
+		copy(c.own[1:], c.own[:])
+		c.own[0] = m.version
+	}
 	switch w.kind {
 	case save:
 		c.saveDone(w, m)
@@ -159,22 +188,51 @@ func (c *core) written(m *written, now time.Time) {
 		c.eraseDone(w, m)
 	case reread:
 		c.rereadDone(w, m, now)
-		c.endCalls(w)
+		c.landCovered(now)
+		c.endCalls(w, m.err)
 	case reopen:
 		c.reopenDone(w, m, now)
+	case claim:
+		c.claimDone(w, m, now)
+		c.landCovered(now)
+	case intend:
+		c.intendDone(w, m, now)
+	case release: // what failed lapses by itself
 	}
 }
 
-// endCalls answers whoever wanted the record to be read again.
-func (c *core) endCalls(w *write) {
+// endCalls answers whoever wanted the record to be read again. That there is none is no
+// failure to read it.
+func (c *core) endCalls(w *write, err error) {
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
 	for _, call := range w.calls {
-		c.do(endCall{call, nil})
+		c.do(endCall{call, err})
 	}
 	w.calls = nil
 }
 
+// landCovered answers those in the queue whom what was read covers.
+func (c *core) landCovered(now time.Time) {
+	if c.phase != messages.Ready {
+		return
+	}
+	c.queue = slices.DeleteFunc(c.queue, func(f *messages.Flight) bool {
+		a, ok := c.fromCache(f, now)
+		ok = ok && !c.recovers(f)
+		if ok {
+			c.land(f, a)
+		}
+		return ok
+	})
+}
+
 // saveDone takes the answer to a save.
 func (c *core) saveDone(w *write, m *written) {
+	if m.epoch != 0 {
+		c.hold(m.epoch)
+	}
 	if w.generation != c.generation || c.phase != messages.Ready {
 		return
 	}
@@ -182,7 +240,7 @@ func (c *core) saveDone(w *write, m *written) {
 	case m.err == nil:
 		c.stored(w, m.version)
 		if w.flight != nil {
-			c.do(land{w.flight, w.answer})
+			c.land(w.flight, w.answer)
 		}
 	case errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound):
 		c.doubt(w, m)
@@ -206,6 +264,7 @@ func (c *core) doubt(w *write, m *written) {
 // stored notes that the store holds what w wrote.
 func (c *core) stored(w *write, v session.Version) {
 	c.saved, c.version, c.tried = w.state, v, nil
+	c.lease.intent = nil // the update has cleared it
 	if c.attempts > 0 || c.state == c.saved {
 		c.attempts = 0
 		c.do(setUnsaved(c.unsaved()))
@@ -220,11 +279,11 @@ func (c *core) saveFailed(w *write, err error) {
 	c.publish(w.state, w.serial)
 	if w.flight != nil {
 		c.do(report{"the session could not be saved", err})
-		c.do(land{w.flight, w.answer})
+		c.land(w.flight, w.answer)
 	}
 	if w.gate && c.state.RefreshToken != c.saved.RefreshToken {
 		for _, f := range c.queue {
-			c.do(land{f, c.failure(f, session.CodeStoreError, err)})
+			c.land(f, c.failure(f, session.CodeStoreError, err))
 		}
 		c.queue = nil
 	}
@@ -269,7 +328,7 @@ func (c *core) replaceDone(w *write, m *written) {
 		c.answerAll(c.state, c.generation, session.ReasonReplaced)
 	} else if a := c.air; a != nil && a.lasting {
 		a.lasting = false
-		c.do(land{a.flight, c.over(a.flight, session.ReasonReplaced)})
+		c.land(a.flight, c.over(a.flight, session.ReasonReplaced))
 	}
 	// What was to be deleted before is overwritten.
 	c.erasing = nil

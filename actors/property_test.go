@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 var keys = []session.FlightKey{
@@ -28,6 +30,35 @@ func TestCore_besideAnotherProcess(t *testing.T) {
 		w := newWorld(t)
 		w.rules.Exclusive = false
 		live(t, w, true)
+	})
+}
+
+// The same where each refresh token is spent under a lease: no two processes spend at
+// once, unless a lease lapses under a request.
+func TestCore_underLeases(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.rules.Exclusive, w.rules.Leases, w.rules.Intents = false, true, true
+		live(t, w, true)
+	})
+}
+
+// The same where the process may be paused for longer than its lease lasts.
+func TestCore_underLeasesThatLapse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.rules.Exclusive, w.rules.Leases, w.rules.Intents = false, true, true
+		w.lapses = true
+		live(t, w, true)
+	})
+}
+
+// The same in a store of this process alone that outlives it.
+func TestCore_withIntents(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.rules.Intents = true
+		live(t, w, false)
 	})
 }
 
@@ -110,10 +141,51 @@ func live(t *rapid.T, w *world, shared bool) {
 			w.now = w.now.Add(time.Duration(rapid.IntRange(1, 40).Draw(t, "seconds")) * time.Second)
 		},
 	}
+	if w.rules.Leases {
+		actions["renewal due"] = func(t *rapid.T) {
+			if !w.renew {
+				t.Skip()
+			}
+			w.renewalDue()
+		}
+		actions["renewal"] = func(t *rapid.T) {
+			if !w.renews {
+				t.Skip()
+			}
+			w.renewNow(outcome(rapid.IntRange(0, 2).Draw(t, "how")))
+		}
+		actions["poll"] = func(t *rapid.T) {
+			if !w.poll {
+				t.Skip()
+			}
+			w.pollNow()
+		}
+	}
+	if w.lapses {
+		actions["lapse"] = func(t *rapid.T) {
+			if w.holder == self {
+				w.holder, w.others = nobody, true
+			}
+		}
+	}
+	if w.rules.Intents {
+		actions["orphan"] = func(t *rapid.T) {
+			if w.record == nil || w.holder != nobody || w.intent != nil || w.air != nil || w.slot || w.held {
+				t.Skip()
+			}
+			w.orphan(rapid.Bool().Draw(t, "rotated"))
+		}
+		actions["follow up"] = func(t *rapid.T) {
+			if w.core == nil || w.intent == nil || w.holder == other {
+				t.Skip()
+			}
+			w.command(&messages.FollowUp{Intent: *w.intent})
+		}
+	}
 	actions["deliver more"], actions["store more"], actions["ask more"], actions["slot more"] = actions["deliver"], actions["store"], actions["ask"], actions["slot"]
 	if shared {
 		actions["elsewhere"] = func(t *rapid.T) {
-			w.elsewhere(rapid.SampledFrom([]string{"touched", "refreshed", "signed in", "signed out"}).Draw(t, "what"))
+			w.elsewhere(rapid.SampledFrom([]string{"touched", "refreshed", "signed in", "signed out", "leased", "let go"}).Draw(t, "what"))
 		}
 	}
 	if rapid.Bool().Draw(t, "loaded") {
@@ -149,16 +221,37 @@ func (w *world) incarnations() (list []session.Incarnation) {
 func (w *world) elsewhere(what string) {
 	w.note("elsewhere: %s", what)
 	switch {
+	case what == "leased":
+		if w.rules.Leases {
+			_, _ = w.take(other)
+		}
+	case what == "let go":
+		if w.holder == other {
+			w.holder = nobody
+		}
 	case what == "signed in":
 		in, s := w.newLogin(0)
-		w.record, w.gone = &record{w.version(), in, s}, ""
+		w.record, w.gone, w.intent = &record{w.version(), in, s}, "", nil
 	case w.record == nil:
 	case what == "signed out":
-		w.record, w.gone = nil, session.ReasonLogout
+		w.record, w.gone, w.intent = nil, session.ReasonLogout, nil
+	case w.rules.Leases && w.holder != other: // else it may not write
 	case what == "touched":
 		w.record = &record{w.version(), w.record.incarnation, w.record.state.Clone()}
-	case w.air == nil:
-		w.others = true
+	case w.air == nil || w.rules.Leases && w.lapses:
+		w.others = w.others || !w.rules.Leases || w.lapses // else never at the same time
 		w.record = &record{w.version(), w.record.incarnation, w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))}
+	}
+}
+
+// orphan is what another process, or an earlier one, leaves behind that ends in the middle of a
+// request; the provider may have rotated the token.
+func (w *world) orphan(rotated bool) {
+	login := w.names[w.record.incarnation]
+	w.note("an orphan of %s, rotated %v", login, rotated)
+	w.intent = &store.Intent{Token: sha256.Sum256([]byte(w.record.state.RefreshToken)), Epoch: w.epoch, At: w.now.Unix()}
+	if rotated {
+		w.rotate(w.record.state.RefreshToken)
+		w.lost[login] = true
 	}
 }

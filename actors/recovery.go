@@ -25,6 +25,7 @@ type blackBox struct {
 	closing     bool
 
 	air   bool // a slot was asked for or a request sent, and has not come back
+	slot  bool // a slot is held, and its request not sent yet
 	ours  bool // what comes back belongs to the session as it is
 	busy  bool // store work is running
 	erase []*write
@@ -41,7 +42,7 @@ func (b *blackBox) note(m any) {
 			b.token = m.response.RefreshToken
 		}
 	case *slotGranted:
-		b.air = false
+		b.air, b.slot = false, m.err == nil
 	case *written:
 		b.busy = false
 	}
@@ -92,11 +93,8 @@ func (a *Session) fail(m, reason any) {
 		m.Call.End(session.ErrInternal)
 	case *messages.NeedToken:
 		a.entry.Land(m.Flight, internal(m.Flight))
-	case *slotGranted:
-		if m.err == nil && !a.box.air {
-			a.env.Runner.Release()
-		}
 	}
+	a.dropSlot()
 	for _, f := range a.entry.Flights() {
 		a.entry.Land(f, internal(f))
 	}
@@ -104,6 +102,14 @@ func (a *Session) fail(m, reason any) {
 		a.entry.Publish(&messages.Snapshot{Phase: messages.Failed, Err: session.ErrInternal})
 	}
 	a.tell(&messages.SessionFailed{})
+}
+
+// dropSlot gives the slot back that is held for a request that will not be sent.
+func (a *Session) dropSlot() {
+	if a.box.slot {
+		a.box.slot = false
+		a.env.Runner.Release()
+	}
 }
 
 func internal(f *messages.Flight) messages.Answer {
@@ -153,10 +159,10 @@ func (a *Session) whileFailed(m any) {
 		a.box.closing, a.box.recover = true, true
 	case *messages.Recover:
 		a.box.recover = true
+	case *messages.FollowUp:
+		a.box.handled++
 	case *slotGranted:
-		if m.err == nil {
-			a.env.Runner.Release()
-		}
+		a.dropSlot()
 	}
 	if a.box.recover && !a.box.air && !a.box.busy {
 		a.revive()

@@ -51,6 +51,7 @@ func newBench(t *testing.T) *bench {
 	}
 	self, boss := actor.NewPID("", "self"), actor.NewPID("", "boss")
 	b.s = &Session{boss: boss, self: self, env: &Env{
+		Fresh: &messages.Freshness{},
 		Rules: *testRules(), Clock: b.clock, Rand: rand.Reader, Store: b.store, Codec: &store.Codec{Sealer: sealer, Domain: "https://tenant.example/"},
 		Provider: b, Runner: b, Tally: b.tally, Log: zap.New(core), FlightTimeout: time.Second, StoreTimeout: time.Second,
 		Send: func(to *actor.PID, m any) {

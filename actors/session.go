@@ -37,6 +37,15 @@ type Env struct {
 	Log        *zap.Logger
 	Send       func(to *actor.PID, message any)
 
+	// Where several processes write to the store, Leaser gives out leases of LeaseTTL; Owner
+	// is this process. Intents is the store's, where Rules.Intents says so. Fresh says how far
+	// others' writes are told.
+	Leaser   store.Leaser
+	Intents  store.Intents
+	Owner    string
+	LeaseTTL time.Duration
+	Fresh    *messages.Freshness
+
 	FlightTimeout time.Duration // of a request, from sending
 	StoreTimeout  time.Duration // of each attempt at store work
 	Inactivity    time.Duration // after which nobody asks for a session with a lifetime any more; 0: never
@@ -57,11 +66,15 @@ type Session struct {
 	entry *messages.Entry
 	core  *core // nil while it has failed
 	box   blackBox
-	timer clock.Timer
+
+	timer, poll, renewal clock.Timer
 }
 
 // Props returns how session actors of one supervisor are made.
 func Props(env *Env, boss *actor.PID) *actor.Props {
+	if env.Fresh == nil {
+		env.Fresh = &messages.Freshness{}
+	}
 	props := actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
 		actor.WithMailbox(actor.Unbounded(env.Tally)))
 	if env.Dispatcher != nil {
@@ -114,6 +127,9 @@ func (a *Session) handle(m any) {
 		}
 	}()
 	a.box.note(m)
+	if m, ok := m.(*written); ok {
+		a.noteRead(m)
+	}
 	if a.core == nil {
 		a.whileFailed(m)
 		return
@@ -126,7 +142,7 @@ func (a *Session) handle(m any) {
 // command reports whether m is one that the supervisor counts.
 func command(m any) bool {
 	switch m.(type) {
-	case *messages.CeilingReached, *messages.ReplaceSession, *messages.EndSession, *messages.Reread, *messages.Passivate, *messages.Finish:
+	case *messages.CeilingReached, *messages.ReplaceSession, *messages.EndSession, *messages.Reread, *messages.FollowUp, *messages.Passivate, *messages.Finish:
 		return true
 	}
 	return false
@@ -134,8 +150,10 @@ func command(m any) bool {
 
 // abandon releases everyone who still waits: they look for the session once more.
 func (a *Session) abandon() {
-	if a.timer != nil {
-		a.timer.Stop()
+	for _, t := range []clock.Timer{a.timer, a.poll, a.renewal} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	if a.entry == nil {
 		return

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -54,6 +55,15 @@ type world struct {
 	record  *record
 	gone    session.Reason
 	writing *write
+	holder  string // of the lease: self, other, or nobody
+	epoch   int64
+	lapses  bool // the lease may lapse under a request
+	unheard bool // of a lease that was taken or given back: it lapses by itself
+	intent  *store.Intent
+	lost    map[string]bool // logins whose newest refresh token nobody has
+	poll    bool
+	renew   bool                           // the timer
+	renews  bool                           // under way
 	names   map[session.Incarnation]string // of logins
 	dead    map[session.Incarnation]bool   // ended, or replaced
 	retry   bool
@@ -78,6 +88,7 @@ type journey struct {
 func testRules() *Rules {
 	return &Rules{
 		ClientID: "demo", Issuer: "https://tenant.example/", Exclusive: true,
+		Usual:         &session.Question{Key: session.QuestionKey("a", ""), Audience: "a"},
 		RememberEnded: 10 * time.Minute, RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second,
 	}
 }
@@ -85,7 +96,7 @@ func testRules() *Rules {
 func newWorld(t failer) *world {
 	return &world{
 		t: t, rules: testRules(), now: t0, calls: make(map[*messages.Call]int), newest: make(map[string]string),
-		names: make(map[session.Incarnation]string), dead: make(map[session.Incarnation]bool),
+		names: make(map[session.Incarnation]string), dead: make(map[session.Incarnation]bool), lost: make(map[string]bool),
 	}
 }
 
@@ -152,6 +163,7 @@ func (w *world) load() {
 func (w *world) wake() {
 	w.entry = messages.NewEntry("id", session.Key{1}, &messages.Snapshot{Phase: messages.Opening, Settled: make(chan struct{})})
 	w.core, w.sent, w.mailbox, w.shown, w.retry = newCore(w.rules), 0, nil, nil, false
+	w.poll, w.renew, w.renews = false, false, false
 }
 
 // command posts what the supervisor sends.
@@ -190,6 +202,8 @@ func describe(m any) string {
 		return fmt.Sprintf("flightLanded: rotated to %q, %v", m.response.RefreshToken, m.err)
 	case *slotGranted:
 		return fmt.Sprintf("slotGranted: %v", m.err)
+	case *renewedLease:
+		return fmt.Sprintf("renewed: %v", m.err)
 	}
 	return fmt.Sprintf("%T", m)
 }
@@ -259,6 +273,9 @@ func (w *world) land(how landing) {
 	case landUnreachable:
 		m.err = &session.APIError{Code: session.CodeTokenError, Err: errors.New("unreachable")}
 	case landRefused:
+		if w.core.air.again {
+			w.lost[familyOf(e.token)] = true // it is taken to be spent, and given up
+		}
 		m.err = &session.APIError{Code: "invalid_grant", Status: 403}
 	case landPlain:
 	}
@@ -296,35 +313,98 @@ func (w *world) finish(how outcome) {
 	job := w.writing
 	w.writing = nil
 	m := &written{version: w.version()}
+	w.unheard = w.unheard || how != storeDoes && (job.kind == claim || job.kind == release || job.take)
 	if how == storeFails {
 		m.err = errStore
 		w.post(m)
 		return
 	}
+	m.kind = job.kind
 	switch job.kind {
+	case claim:
+		if m.epoch, m.err = w.take(self); m.err != nil {
+			break
+		}
+		fallthrough
 	case reread, reopen:
 		if m.err = w.absent(); m.err == nil {
 			m.state, m.version, m.incarnation = w.record.state, w.record.version, w.record.incarnation
 		}
+	case intend:
+		if m.err = w.absent(); m.err != nil {
+			break
+		}
+		if job.intent.Epoch < w.epoch {
+			m.err = store.ErrConflict
+			break
+		}
+		m.again = w.intent != nil && w.intent.Token == job.intent.Token
+		w.intent = job.intent
+	case release:
+		if job.intent != nil && w.intent != nil && *job.intent == *w.intent {
+			w.intent = nil
+		}
+		if w.holder == self && w.epoch == job.epoch {
+			w.holder = nobody
+		}
 	case save:
+		epoch := job.epoch
+		if job.take {
+			if m.epoch, m.err = w.take(self); m.err != nil {
+				break
+			}
+			epoch = m.epoch
+		}
 		switch {
+		case w.rules.Leases && epoch < w.epoch:
+			m.err = store.ErrConflict
 		case w.record == nil:
 			m.err = w.absent()
 		case w.record.version != job.prev || w.record.incarnation != job.incarnation:
 			m.err = store.ErrConflict
 		default:
-			w.record = &record{m.version, job.incarnation, job.state}
+			w.record, w.intent = &record{m.version, job.incarnation, job.state}, nil
 			w.updates++
 		}
 	case replace:
-		w.record, w.gone = &record{m.version, job.incarnation, job.state}, ""
+		w.record, w.gone, w.intent = &record{m.version, job.incarnation, job.state}, "", nil
 	case erase:
 		if w.record != nil && (job.only.IsZero() || job.only == w.record.incarnation) {
-			w.record, w.gone = nil, job.why
+			w.record, w.gone, w.intent = nil, job.why, nil
 		}
 	}
 	if how == storeLies {
 		m.err = errStore
+	}
+	w.post(m)
+}
+
+// Who may hold the lease.
+const nobody, self, other = "", "self", "other"
+
+// take takes or renews the lease for owner.
+func (w *world) take(owner string) (int64, error) {
+	switch w.holder {
+	case nobody:
+		w.holder = owner
+		w.epoch++
+	case owner:
+	default:
+		return 0, store.ErrLeased
+	}
+	return w.epoch, nil
+}
+
+// renewNow carries out a renewal of the lease.
+func (w *world) renewNow(how outcome) {
+	w.renews = false
+	m := &renewedLease{}
+	w.unheard = w.unheard || how != storeDoes
+	if how != storeFails {
+		m.epoch, m.err = w.take(self)
+	}
+	if how != storeDoes {
+		m.epoch, m.err = 0, errStore
 	}
 	w.post(m)
 }
@@ -342,6 +422,16 @@ func (w *world) absent() error {
 func (w *world) retryNow() {
 	w.retry = false
 	w.post(&retryDue{})
+}
+
+func (w *world) pollNow() {
+	w.poll = false
+	w.post(&pollDue{})
+}
+
+func (w *world) renewalDue() {
+	w.renew = false
+	w.post(&renewDue{})
 }
 
 func (w *world) carryOut(effects []effect) {
@@ -368,6 +458,16 @@ func (w *world) carryOut(effects []effect) {
 			w.wrote(e.write)
 		case retryIn:
 			w.retry = true
+		case pollIn:
+			w.poll = true
+		case renewIn:
+			w.renew = true
+		case renewLease:
+			if w.renews {
+				w.fail("two renewals at once")
+			}
+			w.renews = true
+		case lost:
 		case setUnsaved:
 			w.entry.SetUnsaved(messages.Unsaved(e))
 		case tell:
@@ -427,6 +527,10 @@ func number(token string) (n int) {
 func (w *world) answered(f *messages.Flight, a messages.Answer) {
 	w.t.Helper()
 	i := slices.IndexFunc(w.flights, func(j *journey) bool { return j.flight == f })
+	if f.Question == w.rules.Usual {
+		w.note("  recovered: %v", a.Err)
+		return // nobody waits for it
+	}
 	if i < 0 {
 		w.fail("a flight landed that nobody started")
 	}
@@ -487,15 +591,23 @@ func (w *world) spent(e spend) {
 	w.air = &e
 	w.note("  spends %s for %s", e.token, name(e.question.Key))
 	login := familyOf(e.token)
-	if !w.others && e.token != w.newest[login] {
+	if !w.others && !w.lost[login] && e.token != w.newest[login] {
 		w.fail("%s was spent, the newest is %s", e.token, w.newest[login])
+	}
+	if w.shown.Phase == messages.Ready && w.record != nil && w.names[w.record.incarnation] == login {
+		if w.rules.Leases && !w.lapses && w.holder != self {
+			w.fail("%s was spent without the lease, which %q holds", e.token, w.holder)
+		}
+		if w.rules.Intents && (w.intent == nil || w.intent.Token != sha256.Sum256([]byte(e.token))) {
+			w.fail("%s was spent and is not written down", e.token)
+		}
 	}
 	if login != w.names[w.shown.Incarnation] {
 		w.fail("%s was spent for %s", e.token, w.names[w.shown.Incarnation])
 	}
 	switch {
 	case w.shown.Phase == messages.Ready:
-		if r := w.record; r != nil && w.names[r.incarnation] == login && !w.others && r.state.RefreshToken != e.token {
+		if r := w.record; r != nil && w.names[r.incarnation] == login && !w.others && !w.lost[login] && r.state.RefreshToken != e.token {
 			w.fail("%s was spent while the store has %s", e.token, r.state.RefreshToken)
 		}
 	case w.shown.Reason != session.ReasonCeiling || !e.question.Key.ForConnection():
@@ -519,7 +631,7 @@ func (w *world) told(m any) {
 	w.t.Helper()
 	if m, ok := m.(*messages.AtRest); ok {
 		w.note("  at rest after %d of %d", m.Handled, w.sent)
-		if !w.core.idle() || w.slot || w.held || w.air != nil || w.writing != nil {
+		if !w.core.idle() || w.slot || w.held || w.air != nil || w.writing != nil || w.renews {
 			w.fail("at rest with something under way")
 		}
 		if m.Handled == w.sent {
@@ -568,7 +680,7 @@ func (w *world) quiet() {
 	case w.dead[r.incarnation]:
 		w.fail("%s is over and still in the store", w.names[r.incarnation])
 	case w.shown.Phase == messages.Ready && r.incarnation == w.shown.Incarnation && !w.others:
-		if login := w.names[r.incarnation]; r.state.RefreshToken != w.newest[login] {
+		if login := w.names[r.incarnation]; r.state.RefreshToken != w.newest[login] && !w.lost[login] {
 			w.fail("the store has %s, the newest is %s", r.state.RefreshToken, w.newest[login])
 		}
 	}
@@ -591,11 +703,19 @@ func callOf(m any) *messages.Call {
 // check holds after every step.
 func (w *world) check() {
 	w.t.Helper()
-	if w.held != (w.air != nil) && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*slotGranted); return ok }) {
+	granted := slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*slotGranted); return ok })
+	preparing := w.core != nil && w.core.air != nil && !w.core.air.sent
+	if w.held != (w.air != nil) && !preparing && !granted {
 		w.fail("a slot leaks")
 	}
 	if w.core == nil {
 		return
+	}
+	if preparing && w.held && !granted && !slices.ContainsFunc(w.core.lane, func(job *write) bool { return job.kind == claim || job.kind == intend }) {
+		w.fail("a slot is held and nothing leads to a request")
+	}
+	if w.core.denied && len(w.core.queue) > 0 && !w.poll && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*pollDue); return ok }) {
+		w.fail("the queue waits for nothing")
 	}
 	if w.core.laneBusy != (w.writing != nil) && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*written); return ok }) {
 		w.fail("the lane has stopped")
@@ -617,8 +737,14 @@ func (w *world) drain() {
 			w.land(landPlain)
 		case w.writing != nil:
 			w.finish(storeDoes)
+		case w.renews:
+			w.renewNow(storeDoes)
+		case w.holder == other:
+			w.holder = nobody
 		case w.retry:
 			w.retryNow()
+		case w.poll:
+			w.pollNow()
 		default:
 			w.drained()
 			return
@@ -640,5 +766,8 @@ func (w *world) drained() {
 	}
 	if w.core.state != w.core.saved {
 		w.fail("something was never saved")
+	}
+	if w.holder == self && !w.unheard {
+		w.fail("the lease was never given back")
 	}
 }

@@ -59,12 +59,31 @@ type CeilingReached struct {
 	Call       *Call
 }
 
-// Reread tells a session that the store holds something newer than it knows. Call is
-// answered once it has been read.
+// Reread tells a session that the store may hold something newer than it knows. Call,
+// which may be nil, is answered once that has been read, with an error when the store did not
+// answer.
 type Reread struct {
 	Redacted
-	Key  session.Key
-	Call *Call
+	Key     session.Key
+	Version session.Version // what was written, zero when that is not known or the record was deleted
+	Recent  bool            // a reading that is under way will do
+	Call    *Call
+}
+
+// Changed tells the supervisor of a write, by whatever process: Version is what was
+// written, zero when the record was deleted.
+type Changed struct {
+	Redacted
+	Key     session.Key
+	Version session.Version
+}
+
+// FollowUp tells a session that a refresh token was about to be spent and nobody has said
+// what came of it. Unless this process is at it, the session presents that token once.
+type FollowUp struct {
+	Redacted
+	Key    session.Key
+	Intent store.Intent
 }
 
 // Passivate asks a session to give up its entry if nothing is under way. It is

@@ -21,6 +21,8 @@ type Entry struct {
 	flights  atomic.Pointer[[]*Flight]
 	pid      atomic.Pointer[actor.PID]
 	used     atomic.Int64
+	read     atomic.Int64  // when the store held what is shown, in nanoseconds since the Unix epoch
+	era      atomic.Uint64 // in which it was read
 	unsaved  atomic.Int32
 	gone     chan struct{}
 }

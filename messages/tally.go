@@ -11,6 +11,8 @@ type Tally struct {
 	Failing    atomic.Int64 // sessions that know something the store does not, after a failure
 	Failures   atomic.Int64 // defects contained
 	Ceilings   atomic.Int64 // sessions ended by their ceiling
+	Lost       atomic.Int64 // sessions whose refresh token a crash has cost
+	Stale      atomic.Int64 // answers from memory while the store did not answer
 	Loads      atomic.Int64 // records asked of the store
 	Unreadable atomic.Int64 // records that no configured secret opens
 

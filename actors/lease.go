@@ -1,0 +1,297 @@
+package actors
+
+import (
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Before a request is sent where several processes write to the store, the session's
+// lease is taken and its record read again (claim); where the store outlives the process,
+// what is about to be spent is written down (intend). Both are store work of the lane, and
+// the flight holds its slot meanwhile.
+
+// lease is what is known of the session's lease and its intent.
+type lease struct {
+	held     bool
+	epoch    int64 // under which is written
+	renewing bool
+	intent   *store.Intent // stands in the store, as far as is known
+}
+
+// prepare does what comes between the slot and the request.
+func (c *core) prepare(a *airborne, now time.Time) {
+	switch {
+	case a.lasting: // nothing of the session is left that could be written
+		c.fly(a)
+	case c.rules.Leases:
+		c.lane = append(c.lane, &write{kind: claim, generation: c.generation})
+	default:
+		c.goOn(a, now)
+	}
+}
+
+// claimDone takes the answer to a claim: the lease, and the record as it is under it.
+func (c *core) claimDone(w *write, m *written, now time.Time) {
+	if m.epoch != 0 {
+		c.hold(m.epoch)
+	}
+	a := c.air
+	switch {
+	case errors.Is(m.err, store.ErrLeased) && c.current(a):
+		c.deny(a)
+	case m.err == nil || errors.Is(m.err, store.ErrNotFound):
+		c.rereadDone(w, m, now)
+		c.goOn(a, now)
+	case c.current(a):
+		c.storeFailed(a, m.err)
+	default:
+		c.giveUp()
+	}
+}
+
+// goOn looks once more whether the request is needed, for the record was read again.
+func (c *core) goOn(a *airborne, now time.Time) {
+	switch {
+	case !c.current(a):
+		c.giveUp()
+		return
+	case a.lasting:
+		c.fly(a)
+		return
+	}
+	f := a.flight
+	connection := f.Question.Key.ForConnection()
+	if !connection && c.state.Internal.Ceiling.Reached(now) {
+		c.giveUp()
+		c.queue = slices.Insert(c.queue, 0, f)
+		c.end(session.ReasonCeiling, nil, now) // answers the queue
+		return
+	}
+	if answer, ok := c.answered(f, now); ok {
+		c.giveUp()
+		c.land(f, answer)
+		return
+	}
+	if c.state.RefreshToken != c.saved.RefreshToken {
+		c.giveUp()
+		c.queue = slices.Insert(c.queue, 0, f) // behind the save
+		return
+	}
+	a.token, a.domain = c.state.RefreshToken, c.domain()
+	if !c.rules.Intents {
+		c.fly(a)
+		return
+	}
+	c.lane = append(c.lane, &write{kind: intend, generation: c.generation, intent: &store.Intent{
+		Token: sha256.Sum256([]byte(a.token)), Epoch: c.lease.epoch, At: now.Unix(),
+	}})
+}
+
+// answered says what can be said of f without a request.
+func (c *core) answered(f *messages.Flight, now time.Time) (messages.Answer, bool) {
+	if c.recovers(f) {
+		return messages.Answer{}, sha256.Sum256([]byte(c.state.RefreshToken)) != c.recovery.intent.Token
+	}
+	if a, ok := c.fromCache(f, now); ok {
+		return a, true
+	}
+	if c.state.RefreshToken == "" {
+		return c.failure(f, session.CodeMissingRefreshToken, nil), true
+	}
+	return messages.Answer{}, false
+}
+
+// intendDone sends the request once what it spends is written down.
+func (c *core) intendDone(w *write, m *written, now time.Time) {
+	a := c.air
+	overtaken := errors.Is(m.err, store.ErrConflict) || errors.Is(m.err, store.ErrNotFound)
+	if !overtaken {
+		c.lease.intent = w.intent // perhaps, if the store did not answer
+	}
+	switch {
+	case !c.current(a):
+		c.giveUp()
+	case a.lasting:
+		c.fly(a)
+	case overtaken && c.lease.held && c.lease.epoch > w.intent.Epoch:
+		c.goOn(a, now) // the lease had lapsed and was taken anew
+	case overtaken:
+		if errors.Is(m.err, store.ErrConflict) {
+			c.lease.held = false
+		}
+		c.deny(a)
+	case m.err != nil:
+		c.storeFailed(a, m.err)
+	case c.state.RefreshToken != a.token:
+		c.goOn(a, now) // another process's came meanwhile
+	default:
+		a.again = m.again
+		c.fly(a)
+	}
+}
+
+// fly sends the request.
+func (c *core) fly(a *airborne) {
+	a.sent = true
+	if c.state == c.saved && c.phase == messages.Ready {
+		c.do(setUnsaved(messages.Pending)) // what comes back may be a new refresh token
+	}
+	if !a.lasting { // else the token was put aside when the session ended
+		a.token, a.domain = c.state.RefreshToken, c.domain()
+	}
+	c.do(spend{a.flight.Question, a.domain, a.token, a.flight.Options})
+}
+
+// giveUp gives the slot of a request back that was not sent.
+func (c *core) giveUp() {
+	c.air = nil
+	c.do(dropSlot{})
+}
+
+// deny has a flight wait until another process has let go of the session: its writes are
+// told, or are found when the lease is asked for again.
+func (c *core) deny(a *airborne) {
+	c.giveUp()
+	if c.recovers(a.flight) {
+		c.recovery = nil // whoever has the lease is at it
+		return
+	}
+	c.queue = slices.Insert(c.queue, 0, a.flight)
+	c.denied = true
+	wait := pollFirst << min(c.polls, 10)
+	c.polls++
+	c.do(pollIn{min(wait, pollMost)})
+}
+
+const (
+	pollFirst = 50 * time.Millisecond
+	pollMost  = time.Second
+)
+
+// storeFailed answers everyone who waits for a request that the store must be asked for first.
+func (c *core) storeFailed(a *airborne, err error) {
+	c.giveUp()
+	for _, f := range append([]*messages.Flight{a.flight}, c.queue...) {
+		c.land(f, c.failure(f, session.CodeStoreError, err))
+	}
+	c.queue = nil
+}
+
+// hold notes that the lease was taken or renewed.
+func (c *core) hold(epoch int64) {
+	c.lease.epoch = epoch
+	c.polls = 0
+	if !c.lease.held {
+		c.lease.held = true
+		c.do(renewIn{})
+	}
+}
+
+// renewDue renews the lease while it is needed: it is short, and a request can take longer.
+func (c *core) renewDue() {
+	if c.lease.held && !c.lease.renewing {
+		c.lease.renewing = true
+		c.do(renewLease{})
+	}
+}
+
+// renewed takes the answer to a renewal. A lease that another process has taken is not ours
+// any more, and what is written under its epoch will be refused.
+func (c *core) renewed(m *renewedLease) {
+	c.lease.renewing = false
+	switch {
+	case !c.lease.held:
+	case errors.Is(m.err, store.ErrLeased):
+		c.lease.held = false
+	default:
+		if m.err == nil {
+			c.lease.epoch = m.epoch
+		}
+		c.do(renewIn{})
+	}
+}
+
+// letGo gives the lease back, and clears the intent, once nothing is under way for which they
+// are needed. A rotated refresh token that is not saved yet needs them.
+func (c *core) letGo() {
+	l := &c.lease
+	switch {
+	case !l.held && l.intent == nil, l.renewing, c.air != nil, len(c.lane) > 0:
+		return
+	case c.phase == messages.Ready && c.state.RefreshToken != c.saved.RefreshToken:
+		return
+	case c.phase == messages.Ready && len(c.queue) > 0 && !c.denied:
+		return // the next flight goes on with them
+	}
+	w := &write{kind: release, intent: l.intent}
+	if l.held {
+		w.epoch = l.epoch
+	}
+	l.held, l.intent = false, nil
+	c.lane = append(c.lane, w)
+}
+
+// recovery is an intent of which nobody knows what came, and the flight that finds out.
+type recovery struct {
+	intent store.Intent
+	flight *messages.Flight
+}
+
+// recovers reports whether f finds out what came of an intent.
+func (c *core) recovers(f *messages.Flight) bool {
+	return c.recovery != nil && c.recovery.flight == f
+}
+
+// followUp presents the refresh token of an intent that a process left behind. Where the
+// provider has rotated it, its overlap decides whether the session goes on.
+func (c *core) followUp(m *messages.FollowUp) {
+	switch {
+	case c.phase != messages.Ready, c.closing, c.recovery != nil, c.air != nil, len(c.queue) > 0:
+		return // over, or about to present it anyway
+	case c.state.RefreshToken != c.saved.RefreshToken:
+		return // it is this process's own: what came is being saved
+	case c.lease.intent != nil && *c.lease.intent == m.Intent:
+		return
+	}
+	f := messages.NewFlight(c.rules.Usual, store.Options{})
+	c.recovery = &recovery{m.Intent, f}
+	c.queue = append(c.queue, f)
+}
+
+// recovered notes that f is over. If it was a recovery, and the session has another refresh
+// token by now, the intent that it was about goes.
+func (c *core) recovered(f *messages.Flight) {
+	if !c.recovers(f) {
+		return
+	}
+	if in := c.recovery.intent; c.lease.intent == nil && sha256.Sum256([]byte(c.state.RefreshToken)) != in.Token {
+		c.lease.intent = &in
+	}
+	c.recovery = nil
+}
+
+// reread queues a reading of the record, unless what was written is known here already.
+func (c *core) reread(m *messages.Reread) {
+	if m.Call == nil && !m.Version.IsZero() && c.knows(m.Version) {
+		return
+	}
+	for i, w := range c.lane {
+		running := i == 0 && c.laneBusy
+		if w.kind == reread && w.flight == nil && w.generation == c.generation && (!running || m.Recent) {
+			w.calls = append(w.calls, calls(m.Call)...)
+			return
+		}
+	}
+	c.lane = append(c.lane, &write{kind: reread, generation: c.generation, calls: calls(m.Call)})
+}
+
+// knows reports whether v was read or written here.
+func (c *core) knows(v session.Version) bool {
+	return v == c.version || slices.Contains(c.own[:], v) || c.laneBusy && c.lane[0].version == v
+}
