@@ -16,6 +16,8 @@ type Tally struct {
 	Loads      atomic.Int64 // records asked of the store
 	Unreadable atomic.Int64 // records that no configured secret opens
 
+	UnreadableAt atomic.Int64 // the second of the last of them
+
 	Resident atomic.Int64 // sessions in memory
 
 	pending atomic.Int64

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
@@ -16,8 +14,9 @@ import (
 // load is one reading of a session's record. A login or logout that arrives
 // meanwhile voids it.
 type load struct {
-	key   session.Key
-	first *messages.Flight
+	key      session.Key
+	first    *messages.Flight
+	followUp *messages.FollowUp
 }
 
 // loaded brings what a load found.
@@ -28,7 +27,9 @@ type loaded struct {
 	version     session.Version
 	incarnation session.Incarnation
 	err         error
-	left        bool // whoever lent its context has gone
+	left        bool   // whoever lent its context has gone
+	era         uint64 // in which it began
+	at          time.Time
 }
 
 // open brings a session into memory.
@@ -98,6 +99,7 @@ func (s *Supervisor) read(l *load, call *messages.Call) {
 		defer context.AfterFunc(base, func() { cancel(context.Cause(base)) })()
 		ctx, stop := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer stop()
+		m.era, m.at = env.Fresh.Era(), env.Clock.Now()
 		m.state, m.version, m.incarnation, m.err = env.SafeLoad(ctx, l.key, o)
 		m.left = m.err != nil && lent.Err() != nil
 		return m
@@ -114,6 +116,7 @@ func (s *Supervisor) loaded(m *loaded) {
 		return // it was voided
 	}
 	sl.load = nil
+	sl.entry.Read(m.era, m.at)
 	var gone *store.GoneError
 	switch {
 	case m.left:
@@ -126,14 +129,15 @@ func (s *Supervisor) loaded(m *loaded) {
 		if f := m.load.first; f != nil {
 			s.send(sl.pid, &messages.NeedToken{Flight: f})
 		}
+		if f := m.load.followUp; f != nil {
+			s.command(sl, f)
+		}
 	case errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling:
 		s.mark(sl, &messages.Snapshot{Phase: messages.Ended, Reason: gone.Reason, State: &session.State{}})
 	case errors.Is(m.err, store.ErrNotFound):
 		s.mark(sl, &messages.Snapshot{Phase: messages.Missing})
 	case errors.Is(m.err, store.ErrUnreadable):
-		s.env.Tally.Unreadable.Add(1)
-		s.env.Log.Warn("a session record cannot be read; it counts as no session and is left as it is",
-			zap.Stringer("session", m.load.key), zap.Error(m.err))
+		s.cannotRead(m.load.key, m.err)
 		s.mark(sl, &messages.Snapshot{Phase: messages.Missing, Err: m.err})
 	default:
 		s.fail(sl, m.err)

@@ -35,6 +35,8 @@ const (
 	dutySleeper                // a session that sleeps ends; the store cannot tell
 	dutyClaim                  // sessions that sleep end, says the store's index
 	dutySweep                  // look in the index again
+	dutyOrphans                // look for requests that were cut off
+	dutyUnreadable             // say how many records could not be read
 )
 
 func newDeadlines() deadlines { return deadlines{buckets: make(map[int64][]*deadline)} }

@@ -72,6 +72,10 @@ func (s *Supervisor) fulfil(d *deadline) {
 		s.claim()
 	case dutySweep:
 		s.sweep()
+	case dutyOrphans:
+		s.lookForOrphans()
+	case dutyUnreadable:
+		s.sayUnreadable()
 	}
 }
 
@@ -120,6 +124,26 @@ func (s *Supervisor) reread(m *messages.Reread) {
 		return
 	}
 	m.Call.End(nil)
+}
+
+// changed passes on that a session's record was written or deleted, maybe by this process. What
+// is known of a session that is not awake is forgotten, and a load under way is begun anew.
+func (s *Supervisor) changed(m *messages.Changed) {
+	sl := s.slots[m.Key]
+	switch {
+	case sl == nil || s.closing:
+	case sl.pid != nil:
+		s.command(sl, &messages.Reread{Key: m.Key, Version: m.Version})
+	case sl.load != nil:
+		followUp := sl.load.followUp
+		sl.load = nil
+		s.fail(sl, nil)
+		if followUp != nil {
+			s.followUp(followUp)
+		}
+	case !m.Version.IsZero():
+		s.drop(sl)
+	}
 }
 
 // watchIdle looks again once the session may have been unused for long enough.

@@ -59,13 +59,22 @@ func (s *Supervisor) sweep() {
 		return
 	}
 	env, index := s.env, s.index
+	from := session.Ceiling(s.now().Add(session.CeilingLeeway).Unix() + 1)
 	until := session.Ceiling(s.now().Add(sweepWindow + session.CeilingLeeway).Unix())
 	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
 		m := &swept{}
 		seen := make(map[session.Ceiling]bool)
+		// What is past is claimed at once, however much it is: one of it is enough to know.
+		past, err := listDue(ctx, s, index, 1, from, store.Ref{}, 1)
+		for _, r := range past {
+			m.ceilings = append(m.ceilings, r.Ceiling)
+		}
+		if m.err = err; err != nil {
+			return m
+		}
 		var after store.Ref
 		for {
-			page, err := listDue(ctx, s, index, until, after)
+			page, err := listDue(ctx, s, index, from, until, after, 2*claimBatch)
 			for _, r := range page {
 				if !seen[r.Ceiling] {
 					seen[r.Ceiling] = true
@@ -81,11 +90,11 @@ func (s *Supervisor) sweep() {
 	}, func(m any) { s.send(s.self, m) })
 }
 
-func listDue(ctx context.Context, s *Supervisor, index store.Index, until session.Ceiling, after store.Ref) (page []store.Ref, err error) {
+func listDue(ctx context.Context, s *Supervisor, index store.Index, from, until session.Ceiling, after store.Ref, limit int) (page []store.Ref, err error) {
 	ctx, cancel := clock.WithTimeout(ctx, s.env.Clock, s.env.StoreTimeout)
 	defer cancel()
 	err = actors.Contain(func() error {
-		page, err = index.Due(ctx, 1, until, after, 2*claimBatch, store.Options{Background: true})
+		page, err = index.Due(ctx, from, until, after, limit, store.Options{Background: true})
 		return err
 	})
 	return page, err

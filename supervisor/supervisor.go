@@ -58,6 +58,9 @@ type Supervisor struct {
 
 	left map[store.IndexValue]map[session.Key]*slot // of what a ceiling may have left something
 
+	orphans    orphans
+	unreadable unreadable
+
 	closing bool
 	closed  chan<- struct{}
 }
@@ -103,6 +106,7 @@ func (s *Supervisor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		s.self, s.root = ctx.Self(), ctx.ActorSystem().Root
 		s.props = actors.Props(s.env, s.self)
+		s.handle(&lookForOrphans{})
 		s.handle(&sweep{})
 		s.env.Tally.Add(-1) // counted in by Props
 	case *actor.Stopping:
@@ -143,6 +147,12 @@ func (s *Supervisor) contain(m any) {
 		s.ceilingReached(m)
 	case *messages.Reread:
 		s.reread(m)
+	case *messages.Changed:
+		s.changed(m)
+	case *lookForOrphans:
+		s.lookForOrphans()
+	case *foundOrphans:
+		s.foundOrphans(m)
 	case *messages.SessionBegan:
 		s.began(m)
 	case *messages.SessionEnded:

@@ -1,0 +1,122 @@
+package supervisor
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// A process that ends in the middle of a request leaves an intent behind. Every process
+// looks for such orphans, at once when it starts and every few seconds after that; the
+// session that has one presents its refresh token once, under the session's lease where
+// there are others. Within the provider's rotation overlap the session goes on.
+
+const (
+	orphansEvery = 5    // seconds
+	orphansMost  = 1000 // in one look
+	orphanSkip   = 600  // seconds until a session that could not be read is tried again
+	maxSkipped   = 10_000
+)
+
+// lookForOrphans asks the store for intents that nobody follows up.
+type lookForOrphans struct{ messages.Redacted }
+
+// foundOrphans brings them.
+type foundOrphans struct {
+	messages.Redacted
+	orphans []store.Orphan
+	err     error
+}
+
+// orphans is what the supervisor remembers between two looks.
+type orphans struct {
+	failed bool                  // the last look
+	calm   time.Time             // when to start again after looks that failed
+	skip   map[session.Key]int64 // sessions that cannot be read, until a second
+}
+
+func (s *Supervisor) lookForOrphans() {
+	if s.env.Intents == nil || s.closing {
+		return
+	}
+	env := s.env
+	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
+		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
+		defer cancel()
+		m := &foundOrphans{}
+		m.err = actors.Contain(func() (err error) {
+			m.orphans, err = env.Intents.Orphans(ctx, orphansMost, store.Options{Background: true})
+			return err
+		})
+		return m
+	}, func(m any) { s.send(s.self, m) })
+}
+
+func (s *Supervisor) foundOrphans(m *foundOrphans) {
+	if s.closing {
+		return
+	}
+	now := s.now()
+	s.due.add(&deadline{what: dutyOrphans}, now.Unix()+orphansEvery)
+	o := &s.orphans
+	if m.err != nil {
+		if !o.failed {
+			s.env.Log.Warn("the store did not say which requests were cut off; it is asked again", zap.Error(m.err))
+		}
+		o.failed = true
+		return
+	}
+	if o.failed && s.env.Rules.Leases {
+		// While the store did not answer, leases have lapsed whose owners live and have a new
+		// refresh token in hand. They come first.
+		o.calm = now.Add(s.env.Rules.RetryMost*5/4 + s.env.LeaseTTL)
+	}
+	o.failed = false
+	if now.Before(o.calm) {
+		return
+	}
+	for _, orphan := range m.orphans {
+		if now.Unix() >= o.skip[orphan.Key] {
+			delete(o.skip, orphan.Key)
+			s.followUp(&messages.FollowUp{Key: orphan.Key, Intent: orphan.Intent})
+		}
+	}
+}
+
+// followUp passes an orphan on to its session, which is brought into memory for it.
+func (s *Supervisor) followUp(m *messages.FollowUp) {
+	sl := s.slots[m.Key]
+	switch {
+	case sl != nil && sl.pid != nil:
+		s.command(sl, m)
+	case sl != nil && sl.load != nil:
+		sl.load.followUp = m
+	case sl != nil && s.now().Before(sl.entry.Snapshot().Until):
+		// over, says what is remembered of it
+	default:
+		if sl != nil {
+			s.drop(sl)
+		}
+		if !s.room() {
+			return // the next look finds it again
+		}
+		sl = s.enter("", m.Key)
+		sl.load = &load{key: m.Key, followUp: m}
+		s.read(sl.load, nil)
+	}
+}
+
+// skipOrphan leaves a session alone for a while that cannot be read.
+func (s *Supervisor) skipOrphan(key session.Key) {
+	if s.orphans.skip == nil || len(s.orphans.skip) >= maxSkipped {
+		s.orphans.skip = make(map[session.Key]int64)
+	}
+	s.orphans.skip[key] = s.now().Unix() + orphanSkip
+}

@@ -1,0 +1,45 @@
+package supervisor
+
+import (
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// unreadable counts records that cannot be read. They count as no session and are left as they
+// are: during a rolling deploy they are somebody else's living sessions. One line of the
+// log tells of many.
+type unreadable struct {
+	untold int  // since the last line
+	armed  bool // another line will follow
+}
+
+const unreadableEvery = 60 // seconds between two lines
+
+func (s *Supervisor) cannotRead(key session.Key, err error) {
+	s.env.Tally.Unreadable.Add(1)
+	s.env.Tally.UnreadableAt.Store(s.now().Unix())
+	s.skipOrphan(key)
+	u := &s.unreadable
+	u.untold++
+	if u.armed {
+		return
+	}
+	u.armed = true
+	s.due.add(&deadline{what: dutyUnreadable}, s.now().Unix()+unreadableEvery)
+	s.env.Log.Warn("session records cannot be read; they count as no session and are left as they are",
+		zap.Int("count", u.untold), zap.Stringer("session", key), zap.Error(err))
+	u.untold = 0
+}
+
+func (s *Supervisor) sayUnreadable() {
+	u := &s.unreadable
+	u.armed = false
+	if u.untold == 0 || s.closing {
+		return
+	}
+	u.armed = true
+	s.due.add(&deadline{what: dutyUnreadable}, s.now().Unix()+unreadableEvery)
+	s.env.Log.Warn("more session records cannot be read; they count as no session and are left as they are", zap.Int("count", u.untold))
+	u.untold = 0
+}
