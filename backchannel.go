@@ -14,6 +14,7 @@ import (
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/supervisor"
 )
 
 // HandleBackchannelLogout ends the sessions that a logout token names (OpenID
@@ -25,7 +26,7 @@ import (
 // the store's error: then the provider should send the token again. A token whose jti was
 // dealt with before is success and ends nothing.
 func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string, o StoreOptions) error {
-	if c.closed.Load() {
+	if c.callers.Closed() {
 		return session.ErrClosed
 	}
 	index, ok := store.As[store.Index](c.opts.states)
@@ -56,7 +57,7 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 		refs, err = index.Find(ctx, values, o.options())
 		return err
 	}); err != nil {
-		return storeError(err)
+		return supervisor.StoreError(err)
 	}
 	left, err := c.left(ctx, values, issuer, t)
 	if err != nil {
@@ -120,9 +121,9 @@ func (c *Client) left(ctx context.Context, values []store.IndexValue, issuer str
 
 func (c *Client) endRef(ctx context.Context, key session.Key, incarnation session.Incarnation, o StoreOptions) error {
 	call := messages.NewCall(ctx, o.options())
-	c.send(&messages.EndSession{Key: key, Only: incarnation, Why: session.ReasonBackchannelLogout, Call: call})
-	if err := c.finish(call); err != nil {
-		return storeError(err)
+	end := &messages.EndSession{Key: key, Only: incarnation, Why: session.ReasonBackchannelLogout, Call: call}
+	if err := c.order(ctx, end, call); err != nil {
+		return supervisor.StoreError(err)
 	}
 	return nil
 }

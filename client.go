@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -43,8 +42,6 @@ type Client struct {
 	rand     io.Reader
 	policy   session.Policy
 	question questions
-	buffer   time.Duration
-	limit    int // flights of one session
 
 	idp      *idp.Client
 	sealer   *store.Sealer
@@ -52,12 +49,10 @@ type Client struct {
 	env      *actors.Env
 	tally    *messages.Tally
 	runner   *runner
-	dir      *supervisor.Directory
+	callers  supervisor.Callers
 	system   *actor.ActorSystem
 	ours     bool // system is
-	boss     *actor.PID
 	logouts  logoutMemory
-	closed   atomic.Bool
 	stopped  chan struct{} // closed when the supervisor is no more
 	closing  sync.Once
 	closeErr error
@@ -95,8 +90,8 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	cfg.AuthorizationParams = maps.Clone(cfg.AuthorizationParams)
 	c := &Client{
 		cfg: cfg, opts: o, issuer: issuer, domain: session.DomainOf(issuer), clock: o.clock, log: o.log, rand: rand.Reader,
-		policy: cfg.policy(), buffer: o.buffer, limit: o.limits.QueuedQuestions + 1,
-		sealer: sealer, tally: &messages.Tally{}, dir: supervisor.NewDirectory(), stopped: make(chan struct{}),
+		policy: cfg.policy(),
+		sealer: sealer, tally: &messages.Tally{}, stopped: make(chan struct{}),
 	}
 	c.question.init(c.policy)
 	c.logouts.init()
@@ -172,13 +167,16 @@ func (c *Client) start() {
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout, Inactivity: o.cookies.inactivity(),
 		OnSaveError: o.onSaveError,
 	}
-	c.boss = c.system.Root.Spawn(supervisor.Props(c.env, c.dir, supervisor.Limits{
+	k := &c.callers
+	k.Dir, k.Clock, k.Buffer, k.Questions = supervisor.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
+	k.Name, k.Resolving, k.Send = o.sessionName, c.resolving(), c.env.Send
+	k.Boss = c.system.Root.Spawn(supervisor.Props(c.env, k.Dir, supervisor.Limits{
 		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,
-		RememberMissing: o.limits.RememberMissing, Questions: c.limit,
+		RememberMissing: o.limits.RememberMissing, Questions: k.Questions,
 	}))
 }
 
-func (c *Client) send(m any) { c.system.Root.Send(c.boss, m) }
+func (c *Client) send(m any) { c.system.Root.Send(c.callers.Boss, m) }
 
 // provider is how session actors reach the provider.
 type provider struct{ c *Client }

@@ -37,7 +37,7 @@ func (c *Client) Close(ctx context.Context) error {
 }
 
 func (c *Client) close(ctx context.Context) error {
-	c.closed.Store(true)
+	c.callers.Close()
 	c.runner.slots.close()
 	rest := make(chan struct{})
 	c.send(&messages.Close{Done: rest})
@@ -51,7 +51,7 @@ func (c *Client) close(ctx context.Context) error {
 			cut = c.abort(ctx)
 		}
 	}
-	c.system.Root.Stop(c.boss)
+	c.system.Root.Stop(c.callers.Boss)
 	close(c.stopped)
 	c.runner.cancel(session.ErrClosed)
 	c.awaitQuiet()

@@ -2,10 +2,9 @@ package tokenward
 
 import (
 	"context"
-	"errors"
 
-	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/supervisor"
 )
 
 // GetAccessTokenForConnection returns an access token of an upstream connection
@@ -31,80 +30,11 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 		if c.resolving() {
 			return ConnectionToken{}, &AccessTokenForConnectionError{Code: session.CodeMissingSessionDomain}
 		}
-		return ConnectionToken{}, connectionError(c.nobody())
+		return ConnectionToken{}, supervisor.ConnectionError(c.nobody())
 	}
-	key := session.ConnectionKey(r.Connection, r.LoginHint)
-	for {
-		// Should the session be loaded past its ceiling, this question comes first.
-		first := messages.NewFlight(&session.Question{Key: key}, o.options())
-		ask := first
-		if c.resolving() {
-			ask = nil // whose session it is must be known first
-		}
-		e, s, err := c.look(ctx, o.id, o.options(), ask)
-		if err != nil {
-			return ConnectionToken{}, connectionError(err)
-		}
-		if code := c.foreign(s, issuer); code != "" {
-			return ConnectionToken{}, &AccessTokenForConnectionError{Code: code}
-		}
-		if s.Phase == messages.Ended && s.Reason == session.ReasonLifetime {
-			return ConnectionToken{}, connectionError(session.ErrMissingRefreshToken)
-		}
-		now := c.clock.Now()
-		answer, answered := landed(first)
-		if !answered {
-			if s.Phase == messages.Ready || s.Phase == messages.Ended {
-				if t, ok := s.State.FindConnection(key, now); ok && !c.closed.Load() {
-					e.Use(now.Unix())
-					return t, nil
-				}
-			}
-			f := e.Find(key)
-			switch {
-			case f != nil:
-				answer, err = c.landing(ctx, e, f)
-			case s.Phase == messages.Ready:
-				e.Use(now.Unix())
-				answer, err = c.fly(ctx, e, first.Question, o)
-			case e.Snapshot() != s:
-				continue // what was in the air has landed just now, and is shown
-			default:
-				err = session.ErrMissingRefreshToken
-			}
-		}
-		switch {
-		case err != nil:
-			return ConnectionToken{}, connectionError(err)
-		case answer.Again:
-			continue
-		case answer.Err != nil:
-			return ConnectionToken{}, answer.Err
-		}
-		if answer.Cached && !c.clock.Now().Before(answer.Connection.ExpiresAt) {
-			continue
-		}
-		return answer.Connection, nil
+	t := supervisor.ConnectionCall{Caller: caller(ctx, o), Key: session.ConnectionKey(r.Connection, r.LoginHint), Issuer: issuer}
+	for w, more := t.Step(&c.callers, supervisor.Came{}); more; {
+		w, more = t.Step(&c.callers, c.wait(ctx, w))
 	}
-}
-
-// landed returns the answer of a flight that has landed already.
-func landed(f *messages.Flight) (messages.Answer, bool) {
-	select {
-	case <-f.Done():
-		return f.Answer(), true
-	default:
-		return messages.Answer{}, false
-	}
-}
-
-// connectionError makes err an *AccessTokenForConnectionError, unless it is the
-// caller's own context's.
-func connectionError(err error) error {
-	var typed *AccessTokenForConnectionError
-	if isContext(err) || errors.As(err, &typed) {
-		return err
-	}
-	code, cause := codeAndCause(err)
-	return &AccessTokenForConnectionError{Code: code, Err: cause}
+	return t.Token, t.Err
 }

@@ -163,12 +163,11 @@ func (c *Client) openCookie(w http.ResponseWriter, r *http.Request) (id string, 
 
 // reread has a session that is awake take in what the browser brought.
 func (c *Client) reread(ctx context.Context, o StoreOptions) {
-	if o.id == "" || c.dir.Lookup(o.id) == nil {
+	if o.id == "" || c.callers.Dir.Lookup(o.id) == nil {
 		return
 	}
 	call := messages.NewCall(ctx, o.options())
-	c.send(&messages.Reread{Key: c.key(o.id), Call: call})
-	_ = c.finish(call) // ctx has ended: so says whoever looks at it next
+	_ = c.order(ctx, &messages.Reread{Key: c.key(o.id), Call: call}, call) // ctx has ended: so says whoever looks at it next
 }
 
 // writeCookie gives the browser the session with that id.
@@ -215,7 +214,7 @@ func (c *Client) leave(o StoreOptions) {
 		c.removeCookie(w, r)
 		return
 	}
-	e := c.dir.Lookup(o.id)
+	e := c.callers.Dir.Lookup(o.id)
 	if e == nil {
 		return
 	}
@@ -248,7 +247,7 @@ func (c *Client) leave(o StoreOptions) {
 // Nobody waits for that: should it fail, the next one comes long before that time is over.
 func (c *Client) touch(key session.Key, s *session.State, o store.Options) {
 	toucher, ok := store.As[store.Toucher](c.opts.states)
-	if !ok || c.closed.Load() {
+	if !ok || c.callers.Closed() {
 		return
 	}
 	o = store.Options{Values: o.Values, Background: true}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/tokenward/tokenward/messages"
-	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -42,23 +40,4 @@ func (c *Client) current(ctx context.Context, o store.Options) (issuer string, e
 		return "", &DomainResolverError{Message: "the domain resolver named no usable domain", Err: err}
 	}
 	return issuer, nil
-}
-
-// foreign says why a session is not one of the current issuer: missing_session_domain or
-// domain_mismatch; "" when it is. Without a resolver every session is ours.
-func (c *Client) foreign(s *messages.Snapshot, issuer string) session.Code {
-	if !c.resolving() {
-		return ""
-	}
-	domain := ""
-	if s.State != nil {
-		domain = s.State.SessionDomain("")
-	}
-	switch {
-	case domain == "":
-		return session.CodeMissingSessionDomain
-	case !session.SameIssuer(domain, issuer):
-		return session.CodeDomainMismatch
-	}
-	return ""
 }

@@ -46,12 +46,12 @@ func (h *Handle) Format(f fmt.State, _ rune) {
 func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (Token, error) {
 	q := h.c.question.of(r)
 	if e := h.entry.Load(); e != nil && !h.c.resolving() {
-		if t := h.c.hit(e, q); t != nil {
+		if t := h.c.callers.Hit(e, q); t != nil {
 			return *t, nil
 		}
 	}
 	t, err := h.c.token(ctx, q, h.o)
-	if e := h.c.dir.Lookup(h.o.id); e != h.entry.Load() {
+	if e := h.c.callers.Dir.Lookup(h.o.id); e != h.entry.Load() {
 		h.entry.Store(e)
 	}
 	return t, err

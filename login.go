@@ -12,6 +12,7 @@ import (
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/supervisor"
 )
 
 // LoginRequest is what one login wants beside the configuration.
@@ -65,7 +66,7 @@ func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o St
 }
 
 func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions) (string, error) {
-	if c.closed.Load() {
+	if c.callers.Closed() {
 		return "", session.ErrClosed
 	}
 	o = c.resolve(ctx, o)
@@ -179,7 +180,7 @@ func ofCaller(ctx context.Context, err error) error {
 }
 
 func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
-	if c.closed.Load() {
+	if c.callers.Closed() {
 		return nil, session.ErrClosed
 	}
 	u, err := url.Parse(callbackURL)
@@ -278,8 +279,8 @@ func (c *Client) begin(ctx context.Context, state *session.State, claims User, o
 	incarnation := session.NewIncarnation(c.rand)
 	key := c.key(id)
 	call := messages.NewCall(ctx, o.options())
-	c.send(&messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call})
-	err := c.finish(call)
+	login := &messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call}
+	err := c.order(ctx, login, call)
 	// A logout token that came while the session was being written found nothing to end.
 	late := err == nil && c.logouts.refuses(c.clock.Now(), c.issuerOf(state), state.Internal.SID, claims.Sub(), iat)
 	if late || err != nil && ctx.Err() != nil {
@@ -291,7 +292,7 @@ func (c *Client) begin(ctx context.Context, state *session.State, claims User, o
 	case err != nil && ctx.Err() != nil:
 		return "", ctx.Err()
 	case err != nil:
-		return "", storeError(err)
+		return "", supervisor.StoreError(err)
 	}
 	if r := o.options().Request; r != nil {
 		if w := o.options().Response; w != nil {
@@ -299,8 +300,8 @@ func (c *Client) begin(ctx context.Context, state *session.State, claims User, o
 		}
 		if old != "" {
 			gone := messages.NewCall(ctx, o.options())
-			c.send(&messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone})
-			if err := c.finish(gone); err != nil && !errors.Is(err, ctx.Err()) {
+			end := &messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone}
+			if err := c.order(ctx, end, gone); err != nil && !errors.Is(err, ctx.Err()) {
 				c.log.Warn("the session that a login replaced could not be deleted; it is tried again")
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/supervisor"
 )
 
 // LogoutRequest says where a logout leads.
@@ -21,7 +22,7 @@ type LogoutRequest struct {
 // When the store fails, the session has ended in this process all the same and its
 // deletion is tried again; the error is returned, and no URL.
 func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (string, error) {
-	if c.closed.Load() {
+	if c.callers.Closed() {
 		return "", session.ErrClosed
 	}
 	o = c.resolve(ctx, o)
@@ -35,12 +36,12 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 	}
 	if o.id != "" && ours {
 		call := messages.NewCall(ctx, o.options())
-		c.send(&messages.EndSession{ID: o.id, Key: c.key(o.id), Why: session.ReasonLogout, Call: call})
-		if err := c.finish(call); err != nil {
+		end := &messages.EndSession{ID: o.id, Key: c.key(o.id), Why: session.ReasonLogout, Call: call}
+		if err := c.order(ctx, end, call); err != nil {
 			if ctx.Err() != nil {
 				return "", ctx.Err()
 			}
-			return "", storeError(err)
+			return "", supervisor.StoreError(err)
 		}
 	}
 	if req, w := o.options().Request, o.options().Response; req != nil && w != nil && ours {
@@ -62,13 +63,13 @@ func (c *Client) beforeLogout(ctx context.Context, o StoreOptions, issuer string
 	if o.id == "" || !c.opts.endSession && !c.opts.revoke && !c.resolving() {
 		return "", true, nil
 	}
-	_, s, err := c.look(ctx, o.id, o.options(), nil)
+	s, err := c.look(ctx, o.id, o.options())
 	switch {
 	case err != nil && c.resolving():
 		return "", false, ofCaller(ctx, err)
 	case err != nil || s.Phase != messages.Ready:
 		return "", true, nil
-	case c.foreign(s, issuer) != "":
+	case c.callers.Foreign(s, issuer) != "":
 		return "", false, nil
 	}
 	return s.State.IDToken, true, nil

@@ -3,8 +3,8 @@ package tokenward
 import (
 	"context"
 
-	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/supervisor"
 )
 
 // GetUser returns the claims of the user who is signed in, or nil when there is no
@@ -36,7 +36,7 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 	o = c.resolve(ctx, o)
 	defer c.leave(o)
 	if o.id == "" {
-		if c.closed.Load() {
+		if c.callers.Closed() {
 			return nil, session.ErrClosed
 		}
 		return nil, nil
@@ -45,20 +45,9 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 	if err != nil {
 		return nil, err
 	}
-	e, s, err := c.look(ctx, o.id, o.options(), nil)
-	if err != nil {
-		return nil, err
+	r := supervisor.ReadCall{Caller: caller(ctx, o), Issuer: issuer}
+	for w, more := r.Step(&c.callers, supervisor.Came{}); more; {
+		w, more = r.Step(&c.callers, c.wait(ctx, w))
 	}
-	if s.Phase == messages.Ready && c.foreign(s, issuer) != "" {
-		return nil, nil // another domain's session is neither returned nor deleted
-	}
-	now := c.clock.Now()
-	switch {
-	case s.Phase == messages.Ready && !s.Ceiling.Reached(now):
-		e.Use(now.Unix())
-		return s.State, nil
-	case s.Phase == messages.Ready, s.Phase == messages.Ended && s.Reason == session.ReasonCeiling:
-		return nil, c.expire(ctx, e, s, o.options())
-	}
-	return nil, nil
+	return r.State, r.Err
 }

@@ -88,4 +88,4 @@ func (c *Client) resolve(ctx context.Context, o StoreOptions) StoreOptions {
 	return o
 }
 
-func (c *Client) key(id string) session.Key { return session.KeyOf(c.opts.sessionName, id) }
+func (c *Client) key(id string) session.Key { return c.callers.Key(id) }

@@ -326,7 +326,8 @@ func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 	b.s.env.Rand = strings.NewReader("") // no version can be drawn: a panic
 	call := messages.NewCall(t.Context(), store.Options{})
 	b.send(&messages.ReplaceSession{State: &session.State{}, Call: call})
-	if err := call.Wait(nil, nil); session.CodeOf(err) != session.CodeInternalError {
+	<-call.Done()
+	if _, err := call.Ended(); session.CodeOf(err) != session.CodeInternalError {
 		t.Errorf("the login: %v, want internal_error", err)
 	}
 	select {

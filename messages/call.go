@@ -22,6 +22,7 @@ const (
 	callWaiting int32 = iota
 	callRunning
 	callLeft
+	callEnding // err is being set
 	callDone
 )
 
@@ -53,42 +54,29 @@ func (c *Call) End(err error) {
 	}
 	for {
 		s := c.state.Load()
-		if s == callDone {
+		if s == callEnding || s == callDone {
 			return
 		}
-		if c.state.CompareAndSwap(s, callDone) {
+		if c.state.CompareAndSwap(s, callEnding) {
 			c.err = err
+			c.state.Store(callDone)
 			close(c.done)
 			return
 		}
 	}
 }
 
-// Wait returns how the work ended. When the caller's context ends before the work
-// began it returns the context's error, and when stopped is closed before that, otherwise.
-// Work that has begun with what the caller lends ends with the caller's context,
-// and is waited for.
-func (c *Call) Wait(stopped <-chan struct{}, otherwise error) error {
-	err := otherwise
-	select {
-	case <-c.done:
-		return c.err
-	case <-c.ctx.Done():
-		err = c.ctx.Err()
-	case <-stopped:
+// Done is closed when the work has ended.
+func (c *Call) Done() <-chan struct{} { return c.done }
+
+// Ended reports whether the work has ended, and how.
+func (c *Call) Ended() (ended bool, err error) {
+	if c.state.Load() != callDone {
+		return false, nil
 	}
-	if c.Leave() {
-		return err
-	}
-	return c.err
+	return true, c.err
 }
 
-// Leave takes back what was lent. It reports whether the work had not begun; else
-// it has waited for the work to end.
-func (c *Call) Leave() bool {
-	if c.state.CompareAndSwap(callWaiting, callLeft) {
-		return true
-	}
-	<-c.done
-	return false
-}
+// Leave takes back what was lent, and reports whether it could: work that has begun with
+// it ends with the caller's context, and is to be waited for.
+func (c *Call) Leave() bool { return c.state.CompareAndSwap(callWaiting, callLeft) }

@@ -14,9 +14,15 @@ type Flight struct {
 	Options  store.Options // free values of the call that started it; no request, no response
 
 	done   chan struct{}
-	set    atomic.Bool
+	state  atomic.Int32
 	answer Answer
 }
+
+const (
+	flying int32 = iota
+	landing
+	landed
+)
 
 // Answer is how a flight ended.
 type Answer struct {
@@ -39,10 +45,19 @@ func (f *Flight) Done() <-chan struct{} { return f.done }
 // Answer returns how the flight ended. It may be called once Done is closed.
 func (f *Flight) Answer() Answer { return f.answer }
 
+// Landed reports whether the flight has ended, and how.
+func (f *Flight) Landed() (Answer, bool) {
+	if f.state.Load() != landed {
+		return Answer{}, false
+	}
+	return f.answer, true
+}
+
 // land sets the answer and releases everyone. Only the first call counts.
 func (f *Flight) land(a Answer) {
-	if f.set.CompareAndSwap(false, true) {
+	if f.state.CompareAndSwap(flying, landing) {
 		f.answer = a
+		f.state.Store(landed)
 		close(f.done)
 	}
 }

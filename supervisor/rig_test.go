@@ -179,7 +179,10 @@ func (r *rig) open(id string) *messages.Entry {
 
 // login writes a session.
 func (r *rig) login(id string, ceiling session.Ceiling) error {
-	return r.startLogin(id, ceiling).Wait(nil, nil)
+	call := r.startLogin(id, ceiling)
+	<-call.Done()
+	_, err := call.Ended()
+	return err
 }
 
 func (r *rig) startLogin(id string, ceiling session.Ceiling) *messages.Call {

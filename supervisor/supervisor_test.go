@@ -75,7 +75,8 @@ func TestLogin_isFoundThoughItsKeyWasKnownOnly(t *testing.T) {
 	call := r.startLogin("a", 0)
 	r.inside(func(*Supervisor) {}) // the login has passed it
 	gate.Release()
-	if err := call.Wait(nil, nil); err != nil {
+	<-call.Done()
+	if _, err := call.Ended(); err != nil {
 		t.Fatal(err)
 	}
 	r.settle()

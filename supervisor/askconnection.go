@@ -1,0 +1,110 @@
+package supervisor
+
+import (
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// ConnectionCall is one question for the token of an upstream connection.
+type ConnectionCall struct {
+	Caller Caller
+	Key    session.FlightKey
+	Issuer string // that the call is for, where domains come from a resolver
+
+	// The answer, or why there is none: an *AccessTokenForConnectionError, the context's
+	// error, or a *ConfigurationError.
+	Token session.ConnectionToken
+	Err   error
+
+	at     callState
+	look   Look
+	first  *messages.Flight
+	flight *messages.Flight
+}
+
+// Step takes the next step and reports whether there is more to wait for.
+func (t *ConnectionCall) Step(c *Callers, came Came) (w Wait, more bool) {
+	if t.at == callFlying {
+		answer, err := landing(t.Caller.Ctx, came, t.flight)
+		if err != nil {
+			return t.fail(err)
+		}
+		return t.landed(c, answer)
+	}
+	if came.What == Begin {
+		// Should the session be loaded past its ceiling, this question comes first.
+		t.first = messages.NewFlight(&session.Question{Key: t.Key}, t.Caller.Options)
+		t.look = Look{Caller: t.Caller, First: t.first}
+		if c.Resolving {
+			t.look.First = nil // whose session it is must be known first
+		}
+	}
+	if w, more = t.look.Step(c, came); more {
+		return w, true
+	}
+	return t.found(c)
+}
+
+func (t *ConnectionCall) again(c *Callers) (Wait, bool) {
+	t.at = callLooking
+	return t.Step(c, Came{})
+}
+
+func (t *ConnectionCall) fail(err error) (Wait, bool) {
+	t.Err = ConnectionError(err)
+	return Wait{}, false
+}
+
+// found goes on with the session as it is now.
+func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
+	e, s := t.look.Entry, t.look.Snapshot
+	if t.look.Err != nil {
+		return t.fail(t.look.Err)
+	}
+	if code := c.Foreign(s, t.Issuer); code != "" {
+		return t.fail(&session.ConnectionTokenError{Code: code})
+	}
+	if s.Phase == messages.Ended && s.Reason == session.ReasonLifetime {
+		return t.fail(session.ErrMissingRefreshToken)
+	}
+	if answer, ok := t.first.Landed(); ok {
+		return t.landed(c, answer)
+	}
+	now := c.Clock.Now()
+	if s.Phase == messages.Ready || s.Phase == messages.Ended {
+		if hit, ok := s.State.FindConnection(t.Key, now); ok && !c.Closed() {
+			e.Use(now.Unix())
+			t.Token = hit
+			return Wait{}, false
+		}
+	}
+	t.flight = e.Find(t.Key)
+	switch {
+	case t.flight != nil:
+	case s.Phase == messages.Ready:
+		e.Use(now.Unix())
+		if t.flight = fly(c, e, t.first.Question, &t.Caller); t.flight == nil {
+			return t.fail(session.ErrOverloaded)
+		}
+	case e.Snapshot() != s:
+		return t.again(c) // what was in the air has landed just now, and is shown
+	default:
+		return t.fail(session.ErrMissingRefreshToken)
+	}
+	t.at = callFlying
+	return Wait{Done: t.flight.Done(), Gone: e.Gone()}, true
+}
+
+func (t *ConnectionCall) landed(c *Callers, a messages.Answer) (Wait, bool) {
+	switch {
+	case a.Again:
+		return t.again(c)
+	case a.Err != nil:
+		t.Err = a.Err
+		return Wait{}, false
+	case a.Cached && !c.Clock.Now().Before(a.Connection.ExpiresAt):
+		return t.again(c)
+	}
+	t.Token = a.Connection
+	return Wait{}, false
+}

@@ -1,0 +1,35 @@
+package supervisor
+
+import (
+	"context"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// fly joins the flight for q, or has the session start one. It returns nil when the
+// session has too many.
+func fly(c *Callers, e *messages.Entry, q *session.Question, caller *Caller) *messages.Flight {
+	if f := e.Find(q.Key); f != nil { // most of a crowd need no flight of their own
+		return f
+	}
+	f, first := e.Join(messages.NewFlight(q, caller.Options), c.Questions)
+	if first {
+		c.Send(e.PID(), &messages.NeedToken{Flight: f})
+	}
+	return f
+}
+
+// landing is how a wait for f ended. An entry that is gone answers nobody: look again.
+func landing(ctx context.Context, came Came, f *messages.Flight) (messages.Answer, error) {
+	switch came.What {
+	case LeftCame:
+		return messages.Answer{}, ctx.Err()
+	case DoneCame:
+		if a, ok := f.Landed(); ok {
+			return a, nil
+		}
+	default:
+	}
+	return messages.Answer{Again: true}, ctx.Err()
+}
