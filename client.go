@@ -53,7 +53,8 @@ type Client struct {
 	system   *actor.ActorSystem
 	ours     bool // system is
 	logouts  logoutMemory
-	stopped  chan struct{} // closed when the supervisor is no more
+	feed     store.ChangeFeed // nil where no other process writes, or none tells
+	stopped  chan struct{}    // closed when the supervisor is no more
 	closing  sync.Once
 	closeErr error
 }
@@ -156,24 +157,52 @@ func (c *Client) start() {
 	if c.ours {
 		c.system = newActorSystem(c.log)
 	}
+	shared := !store.IsExclusive(o.states) && c.carrier == nil
+	leaser, leases := store.As[store.Leaser](o.states)
+	intents, written := store.As[store.Intents](o.states)
+	leases = leases && shared
+	written = written && (leases || !shared)
+	if shared {
+		c.feed, _ = store.As[store.ChangeFeed](o.states)
+	}
 	c.env = &actors.Env{
 		Rules: actors.Rules{
 			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
 			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, Exclusive: store.IsExclusive(o.states),
 			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost, Revoke: o.revoke,
+			Leases: leases, Intents: written, Usual: c.question.of(TokenRequest{}),
 		},
+		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &messages.Freshness{},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
 		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Dispatcher: c.runner, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout, Inactivity: o.cookies.inactivity(),
 		OnSaveError: o.onSaveError,
 	}
+	if written {
+		c.env.Intents = intents
+		if need := o.limits.Lease + o.limits.FlightTimeout + o.limits.StoreTimeout; o.overlap != nil && *o.overlap < need {
+			c.log.Warn("the rotation overlap at the provider is too short for what a crash cuts off to be recovered in time",
+				zap.Duration("overlap", *o.overlap), zap.Duration("needed", need))
+		}
+	}
+	if shared && c.feed == nil {
+		c.env.Rules.SnapshotAge = o.limits.SnapshotAge
+	}
 	k := &c.callers
+	k.Trust = supervisor.Trust{
+		Fresh: c.env.Fresh, Tally: c.tally, Shared: shared,
+		Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Probe: o.limits.StoreTimeout,
+	}
 	k.Dir, k.Clock, k.Buffer, k.Questions = supervisor.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
 	k.Name, k.Resolving, k.Send = o.sessionName, c.resolving(), c.env.Send
 	k.Boss = c.system.Root.Spawn(supervisor.Props(c.env, k.Dir, supervisor.Limits{
 		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,
 		RememberMissing: o.limits.RememberMissing, Questions: k.Questions,
 	}))
+	if c.feed != nil {
+		c.runner.started()
+		go c.watch()
+	}
 }
 
 func (c *Client) send(m any) { c.system.Root.Send(c.callers.Boss, m) }

@@ -39,6 +39,7 @@ type options struct {
 	txName         string
 	onSaveError    func(Key, error)
 	cookies        Cookies
+	overlap        *time.Duration
 }
 
 // WithActorSystem lets tokenward live in an actor system of the host, who closes the
@@ -135,6 +136,13 @@ func WithSaveErrorHandler(f func(key Key, err error)) Option {
 	return func(o *options) { o.onSaveError = f }
 }
 
+// WithRotationOverlap says how long the provider accepts a refresh token once more after
+// it was rotated (Auth0: the rotation overlap period, or leeway). It changes nothing but a
+// warning: a process that ends between the provider's answer and its save leaves a session
+// that can go on only within that time, so it should be at least Limits.Lease,
+// Limits.FlightTimeout and Limits.StoreTimeout together. The default is to say nothing.
+func WithRotationOverlap(d time.Duration) Option { return func(o *options) { o.overlap = &d } }
+
 // Limits bound what a Client does and keeps. The zero value of a field means its default.
 type Limits struct {
 	FlightTimeout    time.Duration // of a request to the provider, from sending: 10 s
@@ -149,6 +157,9 @@ type Limits struct {
 	TokenSets        int           // access tokens kept in one session, and connection tokens apart: 64
 	RetryFirst       time.Duration // wait before a failed save is tried again, doubling: 50 ms
 	RetryMost        time.Duration // up to: 5 s
+	Lease            time.Duration // of a session while its refresh token is spent, renewed at a third: 5 s
+	SnapshotAge      time.Duration // a session is read again after, where a shared store tells of no writes: 30 s
+	Outage           time.Duration // a session in memory is served while a shared store is down: 5 min
 }
 
 func (l Limits) orDefaults() Limits {
@@ -164,6 +175,9 @@ func (l Limits) orDefaults() Limits {
 	or(&l.TokenSets, 64)
 	or(&l.RetryFirst, 50*time.Millisecond)
 	or(&l.RetryMost, 5*time.Second)
+	or(&l.Lease, 5*time.Second)
+	or(&l.SnapshotAge, 30*time.Second)
+	or(&l.Outage, 5*time.Minute)
 	return l
 }
 
@@ -181,6 +195,7 @@ func (l Limits) check() error {
 		"PassivateAfter": int64(l.PassivateAfter), "RememberEnded": int64(l.RememberEnded),
 		"RememberMissing": int64(l.RememberMissing), "TokenSets": int64(l.TokenSets),
 		"RetryFirst": int64(l.RetryFirst), "RetryMost": int64(l.RetryMost),
+		"Lease": int64(l.Lease), "SnapshotAge": int64(l.SnapshotAge), "Outage": int64(l.Outage),
 	} {
 		if v < 0 {
 			return &ConfigurationError{Message: "Limits." + name + ": must not be negative"}

@@ -20,6 +20,8 @@ type Stats struct {
 	SaveErrors   int64 // writes that failed at the first try
 	Ceilings     int64 // sessions ended by their ceiling
 	Unreadable   int64 // records that no configured secret opens
+	Lost         int64 // sessions whose refresh token a crash has cost
+	Stale        int64 // answers from memory while a shared store did not answer
 	Failures     int64 // defects that were contained
 }
 
@@ -28,9 +30,16 @@ func (c *Client) Stats() Stats {
 	t := c.tally
 	return Stats{
 		Resident: t.Resident.Load(), Unsaved: t.Failing.Load(), TokenFlights: t.Requests.Load(), Loads: t.Loads.Load(),
-		SaveErrors: t.SaveErrors.Load(), Ceilings: t.Ceilings.Load(), Unreadable: t.Unreadable.Load(), Failures: t.Failures.Load(),
+		SaveErrors: t.SaveErrors.Load(), Ceilings: t.Ceilings.Load(), Unreadable: t.Unreadable.Load(),
+		Lost: t.Lost.Load(), Stale: t.Stale.Load(), Failures: t.Failures.Load(),
 	}
 }
+
+// errUnreadable says that there are records which this process's secrets do not open.
+var errUnreadable = errors.New("there are session records that cannot be read, see the log")
+
+// unreadableFor is how long a record that could not be read counts as a reason not to be ready.
+const unreadableFor = 5 * 60 // seconds
 
 // NotReadyError says what keeps a client from serving.
 type NotReadyError struct {
@@ -74,6 +83,9 @@ func (c *Client) Ready(ctx context.Context) error {
 	}
 	if n := c.tally.Failing.Load(); n > 0 {
 		e.Store = fmt.Errorf("%d sessions could not be saved so far", n)
+	}
+	if at := c.tally.UnreadableAt.Load(); at != 0 && c.clock.Now().Unix()-at < unreadableFor {
+		e.Store = fmt.Errorf("%w (%d so far)", errUnreadable, c.tally.Unreadable.Load())
 	}
 	probe, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
 	defer cancel()

@@ -158,6 +158,9 @@ func (c *core) showEnd(now time.Time) {
 	// user in again: the store's tombstone says.
 	if c.reason == session.ReasonCeiling && (c.rules.Exclusive || !c.incarnation.IsZero()) {
 		s.Until = now.Add(c.rules.RememberEnded)
+		if c.rules.SnapshotAge > 0 { // nobody would tell of a new login elsewhere
+			s.Until = now.Add(min(c.rules.RememberEnded, c.rules.SnapshotAge))
+		}
 		for _, t := range c.state.ConnectionTokenSets {
 			if e := time.Unix(t.ExpiresAt, 0); e.After(s.Until) {
 				s.Until = e

@@ -25,6 +25,7 @@ type Callers struct {
 	Resolving bool          // a session must be one of the issuer that the call is for
 	Boss      *actor.PID
 	Send      func(to *actor.PID, message any)
+	Trust     Trust
 
 	closed atomic.Bool
 }
@@ -46,7 +47,7 @@ func (c *Callers) Hit(e *messages.Entry, q *session.Question) *session.Token {
 		return nil
 	}
 	now := c.Clock.Now()
-	if s.Ceiling.Reached(now) || s.Over(now) {
+	if s.Ceiling.Reached(now) || s.Over(now) || !c.Trust.trusted(e, now) {
 		return nil
 	}
 	t := s.Tokens.Lookup(q, now, c.Buffer)

@@ -17,6 +17,7 @@ type Look struct {
 	Err      error
 
 	at      lookState
+	reread  bool           // so what is shown is new enough
 	call    *messages.Call // lent to a load, or to the end of what has outlived itself
 	replied chan *messages.Entry
 }
@@ -24,13 +25,14 @@ type Look struct {
 type lookState uint8
 
 const (
-	lookUp       lookState = iota // look in the directory
-	lookOpening                   // the supervisor was asked for the entry
-	lookLoading                   // it is there; its load goes on
-	lookLeaving                   // what was lent to the load is still in use
-	lookSettling                  // somebody else's load goes on
-	lookOutlived                  // the session's own lifetime is over, and its end ordered
-	lookAgain                     // the entry is of no more use soon
+	lookUp        lookState = iota // look in the directory
+	lookOpening                    // the supervisor was asked for the entry
+	lookLoading                    // it is there; its load goes on
+	lookLeaving                    // what was lent to the load is still in use
+	lookSettling                   // somebody else's load goes on
+	lookOutlived                   // the session's own lifetime is over, and its end ordered
+	lookRereading                  // another process may have changed the session
+	lookAgain                      // the entry is of no more use soon
 )
 
 // Step takes the next step and reports whether there is more to wait for.
@@ -52,6 +54,8 @@ func (l *Look) Step(c *Callers, came Came) (Wait, bool) {
 		return l.judge(c) // of the same entry: that its load failed is for all who waited
 	case lookOutlived:
 		return l.outlived(c, came)
+	case lookRereading:
+		return l.wasRead(c, came)
 	case lookAgain:
 		if l.Err = given(l.Caller.Ctx, came); l.Err == nil {
 			l.Err = l.Caller.Ctx.Err()
@@ -133,8 +137,12 @@ func (l *Look) judge(c *Callers) (Wait, bool) {
 	l.Snapshot = s
 	switch s.Phase {
 	case messages.Ready:
-		if !s.State.Internal.Over(c.Clock.Now()) {
-			return Wait{}, false
+		now := c.Clock.Now()
+		if !s.State.Internal.Over(now) {
+			if l.reread || c.Trust.trusted(l.Entry, now) {
+				return Wait{}, false
+			}
+			return l.readAgain(c)
 		}
 		l.call = messages.NewCall(l.Caller.Ctx, l.Caller.Options)
 		c.ask(&messages.EndSession{
@@ -153,6 +161,43 @@ func (l *Look) judge(c *Callers) (Wait, bool) {
 	}
 	l.at = lookAgain
 	return Wait{Gone: l.Entry.Gone()}, true
+}
+
+// readAgain has the session read again before it is shown.
+func (l *Look) readAgain(c *Callers) (Wait, bool) {
+	now := c.Clock.Now()
+	if !c.Trust.Fresh.Probe(now, now.Add(c.Trust.Probe+askAgain)) {
+		l.Err = session.ErrStore // somebody else is asking, and this session has not been read for too long
+		return Wait{}, false
+	}
+	l.call = messages.NewCall(l.Caller.Ctx, l.Caller.Options)
+	c.ask(&messages.Reread{Key: l.Entry.Key, Recent: true, Call: l.call})
+	l.at = lookRereading
+	return Wait{Done: l.call.Done()}, true
+}
+
+// wasRead goes on when the session was read again, or the store did not answer: then what is
+// known is good for a while.
+func (l *Look) wasRead(c *Callers, came Came) (Wait, bool) {
+	w, more, err := awaitCall(l.Caller.Ctx, l.call, came)
+	now := c.Clock.Now()
+	switch {
+	case more:
+		return w, true
+	case err == nil:
+		c.Trust.Fresh.Answered()
+		l.reread = true
+	case l.Caller.Ctx.Err() != nil:
+		l.Err = l.Caller.Ctx.Err()
+		return Wait{}, false
+	default:
+		c.Trust.Fresh.Failed(now.Add(askAgain))
+		if l.Entry.Age(now) >= c.Trust.Outage {
+			l.Err = StoreError(err)
+			return Wait{}, false
+		}
+	}
+	return l.up(c)
 }
 
 // outlived goes on when a session was ended whose own lifetime is over. A deletion that

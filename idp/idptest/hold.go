@@ -72,14 +72,21 @@ func (h *Hold) Wait(ctx context.Context, n int) error {
 
 // Next lets the request go that has been held longest. It reports whether there
 // was one. Others stay held, and later ones are held too.
-func (h *Hold) Next() bool {
+func (h *Hold) Next() bool { return h.release(func(int) int { return 0 }) }
+
+// Last is Next for the request that has come last.
+func (h *Hold) Last() bool { return h.release(func(n int) int { return n - 1 }) }
+
+func (h *Hold) release(which func(n int) int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.waiting) == 0 {
+	n := len(h.waiting)
+	if n == 0 {
 		return false
 	}
-	close(h.waiting[0])
-	h.set(h.waiting[1:])
+	i := which(n)
+	close(h.waiting[i])
+	h.set(append(h.waiting[:i:i], h.waiting[i+1:]...))
 	return true
 }
 

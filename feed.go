@@ -1,0 +1,49 @@
+package tokenward
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// watch passes on what other processes write, for as long as the client lives. While the
+// store tells nothing, sessions are read again when they have reached the snapshot age.
+func (c *Client) watch() {
+	defer c.runner.done()
+	fresh, ctx := c.env.Fresh, c.runner.ctx
+	changed := func(key session.Key, v session.Version) { c.send(&messages.Changed{Key: key, Version: v}) }
+	wait := c.opts.limits.RetryFirst
+	lost := func() {
+		fresh.Lost()
+		wait = c.opts.limits.RetryFirst
+	}
+	for {
+		err := actors.Contain(func() error { return c.feed.Watch(ctx, changed, lost) })
+		fresh.Silent()
+		if ctx.Err() != nil {
+			return
+		}
+		c.log.Warn("the store does not tell of other processes' writes; it is asked again", zap.Error(err))
+		if !c.pause(wait) {
+			return
+		}
+		wait = min(2*wait, c.opts.limits.RetryMost)
+	}
+}
+
+// pause waits for d, and reports whether the client still lives.
+func (c *Client) pause(d time.Duration) bool {
+	over := make(chan struct{})
+	timer := c.clock.AfterFunc(d, func() { close(over) })
+	defer timer.Stop()
+	select {
+	case <-over:
+		return true
+	case <-c.runner.ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,33 @@
+package supervisor
+
+import (
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+)
+
+// Trust says how far what this process shows of a session may be behind a store to which
+// other processes write.
+type Trust struct {
+	Fresh  *messages.Freshness
+	Tally  *messages.Tally
+	Shared bool          // others do write
+	Age    time.Duration // where their writes are not told: a session is read again after that
+	Outage time.Duration // served while the store does not answer, since it was read last
+	Probe  time.Duration // how long one attempt to ask it may take
+}
+
+// askAgain is how long a store that did not answer is left alone.
+const askAgain = time.Second
+
+// trusted reports whether what e shows may be handed out without asking the store.
+func (t *Trust) trusted(e *messages.Entry, now time.Time) bool {
+	if !t.Shared || e.Fresh(t.Fresh, now, t.Age) {
+		return true
+	}
+	if !t.Fresh.Down(now) || e.Age(now) >= t.Outage {
+		return false
+	}
+	t.Tally.Stale.Add(1)
+	return true
+}
