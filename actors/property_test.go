@@ -162,7 +162,7 @@ func live(t *rapid.T, w *world, shared bool) {
 		}
 	}
 	if w.lapses {
-		actions["lapse"] = func(t *rapid.T) {
+		actions["lapse"] = func(*rapid.T) {
 			if w.holder == self {
 				w.holder, w.others = nobody, true
 			}
