@@ -237,7 +237,7 @@ func syncFolder(path string) error {
 
 // release closes the file.
 func (s *Store) release() error {
-	if s.broken != nil { // bbolt would wait for its own lock
+	if s.stuck { // bbolt would wait for its own lock
 		return s.file.Close()
 	}
 	return s.db.Close()

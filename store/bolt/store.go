@@ -66,7 +66,10 @@ type Store struct {
 	noted   noted
 	queue   queue
 	stopped chan struct{} // closed when the writing goroutine has ended
-	broken  error         // the writing goroutine's, and Close's once that has ended
+
+	// These two are the writing goroutine's, and Close's once that has ended.
+	broken error // nothing is written any more
+	stuck  bool  // bbolt kept its lock in a panic
 
 	closed   atomic.Bool
 	closing  sync.Once

@@ -112,7 +112,8 @@ func (s *Store) reach(at stage) {
 var errUnchanged = errors.New("bolt: nothing to write")
 
 // transact commits what f writes: all of it, and nothing when f panics. The store goes
-// on after either, unless bbolt keeps its lock.
+// on after either; but not when bbolt panics in its commit and again as it takes that
+// back, for it no longer knows then which pages are free.
 func (s *Store) transact(f func(*change)) error {
 	if s.broken != nil {
 		return s.broken
@@ -122,11 +123,11 @@ func (s *Store) transact(f func(*change)) error {
 		return s.db.Update(func(t *bbolt.Tx) error {
 			tx = t
 			c := &change{view: view{tx: t, now: s.now()}}
-			f(c)
-			if c.err == nil && !c.dirty {
-				return errUnchanged
+			// Contained here, what f does is taken back without a look at the file.
+			if err := s.contain(func() error { f(c); return c.err }); err != nil || c.dirty {
+				return err
 			}
-			return c.err
+			return errUnchanged
 		})
 	})
 	switch damage := (*DamageError)(nil); {
@@ -134,7 +135,8 @@ func (s *Store) transact(f func(*change)) error {
 		return nil
 	case errors.As(err, &damage):
 		if tx == nil || tx.DB() != nil {
-			s.broken = err // the next transaction would wait for this one, for ever
+			s.broken = err
+			s.stuck = tx == nil || s.contain(tx.Rollback) != nil
 		}
 		return err
 	}
