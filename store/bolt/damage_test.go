@@ -31,7 +31,7 @@ var damages = []struct {
 	{"another kind", func(b []byte) []byte { b[1] = 't'; return b }, store.Corrupt},
 	{"cut off", func(b []byte) []byte { return b[:len(b)-7] }, store.Corrupt},
 	{"cut off near the beginning", func(b []byte) []byte { return b[:3] }, store.Corrupt},
-	{"empty", func(b []byte) []byte { return nil }, store.Corrupt},
+	{"empty", func([]byte) []byte { return nil }, store.Corrupt},
 	{"zeros", func(b []byte) []byte { clear(b); return b }, store.Corrupt},
 	{"longer", func(b []byte) []byte { return append(b, 0) }, store.Corrupt},
 	{"of a later format", func(b []byte) []byte { b[0] = bolt.ValueFormat + 1; return b }, store.NewerFormat},

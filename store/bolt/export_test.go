@@ -167,7 +167,7 @@ func DecodeAll(key session.Key, b []byte) error {
 	v, err := decode(key, b)
 	f := stored{value: v, there: true, err: err}.session()
 	if (err != nil || v.kind != kindRecord && v.kind != kindTombstone) && !errors.Is(f.err, store.ErrUnreadable) {
-		return fmt.Errorf("a value of kind %d was read as a session: %v, %v", v.kind, err, f.err)
+		return fmt.Errorf("a value of kind %d was read as a session: %w, %w", v.kind, err, f.err)
 	}
 	return nil
 }

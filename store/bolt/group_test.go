@@ -94,7 +94,7 @@ func (r *rig) replace(i int) error {
 func TestWrites_thatWaitTogetherShareOneFsync(t *testing.T) {
 	const savers = 64
 	r := newRig(t)
-	held, release := r.hold(bolt.StageTaken)
+	held, release := r.hold(bolt.StageApplied)
 	first := make(chan error, 1)
 	go func() { first <- r.replace(0) }()
 	<-held
@@ -108,10 +108,27 @@ func TestWrites_thatWaitTogetherShareOneFsync(t *testing.T) {
 	must(t, r.Verify())
 }
 
+// Who comes while others are being carried out joins them.
+func TestWrites_joinTheTransactionThatIsOpen(t *testing.T) {
+	const savers = 64
+	r := newRig(t)
+	held, release := r.hold(bolt.StageTaken)
+	first := make(chan error, 1)
+	go func() { first <- r.replace(0) }()
+	<-held
+	before := r.Commits()
+	wait := r.start(savers, func(i int) error { return r.replace(i + 1) })
+	release()
+	must(t, errors.Join(append(wait(), <-first)...))
+	if n := r.Commits() - before; n != 1 {
+		t.Errorf("%d writes took %d transactions, want 1", savers+1, n)
+	}
+}
+
 // A batch that is too large is split; nobody is left out.
 func TestWrites_moreThanOneBatchHolds(t *testing.T) {
 	r := newRig(t)
-	held, release := r.hold(bolt.StageTaken)
+	held, release := r.hold(bolt.StageApplied)
 	first := make(chan error, 1)
 	go func() { first <- r.replace(0) }()
 	<-held
@@ -131,7 +148,7 @@ func TestWrites_moreThanOneBatchHolds(t *testing.T) {
 func TestWrites_ofOneKeyAreJudgedInOrder(t *testing.T) {
 	r := newRig(t)
 	must(t, r.replace(0))
-	held, release := r.hold(bolt.StageTaken)
+	held, release := r.hold(bolt.StageApplied)
 	blocker := make(chan error, 1)
 	go func() { blocker <- r.replace(1) }()
 	<-held

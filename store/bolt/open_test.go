@@ -180,11 +180,10 @@ func TestOpen_scansNothing(t *testing.T) {
 		if _, err := s.Due(t.Context(), 5, 5, store.Ref{}, 10, opt); err != nil {
 			t.Fatal(err)
 		}
-		must(t, s.Delete(t.Context(), key(n), [16]byte{}, "", opt)) // the first sweep is over
+		must(t, s.Delete(t.Context(), key(n), [16]byte{}, "", opt))
 		return s.Cursors()
 	}
-	few, many := cursors(10), cursors(20_000)
-	if many > few {
-		t.Errorf("opening 20000 sessions took %d searches, 10 took %d", many, few)
+	if n := cursors(20_000); n > 100 {
+		t.Errorf("opening 20000 sessions took %d searches in the file, want a few", n)
 	}
 }

@@ -80,12 +80,11 @@ func (q *queue) len() int {
 // nothing. It is not open when the queue is closed and empty.
 func (q *queue) take(idle bool) (batch []*request, open bool) {
 	for {
-		q.gather()
-		batch, closed := q.takeWaiting()
+		batch := q.join(maxBatch)
 		switch {
 		case len(batch) > 0:
 			return batch, true
-		case closed:
+		case q.ended():
 			return nil, false
 		case idle:
 			return nil, true
@@ -94,26 +93,26 @@ func (q *queue) take(idle bool) (batch []*request, open bool) {
 	}
 }
 
-// gather lets those who are about to ask do so: whoever was just answered and is ready
-// to run, runs. It takes no time when nobody is.
-func (q *queue) gather() {
-	for n := q.len(); n < maxBatch; {
+// join returns what waits, up to so many. First it lets those who are about to ask do so:
+// whoever was just answered and is ready to run, runs. That takes no time when nobody is.
+func (q *queue) join(most int) (batch []*request) {
+	for n := -1; n < q.len(); {
+		n = q.len()
 		runtime.Gosched()
-		more := q.len()
-		if more <= n {
-			return
-		}
-		n = more
 	}
-}
-
-func (q *queue) takeWaiting() (batch []*request, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(batch) < maxBatch && q.list.Len() > 0 {
+	for len(batch) < most && q.list.Len() > 0 {
 		r := q.list.Remove(q.list.Front()).(*request)
 		r.waits = nil
 		batch = append(batch, r)
 	}
-	return batch, q.closed
+	return batch
+}
+
+// ended reports whether nothing waits nor ever will.
+func (q *queue) ended() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed && q.list.Len() == 0
 }

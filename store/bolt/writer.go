@@ -70,20 +70,16 @@ const (
 	sweepMost = 256
 )
 
-// commit carries out a batch in one transaction and answers those who wait. It
-// reports whether more has expired than it cleared away.
+// commit carries out a batch in one transaction, and whatever comes to wait meanwhile,
+// and answers those who wait. It reports whether more has expired than it cleared away.
 func (s *Store) commit(batch []*request) (backlog bool) {
 	if len(batch) > 0 {
 		s.reach(stageTaken)
 	}
-	// bbolt puts fastest in the order of the keys. Those of one key stay in the order
-	// in which they came.
-	slices.SortStableFunc(batch, func(a, b *request) int { return bytes.Compare(a.key[:], b.key[:]) })
 	err := s.transact(func(c *change) {
-		for _, r := range batch {
-			if r.err = r.ctx.Err(); r.err == nil {
-				r.err = r.apply(c)
-			}
+		for joined := batch; len(joined) > 0; batch = append(batch, joined...) {
+			carryOut(c, joined)
+			joined = s.queue.join(maxBatch - len(batch))
 		}
 		n := sweepMost
 		if len(batch) > 0 {
@@ -100,6 +96,17 @@ func (s *Store) commit(batch []*request) (backlog bool) {
 		r.done <- cmp.Or(err, r.err)
 	}
 	return backlog && err == nil
+}
+
+// carryOut applies requests in the order of their keys, in which bbolt puts fastest.
+// Those of one key stay in the order in which they came.
+func carryOut(c *change, batch []*request) {
+	slices.SortStableFunc(batch, func(a, b *request) int { return bytes.Compare(a.key[:], b.key[:]) })
+	for _, r := range batch {
+		if r.err = r.ctx.Err(); r.err == nil {
+			r.err = r.apply(c)
+		}
+	}
 }
 
 func (s *Store) reach(at stage) {
