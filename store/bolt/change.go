@@ -1,0 +1,173 @@
+package bolt
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// change is a view that can be written to. What it writes is there when the
+// transaction has been committed, all of it or nothing.
+type change struct {
+	view
+	dirty bool
+	err   error // the first error of the file; then nothing of this is committed
+}
+
+func (c *change) set(bucket, k, v []byte) {
+	if c.err == nil {
+		c.dirty = true
+		c.err = c.tx.Bucket(bucket).Put(k, v)
+	}
+}
+
+func (c *change) unset(bucket, k []byte) {
+	if b := c.tx.Bucket(bucket); c.err == nil && b.Get(k) != nil {
+		c.dirty = true
+		c.err = b.Delete(k)
+	}
+}
+
+// entry is a record to be written, prepared while its caller still lends it.
+type entry struct {
+	draft
+	incarnation session.Incarnation
+	ceiling     session.Ceiling
+	index       []store.IndexValue
+	ttl         time.Duration
+}
+
+func newEntry(key session.Key, r store.Record) entry {
+	return entry{
+		draft:       newDraft(key, kindRecord, store.MarshalRecord(r)),
+		incarnation: r.Incarnation, ceiling: r.Ceiling, index: slices.Clone(r.Index), ttl: r.TTL,
+	}
+}
+
+// put writes fresh, and the difference that it makes to the indexes.
+func (c *change) put(key session.Key, old found, fresh entry) {
+	for _, v := range old.record.Index {
+		if !slices.Contains(fresh.index, v) {
+			c.unset(valueIndex, valueKey(v, key))
+		}
+	}
+	for _, v := range fresh.index {
+		if !slices.Contains(old.record.Index, v) {
+			c.set(valueIndex, valueKey(v, key), nil)
+		}
+	}
+	if was := old.record.Ceiling; was != fresh.ceiling {
+		if was > 0 {
+			c.unset(ceilingIndex, placeKey(int64(was), key))
+		}
+		if fresh.ceiling > 0 {
+			c.set(ceilingIndex, placeKey(int64(fresh.ceiling), key), nil)
+		}
+	}
+	c.sessions().keep(key, old.stored, fresh.draft, expiry(c.now, fresh.ttl))
+}
+
+// unindex takes a record out of the indexes.
+func (c *change) unindex(key session.Key, old found) {
+	for _, v := range old.record.Index {
+		c.unset(valueIndex, valueKey(v, key))
+	}
+	if was := old.record.Ceiling; was > 0 {
+		c.unset(ceilingIndex, placeKey(int64(was), key))
+	}
+}
+
+// bury puts a tombstone where something was.
+func (c *change) bury(key session.Key, old found, grave draft, until int64) {
+	if until <= c.now {
+		c.sessions().drop(key, old.stored)
+		return
+	}
+	c.sessions().keep(key, old.stored, grave, until)
+}
+
+func (c *change) clearIntent(key session.Key) { c.unset(intentBucket, key[:]) }
+
+func (c *change) sessions() shelf { return shelf{c, sessionBucket, sessionExpiries} }
+
+// shelf is a bucket of values that expire. Its index has at most one entry for a
+// key, at a slot that does not come after the value's own: so a value that lives on
+// is not listed anew each time, but when that slot has come.
+type shelf struct {
+	*change
+	values, expiries []byte
+}
+
+// keep writes what d begins in place of old.
+func (h shelf) keep(key session.Key, old stored, d draft, expires int64) {
+	listed := int64(forever)
+	if old.there && old.err == nil {
+		listed = old.listed
+	}
+	if slot := slotOf(expires); slot < listed {
+		h.unlist(key, listed)
+		h.set(h.expiries, placeKey(slot, key), nil)
+		listed = slot
+	}
+	h.set(h.values, key[:], d.finish(expires, listed))
+}
+
+// rewrite changes when old expires.
+func (h shelf) rewrite(key session.Key, old stored, expires int64) {
+	h.keep(key, old, newDraft(key, old.kind, old.body), expires)
+}
+
+func (h shelf) drop(key session.Key, old stored) {
+	if old.err == nil {
+		h.unlist(key, old.listed)
+	}
+	h.unset(h.values, key[:])
+}
+
+func (h shelf) unlist(key session.Key, listed int64) {
+	if listed != forever {
+		h.unset(h.expiries, placeKey(listed, key))
+	}
+}
+
+// sweep looks at up to n entries whose slot has come, has what has expired forgotten,
+// and reports whether there are more. What cannot be read is left where it is; its
+// entry goes.
+func (h shelf) sweep(n int, forget func(session.Key, stored)) (more bool) {
+	var due [][]byte
+	cursor := h.tx.Bucket(h.expiries).Cursor()
+	for k, _ := cursor.First(); k != nil; k, _ = cursor.Next() {
+		if slot, _, ok := place(k); ok && slot >= slotOf(h.now) {
+			break
+		}
+		if len(due) == n {
+			more = true
+			break
+		}
+		due = append(due, slices.Clone(k))
+	}
+	for _, k := range due {
+		slot, key, _ := place(k)
+		old := h.read(h.values, key)
+		switch {
+		case !old.there || old.err != nil || old.listed != slot:
+			h.unset(h.expiries, k)
+		case old.lapsed(h.now):
+			forget(key, old)
+		default:
+			h.unlist(key, slot)
+			old.listed = forever
+			h.rewrite(key, old, old.expires)
+		}
+	}
+	return more
+}
+
+// forget drops an expired record or tombstone, and all that belongs to it.
+func (c *change) forget(key session.Key, old stored) {
+	c.unindex(key, old.session())
+	c.clearIntent(key)
+	c.sessions().drop(key, old)
+}

@@ -1,0 +1,90 @@
+package bolt
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"slices"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// PutIntent implements store.Intents. It is as durable as Update.
+func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) error {
+	b := marshalIntent(key, in)
+	return s.change(ctx, key, func(c *change) error {
+		if _, err := c.session(key).living(c.now); err != nil {
+			return err
+		}
+		c.set(intentBucket, key[:], b)
+		return nil
+	})
+}
+
+// ClearIntent implements store.Intents.
+func (s *Store) ClearIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) error {
+	return s.change(ctx, key, func(c *change) error {
+		if have, err := c.intent(key); err == nil && have == in {
+			c.clearIntent(key)
+		}
+		return nil
+	})
+}
+
+// Orphans implements store.Intents. Without leases every intent is one.
+func (s *Store) Orphans(ctx context.Context, limit int, _ store.Options) ([]store.Orphan, error) {
+	var standing []store.Orphan
+	err := s.scan(ctx, intentBucket, nil, func(v view, k []byte) bool {
+		if len(k) != len(session.Key{}) {
+			return true
+		}
+		key := session.Key(k)
+		in, err := v.intent(key)
+		if err == nil {
+			_, err = v.session(key).living(v.now)
+		}
+		if err != nil {
+			s.note(key, err)
+			return true
+		}
+		standing = append(standing, store.Orphan{Key: key, Intent: in})
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(standing, func(a, b store.Orphan) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), bytes.Compare(a.Key[:], b.Key[:]))
+	})
+	return standing[:min(max(0, limit), len(standing))], nil
+}
+
+const intentLen = len(store.Intent{}.Token) + 8 + 8
+
+func marshalIntent(key session.Key, in store.Intent) []byte {
+	b := make([]byte, 0, intentLen)
+	b = append(b, in.Token[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(in.Epoch))
+	b = binary.BigEndian.AppendUint64(b, uint64(in.At))
+	return newDraft(key, kindIntent, b).finish(forever, forever)
+}
+
+// intent returns the intent of key. It fails with store.ErrNotFound where there is
+// none, and with a *store.UnreadableError.
+func (v view) intent(key session.Key) (in store.Intent, err error) {
+	s := v.read(intentBucket, key)
+	switch {
+	case !s.there:
+		return in, store.ErrNotFound
+	case s.err != nil:
+		return in, s.err
+	case s.kind != kindIntent || len(s.body) != intentLen:
+		return in, &store.UnreadableError{Why: store.Corrupt}
+	}
+	b := s.body[copy(in.Token[:], s.body):]
+	in.Epoch = int64(binary.BigEndian.Uint64(b))
+	in.At = int64(binary.BigEndian.Uint64(b[8:]))
+	return in, nil
+}

@@ -1,0 +1,151 @@
+package bolt
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// stage is a point in the life of a batch at which a test may step in.
+type stage int
+
+const (
+	stageTaken   stage = iota // the requests were taken
+	stageApplied              // they were carried out, in the transaction
+)
+
+// change has apply carried out by the writing goroutine, and returns when that is on
+// disk. apply must not use what its caller lends it: the caller may be gone.
+func (s *Store) change(ctx context.Context, key session.Key, apply func(*change) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r := &request{ctx: ctx, key: key, apply: apply, done: make(chan error, 1)}
+	if err := s.queue.add(r); err != nil {
+		return err
+	}
+	var err error
+	select {
+	case err = <-r.done:
+	case <-ctx.Done():
+		if s.queue.withdraw(r) {
+			return ctx.Err()
+		}
+		select {
+		case err = <-r.done:
+		default:
+			return ctx.Err() // it is being written, and may be
+		}
+	}
+	s.note(key, err)
+	return err
+}
+
+// write is the writing goroutine. It ends when the queue is closed and empty.
+func (s *Store) write() {
+	defer close(s.stopped)
+	debug.SetPanicOnFault(true)
+	backlog := true // of what has expired; whoever had the file before may have left some
+	for {
+		batch, open := s.queue.take(backlog)
+		if !open {
+			return
+		}
+		backlog = s.commit(batch)
+	}
+}
+
+// What has expired is cleared away a few for each request, more than one can leave
+// behind, and in batches while nobody asks.
+const (
+	sweepEach = 4
+	sweepMost = 256
+)
+
+// commit carries out a batch in one transaction, and whatever comes to wait meanwhile,
+// and answers those who wait. It reports whether more has expired than it cleared away.
+func (s *Store) commit(batch []*request) (backlog bool) {
+	if len(batch) > 0 {
+		s.reach(stageTaken)
+	}
+	err := s.transact(func(c *change) {
+		for joined := batch; len(joined) > 0; batch = append(batch, joined...) {
+			carryOut(c, joined)
+			joined = s.queue.join(maxBatch - len(batch))
+		}
+		n := sweepMost
+		if len(batch) > 0 {
+			n = min(n, sweepEach*len(batch))
+		}
+		sessions := c.sessions().sweep(n, c.forget)
+		transactions := c.transactions().sweep(n, c.forgetTransaction)
+		backlog = sessions || transactions
+		if len(batch) > 0 {
+			s.reach(stageApplied)
+		}
+	})
+	for _, r := range batch {
+		r.done <- cmp.Or(err, r.err)
+	}
+	return backlog && err == nil
+}
+
+// carryOut applies requests in the order of their keys, in which bbolt puts fastest.
+// Those of one key stay in the order in which they came.
+func carryOut(c *change, batch []*request) {
+	slices.SortStableFunc(batch, func(a, b *request) int { return bytes.Compare(a.key[:], b.key[:]) })
+	for _, r := range batch {
+		if r.err = r.ctx.Err(); r.err == nil {
+			r.err = r.apply(c)
+		}
+	}
+}
+
+func (s *Store) reach(at stage) {
+	if s.hook != nil {
+		s.hook(at)
+	}
+}
+
+// errUnchanged rolls a transaction back that has nothing to write.
+var errUnchanged = errors.New("bolt: nothing to write")
+
+// transact commits what f writes: all of it, and nothing when f panics. The store goes
+// on after either; but not when bbolt panics in its commit and again as it takes that
+// back, for it no longer knows then which pages are free.
+func (s *Store) transact(f func(*change)) error {
+	if s.broken != nil {
+		return s.broken
+	}
+	var tx *bbolt.Tx
+	err := s.contain(func() error {
+		return s.db.Update(func(t *bbolt.Tx) error {
+			tx = t
+			c := &change{view: view{tx: t, now: s.now()}}
+			// Contained here, what f does is taken back without a look at the file.
+			if err := s.contain(func() error { f(c); return c.err }); err != nil || c.dirty {
+				return err
+			}
+			return errUnchanged
+		})
+	})
+	switch damage := (*DamageError)(nil); {
+	case err == nil, errors.Is(err, errUnchanged):
+		return nil
+	case errors.As(err, &damage):
+		if tx == nil || tx.DB() != nil {
+			s.broken = err
+			s.stuck = tx == nil || s.contain(tx.Rollback) != nil
+		}
+		return err
+	}
+	return fmt.Errorf("bolt: %s was not written: %w", s.path, err)
+}
