@@ -68,30 +68,39 @@ type plainError string
 // Error implements error.
 func (e plainError) Error() string { return string(e) }
 
+// replyError is a plainError for what Redis answered.
+type replyError struct{ plainError }
+
+// RedisError implements the interface of the client library that says so.
+func (replyError) RedisError() {}
+
 // discreet returns err without what it must not carry. A server that does not know a
 // command quotes it, and logging in is a command. And the deadlines of the client
 // library are not those of the caller: the error of a dial that took too long must not
 // look as if the caller's context had ended.
 func (s *Store) discreet(err error) error {
-	if quoting, _, ok := strings.Cut(err.Error(), "with args beginning with"); ok {
-		return plainError(quoting + "with arguments")
+	text, quotes := err.Error(), false
+	if before, _, ok := strings.Cut(text, "with args beginning with"); ok {
+		text, quotes = before+"with arguments", true
 	}
-	if s.password != "" && strings.Contains(err.Error(), s.password) {
-		return plainError("an error whose text is left out, for it quotes the password")
+	if s.password != "" && strings.Contains(text, s.password) {
+		text, quotes = "an error whose text is left out, for it quotes the password", true
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return plainError(err.Error())
+	switch {
+	case quotes && errors.As(err, new(goredis.Error)):
+		return replyError{plainError(text)}
+	case quotes, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return plainError(text)
 	}
 	return err
 }
 
 // refusal sorts an error that came from the server or from the way to it.
 func refusal(err error) Refusal {
-	var reply goredis.Error
 	switch {
-	case goredis.IsAuthError(err), goredis.IsPermissionError(err):
+	case goredis.IsAuthError(err), goredis.IsPermissionError(err), strings.Contains(err.Error(), "executing the script can't"):
 		return Denied
-	case errors.As(err, &reply):
+	case errors.As(err, new(goredis.Error)):
 		return Failed
 	}
 	return Unreachable

@@ -2,11 +2,13 @@ package redis
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 // Driven makes the scripts of s run as much later as a key says, which Lapse moves. That
@@ -40,3 +42,6 @@ func ClientOf(s *Store) *goredis.Client { return s.client }
 
 // KeyOf returns the name of the entry of a session.
 func KeyOf(s *Store, key session.Key) string { return s.prefix + "s:" + key.String() }
+
+// ListOf returns the name of the list of an index value.
+func ListOf(s *Store, v store.IndexValue) string { return s.prefix + "x:" + hex.EncodeToString(v[:]) }

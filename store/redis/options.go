@@ -36,6 +36,12 @@ func newOptions(opts []Option) options {
 	for _, opt := range opts {
 		opt(&o)
 	}
+	if o.clock == nil {
+		o.clock = clock.System()
+	}
+	if o.log == nil {
+		o.log = zap.NewNop()
+	}
 	return o
 }
 
@@ -44,8 +50,8 @@ func newOptions(opts []Option) options {
 func Prefix(p string) Option { return func(o *options) { o.prefix = p } }
 
 // Clock sets the clock by which a watcher pings. It judges nothing that is stored:
-// leases, TTLs, tombstones and claims lapse by the server's clock. The default is the
-// machine's.
+// leases, TTLs, tombstones and claims lapse by the server's clock. The default, and what
+// nil means, is the machine's.
 func Clock(c clock.Clock) Option { return func(o *options) { o.clock = c } }
 
 // TombstoneLife sets how long a tombstone stands, and a lease epoch is remembered once
