@@ -1,0 +1,121 @@
+package redis
+
+import (
+	"context"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// run runs a script for key and returns what follows "ok" in its answer, or the error
+// that stands there instead.
+func (s *Store) run(ctx context.Context, op script, key session.Key, args ...any) ([]any, error) {
+	id := key.String()
+	return s.eval(ctx, op, []string{s.prefix + "s:" + id}, id, args)
+}
+
+// runAll is run for a script that is about no session in particular.
+func (s *Store) runAll(ctx context.Context, op script, args ...any) ([]any, error) {
+	return s.eval(ctx, op, nil, "", args)
+}
+
+func (s *Store) eval(ctx context.Context, op script, keys []string, id string, args []any) ([]any, error) {
+	all := append([]any{s.prefix, id, milliseconds(s.tombstones)}, args...)
+	answer, err := call(ctx, s, op, func(ctx context.Context) ([]any, error) {
+		// A server that does not know the script has run nothing, and is sent its text.
+		return s.scripts[op].Run(ctx, s.client, keys, all...).Slice()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(answer) > 0 {
+		switch answer[0] {
+		case "ok":
+			return answer[1:], nil
+		case "none":
+			return nil, store.ErrNotFound
+		case "conflict":
+			return nil, store.ErrConflict
+		case "leased":
+			return nil, store.ErrLeased
+		case "gone":
+			if why, ok := at[string](answer, 1); ok {
+				return nil, &store.GoneError{Reason: session.Reason(why)}
+			}
+		}
+	}
+	return nil, unexpected(op)
+}
+
+// call has f speak to Redis, and returns when it has, or when ctx has ended. The
+// client library looks at deadlines only, and our contexts have none: so f is then left to
+// itself, and ends when the connection times out, or with the store. What it is given
+// must be its own.
+func call[T any](ctx context.Context, s *Store, op script, f func(context.Context) (T, error)) (T, error) {
+	var none T
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	if !s.begin() {
+		return none, &Error{Op: string(op), Err: ErrClosed}
+	}
+	type answer struct {
+		value T
+		err   error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		defer s.end()
+		value, err := f(withoutDeadline{ctx})
+		answered <- answer{value, err}
+	}()
+	var a answer
+	select {
+	case a = <-answered:
+	case <-ctx.Done():
+		select { // an answer that is here is worth more
+		case a = <-answered:
+		default:
+			return none, ctx.Err()
+		}
+	}
+	switch {
+	case a.err == nil || a.err == goredis.Nil: //nolint:errorlint // it is never wrapped
+		return a.value, a.err
+	case ctx.Err() != nil:
+		return none, ctx.Err()
+	}
+	return none, &Error{Op: string(op), Err: s.discreet(a.err)}
+}
+
+// withoutDeadline hides the deadline of a context. The client library would turn it into one
+// of the connection, which may pass a moment before the context ends: then the caller
+// would get an error that is not its context's.
+type withoutDeadline struct{ context.Context }
+
+// Deadline implements context.Context.
+func (withoutDeadline) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+func unexpected(op script) error {
+	return &Error{Op: string(op), Err: plainError("an answer that is none of ours")}
+}
+
+// at returns the element of answer with this index, if it is a T.
+func at[T any](answer []any, i int) (value T, ok bool) {
+	if i < len(answer) {
+		value, ok = answer[i].(T)
+	}
+	return value, ok
+}
+
+// milliseconds returns d rounded up; what is not positive is 0.
+func milliseconds(d time.Duration) int64 {
+	ms := int64(max(0, d) / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
+}

@@ -1,0 +1,41 @@
+// Package redis keeps sessions and login transactions in Redis, for any number of
+// processes that share one server (or one primary with its replicas).
+//
+// # What "saved" means
+//
+// A call that succeeds has changed the server's memory, and lasts as that Redis is
+// configured to last; this package adds nothing to that:
+//
+//   - appendonly yes, appendfsync always: it is on the server's disk before the call
+//     returns, and survives a crash of the machine.
+//   - appendfsync everysec: a crash of the machine loses up to about the last second, a crash
+//     of redis-server alone nothing.
+//   - snapshots only: everything since the last one goes with the process.
+//   - replicas are behind: a failover loses what the new primary had not received.
+//
+// A refresh token that was lost in this way is lost: with rotation the session then ends at its
+// next refresh. So choose appendfsync always where sessions must not be lost.
+//
+// # What is promised, and what is not
+//
+// Each operation is one script: its check and its write are one, and cost one round trip.
+// Leases, TTLs, tombstones and claims are judged by the server's wall clock, so the
+// clocks of the clients do not matter; where the server's clock is set forward, they lapse
+// early. Lease epochs never go back while the server keeps its data or its clock goes
+// forward. After a failover that lost writes to a machine whose clock is behind by more
+// than what was lost, an epoch may be given again; and a lease that was lost with them may be
+// given to a second owner while the first still believes in it. What both then write is still decided
+// by the version of the record.
+//
+// Nothing that may have taken effect is sent a second time: an Update that was, and was
+// repeated, would look like a conflict, and a repeated Replace or Delete could undo what another process
+// did in between. So a call whose connection broke fails, and may have taken effect.
+// While a server is out of reach, or hangs, calls end when their contexts do; what they
+// had sent may take effect later, should the server go on.
+//
+// Redis must not evict keys: set maxmemory-policy noeviction. Out of memory, logins and
+// refreshes then fail, and sessions can still end.
+//
+// Redis Cluster is refused: its indexes over all sessions, which back-channel logout and
+// ceilings need, would lie on other nodes than the sessions, and no script spans nodes.
+package redis

@@ -1,0 +1,107 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// ErrClosed says that the store was closed.
+var ErrClosed = errors.New("redis: the store is closed")
+
+// Error says that Redis did not answer, or answered that it cannot. Whether a write
+// happened is then not known, unless Redis refused it.
+type Error struct {
+	Op  string // the operation, as "update"
+	Err error  // cause
+}
+
+// Error implements error.
+func (e *Error) Error() string { return "redis: " + e.Op + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Refusal says why Open failed.
+type Refusal string
+
+// The reasons for which Open fails.
+const (
+	BadURL      Refusal = "bad_url"      // not redis://, rediss:// or unix://, or with something unknown in it
+	Unreachable Refusal = "unreachable"  // nobody answers, or it is no Redis
+	Denied      Refusal = "denied"       // wrong user or password, or too few permissions
+	TooOld      Refusal = "too_old"      // older than Redis 7.0
+	Cluster     Refusal = "cluster"      // Redis Cluster, or a Sentinel, see the package comment
+	Replica     Refusal = "replica"      // takes no writes
+	NewerFormat Refusal = "newer_format" // a later release keeps its sessions there
+	Failed      Refusal = "failed"       // any other answer, as that it is still loading
+)
+
+// OpenError says why Open failed. Open has changed nothing then. Its text holds no
+// password.
+type OpenError struct {
+	Why    Refusal
+	Detail string // what was found or expected; may be empty
+	Err    error  // cause, nil when there is none
+}
+
+// Error implements error.
+func (e *OpenError) Error() string {
+	text := "redis: cannot open: " + string(e.Why)
+	if e.Detail != "" {
+		text += ": " + e.Detail
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *OpenError) Unwrap() error { return e.Err }
+
+// plainError has the text of an error, and nothing behind it.
+type plainError string
+
+// Error implements error.
+func (e plainError) Error() string { return string(e) }
+
+// replyError is a plainError for what Redis answered.
+type replyError struct{ plainError }
+
+// RedisError implements the interface of the client library that says so.
+func (replyError) RedisError() {}
+
+// discreet returns err without what it must not carry. A server that does not know a
+// command quotes it, and logging in is a command. And the deadlines of the client
+// library are not those of the caller: the error of a dial that took too long must not
+// look as if the caller's context had ended.
+func (s *Store) discreet(err error) error {
+	text, quotes := err.Error(), false
+	if before, _, ok := strings.Cut(text, "with args beginning with"); ok {
+		text, quotes = before+"with arguments", true
+	}
+	if s.password != "" && strings.Contains(text, s.password) {
+		text, quotes = "an error whose text is left out, for it quotes the password", true
+	}
+	switch {
+	case quotes && errors.As(err, new(goredis.Error)):
+		return replyError{plainError(text)}
+	case quotes, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return plainError(text)
+	}
+	return err
+}
+
+// refusal sorts an error that came from the server or from the way to it.
+func refusal(err error) Refusal {
+	switch {
+	case goredis.IsAuthError(err), goredis.IsPermissionError(err), strings.Contains(err.Error(), "executing the script can't"):
+		return Denied
+	case errors.As(err, new(goredis.Error)):
+		return Failed
+	}
+	return Unreachable
+}

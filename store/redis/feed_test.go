@@ -1,0 +1,177 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store/redis"
+)
+
+type told struct {
+	key     session.Key
+	version session.Version
+}
+
+// watching is a Watch under way.
+type watching struct {
+	lost  chan struct{}
+	told  chan told
+	ended chan error
+}
+
+func watchOn(t *testing.T, s *redis.Store) *watching {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &watching{lost: make(chan struct{}, 100), told: make(chan told, 1000), ended: make(chan error, 1)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.ended <- s.Watch(ctx,
+			func(key session.Key, v session.Version) { w.told <- told{key, v} },
+			func() { w.lost <- struct{}{} })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return w
+}
+
+func TestWatch_aBrokenConnectionIsAnErrorAndThenAGap(t *testing.T) {
+	r := servers.NewRedis(t, servers.RedisConfig{})
+	s := openAt(t, r.URL())
+	breaks := map[string]func(){
+		"the server hangs up": func() { must(t, admin(t, r).ClientKillByFilter(t.Context(), "type", "pubsub").Err()) },
+		"the server crashes":  r.Kill,
+	}
+	for _, name := range []string{"the server hangs up", "the server crashes"} {
+		w := watchOn(t, s)
+		within(t, "the first lost", w.lost)
+		breaks[name]()
+		var failed *redis.Error
+		if err := within(t, "the end of Watch", w.ended); !errors.As(err, &failed) {
+			t.Errorf("%s: err = %v, want a *redis.Error", name, err)
+		}
+	}
+	w := watchOn(t, s)
+	if err := within(t, "the end of Watch", w.ended); err == nil || len(w.lost) > 0 {
+		t.Errorf("Watch of a server that is down: err = %v, lost called %d times", err, len(w.lost))
+	}
+	must(t, r.Restart())
+	w = watchOn(t, s)
+	within(t, "lost of the next Watch", w.lost)
+	key, rec := login(t, s)
+	if got := within(t, "the notice", w.told); got != (told{key, rec.Version}) {
+		t.Error("another notice came")
+	}
+}
+
+func TestWatch_noticesComeInTheOrderOfTheWrites(t *testing.T) {
+	a := open(t)
+	b := again(t, a)
+	w := watchOn(t, a)
+	within(t, "the first lost", w.lost)
+	key, rec := login(t, b)
+	versions := []session.Version{rec.Version}
+	for i := range 100 {
+		after := next(rec)
+		s := []*redis.Store{a, b}[i%2]
+		must(t, s.Update(t.Context(), key, rec.Version, after, opt))
+		rec = after
+		versions = append(versions, rec.Version)
+	}
+	must(t, b.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+	must(t, b.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt)) // no change
+	login(t, b)
+	for i, want := range append(versions, session.Version{}) {
+		if got := within(t, "a notice", w.told); got != (told{key, want}) {
+			t.Fatalf("notice %d is of another write", i)
+		}
+	}
+	if got := within(t, "a notice", w.told); got.key == key {
+		t.Error("a deletion was told twice")
+	}
+}
+
+func TestWatch_ignoresWhatIsNotOurs(t *testing.T) {
+	s := open(t)
+	w := watchOn(t, s)
+	within(t, "the first lost", w.lost)
+	channel := redis.PrefixOf(s) + "changes:0"
+	for _, text := range []string{"", "x", strings.Repeat("x", 47), strings.Repeat("x", 49)} {
+		must(t, redis.ClientOf(s).Publish(t.Context(), channel, text).Err())
+	}
+	key, rec := login(t, s)
+	if got := within(t, "the notice", w.told); got != (told{key, rec.Version}) {
+		t.Error("something else was told")
+	}
+}
+
+// A database has its own channel, for Redis has none of its own in each.
+func TestWatch_tellsOfItsDatabaseOnly(t *testing.T) {
+	r := servers.NewRedis(t, servers.RedisConfig{})
+	zero, one := openAt(t, r.URL()), openAt(t, strings.TrimSuffix(r.URL(), "0")+"1")
+	w := watchOn(t, zero)
+	within(t, "the first lost", w.lost)
+	login(t, one)
+	key, _ := login(t, zero)
+	if got := within(t, "the notice", w.told); got.key != key {
+		t.Error("a write to another database was told")
+	}
+}
+
+// While a caller takes its time nothing is read, so pings have no answer: that says
+// nothing of the connection.
+func TestWatch_waitsForItsCaller(t *testing.T) {
+	clk := clock.NewFake(time.Unix(0, 0))
+	s := open(t, redis.Clock(clk), redis.Pings(time.Second))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	began, arrived, goOn := make(chan struct{}, 1), make(chan struct{}, 100), make(chan struct{})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Watch(ctx,
+			func(session.Key, session.Version) { arrived <- struct{}{}; <-goOn },
+			func() { began <- struct{}{} })
+	}()
+	within(t, "the first lost", began)
+	login(t, s)
+	login(t, s)
+	within(t, "the first notice", arrived)
+	for range 10 {
+		must(t, clk.WaitTimers(t.Context(), 1)) // the ping before was sent
+		clk.Advance(time.Second)
+	}
+	must(t, clk.WaitTimers(t.Context(), 1))
+	close(goOn)
+	within(t, "the second notice", arrived)
+	login(t, s)
+	within(t, "the third notice", arrived)
+	select {
+	case err := <-ended:
+		t.Fatalf("Watch ended: %v", err)
+	default:
+	}
+	cancel()
+	wantErr(t, "Watch", within(t, "the end of Watch", ended), context.Canceled)
+}
+
+func TestWatch_endsWithTheStore(t *testing.T) {
+	s := open(t)
+	w := watchOn(t, s)
+	within(t, "the first lost", w.lost)
+	must(t, s.Close())
+	if err := within(t, "the end of Watch", w.ended); err == nil {
+		t.Error("Watch ended without an error")
+	}
+	_, err := s.Load(t.Context(), newKey(), opt)
+	wantErr(t, "Load", err, redis.ErrClosed)
+	wantErr(t, "Watch", s.Watch(t.Context(), nil, nil), redis.ErrClosed)
+	must(t, s.Close())
+}

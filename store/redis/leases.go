@@ -1,0 +1,104 @@
+package redis
+
+import (
+	"context"
+	"encoding/binary"
+	"strconv"
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Lease implements store.Leaser. A lease that lapsed is taken anew, under a higher epoch, by
+// its last owner too.
+func (s *Store) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, _ store.Options) (int64, error) {
+	answer, err := s.run(ctx, lease, key, owner, milliseconds(ttl))
+	if err != nil {
+		return 0, err
+	}
+	text, _ := at[string](answer, 0)
+	epoch, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, unexpected(lease)
+	}
+	return epoch, nil
+}
+
+// Release implements store.Leaser.
+func (s *Store) Release(ctx context.Context, key session.Key, owner string, epoch int64, _ store.Options) error {
+	_, err := s.run(ctx, release, key, owner, epoch)
+	return err
+}
+
+// PutIntent implements store.Intents.
+func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) error {
+	_, err := s.run(ctx, putIntent, key, formatIntent(in), in.Epoch)
+	return err
+}
+
+// ClearIntent implements store.Intents.
+func (s *Store) ClearIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) error {
+	_, err := s.run(ctx, clearIntent, key, formatIntent(in))
+	return err
+}
+
+// Orphans implements store.Intents. It looks at the intents in pages, oldest first.
+func (s *Store) Orphans(ctx context.Context, limit int, _ store.Options) ([]store.Orphan, error) {
+	begin := "-"
+	var found []store.Orphan
+	for len(found) < limit {
+		answer, err := s.runAll(ctx, orphans, begin, s.page)
+		if err != nil {
+			return nil, err
+		}
+		list, ok := at[[]any](answer, 0)
+		if !ok || len(list)%2 != 0 {
+			return nil, unexpected(orphans)
+		}
+		for i := 0; i < len(list) && len(found) < limit; i += 2 {
+			key, err := parseKey(list[i])
+			if err != nil {
+				return nil, unexpected(orphans)
+			}
+			in, ok := parseIntent(list[i+1])
+			if !ok {
+				return nil, unexpected(orphans)
+			}
+			found = append(found, store.Orphan{Key: key, Intent: in})
+		}
+		last, _ := at[string](answer, 1)
+		if last == "" {
+			return found, nil
+		}
+		begin = "(" + last
+	}
+	return found, ctx.Err()
+}
+
+// An intent is kept as when it was, in digits that sort, its epoch in 8 bytes and the hash of
+// its token.
+const (
+	intentEpoch = 16
+	intentToken = intentEpoch + 8
+	intentSize  = intentToken + len(store.Intent{}.Token)
+)
+
+func formatIntent(in store.Intent) []byte {
+	b := make([]byte, 0, intentSize)
+	b = append(b, sortable(in.At)...)
+	b = binary.BigEndian.AppendUint64(b, uint64(in.Epoch))
+	return append(b, in.Token[:]...)
+}
+
+func parseIntent(v any) (in store.Intent, ok bool) {
+	text, _ := v.(string)
+	if len(text) != intentSize {
+		return in, false
+	}
+	at, err := parseSortable(text[:intentEpoch])
+	in.At = at
+	in.Epoch = int64(binary.BigEndian.Uint64([]byte(text[intentEpoch:intentToken])))
+	copy(in.Token[:], text[intentToken:])
+	return in, err == nil
+}

@@ -1,0 +1,120 @@
+package redis_test
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/redis"
+)
+
+// A refresh is Lease, Load, PutIntent, Update and Release, and whoever measures it counts what is
+// sent.
+func TestStore_oneRoundTripForEachOperation(t *testing.T) {
+	s := open(t)
+	sent := count(s)
+	key, rec := login(t, s, func(r *store.Record) {
+		r.Ceiling, r.Index, r.TTL = 2_000_000_000, []store.IndexValue{{1}, {2}}, time.Hour
+	})
+	sent.want(t, "Replace", "evalsha")
+
+	epoch, err := s.Lease(t.Context(), key, "a", time.Minute, opt)
+	must(t, err)
+	sent.want(t, "Lease", "evalsha")
+	_, err = s.Load(t.Context(), key, opt)
+	must(t, err)
+	sent.want(t, "Load", "evalsha")
+	must(t, s.PutIntent(t.Context(), key, store.Intent{Epoch: epoch}, opt))
+	sent.want(t, "PutIntent", "evalsha")
+	after := next(rec)
+	after.Epoch = epoch
+	must(t, s.Update(t.Context(), key, rec.Version, after, opt))
+	sent.want(t, "Update", "evalsha")
+	must(t, s.Release(t.Context(), key, "a", epoch, opt))
+	sent.want(t, "Release", "evalsha")
+
+	must(t, s.Touch(t.Context(), key, time.Hour, opt))
+	sent.want(t, "Touch", "evalsha")
+	_, err = s.Find(t.Context(), after.Index, opt)
+	must(t, err)
+	sent.want(t, "Find", "evalsha")
+	must(t, s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+	sent.want(t, "Delete", "evalsha")
+}
+
+// A server that has lost the scripts, as a restart does, is sent them once more.
+func TestStore_teachesTheScriptsAgain(t *testing.T) {
+	s := open(t)
+	sent := count(s)
+	key, rec := login(t, s)
+	must(t, redis.ClientOf(s).ScriptFlush(t.Context()).Err())
+	sent.forget()
+	for _, want := range [][]string{{"evalsha", "eval"}, {"evalsha"}} {
+		got, err := s.Load(t.Context(), key, opt)
+		if err != nil || got.Version != rec.Version {
+			t.Fatalf("Load = %v, %v", got.Version, err)
+		}
+		sent.want(t, "Load", want...)
+	}
+}
+
+// counter is a hook that notes the commands that are sent.
+type counter struct {
+	mu   sync.Mutex
+	sent []string
+}
+
+func count(s *redis.Store) *counter {
+	c := &counter{}
+	redis.ClientOf(s).AddHook(c)
+	return c
+}
+
+func (c *counter) want(t *testing.T, doing string, want ...string) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Equal(c.sent, want) {
+		t.Errorf("%s sent %q, want %q", doing, c.sent, want)
+	}
+	c.sent = nil
+}
+
+func (c *counter) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent = nil
+}
+
+func (c *counter) note(cmds ...goredis.Cmder) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, cmd := range cmds {
+		c.sent = append(c.sent, cmd.Name())
+	}
+}
+
+func (c *counter) DialHook(next goredis.DialHook) goredis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (c *counter) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		c.note(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (c *counter) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		c.note(cmds...)
+		return next(ctx, cmds)
+	}
+}
