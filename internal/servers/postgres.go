@@ -116,7 +116,7 @@ func (p *Postgres) initialise() error {
 		return err
 	}
 	said, err := p.command("initdb", "--pgdata="+p.data(), "--username="+postgresUser, "--pwfile="+password,
-		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync").CombinedOutput()
+		"--auth=password", "--encoding=UTF8", "--locale=C", "--no-sync").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, said)
 	}

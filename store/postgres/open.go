@@ -1,0 +1,146 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tokenward/tokenward/clock"
+)
+
+// Open connects to the database that url names, sets up the schema or brings it up to
+// date, and returns the store in it. Of several processes that open it at once one does that,
+// and the others wait for it. It fails with an *OpenError.
+func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
+	o := newOptions(opts)
+	if !schemaName.MatchString(o.schema) {
+		return nil, &OpenError{Why: BadSchema, Detail: strconv.Quote(o.schema)}
+	}
+	s := &Store{
+		wires: newWires(), schema: o.schema, tombstones: o.tombstones, pings: o.pings, oldest: o.oldest,
+		clock: o.clock, log: o.log,
+	}
+	s.writes.Store(collectEvery - 1) // the first write collects
+	s.fill = filler(o.schema, o.instant).Replace
+	for op := range statements {
+		s.sql[op] = s.fill(statements[op].sql)
+	}
+	config, err := s.parse(url)
+	if err != nil {
+		return nil, err
+	}
+	if s.listening = config.ConnConfig; o.listenURL != "" {
+		listen, err := s.parse(o.listenURL)
+		if err != nil {
+			return nil, err
+		}
+		s.listening = listen.ConnConfig
+	}
+	if o.connsMax > 0 {
+		config.MaxConns = o.connsMax
+	}
+	if err := s.prepare(ctx, config.ConnConfig); err != nil {
+		s.wires.cut()
+		return nil, s.refused(ctx, err)
+	}
+	s.life, s.stop = context.WithCancel(context.Background())
+	if s.pool, err = pgxpool.NewWithConfig(s.life, config); err != nil {
+		s.stop()
+		return nil, s.refused(ctx, err)
+	}
+	return s, nil
+}
+
+var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
+
+// What a host and a database cannot be named. A password that was not escaped, with an @ or
+// a / in it, ends up in them, and errors quote them.
+var misplaced = regexp.MustCompile(`[@?#\s]`)
+
+// dialPatience is how long it may take to connect unless the URL says otherwise.
+const dialPatience = 10 * time.Second
+
+// parse returns what url says, and how we connect.
+func (s *Store) parse(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The cause quotes the URL.
+		return nil, &OpenError{Why: BadURL, Detail: "expected postgres://user:password@host:port/database?sslmode=verify-full, escaped as in a URL"}
+	}
+	c := config.ConnConfig
+	hosts := []string{c.Host}
+	for _, f := range c.Fallbacks {
+		hosts = append(hosts, f.Host)
+	}
+	if misplaced.MatchString(strings.Join(hosts, "")) || misplaced.MatchString(c.Database) || strings.Contains(c.Database, "/") {
+		return nil, &OpenError{Why: BadURL, Detail: "no such host or database can be; is the password escaped as in a URL?"}
+	}
+	s.passwords = append(s.passwords, c.Password)
+	c.DialFunc = s.wires.dial
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = dialPatience
+	}
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = "tokenward"
+	}
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		if conn.PgConn().ParameterStatus("in_hot_standby") == "on" {
+			return errStandby
+		}
+		return nil
+	}
+	config.ShouldPing = broken
+	return config, nil
+}
+
+var errStandby = errors.New("postgres: the server is a standby, which takes no writes")
+
+// broken reports whether a connection that has been idle is seen to be closed, by looking
+// at what has arrived and without a question to the server. Where it is, the pool's ping
+// fails at once, and the pool takes another.
+func broken(_ context.Context, p pgxpool.ShouldPingParams) bool {
+	if p.IdleDuration < time.Second {
+		return false
+	}
+	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), time.Millisecond)
+	defer cancel()
+	_, _ = p.Conn.PgConn().ReceiveMessage(ctx)
+	return p.Conn.IsClosed()
+}
+
+// prepare looks at the server, and sets up the schema.
+func (s *Store) prepare(ctx context.Context, config *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+
+	version := conn.PgConn().ParameterStatus("server_version")
+	if major, err := strconv.Atoi(leadingDigits(version)); err == nil && major < s.oldest {
+		return &OpenError{Why: TooOld, Detail: "PostgreSQL " + version}
+	}
+	var standby bool
+	var isolation string
+	err = conn.QueryRow(ctx, "SELECT pg_is_in_recovery(), current_setting('default_transaction_isolation')").Scan(&standby, &isolation)
+	switch {
+	case err != nil:
+		return err
+	case standby:
+		return errStandby
+	case isolation != "read committed":
+		// A function must see what was committed while it waited for a lock.
+		config.RuntimeParams["default_transaction_isolation"] = "read committed"
+	}
+	return s.migrate(ctx, conn)
+}
+
+func leadingDigits(s string) string {
+	return s[:strings.IndexFunc(s+".", func(r rune) bool { return r < '0' || r > '9' })]
+}
