@@ -46,12 +46,22 @@ func newHome(t testing.TB) *home {
 // open opens the store as one more process would.
 func (h *home) open(opts ...postgres.Option) *postgres.Store {
 	h.t.Helper()
-	s, err := postgres.Open(h.t.Context(), h.url, append([]postgres.Option{postgres.Schema(h.schema)}, opts...)...)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.t.Cleanup(func() { _ = s.Close() })
+	return h.openFor(h.t, opts...)
+}
+
+// openFor is open for a part of the test.
+func (h *home) openFor(t testing.TB, opts ...postgres.Option) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), h.url, append([]postgres.Option{postgres.Schema(h.schema)}, opts...)...)
+	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+// empty removes all that is stored.
+func (h *home) empty() {
+	h.t.Helper()
+	h.exec("DELETE FROM x.sessions; DELETE FROM x.session_values; DELETE FROM x.intents; DELETE FROM x.transactions")
 }
 
 // exec runs commands beside the store; x. in them is the schema.
@@ -66,7 +76,9 @@ func (h *home) exec(sql string, args ...any) {
 // query reads one value beside the store; x. in it is the schema.
 func query[T any](h *home, sql string, args ...any) (value T) {
 	h.t.Helper()
-	h.with(func(ctx context.Context, conn *pgx.Conn) error { return conn.QueryRow(ctx, h.in(sql), args...).Scan(&value) })
+	h.with(func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, h.in(sql), args...).Scan(&value)
+	})
 	return value
 }
 
@@ -93,11 +105,8 @@ func (h *home) steered() postgres.Option {
 		INSERT INTO x.ahead VALUES ('0');
 		CREATE FUNCTION x.steered() RETURNS timestamptz LANGUAGE sql VOLATILE AS
 			'SELECT clock_timestamp() + (SELECT by FROM x.ahead)'`)
-	return h.alsoSteered()
+	return postgres.Instant(h.schema + ".steered()")
 }
-
-// alsoSteered is steered for another store of this home.
-func (h *home) alsoSteered() postgres.Option { return postgres.Instant(h.schema + ".steered()") }
 
 // lapse lets d pass on the steered clock.
 func (h *home) lapse(d time.Duration) {

@@ -44,7 +44,7 @@ func (s *Store) migrateOnce(ctx context.Context, conn *pgx.Conn, files []string)
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback(ctx) }()
-	if _, err = tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1::bigint)", s.lockNumber()); err != nil {
+	if _, err = tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1::bigint)", pgx.QueryExecModeExec, s.lockNumber()); err != nil {
 		return 0, err
 	}
 	have, err = s.schemaVersion(ctx, tx, len(files))
@@ -64,7 +64,7 @@ func (s *Store) migrateOnce(ctx context.Context, conn *pgx.Conn, files []string)
 	if _, err = tx.Exec(ctx, s.fill(string(sql))); err != nil {
 		return 0, fmt.Errorf("migration %d: %w", have, err)
 	}
-	if _, err = tx.Exec(ctx, s.fill(`INSERT INTO :"schema".migrations (version) VALUES ($1::integer)`), have); err != nil {
+	if _, err = tx.Exec(ctx, s.fill(`INSERT INTO :"schema".migrations (version) VALUES ($1::integer)`), pgx.QueryExecModeExec, have); err != nil {
 		return 0, err
 	}
 	if err = tx.Commit(ctx); err != nil {
@@ -76,7 +76,7 @@ func (s *Store) migrateOnce(ctx context.Context, conn *pgx.Conn, files []string)
 
 func (s *Store) createSchema(ctx context.Context, tx pgx.Tx) error {
 	var exists bool // CREATE SCHEMA asks for a permission even where it exists
-	err := tx.QueryRow(ctx, "SELECT to_regnamespace($1::text) IS NOT NULL", quoted(s.schema)).Scan(&exists)
+	err := tx.QueryRow(ctx, "SELECT to_regnamespace($1::text) IS NOT NULL", pgx.QueryExecModeExec, quoted(s.schema)).Scan(&exists)
 	if err != nil {
 		return err
 	}
@@ -90,18 +90,20 @@ func (s *Store) createSchema(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
+// querier is a connection or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // schemaVersion returns the number of the last migration applied, 0 when there is none. It
 // fails when that one is newer than ours.
-func (s *Store) schemaVersion(ctx context.Context, from interface {
-	QueryRow(context.Context, string, ...any) pgx.Row
-}, newest int,
-) (have int, err error) {
+func (s *Store) schemaVersion(ctx context.Context, from querier, newest int) (have int, err error) {
 	var exists bool
-	err = from.QueryRow(ctx, "SELECT to_regclass($1::text) IS NOT NULL", quoted(s.schema)+".migrations").Scan(&exists)
+	err = from.QueryRow(ctx, "SELECT to_regclass($1::text) IS NOT NULL", pgx.QueryExecModeExec, quoted(s.schema)+".migrations").Scan(&exists)
 	if err != nil || !exists {
 		return 0, err
 	}
-	err = from.QueryRow(ctx, s.fill(`SELECT coalesce(max(version), 0) FROM :"schema".migrations`)).Scan(&have)
+	err = from.QueryRow(ctx, s.fill(`SELECT coalesce(max(version), 0) FROM :"schema".migrations`), pgx.QueryExecModeExec).Scan(&have)
 	if err == nil && have > newest {
 		err = &OpenError{Why: NewerSchema, Detail: fmt.Sprintf("version %d, this release knows %d", have, newest)}
 	}

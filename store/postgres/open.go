@@ -45,17 +45,43 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	if o.connsMax > 0 {
 		config.MaxConns = o.connsMax
 	}
-	if err := s.prepare(ctx, config.ConnConfig); err != nil {
-		s.wires.cut()
-		return nil, s.refused(ctx, err)
-	}
 	s.life, s.stop = context.WithCancel(context.Background())
-	if s.pool, err = pgxpool.NewWithConfig(s.life, config); err != nil {
+	if err = s.start(ctx, config); err != nil {
 		s.stop()
+		s.wires.cut()
+		if s.pool != nil {
+			s.pool.Close()
+		}
 		return nil, s.refused(ctx, err)
 	}
 	return s, nil
 }
+
+// start connects, looks at the server, and sets up the schema.
+func (s *Store) start(ctx context.Context, config *pgxpool.Config) (err error) {
+	if s.pool, err = pgxpool.NewWithConfig(s.life, config); err != nil {
+		return err
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	isolation, err := s.inspect(ctx, conn.Conn())
+	if err == nil {
+		err = s.migrate(ctx, conn.Conn())
+	}
+	conn.Release()
+	if err != nil || isolation == readCommitted {
+		return err
+	}
+	// What a function reads under a lock must have been read after it waited for it.
+	s.pool.Close()
+	config.ConnConfig.RuntimeParams["default_transaction_isolation"] = readCommitted
+	s.pool, err = pgxpool.NewWithConfig(s.life, config)
+	return err
+}
+
+const readCommitted = "read committed"
 
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
 
@@ -114,31 +140,20 @@ func broken(_ context.Context, p pgxpool.ShouldPingParams) bool {
 	return p.Conn.IsClosed()
 }
 
-// prepare looks at the server, and sets up the schema.
-func (s *Store) prepare(ctx context.Context, config *pgx.ConnConfig) error {
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-
+// inspect returns the isolation of the server's transactions. It fails when the server
+// will not do.
+func (s *Store) inspect(ctx context.Context, conn *pgx.Conn) (isolation string, err error) {
 	version := conn.PgConn().ParameterStatus("server_version")
 	if major, err := strconv.Atoi(leadingDigits(version)); err == nil && major < s.oldest {
-		return &OpenError{Why: TooOld, Detail: "PostgreSQL " + version}
+		return "", &OpenError{Why: TooOld, Detail: "PostgreSQL " + version}
 	}
-	var standby bool
-	var isolation string
-	err = conn.QueryRow(ctx, "SELECT pg_is_in_recovery(), current_setting('default_transaction_isolation')").Scan(&standby, &isolation)
-	switch {
-	case err != nil:
-		return err
-	case standby:
-		return errStandby
-	case isolation != "read committed":
-		// A function must see what was committed while it waited for a lock.
-		config.RuntimeParams["default_transaction_isolation"] = "read committed"
+	var standby bool // a pooler does not pass on the parameter that says so
+	err = conn.QueryRow(ctx, "SELECT pg_is_in_recovery(), current_setting('default_transaction_isolation')",
+		pgx.QueryExecModeExec).Scan(&standby, &isolation)
+	if err == nil && standby {
+		err = errStandby
 	}
-	return s.migrate(ctx, conn)
+	return isolation, err
 }
 
 func leadingDigits(s string) string {

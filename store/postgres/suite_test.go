@@ -14,27 +14,28 @@ import (
 // that is steered, so that nothing waits for leases and TTLs; that the real one judges by
 // default is for TestServerClock.
 func TestStore(t *testing.T) {
-	homes := make(map[store.StateStore]*home)
-	var last *home
+	h := newHome(t)
+	steered := h.steered()
 	storetest.RunTraits(t, storetest.Traits{
-		Lapse: func(t testing.TB, d time.Duration) { last.lapse(d) },
-		Another: func(t *testing.T, s store.StateStore, c clock.Clock) store.StateStore {
-			return homes[s].open(postgres.Clock(c), homes[s].alsoSteered())
+		Lapse: func(_ testing.TB, d time.Duration) { h.lapse(d) },
+		Another: func(t *testing.T, _ store.StateStore, c clock.Clock) store.StateStore {
+			return h.openFor(t, postgres.Clock(c), steered)
 		},
 	}, func(t *testing.T, c clock.Clock) store.StateStore {
-		h := newHome(t)
-		s := h.open(postgres.Clock(c), h.steered())
-		homes[s], last = h, h
+		s := h.openFor(t, postgres.Clock(c), steered)
+		h.empty()
 		return s
 	})
 }
 
 func TestTransactions(t *testing.T) {
-	var last *home
+	h := newHome(t)
+	steered := h.steered()
 	storetest.RunTransactionsTraits(t, storetest.Traits{
-		Lapse: func(t testing.TB, d time.Duration) { last.lapse(d) },
+		Lapse: func(_ testing.TB, d time.Duration) { h.lapse(d) },
 	}, func(t *testing.T, c clock.Clock) store.TransactionStore {
-		last = newHome(t)
-		return last.open(postgres.Clock(c), last.steered()).Transactions()
+		s := h.openFor(t, postgres.Clock(c), steered)
+		h.empty()
+		return s.Transactions()
 	})
 }

@@ -1,13 +1,38 @@
--- Every function that writes locks the session's row first and looks at it then: in a
--- function each statement sees what was committed before it, so what it sees under the lock
--- stays true until the commit. Nothing else is locked that another session's call could
--- wait for. Notices are queued in the order of the commits, so those of one session are in the
--- order of its writes.
+-- Every function that writes one session looks at it twice: first without the lock of its row,
+-- so that whoever is refused neither writes nor waits, and then under it: in a function each
+-- statement sees what was committed before it, so what it sees under the lock stays true
+-- until the commit. Nothing else is locked that another session's call could wait for.
+-- Notices are queued in the order of the commits, so those of one session are in the order of its
+-- writes.
 
 -- until returns when something ends that stands for so many microseconds: never for 0.
 CREATE FUNCTION :"schema".until(p_for bigint) RETURNS timestamptz
 LANGUAGE sql VOLATILE AS $$
     SELECT CASE WHEN p_for > 0 THEN clock_timestamp() + p_for * interval '1 microsecond' ELSE 'infinity' END
+$$;
+
+-- look returns what is known of a session: whether it lives, is gone or is absent, and its
+-- lease, whose parts are null when there is no row.
+CREATE FUNCTION :"schema".look(
+    p_key bytea, p_lock boolean,
+    OUT state text, OUT gone text, OUT version bytea, OUT incarnation bytea, OUT index_values bytea[],
+    OUT lease_owner text, OUT lease_until timestamptz, OUT lease_epoch bigint
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stands timestamptz;
+BEGIN
+    IF p_lock THEN
+        SELECT s.gone, s.version, s.incarnation, s.index_values, s.lease_owner, s.lease_until, s.lease_epoch, s.stands_until
+            INTO gone, version, incarnation, index_values, lease_owner, lease_until, lease_epoch, stands
+            FROM :"schema".sessions s WHERE s.key = p_key FOR UPDATE;
+    ELSE
+        SELECT s.gone, s.version, s.incarnation, s.index_values, s.lease_owner, s.lease_until, s.lease_epoch, s.stands_until
+            INTO gone, version, incarnation, index_values, lease_owner, lease_until, lease_epoch, stands
+            FROM :"schema".sessions s WHERE s.key = p_key;
+    END IF;
+    state := CASE WHEN stands > clock_timestamp() THEN CASE WHEN gone IS NULL THEN 'lives' ELSE 'gone' END ELSE 'absent' END;
+END
 $$;
 
 CREATE FUNCTION :"schema".set_values(p_key bytea, p_values bytea[]) RETURNS void
@@ -45,30 +70,29 @@ CREATE FUNCTION :"schema".update_session(
     OUT outcome text, OUT reason text
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    found_row record;
+    had record;
 BEGIN
-    SELECT s.version, s.incarnation, s.index_values, s.gone, s.stands_until, s.lease_epoch INTO found_row
-        FROM :"schema".sessions s WHERE s.key = p_key FOR UPDATE;
-    IF NOT FOUND OR found_row.stands_until <= clock_timestamp() THEN
-        outcome := 'absent';
-    ELSIF found_row.gone IS NOT NULL THEN
-        outcome := 'gone';
-        reason := found_row.gone;
-    ELSIF found_row.version IS DISTINCT FROM p_prev OR found_row.incarnation IS DISTINCT FROM p_incarnation
-        OR p_epoch < found_row.lease_epoch THEN
-        outcome := 'conflict';
-    ELSE
-        outcome := 'done';
-        UPDATE :"schema".sessions s SET
-            version = p_version, epoch = p_epoch, ceiling = p_ceiling, index_values = p_values, sealed = p_sealed,
-            stands_until = :"schema".until(p_ttl)
-            WHERE s.key = p_key;
-        IF found_row.index_values <> p_values THEN
-            PERFORM :"schema".set_values(p_key, p_values);
+    FOR pass IN 1..2 LOOP
+        SELECT * INTO had FROM :"schema".look(p_key, pass = 2);
+        IF had.state <> 'lives' THEN
+            outcome := had.state;
+            reason := had.gone;
+            RETURN;
+        ELSIF had.version IS DISTINCT FROM p_prev OR had.incarnation IS DISTINCT FROM p_incarnation OR p_epoch < had.lease_epoch THEN
+            outcome := 'conflict';
+            RETURN;
         END IF;
-        DELETE FROM :"schema".intents WHERE key = p_key;
-        PERFORM pg_notify(:'channel', encode(p_key, 'hex') || ':' || encode(p_version, 'hex'));
+    END LOOP;
+    UPDATE :"schema".sessions s SET
+        version = p_version, epoch = p_epoch, ceiling = p_ceiling, index_values = p_values, sealed = p_sealed,
+        stands_until = :"schema".until(p_ttl)
+        WHERE s.key = p_key;
+    IF had.index_values <> p_values THEN
+        PERFORM :"schema".set_values(p_key, p_values);
     END IF;
+    DELETE FROM :"schema".intents WHERE key = p_key;
+    PERFORM pg_notify(:'channel', encode(p_key, 'hex') || ':' || encode(p_version, 'hex'));
+    outcome := 'done';
 END
 $$;
 
@@ -76,21 +100,19 @@ $$;
 CREATE FUNCTION :"schema".delete_session(p_key bytea, p_only bytea, p_why text, p_stands bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    found_row record;
+    had record;
 BEGIN
-    SELECT s.version, s.incarnation, s.stands_until INTO found_row
-        FROM :"schema".sessions s WHERE s.key = p_key FOR UPDATE;
-    IF NOT FOUND OR found_row.stands_until <= clock_timestamp() THEN
-        RETURN;
-    END IF;
-    IF p_only <> '' AND found_row.incarnation IS DISTINCT FROM p_only THEN
-        RETURN;
-    END IF;
+    FOR pass IN 1..2 LOOP
+        SELECT * INTO had FROM :"schema".look(p_key, pass = 2);
+        IF had.state = 'absent' OR p_only <> '' AND had.incarnation IS DISTINCT FROM p_only THEN
+            RETURN;
+        END IF;
+    END LOOP;
     UPDATE :"schema".sessions s SET
         version = NULL, incarnation = NULL, epoch = 0, ceiling = 0, index_values = '{}', sealed = NULL,
         gone = p_why, stands_until = :"schema".until(p_stands), claimed_until = '-infinity'
         WHERE s.key = p_key;
-    IF found_row.version IS NOT NULL THEN
+    IF had.state = 'lives' THEN
         DELETE FROM :"schema".session_values WHERE key = p_key;
         DELETE FROM :"schema".intents WHERE key = p_key;
         PERFORM pg_notify(:'channel', encode(p_key, 'hex') || ':' || repeat('0', 32));
@@ -102,20 +124,23 @@ $$;
 CREATE FUNCTION :"schema".lease_session(p_key bytea, p_owner text, p_ttl bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
-    found_row record;
+    had record;
     given bigint;
 BEGIN
     LOOP
-        SELECT s.lease_owner, s.lease_until, s.lease_epoch INTO found_row
-            FROM :"schema".sessions s WHERE s.key = p_key FOR UPDATE;
-        IF FOUND THEN
-            IF found_row.lease_until <= clock_timestamp() THEN
-                given := nextval(:'epochs');
-            ELSIF found_row.lease_owner = p_owner THEN
-                given := found_row.lease_epoch;
-            ELSE
-                RETURN NULL;
+        FOR pass IN 1..2 LOOP
+            SELECT * INTO had FROM :"schema".look(p_key, pass = 2);
+            EXIT WHEN had.lease_until IS NULL;
+            given := NULL;
+            IF had.lease_until > clock_timestamp() THEN
+                IF had.lease_owner <> p_owner THEN
+                    RETURN NULL;
+                END IF;
+                given := had.lease_epoch;
             END IF;
+        END LOOP;
+        IF had.lease_until IS NOT NULL THEN
+            given := coalesce(given, nextval(:'epochs'));
             UPDATE :"schema".sessions s SET
                 lease_owner = p_owner, lease_epoch = given,
                 lease_until = clock_timestamp() + p_ttl * interval '1 microsecond'
@@ -137,22 +162,22 @@ CREATE FUNCTION :"schema".put_intent(
     p_key bytea, p_token bytea, p_epoch bigint, p_at bigint, OUT outcome text, OUT reason text
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    found_row record;
+    had record;
 BEGIN
-    SELECT s.gone, s.stands_until, s.lease_epoch INTO found_row
-        FROM :"schema".sessions s WHERE s.key = p_key FOR UPDATE;
-    IF NOT FOUND OR found_row.stands_until <= clock_timestamp() THEN
-        outcome := 'absent';
-    ELSIF found_row.gone IS NOT NULL THEN
-        outcome := 'gone';
-        reason := found_row.gone;
-    ELSIF p_epoch < found_row.lease_epoch THEN
-        outcome := 'conflict';
-    ELSE
-        outcome := 'done';
-        INSERT INTO :"schema".intents AS i (key, token, epoch, at) VALUES (p_key, p_token, p_epoch, p_at)
-            ON CONFLICT (key) DO UPDATE SET token = p_token, epoch = p_epoch, at = p_at;
-    END IF;
+    FOR pass IN 1..2 LOOP
+        SELECT * INTO had FROM :"schema".look(p_key, pass = 2);
+        IF had.state <> 'lives' THEN
+            outcome := had.state;
+            reason := had.gone;
+            RETURN;
+        ELSIF p_epoch < had.lease_epoch THEN
+            outcome := 'conflict';
+            RETURN;
+        END IF;
+    END LOOP;
+    INSERT INTO :"schema".intents AS i (key, token, epoch, at) VALUES (p_key, p_token, p_epoch, p_at)
+        ON CONFLICT (key) DO UPDATE SET token = p_token, epoch = p_epoch, at = p_at;
+    outcome := 'done';
 END
 $$;
 
