@@ -115,7 +115,7 @@ func (p *Postgres) initialise() error {
 	if err := giveAway(p.dir); err != nil {
 		return err
 	}
-	said, err := p.command("initdb", "--pgdata="+p.data(), "--username="+postgresUser, "--pwfile="+password,
+	said, err := p.command("initdb", "--pgdata="+p.DataFolder(), "--username="+postgresUser, "--pwfile="+password,
 		"--auth=password", "--encoding=UTF8", "--locale=C", "--no-sync").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, said)
@@ -138,7 +138,9 @@ func (p *Postgres) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func (p *Postgres) data() string    { return filepath.Join(p.dir, "data") }
+// DataFolder returns where the server keeps what it stores.
+func (p *Postgres) DataFolder() string { return filepath.Join(p.dir, "data") }
+
 func (p *Postgres) keyFile() string { return filepath.Join(p.dir, "key.pem") }
 
 // CertificateFile returns the file with the server's certificate, which is its own root.
@@ -152,7 +154,7 @@ func (p *Postgres) Restart() error {
 		return err
 	}
 	args := []string{
-		"-D", p.data(), "-k", p.dir, "-h", host, "-p", port,
+		"-D", p.DataFolder(), "-k", p.dir, "-h", host, "-p", port,
 		"-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "log_checkpoints=off",
 		"-c", "ssl=on", "-c", "ssl_cert_file=" + p.CertificateFile(), "-c", "ssl_key_file=" + p.keyFile(),
 	}

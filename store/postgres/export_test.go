@@ -14,3 +14,6 @@ const MaxNotices = maxNotices
 
 // CollectEvery is how many writes there are between two batches of collection.
 const CollectEvery = collectEvery
+
+// LockNumber is the advisory lock for the migrations of a schema.
+func LockNumber(schema string) int64 { return (&Store{schema: schema}).lockNumber() }

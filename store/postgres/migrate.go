@@ -76,7 +76,8 @@ func (s *Store) migrateOnce(ctx context.Context, conn *pgx.Conn, files []string)
 
 func (s *Store) createSchema(ctx context.Context, tx pgx.Tx) error {
 	var exists bool // CREATE SCHEMA asks for a permission even where it exists
-	err := tx.QueryRow(ctx, "SELECT to_regnamespace($1::text) IS NOT NULL", pgx.QueryExecModeExec, quoted(s.schema)).Scan(&exists)
+	err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text)",
+		pgx.QueryExecModeExec, s.schema).Scan(&exists)
 	if err != nil {
 		return err
 	}
@@ -98,8 +99,10 @@ type querier interface {
 // schemaVersion returns the number of the last migration applied, 0 when there is none. It
 // fails when that one is newer than ours.
 func (s *Store) schemaVersion(ctx context.Context, from querier, newest int) (have int, err error) {
+	// Not to_regclass: it remembers what was not there before we waited for the lock.
 	var exists bool
-	err = from.QueryRow(ctx, "SELECT to_regclass($1::text) IS NOT NULL", pgx.QueryExecModeExec, quoted(s.schema)+".migrations").Scan(&exists)
+	err = from.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1::text AND c.relname = 'migrations')`, pgx.QueryExecModeExec, s.schema).Scan(&exists)
 	if err != nil || !exists {
 		return 0, err
 	}

@@ -85,9 +85,12 @@ const readCommitted = "read committed"
 
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
 
-// What a host and a database cannot be named. A password that was not escaped, with an @ or
-// a / in it, ends up in them, and errors quote them.
-var misplaced = regexp.MustCompile(`[@?#\s]`)
+// What hosts, databases and parameters cannot be named. Where a password was not escaped, its
+// end is taken for one of them, and errors quote those.
+var (
+	noName      = regexp.MustCompile(`[@/?#\s]`)
+	noParameter = regexp.MustCompile(`[^A-Za-z0-9_.]`)
+)
 
 // dialPatience is how long it may take to connect unless the URL says otherwise.
 const dialPatience = 10 * time.Second
@@ -95,18 +98,11 @@ const dialPatience = 10 * time.Second
 // parse returns what url says, and how we connect.
 func (s *Store) parse(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
+	if err != nil || !meant(config.ConnConfig, url) {
 		// The cause quotes the URL.
 		return nil, &OpenError{Why: BadURL, Detail: "expected postgres://user:password@host:port/database?sslmode=verify-full, escaped as in a URL"}
 	}
 	c := config.ConnConfig
-	hosts := []string{c.Host}
-	for _, f := range c.Fallbacks {
-		hosts = append(hosts, f.Host)
-	}
-	if misplaced.MatchString(strings.Join(hosts, "")) || misplaced.MatchString(c.Database) || strings.Contains(c.Database, "/") {
-		return nil, &OpenError{Why: BadURL, Detail: "no such host or database can be; is the password escaped as in a URL?"}
-	}
 	s.passwords = append(s.passwords, c.Password)
 	c.DialFunc = s.wires.dial
 	if c.ConnectTimeout == 0 {
@@ -123,6 +119,26 @@ func (s *Store) parse(url string) (*pgxpool.Config, error) {
 	}
 	config.ShouldPing = broken
 	return config, nil
+}
+
+// meant reports whether c, parsed from url, can be what somebody means.
+func meant(c *pgx.ConnConfig, url string) bool {
+	hosts := []string{c.Host}
+	for _, f := range c.Fallbacks {
+		hosts = append(hosts, f.Host)
+	}
+	for _, host := range hosts {
+		if !strings.HasPrefix(host, "/") && noName.MatchString(host) { // else the folder of a socket
+			return false
+		}
+	}
+	for name := range c.RuntimeParams {
+		if noParameter.MatchString(name) {
+			return false
+		}
+	}
+	// What is neither a URL nor key=value is taken for nothing at all.
+	return !noName.MatchString(c.Database) && (url == "" || strings.ContainsAny(url, ":="))
 }
 
 var errStandby = errors.New("postgres: the server is a standby, which takes no writes")
