@@ -1,0 +1,245 @@
+package servers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tokenward/tokenward/clock"
+)
+
+// ErrNotInstalled says that a server's program is not on this machine.
+var ErrNotInstalled = errors.New("servers: not installed")
+
+// Where PostgreSQL's programs are, besides PATH.
+const postgresFolders = "/usr/lib/postgresql/*/bin"
+
+const postgresUser = "tokenward"
+
+// Postgres is a PostgreSQL server with a folder and a port of its own. It asks for a
+// password, speaks TLS to whoever wants it, and keeps its folder and its port when it is
+// restarted.
+type Postgres struct {
+	bin      string // folder of its programs
+	dir      string // all that is its own
+	addr     string
+	password string
+	settings []string
+	proc     *Process
+}
+
+// PostgresOption changes what StartPostgres starts.
+type PostgresOption func(*Postgres)
+
+// NoFsync makes the server quicker, and lets it lose what it acknowledged in a crash of
+// the machine, though not of the server alone.
+func NoFsync() PostgresOption { return PostgresSetting("fsync", "off") }
+
+// PostgresSetting sets one of the server's configuration parameters.
+func PostgresSetting(name, value string) PostgresOption {
+	return func(p *Postgres) { p.settings = append(p.settings, "-c", name+"="+value) }
+}
+
+// NewPostgres is StartPostgres for a test, which is left out where PostgreSQL is not
+// installed. The server is closed when the test ends.
+func NewPostgres(tb testing.TB, options ...PostgresOption) *Postgres {
+	tb.Helper()
+	find(tb, "initdb", "postgresql", postgresFolders)
+	p, err := StartPostgres(options...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.Close)
+	return p
+}
+
+// StartPostgres starts a server in a new folder; Close ends it and removes the folder. It
+// fails with ErrNotInstalled where there is no PostgreSQL. PostgreSQL refuses to serve
+// root, so for root it runs as user postgres, or else nobody.
+func StartPostgres(options ...PostgresOption) (_ *Postgres, err error) {
+	bin, err := findPostgres()
+	if err != nil {
+		return nil, err
+	}
+	p := &Postgres{bin: bin, password: rand.Text()}
+	for _, o := range options {
+		o(p)
+	}
+	if p.addr, err = FreeAddr(); err != nil {
+		return nil, err
+	}
+	if p.dir, err = os.MkdirTemp("", "tokenward-postgres-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(p.dir)
+		}
+	}()
+	if err := p.initialise(); err != nil {
+		return nil, err
+	}
+	return p, p.Restart()
+}
+
+func findPostgres() (folder string, err error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	found, _ := filepath.Glob(filepath.Join(postgresFolders, "initdb"))
+	if len(found) == 0 {
+		return "", fmt.Errorf("%w: PostgreSQL (initdb)", ErrNotInstalled)
+	}
+	return filepath.Dir(found[len(found)-1]), nil
+}
+
+func (p *Postgres) initialise() error {
+	password := filepath.Join(p.dir, "password")
+	if err := os.WriteFile(password, []byte(p.password+"\n"), 0o600); err != nil {
+		return err
+	}
+	if err := writeCertificate(p.CertificateFile(), p.keyFile()); err != nil {
+		return err
+	}
+	if err := giveAway(p.dir); err != nil {
+		return err
+	}
+	said, err := p.command("initdb", "--pgdata="+p.DataFolder(), "--username="+postgresUser, "--pwfile="+password,
+		"--auth=password", "--encoding=UTF8", "--locale=C", "--no-sync").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, said)
+	}
+	return nil
+}
+
+// command returns a program of PostgreSQL, to be run as a user whom it serves and without
+// what the environment says of other servers.
+func (p *Postgres) command(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(p.bin, program), args...)
+	cmd.Dir = p.dir
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); !strings.HasPrefix(name, "PG") && name != "HOME" && !strings.HasPrefix(name, "LC_") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env, "HOME="+p.dir, "LC_ALL=C")
+	runAsOrdinary(cmd)
+	return cmd
+}
+
+// DataFolder returns where the server keeps what it stores.
+func (p *Postgres) DataFolder() string { return filepath.Join(p.dir, "data") }
+
+func (p *Postgres) keyFile() string { return filepath.Join(p.dir, "key.pem") }
+
+// CertificateFile returns the file with the server's certificate, which is its own root.
+func (p *Postgres) CertificateFile() string { return filepath.Join(p.dir, "certificate.pem") }
+
+// Restart starts the server again after Stop or Kill, in the same folder and on the same
+// port, and returns when it answers.
+func (p *Postgres) Restart() error {
+	host, port, err := net.SplitHostPort(p.addr)
+	if err != nil {
+		return err
+	}
+	args := []string{
+		"-D", p.DataFolder(), "-k", p.dir, "-h", host, "-p", port,
+		"-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "log_checkpoints=off",
+		"-c", "ssl=on", "-c", "ssl_cert_file=" + p.CertificateFile(), "-c", "ssl_key_file=" + p.keyFile(),
+	}
+	p.proc, err = start(p.command("postgres", append(args, p.settings...)...), func() error { return p.Exec("SELECT") })
+	return err
+}
+
+// Exec runs a command in the server's database postgres.
+func (p *Postgres) Exec(sql string) error {
+	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), 10*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, p.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+// Addr returns the server's address on the loopback interface.
+func (p *Postgres) Addr() string { return p.addr }
+
+// Password returns the password that is part of URL.
+func (p *Postgres) Password() string { return p.password }
+
+// URL returns how to connect to a database of the server, without TLS.
+func (p *Postgres) URL(database string) string {
+	return (&url.URL{
+		Scheme: "postgres", User: url.UserPassword(postgresUser, p.password),
+		Host: p.addr, Path: database, RawQuery: "sslmode=disable",
+	}).String()
+}
+
+// NewDatabase makes an empty database for the test, and returns how to connect to it. It
+// is dropped when the test ends.
+func (p *Postgres) NewDatabase(tb testing.TB) string {
+	tb.Helper()
+	name := "test_" + strings.ToLower(rand.Text())
+	if err := p.Exec("CREATE DATABASE " + name); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := p.Exec("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+			tb.Error(err)
+		}
+	})
+	return p.URL(name)
+}
+
+// Stop ends the server in order, without waiting for its clients.
+func (p *Postgres) Stop() {
+	p.Resume()
+	shutDown(p.proc.cmd.Process)
+	<-p.proc.exited
+}
+
+// Kill ends the server with all its processes as a crash would.
+func (p *Postgres) Kill() {
+	p.Pause()
+	for _, pid := range children(p.proc.PID()) {
+		kill(pid)
+	}
+	p.proc.Kill()
+}
+
+// Pause stops the server with all its processes in its tracks: connections stay open,
+// new ones are taken by the kernel, and nothing answers.
+func (p *Postgres) Pause() {
+	pause(p.proc.PID()) // first, so that it makes no more
+	for _, pid := range children(p.proc.PID()) {
+		pause(pid)
+	}
+}
+
+// Resume lets a paused server go on.
+func (p *Postgres) Resume() {
+	for _, pid := range children(p.proc.PID()) {
+		resume(pid)
+	}
+	resume(p.proc.PID())
+}
+
+// Close ends the server and removes its folder.
+func (p *Postgres) Close() {
+	p.Stop()
+	_ = os.RemoveAll(p.dir)
+}

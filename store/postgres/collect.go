@@ -1,0 +1,40 @@
+package postgres
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/clock"
+)
+
+// A batch of what has lapsed is collected for every so many writes that may leave something
+// behind, so that it runs out, in the background, so that nobody waits.
+const (
+	collectEvery    = 32
+	collectBatch    = 4 * collectEvery
+	collectPatience = 10 * time.Second
+)
+
+// wrote counts a write.
+func (s *Store) wrote() {
+	if s.writes.Add(1)%collectEvery != 0 || !s.collecting.CompareAndSwap(false, true) {
+		return
+	}
+	if !s.begin() {
+		return
+	}
+	go func() {
+		defer s.end()
+		defer s.collecting.Store(false)
+		s.collect()
+	}()
+}
+
+func (s *Store) collect() {
+	ctx, cancel := clock.WithTimeout(s.life, s.clock, collectPatience)
+	defer cancel()
+	if err := s.row(ctx, opCollect, []any{int64(collectBatch)}, nil); err != nil && s.life.Err() == nil {
+		s.log.Warn("what has lapsed was not collected; it is tried again", zap.Error(err))
+	}
+}

@@ -1,0 +1,126 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// ErrClosed says that the store was closed.
+var ErrClosed = errors.New("postgres: the store is closed")
+
+// Error says that the server did not answer, or answered that it cannot. Whether a write
+// happened is then not known, unless Err is a *pgconn.PgError: the server has refused it.
+type Error struct {
+	Op  string // the operation, as "update"
+	Err error  // cause
+}
+
+// Error implements error.
+func (e *Error) Error() string { return "postgres: " + e.Op + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Refusal says why Open failed.
+type Refusal string
+
+// The reasons for which Open fails.
+const (
+	BadURL      Refusal = "bad_url"      // it cannot be parsed, or says what it cannot mean
+	BadSchema   Refusal = "bad_schema"   // see Schema
+	Unreachable Refusal = "unreachable"  // nobody answers, or TLS fails
+	Denied      Refusal = "denied"       // wrong user or password, or too few permissions
+	TooOld      Refusal = "too_old"      // older than PostgreSQL 14
+	Standby     Refusal = "standby"      // takes no writes
+	NewerSchema Refusal = "newer_schema" // set up by a later release
+	Failed      Refusal = "failed"       // any other answer, as that there is no such database
+)
+
+// OpenError says why Open failed. Unless a migration itself failed, Open has changed
+// nothing. Its text holds no password.
+type OpenError struct {
+	Why    Refusal
+	Detail string // what was found or expected; may be empty
+	Err    error  // cause, nil when there is none
+}
+
+// Error implements error.
+func (e *OpenError) Error() string {
+	text := "postgres: cannot open: " + string(e.Why)
+	if e.Detail != "" {
+		text += ": " + e.Detail
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *OpenError) Unwrap() error { return e.Err }
+
+// plainError has the text of an error, and nothing behind it.
+type plainError string
+
+// Error implements error.
+func (e plainError) Error() string { return string(e) }
+
+// SQLSTATE codes that something depends on.
+const (
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+	noSuchStatement      = "26000" // a prepared one, that a pooler has forgotten
+	changedPlan          = "0A000" // a prepared statement that a migration has outdated
+	readOnly             = "25006" // the primary has become a standby
+	notPermitted         = "42501"
+	notAuthorised        = "28" // a class
+)
+
+// answer returns what the server answered when err is that, else nil.
+func answer(err error) *pgconn.PgError {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg
+	}
+	return nil
+}
+
+// discreet returns err without what it must not carry. An error of the client library has the
+// whole configuration in it, password included, and its own deadlines, which must not
+// look as if the caller's context had ended.
+func (s *Store) discreet(err error) error {
+	if pg := answer(err); pg != nil {
+		return pg
+	}
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	for _, password := range s.passwords {
+		if password != "" && strings.Contains(text, password) {
+			return plainError("an error whose text is left out, for it quotes the password")
+		}
+	}
+	return plainError(text)
+}
+
+// refused turns what went wrong while opening into an OpenError.
+func (s *Store) refused(ctx context.Context, err error) error {
+	var already *OpenError
+	switch {
+	case errors.As(err, &already):
+		return already
+	case ctx.Err() != nil:
+		return &OpenError{Why: Unreachable, Err: ctx.Err()}
+	case errors.Is(err, errStandby):
+		return &OpenError{Why: Standby}
+	}
+	why := Unreachable
+	if pg := answer(err); pg != nil {
+		why = Failed
+		if pg.Code == notPermitted || strings.HasPrefix(pg.Code, notAuthorised) {
+			why = Denied
+		}
+	}
+	return &OpenError{Why: why, Err: s.discreet(err)}
+}

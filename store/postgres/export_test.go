@@ -1,0 +1,19 @@
+package postgres
+
+// Instant takes the place of the server's clock: SQL for the present instant.
+func Instant(sql string) Option { return func(o *options) { o.instant = sql } }
+
+// OldestServer takes the place of the oldest major version that will do.
+func OldestServer(major int) Option { return func(o *options) { o.oldest = major } }
+
+// Settle waits for what is under way in the background.
+func (s *Store) Settle() { s.under.Wait() }
+
+// MaxNotices is how far a watcher may lag behind.
+const MaxNotices = maxNotices
+
+// CollectEvery is how many writes there are between two batches of collection.
+const CollectEvery = collectEvery
+
+// LockNumber is the advisory lock for the migrations of a schema.
+func LockNumber(schema string) int64 { return (&Store{schema: schema}).lockNumber() }

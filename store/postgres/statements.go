@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"strings"
+)
+
+// presentInstant is what our SQL says for the present instant. It is no transaction's
+// beginning: who has waited for a lock must not judge by a time before that.
+const presentInstant = "clock_timestamp()"
+
+// operation is one thing that is asked of the server, in one statement.
+type operation int
+
+const (
+	opLoad operation = iota
+	opReplace
+	opUpdate
+	opDelete
+	opTouch
+	opLease
+	opRelease
+	opPutIntent
+	opClearIntent
+	opOrphans
+	opFind
+	opDue
+	opClaimDue
+	opPutTransaction
+	opDropTransaction
+	opGetTransaction
+	opTakeTransaction
+	opCollect
+	opProbe
+	operations // how many there are
+)
+
+var statements = [operations]struct {
+	name  string
+	reads bool // has no effect, so that it can be repeated
+	sql   string
+}{
+	opLoad: {name: "load", reads: true, sql: `
+		SELECT version, incarnation, epoch, ceiling, index_values, sealed, gone
+		FROM :"schema".sessions WHERE key = $1::bytea AND stands_until > clock_timestamp()`},
+	opReplace: {name: "replace", sql: `
+		SELECT :"schema".replace_session($1::bytea, $2::bytea, $3::bytea, $4::bigint, $5::bigint, $6::bytea[], $7::bytea, $8::bigint)`},
+	opUpdate: {name: "update", sql: `
+		SELECT outcome, reason FROM :"schema".update_session(
+			$1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bigint, $6::bigint, $7::bytea[], $8::bytea, $9::bigint)`},
+	opDelete: {name: "delete", sql: `
+		SELECT :"schema".delete_session($1::bytea, $2::bytea, $3::text, $4::bigint)`},
+	opTouch: {name: "touch", sql: `
+		UPDATE :"schema".sessions SET stands_until = :"schema".until($2::bigint)
+		WHERE key = $1::bytea AND version IS NOT NULL AND stands_until > clock_timestamp() RETURNING true`},
+
+	opLease: {name: "lease", sql: `
+		SELECT :"schema".lease_session($1::bytea, $2::text, $3::bigint)`},
+	opRelease: {name: "release", sql: `
+		UPDATE :"schema".sessions SET lease_owner = NULL, lease_until = '-infinity'
+		WHERE key = $1::bytea AND lease_owner = $2::text AND lease_epoch = $3::bigint RETURNING true`},
+
+	opPutIntent: {name: "put intent", sql: `
+		SELECT outcome, reason FROM :"schema".put_intent($1::bytea, $2::bytea, $3::bigint, $4::bigint)`},
+	opClearIntent: {name: "clear intent", sql: `
+		DELETE FROM :"schema".intents
+		WHERE key = $1::bytea AND token = $2::bytea AND epoch = $3::bigint AND at = $4::bigint RETURNING true`},
+	opOrphans: {name: "orphans", reads: true, sql: `
+		SELECT i.key, i.token, i.epoch, i.at
+		FROM :"schema".intents i JOIN :"schema".sessions s ON s.key = i.key
+		WHERE s.version IS NOT NULL AND s.stands_until > clock_timestamp() AND s.lease_until <= clock_timestamp()
+		ORDER BY i.at, i.key LIMIT $1::bigint`},
+
+	opFind: {name: "find", reads: true, sql: `
+		SELECT s.key, s.incarnation, s.ceiling FROM :"schema".sessions s
+		WHERE s.key IN (SELECT v.key FROM :"schema".session_values v WHERE v.value = ANY ($1::bytea[]))
+		AND s.version IS NOT NULL AND s.stands_until > clock_timestamp()`},
+	opDue: {name: "due", reads: true, sql: `
+		SELECT key, incarnation, ceiling FROM :"schema".sessions
+		WHERE ceiling > 0 AND ceiling >= $1::bigint AND ceiling < $2::bigint AND (ceiling, key) > ($3::bigint, $4::bytea)
+		AND stands_until > clock_timestamp()
+		ORDER BY ceiling, key LIMIT $5::bigint`},
+	opClaimDue: {name: "claim due", sql: `
+		SELECT key, incarnation, ceiling FROM :"schema".claim_due($1::bigint, $2::bigint, $3::bigint)`},
+
+	opPutTransaction: {name: "put transaction", sql: `
+		INSERT INTO :"schema".transactions (key, data, stands_until) VALUES ($1::bytea, $2::bytea, :"schema".until($3::bigint))
+		ON CONFLICT (key) DO UPDATE SET data = excluded.data, stands_until = excluded.stands_until RETURNING true`},
+	opDropTransaction: {name: "put transaction", sql: `
+		DELETE FROM :"schema".transactions WHERE key = $1::bytea RETURNING true`},
+	opGetTransaction: {name: "get transaction", reads: true, sql: `
+		SELECT data FROM :"schema".transactions WHERE key = $1::bytea AND stands_until > clock_timestamp()`},
+	opTakeTransaction: {name: "take transaction", sql: `
+		DELETE FROM :"schema".transactions WHERE key = $1::bytea AND stands_until > clock_timestamp() RETURNING data`},
+
+	opCollect: {name: "collect", sql: `
+		SELECT :"schema".collect($1::bigint)`},
+	opProbe: {name: "probe", sql: `
+		SELECT pg_notify(:'channel', $1::text)`},
+}
+
+// filler fills in what our SQL leaves open: the schema, whose name was checked, what is
+// named after it, and the instant.
+func filler(schema, instant string) *strings.Replacer {
+	return strings.NewReplacer(
+		`:"schema"`, quoted(schema),
+		`:'epochs'`, `'`+quoted(schema)+`.lease_epochs'`,
+		`:'channel'`, `'`+channel(schema)+`'`,
+		presentInstant, instant,
+	)
+}
+
+func quoted(schema string) string  { return `"` + schema + `"` }
+func channel(schema string) string { return schema + "_changes" }
