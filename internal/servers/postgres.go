@@ -109,7 +109,7 @@ func (p *Postgres) initialise() error {
 	if err := os.WriteFile(password, []byte(p.password+"\n"), 0o600); err != nil {
 		return err
 	}
-	if err := writeCertificate(p.CertificateFile(), p.keyFile()); err != nil {
+	if _, _, _, err := certificate(p.dir); err != nil {
 		return err
 	}
 	if err := giveAway(p.dir); err != nil {
@@ -141,10 +141,10 @@ func (p *Postgres) command(program string, args ...string) *exec.Cmd {
 // DataFolder returns where the server keeps what it stores.
 func (p *Postgres) DataFolder() string { return filepath.Join(p.dir, "data") }
 
-func (p *Postgres) keyFile() string { return filepath.Join(p.dir, "key.pem") }
+func (p *Postgres) keyFile() string { return filepath.Join(p.dir, "server.key") }
 
 // CertificateFile returns the file with the server's certificate, which is its own root.
-func (p *Postgres) CertificateFile() string { return filepath.Join(p.dir, "certificate.pem") }
+func (p *Postgres) CertificateFile() string { return filepath.Join(p.dir, "server.crt") }
 
 // Restart starts the server again after Stop or Kill, in the same folder and on the same
 // port, and returns when it answers.

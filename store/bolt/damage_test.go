@@ -60,7 +60,7 @@ func TestDamage_isOfOneSessionAlone(t *testing.T) {
 			const bad = 2
 			for i := range 5 {
 				must(t, s.Replace(t.Context(), key(i), rec, opt))
-				must(t, s.PutIntent(t.Context(), key(i), store.Intent{At: int64(i)}, opt))
+				must(t, intend(t.Context(), s, key(i), store.Intent{At: int64(i)}, opt))
 			}
 			spoil(s, bolt.SessionBucket, key(bad), d.do)
 			left := stored(s, bolt.SessionBucket, key(bad))
@@ -72,7 +72,7 @@ func TestDamage_isOfOneSessionAlone(t *testing.T) {
 				}
 				wantErr(t, s.Update(t.Context(), key(bad), rec.Version, rec, opt), store.ErrUnreadable)
 				wantErr(t, s.Touch(t.Context(), key(bad), 0, opt), store.ErrUnreadable)
-				wantErr(t, s.PutIntent(t.Context(), key(bad), store.Intent{}, opt), store.ErrUnreadable)
+				wantErr(t, intend(t.Context(), s, key(bad), store.Intent{}, opt), store.ErrUnreadable)
 				must(t, s.Delete(t.Context(), key(bad), rec.Incarnation, session.ReasonCeiling, opt))
 			}
 			if n := logs.Len(); n != 1 || logs.All()[0].ContextMap()["key"] != key(bad).String() {
@@ -176,7 +176,7 @@ func TestDamage_ofAnIntent(t *testing.T) {
 	s := open(t, newPath(t))
 	for i := range 2 {
 		must(t, s.Replace(t.Context(), key(i), store.Record{}, opt))
-		must(t, s.PutIntent(t.Context(), key(i), store.Intent{At: int64(i)}, opt))
+		must(t, intend(t.Context(), s, key(i), store.Intent{At: int64(i)}, opt))
 	}
 	spoil(s, bolt.IntentBucket, key(0), func(b []byte) []byte { b[5]++; return b })
 	orphans, err := s.Orphans(t.Context(), 10, opt)
@@ -184,7 +184,7 @@ func TestDamage_ofAnIntent(t *testing.T) {
 		t.Errorf("Orphans = %v, %v, want that of the other session", orphans, err)
 	}
 	must(t, s.ClearIntent(t.Context(), key(0), store.Intent{}, opt))
-	must(t, s.PutIntent(t.Context(), key(0), store.Intent{At: 5}, opt))
+	must(t, intend(t.Context(), s, key(0), store.Intent{At: 5}, opt))
 	must(t, s.Verify())
 }
 

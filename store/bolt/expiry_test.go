@@ -26,7 +26,7 @@ func fill(t *testing.T, s *bolt.Store, n int) {
 		rec := store.Record{Ceiling: 2_000_000_000, Index: []store.IndexValue{{1}, {2, byte(i)}}, TTL: time.Minute}
 		errs[i] = errors.Join(
 			s.Replace(t.Context(), key(i), rec, opt),
-			s.PutIntent(t.Context(), key(i), store.Intent{}, opt),
+			intend(t.Context(), s, key(i), store.Intent{}, opt),
 			s.Transactions().Put(t.Context(), fmt.Sprint(i), nil, time.Minute, opt),
 		)
 		if i%3 == 0 {
@@ -269,7 +269,7 @@ func TestReopen(t *testing.T) {
 	must(t, s.Replace(t.Context(), key(2), rec, opt))
 	must(t, s.Delete(t.Context(), key(2), session.Incarnation{}, session.ReasonBackchannelLogout, opt))
 	in := store.Intent{Token: [32]byte{1}, Epoch: 3, At: 99}
-	must(t, s.PutIntent(t.Context(), key(1), in, opt))
+	must(t, intend(t.Context(), s, key(1), in, opt))
 	must(t, s.Transactions().Put(t.Context(), "state", []byte("data"), time.Hour, opt))
 	must(t, s.Transactions().Put(t.Context(), "taken", []byte("data"), time.Hour, opt))
 	_, err = s.Transactions().Take(t.Context(), "taken", opt)

@@ -6,21 +6,26 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
+	"sync/atomic"
 
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
 
 // PutIntent implements store.Intents. It is as durable as Update.
-func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) error {
+func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) (bool, error) {
 	b := marshalIntent(key, in)
-	return s.change(ctx, key, func(c *change) error {
+	var again atomic.Bool // a call that its caller has left may still be done
+	err := s.change(ctx, key, func(c *change) error {
 		if _, err := c.session(key).living(c.now); err != nil {
 			return err
 		}
+		have, err := c.intent(key)
+		again.Store(err == nil && have.Token == in.Token)
 		c.set(intentBucket, key[:], b)
 		return nil
 	})
+	return again.Load(), err
 }
 
 // ClearIntent implements store.Intents.

@@ -1,11 +1,16 @@
 package bolt_test
 
 import (
+	"context"
 	"os"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/bolt"
 )
 
 // t0 is when every test begins.
@@ -16,4 +21,10 @@ func TestMain(m *testing.M) {
 		os.Exit(child(role))
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// intend is PutIntent for tests that do not ask whether an intent stood.
+func intend(ctx context.Context, s *bolt.Store, key session.Key, in store.Intent, o store.Options) error {
+	_, err := s.PutIntent(ctx, key, in, o)
+	return err
 }

@@ -140,7 +140,7 @@ func save(s *bolt.Store, i, n int, err error) {
 		if n%5 == 1 { // a logout and a login
 			err = errors.Join(err, s.Delete(ctx, key(i), session.Incarnation{}, session.ReasonLogout, opt), s.Replace(ctx, key(i), r, opt))
 		} else {
-			err = errors.Join(err, s.PutIntent(ctx, key(i), store.Intent{At: int64(n)}, opt))
+			err = errors.Join(err, intend(ctx, s, key(i), store.Intent{At: int64(n)}, opt))
 			fmt.Printf("intends %d %d\n", i, n)
 			err = errors.Join(err, s.Update(ctx, key(i), version(n-1), r, opt))
 		}

@@ -31,13 +31,13 @@ func (s *Store) Release(ctx context.Context, key session.Key, owner string, epoc
 }
 
 // PutIntent implements store.Intents.
-func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) error {
+func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) (again bool, err error) {
 	var word string
 	var reason *string
-	if err := s.row(ctx, opPutIntent, []any{key[:], in.Token[:], in.Epoch, in.At}, &word, &reason); err != nil {
-		return err
+	if err := s.row(ctx, opPutIntent, []any{key[:], in.Token[:], in.Epoch, in.At}, &word, &reason, &again); err != nil {
+		return false, err
 	}
-	return outcome(word, reason)
+	return again, outcome(word, reason)
 }
 
 // ClearIntent implements store.Intents.

@@ -60,7 +60,7 @@ var statements = [operations]struct {
 		WHERE key = $1::bytea AND lease_owner = $2::text AND lease_epoch = $3::bigint RETURNING true`},
 
 	opPutIntent: {name: "put intent", sql: `
-		SELECT outcome, reason FROM :"schema".put_intent($1::bytea, $2::bytea, $3::bigint, $4::bigint)`},
+		SELECT outcome, reason, again FROM :"schema".put_intent($1::bytea, $2::bytea, $3::bigint, $4::bigint)`},
 	opClearIntent: {name: "clear intent", sql: `
 		DELETE FROM :"schema".intents
 		WHERE key = $1::bytea AND token = $2::bytea AND epoch = $3::bigint AND at = $4::bigint RETURNING true`},

@@ -32,10 +32,10 @@ func TestRestart_everythingSurvives(t *testing.T) {
 	epoch, err := s.Lease(t.Context(), key, "b", time.Hour, opt)
 	must(t, err)
 	held := store.Intent{Token: [32]byte{1}, Epoch: epoch, At: 1}
-	must(t, s.PutIntent(t.Context(), key, held, opt))
+	must(t, intend(t.Context(), s, key, held, opt))
 	crashed, _ := login(t, s)
 	orphan := store.Intent{Token: [32]byte{2}, At: 2}
-	must(t, s.PutIntent(t.Context(), crashed, orphan, opt))
+	must(t, intend(t.Context(), s, crashed, orphan, opt))
 	must(t, s.Transactions().Put(t.Context(), "state", []byte("data"), time.Hour, opt))
 	claimed, claimedRec := login(t, s, func(r *store.Record) { r.Ceiling = 999_999_999 })
 	refs, err := s.ClaimDue(t.Context(), 1_000_000_000, 10, time.Hour, opt)

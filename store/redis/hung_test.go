@@ -45,7 +45,7 @@ func operations(s *redis.Store, key session.Key, rec store.Record) map[string]fu
 			return err
 		},
 		"Release":     func(ctx context.Context) error { return s.Release(ctx, key, "a", 1, opt) },
-		"PutIntent":   func(ctx context.Context) error { return s.PutIntent(ctx, key, store.Intent{}, opt) },
+		"PutIntent":   func(ctx context.Context) error { return intend(ctx, s, key, store.Intent{}, opt) },
 		"ClearIntent": func(ctx context.Context) error { return s.ClearIntent(ctx, key, store.Intent{}, opt) },
 		"Orphans":     func(ctx context.Context) error { _, err := s.Orphans(ctx, 10, opt); return err },
 		"Watch": func(ctx context.Context) error {

@@ -103,7 +103,7 @@ func TestLapse_indexesForgetWhatRedisDropped(t *testing.T) {
 	c := redis.ClientOf(s)
 	for range 50 {
 		key, _ := login(t, s, func(r *store.Record) { r.Ceiling, r.TTL = 1_000_000_000, time.Minute })
-		must(t, s.PutIntent(t.Context(), key, store.Intent{At: 1}, opt))
+		must(t, intend(t.Context(), s, key, store.Intent{At: 1}, opt))
 	}
 	living, rec := login(t, s, func(r *store.Record) { r.Ceiling = 1_000_000_001 })
 	want := []store.Ref{{Key: living, Incarnation: rec.Incarnation, Ceiling: rec.Ceiling}}

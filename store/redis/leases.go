@@ -32,9 +32,16 @@ func (s *Store) Release(ctx context.Context, key session.Key, owner string, epoc
 }
 
 // PutIntent implements store.Intents.
-func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) error {
-	_, err := s.run(ctx, putIntent, key, formatIntent(in), in.Epoch)
-	return err
+func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) (bool, error) {
+	answer, err := s.run(ctx, putIntent, key, formatIntent(in), in.Epoch)
+	if err != nil {
+		return false, err
+	}
+	word, ok := at[string](answer, 0)
+	if !ok {
+		return false, unexpected(putIntent)
+	}
+	return word == "again", nil
 }
 
 // ClearIntent implements store.Intents.

@@ -20,7 +20,7 @@ func TestLease_fencesAPausedProcess(t *testing.T) {
 
 	old, err := a.Lease(t.Context(), key, "a", time.Minute, opt)
 	must(t, err)
-	must(t, a.PutIntent(t.Context(), key, store.Intent{Token: [32]byte{1}, Epoch: old}, opt))
+	must(t, intend(t.Context(), a, key, store.Intent{Token: [32]byte{1}, Epoch: old}, opt))
 	lapse(t, time.Hour)
 
 	epoch, err := b.Lease(t.Context(), key, "b", time.Minute, opt)
@@ -31,7 +31,7 @@ func TestLease_fencesAPausedProcess(t *testing.T) {
 	late := next(rec)
 	late.Epoch = old
 	wantErr(t, "the late Update", a.Update(t.Context(), key, rec.Version, late, opt), store.ErrConflict)
-	wantErr(t, "the late PutIntent", a.PutIntent(t.Context(), key, store.Intent{Epoch: old}, opt), store.ErrConflict)
+	wantErr(t, "the late PutIntent", intend(t.Context(), a, key, store.Intent{Epoch: old}, opt), store.ErrConflict)
 	must(t, a.Release(t.Context(), key, "a", old, opt)) // which gives nothing back
 	_, err = a.Lease(t.Context(), key, "a", time.Minute, opt)
 	wantErr(t, "the late Lease", err, store.ErrLeased)
@@ -62,7 +62,7 @@ func TestLease_epochOutlivesTheRecord(t *testing.T) {
 		t.Fatalf("Load: err = %v, want %v", err, store.ErrNotFound)
 	}
 	must(t, s.Replace(t.Context(), key, rec, opt))
-	wantErr(t, "PutIntent of the first owner", s.PutIntent(t.Context(), key, store.Intent{Epoch: old}, opt), store.ErrConflict)
+	wantErr(t, "PutIntent of the first owner", intend(t.Context(), s, key, store.Intent{Epoch: old}, opt), store.ErrConflict)
 }
 
 // Even a server that lost everything it had gives higher epochs than before.

@@ -157,3 +157,9 @@ func driven(t *testing.T, c clock.Clock) *redis.Store {
 	redis.Driven(s)
 	return s
 }
+
+// intend is PutIntent for tests that do not ask whether an intent stood.
+func intend(ctx context.Context, s *redis.Store, key session.Key, in store.Intent, o store.Options) error {
+	_, err := s.PutIntent(ctx, key, in, o)
+	return err
+}

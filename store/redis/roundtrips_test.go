@@ -31,7 +31,7 @@ func TestStore_oneRoundTripForEachOperation(t *testing.T) {
 	_, err = s.Load(t.Context(), key, opt)
 	must(t, err)
 	sent.want(t, "Load", "evalsha")
-	must(t, s.PutIntent(t.Context(), key, store.Intent{Epoch: epoch}, opt))
+	must(t, intend(t.Context(), s, key, store.Intent{Epoch: epoch}, opt))
 	sent.want(t, "PutIntent", "evalsha")
 	after := next(rec)
 	after.Epoch = epoch

@@ -159,11 +159,12 @@ END
 $$;
 
 CREATE FUNCTION :"schema".put_intent(
-    p_key bytea, p_token bytea, p_epoch bigint, p_at bigint, OUT outcome text, OUT reason text
+    p_key bytea, p_token bytea, p_epoch bigint, p_at bigint, OUT outcome text, OUT reason text, OUT again boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
     had record;
 BEGIN
+    again := false;
     FOR pass IN 1..2 LOOP
         SELECT * INTO had FROM :"schema".look(p_key, pass = 2);
         IF had.state <> 'lives' THEN
@@ -175,6 +176,7 @@ BEGIN
             RETURN;
         END IF;
     END LOOP;
+    again := EXISTS (SELECT FROM :"schema".intents i WHERE i.key = p_key AND i.token = p_token);
     INSERT INTO :"schema".intents AS i (key, token, epoch, at) VALUES (p_key, p_token, p_epoch, p_at)
         ON CONFLICT (key) DO UPDATE SET token = p_token, epoch = p_epoch, at = p_at;
     outcome := 'done';
