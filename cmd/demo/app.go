@@ -97,7 +97,7 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 		return a, err
 	}
 	cfg.RedirectURI = redirectURI
-	keep, closeStore, err := s.openStore()
+	keep, closeStore, err := s.openStore(log)
 	if err != nil {
 		return a, err
 	}

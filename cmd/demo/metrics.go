@@ -62,6 +62,10 @@ var clientStatsShown = []stat{
 		prometheus.CounterValue, func(s tokenward.Stats) int64 { return s.Ceilings }),
 	newStat("records_unreadable_total", "Records that no configured secret opens.",
 		prometheus.CounterValue, func(s tokenward.Stats) int64 { return s.Unreadable }),
+	newStat("sessions_lost_total", "Sessions whose refresh token a crash has cost.",
+		prometheus.CounterValue, func(s tokenward.Stats) int64 { return s.Lost }),
+	newStat("stale_answers_total", "Answers from memory while a shared store did not answer.",
+		prometheus.CounterValue, func(s tokenward.Stats) int64 { return s.Stale }),
 	newStat("failures_total", "Defects that were contained.",
 		prometheus.CounterValue, func(s tokenward.Stats) int64 { return s.Failures }),
 }

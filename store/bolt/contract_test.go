@@ -12,13 +12,13 @@ import (
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, c clock.Clock) store.StateStore {
-		return open(t, newPath(t), bolt.WithClock(c))
+		return open(t, newPath(t), bolt.Clock(c))
 	})
 }
 
 func TestTransactions(t *testing.T) {
 	storetest.RunTransactions(t, func(t *testing.T, c clock.Clock) store.TransactionStore {
-		return open(t, newPath(t), bolt.WithClock(c)).Transactions()
+		return open(t, newPath(t), bolt.Clock(c)).Transactions()
 	})
 }
 

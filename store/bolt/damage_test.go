@@ -56,7 +56,7 @@ func TestDamage_isOfOneSessionAlone(t *testing.T) {
 			user := store.IndexValue{1}
 			rec := store.Record{Version: version(1), Incarnation: session.Incarnation{1}, Ceiling: 100, Index: []store.IndexValue{user}, Sealed: make([]byte, 100)}
 			core, logs := observer.New(zap.DebugLevel)
-			s := open(t, newPath(t), bolt.WithLogger(zap.New(core)), bolt.WithClock(clock.NewFake(t0)))
+			s := open(t, newPath(t), bolt.Logger(zap.New(core)), bolt.Clock(clock.NewFake(t0)))
 			const bad = 2
 			for i := range 5 {
 				must(t, s.Replace(t.Context(), key(i), rec, opt))
@@ -137,7 +137,7 @@ func wantRefs(t *testing.T, doing string, refs []store.Ref, err error, want []se
 // Entries that nothing stands behind are passed over, without shortening a page.
 func TestDamage_ofAnIndex(t *testing.T) {
 	user := store.IndexValue{1}
-	s := open(t, newPath(t), bolt.WithClock(clock.NewFake(t0)))
+	s := open(t, newPath(t), bolt.Clock(clock.NewFake(t0)))
 	must(t, s.Replace(t.Context(), key(1), store.Record{Ceiling: 100, Index: []store.IndexValue{user}}, opt))
 	must(t, s.Replace(t.Context(), key(2), store.Record{}, opt))
 	s.Edit(func(tx *bbolt.Tx) error {
@@ -190,7 +190,7 @@ func TestDamage_ofAnIntent(t *testing.T) {
 
 // A transaction that cannot be read counts as unknown.
 func TestDamage_ofATransaction(t *testing.T) {
-	s := open(t, newPath(t), bolt.WithMaxTransactions(2))
+	s := open(t, newPath(t), bolt.MaxTransactions(2))
 	tx := s.Transactions()
 	for _, state := range []string{"a", "b"} {
 		must(t, tx.Put(t.Context(), state, []byte("data"), 1<<40, opt))
@@ -213,7 +213,7 @@ func TestDamage_ofATransaction(t *testing.T) {
 
 func TestDamage_isLoggedForSoManySessions(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
-	s := open(t, newPath(t), bolt.WithLogger(zap.New(core)))
+	s := open(t, newPath(t), bolt.Logger(zap.New(core)))
 	s.Edit(func(tx *bbolt.Tx) error {
 		for i := range bolt.MaxNoted + 10 {
 			k := key(i)
@@ -233,7 +233,7 @@ func TestDamage_isLoggedForSoManySessions(t *testing.T) {
 // Pages that make no sense fail the calls that meet them.
 func TestDamage_ofAPage(t *testing.T) {
 	path := newPath(t)
-	s := open(t, path, bolt.WithClock(clock.NewFake(t0)))
+	s := open(t, path, bolt.Clock(clock.NewFake(t0)))
 	for i := range 200 {
 		must(t, s.Replace(t.Context(), key(i), store.Record{Sealed: make([]byte, 3000)}, opt))
 	}

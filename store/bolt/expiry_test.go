@@ -40,7 +40,7 @@ func fill(t *testing.T, s *bolt.Store, n int) {
 // Each write clears away more than it can leave behind.
 func TestExpiry_isClearedAwayWithWrites(t *testing.T) {
 	clk := clock.NewFake(t0)
-	s := open(t, newPath(t), bolt.WithClock(clk))
+	s := open(t, newPath(t), bolt.Clock(clk))
 	const n = 600
 	fill(t, s, n)
 	clk.Advance(store.DefaultTombstoneLife + time.Minute)
@@ -68,14 +68,14 @@ func TestExpiry_isClearedAwayWithWrites(t *testing.T) {
 func TestExpiry_isClearedAwayAfterOpening(t *testing.T) {
 	clk := clock.NewFake(t0)
 	path := newPath(t)
-	s, err := bolt.Open(path, bolt.WithClock(clk))
+	s, err := bolt.Open(path, bolt.Clock(clk))
 	must(t, err)
 	const n = 2*bolt.SweepMost + 10
 	fill(t, s, n)
 	must(t, s.Close())
 	clk.Advance(store.DefaultTombstoneLife + time.Minute)
 
-	s = open(t, path, bolt.WithClock(clk))
+	s = open(t, path, bolt.Clock(clk))
 	for s.Keys(bolt.SessionBucket)+s.Keys(bolt.TransactionBucket) > 0 {
 		if t.Context().Err() != nil {
 			t.Fatalf("%d sessions are left", s.Keys(bolt.SessionBucket))
@@ -95,7 +95,7 @@ func TestExpiry_isClearedAwayAfterOpening(t *testing.T) {
 // touches no index.
 func TestExpiry_movesLate(t *testing.T) {
 	clk := clock.NewFake(t0)
-	s := open(t, newPath(t), bolt.WithClock(clk))
+	s := open(t, newPath(t), bolt.Clock(clk))
 	other := func() { must(t, s.Replace(t.Context(), key(1), store.Record{}, opt)) } // sweeps
 	living := func(want bool) {
 		t.Helper()
@@ -161,7 +161,7 @@ func TestExpiry_slots(t *testing.T) {
 func TestExpiry_atTheEndsOfTime(t *testing.T) {
 	for _, now := range []time.Time{{}, time.Unix(-90, 0), time.Unix(0, 0), time.Unix(9_999_999_999, 0), time.Unix(1<<40, 0)} {
 		clk := clock.NewFake(now)
-		s := open(t, newPath(t), bolt.WithClock(clk))
+		s := open(t, newPath(t), bolt.Clock(clk))
 		must(t, s.Replace(t.Context(), key(1), store.Record{Ceiling: 1, TTL: time.Hour}, opt))
 		clk.Advance(59 * time.Minute)
 		must(t, s.Replace(t.Context(), key(2), store.Record{}, opt))
@@ -181,7 +181,7 @@ func TestExpiry_atTheEndsOfTime(t *testing.T) {
 func TestTombstones_standAsLongAsTheStoreIsTold(t *testing.T) {
 	clk := clock.NewFake(t0)
 	for _, life := range []time.Duration{time.Hour, 0} {
-		s := open(t, newPath(t), bolt.WithClock(clk), bolt.WithTombstoneLife(life))
+		s := open(t, newPath(t), bolt.Clock(clk), bolt.TombstoneLife(life))
 		must(t, s.Replace(t.Context(), key(1), store.Record{Ceiling: 5, TTL: time.Hour}, opt))
 		must(t, s.Delete(t.Context(), key(1), session.Incarnation{}, session.ReasonCeiling, opt))
 		must(t, s.Verify())
@@ -200,7 +200,7 @@ func TestTombstones_standAsLongAsTheStoreIsTold(t *testing.T) {
 func TestTransactions_makeRoom(t *testing.T) {
 	clk := clock.NewFake(t0)
 	path := newPath(t)
-	s := open(t, path, bolt.WithClock(clk), bolt.WithMaxTransactions(3))
+	s := open(t, path, bolt.Clock(clk), bolt.MaxTransactions(3))
 	tx := s.Transactions()
 	for i, ttl := range []time.Duration{5, 9, 2, 7, 8, 6} {
 		must(t, tx.Put(t.Context(), fmt.Sprint(i), nil, ttl*time.Minute, opt))
@@ -213,7 +213,7 @@ func TestTransactions_makeRoom(t *testing.T) {
 		}
 	}
 	must(t, s.Close())
-	s = open(t, path, bolt.WithClock(clk), bolt.WithMaxTransactions(1))
+	s = open(t, path, bolt.Clock(clk), bolt.MaxTransactions(1))
 	must(t, s.Transactions().Put(t.Context(), "last", nil, time.Hour, opt))
 	if n := s.Keys(bolt.TransactionBucket); n != 1 {
 		t.Errorf("%d transactions are kept, want 1", n)
@@ -223,7 +223,7 @@ func TestTransactions_makeRoom(t *testing.T) {
 
 func TestClaims_areForgottenOnceLapsed(t *testing.T) {
 	clk := clock.NewFake(t0)
-	s := open(t, newPath(t), bolt.WithClock(clk))
+	s := open(t, newPath(t), bolt.Clock(clk))
 	const n = 1100
 	errs := make([]error, n)
 	together(n, func(i int) { errs[i] = s.Replace(t.Context(), key(i), store.Record{Ceiling: 7}, opt) })
@@ -258,7 +258,7 @@ func TestClaims_areForgottenOnceLapsed(t *testing.T) {
 func TestReopen(t *testing.T) {
 	clk := clock.NewFake(t0)
 	path := newPath(t)
-	s, err := bolt.Open(path, bolt.WithClock(clk))
+	s, err := bolt.Open(path, bolt.Clock(clk))
 	must(t, err)
 	user := store.IndexValue{7}
 	rec := store.Record{
@@ -278,7 +278,7 @@ func TestReopen(t *testing.T) {
 	wantRefs(t, "ClaimDue", refs, err, []session.Key{key(1)})
 	must(t, s.Close())
 
-	s = open(t, path, bolt.WithClock(clk))
+	s = open(t, path, bolt.Clock(clk))
 	got, err := s.Load(t.Context(), key(1), opt)
 	rec.TTL = 0
 	if must(t, err); fmt.Sprint(got) != fmt.Sprint(rec) {
@@ -310,7 +310,7 @@ func TestReopen(t *testing.T) {
 
 // Index scans go on over the end of one transaction, and look at their context.
 func TestScan_inManySteps(t *testing.T) {
-	s := open(t, newPath(t), bolt.WithClock(clock.NewFake(t0)))
+	s := open(t, newPath(t), bolt.Clock(clock.NewFake(t0)))
 	const n = 2*bolt.ScanLen + 7
 	user := store.IndexValue{7}
 	errs := make([]error, n)

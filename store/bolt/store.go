@@ -79,21 +79,21 @@ type Store struct {
 // Option changes what Open returns.
 type Option func(*Store)
 
-// WithClock sets the clock by which records, tombstones, claims and transactions
+// Clock sets the clock by which records, tombstones, claims and transactions
 // lapse. The default is the system's.
-func WithClock(c clock.Clock) Option { return func(s *Store) { s.clock = c } }
+func Clock(c clock.Clock) Option { return func(s *Store) { s.clock = c } }
 
-// WithLogger sets where the store tells of damage. The default is nowhere.
-func WithLogger(l *zap.Logger) Option { return func(s *Store) { s.log = l } }
+// Logger sets where the store tells of damage. The default is nowhere.
+func Logger(l *zap.Logger) Option { return func(s *Store) { s.log = l } }
 
-// WithTombstoneLife sets how long a tombstone stands, instead of
+// TombstoneLife sets how long a tombstone stands, instead of
 // store.DefaultTombstoneLife.
-func WithTombstoneLife(d time.Duration) Option { return func(s *Store) { s.tombstones = d } }
+func TombstoneLife(d time.Duration) Option { return func(s *Store) { s.tombstones = d } }
 
-// WithMaxTransactions sets how many login transactions are kept, instead of
+// MaxTransactions sets how many login transactions are kept, instead of
 // store.DefaultMaxTransactions. Beyond it those that expire first make room, and
 // whoever started such a login has to start again.
-func WithMaxTransactions(n int) Option { return func(s *Store) { s.maxTransactions = max(1, n) } }
+func MaxTransactions(n int) Option { return func(s *Store) { s.maxTransactions = max(1, n) } }
 
 // Open opens the store in the file at path, and makes the file where there is none, for
 // its owner alone to read. It fails with an *InUseError while somebody else has
