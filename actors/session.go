@@ -33,9 +33,12 @@ type Env struct {
 	// Dispatcher runs the turns of session actors; nil means the library's, a goroutine
 	// for each.
 	Dispatcher actor.Dispatcher
-	Tally      *messages.Tally
-	Log        *zap.Logger
-	Send       func(to *actor.PID, message any)
+	// Mailbox makes the actors' mailboxes; nil means the library's, without a bound and
+	// counted by Tally.
+	Mailbox actor.MailboxProducer
+	Tally   *messages.Tally
+	Log     *zap.Logger
+	Send    func(to *actor.PID, message any)
 
 	FlightTimeout time.Duration // of a request, from sending
 	StoreTimeout  time.Duration // of each attempt at store work
@@ -47,6 +50,14 @@ type Env struct {
 	// OnSaveError, if not nil, is told of each session whose state could not be saved
 	// at the first try.
 	OnSaveError func(key session.Key, err error)
+}
+
+// Mailboxes returns what makes the actors' mailboxes.
+func (env *Env) Mailboxes() actor.MailboxProducer {
+	if env.Mailbox != nil {
+		return env.Mailbox
+	}
+	return actor.Unbounded(env.Tally)
 }
 
 // Session is the session actor: the adapter between the actor library and the core.
@@ -63,7 +74,7 @@ type Session struct {
 // Props returns how session actors of one supervisor are made.
 func Props(env *Env, boss *actor.PID) *actor.Props {
 	props := actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
-		actor.WithMailbox(actor.Unbounded(env.Tally)))
+		actor.WithMailbox(env.Mailboxes()))
 	if env.Dispatcher != nil {
 		props.Configure(actor.WithDispatcher(env.Dispatcher))
 	}
