@@ -25,18 +25,18 @@ func (a *Session) carryOut(effects []effect) {
 		case land:
 			a.entry.Land(e.flight, e.answer)
 		case askSlot:
-			a.box.air = true
 			a.env.Runner.Slot(func(err error) { a.send(&slotGranted{err: err}) })
+			a.box.air = true // only now is there something that will come back
 		case dropSlot:
 			a.env.Runner.Release()
 		case spend:
-			a.box.air = true
 			a.spend(e)
+			a.box.air = true
 		case revoke:
 			a.revoke(e)
 		case runWrite:
-			a.box.busy = true
 			a.run(e.write)
+			a.box.busy = true
 		case retryIn:
 			a.retryIn(e.wait)
 		case setUnsaved:

@@ -337,6 +337,11 @@ func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 	if s := b.entry.Snapshot(); s.Phase != messages.Failed || session.CodeOf(s.Err) != session.CodeInternalError {
 		t.Errorf("phase %d, %v, want failed, internal_error", s.Phase, s.Err)
 	}
+	b.s.env.Rand = rand.Reader
+	b.send(&messages.Recover{})
+	if b.s.core == nil {
+		t.Error("it waits for a write that never began")
+	}
 }
 
 // A record that goes while the session has failed leaves nothing that cannot be saved.
