@@ -18,7 +18,10 @@ import (
 // carryOut does what the core said, in order. Nothing here waits: what takes time goes to the
 // Runner and comes back as a message.
 func (a *Session) carryOut(effects []effect) {
-	for _, e := range effects {
+	a.todo = effects
+	for len(a.todo) > 0 {
+		e := a.todo[0]
+		a.todo = a.todo[1:]
 		switch e := e.(type) {
 		case publish:
 			a.entry.Publish(e.snapshot)
@@ -49,6 +52,7 @@ func (a *Session) carryOut(effects []effect) {
 			a.report(e)
 		}
 	}
+	a.todo = nil // lets go of what it held
 }
 
 func (a *Session) send(m any) { a.env.Send(a.self, m) }

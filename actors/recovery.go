@@ -67,6 +67,15 @@ func (a *Session) fail(m, reason any) {
 	a.env.Tally.Failures.Add(1)
 	a.env.Log.Error("a defect in a session was contained", zap.Stringer("session", a.entry.Key),
 		zap.String("panic", fmt.Sprintf("%T", reason)), zap.String("message", fmt.Sprintf("%T", m)), zap.Stack("stack"))
+	for _, e := range a.todo { // that the core believes done
+		switch e := e.(type) {
+		case endCall:
+			e.call.End(session.ErrInternal)
+		case dropSlot:
+			a.env.Runner.Release()
+		}
+	}
+	a.todo = nil
 	c := a.core
 	a.core = nil
 	if c != nil {

@@ -344,6 +344,24 @@ func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 	}
 }
 
+// Whoever was to be answered is, also where what came before that failed.
+func TestDefect_betweenTheEffectsOfAMessage(t *testing.T) {
+	b := newBench(t)
+	b.live("r0")
+	b.store.Fail(storetest.OpDelete, 1)
+	call := messages.NewCall(t.Context(), store.Options{})
+	b.send(&messages.EndSession{Why: session.ReasonLogout, Call: call})
+	b.s.env.Rand = panicking{} // the wait before the deletion is tried again is drawn first
+	b.work()
+	if ended, err := call.Ended(); !ended || session.CodeOf(err) != session.CodeInternalError {
+		t.Errorf("the logout: ended %v, %v, want internal_error", ended, err)
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("planted") }
+
 // A record that goes while the session has failed leaves nothing that cannot be saved.
 func TestDefect_thenGone(t *testing.T) {
 	b := newBench(t)

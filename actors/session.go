@@ -66,7 +66,8 @@ type Session struct {
 	boss  *actor.PID
 	self  *actor.PID
 	entry *messages.Entry
-	core  *core // nil while it has failed
+	core  *core    // nil while it has failed
+	todo  []effect // what is still to be carried out
 	box   blackBox
 	timer clock.Timer
 }
