@@ -111,7 +111,7 @@ func (c *core) on(msg any, now time.Time) []effect {
 		c.command()
 		c.finish()
 	case *slotGranted:
-		c.slotGranted(m)
+		c.slotGranted(m, now)
 	case *flightLanded:
 		c.flightLanded(m, now)
 	case *written:

@@ -96,8 +96,9 @@ func (c *core) fromCache(f *messages.Flight, now time.Time) (messages.Answer, bo
 	return a, ok
 }
 
-// slotGranted sends the request, with the refresh token as it is now.
-func (c *core) slotGranted(m *slotGranted) {
+// slotGranted sends the request, with the refresh token as it is now, unless what came
+// while it waited for the slot answers it.
+func (c *core) slotGranted(m *slotGranted, now time.Time) {
 	a := c.air
 	current := c.current(a)
 	switch {
@@ -110,6 +111,12 @@ func (c *core) slotGranted(m *slotGranted) {
 		c.air = nil
 		c.do(dropSlot{})
 	default:
+		if answer, ok := c.fromCache(a.flight, now); ok && !a.lasting {
+			c.air = nil
+			c.do(dropSlot{})
+			c.do(land{a.flight, answer})
+			return
+		}
 		a.sent = true
 		if c.state == c.saved && c.phase == messages.Ready {
 			c.do(setUnsaved(messages.Pending)) // what comes back may be a new refresh token
