@@ -154,15 +154,20 @@ func (c *core) adopt(s *session.State, v session.Version, in session.Incarnation
 	return c.out
 }
 
-// begin starts a new generation.
+// begin starts a new generation, of which the store has the state s.
 func (c *core) begin(s *session.State, v session.Version, in session.Incarnation) {
+	c.start(s, s, v, in)
+}
+
+// start is begin for a state s that may be newer than the saved one.
+func (c *core) start(s, saved *session.State, v session.Version, in session.Incarnation) {
 	c.generation++
 	c.phase, c.incarnation, c.reason = messages.Ready, in, ""
-	c.state, c.saved, c.version, c.tried = s, s, v, nil
+	c.state, c.saved, c.version, c.tried = s, saved, v, nil
 	c.attempts, c.ending = 0, nil
 	c.serial++
 	c.publish(s, c.serial)
-	c.do(setUnsaved(messages.Saved))
+	c.do(setUnsaved(c.unsaved()))
 	c.do(tell{&messages.SessionBegan{Generation: c.generation, Ceiling: s.Internal.Ceiling}})
 }
 

@@ -88,6 +88,25 @@ func TestRefresh_unsavedTokenBlocksTheNext(t *testing.T) {
 	}
 }
 
+// What is shown while a question waits for its slot answers it.
+func TestQueue_looksInTheCacheOnceItHasASlot(t *testing.T) {
+	w := newTestWorld(t)
+	w.fly(session.QuestionKey("a", "read"))
+	w.landed(landPlain) // blocks nothing, so the next asks for a slot before that is saved
+	j := w.ask(keyA)
+	w.deliverAll()
+	if !w.slot {
+		t.Fatal("the next request waits for the save")
+	}
+	w.stored(storeDoes)
+	w.grant(nil)
+	w.deliverAll()
+	if !j.landed || j.answer.Err != nil || w.spends != 1 {
+		t.Errorf("landed = %v, %v after %d requests, want a token after one", j.landed, j.answer.Err, w.spends)
+	}
+	w.drain()
+}
+
 // A connection's token that lands after the session was deleted shows the end once
 // more: nobody may wait for that end to settle.
 func TestEnd_settlesThoughAConnectionLandsLater(t *testing.T) {

@@ -19,21 +19,24 @@ import (
 // carryOut does what the core said, in order. Nothing here waits: what takes time goes to the
 // Runner and comes back as a message.
 func (a *Session) carryOut(effects []effect) {
-	for _, e := range effects {
+	a.todo = effects
+	for len(a.todo) > 0 {
+		e := a.todo[0]
+		a.todo = a.todo[1:]
 		switch e := e.(type) {
 		case publish:
 			a.entry.Publish(e.snapshot)
 		case land:
 			a.entry.Land(e.flight, e.answer)
 		case askSlot:
-			a.box.air = true
 			a.env.Runner.Slot(func(err error) { a.send(&slotGranted{err: err}) })
+			a.box.air = true // only now is there something that will come back
 		case dropSlot:
 			a.box.slot = false
 			a.env.Runner.Release()
 		case spend:
-			a.box.air, a.box.slot = true, false
 			a.spend(e)
+			a.box.air, a.box.slot = true, false
 		case renewLease:
 			a.renewLease()
 		case renewIn:
@@ -43,8 +46,8 @@ func (a *Session) carryOut(effects []effect) {
 		case revoke:
 			a.revoke(e)
 		case runWrite:
-			a.box.busy = true
 			a.run(e.write)
+			a.box.busy = true
 		case retryIn:
 			a.timer = a.after(a.timer, a.jitter(e.wait), &retryDue{})
 		case setUnsaved:
@@ -61,6 +64,7 @@ func (a *Session) carryOut(effects []effect) {
 				zap.Stringer("session", a.entry.Key), zap.Error(e.err))
 		}
 	}
+	a.todo = nil // lets go of what it held
 }
 
 func (a *Session) send(m any) { a.env.Send(a.self, m) }

@@ -32,6 +32,7 @@ type write struct {
 	incarnation session.Incarnation
 
 	token string // reopen: the newest refresh token
+	shown bool   // and whether it was shown already
 
 	// intend, release: what is written down or cleared. save, release: the lease's epoch; a
 	// save without the lease takes it first.

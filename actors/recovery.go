@@ -68,6 +68,12 @@ func (a *Session) fail(m, reason any) {
 	a.env.Tally.Failures.Add(1)
 	a.env.Log.Error("a defect in a session was contained", zap.Stringer("session", a.entry.Key),
 		zap.String("panic", fmt.Sprintf("%T", reason)), zap.String("message", fmt.Sprintf("%T", m)), zap.Stack("stack"))
+	for _, e := range a.todo { // that the core believes done
+		if e, ok := e.(endCall); ok {
+			e.call.End(session.ErrInternal)
+		}
+	}
+	a.todo = nil
 	c := a.core
 	a.core = nil
 	if c != nil {
@@ -179,7 +185,7 @@ func (a *Session) revive() {
 	c.saved = c.state
 	now := a.env.Clock.Now()
 	if b.alive && !slices.ContainsFunc(b.erase, func(w *write) bool { return w.only.IsZero() || w.only == b.incarnation }) {
-		c.lane = append(c.lane, &write{kind: reopen, spent: b.kept, token: b.token})
+		c.lane = append(c.lane, &write{kind: reopen, spent: b.kept, token: b.token, shown: a.shows(b.token)})
 	} else {
 		c.generation++
 		c.phase, c.reason = messages.Ended, session.ReasonLogout
@@ -202,15 +208,30 @@ func (a *Session) revive() {
 	a.carryOut(c.out)
 }
 
+// shows reports whether the session is shown with that refresh token, which is then not taken
+// back.
+func (a *Session) shows(token string) bool {
+	s := a.entry.Snapshot()
+	return s.Phase == messages.Ready && s.State.RefreshToken == token
+}
+
 // reopenDone takes the session as the store holds it after a defect.
 func (c *core) reopenDone(w *write, m *written, now time.Time) {
 	switch {
 	case c.phase != messages.Opening:
 		// It was ended or replaced since.
 	case m.err == nil:
-		c.begin(m.state, m.version, m.incarnation)
+		newest := m.state
 		if w.token != w.spent && m.state.RefreshToken == w.spent {
-			c.change(m.state.WithRefreshToken(w.token))
+			newest = newest.WithRefreshToken(w.token)
+		}
+		if w.shown {
+			c.start(newest, m.state, m.version, m.incarnation)
+		} else {
+			c.begin(m.state, m.version, m.incarnation)
+			c.change(newest)
+		}
+		if newest != m.state {
 			c.save(&write{})
 		}
 	case errors.Is(m.err, store.ErrNotFound):

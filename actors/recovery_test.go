@@ -338,7 +338,30 @@ func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 	if s := b.entry.Snapshot(); s.Phase != messages.Failed || session.CodeOf(s.Err) != session.CodeInternalError {
 		t.Errorf("phase %d, %v, want failed, internal_error", s.Phase, s.Err)
 	}
+	b.s.env.Rand = rand.Reader
+	b.send(&messages.Recover{})
+	if b.s.core == nil {
+		t.Error("it waits for a write that never began")
+	}
 }
+
+// Whoever was to be answered is, also where what came before that failed.
+func TestDefect_betweenTheEffectsOfAMessage(t *testing.T) {
+	b := newBench(t)
+	b.live("r0")
+	b.store.Fail(storetest.OpDelete, 1)
+	call := messages.NewCall(t.Context(), store.Options{})
+	b.send(&messages.EndSession{Why: session.ReasonLogout, Call: call})
+	b.s.env.Rand = panicking{} // the wait before the deletion is tried again is drawn first
+	b.work()
+	if ended, err := call.Ended(); !ended || session.CodeOf(err) != session.CodeInternalError {
+		t.Errorf("the logout: ended %v, %v, want internal_error", ended, err)
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("planted") }
 
 // A record that goes while the session has failed leaves nothing that cannot be saved.
 func TestDefect_thenGone(t *testing.T) {

@@ -33,9 +33,12 @@ type Env struct {
 	// Dispatcher runs the turns of session actors; nil means the library's, a goroutine
 	// for each.
 	Dispatcher actor.Dispatcher
-	Tally      *messages.Tally
-	Log        *zap.Logger
-	Send       func(to *actor.PID, message any)
+	// Mailbox makes the actors' mailboxes; nil means the library's, without a bound and
+	// counted by Tally.
+	Mailbox actor.MailboxProducer
+	Tally   *messages.Tally
+	Log     *zap.Logger
+	Send    func(to *actor.PID, message any)
 
 	// Where several processes write to the store, Leaser gives out leases of LeaseTTL; Owner
 	// is this process. Intents is the store's, where Rules.Intents says so. Fresh says how far
@@ -58,13 +61,22 @@ type Env struct {
 	OnSaveError func(key session.Key, err error)
 }
 
+// Mailboxes returns what makes the actors' mailboxes.
+func (env *Env) Mailboxes() actor.MailboxProducer {
+	if env.Mailbox != nil {
+		return env.Mailbox
+	}
+	return actor.Unbounded(env.Tally)
+}
+
 // Session is the session actor: the adapter between the actor library and the core.
 type Session struct {
 	env   *Env
 	boss  *actor.PID
 	self  *actor.PID
 	entry *messages.Entry
-	core  *core // nil while it has failed
+	core  *core    // nil while it has failed
+	todo  []effect // what is still to be carried out
 	box   blackBox
 
 	timer, poll, renewal clock.Timer
@@ -76,7 +88,7 @@ func Props(env *Env, boss *actor.PID) *actor.Props {
 		env.Fresh = &messages.Freshness{}
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
-		actor.WithMailbox(actor.Unbounded(env.Tally)))
+		actor.WithMailbox(env.Mailboxes()))
 	if env.Dispatcher != nil {
 		props.Configure(actor.WithDispatcher(env.Dispatcher))
 	}

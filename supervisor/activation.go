@@ -122,11 +122,15 @@ func (s *Supervisor) loaded(m *loaded) {
 	case m.left:
 		s.fail(sl, nil)
 	case m.err == nil:
-		if f := m.load.first; f != nil {
+		f := m.load.first
+		if f != nil && m.state.Internal.Over(s.now()) {
+			f = nil // a ceiling lets a connection's question through, the session's own lifetime does not
+		}
+		if f != nil {
 			sl.entry.Join(f, s.limits.Questions)
 		}
 		s.wake(sl, &messages.Adopt{Entry: sl.entry, State: m.state, Version: m.version, Incarnation: m.incarnation})
-		if f := m.load.first; f != nil {
+		if f != nil {
 			s.send(sl.pid, &messages.NeedToken{Flight: f})
 		}
 		if f := m.load.followUp; f != nil {

@@ -86,7 +86,7 @@ type slot struct {
 func Props(env *actors.Env, dir *Directory, limits Limits) *actor.Props {
 	env.Tally.Add(1) // its start, which no mailbox counts, is something to be handled
 	return actor.PropsFromProducer(func() actor.Actor { return newSupervisor(env, dir, limits) },
-		actor.WithMailbox(actor.Unbounded(env.Tally)))
+		actor.WithMailbox(env.Mailboxes()))
 }
 
 func newSupervisor(env *actors.Env, dir *Directory, limits Limits) *Supervisor {

@@ -1,0 +1,300 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// action is something that may happen next. The first three are what goes on by itself.
+type action struct {
+	name   string
+	weight int
+	ways   func(w *World) int // in how many ways it can happen now
+	do     func(w *World, i int)
+}
+
+const (
+	turnAction = iota
+	workAction
+	stepAction
+	actionKinds = 22
+)
+
+var actions [actionKinds]action
+
+func init() {
+	always := func(w *World) int { return w.ifAlive(1) }
+	actions = [actionKinds]action{
+		{"turn", 24, (*World).turns, func(w *World, i int) { w.nthTurn(i).turn() }},
+		{"work", 24, (*World).works, func(w *World, i int) { w.nthJob(i).stepDelivering() }},
+		{"step", 24, (*World).steps, func(w *World, i int) { w.nthCall(i).stepAndForget() }},
+		{"ask", 10, always, func(w *World, _ int) {
+			w.askToken(w.process(), w.subject(), one(w.choose, w.questions))
+		}},
+		{"ask connection", 4, always, func(w *World, _ int) {
+			w.askConnection(w.process(), w.subject(), session.ConnectionKey(
+				one(w.choose, []string{"google", "github"}), one(w.choose, []string{"", "", "ann", "bob"})))
+		}},
+		{"read", 2, always, func(w *World, _ int) { w.read(w.process(), w.subject()) }},
+		{"login", 4, always, func(w *World, _ int) { w.login(w.process(), w.subject()) }},
+		{"logout", 1, always, func(w *World, _ int) { w.logout(w.process(), w.subject()) }},
+		{"end", 1, always, func(w *World, _ int) {
+			if s := w.subject(); len(s.families) > 0 {
+				w.end1(w.process(), s)
+			}
+		}},
+		{"stray", 1, always, func(w *World, _ int) { w.stray(w.process(), w.subject()) }},
+		{"leave", 3, func(w *World) int { return len(w.calls) }, func(w *World, i int) {
+			if !w.calls[i].left {
+				w.calls[i].leave()
+			}
+		}},
+		{"tick", 4, func(w *World) int { return w.ifAlive(1) }, func(w *World, _ int) { w.tick() }},
+		{"pass", 3, always, func(w *World, _ int) {
+			w.pass(one(w.choose, []time.Duration{time.Millisecond, 300 * time.Millisecond, time.Second, 4 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute}))
+		}},
+		{"poison", 1, always, func(w *World, _ int) { w.poison() }},
+		{"bomb", 1, (*World).turns, func(w *World, i int) { w.plant(w.nthTurn(i)) }},
+		{"die", 1, func(w *World) int { return len(w.processes) }, func(w *World, i int) {
+			w.processes[i].die()
+			if !w.choose.odds(20) {
+				w.start()
+			}
+		}},
+		{"start", 4, func(w *World) int {
+			if len(w.processes) > 0 {
+				return 0
+			}
+			return 1
+		}, func(w *World, _ int) { w.start() }},
+		{"close", 1, always, func(w *World, _ int) { w.process().close() }},
+		{"closing", 6, func(w *World) int { return w.closings() }, func(w *World, _ int) { w.nthClosing().closeOn() }},
+		{"store", 1, always, func(w *World, _ int) {
+			w.storeDown = !w.storeDown
+			w.note("the store is down: %v", w.storeDown)
+		}},
+		{"provider", 1, always, func(w *World, _ int) {
+			w.providerDown = !w.providerDown
+			w.note("the provider is down: %v", w.providerDown)
+		}},
+		{"late", 3, func(w *World) int { return len(w.late) }, func(w *World, i int) { w.arrive(i) }},
+	}
+}
+
+// act lets one thing happen.
+func (w *World) act() {
+	var weights, ways [actionKinds]int
+	for i := range actions {
+		if w.config.weights[i] == 0 && i > stepAction {
+			continue
+		}
+		if ways[i] = actions[i].ways(w); ways[i] > 0 {
+			weights[i] = w.config.weights[i]
+		}
+	}
+	if len(w.calls) > 30 { // enough for now
+		clear(weights[stepAction+1 : stepAction+8])
+	}
+	i := w.choose.weighted(weights[:])
+	if ways[i] == 0 {
+		return // in a replay, where what came before was left out
+	}
+	actions[i].do(w, w.choose.pick(ways[i]))
+	w.closeAll()
+}
+
+// open returns the processes that take calls.
+func (w *World) open() (list []*process) {
+	for _, p := range w.processes {
+		if !p.closing {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func (w *World) ifAlive(n int) int {
+	for _, p := range w.processes {
+		if !p.closing {
+			return n
+		}
+	}
+	return 0
+}
+
+func (w *World) process() *process { return one(w.choose, w.open()) }
+
+func (w *World) subject() *subject { return one(w.choose, w.subjects) }
+
+// turns counts the actors that have a message to handle.
+func (w *World) turns() (n int) {
+	for _, p := range w.processes {
+		for _, m := range p.mailboxes {
+			if m.runnable() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (w *World) nthTurn(i int) *mailbox {
+	for _, p := range w.processes {
+		for _, m := range p.mailboxes {
+			if m.runnable() {
+				if i == 0 {
+					return m
+				}
+				i--
+			}
+		}
+	}
+	panic("sim: no such turn")
+}
+
+func (w *World) works() (n int) {
+	for _, p := range w.processes {
+		n += len(p.jobs)
+	}
+	return n
+}
+
+func (w *World) nthJob(i int) *job {
+	for _, p := range w.processes {
+		if i < len(p.jobs) {
+			return p.jobs[i]
+		}
+		i -= len(p.jobs)
+	}
+	panic("sim: no such job")
+}
+
+func (w *World) steps() (n int) {
+	for _, c := range w.calls {
+		if c.ready() {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *World) nthCall(i int) *call {
+	for _, c := range w.calls {
+		if c.ready() {
+			if i == 0 {
+				return c
+			}
+			i--
+		}
+	}
+	panic("sim: no such call")
+}
+
+// stepAndForget takes the next step of c, and forgets it when it is over.
+func (c *call) stepAndForget() {
+	if c.step(); c.done {
+		i := slices.Index(c.w.calls, c)
+		c.w.calls = slices.Delete(c.w.calls, i, i+1)
+	}
+}
+
+// stepDelivering lets j make its next step. When that tells a session how a request ended,
+// the world takes note of the message.
+func (j *job) stepDelivering() {
+	w := j.p.w
+	if j.over && j.request != nil {
+		w.landing = append(w.landing, landed{j.result, j.request})
+	}
+	j.step()
+}
+
+// tick lets time pass until the next timer is due.
+func (w *World) tick() {
+	due, ok := w.nextTimer()
+	if !ok {
+		return
+	}
+	if d := due.Sub(w.fake.Now()); d < time.Hour {
+		w.pass(max(d, 0))
+	}
+}
+
+// end1 ends one login of s.
+func (w *World) end1(p *process, s *subject) {
+	f := s.families[len(s.families)-1]
+	if w.choose.odds(30) {
+		f = one(w.choose, s.families)
+	}
+	w.end(p, s, f)
+}
+
+// poison sends a session a message that its core cannot handle.
+func (w *World) poison() {
+	p, s := w.process(), w.subject()
+	e := p.callers.Dir.Lookup(s.id)
+	if e == nil || e.PID() == nil {
+		return
+	}
+	p.bombs++
+	w.saw[poisoned]++
+	w.note("%s is sent what it cannot handle", s.id)
+	p.callers.Send(e.PID(), &messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+}
+
+// plant lets m handle its next message with a defect somewhere in it.
+func (w *World) plant(m *mailbox) {
+	w.bomb = clockBomb
+	saw := bombInClock
+	if w.choose.odds(40) {
+		w.bomb, saw = randBomb, bombInRand
+	}
+	if m.entry == nil || len(m.system) > 0 {
+		w.bomb = noBomb // sessions only
+	}
+	armed := w.bomb != noBomb
+	m.p.bombs++
+	m.turn()
+	if armed && w.bomb == noBomb {
+		w.note("  there was a defect in that")
+		w.saw[saw]++
+	}
+	w.bomb = noBomb
+}
+
+func (w *World) closings() (n int) {
+	for _, p := range w.processes {
+		if p.closing && !p.stopped {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *World) nthClosing() *process {
+	for _, p := range w.processes {
+		if p.closing && !p.stopped {
+			return p
+		}
+	}
+	panic("sim: nothing closes")
+}
+
+// closeOn goes on with closing p, or gives up waiting.
+func (p *process) closeOn() {
+	if p.abort == nil && p.w.choose.odds(5) {
+		p.cutOff()
+	}
+}
+
+// closeAll goes on with closing wherever that can go on.
+func (w *World) closeAll() {
+	for _, p := range slices.Clone(w.processes) {
+		if p.closing {
+			p.closingStep()
+		}
+	}
+}

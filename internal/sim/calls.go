@@ -1,0 +1,335 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/supervisor"
+)
+
+// subject is one session id, and what callers have been told about it.
+type subject struct {
+	id  string
+	n   int
+	key session.Key
+
+	families []*family
+	stored   stored
+	inAir    map[*process]int // requests
+
+	// What is certain: the login that is in force, nil for none, unless operations went
+	// wrong or overlapped.
+	current *family
+	certain bool
+	open    int // operations under way
+	lastEnd int
+	touched int // the last step in which one began or ended
+
+	updates  int // of the store
+	landings int // of requests
+}
+
+// op is one operation that begins or ends sessions.
+type op struct {
+	kind       opKind
+	subject    *subject
+	family     *family // login: which; end: which, nil for any
+	begin, end int
+}
+
+type opKind uint8
+
+const (
+	opLogin opKind = iota
+	opLogout
+	opEnd // of one login
+)
+
+// machine is a call as the supervisor package takes it, step by step.
+type machine interface {
+	Step(c *supervisor.Callers, came supervisor.Came) (supervisor.Wait, bool)
+}
+
+// call is one call of a caller.
+type call struct {
+	w       *World
+	p       *process
+	n       int
+	name    string
+	subject *subject
+	begin   int
+	time    time.Time
+	sure    *family // the login that is certainly in force when it begins
+	ctx     context.Context
+	cancel  context.CancelFunc
+	left    bool // cancelled
+
+	machine  machine
+	began    bool
+	wait     supervisor.Wait
+	done     bool
+	question *session.Question // of a token or connection
+	op       *op
+}
+
+// call begins a call; its first step comes later.
+func (w *World) call(p *process, s *subject, name string, m func(ctx context.Context) machine) *call {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.made++
+	c := &call{
+		w: w, p: p, n: w.made, name: name, subject: s, begin: w.step, time: w.fake.Now(), ctx: ctx, cancel: cancel,
+	}
+	if s.certain && s.open == 0 {
+		c.sure = s.current
+	}
+	c.machine = m(ctx)
+	w.calls = append(w.calls, c)
+	w.note("%scall %d: %s, %s", p.prefix(), c.n, name, s.id)
+	return c
+}
+
+func (w *World) askToken(p *process, s *subject, q *session.Question) {
+	c := w.call(p, s, "a token "+questionName(q.Key), func(ctx context.Context) machine {
+		return &supervisor.TokenCall{Caller: p.caller(ctx, s.id), Question: q}
+	})
+	c.question = q
+}
+
+func (w *World) askConnection(p *process, s *subject, key session.FlightKey) {
+	c := w.call(p, s, "a token "+questionName(key), func(ctx context.Context) machine {
+		return &supervisor.ConnectionCall{Caller: p.caller(ctx, s.id), Key: key}
+	})
+	c.question = &session.Question{Key: key}
+}
+
+func (w *World) read(p *process, s *subject) {
+	w.call(p, s, "read", func(ctx context.Context) machine { return &supervisor.ReadCall{Caller: p.caller(ctx, s.id)} })
+}
+
+func (w *World) order(p *process, s *subject, name string, m func(*messages.Call) any) *call {
+	return w.call(p, s, name, func(ctx context.Context) machine {
+		lent := messages.NewCall(ctx, store.Options{})
+		return &supervisor.Order{Caller: p.caller(ctx, s.id), Message: m(lent), Call: lent}
+	})
+}
+
+// login signs s in.
+func (w *World) login(p *process, s *subject) {
+	now := w.fake.Now()
+	f := &family{subject: s, name: fmt.Sprintf("%s.%d", s.id, len(s.families)+1), incarnation: session.NewIncarnation(w.random)}
+	switch life := one(w.choose, []int64{0, 0, 0, 90, 300, 3600, 32}); {
+	case life != 0:
+		f.ceiling = session.Ceiling(now.Unix() + life)
+	case w.choose.odds(15):
+		f.endsAt = now.Unix() + 120
+	}
+	s.families = append(s.families, f)
+	w.families[f.name], w.byIncarnation[f.incarnation] = f, f
+	q := w.questions[w.choose.pick(len(w.questions))]
+	w.tokens++
+	access := fmt.Sprintf("at/%s/%s/%s/%d", f.name, q.Key.Audience, q.Key.Scopes, w.tokens)
+	life := one(w.choose, []int64{300, 60, 5, 1})
+	state := session.NewState(session.Login{
+		Claims: map[string]any{"sub": "user of " + f.name, "sid": f.name, "iss": issuer, "iat": json.Number(fmt.Sprint(now.Unix()))},
+		Response: session.TokenResponse{
+			AccessToken: access, RefreshToken: f.token(0), ExpiresIn: life, HasExpiresIn: true,
+		},
+		Audience: q.Key.Audience, Scope: q.Scope, Domain: session.DomainOf(issuer), Now: now, Random: w.random,
+	})
+	state.Internal.Ceiling, state.Internal.EndsAt = f.ceiling, f.endsAt
+	set := session.ParseScope(q.Scope)
+	w.issued[access] = &issued{
+		family: f, audience: q.Key.Audience, requested: set, granted: set, expires: time.Unix(now.Unix()+life, 0),
+	}
+	c := w.order(p, s, "login "+f.name, func(lent *messages.Call) any {
+		return &messages.ReplaceSession{ID: s.id, Key: s.key, State: state, Incarnation: f.incarnation, Call: lent}
+	})
+	c.opens(opLogin, f)
+	f.login = c.op
+}
+
+// logout signs s out, whoever is signed in.
+func (w *World) logout(p *process, s *subject) {
+	c := w.order(p, s, "logout", func(lent *messages.Call) any {
+		return &messages.EndSession{ID: s.id, Key: s.key, Why: session.ReasonLogout, Call: lent}
+	})
+	c.opens(opLogout, nil)
+}
+
+// end ends one login of s, as a logout token does.
+func (w *World) end(p *process, s *subject, f *family) {
+	c := w.order(p, s, "back-channel logout of "+f.name, func(lent *messages.Call) any {
+		return &messages.EndSession{Key: s.key, Only: f.incarnation, Why: session.ReasonBackchannelLogout, Call: lent}
+	})
+	c.opens(opEnd, f)
+}
+
+// stray sends what may come at any time, or late.
+func (w *World) stray(p *process, s *subject) {
+	e := p.callers.Dir.Lookup(s.id)
+	switch w.choose.pick(3) {
+	case 0:
+		w.order(p, s, "read it again", func(lent *messages.Call) any { return &messages.Reread{Key: s.key, Call: lent} })
+	case 1:
+		generation := session.Generation(w.choose.pick(3))
+		w.order(p, s, "a ceiling of an older generation", func(lent *messages.Call) any {
+			return &messages.CeilingReached{Key: s.key, Generation: generation, Call: lent}
+		})
+	default:
+		if e == nil {
+			return
+		}
+		generation := e.Snapshot().Generation
+		w.order(p, s, "a ceiling that is early", func(lent *messages.Call) any {
+			return &messages.CeilingReached{Key: s.key, Generation: generation, Call: lent}
+		})
+	}
+}
+
+// ready reports whether c can go on.
+func (c *call) ready() bool {
+	switch {
+	case !c.began, isClosed(c.wait.Done):
+		return true
+	case c.wait.Bound:
+		return false
+	}
+	return len(c.wait.Entry) > 0 || isClosed(c.wait.Gone) || c.ctx.Err() != nil || c.p.stopped
+}
+
+// came says what c has waited for.
+func (c *call) came() supervisor.Came {
+	switch {
+	case !c.began:
+		c.began = true
+		return supervisor.Came{}
+	case isClosed(c.wait.Done):
+		return supervisor.Came{What: supervisor.DoneCame}
+	}
+	var some [4]supervisor.Event
+	n := 0
+	add := func(e supervisor.Event, is bool) {
+		if is {
+			some[n] = e
+			n++
+		}
+	}
+	add(supervisor.EntryCame, len(c.wait.Entry) > 0)
+	add(supervisor.GoneCame, isClosed(c.wait.Gone))
+	add(supervisor.LeftCame, c.ctx.Err() != nil)
+	add(supervisor.EndCame, c.p.stopped)
+	came := supervisor.Came{What: some[c.w.choose.pick(n)]}
+	if came.What == supervisor.EntryCame {
+		came.Entry = <-c.wait.Entry
+	}
+	return came
+}
+
+// step takes the next step of c.
+func (c *call) step() {
+	var more bool
+	if c.wait, more = c.machine.Step(&c.p.callers, c.came()); more {
+		return
+	}
+	c.done = true
+	c.cancel()
+	c.w.judge(c)
+}
+
+// leave cancels c.
+func (c *call) leave() {
+	c.w.note("call %d is cancelled", c.n)
+	c.left = true
+	c.cancel()
+}
+
+// afterLogin does what Client.begin does when a login's caller has left: nobody was given
+// the session.
+func (w *World) afterLogin(c *call, m *supervisor.Order) {
+	if c.op.kind == opLogin && m.Err != nil && c.left {
+		c.p.send(&messages.EndSession{
+			ID: c.subject.id, Key: c.subject.key, Only: c.op.family.incarnation, Why: session.ReasonLogout,
+		})
+	}
+}
+
+// drop forgets c, whose process has died.
+func (c *call) drop() {
+	c.done = true
+	c.cancel()
+	if c.op != nil {
+		c.op.end, c.subject.certain = c.w.step, false
+		c.subject.open--
+		c.subject.touched, c.subject.lastEnd = c.w.step, c.w.step
+	}
+}
+
+// opens notes that c begins or ends sessions.
+func (c *call) opens(kind opKind, f *family) {
+	c.op = &op{kind: kind, subject: c.subject, family: f, begin: c.w.step}
+	c.subject.open++
+	c.subject.touched = c.w.step
+}
+
+// closes notes how the operation that c is went.
+func (c *call) closes(err error) {
+	w, o, s := c.w, c.op, c.subject
+	overlapped := s.open > 1 || s.lastEnd >= o.begin
+	s.open--
+	o.end, s.lastEnd, s.touched = w.step, w.step, w.step
+	// Whose login was over before this began is over now.
+	covered := func(g *family) bool { return g.login.end != 0 && g.login.end < o.begin && g != o.family }
+	switch {
+	case err != nil:
+		s.certain = false
+		if o.kind == opLogout && session.CodeOf(err) == session.CodeStoreError {
+			for _, g := range s.families {
+				if _, known := c.p.ended[g]; covered(g) && !known {
+					c.p.ended[g] = w.step
+				}
+			}
+		}
+		return
+	case o.kind == opEnd:
+		if f := o.family; f.login.end != 0 && f.login.end < o.begin {
+			f.die(w)
+			if s.current == f {
+				s.current = nil
+			}
+		} else {
+			s.certain = false
+		}
+	default:
+		for _, g := range s.families {
+			if covered(g) {
+				g.die(w)
+			}
+		}
+		s.current, s.certain = o.family, true
+	}
+	if overlapped {
+		s.certain = false
+	}
+}
+
+func (f *family) die(w *World) {
+	if f.dead {
+		return
+	}
+	f.dead, f.deadStep = true, w.step
+	if f.subject.stored.family == f {
+		w.fail("P7", "%s was ended, and the store still has it", f.name)
+	}
+}
+
+func questionName(k session.FlightKey) string {
+	if k.ForConnection() {
+		return fmt.Sprintf("of %s?%s", k.Connection, k.LoginHint)
+	}
+	return fmt.Sprintf("for %s (%s)", k.Audience, k.Scopes)
+}

@@ -1,0 +1,260 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// checkSpend holds a request that has just been sent against P1 to P3.
+func (w *World) checkSpend(j *job, f *family, n int, key session.FlightKey) {
+	p, s := j.p, f.subject
+	if s.inAir[p] > 0 {
+		w.fail("P1", "two requests of %s are in the air", s.id)
+	}
+	newest, known := p.held[f]
+	snap := j.snapshot
+	switch {
+	case snap == nil:
+		w.fail("P1", "a request that no session sends")
+		return
+	case !known || n != newest:
+		w.fail("P3", "%s is spent, and the newest is %s", f.token(n), f.token(newest))
+	case s.stored.family == f && !s.stored.unreadable && s.stored.refresh < n:
+		w.fail("P3", "%s is spent while the store has %s", f.token(n), f.token(s.stored.refresh))
+	}
+	switch snap.Phase {
+	case messages.Ready:
+		if snap.State.Internal.SID != f.name {
+			w.fail("P6", "%s spends a refresh token of %s", snap.State.Internal.SID, f.name)
+		}
+		if _, ok := snap.State.FindConnection(key, w.fake.Now()); ok && key.ForConnection() || !key.ForConnection() && w.covered(snap.State, key) {
+			w.fail("P2", "a token %s is asked for, and there is one", questionName(key))
+		}
+	case messages.Ended:
+		if snap.Reason != session.ReasonCeiling || !key.ForConnection() {
+			w.fail("P7", "a request for %s, which is over", f.name)
+		}
+	default:
+		w.fail("P1", "a request of a session that is not known")
+	}
+}
+
+// covered reports whether s has a token for key. It is written apart from the product's
+// way to find one.
+func (w *World) covered(s *session.State, key session.FlightKey) bool {
+	want := session.ParseScope(key.Scopes)
+	at := w.fake.Now().Add(w.config.buffer).Unix()
+	return slices.ContainsFunc(s.TokenSets, func(t session.TokenSet) bool {
+		if t.Audience != key.Audience || t.ExpiresAt <= at {
+			return false
+		}
+		return session.ParseScope(t.Scope).Covers(want) || session.ParseScope(t.RequestedScope).Equal(want)
+	})
+}
+
+// checkOwner holds that an actor that has given up its session does nothing more for it.
+func (w *World) checkOwner(m *mailbox) {
+	if m.entry != nil && gone(m.entry) {
+		w.fail("owner", "%s goes on after it gave up its session", m.name)
+	}
+}
+
+// checkShown holds what an actor shows of its session against P3 and P7.
+func (w *World) checkShown(m *mailbox) {
+	s := m.entry.Snapshot()
+	if s == m.shown {
+		return
+	}
+	if gone(m.entry) {
+		return // the supervisor's doing
+	}
+	old := m.shown
+	m.shown = s
+	switch s.Phase {
+	case messages.Ready:
+		w.checkReady(m, old, s)
+	case messages.Ended:
+		if s.State == nil || s.State.RefreshToken != "" || s.State.User != nil || len(s.State.TokenSets) > 0 {
+			w.fail("P7", "the end of %s shows more than connection tokens", m.subject.id)
+		}
+	default:
+	}
+}
+
+func (w *World) checkReady(m *mailbox, old, s *messages.Snapshot) {
+	f := w.families[s.State.Internal.SID]
+	if f == nil || f.subject != m.subject {
+		w.fail("P6", "%s shows %q", m.subject.id, s.State.Internal.SID)
+		return
+	}
+	n := f.number(s.State.RefreshToken)
+	switch asked, ok := m.p.asked[f]; {
+	case f.dead:
+		w.fail("P7", "%s comes back to life", f.name)
+	case !ok || n > asked:
+		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, f.token(n))
+	case s.Ceiling != f.ceiling || s.State.Internal.Ceiling != f.ceiling:
+		w.fail("P4", "%s shows a ceiling that it never had", f.name)
+	case old.Phase == messages.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State.RefreshToken) && w.config.exclusive:
+		w.fail("P3", "%s goes back to %s", f.name, f.token(n))
+	}
+	for _, t := range s.State.TokenSets {
+		w.showToken(f, t.AccessToken)
+	}
+	for _, t := range s.State.ConnectionTokenSets {
+		w.showToken(f, t.AccessToken)
+	}
+}
+
+func (w *World) showToken(f *family, token string) {
+	switch is := w.issued[token]; {
+	case is == nil:
+		w.fail("P6", "%s shows %q, which nobody issued", f.name, token)
+	case is.family != f:
+		w.fail("P6", "%s shows a token of %s", f.name, is.family.name)
+	case !is.asked:
+		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, token)
+	case is.shown == 0:
+		is.shown = w.step
+	}
+}
+
+// checkWrite holds a write that has just been sent against P3.
+func (w *World) checkWrite(p *process, r store.Record, s *session.State) {
+	f := w.byIncarnation[r.Incarnation]
+	if f == nil || s == nil || f.number(s.RefreshToken) > f.current || s.Internal.SID != f.name {
+		w.fail("P6", "the store is to keep what nobody issued")
+		return
+	}
+	if r.Ceiling != f.ceiling {
+		w.fail("P4", "%s is to be kept with a ceiling that it never had", f.name)
+	}
+}
+
+// updated counts updates against the requests that they save.
+func (w *World) updated(f *family) {
+	if f.subject.updates++; f.subject.updates > f.subject.landings {
+		w.fail("P2", "%s was updated %d times for %d requests", f.subject.id, f.subject.updates, f.subject.landings)
+	}
+}
+
+// handled takes note of the message that an actor is about to handle.
+func (w *World) handled(m *mailbox, msg any) {
+	for i, l := range w.landing {
+		if l.message != msg {
+			continue
+		}
+		w.landing = append(w.landing[:i], w.landing[i+1:]...)
+		r := l.request
+		r.landed = w.step
+		r.family.subject.landings++
+		if is := r.issued; is != nil { // a token's life counts from its receipt
+			is.expires = time.Unix(w.fake.Now().Unix()+is.life, 0)
+		}
+		return
+	}
+	switch msg := msg.(type) {
+	case *messages.NeedToken:
+		if msg.Flight.Question != nil {
+			w.sawQueue(m, msg.Flight)
+		}
+	case *messages.AtRest:
+		w.saw[atRestSaid]++
+	case *messages.Busy:
+		w.saw[busySaid]++
+	case *messages.SessionFailed:
+		w.saw[failureSaid]++
+	case *messages.Recover:
+		w.saw[recoverSaid]++
+	case *messages.CeilingReached:
+		w.saw[ceilingSaid]++
+	}
+}
+
+// checkRest holds what must be so when nothing is under way and store and provider have
+// worked for a while.
+func (w *World) checkRest() {
+	for _, c := range w.calls {
+		w.fail("P5", "call %d (%s, %s) is never answered", c.n, c.name, c.subject.id)
+		return
+	}
+	for _, p := range w.processes {
+		if p.slots.held != 0 && !p.closing {
+			w.fail("P9", "%d slots are held by nobody", p.slots.held)
+		}
+		if len(p.jobs) > 0 {
+			w.fail("P5", "work is never done")
+		}
+	}
+	now := w.fake.Now()
+	for _, s := range w.subjects {
+		f := s.stored.family
+		if f != nil && !s.stored.unreadable && !f.over(now) && !f.dead {
+			for _, p := range w.processes {
+				if n, ok := p.held[f]; ok && n > s.stored.refresh {
+					w.fail("P3", "the store has %v, and the newest is %s", s.stored, f.token(n))
+				}
+			}
+		}
+		if !s.certain || s.stored.unreadable {
+			continue
+		}
+		switch {
+		case s.current == nil && f != nil:
+			w.fail("P7", "%s is signed out, and the store has %v", s.id, s.stored)
+		case s.current != nil && f != s.current && !s.current.over(now) && s.current.endsAt == 0:
+			w.fail("P3", "%s is signed in, and the store has %v", s.current.name, s.stored)
+		}
+	}
+}
+
+// checkCeilings holds that no session is left past its ceiling once some minutes have
+// passed.
+func (w *World) checkCeilings() {
+	if !w.config.index && w.started > 1 {
+		return // nobody can know of those that a process left
+	}
+	for _, s := range w.subjects {
+		if f := s.stored.family; f != nil && f.over(w.fake.Now()) && !s.stored.unreadable {
+			w.fail("P4", "%s is past its ceiling, and the store still has it", f.name)
+		}
+	}
+}
+
+// checkClosed holds P12: whatever the store lacks was named.
+func (w *World) checkClosed(p *process) {
+	for _, s := range w.subjects {
+		f := s.stored.family
+		if f == nil || s.stored.unreadable || p.held[f] <= s.stored.refresh || f.dead || f.over(w.fake.Now()) {
+			continue
+		}
+		if !p.cut {
+			w.fail("P12", "closed, and the store has %v instead of %s", s.stored, f.token(p.held[f]))
+		} else if !slices.Contains(p.unsaved, s.key) {
+			w.fail("P12", "cut off, and nobody says that %s is unsaved", s.id)
+		}
+	}
+	if n := p.slots.held; n != 0 && !p.cut {
+		w.fail("P9", "closed, and %d slots are held", n)
+	}
+}
+
+// sawQueue counts the ways in which a question meets others.
+func (w *World) sawQueue(m *mailbox, f *messages.Flight) {
+	if m.entry == nil {
+		return
+	}
+	switch flights := m.entry.Flights(); {
+	case m.subject.inAir[m.p] > 0 && len(flights) > 1:
+		w.saw[queuedBehind]++
+	case len(flights) > 1:
+		w.saw[queuedBeside]++
+	}
+	if s := m.entry.Snapshot(); s.Phase == messages.Ready && !f.Question.Key.ForConnection() && w.covered(s.State, f.Question.Key) {
+		w.saw[answeredFromCache]++
+	}
+}

@@ -1,0 +1,83 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/tokenward/tokenward/clock"
+)
+
+// t0 is when every run begins.
+var t0 = time.Date(2030, time.January, 1, 12, 0, 0, 0, time.UTC)
+
+// processClock is the clock as one process sees it. Its timers die with the process.
+type processClock struct{ p *process }
+
+var _ clock.Clock = processClock{}
+
+// Now implements clock.Clock. It is where a defect is planted: see World.bomb.
+func (c processClock) Now() time.Time {
+	w := c.p.w
+	if w.bomb == clockBomb {
+		w.bomb = noBomb
+		panic("planted")
+	}
+	return w.fake.Now()
+}
+
+// AfterFunc implements clock.Clock.
+func (c processClock) AfterFunc(d time.Duration, f func()) clock.Timer {
+	w := c.p.w
+	t := &timer{w: w, p: c.p, due: w.fake.Now().Add(d), armed: d > 0}
+	w.timers = append(w.timers, t)
+	t.inner = w.fake.AfterFunc(d, func() {
+		t.armed = false
+		if c.p.alive {
+			f()
+		}
+	})
+	return t
+}
+
+// timer is a timer that the world can see.
+type timer struct {
+	w     *World
+	p     *process
+	inner clock.Timer
+	due   time.Time
+	armed bool
+}
+
+// Stop implements clock.Timer.
+func (t *timer) Stop() bool {
+	t.armed = false
+	return t.inner.Stop()
+}
+
+// Reset implements clock.Timer.
+func (t *timer) Reset(d time.Duration) bool {
+	t.due, t.armed = t.w.fake.Now().Add(d), d > 0
+	return t.inner.Reset(d)
+}
+
+// nextTimer returns when the next timer of a living process is due.
+func (w *World) nextTimer() (due time.Time, ok bool) {
+	kept := w.timers[:0]
+	for _, t := range w.timers {
+		if !t.armed || !t.p.alive {
+			continue
+		}
+		kept = append(kept, t)
+		if !ok || t.due.Before(due) {
+			due, ok = t.due, true
+		}
+	}
+	clear(w.timers[len(kept):])
+	w.timers = kept
+	return due, ok
+}
+
+// pass lets time pass.
+func (w *World) pass(d time.Duration) {
+	w.note("%v pass", d)
+	w.fake.Advance(d)
+}

@@ -1,0 +1,139 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+)
+
+// drain lets everything come to rest: store and provider work, nobody dies, time passes.
+// Then it looks whether all that was promised for the end has come true.
+func (w *World) drain() {
+	w.draining, w.storeDown, w.providerDown = true, false, false
+	w.note("everything comes to rest")
+	for len(w.late) > 0 {
+		w.arrive(0)
+	}
+	if len(w.open()) == 0 {
+		w.start()
+	}
+	if w.config.hold && w.config.slots > 2 {
+		w.holdOne()
+	}
+	w.rest(2 * time.Minute)
+	w.observeAll()
+	w.checkRest()
+	if w.failure != nil {
+		return
+	}
+	w.settle(7 * time.Minute)
+	w.observeAll()
+	w.checkRest()
+	w.checkCeilings()
+	if w.failure == nil && w.config.close {
+		for _, p := range w.open() {
+			p.close()
+		}
+		w.rest(2 * time.Minute)
+		if len(w.processes) > 0 {
+			w.fail("P12", "a process that is to close never does")
+		}
+	}
+}
+
+// holdOne holds the requests of one session at the provider: all others go on (P9).
+func (w *World) holdOne() {
+	i := slices.IndexFunc(w.subjects, func(s *subject) bool {
+		return slices.ContainsFunc(w.processes, func(p *process) bool { return s.inAir[p] > 0 })
+	})
+	if i < 0 {
+		return
+	}
+	w.held = w.subjects[i]
+	w.note("the requests of %s are held", w.held.id)
+	w.saw[heldAtProvider]++
+	w.rest(2 * time.Minute)
+	for _, c := range w.calls {
+		if c.subject != w.held {
+			w.fail("P9", "call %d about %s waits while a request of %s is held", c.n, c.subject.id, w.held.id)
+		}
+	}
+	w.held = nil
+}
+
+// holds reports whether j is a request that is held.
+func (w *World) holds(j *job) bool {
+	return w.held != nil && j.kind == messages.ProviderWork && j.request != nil && j.request.family.subject == w.held && j.stage == sent
+}
+
+// rest lets everything go on until nothing is under way, for up to d.
+func (w *World) rest(d time.Duration) { w.goOn(d, false) }
+
+// settle does the same, and lets d pass altogether.
+func (w *World) settle(d time.Duration) { w.goOn(d, true) }
+
+func (w *World) goOn(d time.Duration, all bool) {
+	until := w.fake.Now().Add(d)
+	for range 100_000 {
+		if w.failure != nil {
+			return
+		}
+		w.step++
+		if w.oneMore() {
+			w.closeAll()
+			continue
+		}
+		due, ok := w.nextTimer()
+		switch {
+		case !all && w.quiet():
+			return
+		case !ok || due.After(until):
+			if all {
+				w.pass(until.Sub(w.fake.Now()))
+			}
+			return
+		}
+		w.pass(max(due.Sub(w.fake.Now()), 0))
+	}
+	w.fail("P5", "it never comes to rest")
+}
+
+// quiet reports whether nobody waits and nothing is to be saved.
+func (w *World) quiet() bool {
+	if len(w.calls) > 0 || w.works() > 0 {
+		return false
+	}
+	for _, p := range w.processes {
+		if p.closing {
+			return false
+		}
+		for _, m := range p.mailboxes {
+			if m.entry != nil && m.entry.Unsaved() != messages.Saved {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// oneMore lets one thing go on, and reports whether there was one.
+func (w *World) oneMore() bool {
+	if w.turns() > 0 {
+		w.nthTurn(0).turn()
+		return true
+	}
+	for _, p := range w.processes {
+		for _, j := range p.jobs {
+			if !w.holds(j) {
+				j.stepDelivering()
+				return true
+			}
+		}
+	}
+	if w.steps() > 0 {
+		w.nthCall(0).stepAndForget()
+		return true
+	}
+	return false
+}

@@ -1,0 +1,257 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/supervisor"
+)
+
+// judge holds the answer of c, which is over, against the truth.
+func (w *World) judge(c *call) {
+	w.answers++
+	switch m := c.machine.(type) {
+	case *supervisor.TokenCall:
+		w.told(c, m.Err, m.Token.AccessToken)
+		if m.Err == nil {
+			w.judgeToken(c, m.Token)
+		}
+		w.judgeError(c, m.Err, false)
+	case *supervisor.ConnectionCall:
+		w.told(c, m.Err, m.Token.AccessToken)
+		if m.Err == nil {
+			w.judgeConnection(c, m.Token)
+		}
+		w.judgeError(c, m.Err, true)
+	case *supervisor.ReadCall:
+		if m.State == nil {
+			w.told(c, m.Err, "no session")
+		} else {
+			w.told(c, m.Err, m.State.Internal.SID)
+		}
+		if m.Err == nil {
+			w.judgeState(c, m.State)
+		}
+		w.judgeError(c, m.Err, false)
+	case *supervisor.Order:
+		w.told(c, m.Err, "done")
+		if c.op != nil {
+			c.closes(m.Err)
+			w.afterLogin(c, m)
+			w.judgeOrder(c, m.Err)
+		}
+	}
+}
+
+func (w *World) told(c *call, err error, what string) {
+	switch {
+	case !w.tracing:
+	case err != nil:
+		w.note("%scall %d fails: %v", c.p.prefix(), c.n, err)
+	default:
+		w.note("%scall %d is answered: %s", c.p.prefix(), c.n, what)
+	}
+}
+
+// judgeToken holds an access token against the question.
+func (w *World) judgeToken(c *call, t session.Token) {
+	is := w.judgeOrigin(c, t.AccessToken, t.ExpiresAt)
+	if is == nil {
+		return
+	}
+	now, want := w.fake.Now(), c.question.Want
+	switch {
+	case is.connection != "" || t.Audience != c.question.Key.Audience || is.audience != t.Audience:
+		w.fail("P6", "call %d got a token for %s", c.n, is.audience)
+	case !is.granted.Covers(want) && !is.requested.Equal(want):
+		w.fail("P6", "call %d got a token with the scopes %q", c.n, is.granted)
+	case is.family.over(now):
+		w.fail("P4", "call %d got a token at %v, and the ceiling is %v", c.n, now.Sub(t0), time.Unix(int64(is.family.ceiling), 0).Sub(t0))
+	case !is.asked:
+		w.fail("P3", "call %d got a token before the store was asked to keep it", c.n)
+	}
+}
+
+// judgeConnection holds a connection's token against the question.
+func (w *World) judgeConnection(c *call, t session.ConnectionToken) {
+	is := w.judgeOrigin(c, t.AccessToken, t.ExpiresAt)
+	if is == nil {
+		return
+	}
+	key := c.question.Key
+	switch {
+	case is.connection != key.Connection || t.Connection != key.Connection:
+		w.fail("P6", "call %d got a token of %s", c.n, is.connection)
+	case is.hint != t.LoginHint || key.LoginHint != "" && key.LoginHint != is.hint:
+		w.fail("P6", "call %d got a token of the account %q", c.n, is.hint)
+	case !is.asked && !is.family.over(w.fake.Now()):
+		w.fail("P3", "call %d got a token before the store was asked to keep it", c.n)
+	}
+}
+
+// judgeOrigin finds out where a token came from, and whether it may leave to c now.
+func (w *World) judgeOrigin(c *call, token string, expires time.Time) *issued {
+	is, now := w.issued[token], w.fake.Now()
+	switch {
+	case is == nil:
+		w.fail("P6", "call %d got %q, which nobody issued", c.n, token)
+	case is.family.subject != c.subject:
+		w.fail("P6", "call %d about %s got a token of %s", c.n, c.subject.id, is.family.name)
+		return nil
+	case !expires.Equal(is.expires):
+		w.fail("P4", "call %d got %s with an expiry at %v instead of %v", c.n, token, expires.Sub(t0), is.expires.Sub(t0))
+	case is.shown != 0 && is.shown < c.begin && !now.Before(is.expires):
+		w.fail("P4", "call %d got %s from the cache, and it has expired", c.n, token)
+	case w.overFor(c, is.family):
+		w.fail("P7", "call %d got %s, and %s is over", c.n, token, is.family.name)
+	case is.family.endsAt != 0 && c.time.Unix() >= is.family.endsAt:
+		w.fail("P4", "call %d got %s, and the session has outlived itself", c.n, token)
+	}
+	return is
+}
+
+// overFor reports whether f had ended, so far as the process of c must know, before c
+// began.
+func (w *World) overFor(c *call, f *family) bool {
+	step, here := c.p.ended[f]
+	return f.dead && f.deadStep < c.begin || here && step < c.begin
+}
+
+// judgeState holds a session that was read against the truth.
+func (w *World) judgeState(c *call, s *session.State) {
+	now := w.fake.Now()
+	if s == nil {
+		if f := c.living(); f != nil && !f.over(now) {
+			w.fail("P6", "call %d reads no session, and %s lives", c.n, f.name)
+		}
+		return
+	}
+	f := w.families[s.Internal.SID]
+	switch {
+	case f == nil || f.subject != c.subject:
+		w.fail("P6", "call %d about %s reads %q", c.n, c.subject.id, s.Internal.SID)
+	case f.over(now):
+		w.fail("P4", "call %d reads %s past its ceiling", c.n, f.name)
+	case w.overFor(c, f):
+		w.fail("P7", "call %d reads %s, which is over", c.n, f.name)
+	case f.endsAt != 0 && c.time.Unix() >= f.endsAt:
+		w.fail("P4", "call %d reads %s, which has outlived itself", c.n, f.name)
+	case s.Internal.Ceiling != f.ceiling:
+		w.fail("P4", "call %d reads a ceiling of %s that it never had", c.n, f.name)
+	}
+}
+
+// living returns the login that was in force all through c, nil when that is not certain.
+func (c *call) living() *family {
+	f, s := c.sure, c.subject
+	if f == nil || s.touched >= c.begin || s.stored.unreadable || f.endsAt != 0 && c.w.fake.Now().Unix() >= f.endsAt {
+		return nil
+	}
+	return f
+}
+
+// judgeError holds an error against what has happened.
+func (w *World) judgeError(c *call, err error, connection bool) {
+	if err == nil || w.judgeOwn(c, err) {
+		return
+	}
+	now := w.fake.Now()
+	var tokenErr *session.AccessTokenError
+	var connErr *session.ConnectionTokenError
+	_, read := c.machine.(*supervisor.ReadCall)
+	switch {
+	case read:
+	case connection && !errors.As(err, &connErr), !connection && !errors.As(err, &tokenErr):
+		w.fail("P5", "call %d got an error of the wrong type: %T", c.n, err)
+		return
+	}
+	switch code := session.CodeOf(err); code {
+	case session.CodeSessionExpired:
+		w.saw[toldExpired]++
+		for _, f := range c.subject.families {
+			if f.over(now) {
+				return
+			}
+		}
+		w.fail("P6", "call %d is told that the session has expired, and none has", c.n)
+	case session.CodeMissingSession, session.CodeMissingRefreshToken:
+		if f := c.living(); f != nil && !f.over(now) {
+			w.fail("P6", "call %d is told %s, and %s lives", c.n, code, f.name)
+		}
+	case session.CodeRefreshTokenError, session.CodeAPIError, session.CodeRetrievalError, session.CodeMFARequired, session.CodeIncorrectAudience:
+		w.judgeFailure(c, err)
+	default:
+		w.judgeTrouble(c, err)
+	}
+}
+
+// judgeFailure holds a failure of the provider against the request that it came of.
+func (w *World) judgeFailure(c *call, err error) {
+	var failed *requestError
+	if !errors.As(err, &failed) {
+		return
+	}
+	r := failed.r
+	w.saw[failureShared]++
+	switch {
+	case r.family.subject != c.subject:
+		w.fail("P6", "call %d about %s got a failure of %s", c.n, c.subject.id, r.family.name)
+	case r.landed != 0 && r.landed < c.begin && !r.grant && w.config.exclusive:
+		w.fail("P2", "call %d got the failure of request %d, which was over before the call began", c.n, r.n)
+	}
+}
+
+// judgeTrouble holds an error of ours against what has happened.
+func (w *World) judgeTrouble(c *call, err error) {
+	switch code := session.CodeOf(err); code {
+	case session.CodeClosed:
+		if !c.p.closing {
+			w.fail("P5", "call %d is told that the client is closed", c.n)
+		}
+	case session.CodeOverloaded:
+		w.saw[toldOverloaded]++
+		if !w.config.tight {
+			w.fail("P5", "call %d is told that there is too much to do", c.n)
+		}
+	case session.CodeStoreError:
+		w.saw[toldStoreError]++
+		if w.storeTrouble == 0 {
+			w.fail("P5", "call %d is told that the store failed, and it did not: %v", c.n, err)
+		}
+	case session.CodeInternalError:
+		w.saw[toldInternalError]++
+		if c.p.bombs == 0 && w.storePanics == 0 {
+			w.fail("P5", "call %d is told of a defect that nobody planted: %v", c.n, err)
+		}
+	default:
+		w.fail("P5", "call %d got an error that says nothing: %v", c.n, err)
+	}
+}
+
+// judgeOwn reports whether err is what c has brought on itself. Whoever has not left is
+// not told that somebody has.
+func (w *World) judgeOwn(c *call, err error) bool {
+	if c.left {
+		w.saw[toldCancelled]++
+		return true
+	}
+	if errors.Is(err, context.Canceled) {
+		w.fail("P8", "call %d was not cancelled and got: %v", c.n, err)
+		return true
+	}
+	return false
+}
+
+func (w *World) judgeOrder(c *call, err error) {
+	switch {
+	case err == nil || w.judgeOwn(c, err):
+	case errors.Is(err, errStore) || errors.Is(err, context.DeadlineExceeded):
+		if w.storeTrouble == 0 {
+			w.fail("P5", "call %d is told that the store failed, and it did not: %v", c.n, err)
+		}
+	default:
+		w.judgeTrouble(c, err)
+	}
+}

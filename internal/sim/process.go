@@ -1,0 +1,240 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/supervisor"
+)
+
+const (
+	clientID = "demo"
+	name     = "_a0_session"
+)
+
+// process is one process of the host: what Client.start puts together, but for what waits
+// and what does requests.
+type process struct {
+	w       *World
+	n       int
+	alive   bool // else its timers and messages are void
+	callers supervisor.Callers
+
+	mailboxes []*mailbox
+	spawned   int
+	jobs      []*job
+	slots     slots
+
+	// What it must know: the newest refresh tokens that the provider gave it or that it
+	// read, and those that it asked the store to keep, by their numbers.
+	held  map[*family]int
+	asked map[*family]int
+	ended map[*family]int // the step in which it said that the session is over
+
+	closing bool
+	rest    chan struct{}      // closed once every session is at rest
+	abort   chan []session.Key // what is unsaved
+	unsaved []session.Key
+	cut     bool // what is under way was cut off
+	stopped bool
+	bombs   int // defects planted in it
+}
+
+// start starts a process.
+func (w *World) start() *process {
+	w.started++
+	p := &process{
+		w: w, n: w.started, alive: true,
+		held: make(map[*family]int), asked: make(map[*family]int), ended: make(map[*family]int),
+	}
+	w.note("process %d starts", p.n)
+	w.processes = append(w.processes, p)
+	c := &w.config
+	p.slots = slots{free: c.slots, most: c.slotQueue}
+	plain := processStore{p}
+	var states store.StateStore = plain
+	if c.index {
+		states = indexed{plain}
+	}
+	v := provider{p}
+	send := w.system.Root.Send
+	env := &actors.Env{
+		Rules: actors.Rules{
+			ClientID: clientID, Issuer: issuer, Buffer: c.buffer, StrictAudience: true, MaxTokenSets: c.tokenSets,
+			Exclusive: store.IsExclusive(states), RememberEnded: c.rememberEnded, RetryFirst: 50 * time.Millisecond,
+			RetryMost: 5 * time.Second, Revoke: c.revoke,
+		},
+		Clock: processClock{p}, Rand: processRand{p}, Store: states, Codec: w.codec, Provider: v, Revoke: v.revoke,
+		Runner: p, Mailbox: p.newMailbox, Tally: &messages.Tally{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
+		FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second,
+	}
+	k := &p.callers
+	k.Dir, k.Clock, k.Buffer, k.Questions = supervisor.NewDirectory(), env.Clock, c.buffer, c.questions+1
+	k.Name, k.Send = name, env.Send
+	k.Boss = w.system.Root.Spawn(supervisor.Props(env, k.Dir, supervisor.Limits{
+		Resident: c.resident, PassivateAfter: c.passivateAfter, RememberMissing: time.Second, Questions: k.Questions,
+	}))
+	return p
+}
+
+func (p *process) send(m any) { p.callers.Send(p.callers.Boss, m) }
+
+// prefix says whose doing a line of the trace is, where there are several processes.
+func (p *process) prefix() string {
+	if p.w.started == 1 {
+		return ""
+	}
+	return fmt.Sprintf("[%d] ", p.n)
+}
+
+func (p *process) learn(f *family, n int) {
+	if have, ok := p.held[f]; !ok || n > have {
+		p.held[f] = n
+	}
+}
+
+func (f *family) askedTo(p *process, n int) {
+	if have, ok := p.asked[f]; !ok || n > have {
+		p.asked[f] = n
+	}
+}
+
+func (p *process) dropJob(j *job) {
+	i := slices.Index(p.jobs, j)
+	p.jobs = slices.Delete(p.jobs, i, i+1)
+}
+
+func (p *process) forget(m *mailbox) {
+	if i := slices.Index(p.mailboxes, m); i >= 0 {
+		p.mailboxes = slices.Delete(p.mailboxes, i, i+1)
+	}
+}
+
+// die ends p at once. Nothing of it goes on, but what it had sent may still arrive.
+func (p *process) die() {
+	w := p.w
+	w.note("process %d dies", p.n)
+	for _, s := range w.subjects {
+		if f := s.stored.family; f != nil && !s.stored.unreadable && p.held[f] > s.stored.refresh {
+			w.saw[crashLostToken]++
+		}
+	}
+	quiet := true
+	for _, j := range p.jobs {
+		quiet = quiet && j.resume == nil
+		j.kill()
+	}
+	if quiet {
+		w.saw[crashAtRest]++
+	}
+	p.bury()
+}
+
+// bury takes p out of the world.
+func (p *process) bury() {
+	w := p.w
+	p.alive, p.stopped, p.jobs = false, true, nil
+	for _, m := range p.mailboxes {
+		if self, ok := m.invoker.(interface{ Self() *actor.PID }); ok {
+			w.system.ProcessRegistry.Remove(self.Self())
+		}
+		m.stopped = true
+	}
+	p.mailboxes = nil
+	for _, c := range w.calls {
+		if c.p == p && !c.done {
+			c.drop()
+		}
+	}
+	w.calls = slices.DeleteFunc(w.calls, func(c *call) bool { return c.done })
+	if i := slices.Index(w.processes, p); i >= 0 {
+		w.processes = slices.Delete(w.processes, i, i+1)
+	}
+}
+
+// close begins what Client.Close does.
+func (p *process) close() {
+	p.w.note("process %d is to close", p.n)
+	p.closing = true
+	p.callers.Close()
+	p.slots.close()
+	p.rest = make(chan struct{})
+	p.send(&messages.Close{Done: p.rest})
+}
+
+// cutOff begins what Client.Close does when its context has ended.
+func (p *process) cutOff() {
+	p.w.note("closing process %d takes too long", p.n)
+	p.w.saw[closeCutOff]++
+	p.abort = make(chan []session.Key, 1)
+	p.send(&messages.Abort{Reply: p.abort})
+}
+
+// closingStep goes on with closing, where it can.
+func (p *process) closingStep() {
+	w := p.w
+	switch {
+	case p.stopped && p.idle():
+		w.checkClosed(p)
+		w.note("process %d has closed", p.n)
+		w.saw[closed]++
+		p.bury()
+	case p.stopped:
+	case p.abort != nil && !p.cut:
+		select {
+		case p.unsaved = <-p.abort:
+			p.cut = true
+			p.stop()
+		default:
+		}
+	case p.abort == nil && isClosed(p.rest):
+		p.stop()
+	}
+}
+
+func (p *process) stop() {
+	p.stopped = true
+	p.w.system.Root.Stop(p.callers.Boss)
+}
+
+// idle reports whether nothing of p can go on by itself.
+func (p *process) idle() bool {
+	return len(p.jobs) == 0 && !slices.ContainsFunc(p.mailboxes, (*mailbox).runnable) &&
+		!slices.ContainsFunc(p.w.calls, func(c *call) bool { return c.p == p })
+}
+
+// processRand is the randomness of p. It is where a defect is planted: see World.bomb.
+type processRand struct{ p *process }
+
+// Read implements io.Reader.
+func (r processRand) Read(b []byte) (int, error) {
+	w := r.p.w
+	if w.bomb == randBomb {
+		w.bomb = noBomb
+		panic("planted")
+	}
+	return w.random.Read(b)
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// caller is who makes a call of p.
+func (p *process) caller(ctx context.Context, id string) supervisor.Caller {
+	return supervisor.Caller{Ctx: ctx, ID: id}
+}

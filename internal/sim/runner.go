@@ -1,0 +1,179 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// job is one piece of work: it makes its steps when the world says so. What it asks of
+// store and provider has two steps each, sent and acted, and anything may come in
+// between; a job that is over is delivered in one more.
+type job struct {
+	p        *process
+	kind     messages.Work
+	owner    *mailbox           // whose actor wanted it, nil when that is not known
+	snapshot *messages.Snapshot // what its session showed then
+	work     func(context.Context) any
+	deliver  func(any)
+
+	resume  func() (struct{}, bool) // nil until it has begun
+	yield   func(struct{}) bool
+	stage   stage
+	what    string // the call it is in
+	call    string // of the store
+	tear    func() // have what was sent arrive in part
+	killed  bool   // its process has died
+	pending func() // what the call that was sent would do, should it arrive all the same
+	late    bool   // it may do so at any time later
+	about   *subject
+	request *request // at the provider
+	over    bool
+	result  any
+}
+
+type stage uint8
+
+const (
+	atRest stage = iota
+	sent         // a call is on its way, and has done nothing yet
+	acted        // it has done what it does, and the answer is on its way
+)
+
+var errKilled = errors.New("the process has died")
+
+// Run implements messages.Runner.
+func (p *process) Run(kind messages.Work, work func(context.Context) any, deliver func(any)) {
+	w := p.w
+	j := &job{p: p, kind: kind, work: work, deliver: deliver, owner: w.turn}
+	if m := w.turn; m != nil && m.entry != nil {
+		j.snapshot = m.entry.Snapshot()
+		w.checkOwner(m)
+	}
+	p.jobs = append(p.jobs, j)
+}
+
+// step lets j make its next step.
+func (j *job) step() {
+	w := j.p.w
+	if j.over {
+		j.p.dropJob(j)
+		if j.request != nil {
+			w.note("%sthe answer to request %d is delivered", j.p.prefix(), j.request.n)
+		} else {
+			w.note("%sthe end of %s is delivered", j.p.prefix(), j.what)
+		}
+		j.deliver(j.result)
+		return
+	}
+	j.advance()
+}
+
+// advance goes on until the next place where something may come between.
+func (j *job) advance() {
+	w := j.p.w
+	before := w.job
+	w.job = j
+	defer func() { w.job = before }()
+	if j.resume == nil {
+		j.resume, _ = iter.Pull(func(yield func(struct{}) bool) {
+			j.yield = yield
+			j.result = j.work(context.Background())
+		})
+	}
+	if _, more := j.resume(); !more {
+		j.over, j.stage = true, atRest
+	}
+}
+
+// park stops j at a stage of what it does, until the world goes on with it. It returns
+// an error when the call has ended meanwhile, so far as j can tell.
+func (j *job) park(ctx context.Context, s stage) error {
+	if j.killed {
+		return errKilled
+	}
+	j.stage = s
+	j.yield(struct{}{})
+	j.stage = atRest
+	switch {
+	case j.killed:
+		return errKilled
+	case j.p.cut:
+		return session.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// kill ends j with its process. What it had sent may still arrive, now or later.
+func (j *job) kill() {
+	w := j.p.w
+	if j.over || j.resume == nil {
+		return
+	}
+	w.saw[crashPoint(j)]++
+	if j.stage == sent && j.pending != nil {
+		w.strand(j)
+	}
+	j.killed = true
+	for !j.over {
+		j.advance()
+	}
+}
+
+// slots bound the requests at the provider, as those of the real runner do.
+type slots struct {
+	free, most int
+	waiting    []func(error)
+	closed     bool
+	held       int
+}
+
+// Slot implements messages.Runner.
+func (p *process) Slot(granted func(error)) {
+	s := &p.slots
+	if p.w.turn != nil {
+		p.w.checkOwner(p.w.turn)
+	}
+	switch {
+	case s.closed:
+		granted(session.ErrClosed)
+	case s.free > 0:
+		s.free--
+		s.held++
+		granted(nil)
+	case len(s.waiting) >= s.most:
+		p.w.saw[slotsOverloaded]++
+		granted(session.ErrOverloaded)
+	default:
+		p.w.saw[slotWaitedFor]++
+		s.waiting = append(s.waiting, granted)
+	}
+}
+
+// Release implements messages.Runner.
+func (p *process) Release() {
+	s := &p.slots
+	s.held--
+	if s.held < 0 {
+		p.w.fail("P9", "a slot was given back that nobody held")
+	}
+	if len(s.waiting) == 0 {
+		s.free++
+		return
+	}
+	granted := s.waiting[0]
+	s.waiting = s.waiting[1:]
+	s.held++
+	granted(nil)
+}
+
+func (s *slots) close() {
+	waiting := s.waiting
+	s.waiting, s.closed = nil, true
+	for _, granted := range waiting {
+		granted(session.ErrClosed)
+	}
+}

@@ -1,0 +1,89 @@
+package sim
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// Result is what a number of runs came to.
+type Result struct {
+	Runs   int
+	Saw    [sometimesEnd]int64
+	Failed *Failed // the first seed that failed; nil when none did
+}
+
+// Failed is a seed that failed.
+type Failed struct {
+	Seed    uint64
+	Failure *Failure
+	Units   [][]int32
+}
+
+// Run runs n seeds from first on, on all processors, up to the first that fails.
+func Run(first uint64, n int) *Result {
+	workers := runtime.GOMAXPROCS(0)
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		next atomic.Int64
+		stop atomic.Bool
+		all  = &Result{}
+	)
+	for range workers {
+		wg.Go(func() {
+			m := NewMachine()
+			defer m.Close()
+			r := &Result{}
+			for !stop.Load() {
+				i := next.Add(1) - 1
+				if i >= int64(n) {
+					break
+				}
+				seed := first + uint64(i)
+				r.Runs++
+				c := newChoices(seed)
+				if f := newWorld(m, seed, c, &r.Saw).run(); f != nil {
+					stop.Store(true)
+					mu.Lock()
+					if all.Failed == nil || seed < all.Failed.Seed {
+						all.Failed = &Failed{seed, f, c.units}
+					}
+					mu.Unlock()
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all.Runs += r.Runs
+			for i, n := range r.Saw {
+				all.Saw[i] += n
+			}
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+// Tell runs a seed, or with units what is left of it, and returns its story.
+func (m *Machine) Tell(seed uint64, units [][]int32) ([]string, *Failure) {
+	c := newChoices(seed)
+	if units != nil {
+		c = replay(units)
+	}
+	w := newWorld(m, seed, c, new([sometimesEnd]int64))
+	w.tracing = true
+	w.note("%+v", w.config)
+	f := w.run()
+	return w.trace, f
+}
+
+// Rare returns what was met fewer than n times.
+func (r *Result) Rare(n int64) (list []string) {
+	for i, saw := range r.Saw {
+		if saw < n {
+			list = append(list, fmt.Sprintf("%s: %d times", sometimes(i), saw))
+		}
+	}
+	return list
+}

@@ -1,0 +1,140 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/tokenward/tokenward/messages"
+)
+
+// sometimes is something that must be met now and then, or a run proves little.
+type sometimes int
+
+// What must be met.
+const (
+	providerFaults = sometimes(0) // one for each faultKind
+	storeFaults    = sometimes(int(providerFaults) + int(faultKinds))
+	crashes        = sometimes(int(storeFaults) + int(storeFaultKinds))
+)
+
+const (
+	crashRequestSent = crashes + iota
+	crashRequestActed
+	crashLoadSent
+	crashLoadActed
+	crashReplaceSent
+	crashReplaceActed
+	crashUpdateSent
+	crashUpdateActed
+	crashDeleteSent
+	crashDeleteActed
+	crashOther
+	crashAtRest
+	crashLostToken
+
+	requestTimedOut
+	storeTimedOut
+	storeConflicts
+	storeNotFound
+	lateArrivals
+	arrivedLate
+	torn
+
+	overlapAccepted
+	overlapRefused
+	spentRevoked
+	notRotated
+	narrowed
+	expiresAtOnce
+	expiryNotSaid
+	revokedAfterLogout
+
+	slotWaitedFor
+	slotsOverloaded
+	queuedBehind
+	queuedBeside
+	answeredFromCache
+	failureShared
+
+	atRestSaid
+	busySaid
+	failureSaid
+	recoverSaid
+	ceilingSaid
+
+	toldExpired
+	toldOverloaded
+	toldStoreError
+	toldInternalError
+	toldCancelled
+
+	bombInClock
+	bombInRand
+	poisoned
+	closed
+	closeCutOff
+	heldAtProvider
+
+	sometimesEnd
+)
+
+var sometimesNames = map[sometimes]string{
+	crashRequestSent: "crash while a request is on its way", crashRequestActed: "crash while an answer of the provider is on its way",
+	crashLoadSent: "crash while a load is on its way", crashLoadActed: "crash after a load",
+	crashReplaceSent: "crash while a login is being written", crashReplaceActed: "crash after a login was written",
+	crashUpdateSent: "crash while an update is on its way", crashUpdateActed: "crash after an update, before its answer",
+	crashDeleteSent: "crash while a deletion is on its way", crashDeleteActed: "crash after a deletion, before its answer",
+	crashOther: "crash in other work", crashAtRest: "crash while nothing is on its way",
+	crashLostToken:  "crash between rotation and save",
+	requestTimedOut: "a request takes too long", storeTimedOut: "a store call takes too long",
+	storeConflicts: "store: conflict", storeNotFound: "store: not found", lateArrivals: "given up, and still on its way",
+	arrivedLate: "arrives late", torn: "a write is torn",
+	overlapAccepted: "overlap: the token before is accepted", overlapRefused: "reuse: the family is revoked", spentRevoked: "a token of a revoked family is spent",
+	notRotated: "answer without a new refresh token", narrowed: "fewer scopes granted", expiresAtOnce: "expires_in 0", expiryNotSaid: "no expires_in",
+	revokedAfterLogout: "a logout revokes",
+	slotWaitedFor:      "a flight waits for a slot", slotsOverloaded: "too many wait for a slot", queuedBehind: "a question queues behind a request",
+	queuedBeside: "a question queues beside another", answeredFromCache: "a question that the cache can answer now", failureShared: "a failed request is told to a caller",
+	atRestSaid: "a session is at rest", busySaid: "a session will not be passivated", failureSaid: "a defect is reported",
+	recoverSaid: "a session recovers", ceilingSaid: "a ceiling is announced",
+	toldExpired: "a caller is told session_expired", toldOverloaded: "a caller is told overloaded", toldStoreError: "a caller is told store_error",
+	toldInternalError: "a caller is told internal_error", toldCancelled: "a caller has left",
+	bombInClock: "a defect at the clock", bombInRand: "a defect at the randomness", poisoned: "a defect in the core",
+	closed: "a process closes", closeCutOff: "closing is cut off", heldAtProvider: "a request is held while others go on",
+}
+
+func (s sometimes) String() string {
+	switch {
+	case s < storeFaults:
+		return "provider: " + faultNames[s]
+	case s < crashes:
+		return "store: " + [storeFaultKinds]string{"fine", "fails before", "fails after", "panics before", "panics after"}[s-storeFaults]
+	}
+	if n := sometimesNames[s]; n != "" {
+		return n
+	}
+	return fmt.Sprintf("case %d", int(s))
+}
+
+// crashPoint says where in j its process dies.
+func crashPoint(j *job) sometimes {
+	step := sometimes(0)
+	if j.stage == acted {
+		step = 1
+	}
+	if j.kind == messages.ProviderWork {
+		if j.request == nil {
+			return crashOther
+		}
+		return crashRequestSent + step
+	}
+	switch j.call {
+	case "Load":
+		return crashLoadSent + step
+	case "Replace":
+		return crashReplaceSent + step
+	case "Update":
+		return crashUpdateSent + step
+	case "Delete":
+		return crashDeleteSent + step
+	}
+	return crashOther
+}

@@ -1,0 +1,369 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+var errStore = errors.New("the store is down")
+
+// processStore is the store as one process reaches it: each call is sent, acts, and is
+// answered, in three steps, and may fail at each of them.
+type processStore struct{ p *process }
+
+var _ store.StateStore = processStore{}
+
+// indexed is a processStore that finds sessions by more than their key.
+type indexed struct{ processStore }
+
+var _ store.Index = indexed{}
+
+// Exclusive implements the ability of that name.
+func (s processStore) Exclusive() bool { return s.p.w.config.exclusive }
+
+type storeFault int
+
+const (
+	storeFine storeFault = iota
+	storeFailsBefore
+	storeFailsAfter
+	storePanicsBefore
+	storePanicsAfter
+	storeFaultKinds
+)
+
+// storeCall is one call of the store.
+type storeCall struct {
+	name string
+	of   *subject
+	late bool                            // it may arrive long after whoever made it has given up
+	act  func(ctx context.Context) error // what it does, at once
+	tear func()                          // what it does when the process dies in the middle
+}
+
+func (s processStore) call(ctx context.Context, c storeCall) error {
+	w, j := s.p.w, s.p.w.job
+	if j.killed {
+		return errKilled
+	}
+	if j.what = c.name; c.of != nil {
+		j.what = c.name + " of " + c.of.id
+	}
+	j.call, j.about, j.late, j.tear = c.name, c.of, c.late, nil
+	if c.tear != nil {
+		j.tear = func() {
+			w.saw[torn]++
+			w.note("  %s arrives in part", j.what)
+			c.tear()
+			w.observe(c.of)
+		}
+	}
+	fault := w.storeFault()
+	w.note("%s%s is sent to the store", s.p.prefix(), j.what)
+	j.pending = func() {
+		w.note("  %s arrives all the same", j.what)
+		_ = c.act(context.Background())
+		w.observe(c.of)
+	}
+	if err := j.park(ctx, sent); err != nil {
+		w.sawTimeout(ctx, storeTimedOut)
+		if !j.killed && c.late && w.choose.odds(50) {
+			w.strand(j)
+		}
+		return err
+	}
+	j.pending, j.tear = nil, nil
+	if w.storeDown && !w.draining {
+		fault = storeFailsBefore
+	}
+	w.saw[storeFaults+sometimes(fault)]++
+	switch fault {
+	case storeFailsBefore:
+		w.note("  the store fails at %s", j.what)
+		w.storeTrouble++
+		return errStore
+	case storePanicsBefore:
+		w.storePanics++
+		panic("planted")
+	default:
+	}
+	err := c.act(ctx)
+	w.note("  the store does %s: %v", j.what, err)
+	w.observe(c.of)
+	w.sawStore(err)
+	if err := j.park(ctx, acted); err != nil {
+		w.sawTimeout(ctx, storeTimedOut)
+		return err
+	}
+	switch fault {
+	case storeFailsAfter:
+		w.note("  but the answer of %s is lost", j.what)
+		w.storeTrouble++
+		return errStore
+	case storePanicsAfter:
+		w.storePanics++
+		panic("planted")
+	default:
+	}
+	return err
+}
+
+func (w *World) storeFault() storeFault {
+	if w.draining || !w.choose.odds(w.config.storeFaults) {
+		return storeFine
+	}
+	return storeFault(1 + w.choose.weighted([]int{6, 6, 1, 1}))
+}
+
+// Load implements store.StateStore.
+func (s processStore) Load(ctx context.Context, key session.Key, o store.Options) (r store.Record, err error) {
+	w := s.p.w
+	err = s.call(ctx, storeCall{name: "Load", of: w.byKey[key], act: func(ctx context.Context) (err error) {
+		r, err = w.store.Load(ctx, key, o)
+		return err
+	}})
+	if err != nil {
+		return store.Record{}, err
+	}
+	if f := w.byIncarnation[r.Incarnation]; f != nil && !w.job.killed {
+		w.taken(s.p, f, r)
+	}
+	return r, nil
+}
+
+// Replace implements store.StateStore.
+func (s processStore) Replace(ctx context.Context, key session.Key, r store.Record, o store.Options) error {
+	w := s.p.w
+	asked := w.contents(key, r)
+	w.checkWrite(s.p, r, asked)
+	err := s.call(ctx, storeCall{
+		name: "Replace", of: w.byKey[key],
+		act:  func(ctx context.Context) error { return w.store.Replace(ctx, key, r, o) },
+		tear: func() { _ = w.store.Replace(context.Background(), key, half(r), o) },
+	})
+	w.answered(s.p, r, asked, err)
+	return err
+}
+
+// Update implements store.StateStore.
+func (s processStore) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, o store.Options) error {
+	w := s.p.w
+	asked := w.contents(key, r)
+	w.checkWrite(s.p, r, asked)
+	f := w.byIncarnation[r.Incarnation]
+	err := s.call(ctx, storeCall{
+		name: "Update", of: w.byKey[key], late: true,
+		act: func(ctx context.Context) error {
+			err := w.store.Update(ctx, key, prev, r, o)
+			if err == nil && f != nil {
+				w.updated(f)
+			}
+			return err
+		},
+		tear: func() { _ = w.store.Update(context.Background(), key, prev, half(r), o) },
+	})
+	w.answered(s.p, r, asked, err)
+	return err
+}
+
+// Delete implements store.StateStore.
+func (s processStore) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
+	w := s.p.w
+	return s.call(ctx, storeCall{name: "Delete", of: w.byKey[key], late: !only.IsZero(), act: func(ctx context.Context) error {
+		return w.store.Delete(ctx, key, only, why, o)
+	}})
+}
+
+// Find implements store.Index.
+func (s indexed) Find(ctx context.Context, values []store.IndexValue, o store.Options) (refs []store.Ref, err error) {
+	err = s.call(ctx, storeCall{name: "Find", act: func(ctx context.Context) (err error) {
+		refs, err = s.p.w.store.Find(ctx, values, o)
+		return err
+	}})
+	return refs, err
+}
+
+// Due implements store.Index.
+func (s indexed) Due(ctx context.Context, from, until session.Ceiling, after store.Ref, limit int, o store.Options) (refs []store.Ref, err error) {
+	err = s.call(ctx, storeCall{name: "Due", act: func(ctx context.Context) (err error) {
+		refs, err = s.p.w.store.Due(ctx, from, until, after, limit, o)
+		return err
+	}})
+	return refs, err
+}
+
+// ClaimDue implements store.Index.
+func (s indexed) ClaimDue(ctx context.Context, until session.Ceiling, limit int, hold time.Duration, o store.Options) (refs []store.Ref, err error) {
+	err = s.call(ctx, storeCall{name: "ClaimDue", act: func(ctx context.Context) (err error) {
+		refs, err = s.p.w.store.ClaimDue(ctx, until, limit, hold, o)
+		return err
+	}})
+	return refs, err
+}
+
+// half is a record that was written in part.
+func half(r store.Record) store.Record {
+	r.Sealed = r.Sealed[:len(r.Sealed)/2]
+	return r
+}
+
+// strand leaves what j has sent on its way, though nobody waits for the answer. What may
+// not come late comes now or never; a write may be torn.
+func (w *World) strand(j *job) {
+	act := j.pending
+	j.pending = nil
+	switch {
+	case j.tear != nil && j.killed && w.choose.odds(10):
+		j.tear()
+	case j.late && w.choose.odds(60):
+		w.saw[lateArrivals]++
+		w.note("  %s is still on its way", j.what)
+		w.late = append(w.late, stranded{act: act, what: j.what, sent: w.fake.Now()})
+	case w.choose.odds(50):
+		act()
+	}
+	j.tear = nil
+}
+
+type stranded struct {
+	act  func()
+	what string
+	sent time.Time
+}
+
+// arrive has something happen that was sent long ago.
+func (w *World) arrive(i int) {
+	s := w.late[i]
+	w.late = append(w.late[:i], w.late[i+1:]...)
+	if w.fake.Now().Sub(s.sent) > latest {
+		return
+	}
+	w.saw[arrivedLate]++
+	w.note("%s arrives after all", s.what)
+	s.act()
+}
+
+// latest is how late something may arrive: tombstones stand for twice as long.
+const latest = store.DefaultTombstoneLife / 2
+
+// stored is what the store holds of a session.
+type stored struct {
+	version    session.Version
+	family     *family // nil: nothing
+	unreadable bool
+	refresh    int // the number of its refresh token
+}
+
+// observe looks at what the store holds of sub after something happened there.
+func (w *World) observe(sub *subject) {
+	if sub == nil {
+		return
+	}
+	r, err := w.store.Load(context.Background(), sub.key, store.Options{})
+	if err != nil {
+		sub.stored = stored{}
+		return
+	}
+	if r.Version == sub.stored.version {
+		return
+	}
+	f := w.byIncarnation[r.Incarnation]
+	sub.stored = stored{version: r.Version, family: f}
+	if f == nil {
+		w.fail("P6", "the store holds of %s a login that nobody made", sub.id)
+		return
+	}
+	s := w.contents(sub.key, r)
+	if s == nil {
+		sub.stored.unreadable, sub.certain = true, false
+		return
+	}
+	sub.stored.refresh = f.number(s.RefreshToken)
+	if f.dead {
+		w.fail("P7", "%s is over and in the store again", f.name)
+	}
+}
+
+// observeAll looks at all, for records lapse by themselves.
+func (w *World) observeAll() {
+	for _, s := range w.subjects {
+		w.observe(s)
+	}
+}
+
+// contents opens a record; nil when it cannot be read.
+func (w *World) contents(key session.Key, r store.Record) *session.State {
+	if w.opened.version == r.Version {
+		return w.opened.state
+	}
+	s, err := w.codec.Decode(key, r)
+	if err != nil {
+		return nil
+	}
+	w.opened.version, w.opened.state = r.Version, s
+	return s
+}
+
+// answered notes that the store was asked to keep what is in s, and has answered.
+func (w *World) answered(p *process, r store.Record, s *session.State, err error) {
+	if s == nil {
+		return
+	}
+	for _, t := range s.TokenSets {
+		if is := w.issued[t.AccessToken]; is != nil {
+			is.asked = true
+		}
+	}
+	for _, t := range s.ConnectionTokenSets {
+		if is := w.issued[t.AccessToken]; is != nil {
+			is.asked = true
+		}
+	}
+	if f := w.byIncarnation[r.Incarnation]; f != nil {
+		n := f.number(s.RefreshToken)
+		f.askedTo(p, n)
+		if err == nil {
+			p.learn(f, n)
+		}
+	}
+}
+
+// taken notes what p has read.
+func (w *World) taken(p *process, f *family, r store.Record) {
+	s := w.contents(f.subject.key, r)
+	if s == nil {
+		return
+	}
+	w.answered(p, r, s, nil)
+}
+
+func (w *World) sawStore(err error) {
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		w.saw[storeConflicts]++
+	case errors.Is(err, store.ErrNotFound):
+		w.saw[storeNotFound]++
+	}
+}
+
+func (w *World) sawTimeout(ctx context.Context, s sometimes) {
+	w.storeTrouble++
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		w.saw[s]++
+	}
+}
+
+func (s stored) String() string {
+	switch {
+	case s.unreadable:
+		return "something unreadable"
+	case s.family == nil:
+		return "nothing"
+	}
+	return fmt.Sprintf("%s of %s", s.family.token(s.refresh), s.family.name)
+}

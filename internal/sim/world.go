@@ -1,0 +1,252 @@
+package sim
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Machine is what many runs can share, one after the other: the actor system, and keys
+// that are costly to derive.
+type Machine struct {
+	system *actor.ActorSystem
+	codec  *store.Codec
+	policy session.Policy
+	asked  []*session.Question
+}
+
+// NewMachine returns a Machine. Close it when the last run is over.
+func NewMachine() *Machine {
+	sealer, err := store.NewSealer(name, nil, strings.Repeat("a secret of 32 bytes or more ", 2))
+	if err != nil {
+		panic(err)
+	}
+	m := &Machine{
+		system: actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) })),
+		codec:  &store.Codec{Sealer: sealer, Domain: issuer},
+		policy: session.Policy{Audience: "api"},
+	}
+	for _, ask := range [][2]string{{"", ""}, {"", "read"}, {"", "write read"}, {"", "read  write"}, {"other", ""}, {"other", "read"}} {
+		m.asked = append(m.asked, m.policy.Question(ask[0], ask[1]))
+	}
+	return m
+}
+
+// Close ends m.
+func (m *Machine) Close() { m.system.Shutdown() }
+
+// World is one run.
+type World struct {
+	config    config
+	choose    *choices
+	random    *rand.ChaCha8 // what the product draws
+	fake      *clock.Fake
+	timers    []*timer
+	system    *actor.ActorSystem
+	codec     *store.Codec
+	questions []*session.Question
+	store     *store.Memory
+
+	subjects      []*subject
+	byKey         map[session.Key]*subject
+	families      map[string]*family
+	byIncarnation map[session.Incarnation]*family
+	issued        map[string]*issued
+	tokens        int
+	requests      int
+
+	processes []*process
+	started   int
+	calls     []*call
+	made      int
+	answers   int
+	late      []stranded
+	landing   []landed
+
+	step         int
+	turn         *mailbox // whose turn it is
+	job          *job     // whose step it is
+	bomb         bomb
+	storeDown    bool
+	providerDown bool
+	storeTrouble int // store calls that failed
+	storePanics  int // of store or provider
+	draining     bool
+	held         *subject // whose requests are held while the others go on
+
+	opened struct {
+		version session.Version
+		state   *session.State
+	}
+
+	tracing bool
+	trace   []string
+	failure *Failure
+	saw     *[sometimesEnd]int64
+}
+
+// landed is a message by which a session learns how a request ended.
+type landed struct {
+	message any
+	request *request
+}
+
+type bomb uint8
+
+const (
+	noBomb bomb = iota
+	clockBomb
+	randBomb
+)
+
+// Failure is a promise that was broken.
+type Failure struct {
+	Check string // P1 to P12, or owner, contained
+	Text  string
+	Step  int
+}
+
+// Error implements error.
+func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (in step %d)", f.Check, f.Text, f.Step) }
+
+// fail notes the first promise that is broken; the run ends after the present step.
+func (w *World) fail(check, format string, args ...any) {
+	if w.failure == nil {
+		w.failure = &Failure{check, fmt.Sprintf(format, args...), w.step}
+		w.note("BROKEN %s: %s", check, w.failure.Text)
+	}
+}
+
+func (w *World) note(format string, args ...any) {
+	if w.tracing {
+		line := fmt.Sprintf(format, args...)
+		if strings.HasPrefix(line, "  ") {
+			line = strings.Repeat(" ", 6) + line
+		} else {
+			line = fmt.Sprintf("%4d  %s", w.step, line)
+		}
+		w.trace = append(w.trace, line)
+	}
+}
+
+// config is what a seed decides once.
+type config struct {
+	subjects       int
+	rotates        bool
+	overlap        time.Duration
+	slots          int
+	slotQueue      int
+	resident       int
+	questions      int
+	tokenSets      int
+	passivateAfter time.Duration
+	rememberEnded  time.Duration
+	buffer         time.Duration
+	index          bool
+	exclusive      bool
+	revoke         bool
+	tight          bool // somebody may be told that there is too much to do
+	storeFaults    int  // in percent
+	providerFaults int
+	hold           bool // a session's requests are held at the end
+	close          bool // the process is closed at the end
+	steps          int
+	weights        [actionKinds]int
+}
+
+func (w *World) configure() {
+	w.choose.begin()
+	c, pick := &w.config, w.choose
+	c.subjects = one(pick, []int{1, 1, 2, 3})
+	c.rotates = !pick.odds(15)
+	c.overlap = one(pick, []time.Duration{0, 0, 5 * time.Second, time.Minute})
+	c.slots = one(pick, []int{8, 8, 2, 1})
+	c.slotQueue = one(pick, []int{100, 100, 1, 0})
+	c.resident = one(pick, []int{100, 100, 2, 1})
+	c.questions = one(pick, []int{64, 64, 2, 1})
+	c.tokenSets = one(pick, []int{0, 0, 0, 2})
+	c.passivateAfter = one(pick, []time.Duration{15 * time.Minute, time.Minute, 15 * time.Second})
+	c.rememberEnded = one(pick, []time.Duration{10 * time.Minute, 20 * time.Second})
+	c.buffer = one(pick, []time.Duration{0, 0, 2 * time.Second})
+	c.index = !pick.odds(25)
+	c.exclusive = !pick.odds(25)
+	c.revoke = pick.odds(20)
+	c.storeFaults = one(pick, []int{0, 0, 5, 20})
+	c.providerFaults = one(pick, []int{0, 5, 20})
+	c.hold = pick.odds(30)
+	c.close = pick.odds(40)
+	c.steps = one(pick, []int{100, 200, 400})
+	c.tight = c.slotQueue < 100 || c.resident < 100 || c.questions < 64
+	for i := range c.weights {
+		c.weights[i] = actions[i].weight * one(pick, []int{2, 2, 1, 1, 0, 4})
+	}
+	for i := range 3 { // what goes on by itself always may
+		c.weights[i] = max(c.weights[i], actions[i].weight)
+	}
+}
+
+// newWorld returns a run that has not begun.
+func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *World {
+	fake := clock.NewFake(t0)
+	var key [32]byte
+	for i := range 8 {
+		key[i] = byte(seed >> (8 * i))
+	}
+	w := &World{
+		choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, codec: m.codec, questions: m.asked, saw: saw,
+		byKey: make(map[session.Key]*subject), families: make(map[string]*family),
+		byIncarnation: make(map[session.Incarnation]*family), issued: make(map[string]*issued),
+	}
+	w.configure()
+	var options []store.MemoryOption
+	if !w.config.exclusive {
+		options = append(options, store.Shared())
+	}
+	w.store = store.NewMemory(fake, options...)
+	for i := range w.config.subjects {
+		s := &subject{id: fmt.Sprintf("s%d", i), n: i, certain: true, inAir: make(map[*process]int)}
+		s.key = session.KeyOf(name, s.id)
+		w.subjects = append(w.subjects, s)
+		w.byKey[s.key] = s
+	}
+	return w
+}
+
+// run is the whole run. It returns what went wrong, nil when nothing did.
+func (w *World) run() *Failure {
+	w.start()
+	for w.failure == nil && w.step < w.config.steps && w.choose.begin() {
+		w.step++
+		w.act()
+	}
+	if w.failure == nil {
+		w.drain()
+	}
+	w.finish()
+	return w.failure
+}
+
+// finish ends whatever is left of the run, so that the next finds nothing of it.
+func (w *World) finish() {
+	w.draining = true
+	for len(w.processes) > 0 {
+		p := w.processes[0]
+		for _, j := range p.jobs {
+			if !j.over && j.resume != nil {
+				j.killed = true
+				for !j.over {
+					j.advance()
+				}
+			}
+		}
+		p.bury()
+	}
+}
