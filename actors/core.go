@@ -64,6 +64,7 @@ type core struct {
 
 	lane     []*write // store work, one at a time and in order; the first runs when laneBusy
 	laneBusy bool
+	done     *write   // whose answer is in hand
 	attempts int      // failed writes in a row
 	ending   *ending  // of the generation that ended last, until a login
 	erasing  []*write // deletions that failed and will be tried again

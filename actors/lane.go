@@ -175,7 +175,7 @@ func (c *core) writeNext(now time.Time) {
 // written takes the answer to the write that was running.
 func (c *core) written(m *written, now time.Time) {
 	w := c.lane[0]
-	c.lane, c.laneBusy = pop(c.lane), false
+	c.lane, c.laneBusy, c.done = pop(c.lane), false, w
 	if w.kind == save || w.kind == replace {
 		copy(c.own[1:], c.own[:])
 		c.own[0] = m.version
@@ -200,6 +200,7 @@ func (c *core) written(m *written, now time.Time) {
 		c.intendDone(w, m, now)
 	case release: // what failed lapses by itself
 	}
+	c.done = nil
 }
 
 // endCalls answers whoever wanted the record to be read again. That there is none is no

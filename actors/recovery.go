@@ -78,6 +78,9 @@ func (a *Session) fail(m, reason any) {
 	a.core = nil
 	if c != nil {
 		a.box.erase = append(a.box.erase, c.erasing...)
+		if c.done != nil {
+			c.lane = append([]*write{c.done}, c.lane...)
+		}
 		for _, w := range c.lane {
 			if w.kind == erase {
 				a.box.erase = append(a.box.erase, w)
