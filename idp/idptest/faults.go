@@ -131,7 +131,7 @@ func (t *Tenant) spoil(c *call, f *Fault, good *reply) *reply {
 	if f.trap {
 		r = redirect(r.status, t.URL(pathTrap))
 	}
-	if len(f.header) > 0 && r.end != resetConn {
+	if len(f.header) > 0 && r.end < resetConn {
 		r.header = r.header.Clone()
 		maps.Copy(r.header, f.header)
 	}
