@@ -23,6 +23,7 @@ type Fault struct {
 	shapes bool
 	hangs  bool
 	trap   bool // redirects to pathTrap
+	zips   bool
 	delay  time.Duration
 	header http.Header
 	when   func(url.Values) bool
@@ -130,6 +131,9 @@ func (t *Tenant) spoil(c *call, f *Fault, good *reply) *reply {
 	}
 	if f.trap {
 		r = redirect(r.status, t.URL(pathTrap))
+	}
+	if f.zips {
+		r.compress(c.req)
 	}
 	if len(f.header) > 0 && r.end < resetConn {
 		r.header = r.header.Clone()

@@ -21,7 +21,6 @@ type reply struct {
 	end    ending
 	chunk  int           // bytes sent at once; 0 for all
 	pause  time.Duration // before each chunk
-	zip    bool          // compressed where the client accepts that
 	oauth  *oauthError   // what an error answer says
 }
 
@@ -73,7 +72,6 @@ func (t *Tenant) serveHTTP(w http.ResponseWriter, req *http.Request) {
 		t.sendRaw(w, c, r)
 		return
 	}
-	r.compress(req)
 	for k, v := range r.header {
 		w.Header()[k] = v
 	}
@@ -159,7 +157,6 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.land()
 		return t.rawResponse(c, r)
 	}
-	r.compress(req)
 	if r.chunk == 0 {
 		c.land()
 	}

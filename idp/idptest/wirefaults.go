@@ -37,10 +37,13 @@ func Trailing(text string) Fault {
 	return shaping(func(r *reply) { r.body = append(slices.Clip(r.body), text...) })
 }
 
-// Gzip compresses the good answer, where the client accepts that.
-func Gzip() Fault { return shaping(func(r *reply) { r.zip = true }) }
+// Gzipped makes f compress its answer, where the client accepts that.
+func (f Fault) Gzipped() Fault {
+	f.zips = true
+	return f
+}
 
-// BadGzip says that the good answer is compressed, which it is not.
+// BadGzip labels the good answer as compressed, which it is not.
 func BadGzip() Fault {
 	return shaping(func(r *reply) {
 		r.header = r.header.Clone()
@@ -53,9 +56,9 @@ const (
 	headerField  = "X-Padding: "
 )
 
-// compress does what Gzip says to an answer to req.
+// compress compresses an answer to req.
 func (r *reply) compress(req *http.Request) {
-	if !r.zip || !strings.Contains(req.Header.Get("Accept-Encoding"), "gzip") {
+	if !strings.Contains(req.Header.Get("Accept-Encoding"), "gzip") {
 		return
 	}
 	var b bytes.Buffer

@@ -20,7 +20,7 @@ func TestWireFaults_areWhatTheClientSees(t *testing.T) {
 		{"not HTTP", idptest.Raw("SSH-2.0-OpenSSH_9.2\r\n"), "...malformed HTTP"},
 		{"an answer as it is", idptest.Raw("HTTP/1.0 503 No\r\n\r\nsorry"), "Service Unavailable, no JSON"},
 		{"a header that never ends", idptest.EndlessHeader(), "...server response headers exceeded"},
-		{"compressed", idptest.Gzip(), "OK"},
+		{"compressed", idptest.OK().Gzipped(), "OK"},
 	}
 	overBoth(t, func(t *testing.T, a *app) {
 		for _, tt := range tests {
