@@ -254,7 +254,8 @@ func SlowBody(chunk int, pause time.Duration) Fault {
 // HugeBody makes the good answer size bytes long, still valid JSON.
 func HugeBody(size int) Fault {
 	return Edit(func(body map[string]any) {
-		body["padding"] = strings.Repeat("x", max(size-len(marshal(body))-len(`,"padding":""`), 0))
+		body["padding"] = ""
+		body["padding"] = strings.Repeat("x", max(size-len(marshal(body)), 0))
 	})
 }
 
