@@ -206,7 +206,7 @@ func (m *matrix) cell(t *testing.T, op operation, what mishap, after, overlap bo
 		if !fine && !op.blind {
 			s.unchanged(before, kept)
 		}
-		s.recovers(op, after && op.spends && !overlap && !fine && !kept)
+		s.recovers(ctx, op, after && op.spends && !overlap && !fine && !kept)
 	})
 }
 
@@ -293,9 +293,9 @@ func (s *subject) unchanged(old *session.State, kept bool) {
 
 // recovers makes the next call: it works, or, where the session's refresh token is lost
 // for good, says that the provider refuses it.
-func (s *subject) recovers(op operation, lost bool) {
+func (s *subject) recovers(ctx context.Context, op operation, lost bool) {
 	s.Helper()
-	switch _, err := s.client.GetAccessToken(s.Context(), tokenward.TokenRequest{Audience: "https://next.example"}, tokenward.SessionID(s.id)); {
+	switch _, err := s.client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: "https://next.example"}, tokenward.SessionID(s.id)); {
 	case op.blind:
 		s.wantCode("after the logout", err, "missing_refresh_token")
 	case lost:
@@ -314,10 +314,10 @@ func (s *subject) recovers(op operation, lost bool) {
 		s.Errorf("the next login: %v", err)
 	}
 	s.network.divert(idptest.Revocation, nil)
-	if _, err := s.client.Logout(s.Context(), tokenward.LogoutRequest{}, tokenward.SessionID(s.id)); err != nil {
+	if _, err := s.client.Logout(ctx, tokenward.LogoutRequest{}, tokenward.SessionID(s.id)); err != nil {
 		s.Error(err)
 	}
-	if err := s.network.wait(s.Context(), 1); err != nil {
+	if err := s.network.wait(ctx, 1); err != nil {
 		s.Errorf("the revocation: %v", err)
 	}
 }
