@@ -22,12 +22,12 @@ test: ## every test under the race detector, then what is too big for it
 stress: ## the tests that need no server, twenty times under the race detector
 	go test -race -count=20 -timeout 2h ./...
 
-fuzz: ## every fuzz target for FUZZTIME (30s)
+fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel=1)
 	@go test -list '^Fuzz' ./... | \
 	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { while (n) print f[--n], $$2 }' | \
 	while read -r target pkg; do \
 		echo "$$target of $$pkg"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" < /dev/null; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $(FUZZFLAGS) "$$pkg" < /dev/null; \
 	done
 
 bench: ## every benchmark

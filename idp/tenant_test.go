@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,6 +154,16 @@ func TestTenant_unreachable(t *testing.T) {
 		t.Errorf("err = %v, want token_error", err)
 	}
 	wantNoSecret(t, "unreachable", err, login.RefreshToken, idptest.ClientSecret)
+}
+
+// A header that never ends is given up after as much as a body.
+func TestTenant_endlessHeader(t *testing.T) {
+	v := newVisit(t)
+	v.tenant.Script(idptest.Discovery, idptest.EndlessHeader().Always())
+	_, err := v.client.Metadata(t.Context(), v.tenant.Issuer())
+	if err == nil || !strings.Contains(err.Error(), "exceeded 1048576 bytes") {
+		t.Errorf("err = %v, want one that says how much was read", err)
+	}
 }
 
 func TestTenant_hang(t *testing.T) {

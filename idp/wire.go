@@ -14,8 +14,8 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// maxBody is how much of an answer is read. Nothing a provider has to say is
-// longer.
+// maxBody is how much of an answer is read, and by a client of our own of its
+// header. Nothing a provider has to say is longer.
 const maxBody = 1 << 20
 
 // errBodyTooLong says that an answer was longer than maxBody.
@@ -30,6 +30,7 @@ func (c *Client) useHTTP(h *http.Client) {
 			c.own = t.Clone()
 			c.own.MaxIdleConns = 0
 			c.own.MaxIdleConnsPerHost = maxIdlePerHost
+			c.own.MaxResponseHeaderBytes = maxBody
 			h.Transport = c.own
 		}
 	}

@@ -56,7 +56,7 @@ func CheckIssuer(issuer string) error {
 	switch {
 	case err != nil || u.Hostname() == "":
 		return &ConfigurationError{Message: "the issuer must be an absolute URL such as https://tenant.example/"}
-	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+	case u.User != nil || strings.ContainsAny(issuer, "?#"):
 		return &ConfigurationError{Message: "the issuer must have no user, query or fragment"}
 	case u.Scheme == "https":
 		return nil

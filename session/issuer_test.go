@@ -2,6 +2,9 @@ package session_test
 
 import (
 	"errors"
+	"net"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/tokenward/tokenward/session"
@@ -65,4 +68,40 @@ func TestCheckIssuer(t *testing.T) {
 			t.Errorf("CheckIssuer(%q) = %v, want a ConfigurationError", issuer, err)
 		}
 	}
+}
+
+func FuzzIssuer(f *testing.F) {
+	for _, s := range []string{
+		"https://tenant.example/", "tenant.example", "HTTPS://Tenant.Example//", "https://t.example/a/B/", "http://127.0.0.1:1/", "http://[::1%25eth0]/", "http://localhost",
+		"https://u:p@t.example/", "https://t.example/?", "https://t.example/#", "https://", "//t.example", "https:///x", "https://t.example\x00", "ftp://t", "a://b://c", "https://t%2eexample/", "",
+	} {
+		f.Add(s, "https://tenant.example")
+		f.Add(s, s+"/")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if session.SameIssuer(a, b) != session.SameIssuer(b, a) || a != "" && !session.SameIssuer(a, a) {
+			t.Errorf("SameIssuer is no equality for %q and %q", a, b)
+		}
+		if session.CheckIssuer(a) != nil {
+			return
+		}
+		if n := session.NormalIssuer(a); session.NormalIssuer(n) != n {
+			t.Errorf("NormalIssuer(%q) = %q, and again %q", a, n, session.NormalIssuer(n))
+		}
+		u, err := url.Parse(a)
+		if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+			t.Fatalf("%q was let in", a)
+		}
+		if u.Scheme == "http" && u.Hostname() != "localhost" && !strings.EqualFold(u.Hostname(), "localhost") && net.ParseIP(u.Hostname()) == nil {
+			t.Errorf("%q was let in without TLS", a)
+		}
+		if d := session.DomainOf(a); !session.SameIssuer(session.IssuerOf(d), a) {
+			t.Errorf("%q is written %q, which is %q", a, d, session.IssuerOf(d))
+		}
+		// What counts as the same is asked at the same place.
+		if other, err := url.Parse(b); session.CheckIssuer(b) == nil && session.SameIssuer(a, b) && err == nil &&
+			(!strings.EqualFold(u.Host, other.Host) || strings.TrimRight(u.EscapedPath(), "/") != strings.TrimRight(other.EscapedPath(), "/")) {
+			t.Errorf("%q counts as %q", a, b)
+		}
+	})
 }

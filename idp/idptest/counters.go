@@ -23,7 +23,8 @@ type counters struct {
 	forms   map[Kind]url.Values
 	auths   map[Kind]AuthMethod
 	spilled []string
-	more    chan struct{} // closed when a request arrives; nil while nobody waits
+	more    chan struct{} // closed when a request arrives or a connection changes; nil while nobody waits
+	conns   int           // open
 	reuses  int
 	revoked int
 }
@@ -32,12 +33,17 @@ func newCounters() counters {
 	return counters{byKind: map[Kind]*tally{}, forms: map[Kind]url.Values{}, auths: map[Kind]AuthMethod{}}
 }
 
-// in counts c under every kind that it is of, and remembers what it said.
-func (n *counters) in(c *call) []*tally {
+// wake has everyone who waits look again.
+func (n *counters) wake() {
 	if n.more != nil {
 		close(n.more)
 		n.more = nil
 	}
+}
+
+// in counts c under every kind that it is of, and remembers what it said.
+func (n *counters) in(c *call) []*tally {
+	n.wake()
 	var tallies []*tally
 	count := func(k Kind) {
 		if n.byKind[k] == nil {
@@ -88,21 +94,32 @@ func (t *Tenant) Refreshes() int { return t.Requests(Refresh) }
 // first, it says how many there were, and wraps ctx.Err(). Where they shall stay
 // with the tenant, use a Hold and its Wait.
 func (t *Tenant) WaitRequests(ctx context.Context, k Kind, n int) error {
+	return t.wait(ctx, func() (int, bool) {
+		have := 0
+		if of := t.counters.byKind[k]; of != nil {
+			have = of.total
+		}
+		return have, have >= n
+	}, n, fmt.Sprintf("requests (%s)", k))
+}
+
+// wait waits until there are n of what, as enough says under the lock.
+func (t *Tenant) wait(ctx context.Context, enough func() (int, bool), n int, what string) error {
 	for {
 		t.mu.Lock()
+		have, ok := enough()
 		if t.counters.more == nil {
 			t.counters.more = make(chan struct{})
 		}
 		more := t.counters.more
 		t.mu.Unlock()
-		have := t.Requests(k)
-		if have >= n {
+		if ok {
 			return nil
 		}
 		select {
 		case <-more:
 		case <-ctx.Done():
-			return fmt.Errorf("idptest: %d of %d requests (%s): %w", have, n, k, ctx.Err())
+			return fmt.Errorf("idptest: %d of %d %s: %w", have, n, what, ctx.Err())
 		}
 	}
 }
@@ -179,7 +196,7 @@ func (t *Tenant) Reset() {
 	defer t.mu.Unlock()
 	old := t.counters
 	t.counters = newCounters()
-	t.counters.more = old.more
+	t.counters.more, t.counters.conns = old.more, old.conns
 	for k, n := range old.byKind {
 		if n.inFlight > 0 { // they land later
 			n.total, n.peak = 0, n.inFlight

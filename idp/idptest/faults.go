@@ -23,6 +23,7 @@ type Fault struct {
 	shapes bool
 	hangs  bool
 	trap   bool // redirects to pathTrap
+	zips   bool
 	delay  time.Duration
 	header http.Header
 	when   func(url.Values) bool
@@ -131,7 +132,10 @@ func (t *Tenant) spoil(c *call, f *Fault, good *reply) *reply {
 	if f.trap {
 		r = redirect(r.status, t.URL(pathTrap))
 	}
-	if len(f.header) > 0 && r.end != resetConn {
+	if f.zips {
+		r.compress(c.req)
+	}
+	if len(f.header) > 0 && r.end < resetConn {
 		r.header = r.header.Clone()
 		maps.Copy(r.header, f.header)
 	}
@@ -250,7 +254,8 @@ func SlowBody(chunk int, pause time.Duration) Fault {
 // HugeBody makes the good answer size bytes long, still valid JSON.
 func HugeBody(size int) Fault {
 	return Edit(func(body map[string]any) {
-		body["padding"] = strings.Repeat("x", max(size-len(marshal(body))-len(`,"padding":""`), 0))
+		body["padding"] = ""
+		body["padding"] = strings.Repeat("x", max(size-len(marshal(body)), 0))
 	})
 }
 

@@ -166,12 +166,17 @@ func (t *Tenant) serve(l net.Listener) {
 	}()
 }
 
-// countConn lets Close wait for the goroutines of the connections.
+// countConn lets Close wait for the goroutines of the connections. One that is taken
+// over is counted until takeOver has closed it.
 func (t *Tenant) countConn(_ net.Conn, s http.ConnState) {
 	switch s {
 	case http.StateNew:
 		t.conns.Add(1)
-	case http.StateClosed, http.StateHijacked:
+		t.connected(1)
+	case http.StateClosed:
+		t.connected(-1)
+		t.conns.Done()
+	case http.StateHijacked:
 		t.conns.Done()
 	}
 }

@@ -31,6 +31,9 @@ const (
 	whole     ending = iota
 	cut              // half of the body, then the connection closes
 	resetConn        // nothing, and the connection is reset
+	raw              // the body is all there is, header and all
+	stalled          // likewise, and then nothing
+	endless          // likewise, and then header fields
 )
 
 func jsonReply(status int, body map[string]any) *reply {
@@ -61,7 +64,12 @@ func (t *Tenant) serveHTTP(w http.ResponseWriter, req *http.Request) {
 	defer func() { c.land() }() // not c.land itself: admit sets it
 	r := t.answer(c)
 	if r == nil || r.end == resetConn {
-		reset(w)
+		t.takeOver(w, reset)
+		return
+	}
+	if r.end >= raw {
+		c.land()
+		t.sendRaw(w, c, r)
 		return
 	}
 	for k, v := range r.header {
@@ -100,16 +108,11 @@ func (t *Tenant) send(w http.ResponseWriter, c *call, r *reply) bool {
 	return true
 }
 
-// reset ends the connection so that the client sees a reset (RST), not a close.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
+// reset makes the end of a connection a reset (RST) for the client, not a close.
+func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetLinger(0) //nolint:errcheck // then it is closed in the ordinary way
 	}
-	conn.Close() //nolint:errcheck // nothing is left to lose
 }
 
 // Transport returns a transport that runs the tenant on the caller's goroutine,
@@ -149,6 +152,10 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, c.body
 		}
 		return nil, opError("read", syscall.ECONNRESET)
+	}
+	if r.end >= raw {
+		c.land()
+		return t.rawResponse(c, r)
 	}
 	if r.chunk == 0 {
 		c.land()
