@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -24,7 +25,11 @@ func (c *change) set(bucket, k, v []byte) {
 }
 
 func (c *change) unset(bucket, k []byte) {
-	if b := c.tx.Bucket(bucket); c.err == nil && b.Get(k) != nil {
+	if c.err != nil {
+		return
+	}
+	b := c.tx.Bucket(bucket)
+	if have, _ := b.Cursor().Seek(k); bytes.Equal(have, k) { // else it would count as a change
 		c.dirty = true
 		c.err = b.Delete(k)
 	}

@@ -80,10 +80,10 @@ type Store struct {
 type Option func(*Store)
 
 // Clock sets the clock by which records, tombstones, claims and transactions
-// lapse. The default is the system's.
+// lapse. The default, also for nil, is the system's.
 func Clock(c clock.Clock) Option { return func(s *Store) { s.clock = c } }
 
-// Logger sets where the store tells of damage. The default is nowhere.
+// Logger sets where the store tells of damage. The default, also for nil, is nowhere.
 func Logger(l *zap.Logger) Option { return func(s *Store) { s.log = l } }
 
 // TombstoneLife sets how long a tombstone stands, instead of
@@ -101,14 +101,19 @@ func MaxTransactions(n int) Option { return func(s *Store) { s.maxTransactions =
 // was there is then as it was. Whoever opened a Store closes it.
 func Open(path string, opts ...Option) (*Store, error) {
 	s := &Store{
-		path: path, clock: clock.System(), log: zap.NewNop(),
-		tombstones: store.DefaultTombstoneLife, maxTransactions: store.DefaultMaxTransactions,
+		path: path, tombstones: store.DefaultTombstoneLife, maxTransactions: store.DefaultMaxTransactions,
 		stopped: make(chan struct{}),
 	}
 	s.claims.init()
 	s.queue.init()
 	for _, o := range opts {
 		o(s)
+	}
+	if s.clock == nil {
+		s.clock = clock.System()
+	}
+	if s.log == nil {
+		s.log = zap.NewNop()
 	}
 	if err := s.open(); err != nil {
 		return nil, err

@@ -10,16 +10,15 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Transactions is a store.TransactionStore in the file of a Store. What Take has
-// returned is gone for good, a crash included. What cannot be read counts as absent.
-type Transactions struct{ s *Store }
+// Transactions returns the login transactions of the file, which are closed with s. What
+// Take has returned is gone for good, a crash included. What cannot be read counts as
+// absent.
+func (s *Store) Transactions() store.TransactionStore { return transactions{s} }
 
-// Transactions returns the login transactions of the file. They live as long as s, and
-// are closed with it.
-func (s *Store) Transactions() store.TransactionStore { return Transactions{s} }
+type transactions struct{ s *Store }
 
 // Put implements store.TransactionStore.
-func (t Transactions) Put(ctx context.Context, key string, data []byte, ttl time.Duration, _ store.Options) error {
+func (t transactions) Put(ctx context.Context, key string, data []byte, ttl time.Duration, _ store.Options) error {
 	k := hashOf(key)
 	d := newDraft(k, kindTransaction, data)
 	return t.s.change(ctx, k, func(c *change) error {
@@ -40,7 +39,7 @@ func (t Transactions) Put(ctx context.Context, key string, data []byte, ttl time
 }
 
 // Get implements store.TransactionStore.
-func (t Transactions) Get(ctx context.Context, key string, _ store.Options) (data []byte, err error) {
+func (t transactions) Get(ctx context.Context, key string, _ store.Options) (data []byte, err error) {
 	k := hashOf(key)
 	err = t.s.view(ctx, func(v view) error {
 		have := v.read(transactionBucket, k)
@@ -56,7 +55,7 @@ func (t Transactions) Get(ctx context.Context, key string, _ store.Options) (dat
 
 // Take implements store.TransactionStore. Where it fails for want of an answer, the
 // transaction may be gone.
-func (t Transactions) Take(ctx context.Context, key string, _ store.Options) ([]byte, error) {
+func (t transactions) Take(ctx context.Context, key string, _ store.Options) ([]byte, error) {
 	k := hashOf(key)
 	taken := make(chan []byte, 1) // a caller who gave up shares nothing with the writer
 	err := t.s.change(ctx, k, func(c *change) error {
