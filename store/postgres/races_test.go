@@ -103,6 +103,12 @@ func TestStress_everyWriteFollowsTheOneItSaw(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if odd := query[int](h, `SELECT count(*) FROM x.sessions s WHERE
+		(SELECT count(*) FROM x.session_values v WHERE v.key = s.key) <> cardinality(s.index_values)
+		OR EXISTS (SELECT FROM unnest(s.index_values) u (value) WHERE NOT EXISTS (
+			SELECT FROM x.session_values v WHERE v.key = s.key AND v.value = u.value))`); odd != 0 {
+		t.Error("the session cannot be found by the values that its record has")
+	}
 	last := record()
 	must(t, stores[1].Replace(t.Context(), key, last, store.Options{}))
 
@@ -127,13 +133,6 @@ func TestStress_everyWriteFollowsTheOneItSaw(t *testing.T) {
 	}
 	if len(past.written) != 0 {
 		t.Errorf("%d writes were not told", len(past.written))
-	}
-
-	if odd := query[int](h, `SELECT count(*) FROM x.sessions s WHERE
-		(SELECT count(*) FROM x.session_values v WHERE v.key = s.key) <> cardinality(s.index_values)
-		OR EXISTS (SELECT FROM unnest(s.index_values) u (value) WHERE NOT EXISTS (
-			SELECT FROM x.session_values v WHERE v.key = s.key AND v.value = u.value))`); odd != 0 {
-		t.Error("the session cannot be found by the values that its record has")
 	}
 }
 
