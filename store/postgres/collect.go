@@ -8,11 +8,10 @@ import (
 	"github.com/tokenward/tokenward/clock"
 )
 
-// A batch of what has lapsed is collected for every so many writes that may leave something
-// behind, so that it runs out, in the background, so that nobody waits.
+// For every so many writes that may leave something behind, four times as much of what has
+// lapsed is collected, so that it runs out: in the background, so that nobody waits.
 const (
 	collectEvery    = 32
-	collectBatch    = 4 * collectEvery
 	collectPatience = 10 * time.Second
 )
 
@@ -34,7 +33,7 @@ func (s *Store) wrote() {
 func (s *Store) collect() {
 	ctx, cancel := clock.WithTimeout(s.life, s.clock, collectPatience)
 	defer cancel()
-	if err := s.row(ctx, opCollect, []any{int64(collectBatch)}, nil); err != nil && s.life.Err() == nil {
+	if err := s.row(ctx, opCollect, nil, nil); err != nil && s.life.Err() == nil {
 		s.log.Warn("what has lapsed was not collected; it is tried again", zap.Error(err))
 	}
 }

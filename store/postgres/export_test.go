@@ -9,9 +9,6 @@ func OldestServer(major int) Option { return func(o *options) { o.oldest = major
 // Settle waits for what is under way in the background.
 func (s *Store) Settle() { s.under.Wait() }
 
-// MaxNotices is how far a watcher may lag behind.
-const MaxNotices = maxNotices
-
 // CollectEvery is how many writes there are between two batches of collection.
 const CollectEvery = collectEvery
 

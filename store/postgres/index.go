@@ -20,7 +20,12 @@ func (s *Store) Find(ctx context.Context, values []store.IndexValue, _ store.Opt
 
 // Due implements store.Index.
 func (s *Store) Due(ctx context.Context, from, until session.Ceiling, after store.Ref, limit int, _ store.Options) ([]store.Ref, error) {
-	return s.refs(ctx, opDue, int64(from), int64(until), int64(after.Ceiling), after.Key[:], int64(max(0, limit)))
+	// One beginning, for of two the server scans from the earlier.
+	key := after.Key[:]
+	if after.Ceiling < from {
+		after.Ceiling, key = from, []byte{} // before every key
+	}
+	return s.refs(ctx, opDue, int64(after.Ceiling), key, int64(until), int64(max(0, limit)))
 }
 
 // ClaimDue implements store.Index.

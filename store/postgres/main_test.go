@@ -3,7 +3,7 @@ package postgres_test
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -137,4 +137,9 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-func urlWith(url, params string) string { return fmt.Sprintf("%s&%s", url, params) }
+func wantErr(t testing.TB, doing string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: err = %v, want %v", doing, err, want)
+	}
+}

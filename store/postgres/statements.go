@@ -76,9 +76,9 @@ var statements = [operations]struct {
 		AND s.version IS NOT NULL AND s.stands_until > clock_timestamp()`},
 	opDue: {name: "due", reads: true, sql: `
 		SELECT key, incarnation, ceiling FROM :"schema".sessions
-		WHERE ceiling > 0 AND ceiling >= $1::bigint AND ceiling < $2::bigint AND (ceiling, key) > ($3::bigint, $4::bytea)
+		WHERE ceiling > 0 AND (ceiling, key) > ($1::bigint, $2::bytea) AND ceiling < $3::bigint
 		AND stands_until > clock_timestamp()
-		ORDER BY ceiling, key LIMIT $5::bigint`},
+		ORDER BY ceiling, key LIMIT $4::bigint`},
 	opClaimDue: {name: "claim due", sql: `
 		SELECT key, incarnation, ceiling FROM :"schema".claim_due($1::bigint, $2::bigint, $3::bigint)`},
 
@@ -93,7 +93,7 @@ var statements = [operations]struct {
 		DELETE FROM :"schema".transactions WHERE key = $1::bytea AND stands_until > clock_timestamp() RETURNING data`},
 
 	opCollect: {name: "collect", sql: `
-		SELECT :"schema".collect($1::bigint)`},
+		SELECT :"schema".collect()`},
 	opProbe: {name: "probe", sql: `
 		SELECT pg_notify(:'channel', $1::text)`},
 }

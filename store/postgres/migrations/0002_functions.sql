@@ -217,9 +217,10 @@ BEGIN
 END
 $$;
 
--- collect removes up to p_limit rows of each kind that mean nothing any more. It waits for
--- nobody, and nobody has to wait for the disk because of it.
-CREATE FUNCTION :"schema".collect(p_limit bigint) RETURNS void
+-- collect removes up to 128 rows of each kind that mean nothing any more. It waits for
+-- nobody, and nobody has to wait for the disk because of it. The number is no parameter, so that
+-- every plan counts on few rows.
+CREATE FUNCTION :"schema".collect() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     t timestamptz := clock_timestamp();
@@ -228,7 +229,7 @@ BEGIN
     WITH dead AS MATERIALIZED (
         SELECT s.key FROM :"schema".sessions s
         WHERE s.lapses <= t AND s.lapses < 'infinity'
-        ORDER BY s.lapses LIMIT p_limit FOR UPDATE SKIP LOCKED
+        ORDER BY s.lapses LIMIT 128 FOR UPDATE SKIP LOCKED
     ), dead_values AS (
         DELETE FROM :"schema".session_values v USING dead WHERE v.key = dead.key
     ), dead_intents AS (
@@ -239,7 +240,7 @@ BEGIN
     WITH dead AS MATERIALIZED (
         SELECT x.key FROM :"schema".transactions x
         WHERE x.stands_until <= t
-        ORDER BY x.stands_until LIMIT p_limit FOR UPDATE SKIP LOCKED
+        ORDER BY x.stands_until LIMIT 128 FOR UPDATE SKIP LOCKED
     )
     DELETE FROM :"schema".transactions x USING dead WHERE x.key = dead.key;
 END
