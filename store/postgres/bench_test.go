@@ -57,7 +57,7 @@ func BenchmarkFlights(b *testing.B) {
 		must(b, err)
 		_, err = s.Load(b.Context(), key, store.Options{})
 		must(b, err)
-		must(b, s.PutIntent(b.Context(), key, store.Intent{Epoch: epoch}, store.Options{}))
+		must(b, intend(b.Context(), s, key, store.Intent{Epoch: epoch}, store.Options{}))
 		after := next(rec)
 		after.Epoch = epoch
 		must(b, s.Update(b.Context(), key, rec.Version, after, store.Options{}))

@@ -30,7 +30,7 @@ func TestCollect(t *testing.T) {
 		case 1:
 			_, err := s.Lease(t.Context(), key, "somebody", time.Minute, opt)
 			must(t, err)
-			must(t, s.PutIntent(t.Context(), key, store.Intent{Epoch: 1 << 40}, opt))
+			must(t, intend(t.Context(), s, key, store.Intent{Epoch: 1 << 40}, opt))
 		case 2:
 			_, err := s.Lease(t.Context(), keyOf(-i), "somebody", time.Minute, opt)
 			must(t, err)
@@ -94,7 +94,7 @@ func TestLapsed_isAsIfCollected(t *testing.T) {
 	s.Settle()
 	first, err := s.Lease(t.Context(), key, "a", time.Second, opt)
 	must(t, err)
-	must(t, s.PutIntent(t.Context(), key, store.Intent{Epoch: first}, opt))
+	must(t, intend(t.Context(), s, key, store.Intent{Epoch: first}, opt))
 	h.lapse(time.Minute)
 
 	must(t, s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))

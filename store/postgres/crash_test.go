@@ -53,7 +53,7 @@ func TestKill_losesNothingAcknowledged(t *testing.T) {
 					close(crash)
 				}
 				in := store.Intent{Token: [32]byte{byte(n)}, Epoch: w.epoch, At: int64(n)}
-				if err := s.PutIntent(t.Context(), keyOf(i), in, opt); err != nil {
+				if err := intend(t.Context(), s, keyOf(i), in, opt); err != nil {
 					wantUnanswered(t, err)
 					return
 				}

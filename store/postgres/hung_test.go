@@ -36,7 +36,7 @@ func calls(s *postgres.Store, key session.Key) map[string]func(ctx context.Conte
 		"touch":        func(ctx context.Context) error { return s.Touch(ctx, key, time.Hour, opt) },
 		"lease":        func(ctx context.Context) error { _, err := s.Lease(ctx, key, "a", time.Hour, opt); return err },
 		"release":      func(ctx context.Context) error { return s.Release(ctx, key, "a", 1, opt) },
-		"put intent":   func(ctx context.Context) error { return s.PutIntent(ctx, key, store.Intent{}, opt) },
+		"put intent":   func(ctx context.Context) error { return intend(ctx, s, key, store.Intent{}, opt) },
 		"clear intent": func(ctx context.Context) error { return s.ClearIntent(ctx, key, store.Intent{}, opt) },
 		"orphans":      func(ctx context.Context) error { _, err := s.Orphans(ctx, 10, opt); return err },
 		"find":         func(ctx context.Context) error { _, err := s.Find(ctx, []store.IndexValue{{1}}, opt); return err },

@@ -52,8 +52,8 @@ func lives(t *testing.T, s *postgres.Store) {
 	_, err = s.Lease(ctx, key, "them", time.Hour, opt)
 	wantErr(t, "Lease", err, store.ErrLeased)
 	in := store.Intent{Token: [32]byte{0, 255}, Epoch: after.Epoch, At: 1}
-	wantErr(t, "PutIntent", s.PutIntent(ctx, key, store.Intent{Epoch: after.Epoch - 1}, opt), store.ErrConflict)
-	must(t, s.PutIntent(ctx, key, in, opt))
+	wantErr(t, "PutIntent", intend(ctx, s, key, store.Intent{Epoch: after.Epoch - 1}, opt), store.ErrConflict)
+	must(t, intend(ctx, s, key, in, opt))
 	must(t, s.Release(ctx, key, "us", after.Epoch, opt))
 	if orphans, err := s.Orphans(ctx, 10, opt); err != nil || len(orphans) != 1 || orphans[0].Intent != in {
 		t.Errorf("Orphans = %v, %v", orphans, err)

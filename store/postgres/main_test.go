@@ -13,6 +13,8 @@ import (
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/postgres"
 )
 
@@ -142,4 +144,10 @@ func wantErr(t testing.TB, doing string, err, want error) {
 	if !errors.Is(err, want) {
 		t.Errorf("%s: err = %v, want %v", doing, err, want)
 	}
+}
+
+// intend is PutIntent for tests that do not ask whether an intent stood.
+func intend(ctx context.Context, s *postgres.Store, key session.Key, in store.Intent, o store.Options) error {
+	_, err := s.PutIntent(ctx, key, in, o)
+	return err
 }

@@ -51,7 +51,7 @@ func TestLease_fencesTheOneBefore(t *testing.T) {
 		seen, err := young.Load(t.Context(), key, opt)
 		must(t, err)
 		wg.Wait()
-		wantErr(t, "PutIntent of the old owner", old.PutIntent(t.Context(), key, store.Intent{Epoch: first}, opt), store.ErrConflict)
+		wantErr(t, "PutIntent of the old owner", intend(t.Context(), old, key, store.Intent{Epoch: first}, opt), store.ErrConflict)
 		got, err := young.Load(t.Context(), key, opt)
 		must(t, err)
 		if second <= first || got.Version != seen.Version || got.Version != rec.Version {
@@ -171,7 +171,7 @@ func (h *history) step(t testing.TB, s *postgres.Store, key session.Key, random 
 		}
 		return errors.Join(err, s.Release(ctx, key, owner, epoch, opt))
 	case 3:
-		return expected(s.PutIntent(ctx, key, store.Intent{Epoch: 1 << 40, At: 1}, opt))
+		return expected(intend(ctx, s, key, store.Intent{Epoch: 1 << 40, At: 1}, opt))
 	case 4:
 		return expected(s.Touch(ctx, key, time.Hour, opt))
 	case 5:

@@ -135,7 +135,7 @@ func TestRoundTrips(t *testing.T) {
 		{"Lease", func() (err error) { epoch, err = s.Lease(t.Context(), key, "us", time.Hour, opt); return err }},
 		{"PutIntent", func() error {
 			intent.Epoch = epoch
-			return s.PutIntent(t.Context(), key, intent, opt)
+			return intend(t.Context(), s, key, intent, opt)
 		}},
 		{"ClearIntent", func() error { return s.ClearIntent(t.Context(), key, intent, opt) }},
 		{"Orphans", func() error { _, err := s.Orphans(t.Context(), 10, opt); return err }},
