@@ -147,7 +147,10 @@ func (c *core) writeNext(now time.Time) {
 				c.finishReread(w)
 				continue
 			}
-			w.state, w.serial, w.prev, w.incarnation = c.state, c.serial, c.version, c.incarnation
+			if w.kind == save || w.state == nil { // else it is what the store was asked to keep
+				w.state, w.serial = c.state, c.serial
+			}
+			w.prev, w.incarnation = c.version, c.incarnation
 			w.epoch, w.take = c.lease.epoch, c.rules.Leases && !c.lease.held
 		case claim, intend:
 			if a := c.air; !c.current(a) || a.lasting {
