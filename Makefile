@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint test stress fuzz bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint test leftout stress fuzz bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 FUZZTIME ?= 30s
@@ -18,6 +18,13 @@ lint: $(LINT) ## golangci-lint, and go vet for Linux, macOS and Windows
 test: ## every test under the race detector, then what is too big for it
 	go test -race -timeout 10m ./...
 	go test -timeout 5m -run HundredThousand .
+	@$(MAKE) --no-print-directory leftout
+
+leftout: ## which tests were left out here, and what to install for them
+	@command -v redis-server > /dev/null || \
+		echo "LEFT OUT: everything that talks to Redis. On Debian: apt-get install redis-server"
+	@command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || \
+		echo "LEFT OUT: everything that talks to PostgreSQL. On Debian: apt-get install postgresql"
 
 stress: ## the tests that need no server, twenty times under the race detector
 	go test -race -count=20 -timeout 2h ./...
