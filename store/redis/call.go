@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -24,9 +25,9 @@ func (s *Store) runAll(ctx context.Context, op script, args ...any) ([]any, erro
 
 func (s *Store) eval(ctx context.Context, op script, keys []string, id string, args []any) ([]any, error) {
 	all := append([]any{s.prefix, id, milliseconds(s.tombstones)}, args...)
-	answer, err := call(ctx, s, op, func(ctx context.Context) ([]any, error) {
+	answer, err := call(ctx, s, op, func(ctx context.Context, c *goredis.Client) ([]any, error) {
 		// A server that does not know the script has run nothing, and is sent its text.
-		return s.scripts[op].Run(ctx, s.client, keys, all...).Slice()
+		return s.scripts[op].Run(ctx, c, keys, all...).Slice()
 	})
 	if err != nil {
 		return nil, err
@@ -50,11 +51,8 @@ func (s *Store) eval(ctx context.Context, op script, keys []string, id string, a
 	return nil, unexpected(op)
 }
 
-// call has f speak to Redis, and returns when it has, or when ctx has ended. The
-// client library looks at deadlines only, and our contexts have none: so f is then left to
-// itself, and ends when the connection times out, or with the store. What it is given
-// must be its own.
-func call[T any](ctx context.Context, s *Store, op script, f func(context.Context) (T, error)) (T, error) {
+// call has f speak to Redis on a line of its own, and cuts it off when ctx ends.
+func call[T any](ctx context.Context, s *Store, op script, f func(context.Context, *goredis.Client) (T, error)) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
 		return none, err
@@ -62,33 +60,33 @@ func call[T any](ctx context.Context, s *Store, op script, f func(context.Contex
 	if !s.begin() {
 		return none, &Error{Op: string(op), Err: ErrClosed}
 	}
-	type answer struct {
-		value T
-		err   error
+	defer s.end()
+	l, err := s.lines.take(ctx, s)
+	if err != nil {
+		return none, s.failed(ctx, op, err)
 	}
-	answered := make(chan answer, 1)
-	go func() {
-		defer s.end()
-		value, err := f(withoutDeadline{ctx})
-		answered <- answer{value, err}
-	}()
-	var a answer
-	select {
-	case a = <-answered:
-	case <-ctx.Done():
-		select { // an answer that is here is worth more
-		case a = <-answered:
-		default:
-			return none, ctx.Err()
-		}
+	defer s.lines.give(l)
+	uncut := context.AfterFunc(ctx, l.use())
+	value, err := f(withoutDeadline{ctx}, l.client)
+	l.done()
+	uncut()
+	if err != nil {
+		return none, s.failed(ctx, op, err)
 	}
+	return value, nil
+}
+
+// failed returns what a call says that failed with err.
+func (s *Store) failed(ctx context.Context, op script, err error) error {
 	switch {
-	case a.err == nil || a.err == goredis.Nil: //nolint:errorlint // it is never wrapped
-		return a.value, a.err
+	case errors.Is(err, goredis.Nil): // an answer
+		return err
 	case ctx.Err() != nil:
-		return none, ctx.Err()
+		return ctx.Err()
+	case s.life.Err() != nil:
+		return &Error{Op: string(op), Err: ErrClosed}
 	}
-	return none, &Error{Op: string(op), Err: s.discreet(a.err)}
+	return &Error{Op: string(op), Err: s.discreet(err)}
 }
 
 // withoutDeadline hides the deadline of a context. The client library would turn it into one

@@ -7,6 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -37,11 +38,59 @@ func InPages(s *Store, n int) { s.page = n }
 // PrefixOf returns what the keys of s begin with.
 func PrefixOf(s *Store) string { return s.prefix }
 
-// ClientOf returns the client of s.
-func ClientOf(s *Store) *goredis.Client { return s.client }
+// Hook has h see every command that s sends from now on.
+func Hook(s *Store, h goredis.Hook) {
+	s.hooks = append(s.hooks, h)
+	s.lines.mu.Lock()
+	defer s.lines.mu.Unlock()
+	for _, l := range s.lines.all {
+		l.client.AddHook(h)
+	}
+}
+
+// Lines returns how many connections the calls of s have needed at once.
+func Lines(s *Store) int {
+	s.lines.mu.Lock()
+	defer s.lines.mu.Unlock()
+	return len(s.lines.all)
+}
 
 // KeyOf returns the name of the entry of a session.
 func KeyOf(s *Store, key session.Key) string { return s.prefix + "s:" + key.String() }
 
 // ListOf returns the name of the list of an index value.
 func ListOf(s *Store, v store.IndexValue) string { return s.prefix + "x:" + hex.EncodeToString(v[:]) }
+
+// What is read from a server.
+var (
+	ParseInfo   = parseInfo
+	ParseNotice = parseNotice
+	ParseIntent = parseIntent
+	Notice      = notice
+	Fit         = fit
+)
+
+// FormatIntent returns how an intent is kept.
+func FormatIntent(in store.Intent) string { return string(formatIntent(in)) }
+
+// RefsOf reads sessions from an answer.
+func RefsOf(answer ...any) ([]store.Ref, error) { return appendRefs(nil, find, answer) }
+
+// Liveness is what a watcher knows of its connection.
+type Liveness = liveness
+
+// WatchLiveness and Pass are its methods.
+func WatchLiveness(ctx context.Context, l *Liveness, c clock.Clock, every time.Duration, ping func(context.Context) error) error {
+	return l.watch(ctx, c, every, ping)
+}
+
+// Pass is what a reader calls.
+func Pass(l *Liveness, f func() bool) { l.pass(f) }
+
+// GiveUpAfter makes lines of s that are still to be made give up after d.
+func GiveUpAfter(s *Store, d time.Duration) {
+	s.config.ReadTimeout = d
+	s.lines.mu.Lock()
+	defer s.lines.mu.Unlock()
+	s.lines.idle = nil
+}

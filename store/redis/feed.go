@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -23,25 +23,25 @@ func parseNotice(s string) (key session.Key, v session.Version, ok bool) {
 	return key, v, true
 }
 
-// errSilent says that a ping stayed without an answer.
-const errSilent = plainError("the connection is dead: a ping had no answer")
-
-// Watch implements store.ChangeFeed by a subscription, on a connection of its own. It
-// tells this process's writes too. It returns as soon as that connection fails, or a ping stays
+// Watch implements store.ChangeFeed by a subscription, on a line of its own. It tells
+// this process's writes too. It returns as soon as the connection fails, or a ping stays
 // without an answer until the next one is due.
 func (s *Store) Watch(ctx context.Context, changed func(session.Key, session.Version), lost func()) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if !s.begin() {
-		return &Error{Op: "watch", Err: ErrClosed}
+		return &Error{Op: string(watch), Err: ErrClosed}
 	}
+	defer s.end()
+	w := &watcher{store: s, line: s.newLine(), told: make(chan any), failed: make(chan error, 2)}
 	inner, cancel := context.WithCancel(ctx)
-	defer cancel()
-	w := &watch{store: s, told: make(chan any), failed: make(chan error, 2)}
-	go func() {
-		defer s.end()
-		w.listen(withoutDeadline{inner})
+	defer context.AfterFunc(s.life, cancel)()
+	w.under.Go(func() { w.listen(withoutDeadline{inner}) })
+	defer func() {
+		cancel()
+		w.line.close()
+		w.under.Wait()
 	}()
 	for {
 		select {
@@ -55,90 +55,54 @@ func (s *Store) Watch(ctx context.Context, changed func(session.Key, session.Ver
 				}
 			}
 		case err := <-w.failed:
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return &Error{Op: "watch", Err: s.discreet(err)}
-		case <-ctx.Done():
-			return ctx.Err()
+			return s.failed(ctx, watch, err)
+		case <-inner.Done():
+			return s.failed(ctx, watch, ErrClosed)
 		}
 	}
 }
 
-// watch is the connection of a Watch under way. It runs until the context ends that its
-// methods are given.
-type watch struct {
-	store  *Store
+const watch script = "watch"
+
+// watcher is a Watch under way. Its goroutines end with its line.
+type watcher struct {
+	store *Store
+	line  *line
+	alive liveness
+	under sync.WaitGroup
+
 	told   chan any   // subscriptions and messages
 	failed chan error // one for each goroutine
-
-	heard   atomic.Int64 // signs of life
-	passing atomic.Bool  // something was heard and waits for the caller
 }
 
 // listen subscribes, and passes on what arrives.
-func (w *watch) listen(ctx context.Context) {
-	sub := w.store.client.Subscribe(ctx)
+func (w *watcher) listen(ctx context.Context) {
+	sub := w.line.client.Subscribe(ctx)
 	defer func() { _ = sub.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = sub.Close() })()
 	if err := sub.Subscribe(ctx, w.store.channel); err != nil {
 		w.failed <- err
 		return
 	}
-	if !w.store.begin() {
-		w.failed <- ErrClosed
-		return
-	}
-	go func() {
-		defer w.store.end()
-		w.ping(ctx, sub)
-	}()
+	w.under.Go(func() {
+		ping := func(ctx context.Context) error { return sub.Ping(ctx) }
+		w.failed <- w.alive.watch(ctx, w.store.clock, w.store.pings, ping)
+	})
 	for {
 		m, err := sub.Receive(ctx)
 		if err != nil { // the library may have connected again: never mind, there was a gap
 			w.failed <- err
 			return
 		}
-		w.passing.Store(true)
-		w.heard.Add(1)
-		select {
-		case w.told <- m:
-		case <-ctx.Done():
+		passed := w.alive.pass(func() bool {
+			select {
+			case w.told <- m:
+				return true
+			case <-ctx.Done():
+				return false
+			}
+		})
+		if !passed {
 			return
 		}
-		w.heard.Add(1)
-		w.passing.Store(false)
-	}
-}
-
-// ping finds out whether the connection lives. While a notice waits for the caller
-// nothing is read, the answers to pings neither: then it is not judged.
-func (w *watch) ping(ctx context.Context, sub *goredis.PubSub) {
-	due := make(chan struct{}, 1)
-	timer := w.store.clock.AfterFunc(w.store.pings, func() {
-		select {
-		case due <- struct{}{}:
-		default:
-		}
-	})
-	defer timer.Stop()
-	for before := int64(-1); ; {
-		select {
-		case <-due:
-		case <-ctx.Done():
-			return
-		}
-		passing := w.passing.Load() // looked at first: it ends with a sign of life
-		heard := w.heard.Load()
-		if heard == before && !passing {
-			w.failed <- errSilent
-			return
-		}
-		before = heard
-		if err := sub.Ping(ctx); err != nil {
-			w.failed <- err
-			return
-		}
-		timer.Reset(w.store.pings)
 	}
 }

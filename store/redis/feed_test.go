@@ -5,9 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/servers"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store/redis"
@@ -105,7 +103,7 @@ func TestWatch_ignoresWhatIsNotOurs(t *testing.T) {
 	within(t, "the first lost", w.lost)
 	channel := redis.PrefixOf(s) + "changes:0"
 	for _, text := range []string{"", "x", strings.Repeat("x", 47), strings.Repeat("x", 49)} {
-		must(t, redis.ClientOf(s).Publish(t.Context(), channel, text).Err())
+		must(t, side(t).Publish(t.Context(), channel, text).Err())
 	}
 	key, rec := login(t, s)
 	if got := within(t, "the notice", w.told); got != (told{key, rec.Version}) {
@@ -124,42 +122,6 @@ func TestWatch_tellsOfItsDatabaseOnly(t *testing.T) {
 	if got := within(t, "the notice", w.told); got.key != key {
 		t.Error("a write to another database was told")
 	}
-}
-
-// While a caller takes its time nothing is read, so pings have no answer: that says
-// nothing of the connection.
-func TestWatch_waitsForItsCaller(t *testing.T) {
-	clk := clock.NewFake(time.Unix(0, 0))
-	s := open(t, redis.Clock(clk), redis.Pings(time.Second))
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	began, arrived, goOn := make(chan struct{}, 1), make(chan struct{}, 100), make(chan struct{})
-	ended := make(chan error, 1)
-	go func() {
-		ended <- s.Watch(ctx,
-			func(session.Key, session.Version) { arrived <- struct{}{}; <-goOn },
-			func() { began <- struct{}{} })
-	}()
-	within(t, "the first lost", began)
-	login(t, s)
-	login(t, s)
-	within(t, "the first notice", arrived)
-	for range 10 {
-		must(t, clk.WaitTimers(t.Context(), 1)) // the ping before was sent
-		clk.Advance(time.Second)
-	}
-	must(t, clk.WaitTimers(t.Context(), 1))
-	close(goOn)
-	within(t, "the second notice", arrived)
-	login(t, s)
-	within(t, "the third notice", arrived)
-	select {
-	case err := <-ended:
-		t.Fatalf("Watch ended: %v", err)
-	default:
-	}
-	cancel()
-	wantErr(t, "Watch", within(t, "the end of Watch", ended), context.Canceled)
 }
 
 func TestWatch_endsWithTheStore(t *testing.T) {

@@ -128,9 +128,10 @@ func appendRefs(refs []store.Ref, op script, answer []any) ([]store.Ref, error) 
 func parseKey(v any) (key session.Key, err error) {
 	text, _ := v.(string)
 	b, err := hex.DecodeString(text)
-	if err == nil && copy(key[:], b) != len(key) {
+	if err == nil && len(b) != len(key) {
 		err = fmt.Errorf("a key of %d bytes", len(b))
 	}
+	copy(key[:], b)
 	return key, err
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/redis"
@@ -93,14 +95,15 @@ func TestLapse_leavesNothingBehind(t *testing.T) {
 		}
 		return true
 	})
-	eventually(t, "so is what was kept of them", func() bool { return len(keysOf(t, s)) == 0 })
+	c := side(t)
+	eventually(t, "so is what was kept of them", func() bool { return len(keysOf(t, c, s)) == 0 })
 }
 
 // Entries of sessions that Redis dropped by itself are never reported, and go when they are met.
 func TestLapse_indexesForgetWhatRedisDropped(t *testing.T) {
 	s := driven(t, nil)
 	redis.InPages(s, 7)
-	c := redis.ClientOf(s)
+	c := side(t)
 	for range 50 {
 		key, _ := login(t, s, func(r *store.Record) { r.Ceiling, r.TTL = 1_000_000_000, time.Minute })
 		must(t, intend(t.Context(), s, key, store.Intent{At: 1}, opt))
@@ -133,11 +136,11 @@ func TestLapse_indexesForgetWhatRedisDropped(t *testing.T) {
 // A user who signs in day after day has a list that never ends as a whole.
 func TestLapse_theListOfAUserDoesNotGrow(t *testing.T) {
 	s := driven(t, nil)
-	user := store.IndexValue{7}
+	user, c := store.IndexValue{7}, side(t)
 	most := int64(0)
 	for range 40 {
 		login(t, s, func(r *store.Record) { r.Index, r.TTL = []store.IndexValue{user}, time.Hour })
-		n, err := redis.ClientOf(s).ZCard(t.Context(), redis.ListOf(s, user)).Result()
+		n, err := c.ZCard(t.Context(), redis.ListOf(s, user)).Result()
 		must(t, err)
 		most = max(most, n)
 		lapse(t, 40*time.Minute)
@@ -150,16 +153,16 @@ func TestLapse_theListOfAUserDoesNotGrow(t *testing.T) {
 // wantKeys fails unless s has exactly these keys, and those that every store has.
 func wantKeys(t *testing.T, s *redis.Store, want ...string) {
 	t.Helper()
-	if got := keysOf(t, s); !slices.Equal(got, want) {
+	if got := keysOf(t, side(t), s); !slices.Equal(got, want) {
 		t.Errorf("keys = %q, want %q", got, want)
 	}
 }
 
 // keysOf returns the keys of s, but for those that every store has.
-func keysOf(t *testing.T, s *redis.Store) []string {
+func keysOf(t *testing.T, c *goredis.Client, s *redis.Store) []string {
 	t.Helper()
 	prefix := redis.PrefixOf(s)
-	keys, err := redis.ClientOf(s).Keys(context.Background(), prefix+"*").Result()
+	keys, err := c.Keys(context.Background(), prefix+"*").Result()
 	must(t, err)
 	slices.Sort(keys)
 	keys = slices.DeleteFunc(keys, func(k string) bool {

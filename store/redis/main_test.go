@@ -70,6 +70,12 @@ func admin(t *testing.T, r *servers.Redis) *goredis.Client {
 	return c
 }
 
+// side is admin for the shared server.
+func side(t *testing.T) *goredis.Client {
+	t.Helper()
+	return admin(t, server.Get(t))
+}
+
 // eventually asks until the answer is yes.
 func eventually(t *testing.T, what string, ask func() bool) {
 	t.Helper()

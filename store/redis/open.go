@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -51,7 +52,8 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 		password:   config.Password,
 	}
 	s.life, s.stop = context.WithCancel(context.Background())
-	s.client = goredis.NewClient(s.adjust(config, o.tls))
+	s.config = adjust(config, o.tls)
+	s.lines = newLines(s.config.PoolSize)
 	if err = s.greet(ctx); err != nil {
 		_ = s.Close()
 		return nil, err
@@ -60,7 +62,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 }
 
 // adjust makes the client library do what this package promises.
-func (s *Store) adjust(c *goredis.Options, tlsConfig *tls.Config) *goredis.Options {
+func adjust(c *goredis.Options, tlsConfig *tls.Config) *goredis.Options {
 	c.MaxRetries = -1               // see the package comment
 	c.DialerRetries = 1             // whoever calls tries again
 	c.Protocol = 2                  // version 3 has nothing that is needed here
@@ -80,14 +82,16 @@ func (s *Store) adjust(c *goredis.Options, tlsConfig *tls.Config) *goredis.Optio
 		merged.InsecureSkipVerify = merged.InsecureSkipVerify || c.TLSConfig.InsecureSkipVerify
 		c.TLSConfig = merged
 	}
-	c.Dialer = s.dialer(c)
+	if c.PoolSize <= 0 {
+		c.PoolSize = 10 * runtime.GOMAXPROCS(0)
+	}
 	return c
 }
 
 // greet finds out whether the server will do, and claims the prefix for this format.
 func (s *Store) greet(ctx context.Context) error {
-	text, err := call(ctx, s, opening, func(ctx context.Context) (string, error) {
-		return s.client.Info(ctx).Result()
+	text, err := call(ctx, s, opening, func(ctx context.Context, c *goredis.Client) (string, error) {
+		return c.Info(ctx).Result()
 	})
 	if err != nil {
 		return s.refused(err)
@@ -117,8 +121,8 @@ func (s *Store) greet(ctx context.Context) error {
 
 // teach has the server keep the scripts, so that the first calls cost no more than the
 // later ones.
-func (s *Store) teach(ctx context.Context) (int, error) {
-	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+func (s *Store) teach(ctx context.Context, c *goredis.Client) (int, error) {
+	_, err := c.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for _, sc := range s.scripts {
 			p.ScriptLoad(ctx, sc.text)
 		}

@@ -54,7 +54,7 @@ func TestStore_teachesTheScriptsAgain(t *testing.T) {
 	s := open(t)
 	sent := count(s)
 	key, rec := login(t, s)
-	must(t, redis.ClientOf(s).ScriptFlush(t.Context()).Err())
+	must(t, side(t).ScriptFlush(t.Context()).Err())
 	sent.forget()
 	for _, want := range [][]string{{"evalsha", "eval"}, {"evalsha"}} {
 		got, err := s.Load(t.Context(), key, opt)
@@ -73,7 +73,7 @@ type counter struct {
 
 func count(s *redis.Store) *counter {
 	c := &counter{}
-	redis.ClientOf(s).AddHook(c)
+	redis.Hook(s, c)
 	return c
 }
 
@@ -93,28 +93,37 @@ func (c *counter) forget() {
 	c.sent = nil
 }
 
-func (c *counter) note(cmds ...goredis.Cmder) {
+func (c *counter) any() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, cmd := range cmds {
-		c.sent = append(c.sent, cmd.Name())
-	}
+	return len(c.sent) > 0
+}
+
+func (c *counter) add(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent = append(c.sent, what)
 }
 
 func (c *counter) DialHook(next goredis.DialHook) goredis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c.add("dial")
+		return next(ctx, network, addr)
+	}
 }
 
 func (c *counter) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
-		c.note(cmd)
+		c.add(cmd.Name())
 		return next(ctx, cmd)
 	}
 }
 
 func (c *counter) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		c.note(cmds...)
+		for _, cmd := range cmds {
+			c.add(cmd.Name())
+		}
 		return next(ctx, cmds)
 	}
 }

@@ -14,7 +14,9 @@ import (
 // Store is a store.StateStore in Redis, with every optional ability but Exclusive. It is
 // safe for concurrent use. What it promises, and what not, the package comment says.
 type Store struct {
-	client     *goredis.Client
+	config     *goredis.Options
+	lines      *lines
+	hooks      []goredis.Hook // of tests
 	scripts    map[script]compiled
 	prefix     string
 	channel    string // of notices
@@ -43,7 +45,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	if !was {
 		s.stop()
-		_ = s.client.Close()
+		s.lines.close()
 	}
 	s.under.Wait()
 	return nil

@@ -29,11 +29,11 @@ const (
 // Put implements store.TransactionStore.
 func (t *Transactions) Put(ctx context.Context, key string, data []byte, ttl time.Duration, _ store.Options) error {
 	s, name, data := t.store, t.name(key), bytes.Clone(data)
-	_, err := call(ctx, s, put, func(ctx context.Context) (any, error) {
+	_, err := call(ctx, s, put, func(ctx context.Context, c *goredis.Client) (any, error) {
 		if ttl <= 0 {
-			return nil, s.client.Del(ctx, name).Err()
+			return nil, c.Del(ctx, name).Err()
 		}
-		return nil, s.client.Do(ctx, "set", name, data, "px", milliseconds(ttl)).Err()
+		return nil, c.Do(ctx, "set", name, data, "px", milliseconds(ttl)).Err()
 	})
 	return err
 }
@@ -51,8 +51,8 @@ func (t *Transactions) Take(ctx context.Context, key string, _ store.Options) ([
 
 func (t *Transactions) read(ctx context.Context, op script, command func(*goredis.Client, context.Context, string) *goredis.StringCmd, key string) ([]byte, error) {
 	s, name := t.store, t.name(key)
-	data, err := call(ctx, s, op, func(ctx context.Context) ([]byte, error) {
-		return command(s.client, ctx, name).Bytes()
+	data, err := call(ctx, s, op, func(ctx context.Context, c *goredis.Client) ([]byte, error) {
+		return command(c, ctx, name).Bytes()
 	})
 	if errors.Is(err, goredis.Nil) {
 		return nil, store.ErrNotFound
