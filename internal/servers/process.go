@@ -30,17 +30,36 @@ type Process struct {
 // command repeats it at its end.
 func find(tb testing.TB, program, debian string, patterns ...string) string {
 	tb.Helper()
+	path, err := locate(program, debian, patterns...)
+	if err != nil {
+		tb.Skip(err)
+	}
+	return path
+}
+
+// locate is find for whoever is no test. It fails with a *MissingError.
+func locate(program, debian string, patterns ...string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
-		return path
+		return path, nil
 	}
 	for _, p := range patterns {
 		found, _ := filepath.Glob(filepath.Join(p, program))
 		if len(found) > 0 {
-			return found[len(found)-1]
+			return found[len(found)-1], nil
 		}
 	}
-	tb.Skipf("LEFT OUT: %s is not installed; on Debian: apt-get install %s", program, debian)
-	return ""
+	return "", &MissingError{Program: program, Debian: debian}
+}
+
+// MissingError says that a program which tests need is not installed here.
+type MissingError struct {
+	Program string
+	Debian  string // the package that has it
+}
+
+// Error implements error.
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("LEFT OUT: %s is not installed; on Debian: apt-get install %s", e.Program, e.Debian)
 }
 
 // start runs cmd until it answers, which ready finds out: it is asked again and again until
