@@ -3,7 +3,6 @@ package servers
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -19,13 +18,11 @@ import (
 	"github.com/tokenward/tokenward/clock"
 )
 
-// ErrNotInstalled says that a server's program is not on this machine.
-var ErrNotInstalled = errors.New("servers: not installed")
-
-// Where PostgreSQL's programs are, besides PATH.
-const postgresFolders = "/usr/lib/postgresql/*/bin"
-
-const postgresUser = "tokenward"
+const (
+	postgresDebian  = "postgresql"
+	postgresFolders = "/usr/lib/postgresql/*/bin" // where its programs are, besides PATH
+	postgresUser    = "tokenward"
+)
 
 // Postgres is a PostgreSQL server with a folder and a port of its own. It asks for a
 // password, speaks TLS to whoever wants it, and keeps its folder and its port when it is
@@ -35,6 +32,8 @@ type Postgres struct {
 	dir      string // all that is its own
 	addr     string
 	password string
+	certFile string
+	keyFile  string
 	settings []string
 	proc     *Process
 }
@@ -55,7 +54,7 @@ func PostgresSetting(name, value string) PostgresOption {
 // installed. The server is closed when the test ends.
 func NewPostgres(tb testing.TB, options ...PostgresOption) *Postgres {
 	tb.Helper()
-	find(tb, "initdb", "postgresql", postgresFolders)
+	find(tb, "initdb", postgresDebian, postgresFolders)
 	p, err := StartPostgres(options...)
 	if err != nil {
 		tb.Fatal(err)
@@ -65,14 +64,14 @@ func NewPostgres(tb testing.TB, options ...PostgresOption) *Postgres {
 }
 
 // StartPostgres starts a server in a new folder; Close ends it and removes the folder. It
-// fails with ErrNotInstalled where there is no PostgreSQL. PostgreSQL refuses to serve
+// fails with a *MissingError where there is no PostgreSQL. PostgreSQL refuses to serve
 // root, so for root it runs as user postgres, or else nobody.
 func StartPostgres(options ...PostgresOption) (_ *Postgres, err error) {
-	bin, err := findPostgres()
+	initdb, err := locate("initdb", postgresDebian, postgresFolders)
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{bin: bin, password: rand.Text()}
+	p := &Postgres{bin: filepath.Dir(initdb), password: rand.Text()}
 	for _, o := range options {
 		o(p)
 	}
@@ -93,26 +92,16 @@ func StartPostgres(options ...PostgresOption) (_ *Postgres, err error) {
 	return p, p.Restart()
 }
 
-func findPostgres() (folder string, err error) {
-	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
-	}
-	found, _ := filepath.Glob(filepath.Join(postgresFolders, "initdb"))
-	if len(found) == 0 {
-		return "", fmt.Errorf("%w: PostgreSQL (initdb)", ErrNotInstalled)
-	}
-	return filepath.Dir(found[len(found)-1]), nil
-}
-
 func (p *Postgres) initialise() error {
 	password := filepath.Join(p.dir, "password")
 	if err := os.WriteFile(password, []byte(p.password+"\n"), 0o600); err != nil {
 		return err
 	}
-	if _, _, _, err := certificate(p.dir); err != nil {
+	var err error
+	if p.certFile, p.keyFile, _, err = certificate(p.dir); err != nil {
 		return err
 	}
-	if err := giveAway(p.dir); err != nil {
+	if err = giveAway(p.dir); err != nil {
 		return err
 	}
 	said, err := p.command("initdb", "--pgdata="+p.DataFolder(), "--username="+postgresUser, "--pwfile="+password,
@@ -141,10 +130,8 @@ func (p *Postgres) command(program string, args ...string) *exec.Cmd {
 // DataFolder returns where the server keeps what it stores.
 func (p *Postgres) DataFolder() string { return filepath.Join(p.dir, "data") }
 
-func (p *Postgres) keyFile() string { return filepath.Join(p.dir, "server.key") }
-
 // CertificateFile returns the file with the server's certificate, which is its own root.
-func (p *Postgres) CertificateFile() string { return filepath.Join(p.dir, "server.crt") }
+func (p *Postgres) CertificateFile() string { return p.certFile }
 
 // Restart starts the server again after Stop or Kill, in the same folder and on the same
 // port, and returns when it answers.
@@ -156,7 +143,7 @@ func (p *Postgres) Restart() error {
 	args := []string{
 		"-D", p.DataFolder(), "-k", p.dir, "-h", host, "-p", port,
 		"-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "log_checkpoints=off",
-		"-c", "ssl=on", "-c", "ssl_cert_file=" + p.CertificateFile(), "-c", "ssl_key_file=" + p.keyFile(),
+		"-c", "ssl=on", "-c", "ssl_cert_file=" + p.certFile, "-c", "ssl_key_file=" + p.keyFile,
 	}
 	p.proc, err = start(p.command("postgres", append(args, p.settings...)...), func() error { return p.Exec("SELECT") })
 	return err

@@ -5,46 +5,29 @@ import (
 	"testing"
 )
 
-var shared struct {
-	mu       sync.Mutex
-	postgres *Postgres
+// SharedPostgres is one server for all tests of a program: it is started for the first
+// that asks, and TestMain closes it. Each test keeps to a schema or a database of its own, and
+// leaves the server running.
+type SharedPostgres struct {
+	once   sync.Once
+	server *Postgres
+	err    error
 }
 
-// SharedPostgres returns the one server of this test binary, and starts it when it is asked
-// for first. A test that stops it, in whatever way, has it running again when it ends. Whoever
-// uses it calls CloseShared in TestMain.
-func SharedPostgres(tb testing.TB) *Postgres {
+// Get returns the server. The test is left out where the program is not installed.
+func (s *SharedPostgres) Get(tb testing.TB) *Postgres {
 	tb.Helper()
-	find(tb, "initdb", "postgresql", postgresFolders)
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if shared.postgres == nil {
-		p, err := StartPostgres()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		shared.postgres = p
+	find(tb, "initdb", postgresDebian, postgresFolders)
+	s.once.Do(func() { s.server, s.err = StartPostgres() })
+	if s.err != nil {
+		tb.Fatal(s.err)
 	}
-	return shared.postgres
+	return s.server
 }
 
-// CloseShared ends the servers that are shared. It is harmless when there are none.
-func CloseShared() {
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if shared.postgres != nil {
-		shared.postgres.Close()
-		shared.postgres = nil
+// Close ends the server, if any test has asked for it.
+func (s *SharedPostgres) Close() {
+	if s.server != nil {
+		s.server.Close()
 	}
-}
-
-// Main runs the tests of a binary that shares servers, and closes those before anybody
-// looks for goroutines that were left behind: it takes the place of m in
-// goleak.VerifyTestMain(servers.Main{M: m}).
-type Main struct{ M *testing.M }
-
-// Run implements goleak.TestingM.
-func (m Main) Run() int {
-	defer CloseShared()
-	return m.M.Run()
 }

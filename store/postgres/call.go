@@ -77,7 +77,7 @@ func (s *Store) run(ctx context.Context, op operation, ask func() error) error {
 // lost reports whether err says that a connection broke, or leads to the wrong server now.
 func lost(err error) bool {
 	var connecting *pgconn.ConnectError
-	if errors.As(err, &connecting) {
+	if errors.As(err, &connecting) || errors.Is(err, errStandby) {
 		return false // there was none
 	}
 	pg := answer(err)

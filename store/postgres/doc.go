@@ -29,6 +29,7 @@
 //
 //	postgres://user:password@host/database?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem
 //
+// With several hosts add target_session_attrs=read-write: a standby is of no use here.
 // Without an sslmode the connection may be in plain text, and nobody checks who answers. The
 // user owns the schema, or else may use it and all tables, functions and sequences in it
 // when somebody else has set it up.

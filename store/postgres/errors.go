@@ -12,7 +12,8 @@ import (
 var ErrClosed = errors.New("postgres: the store is closed")
 
 // Error says that the server did not answer, or answered that it cannot. Whether a write
-// happened is then not known, unless Err is a *pgconn.PgError: the server has refused it.
+// happened is then not known, unless Err is a *pgconn.PgError of severity ERROR: that one
+// was rolled back.
 type Error struct {
 	Op  string // the operation, as "update"
 	Err error  // cause

@@ -54,6 +54,9 @@ func (s *Store) watch(ctx context.Context, changed func(session.Key, session.Ver
 			lost()
 		}
 		for _, n := range told {
+			if ctx.Err() != nil {
+				break
+			}
 			changed(n.key, n.version)
 		}
 		if gap || len(told) > 0 {

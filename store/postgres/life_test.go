@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -77,7 +78,7 @@ func lives(t *testing.T, s *postgres.Store) {
 		}
 	}
 	w.stop()
-	receive(t, "the end of Watch", w.ended)
+	wantErr(t, "Watch", receive(t, "its end", w.ended), context.Canceled)
 
 	tx := s.Transactions()
 	must(t, tx.Put(ctx, "state", []byte("\x00data"), time.Hour, opt))

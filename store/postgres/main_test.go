@@ -18,7 +18,18 @@ import (
 	"github.com/tokenward/tokenward/store/postgres"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(servers.Main{M: m}) }
+// shared is for every test that leaves it running.
+var shared servers.SharedPostgres
+
+type tests struct{ *testing.M }
+
+// Run runs the tests and ends the server, before anybody looks for what still runs.
+func (m tests) Run() int {
+	defer shared.Close()
+	return m.M.Run()
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(tests{m}) }
 
 // patience is how long what must happen may take on a machine that is busy. Nothing
 // waits for it to pass.
@@ -35,7 +46,7 @@ type home struct {
 
 func newHome(t testing.TB) *home {
 	t.Helper()
-	h := &home{t: t, server: servers.SharedPostgres(t), schema: "test_" + strings.ToLower(rand.Text())}
+	h := &home{t: t, server: shared.Get(t), schema: "test_" + strings.ToLower(rand.Text())}
 	h.url = h.server.URL("postgres")
 	t.Cleanup(func() {
 		if h.beside != nil {

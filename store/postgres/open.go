@@ -152,7 +152,10 @@ func broken(_ context.Context, p pgxpool.ShouldPingParams) bool {
 	}
 	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), time.Millisecond)
 	defer cancel()
-	_, _ = p.Conn.PgConn().ReceiveMessage(ctx)
+	var err error
+	for err == nil { // a server that ends says so, and then hangs up
+		_, err = p.Conn.PgConn().ReceiveMessage(ctx)
+	}
 	return p.Conn.IsClosed()
 }
 

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"math"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,8 +27,9 @@ type options struct {
 }
 
 const (
-	defaultPings = 3 * time.Second
-	longestPings = 4 * time.Second // with which a dead connection is still found in time
+	defaultPings  = 3 * time.Second
+	longestPings  = 4 * time.Second // with which a dead connection is still found in time
+	shortestPings = 10 * time.Millisecond
 )
 
 func newOptions(opts []Option) options {
@@ -63,7 +65,9 @@ func Logger(l *zap.Logger) Option { return func(o *options) { o.log = l } }
 
 // PoolSize sets how many connections there are at most, a watcher's own not counted. The
 // default is what the URL says (pool_max_conns), or else one for each processor, 4 at least.
-func PoolSize(n int) Option { return func(o *options) { o.connsMax = int32(max(1, n)) } }
+func PoolSize(n int) Option {
+	return func(o *options) { o.connsMax = int32(min(max(1, n), math.MaxInt32)) }
+}
 
 // ListenURL sets how Watch connects, where a pooler stands in the way of the other
 // connections. It must lead to the same database. The default is the URL of Open.
@@ -73,5 +77,5 @@ func ListenURL(url string) Option { return func(o *options) { o.listenURL = url 
 // lives, and how long the answer may take, instead of 3 s; 4 s at most. A dead one is found
 // after two of them.
 func Pings(every time.Duration) Option {
-	return func(o *options) { o.pings = min(every, longestPings) }
+	return func(o *options) { o.pings = min(max(every, shortestPings), longestPings) }
 }

@@ -45,7 +45,7 @@ func TestPgBouncer(t *testing.T) {
 		return query[bool](h, `SELECT EXISTS (SELECT FROM pg_stat_activity
 			WHERE position($1 || '_changes' IN query) > 0 AND state = 'idle')`, h.schema)
 	})
-	err, _ = advance(t, clk, ended)
+	_, err = advance(t, clk, ended)
 	wantDead(t, err)
 
 	lives(t, stores[0])

@@ -6,23 +6,21 @@ import (
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/store/postgres"
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
-// The suite has two stores on one schema, as two processes would. Their server has a clock
-// that is steered, so that nothing waits for leases and TTLs; that the real one judges by
-// default is for TestServerClock.
+// The suite has two stores on one schema, as two processes would. They stay open while it runs,
+// with all that they have prepared; it is the schema that is emptied for each test. Their
+// server has a clock that is steered, so that nothing waits for leases and TTLs; that the real
+// one judges by default is for TestServerClock.
 func TestStore(t *testing.T) {
 	h := newHome(t)
 	steered := h.steered()
+	s, other := h.open(steered), h.open(steered)
 	storetest.RunTraits(t, storetest.Traits{
-		Lapse: func(_ testing.TB, d time.Duration) { h.lapse(d) },
-		Another: func(t *testing.T, _ store.StateStore, c clock.Clock) store.StateStore {
-			return h.openFor(t, postgres.Clock(c), steered)
-		},
-	}, func(t *testing.T, c clock.Clock) store.StateStore {
-		s := h.openFor(t, postgres.Clock(c), steered)
+		Lapse:   func(_ testing.TB, d time.Duration) { h.lapse(d) },
+		Another: func(*testing.T, store.StateStore, clock.Clock) store.StateStore { return other },
+	}, func(*testing.T, clock.Clock) store.StateStore {
 		h.empty()
 		return s
 	})
@@ -30,11 +28,10 @@ func TestStore(t *testing.T) {
 
 func TestTransactions(t *testing.T) {
 	h := newHome(t)
-	steered := h.steered()
+	s := h.open(h.steered())
 	storetest.RunTransactionsTraits(t, storetest.Traits{
 		Lapse: func(_ testing.TB, d time.Duration) { h.lapse(d) },
-	}, func(t *testing.T, c clock.Clock) store.TransactionStore {
-		s := h.openFor(t, postgres.Clock(c), steered)
+	}, func(*testing.T, clock.Clock) store.TransactionStore {
 		h.empty()
 		return s.Transactions()
 	})

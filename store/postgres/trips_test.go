@@ -1,13 +1,14 @@
 package postgres_test
 
 import (
-	"io"
+	"errors"
 	"net"
 	"net/url"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/postgres"
@@ -22,6 +23,7 @@ type relay struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	trips int
+	mute  bool // withhold what ends the server's next answer, and hang up
 	wg    sync.WaitGroup
 }
 
@@ -66,23 +68,42 @@ func (r *relay) pass(client net.Conn) {
 	}
 	copyTo := func(to, from net.Conn, asks bool) {
 		defer func() { _ = to.Close() }()
-		_, _ = io.Copy(to, noting{from, func() { note(asks) }})
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(buf)
+			if n > 0 {
+				note(asks)
+			}
+			last := !asks && r.withholds()
+			if last {
+				n = max(0, n-readyForQuery)
+			}
+			if _, errWrite := to.Write(buf[:n]); err != nil || errWrite != nil || last {
+				return
+			}
+		}
 	}
 	r.wg.Go(func() { copyTo(client, server, false) })
 	copyTo(server, client, true)
 }
 
-type noting struct {
-	io.Reader
-	note func()
+// readyForQuery is how long the message is that ends each of the server's answers: the
+// statement was committed.
+const readyForQuery = 6
+
+// withhold has the next answer end early.
+func (r *relay) withhold() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mute = true
 }
 
-func (n noting) Read(b []byte) (int, error) {
-	k, err := n.Reader.Read(b)
-	if k > 0 {
-		n.note()
-	}
-	return k, err
+func (r *relay) withholds() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.mute
+	r.mute = false
+	return was
 }
 
 // cut closes every connection that was relayed.
@@ -174,6 +195,55 @@ func TestRoundTrips(t *testing.T) {
 	if n := r.count(func() { must(t, s.Replace(t.Context(), key, large, opt)) }); n != 1 {
 		t.Errorf("Replace of 1 MiB takes %d round trips, want 1", n)
 	}
+}
+
+// A write is acknowledged when it is committed, not when it is executed: of an answer that ends
+// in between nobody knows. A read is repeated.
+func TestUpdate_isNotDoneUntilTheServerHasCommitted(t *testing.T) {
+	h := newHome(t)
+	r := newRelay(t, h.server.Addr())
+	h.url = r.through(t, h.url)
+	s := h.open(postgres.PoolSize(1))
+	rec := record()
+	must(t, s.Replace(t.Context(), keyOf(1), rec, store.Options{}))
+	s.Settle()
+	_, err := s.Load(t.Context(), keyOf(1), store.Options{})
+	must(t, err)
+	first := next(rec)
+	must(t, s.Update(t.Context(), keyOf(1), rec.Version, first, store.Options{})) // prepared now
+
+	second := next(first)
+	r.withhold()
+	n := r.count(func() { err = s.Update(t.Context(), keyOf(1), first.Version, second, store.Options{}) })
+	var failed *postgres.Error
+	if !errors.As(err, &failed) || n != 1 {
+		t.Errorf("Update: err = %v after %d round trips, want one that leaves it open, and no second try", err, n)
+	}
+	got, err := s.Load(t.Context(), keyOf(1), store.Options{})
+	must(t, err)
+	if got.Version != second.Version {
+		t.Errorf("the version is %v, want %v: the server had done it", got.Version, second.Version)
+	}
+	r.withhold()
+	got, err = s.Load(t.Context(), keyOf(1), store.Options{})
+	if err != nil || got.Version != second.Version {
+		t.Errorf("a Load whose answer was cut: %v, %v", got.Version, err)
+	}
+}
+
+// The server ends connections that have been idle for a while: nobody notices.
+func TestConnections_endedByTheServerWhileIdle(t *testing.T) {
+	h := newHome(t)
+	h.url += "&application_name=" + h.schema
+	s := h.open()
+	rec := record()
+	must(t, s.Replace(t.Context(), keyOf(1), rec, store.Options{}))
+	s.Settle()
+	h.exec("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()", h.schema)
+	idle := make(chan struct{})
+	clock.System().AfterFunc(1100*time.Millisecond, func() { close(idle) })
+	<-idle
+	must(t, s.Update(t.Context(), keyOf(1), rec.Version, next(rec), store.Options{}))
 }
 
 // Connections that were cut while they were idle cost no call, or one: the next finds them
