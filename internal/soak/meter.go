@@ -22,10 +22,7 @@ func newMeter(c clock.Clock) *meter { return &meter{Clock: c} }
 // AfterFunc implements clock.Clock.
 func (m *meter) AfterFunc(d time.Duration, f func()) clock.Timer {
 	t := &metered{meter: m, f: f}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	t.armed = true
-	m.armed++
+	t.set(true) // before it can fire, which may be at once
 	t.Timer = m.Clock.AfterFunc(d, t.fired)
 	return t
 }

@@ -119,7 +119,7 @@ func (t *tally) verdict() (err error) {
 // report prints what was done, and what the process held before and after.
 func (s *soak) report(before, after figures, calls int) {
 	w := tabwriter.NewWriter(s.cfg.Out, 0, 0, 2, ' ', 0)
-	defer w.Flush()
+	defer func() { _ = w.Flush() }()
 	fmt.Fprintf(w, "store %s, %v, %d slots, %d workers, seed %d: %d calls\n", s.cfg.Store, s.cfg.Duration, s.cfg.Sessions, s.cfg.Workers, s.cfg.Seed, calls)
 	s.tally.mu.Lock()
 	defer s.tally.mu.Unlock()
