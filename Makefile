@@ -1,10 +1,12 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint test leftout stress fuzz bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint test leftout stress fuzz soak bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 FUZZTIME ?= 30s
+D ?= 10m
+STORE ?= memory
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +38,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel
 		echo "$$target of $$pkg"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $(FUZZFLAGS) "$$pkg" < /dev/null; \
 	done
+
+soak: ## load and faults for D (10m) on STORE (memory), then what has grown
+	go test -count=1 -v -timeout 0 -run Soak ./internal/soak -soak.d $(D) -soak.store '$(STORE)'
 
 bench: ## every benchmark
 	go test -run '^$$' -bench . -benchmem -timeout 1h ./...

@@ -67,7 +67,7 @@ func TestAnswers_thatAreNone(t *testing.T) {
 			_, err = s.Lease(t.Context(), key, "a", time.Hour, opt)
 			check("Lease", err, false)
 			check("Release", s.Release(t.Context(), key, "a", 1, opt), ok)
-			check("PutIntent", s.PutIntent(t.Context(), key, store.Intent{}, opt), ok)
+			check("PutIntent", intend(t.Context(), s, key, store.Intent{}, opt), ok)
 			check("ClearIntent", s.ClearIntent(t.Context(), key, store.Intent{}, opt), ok)
 			_, err = s.Orphans(t.Context(), 10, opt)
 			check("Orphans", err, false)
@@ -125,7 +125,7 @@ func TestFullMemory(t *testing.T) {
 	for doing, err := range map[string]error{
 		"a login":   s.Replace(t.Context(), newKey(), rec, opt),
 		"a refresh": s.Update(t.Context(), key, rec.Version, next(rec), opt),
-		"an intent": s.PutIntent(t.Context(), key, store.Intent{}, opt),
+		"an intent": intend(t.Context(), s, key, store.Intent{}, opt),
 		"a lease": func() error {
 			_, err := s.Lease(t.Context(), newKey(), "a", time.Hour, opt)
 			return err

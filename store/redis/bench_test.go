@@ -23,7 +23,7 @@ func BenchmarkRefresh(b *testing.B) {
 			must(b, err)
 			got, err := s.Load(b.Context(), key, opt)
 			must(b, err)
-			must(b, s.PutIntent(b.Context(), key, store.Intent{Epoch: epoch}, opt))
+			must(b, intend(b.Context(), s, key, store.Intent{Epoch: epoch}, opt))
 			after := next(got)
 			after.Epoch, after.Sealed, after.TTL = epoch, rec.Sealed, rec.TTL
 			must(b, s.Update(b.Context(), key, got.Version, after, opt))

@@ -29,7 +29,7 @@ func TestLayout_isWhatTheReleasesBeforeWrote(t *testing.T) {
 	must(t, s.Replace(t.Context(), key, rec, opt))
 	epoch, err := s.Lease(t.Context(), key, "owner", time.Hour, opt)
 	must(t, err)
-	must(t, s.PutIntent(t.Context(), key, store.Intent{Token: [32]byte{5}, Epoch: epoch, At: 1_700_000_000}, opt))
+	must(t, intend(t.Context(), s, key, store.Intent{Token: [32]byte{5}, Epoch: epoch, At: 1_700_000_000}, opt))
 
 	fields, err := c.HGetAll(t.Context(), p+"s:"+id).Result()
 	must(t, err)
