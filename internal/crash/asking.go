@@ -2,7 +2,6 @@ package crash
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -34,7 +33,7 @@ func (c *campaign) askEverybody(ctx context.Context) error {
 			told = append(told, number)
 			mu.Unlock()
 		case r.Code != "":
-			c.provider.object("session %d was refused a token: %s", number, r.Text)
+			c.refusedWrongly(number, r)
 		}
 		if !cachedFirst {
 			return c.askKept(ctx, number, before)
@@ -86,20 +85,21 @@ func (c *campaign) reckon(ctx context.Context, told []int) error {
 	if !slices.Equal(gone, told) {
 		c.provider.object("sessions %v were lost, and the callers of %v were told", gone, told)
 	}
-	for _, number := range gone {
-		if !c.round.window[number] {
-			c.provider.object("session %d was lost, and was not killed between rotation and save", number)
-		}
-	}
 	if c.plan.Overlap > 0 && len(gone) > 0 {
 		c.provider.object("%d sessions were lost within the overlap", len(gone))
 	}
-	if err := c.settled(ctx); err != nil {
+	if err := c.settled(ctx, c.child); err != nil {
 		return err
 	}
 	again, refused := c.provider.counts()
+	window := c.provider.retried()
+	for _, number := range gone {
+		if !slices.Contains(window, number) {
+			c.provider.object("session %d was lost, and was not killed between rotation and save", number)
+		}
+	}
 	r := &c.result
-	r.Window += len(c.round.window)
+	r.Window += len(window)
 	r.Lost += len(gone)
 	r.Told += len(told)
 	r.Recovered = r.Window - r.Lost
@@ -108,21 +108,4 @@ func (c *campaign) reckon(ctx context.Context, told []int) error {
 		c.provider.object("the provider saw %d reuses, of which %d were recovery's", r.Reuses, refused)
 	}
 	return c.signIn(ctx, c.child, gone)
-}
-
-// settled waits until nothing stands in the store of what was under way.
-func (c *campaign) settled(ctx context.Context) error {
-	left := 0
-	err := until(ctx, "the end of all intents", func() (bool, error) {
-		r, err := c.child.do(ctx, order{Do: orphans})
-		if err == nil && r.Code != "" {
-			err = fmt.Errorf("orphans: %s", r.Text)
-		}
-		left = r.Number
-		return left == 0, err
-	})
-	if err != nil {
-		return fmt.Errorf("%d intents stand: %w", left, err)
-	}
-	return nil
 }

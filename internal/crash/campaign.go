@@ -26,6 +26,7 @@ type Plan struct {
 // Result is what a campaign saw.
 type Result struct {
 	Kind      Kind
+	Server    bool // it was the store's server that was killed; else the child
 	Overlap   time.Duration
 	Rounds    int
 	Kills     int
@@ -42,6 +43,7 @@ type Result struct {
 // RoundError says what was wrong in a round, and how to repeat it.
 type RoundError struct {
 	Kind    Kind
+	Server  bool
 	Overlap time.Duration
 	Seed    uint64
 	What    string // the round: its moments
@@ -52,14 +54,18 @@ type RoundError struct {
 
 // Error implements error.
 func (e *RoundError) Error() string {
-	text := fmt.Sprintf("%s, overlap %v, seed %d (%s):", e.Kind, e.Overlap, e.Seed, e.What)
+	what := fmt.Sprintf("OVERLAP=%v", e.Overlap)
+	if e.Server {
+		what = "SERVER=1"
+	}
+	text := fmt.Sprintf("%s %s SEED=%d: %s", e.Kind, what, e.Seed, e.What)
 	for _, w := range e.Wrong {
 		text += "\n\t" + w
 	}
 	if e.Err != nil {
 		text += "\n\t" + e.Err.Error()
 	}
-	text += fmt.Sprintf("\nagain: make crash STORE=%s OVERLAP=%v N=1 SEED=%d", e.Kind, e.Overlap, e.Seed)
+	text += fmt.Sprintf("\nagain: make crash STORE=%s %s N=1 SEED=%d", e.Kind, what, e.Seed)
 	if e.Said != "" {
 		text += "\nthe child said:\n" + e.Said
 	}
@@ -69,11 +75,14 @@ func (e *RoundError) Error() string {
 // Unwrap returns what kept the round from going on.
 func (e *RoundError) Unwrap() error { return e.Err }
 
+// usualSessions is how many there are where the plan does not say.
+const usualSessions = 64
+
 // Campaign kills children on a new store at place until the plan is fulfilled. It stops at
 // the first round in which something is wrong, with a *RoundError.
 func Campaign(ctx context.Context, place *Place, plan Plan) (Result, error) {
 	if plan.Sessions == 0 {
-		plan.Sessions = 64
+		plan.Sessions = usualSessions
 	}
 	began := clock.System().Now()
 	c := &campaign{plan: plan, result: Result{Kind: place.kind, Overlap: plan.Overlap}}
@@ -95,8 +104,7 @@ type round struct {
 	seed   uint64
 	random *rand.Rand
 	what   string
-	window map[int]bool // sessions killed between rotation and save since everybody was asked
-	said   string       // by children that were killed
+	said   string // by children that were killed
 }
 
 func (c *campaign) run(ctx context.Context, h home) (err error) {
@@ -130,7 +138,7 @@ func (c *campaign) failed(err error) error {
 		said += p.said.String()
 	}
 	return &RoundError{
-		Kind: c.result.Kind, Overlap: c.plan.Overlap, Seed: c.round.seed, What: c.round.what,
+		Kind: c.result.Kind, Server: c.result.Server, Overlap: c.plan.Overlap, Seed: c.round.seed, What: c.round.what,
 		Wrong: c.provider.objections(), Err: err, Said: said,
 	}
 }
@@ -142,15 +150,7 @@ func (c *campaign) begin(ctx context.Context) (err error) {
 	if c.child, err = c.start(ctx); err != nil {
 		return err
 	}
-	return c.signIn(ctx, c.child, c.everybody())
-}
-
-func (c *campaign) everybody() []int {
-	all := make([]int, c.sessions)
-	for i := range all {
-		all[i] = i
-	}
-	return all
+	return c.signIn(ctx, c.child, upTo(c.sessions))
 }
 
 // once is one round: load until the moment comes, the kill, and what follows.
@@ -158,14 +158,14 @@ func (c *campaign) once(ctx context.Context) error {
 	ctx, cancel := clock.WithTimeout(ctx, clock.System(), patience)
 	defer cancel()
 	random := rand.New(rand.NewPCG(c.round.seed, uint64(c.plan.Overlap)))
-	c.round = round{seed: c.round.seed, random: random, window: make(map[int]bool)}
+	c.round = round{seed: c.round.seed, random: random}
 	workers := []int{1, 4, 16, 32}[random.IntN(4)]
 	t := drawTrap(random, c.home.Kind, c.plan.Overlap > 0, 40)
 	c.round.what = fmt.Sprintf("%d callers, killed %v", workers, t)
 	if err := c.set(ctx, c.child, t); err != nil && !errors.Is(err, errGone) {
 		return err
 	}
-	if err := c.load(ctx, c.child, random.Uint64(), workers); err != nil {
+	if err := c.load(ctx, c.child, random.Uint64(), workers, c.refusedWrongly); err != nil {
 		return err
 	}
 	if err := c.buried(ctx); err != nil {
@@ -196,9 +196,7 @@ func (c *campaign) buried(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("what the kill has left: %w", err)
 	}
-	for _, number := range c.provider.killed(stored) {
-		c.round.window[number] = true
-	}
+	c.provider.killed(stored)
 	return nil
 }
 
@@ -218,9 +216,13 @@ func (c *campaign) rise(ctx context.Context) (err error) {
 // orphan: its intent stands, and its lease has lapsed.
 func (c *campaign) awaitOrphans(ctx context.Context) error {
 	return until(ctx, "the lapse of the leases", func() (bool, error) {
+		stored, err := c.stored(ctx)
+		if err != nil {
+			return false, err
+		}
 		keys, err := c.orphaned(ctx)
-		for number := range c.round.window {
-			if a := c.provider.view(number); a.window && !slices.Contains(keys, keyOf(number)) {
+		for _, number := range c.provider.killed(stored) {
+			if !slices.Contains(keys, keyOf(number)) {
 				return false, err
 			}
 		}

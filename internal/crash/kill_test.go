@@ -37,3 +37,15 @@ func TestKill(t *testing.T) {
 		})
 	}
 }
+
+func TestOutage(t *testing.T) {
+	for _, kind := range []crash.Kind{crash.Redis, crash.Postgres} {
+		t.Run(string(kind), func(t *testing.T) {
+			r, err := crash.Outages(t.Context(), place(t, kind), crash.Plan{Kills: 3, Seed: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%+v", r)
+		})
+	}
+}

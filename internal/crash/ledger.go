@@ -29,6 +29,7 @@ type account struct {
 
 	window  bool // at the last kill the store had the one before
 	retried bool // that one was presented since
+	lacked  bool // it was, after one of the kills since everybody was asked
 	dead    bool // the provider has refused it
 
 	presented int // since mark
@@ -91,7 +92,7 @@ func (l *ledger) presents(token string) *account {
 	case a.retried:
 		l.objectLocked("session %d presents a rotated refresh token a second time after one kill", a.number)
 	}
-	a.retried = true
+	a.retried, a.lacked = true, true
 	return a
 }
 
@@ -122,8 +123,9 @@ func (l *ledger) acknowledges(number int, audience, access string) {
 	}
 }
 
-// killed compares what the store holds after a kill, and returns the sessions that were
-// killed between rotation and save.
+// killed compares what the store holds after a kill, and returns the sessions that seem to
+// have been killed between rotation and save. Of a store with a server more may be saved
+// yet, for the server had heard it.
 func (l *ledger) killed(stored []string) (window []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,6 +166,20 @@ func (l *ledger) findLocked(token string) *account {
 	return nil
 }
 
+// retried returns the sessions that were killed between rotation and save, as the provider
+// saw it: they presented the refresh token before the newest. It forgets them.
+func (l *ledger) retried() (list []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, a := range l.accounts {
+		if a.lacked {
+			list = append(list, i)
+			a.lacked = false
+		}
+	}
+	return list
+}
+
 // view returns a copy of an account.
 func (l *ledger) view(number int) account {
 	l.mu.Lock()
@@ -171,13 +187,16 @@ func (l *ledger) view(number int) account {
 	return *l.accounts[number]
 }
 
-// mark counts presentations from here on.
-func (l *ledger) mark() {
+// mark counts presentations from here on, until the next mark, which returns the most of one
+// session.
+func (l *ledger) mark() (most int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range l.accounts {
+		most = max(most, a.presented)
 		a.presented = 0
 	}
+	return most
 }
 
 // counts returns how often a rotated refresh token was presented again, and refused.

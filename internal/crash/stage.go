@@ -33,6 +33,7 @@ type stage struct {
 	eye      store.StateStore // looks at the store from outside; nil where only one process can
 	shut     func() error
 
+	strike    func() // what happens when the moment has come; it may come twice
 	now       atomic.Pointer[process]
 	lives     int
 	audiences atomic.Int64
@@ -40,6 +41,7 @@ type stage struct {
 
 func newStage(ctx context.Context, h home, sessions int, overlap time.Duration, fault Fault) (s *stage, err error) {
 	s = &stage{home: h, sessions: sessions, fault: fault, shut: func() error { return nil }}
+	s.strike = s.kill
 	if s.reader, err = newReader(); err != nil {
 		return nil, err
 	}
@@ -84,8 +86,7 @@ func (s *stage) heard(o order, r report) {
 	}
 }
 
-// sprung kills the child: the moment has come.
-func (s *stage) sprung(moment) { s.kill() }
+func (s *stage) sprung(moment) { s.strike() }
 
 // kill kills the child with kill -9. What it had sent to the provider and was not begun is
 // lost.
@@ -107,7 +108,7 @@ func (s *stage) set(ctx context.Context, p *process, t trap) error {
 	default:
 		clock.System().AfterFunc(t.After, func() {
 			if s.now.Load() == p {
-				s.kill()
+				s.strike()
 			}
 		})
 	}
@@ -154,6 +155,11 @@ func (s *stage) orphaned(ctx context.Context) (keys []session.Key, err error) {
 	return keys, err
 }
 
+// refusedWrongly objects: a session that was not lost was refused a token.
+func (s *stage) refusedWrongly(number int, r report) {
+	s.provider.object("session %d was refused a token: %s", number, r.Text)
+}
+
 // signIn signs the users of the given sessions in.
 func (s *stage) signIn(ctx context.Context, p *process, sessions []int) error {
 	return each(sessions, 16, func(i int) error {
@@ -165,28 +171,37 @@ func (s *stage) signIn(ctx context.Context, p *process, sessions []int) error {
 	})
 }
 
-// load has workers ask for tokens until the child is gone. Which sessions they ask is the
-// seed's.
-func (s *stage) load(ctx context.Context, p *process, seed uint64, workers int) error {
-	all := make([]int, workers)
-	for i := range all {
-		all[i] = i
-	}
-	return each(all, workers, func(i int) error {
+// load has workers ask for tokens until the child is gone or ctx ends. Which sessions they ask
+// is the seed's. What a caller was refused, refused judges.
+func (s *stage) load(ctx context.Context, p *process, seed uint64, workers int, refused func(number int, r report)) error {
+	return each(upTo(workers), workers, func(i int) error {
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
-		for {
+		for ctx.Err() == nil {
 			number := random.IntN(s.sessions)
 			r, err := p.do(ctx, order{Do: ask, Session: number, Audience: s.newAudience()})
 			switch {
-			case errors.Is(err, errGone):
+			case err != nil && (errors.Is(err, errGone) || context.Cause(ctx) == errEnough): //nolint:errorlint // it is the very one
 				return nil
 			case err != nil:
 				return err
 			case r.Code != "":
-				return fmt.Errorf("session %d was refused a token: %s", number, r.Text)
+				refused(number, r)
 			}
 		}
+		return nil
 	})
+}
+
+// errEnough ends a load.
+var errEnough = errors.New("crash: enough")
+
+// upTo returns the numbers below n.
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // each calls f for each of the numbers, by some workers, and returns the first error.
@@ -230,4 +245,21 @@ func sessionsOf(orders []order) (list []int) {
 		}
 	}
 	return list
+}
+
+// settled waits until nothing stands in the store of what was under way.
+func (s *stage) settled(ctx context.Context, p *process) error {
+	left := 0
+	err := until(ctx, "the end of all intents", func() (bool, error) {
+		r, err := p.do(ctx, order{Do: orphans})
+		if err == nil && r.Code != "" {
+			err = fmt.Errorf("orphans: %s", r.Text)
+		}
+		left = r.Number
+		return left == 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("%d intents stand: %w", left, err)
+	}
+	return nil
 }
