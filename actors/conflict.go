@@ -43,7 +43,8 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		c.requeue(w) // theirs came while this one was in the air
 	case m.version == c.version:
 		// Nobody else wrote: a refusal stands, and a write is still to be done. If it was
-		// refused all the same, another process has taken the lease.
+		// refused all the same, the lease had lapsed and was taken since: here, or by
+		// another process.
 		if w.refused && c.forfeit(w) {
 			return
 		}
@@ -51,7 +52,13 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 			c.finishReread(w)
 			return
 		}
-		c.lease.held = false
+		c.lease.held = c.lease.held && c.lease.epoch > w.epoch
+		if !w.once { // nothing is wrong with the store: nobody is told before it has what was won
+			next := again(w)
+			next.once = true
+			c.save(next)
+			return
+		}
 		c.saveFailed(w, store.ErrConflict)
 	default:
 		if i := slices.IndexFunc(c.tried, func(a attempt) bool { return a.version == m.version }); i >= 0 {
