@@ -249,7 +249,7 @@ func TestConflict_ceilingElsewhere(t *testing.T) {
 		r.wantCode("caller", err, "session_expired")
 		r.rest()
 		r.wantGone(id)
-	})
+	}, withTenant(idptest.WithUser(idptest.Subject, until(idptest.TokenLife+session.CeilingLeeway+time.Second))))
 }
 
 // Another process has signed somebody in under the same id.

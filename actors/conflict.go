@@ -21,6 +21,10 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 	}
 	var gone *store.GoneError
 	switch {
+	case errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling && !c.state.Internal.Ceiling.Reached(now.Add(session.CeilingLeeway)):
+		// Not its own ceiling, however much the clocks differ: another login took the
+		// session's place meanwhile, and has reached its. So nothing of this one stays.
+		c.lost(w, session.ReasonReplaced, now)
 	case errors.As(m.err, &gone):
 		c.lost(w, gone.Reason, now)
 	case errors.Is(m.err, store.ErrNotFound):

@@ -315,7 +315,7 @@ func TestFinish_sendsNothingMore(t *testing.T) {
 // A connection's token that was won is handed out although the save finds that
 // another process has ended the session at its ceiling.
 func TestLost_atTheCeilingHandsOutAConnectionsToken(t *testing.T) {
-	w := newTestWorld(t)
+	w := withCeiling(t)
 	w.rules.Exclusive = false
 	j := w.fly(keyGoogle)
 	w.record, w.gone = nil, session.ReasonCeiling
@@ -324,6 +324,29 @@ func TestLost_atTheCeilingHandsOutAConnectionsToken(t *testing.T) {
 	if j.answer.Err != nil {
 		t.Errorf("answer = %v, want the token", j.answer.Err)
 	}
+}
+
+// Another process has signed somebody else in, who reached a ceiling before this process
+// heard of it: nothing of the earlier session stays, for it was replaced.
+func TestLost_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive = false
+	w.fly(keyGoogle)
+	w.landed(landPlain)
+	w.stored(storeDoes)
+	github := w.fly(session.ConnectionKey("github", ""))
+	w.record, w.gone = nil, session.ReasonCeiling
+	w.command(&messages.Reread{Call: w.call()})
+	w.deliverAll()
+	w.stored(storeDoes)
+	if w.shown.Phase != messages.Ended || len(w.shown.State.ConnectionTokenSets) > 0 {
+		t.Errorf("shows phase %d with %d connection tokens, want an end without any", w.shown.Phase, len(w.shown.State.ConnectionTokenSets))
+	}
+	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
+		t.Errorf("whoever waits for a connection is told %q, want %q", got, session.CodeMissingRefreshToken)
+	}
+	w.landed(landPlain)
+	w.drain()
 }
 
 func TestCeiling_answersByTheTable(t *testing.T) {

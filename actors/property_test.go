@@ -185,7 +185,7 @@ func live(t *rapid.T, w *world, shared bool) {
 	actions["deliver more"], actions["store more"], actions["ask more"], actions["slot more"] = actions["deliver"], actions["store"], actions["ask"], actions["slot"]
 	if shared {
 		actions["elsewhere"] = func(t *rapid.T) {
-			w.elsewhere(rapid.SampledFrom([]string{"touched", "refreshed", "signed in", "signed out", "leased", "let go"}).Draw(t, "what"))
+			w.elsewhere(rapid.SampledFrom([]string{"touched", "refreshed", "signed in", "signed out", "ended at a ceiling", "leased", "let go"}).Draw(t, "what"))
 		}
 	}
 	if rapid.Bool().Draw(t, "loaded") {
@@ -232,6 +232,8 @@ func (w *world) elsewhere(what string) {
 	case what == "signed in":
 		in, s := w.newLogin(0)
 		w.record, w.gone, w.intent = &record{w.version(), in, s}, "", nil
+	case what == "ended at a ceiling": // of a login that this process need not have seen
+		w.record, w.gone, w.intent = nil, session.ReasonCeiling, nil
 	case w.record == nil:
 	case what == "signed out":
 		w.record, w.gone, w.intent = nil, session.ReasonLogout, nil

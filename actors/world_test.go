@@ -506,6 +506,9 @@ func (w *world) published(s *messages.Snapshot) {
 		if s.State == nil || s.State.RefreshToken != "" || len(s.State.TokenSets) > 0 || s.State.User != nil {
 			w.fail("the end of a session shows more than connection tokens")
 		}
+		if old != nil && old.Phase == messages.Ready && len(s.State.ConnectionTokenSets) > 0 && !old.Ceiling.Reached(w.now.Add(session.CeilingLeeway)) {
+			w.fail("connection tokens stay of a session that has not reached its ceiling")
+		}
 		w.ends = append(w.ends, s)
 	default:
 		w.fail("a snapshot of phase %d was published", s.Phase)

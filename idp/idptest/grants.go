@@ -138,12 +138,12 @@ func (t *Tenant) exchangeConnection(c *call, cl client) *reply {
 	if !ok {
 		return oauthReply("federated_connection_refresh_token_not_found", "The user has no such account at this connection.")
 	}
-	_, next, e := t.present(c, c.form.Get("subject_token"), cl.id, rotate)
+	l, next, e := t.present(c, c.form.Get("subject_token"), cl.id, rotate)
 	if e != nil {
 		return e.reply()
 	}
 	body := map[string]any{
-		"access_token":      secret("ct_" + connection + "_" + account + "_"),
+		"access_token":      cfg.connectionToken(l, connection, account),
 		"token_type":        "Bearer",
 		"issued_token_type": typeConnectionToken,
 		"expires_in":        int64(cfg.connectionLife.Seconds()),
@@ -153,6 +153,19 @@ func (t *Tenant) exchangeConnection(c *call, cl client) *reply {
 		body["refresh_token"] = next
 	}
 	return jsonReply(http.StatusOK, body)
+}
+
+// connectionToken returns a token of one of the accounts of l's user, unlike any other.
+func (cfg *config) connectionToken(l *login, connection, account string) string {
+	d := &Draft{
+		Kind:   ConnectionExchange,
+		Claims: Claims{"sub": l.subject, "connection": connection, "account": account},
+		Raw:    secret("ct_" + connection + "_" + account + "_"),
+	}
+	if cfg.editConnectionToken != nil {
+		cfg.editConnectionToken(d)
+	}
+	return d.Raw
 }
 
 // account returns the account that a login_hint chooses.

@@ -1,6 +1,7 @@
 package idptest_test
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -153,6 +154,16 @@ func TestConnectionExchange_rotatesWhereTheTenantSaysSo(t *testing.T) {
 	}
 	if got, want := a.tenant.Family(idptest.Subject).Serials(), []int{0, 1}; !slices.Equal(got, want) {
 		t.Errorf("presented = %v, want %v", got, want)
+	}
+}
+
+func TestWithConnectionToken_saysWhose(t *testing.T) {
+	a := inProcess(t, idptest.WithConnectionToken(func(d *idptest.Draft) {
+		d.Raw = fmt.Sprint(d.Kind, " of ", d.Claims["sub"], " at ", d.Claims["connection"], " as ", d.Claims["account"])
+	}))
+	r := a.connection(a.login(nil).str("refresh_token"), "github", "login_hint", "work")
+	if got, want := r.str("access_token"), "connection exchange of "+idptest.Subject+" at github as work"; got != want {
+		t.Errorf("token = %q, want %q", got, want)
 	}
 }
 

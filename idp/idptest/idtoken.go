@@ -36,8 +36,8 @@ func (c Claims) add(more Claims) {
 
 // Draft is a token before it is signed. A hook changes what it likes.
 type Draft struct {
-	// Kind is the request that is answered: CodeExchange or Refresh. It is empty for
-	// a logout token.
+	// Kind is the request that is answered: CodeExchange, Refresh or ConnectionExchange.
+	// It is empty for a logout token.
 	Kind Kind
 	// Header is the JOSE header. An alg of "none" leaves the token unsigned, one of
 	// HS256, HS384 or HS512 signs it with the client's secret, one of the RS and PS

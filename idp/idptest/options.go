@@ -33,8 +33,9 @@ type config struct {
 	opaque           bool
 	responseIssuer   bool
 
-	editIDToken     func(*Draft)
-	editAccessToken func(*Draft)
+	editIDToken         func(*Draft)
+	editAccessToken     func(*Draft)
+	editConnectionToken func(*Draft)
 }
 
 func defaults() config {
@@ -146,6 +147,12 @@ func WithIDToken(edit func(*Draft)) Option { return func(cfg *config) { cfg.edit
 // not see opaque ones.
 func WithAccessToken(edit func(*Draft)) Option {
 	return func(cfg *config) { cfg.editAccessToken = edit }
+}
+
+// WithConnectionToken lets edit change every connection's token, which is opaque: Raw is
+// what will be sent, and Claims say whose it is (sub, connection, account).
+func WithConnectionToken(edit func(*Draft)) Option {
+	return func(cfg *config) { cfg.editConnectionToken = edit }
 }
 
 // scopes splits a scope string, without duplicates.
