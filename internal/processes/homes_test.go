@@ -15,8 +15,11 @@ import (
 	"github.com/tokenward/tokenward/store/redis"
 )
 
-// theRedis is for every test.
-var theRedis servers.SharedRedis
+// The servers are for every test.
+var (
+	theRedis    servers.SharedRedis
+	thePostgres servers.SharedPostgres
+)
 
 // home is where the processes of one test keep their sessions. A worker is told it.
 type home struct {
@@ -29,7 +32,7 @@ type home struct {
 // eachHome tells story once in each store whose server is installed here.
 func eachHome(t *testing.T, story func(t *testing.T, h home)) {
 	t.Run("redis", func(t *testing.T) { story(t, redisHome(theRedis.Get(t))) })
-	t.Run("postgres", func(t *testing.T) { story(t, postgresHome(servers.SharedPostgres(t))) })
+	t.Run("postgres", func(t *testing.T) { story(t, postgresHome(thePostgres.Get(t))) })
 }
 
 func redisHome(r *servers.Redis) home { return home{Kind: "redis", URL: r.URL(), Space: newSpace()} }

@@ -9,7 +9,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tokenward/tokenward/clock"
-	"github.com/tokenward/tokenward/internal/servers"
 )
 
 func TestMain(m *testing.M) {
@@ -24,7 +23,8 @@ type tests struct{ *testing.M }
 // Run runs the tests and ends the servers, before anybody looks for what still runs.
 func (m tests) Run() int {
 	defer theRedis.Close()
-	return servers.Main{M: m.M}.Run()
+	defer thePostgres.Close()
+	return m.M.Run()
 }
 
 // patience is how long what must happen may take on a machine that is busy. Nothing waits
