@@ -96,7 +96,7 @@ func (q *queue) take(idle bool) (batch []*request, open bool) {
 // join returns what waits, up to so many. First it lets those who are about to ask do so:
 // whoever was just answered and is ready to run, runs. That takes no time when nobody is.
 func (q *queue) join(most int) (batch []*request) {
-	for n := -1; n < q.len(); {
+	for n := -1; n < min(most, q.len()); {
 		n = q.len()
 		runtime.Gosched()
 	}
