@@ -33,6 +33,9 @@
 // While a server is out of reach, or hangs, calls end when their contexts do; what they
 // had sent may take effect later, should the server go on.
 //
+// After a failover the URL must lead to the new primary, by a name that moves or a proxy:
+// a server that takes no writes any more is left at the first write it refuses.
+//
 // Redis must not evict keys: set maxmemory-policy noeviction. Out of memory, logins and
 // refreshes then fail, and sessions can still end.
 //

@@ -95,6 +95,34 @@ func TestHung_callsEndWithTheirContext(t *testing.T) {
 	must(t, within(t, "Close", closed))
 }
 
+// A call that was cut off has left its line: the next one has it at once.
+func TestHung_aLineThatWasCutIsUsedAgain(t *testing.T) {
+	r := servers.NewRedis(t, servers.RedisConfig{})
+	s := openAt(t, r.URL()+forever+"&pool_size=1")
+	key, rec := login(t, s)
+	sent := count(s)
+	for range 10 {
+		r.Pause()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		sent.forget()
+		go func() {
+			_, err := s.Load(ctx, key, opt)
+			ended <- err
+		}()
+		eventually(t, "Load is under way", sent.any)
+		waiting := make(chan error, 1) // for its turn
+		go func() { waiting <- s.Touch(ctx, key, time.Hour, opt) }()
+		cancel()
+		wantErr(t, "Load", within(t, "Load", ended), context.Canceled)
+		wantErr(t, "Touch", within(t, "Touch", waiting), context.Canceled)
+		r.Resume()
+		if got, err := s.Load(t.Context(), key, opt); err != nil || got.Version != rec.Version {
+			t.Fatalf("Load = %v, %v", got.Version, err)
+		}
+	}
+}
+
 // Where the machine's deadline passes, the error is the context's and not that of a connection.
 func TestHung_deadlinesOfTheMachine(t *testing.T) {
 	r := servers.NewRedis(t, servers.RedisConfig{})
@@ -140,9 +168,10 @@ func TestHung_watchReportsIt(t *testing.T) {
 	s := openAt(t, r.URL()+forever, redis.Clock(clk), redis.Pings(3*time.Second))
 	w := watchOn(t, s)
 	within(t, "the first lost", w.lost)
+	must(t, clk.WaitTimers(t.Context(), 1))
 	for range 3 {
-		must(t, clk.WaitTimers(t.Context(), 1))
 		clk.Advance(3 * time.Second)
+		must(t, clk.WaitTimers(t.Context(), 1)) // the ping was sent
 		key, rec := login(t, s)
 		if got := within(t, "the notice", w.told); got != (told{key, rec.Version}) {
 			t.Error("another notice came")

@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"crypto/rand"
 	"net"
 	"slices"
 	"sync"
@@ -62,6 +63,33 @@ func TestStore_teachesTheScriptsAgain(t *testing.T) {
 			t.Fatalf("Load = %v, %v", got.Version, err)
 		}
 		sent.want(t, "Load", want...)
+	}
+}
+
+// Calls share as few connections as they can, and no more than they may.
+func TestStore_connections(t *testing.T) {
+	s := openAt(t, server.Get(t).URL()+"?pool_size=3", redis.Prefix(rand.Text()+":"))
+	key, _ := login(t, s)
+	for range 10 {
+		_, err := s.Load(t.Context(), key, opt)
+		must(t, err)
+	}
+	if n := redis.Lines(s); n != 1 {
+		t.Errorf("calls one after the other took %d connections, want 1", n)
+	}
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			for range 10 {
+				if _, err := s.Load(t.Context(), key, opt); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := redis.Lines(s); n > 3 {
+		t.Errorf("calls at once took %d connections, want 3 at most", n)
 	}
 }
 
