@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,7 +24,8 @@ func (a *app) around(next http.Handler) http.Handler {
 				if err, ok := defect.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(defect)
 				}
-				a.log.Error("a defect was met while answering", zap.String("path", r.URL.Path), zap.Any("defect", defect), zap.Stack("stack"))
+				// Not what it says, for it may quote anything.
+				a.log.Error("a defect was met while answering", zap.String("path", r.URL.Path), zap.String("defect", fmt.Sprintf("%T", defect)), zap.Stack("stack"))
 				if seen.status == 0 {
 					writeProblem(seen, http.StatusInternalServerError, "internal_error", "a defect was met and contained")
 				}

@@ -95,10 +95,14 @@ func (t *tally) note(in *map[string]int, what string) {
 	(*in)[what]++
 }
 
-func (t *tally) total() (n int) {
+// total returns how many calls there were, of these kinds or of all.
+func (t *tally) total(kinds ...string) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, ends := range t.calls {
+	for kind, ends := range t.calls {
+		if len(kinds) > 0 && !slices.Contains(kinds, kind) {
+			continue
+		}
 		for _, count := range ends {
 			n += count
 		}

@@ -13,9 +13,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime/pprof"
+	"strconv"
 	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
@@ -30,6 +36,7 @@ type Config struct {
 	Seed     uint64        // of what is done and what fails; the order is the machine's
 	Sessions int           // slots for sessions; about a third of them fit into memory
 	Workers  int           // callers at once
+	Profiles string        // a folder for heap profiles before and after; empty for none
 
 	// Provider starts the provider in a process of its own. See ServeProvider.
 	Provider func() (io.WriteCloser, io.Reader, error)
@@ -37,10 +44,10 @@ type Config struct {
 }
 
 // The bounds within which figures may differ from one rest to the next. Goroutines and
-// files may not. What is remembered for an hour (logins that were completed, logout tokens
-// that were handled) makes the heap grow until then.
+// files may not.
 const (
-	heapSpare  = 4 << 20 // bytes
+	heapSpare  = 1 << 20 // bytes
+	remembered = 300     // more of them for each login and logout token: these are known for an hour
 	timerSpare = 1       // the supervisor's, which the index of a store may just be asked for
 )
 
@@ -86,7 +93,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
 	s.shaky = &shaky{StateStore: states}
-	if err := s.open(); err != nil {
+	system := newSystem()
+	defer system.Shutdown()
+	if err := s.open(system); err != nil {
 		return err
 	}
 	defer func() {
@@ -98,7 +107,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 }
 
 // open makes the client. Its limits are small, so that all of them are met.
-func (s *soak) open() (err error) {
+func (s *soak) open(system *actor.ActorSystem) (err error) {
 	s.browser = &http.Client{Transport: s.transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for n := range s.cfg.Sessions {
 		s.slots = append(s.slots, newSlot(n))
@@ -107,11 +116,22 @@ func (s *soak) open() (err error) {
 		Issuer: s.provider.issuer, ClientID: clientID, ClientSecret: clientSecret, Secrets: []string{"a secret of at least thirty-two bytes"},
 		RedirectURI: "http://127.0.0.1/callback",
 	}, tokenward.WithClock(s.clock), tokenward.WithStateStore(s.shaky), tokenward.WithHTTPClient(&http.Client{Transport: s.transport}),
-		tokenward.WithRevocation(), tokenward.WithLimits(tokenward.Limits{
+		tokenward.WithActorSystem(system), tokenward.WithRevocation(), tokenward.WithLimits(tokenward.Limits{
 			FlightTimeout: flightTimeout, StoreTimeout: time.Second, ProviderRequests: 64, Resident: max(s.cfg.Sessions/3, 1),
 			PassivateAfter: time.Second, RememberEnded: time.Second, RetryMost: 200 * time.Millisecond,
 		}))
 	return err
+}
+
+// newSystem returns an actor system whose registry has grown as far as it will: it is some
+// 30,000 maps, each of which takes its first bytes when an actor falls into it.
+func newSystem() *actor.ActorSystem {
+	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
+	for n := range 400_000 {
+		pid, _ := system.ProcessRegistry.Add(system.DeadLetter, strconv.Itoa(n))
+		system.ProcessRegistry.Remove(pid)
+	}
+	return system
 }
 
 func (s *soak) run(ctx context.Context) error {
@@ -120,14 +140,32 @@ func (s *soak) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("after warming up: %w", err)
 	}
-	warm := s.tally.total()
+	warm, known := s.tally.total(), s.tally.total("login", "HandleBackchannelLogout")
+	s.profile("before")
 	s.load(ctx, s.cfg.Duration)
-	after, err := s.rest(ctx, &before)
+	bound := before
+	bound.heap += remembered * uint64(s.tally.total("login", "HandleBackchannelLogout")-known)
+	after, err := s.rest(ctx, &bound)
+	s.profile("after")
 	s.report(before, after, s.tally.total()-warm)
 	if after.goroutines > before.goroutines {
 		_ = pprof.Lookup("goroutine").WriteTo(s.cfg.Out, 1)
 	}
 	return errors.Join(err, s.tally.verdict(), s.provider.verdict(), s.defects(), ctx.Err())
+}
+
+// profile writes what is on the heap; go tool pprof -base compares two of them.
+func (s *soak) profile(when string) {
+	if s.cfg.Profiles == "" {
+		return
+	}
+	f, err := os.Create(filepath.Join(s.cfg.Profiles, "heap-"+when+".pprof"))
+	if err == nil {
+		err = errors.Join(pprof.Lookup("heap").WriteTo(f, 0), f.Close())
+	}
+	if err != nil {
+		fmt.Fprintf(s.cfg.Out, "no profile: %v\n", err)
+	}
 }
 
 // load puts load on the client for d, with faults.

@@ -17,7 +17,8 @@ var (
 	kind     = flag.String("soak.store", "memory", "where sessions are kept")
 	seed     = flag.Uint64("soak.seed", uint64(os.Getpid()), "of what is done")
 	sessions = flag.Int("soak.sessions", 90, "slots for sessions")
-	workers  = flag.Int("soak.workers", 12, "callers at once")
+	workers  = flag.Int("soak.workers", 24, "callers at once")
+	profiles = flag.String("soak.profiles", "", "a `folder` for heap profiles before and after; with -test.memprofilerate they are finer")
 )
 
 // asProvider makes this program the provider's process.
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 func TestSoak(t *testing.T) {
 	err := Run(t.Context(), Config{
 		Duration: *duration, Store: *kind, Dir: t.TempDir(), Seed: *seed, Sessions: *sessions, Workers: *workers,
-		Provider: startProcess, Out: t.Output(),
+		Profiles: *profiles, Provider: startProcess, Out: t.Output(),
 	})
 	if err != nil {
 		t.Error(err)
