@@ -3,7 +3,6 @@ package servers
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -19,13 +18,12 @@ import (
 	"github.com/tokenward/tokenward/clock"
 )
 
-// ErrNotInstalled says that a server's program is not on this machine.
-var ErrNotInstalled = errors.New("servers: not installed")
-
-// Where PostgreSQL's programs are, besides PATH.
-const postgresFolders = "/usr/lib/postgresql/*/bin"
-
-const postgresUser = "tokenward"
+const (
+	postgresInit    = "initdb"
+	postgresDebian  = "postgresql"
+	postgresFolders = "/usr/lib/postgresql/*/bin" // where its programs are, besides PATH
+	postgresUser    = "tokenward"
+)
 
 // Postgres is a PostgreSQL server with a folder and a port of its own. It asks for a
 // password, speaks TLS to whoever wants it, and keeps its folder and its port when it is
@@ -55,7 +53,7 @@ func PostgresSetting(name, value string) PostgresOption {
 // installed. The server is closed when the test ends.
 func NewPostgres(tb testing.TB, options ...PostgresOption) *Postgres {
 	tb.Helper()
-	find(tb, "initdb", "postgresql", postgresFolders)
+	find(tb, postgresInit, postgresDebian, postgresFolders)
 	p, err := StartPostgres(options...)
 	if err != nil {
 		tb.Fatal(err)
@@ -65,7 +63,7 @@ func NewPostgres(tb testing.TB, options ...PostgresOption) *Postgres {
 }
 
 // StartPostgres starts a server in a new folder; Close ends it and removes the folder. It
-// fails with ErrNotInstalled where there is no PostgreSQL. PostgreSQL refuses to serve
+// fails with a *MissingError where there is no PostgreSQL. PostgreSQL refuses to serve
 // root, so for root it runs as user postgres, or else nobody.
 func StartPostgres(options ...PostgresOption) (_ *Postgres, err error) {
 	bin, err := findPostgres()
@@ -94,14 +92,8 @@ func StartPostgres(options ...PostgresOption) (_ *Postgres, err error) {
 }
 
 func findPostgres() (folder string, err error) {
-	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
-	}
-	found, _ := filepath.Glob(filepath.Join(postgresFolders, "initdb"))
-	if len(found) == 0 {
-		return "", fmt.Errorf("%w: PostgreSQL (initdb)", ErrNotInstalled)
-	}
-	return filepath.Dir(found[len(found)-1]), nil
+	path, err := locate(postgresInit, postgresDebian, postgresFolders)
+	return filepath.Dir(path), err
 }
 
 func (p *Postgres) initialise() error {

@@ -15,7 +15,7 @@ var shared struct {
 // uses it calls CloseShared in TestMain.
 func SharedPostgres(tb testing.TB) *Postgres {
 	tb.Helper()
-	find(tb, "initdb", "postgresql", postgresFolders)
+	find(tb, postgresInit, postgresDebian, postgresFolders)
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.postgres == nil {
