@@ -1,10 +1,12 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint test stress fuzz bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint test stress crash fuzz bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 FUZZTIME ?= 30s
+N ?= 1000
+SEED ?= 1
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +23,9 @@ test: ## every test under the race detector, then what is too big for it
 
 stress: ## the tests that need no server, twenty times under the race detector
 	go test -race -count=20 -timeout 2h ./...
+
+crash: ## kill -9 at N (1000) seeded moments over the durable stores; SEED, STORE, OVERLAP, SERVER=1 choose
+	go run ./internal/crash/prove -n $(N) -seed $(SEED) -store "$(STORE)" -overlap "$(OVERLAP)" $(if $(SERVER),-server)
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@go test -list '^Fuzz' ./... | \
