@@ -1,12 +1,13 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint test leftout stress fuzz soak bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint test leftout stress crash fuzz soak bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 FUZZTIME ?= 30s
 D ?= 10m
-STORE ?= memory
+N ?= 1000
+SEED ?= 1
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +32,9 @@ leftout: ## which tests were left out here, and what to install for them
 stress: ## the tests that need no server, twenty times under the race detector
 	go test -race -count=20 -timeout 2h ./...
 
+crash: ## kill -9 at N (1000) seeded moments over the durable stores; SEED, STORE, OVERLAP, SERVER=1 choose
+	go run ./internal/crash/prove -n $(N) -seed $(SEED) -store "$(STORE)" -overlap "$(OVERLAP)" $(if $(SERVER),-server)
+
 fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel=1)
 	@go test -list '^Fuzz' ./... | \
 	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { while (n) print f[--n], $$2 }' | \
@@ -40,7 +44,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel
 	done
 
 soak: ## load and faults for D (10m) on STORE (memory), then what has grown
-	go test -count=1 -v -timeout 0 -run Soak ./internal/soak -soak.d $(D) -soak.store '$(STORE)'
+	go test -count=1 -v -timeout 0 -run Soak ./internal/soak -soak.d $(D) -soak.store '$(or $(STORE),memory)'
 
 bench: ## every benchmark
 	go test -run '^$$' -bench . -benchmem -timeout 1h ./...

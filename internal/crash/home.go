@@ -45,7 +45,7 @@ type Place struct {
 }
 
 // NewPlace starts the server that kind needs; the caller calls Close. It fails with a
-// *servers.MissingError or servers.ErrNotInstalled where there is no such program.
+// *servers.MissingError where its program is not installed.
 func NewPlace(kind Kind) (p *Place, err error) {
 	p = &Place{kind: kind}
 	switch kind {
