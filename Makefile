@@ -28,6 +28,8 @@ leftout: ## which tests were left out here, and what to install for them
 		echo "LEFT OUT: everything that talks to Redis. On Debian: apt-get install redis-server"
 	@command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || \
 		echo "LEFT OUT: everything that talks to PostgreSQL. On Debian: apt-get install postgresql"
+	@command -v pgbouncer > /dev/null || test -x /usr/sbin/pgbouncer || \
+		echo "LEFT OUT: PostgreSQL behind PgBouncer. On Debian: apt-get install pgbouncer"
 
 stress: ## the tests that need no server, twenty times under the race detector
 	go test -race -count=20 -timeout 2h ./...
