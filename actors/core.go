@@ -39,12 +39,10 @@ type core struct {
 	state   *session.State
 	saved   *session.State
 	version session.Version
-	tried   []attempt // writes that may or may not have happened
-	serial  uint64    // grows with each change of state
-	shown   uint64    // serial of the last one published
-
-	cache  *session.TokenCache
-	cached *session.State // whose tokens are in cache
+	tried   []attempt          // writes that may or may not have happened
+	serial  uint64             // grows with each change of state
+	shown   uint64             // serial of the last one published
+	visible *messages.Snapshot // that one
 
 	air     *airborne          // the one request, from asking for a slot until it has landed
 	queue   []*messages.Flight // who flies next; other questions than the one in the air
@@ -195,19 +193,11 @@ func (c *core) publish(s *session.State, serial uint64) {
 		return
 	}
 	c.shown = serial
-	c.do(publish{&messages.Snapshot{
+	c.visible = &messages.Snapshot{
 		Phase: messages.Ready, Generation: c.generation, Incarnation: c.incarnation,
-		Ceiling: s.Internal.Ceiling, EndsAt: s.Internal.EndsAt, State: s, Tokens: c.tokensOf(s),
-	}})
-}
-
-// tokensOf returns the token cache of s, and keeps the latest: a miss looks into it
-// twice before the flight.
-func (c *core) tokensOf(s *session.State) *session.TokenCache {
-	if s != c.cached {
-		c.cache, c.cached = session.NewTokenCache(s), s
+		Ceiling: s.Internal.Ceiling, EndsAt: s.Internal.EndsAt, State: s, Tokens: session.NewTokenCache(s),
 	}
-	return c.cache
+	c.do(publish{c.visible})
 }
 
 // change makes s the newest state.

@@ -77,22 +77,19 @@ func (c *core) takeOff(now time.Time) {
 }
 
 // fromCache looks whether an earlier answer covers f. What f's callers saw may be
-// older than what is known now. What the store was not yet asked to keep is not handed out.
+// older than what is shown now. What the store was not yet asked to keep is not shown.
 func (c *core) fromCache(f *messages.Flight, now time.Time) (messages.Answer, bool) {
 	a := messages.Answer{Cached: true}
 	ok := false
-	if c.serial != c.shown {
-		return a, false
-	}
 	if f.Question.Key.ForConnection() {
-		a.Connection, ok = c.state.FindConnection(f.Question.Key, now)
+		a.Connection, ok = c.visible.State.FindConnection(f.Question.Key, now)
 		return a, ok
 	}
 	if c.state.Internal.Ceiling.Reached(now) {
 		return a, false
 	}
 	a.Ceiling = c.state.Internal.Ceiling
-	a.Token, ok = c.tokensOf(c.state).Find(f.Question, now, c.rules.Buffer)
+	a.Token, ok = c.visible.Tokens.Find(f.Question, now, c.rules.Buffer)
 	return a, ok
 }
 
@@ -111,11 +108,13 @@ func (c *core) slotGranted(m *slotGranted, now time.Time) {
 		c.air = nil
 		c.do(dropSlot{})
 	default:
-		if answer, ok := c.fromCache(a.flight, now); ok && !a.lasting {
-			c.air = nil
-			c.do(dropSlot{})
-			c.do(land{a.flight, answer})
-			return
+		if !a.lasting {
+			if answer, ok := c.fromCache(a.flight, now); ok {
+				c.air = nil
+				c.do(dropSlot{})
+				c.do(land{a.flight, answer})
+				return
+			}
 		}
 		a.sent = true
 		if c.state == c.saved && c.phase == messages.Ready {
