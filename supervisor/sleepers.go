@@ -135,8 +135,8 @@ func (s *Supervisor) claim() {
 	}, func(m any) { s.send(s.self, m) })
 }
 
-// claimed deletes what was claimed, but for sessions that are awake: they end by
-// themselves.
+// claimed deletes what was claimed, but for sessions that are awake or on their way: they
+// end by themselves. What is remembered of an earlier session under the key stops nothing.
 func (s *Supervisor) claimed(m *claimed) {
 	switch {
 	case s.closing:
@@ -150,7 +150,7 @@ func (s *Supervisor) claimed(m *claimed) {
 	}
 	refs := m.refs[:0]
 	for _, r := range m.refs {
-		if s.slots[r.key] == nil {
+		if sl := s.slots[r.key]; sl == nil || sl.pid == nil && sl.load == nil {
 			refs = append(refs, r)
 		}
 	}

@@ -203,6 +203,27 @@ func TestSleepers_eachIsDeletedOnce(t *testing.T) {
 	r.counts()
 }
 
+// What is remembered of an earlier session does not keep a later one, which this process
+// does not know, beyond its ceiling.
+func TestSleepers_endThoughAnEarlierOneIsRemembered(t *testing.T) {
+	r := newRig(t)
+	if err := r.login("a", in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Advance(time.Minute)
+	r.settle()
+	if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != messages.Ended {
+		t.Fatal("the end is not remembered")
+	}
+	r.put("a", in(2*time.Minute))
+	r.clock.Advance(3 * time.Minute)
+	r.settle()
+	if left := r.memory.Len(); left != 0 {
+		t.Error("it is still in the store")
+	}
+	r.counts()
+}
+
 // The deletion of a session that nobody asked for fails: it is tried until it succeeds.
 func TestSleepers_aFailedDeletionIsTriedAgain(t *testing.T) {
 	r := newRig(t, func(r *rig, _ *Limits) { r.put("a", in(time.Minute)) })
