@@ -99,7 +99,7 @@ func (w *World) checkReady(m *mailbox, old, s *messages.Snapshot) {
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, f.token(n))
 	case s.Ceiling != f.ceiling || s.State.Internal.Ceiling != f.ceiling:
 		w.fail("P4", "%s shows a ceiling that it never had", f.name)
-	case old.Phase == messages.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State.RefreshToken) && w.config.exclusive:
+	case old.Phase == messages.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State.RefreshToken) && w.config.exclusive && m.p.bombs == 0:
 		w.fail("P3", "%s goes back to %s", f.name, f.token(n))
 	}
 	for _, t := range s.State.TokenSets {
@@ -215,10 +215,10 @@ func (w *World) checkRest() {
 // checkCeilings holds that no session is left past its ceiling once some minutes have
 // passed.
 func (w *World) checkCeilings() {
-	if !w.config.index && w.started > 1 {
-		return // nobody can know of those that a process left
-	}
 	for _, s := range w.subjects {
+		if !w.config.index && (w.started > 1 || !s.certain) {
+			continue // nobody can know of what a process left, or wrote without knowing
+		}
 		if f := s.stored.family; f != nil && f.over(w.fake.Now()) && !s.stored.unreadable {
 			w.fail("P4", "%s is past its ceiling, and the store still has it", f.name)
 		}

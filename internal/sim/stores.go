@@ -137,26 +137,29 @@ func (s processStore) Load(ctx context.Context, key session.Key, o store.Options
 }
 
 // Replace implements store.StateStore.
-func (s processStore) Replace(ctx context.Context, key session.Key, r store.Record, o store.Options) error {
+func (s processStore) Replace(ctx context.Context, key session.Key, r store.Record, o store.Options) (err error) {
 	w := s.p.w
 	asked := w.contents(key, r)
 	w.checkWrite(s.p, r, asked)
-	err := s.call(ctx, storeCall{
+	err = errStore
+	defer func() { w.answered(s.p, r, asked, err) }() // also after a panic
+	err = s.call(ctx, storeCall{
 		name: "Replace", of: w.byKey[key],
 		act:  func(ctx context.Context) error { return w.store.Replace(ctx, key, r, o) },
 		tear: func() { _ = w.store.Replace(context.Background(), key, half(r), o) },
 	})
-	w.answered(s.p, r, asked, err)
 	return err
 }
 
 // Update implements store.StateStore.
-func (s processStore) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, o store.Options) error {
+func (s processStore) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, o store.Options) (err error) {
 	w := s.p.w
 	asked := w.contents(key, r)
 	w.checkWrite(s.p, r, asked)
 	f := w.byIncarnation[r.Incarnation]
-	err := s.call(ctx, storeCall{
+	err = errStore
+	defer func() { w.answered(s.p, r, asked, err) }()
+	err = s.call(ctx, storeCall{
 		name: "Update", of: w.byKey[key], late: true,
 		act: func(ctx context.Context) error {
 			err := w.store.Update(ctx, key, prev, r, o)
@@ -167,7 +170,6 @@ func (s processStore) Update(ctx context.Context, key session.Key, prev session.
 		},
 		tear: func() { _ = w.store.Update(context.Background(), key, prev, half(r), o) },
 	})
-	w.answered(s.p, r, asked, err)
 	return err
 }
 
