@@ -246,7 +246,7 @@ func (w *World) grant(r *request, key session.FlightKey) (resp session.TokenResp
 			resp.HasScope, resp.Scope = true, is.granted.String()
 		}
 	}
-	life := one(w.choose, []int64{300, 300, 60, 60, 5, 1, 0, -1})
+	life := one(w.choose, []int64{300, 60, 20, 5, 5, 1, 0, -1})
 	switch {
 	case life > 0:
 		resp.ExpiresIn, resp.HasExpiresIn = life, true

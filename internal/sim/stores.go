@@ -220,7 +220,7 @@ func (w *World) strand(j *job) {
 	act := j.pending
 	j.pending = nil
 	switch {
-	case j.tear != nil && j.killed && w.choose.odds(10):
+	case j.tear != nil && j.killed && w.choose.odds(30):
 		j.tear()
 	case j.late && w.choose.odds(60):
 		w.saw[lateArrivals]++

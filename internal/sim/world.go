@@ -183,7 +183,7 @@ func (w *World) configure() {
 	c.providerFaults = one(pick, []int{0, 5, 20})
 	c.hold = pick.odds(30)
 	c.close = pick.odds(40)
-	c.steps = one(pick, []int{100, 200, 400})
+	c.steps = one(pick, []int{200, 400, 600})
 	c.tight = c.slotQueue < 100 || c.resident < 100 || c.questions < 64
 	for i := range c.weights {
 		c.weights[i] = actions[i].weight * one(pick, []int{2, 2, 1, 1, 0, 4})
@@ -223,7 +223,9 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *Wo
 // run is the whole run. It returns what went wrong, nil when nothing did.
 func (w *World) run() *Failure {
 	w.start()
-	for w.failure == nil && w.step < w.config.steps && w.choose.begin() {
+	w.prelude()
+	until := w.step + w.config.steps
+	for w.failure == nil && w.step < until && w.choose.begin() {
 		w.step++
 		w.act()
 	}
@@ -232,6 +234,19 @@ func (w *World) run() *Failure {
 	}
 	w.finish()
 	return w.failure
+}
+
+// prelude signs users in, so that there is something to ask for.
+func (w *World) prelude() {
+	w.draining = true
+	for _, s := range w.subjects {
+		if !w.choose.odds(15) {
+			w.login(w.processes[0], s)
+		}
+	}
+	w.rest(time.Second)
+	w.draining = false
+	w.step++
 }
 
 // finish ends whatever is left of the run, so that the next finds nothing of it.
