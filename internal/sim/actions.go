@@ -21,7 +21,7 @@ const (
 	turnAction = iota
 	workAction
 	stepAction
-	actionKinds = 24
+	actionKinds = 26
 )
 
 var actions [actionKinds]action
@@ -32,15 +32,21 @@ func init() {
 		{"turn", 400, (*World).turns, func(w *World, i int) { w.nthTurn(i).turn() }},
 		{"work", 400, (*World).works, func(w *World, i int) { w.nthJob(i).stepDelivering() }},
 		{"step", 400, (*World).steps, func(w *World, i int) { w.nthCall(i).stepAndForget() }},
-		{"ask", 90, always, func(w *World, _ int) {
+		{"ask", 110, always, func(w *World, _ int) {
 			w.askToken(w.process(), w.subject(), one(w.choose, w.questions))
 		}},
 		{"ask connection", 45, always, func(w *World, _ int) {
 			w.askConnection(w.process(), w.subject(), session.ConnectionKey(
 				one(w.choose, []string{"google", "github"}), one(w.choose, []string{"", "", "ann", "bob"})))
 		}},
+		{"crowd", 20, always, func(w *World, _ int) {
+			p, s, q := w.process(), w.subject(), one(w.choose, w.questions)
+			for range 2 + w.choose.pick(3) {
+				w.askToken(p, s, q)
+			}
+		}},
 		{"read", 15, always, func(w *World, _ int) { w.read(w.process(), w.subject()) }},
-		{"login", 10, always, func(w *World, _ int) { w.login(w.process(), w.subject()) }},
+		{"login", 12, always, func(w *World, _ int) { w.login(w.process(), w.subject()) }},
 		{"logout", 5, always, func(w *World, _ int) { w.logout(w.process(), w.subject()) }},
 		{"end", 4, always, func(w *World, _ int) {
 			if s := w.subject(); len(s.families) > 0 {
@@ -56,7 +62,8 @@ func init() {
 		{"tick", 40, always, func(w *World, _ int) { w.tick() }},
 		{"pass", 15, always, func(w *World, _ int) {
 			w.pass(one(w.choose, []time.Duration{
-				time.Millisecond, 300 * time.Millisecond, time.Second, time.Second, 4 * time.Second, 6 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute,
+				time.Millisecond, 300 * time.Millisecond, time.Second, time.Second, time.Second, 4 * time.Second, 6 * time.Second, 6 * time.Second,
+				20 * time.Second, time.Minute, 5 * time.Minute,
 			}))
 		}},
 		{"poison", 4, always, func(w *World, _ int) { w.poison() }},
@@ -67,6 +74,7 @@ func init() {
 				w.start()
 			}
 		}},
+		{"crash", 14, (*World).vulnerable, func(w *World, i int) { w.crash(i) }},
 		{"start", 100, func(w *World) int { return when(len(w.processes) == 0) }, func(w *World, _ int) { w.start() }},
 		{"close", 2, always, func(w *World, _ int) { w.process().close() }},
 		{"closing", 60, func(w *World) int { return w.closings() }, func(w *World, _ int) { w.nthClosing().closeOn() }},
@@ -102,7 +110,7 @@ func (w *World) act() {
 		}
 	}
 	if len(w.calls) > 30 { // enough for now
-		clear(weights[stepAction+1 : stepAction+8])
+		clear(weights[stepAction+1 : stepAction+9])
 	}
 	i := w.choose.weighted(weights[:])
 	if ways[i] == 0 {
@@ -264,6 +272,36 @@ func (w *World) plant(m *mailbox) {
 		w.saw[saw]++
 	}
 	w.bomb = noBomb
+}
+
+// vulnerable counts the processes in which a refresh token is being spent or saved.
+func (w *World) vulnerable() (n int) {
+	for _, p := range w.processes {
+		if p.vulnerable() {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *process) vulnerable() bool {
+	return slices.ContainsFunc(p.jobs, func(j *job) bool {
+		return !j.over && j.stage != atRest && (j.request != nil || j.call == "Update" || j.call == "Replace")
+	})
+}
+
+// crash has a process die where it hurts, and another start.
+func (w *World) crash(i int) {
+	for _, p := range w.processes {
+		if p.vulnerable() {
+			if i == 0 {
+				p.die()
+				w.start()
+				return
+			}
+			i--
+		}
+	}
 }
 
 func (w *World) closings() (n int) {

@@ -99,7 +99,7 @@ func (w *World) checkReady(m *mailbox, old, s *messages.Snapshot) {
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, f.token(n))
 	case s.Ceiling != f.ceiling || s.State.Internal.Ceiling != f.ceiling:
 		w.fail("P4", "%s shows a ceiling that it never had", f.name)
-	case old.Phase == messages.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State.RefreshToken) && w.config.exclusive && m.p.bombs == 0:
+	case old.Phase == messages.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State.RefreshToken) && n < m.p.held[f] && m.p.bombs == 0:
 		w.fail("P3", "%s goes back to %s", f.name, f.token(n))
 	}
 	for _, t := range s.State.TokenSets {

@@ -60,6 +60,7 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 			w.saw[torn]++
 			w.note("  %s arrives in part", j.what)
 			c.tear()
+			w.opened.state = nil // it is not what it was when it was whole
 			w.observe(c.of)
 		}
 	}
@@ -300,7 +301,7 @@ func (w *World) observeAll() {
 
 // contents opens a record; nil when it cannot be read.
 func (w *World) contents(key session.Key, r store.Record) *session.State {
-	if w.opened.version == r.Version {
+	if w.opened.version == r.Version && w.opened.state != nil {
 		return w.opened.state
 	}
 	s, err := w.codec.Decode(key, r)
@@ -316,6 +317,14 @@ func (w *World) answered(p *process, r store.Record, s *session.State, err error
 	if s == nil {
 		return
 	}
+	w.keeps(s)
+	if f := w.byIncarnation[r.Incarnation]; f != nil {
+		p.wrote(f, r.Version, f.number(s.RefreshToken), err)
+	}
+}
+
+// keeps notes that the tokens in s were meant to be kept.
+func (w *World) keeps(s *session.State) {
 	for _, t := range s.TokenSets {
 		if is := w.issued[t.AccessToken]; is != nil {
 			is.asked = true
@@ -326,22 +335,14 @@ func (w *World) answered(p *process, r store.Record, s *session.State, err error
 			is.asked = true
 		}
 	}
-	if f := w.byIncarnation[r.Incarnation]; f != nil {
-		n := f.number(s.RefreshToken)
-		f.askedTo(p, n)
-		if err == nil {
-			p.learn(f, n)
-		}
-	}
 }
 
 // taken notes what p has read.
 func (w *World) taken(p *process, f *family, r store.Record) {
-	s := w.contents(f.subject.key, r)
-	if s == nil {
-		return
+	if s := w.contents(f.subject.key, r); s != nil {
+		w.keeps(s)
+		p.read(f, r.Version, f.number(s.RefreshToken))
 	}
-	w.answered(p, r, s, nil)
 }
 
 func (w *World) sawStore(err error) {
