@@ -27,7 +27,6 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 			c.finishReread(w)
 			return
 		}
-		w.serial, w.state = c.serial, c.state
 		c.saveFailed(w, m.err)
 		return
 	case m.incarnation != c.incarnation:
@@ -45,7 +44,6 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 			c.finishReread(w)
 			return
 		}
-		w.serial, w.state = c.serial, c.state
 		c.saveFailed(w, store.ErrConflict)
 	default:
 		if i := slices.IndexFunc(c.tried, func(a attempt) bool { return a.version == m.version }); i >= 0 {

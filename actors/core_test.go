@@ -179,6 +179,28 @@ func TestReread_showsNothingUnsaved(t *testing.T) {
 	}
 }
 
+// What lands while the record is read again is shown once the store was asked to keep it.
+func TestReread_failsAndShowsWhatWasTried(t *testing.T) {
+	w := newTestWorld(t)
+	w.fly(keyA)
+	w.landed(landPlain)
+	w.elsewhere("touched")
+	w.ask(keyB)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes) // a conflict; now it is read again
+	w.landed(landPlain)
+	w.stored(storeFails)
+	if _, ok := w.shown.Tokens.Find(&session.Question{Key: keyA}, w.now, 0); !ok {
+		t.Error("what could not be saved is not shown")
+	}
+	if _, ok := w.shown.Tokens.Find(&session.Question{Key: keyB}, w.now, 0); ok {
+		t.Error("what the store was not asked to keep is shown")
+	}
+	w.drain()
+}
+
 // With a provider that does not rotate, a conflict is no reason to ask it again.
 func TestMerge_needsNoSecondRequest(t *testing.T) {
 	w := newTestWorld(t)

@@ -24,7 +24,7 @@ type write struct {
 	gate     bool // the next flight waits for this save
 	refused  bool // reread: the provider refused the spent token
 
-	// replace: a login. save: filled in when it starts.
+	// replace: a login. save: filled in when it starts. reread: what a save before it tried.
 	state       *session.State
 	serial      uint64
 	prev        session.Version
@@ -128,7 +128,9 @@ func (c *core) writeNext(now time.Time) {
 				c.finishReread(w)
 				continue
 			}
-			w.state, w.serial, w.prev, w.incarnation = c.state, c.serial, c.version, c.incarnation
+			if w.kind == save {
+				w.state, w.serial, w.prev, w.incarnation = c.state, c.serial, c.version, c.incarnation
+			}
 		case erase:
 			if c.phase == messages.Ready && (w.only.IsZero() || w.only == c.incarnation) {
 				c.finishGeneration(w.why, now) // a login that came while the logout waited
@@ -213,11 +215,13 @@ func (c *core) stored(w *write, v session.Version) {
 	c.publish(w.state, w.serial)
 }
 
-// saveFailed keeps what could not be saved, hands out what was won all the same,
-// and tries again later.
+// saveFailed keeps what could not be saved, hands out what was won all the same, so far
+// as the store was asked to keep it, and tries again later.
 func (c *core) saveFailed(w *write, err error) {
 	c.do(setUnsaved(messages.Failing))
-	c.publish(w.state, w.serial)
+	if w.state != nil {
+		c.publish(w.state, w.serial)
+	}
 	if w.flight != nil {
 		c.do(report{"the session could not be saved", err})
 		c.do(land{w.flight, w.answer})
