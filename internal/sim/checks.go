@@ -103,14 +103,14 @@ func (w *World) checkReady(m *mailbox, old, s *messages.Snapshot) {
 		w.fail("P3", "%s goes back to %s", f.name, f.token(n))
 	}
 	for _, t := range s.State.TokenSets {
-		w.showToken(f, t.AccessToken)
+		w.showToken(m, f, t.AccessToken)
 	}
 	for _, t := range s.State.ConnectionTokenSets {
-		w.showToken(f, t.AccessToken)
+		w.showToken(m, f, t.AccessToken)
 	}
 }
 
-func (w *World) showToken(f *family, token string) {
+func (w *World) showToken(m *mailbox, f *family, token string) {
 	switch is := w.issued[token]; {
 	case is == nil:
 		w.fail("P6", "%s shows %q, which nobody issued", f.name, token)
@@ -118,9 +118,23 @@ func (w *World) showToken(f *family, token string) {
 		w.fail("P6", "%s shows a token of %s", f.name, is.family.name)
 	case !is.asked:
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, token)
-	case is.shown == 0:
-		is.shown = w.step
+	case !is.shown:
+		is.shown = true
+		m.fresh = append(m.fresh, is)
 	}
+}
+
+// checkLanded notes which tokens come from the cache only, from now on.
+func (w *World) checkLanded(m *mailbox) {
+	kept := m.fresh[:0]
+	for _, is := range m.fresh {
+		if is.request != nil && m.entry.Find(is.request.key) != nil {
+			kept = append(kept, is)
+		} else {
+			is.cached = w.step
+		}
+	}
+	m.fresh = kept
 }
 
 // checkWrite holds a write that has just been sent against P3.

@@ -90,6 +90,7 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 		return errStore
 	case storePanicsBefore:
 		w.storePanics++
+		w.storeTrouble++
 		panic("planted")
 	default:
 	}
@@ -108,6 +109,7 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 		return errStore
 	case storePanicsAfter:
 		w.storePanics++
+		w.storeTrouble++
 		panic("planted")
 	default:
 	}
