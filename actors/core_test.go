@@ -302,6 +302,31 @@ func TestFinish_restsThoughACommandComesLate(t *testing.T) {
 	}
 }
 
+// A logout that names a login which is not in the store any more says nothing about the
+// one that is: whoever asks waits, and then looks again. Only where the store does not
+// answer is the session taken for ended.
+func TestOpening_isNotOverForALogoutOfAnother(t *testing.T) {
+	for how, want := range map[outcome]bool{storeDoes: false, storeFails: true} {
+		w := newWorld(t)
+		old, _ := w.newLogin(0)
+		in, s := w.newLogin(0)
+		w.record = &record{w.version(), in, s}
+		w.logout(old)
+		w.deliverAll()
+		if w.shown != nil {
+			t.Error("an end is shown of a session that nobody knows")
+		}
+		w.stored(how)
+		if ended := w.shown != nil && w.shown.Phase == messages.Ended; ended != want {
+			t.Errorf("store %d: ended %v, want %v", how, ended, want)
+		}
+		w.drain()
+		if w.core != nil || w.record == nil {
+			t.Error("never at rest, or the wrong one was deleted")
+		}
+	}
+}
+
 // A login failed and its actor is about to go when a reader's stray command reaches
 // it: it goes all the same, for others wait for the entry.
 func TestOpening_restsAfterAStrayCommand(t *testing.T) {

@@ -158,7 +158,7 @@ func (c *core) written(m *written, now time.Time) {
 	case replace:
 		c.replaceDone(w, m)
 	case erase:
-		c.eraseDone(w, m)
+		c.eraseDone(w, m, now)
 	case reread:
 		c.rereadDone(w, m, now)
 		c.endCalls(w)
@@ -286,7 +286,7 @@ func (c *core) replaceDone(w *write, m *written) {
 
 // eraseDone takes the answer to a deletion. Callers are told after the first try; the
 // deletion itself is tried until it succeeds.
-func (c *core) eraseDone(w *write, m *written) {
+func (c *core) eraseDone(w *write, m *written, now time.Time) {
 	waiting := w.calls
 	defer func() { // when Ready knows too
 		for _, call := range waiting {
@@ -303,6 +303,10 @@ func (c *core) eraseDone(w *write, m *written) {
 			c.do(report{"an ended session could not be deleted", m.err})
 		}
 		w.tried = true
+		if c.phase == messages.Opening { // nobody is kept waiting for longer
+			c.presume(w.why, now)
+			c.ending.settle()
+		}
 		c.erasing = append(c.erasing, w)
 		if c.phase == messages.Ended {
 			c.do(setUnsaved(messages.Failing))
