@@ -179,6 +179,28 @@ func TestReread_showsNothingUnsaved(t *testing.T) {
 	}
 }
 
+// What lands while the record is read again is shown once the store was asked to keep it.
+func TestReread_failsAndShowsWhatWasTried(t *testing.T) {
+	w := newTestWorld(t)
+	w.fly(keyA)
+	w.landed(landPlain)
+	w.elsewhere("touched")
+	w.ask(keyB)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes) // a conflict; now it is read again
+	w.landed(landPlain)
+	w.stored(storeFails)
+	if _, ok := w.shown.Tokens.Find(&session.Question{Key: keyA}, w.now, 0); !ok {
+		t.Error("what could not be saved is not shown")
+	}
+	if _, ok := w.shown.Tokens.Find(&session.Question{Key: keyB}, w.now, 0); ok {
+		t.Error("what the store was not asked to keep is shown")
+	}
+	w.drain()
+}
+
 // With a provider that does not rotate, a conflict is no reason to ask it again.
 func TestMerge_needsNoSecondRequest(t *testing.T) {
 	w := newTestWorld(t)
@@ -276,6 +298,31 @@ func TestFinish_restsThoughACommandComesLate(t *testing.T) {
 		w.drain()
 		if w.core != nil {
 			t.Errorf("%s: not at rest", name)
+		}
+	}
+}
+
+// A logout that names a login which is not in the store any more says nothing about the
+// one that is: whoever asks waits, and then looks again. Only where the store does not
+// answer is the session taken for ended.
+func TestOpening_isNotOverForALogoutOfAnother(t *testing.T) {
+	for how, want := range map[outcome]bool{storeDoes: false, storeFails: true} {
+		w := newWorld(t)
+		old, _ := w.newLogin(0)
+		in, s := w.newLogin(0)
+		w.record = &record{w.version(), in, s}
+		w.logout(old)
+		w.deliverAll()
+		if w.shown != nil {
+			t.Error("an end is shown of a session that nobody knows")
+		}
+		w.stored(how)
+		if ended := w.shown != nil && w.shown.Phase == messages.Ended; ended != want {
+			t.Errorf("store %d: ended %v, want %v", how, ended, want)
+		}
+		w.drain()
+		if w.core != nil || w.record == nil {
+			t.Error("never at rest, or the wrong one was deleted")
 		}
 	}
 }

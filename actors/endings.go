@@ -28,26 +28,33 @@ func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
 }
 
 // endSession ends what m names. The generation in hand ends at once; a login that
-// is still being written ends when its turn has come.
+// is still being written ends when its turn has come. Of a session that was not loaded
+// nobody knows whether it is the one that m names: whoever asks waits until the store was
+// told, and then looks again.
 func (c *core) endSession(m *messages.EndSession, now time.Time) {
 	covers := m.Only.IsZero() || m.Only == c.incarnation
 	switch {
 	case c.phase == messages.Ready && covers:
 		c.finishGeneration(m.Why, now)
-	case c.phase == messages.Ended && covers, c.phase == messages.Opening && (covers || c.incarnation.IsZero()):
+	case c.phase == messages.Ended && covers, c.phase == messages.Opening && covers:
 		if a := c.air; a != nil && a.lasting {
 			a.lasting = false
 			c.land(a.flight, c.over(a.flight, m.Why))
 		}
-		c.generation++
-		c.phase, c.reason = messages.Ended, m.Why
-		c.state = &session.State{}
-		c.saved = c.state
-		c.ending = newEnding()
-		c.showEnd(now)
+		c.presume(m.Why, now)
 	}
 	c.lane, c.erasing = append(c.lane, c.erasing...), nil
 	c.erase(&write{only: m.Only, why: m.Why, calls: calls(m.Call)})
+}
+
+// presume takes a session that is not in hand for ended.
+func (c *core) presume(why session.Reason, now time.Time) {
+	c.generation++
+	c.phase, c.reason = messages.Ended, why
+	c.state = &session.State{}
+	c.saved = c.state
+	c.ending = newEnding()
+	c.showEnd(now)
 }
 
 // end ends the session in hand and has its record deleted, that incarnation only.

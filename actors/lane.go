@@ -25,7 +25,7 @@ type write struct {
 	refused  bool // reread: the provider refused the spent token
 	again    bool // which may have been spent before, by somebody who was cut off
 
-	// replace: a login. save: filled in when it starts.
+	// replace: a login. save: filled in when it starts. reread: what a save before it tried.
 	state       *session.State
 	serial      uint64
 	prev        session.Version
@@ -148,11 +148,10 @@ func (c *core) writeNext(now time.Time) {
 				c.finishReread(w)
 				continue
 			}
-			if w.kind == save || w.state == nil { // else it is what the store was asked to keep
-				w.state, w.serial = c.state, c.serial
+			if w.kind == save {
+				w.state, w.serial, w.prev, w.incarnation = c.state, c.serial, c.version, c.incarnation
+				w.epoch, w.take = c.lease.epoch, c.rules.Leases && !c.lease.held
 			}
-			w.prev, w.incarnation = c.version, c.incarnation
-			w.epoch, w.take = c.lease.epoch, c.rules.Leases && !c.lease.held
 		case claim, intend:
 			if a := c.air; !c.current(a) || a.lasting {
 				c.lane = pop(c.lane)
@@ -190,7 +189,7 @@ func (c *core) written(m *written, now time.Time) {
 	case replace:
 		c.replaceDone(w, m)
 	case erase:
-		c.eraseDone(w, m)
+		c.eraseDone(w, m, now)
 	case reread:
 		c.rereadDone(w, m, now)
 		c.landCovered(now)
@@ -278,11 +277,13 @@ func (c *core) stored(w *write, v session.Version) {
 	c.publish(w.state, w.serial)
 }
 
-// saveFailed keeps what could not be saved, hands out what was won all the same,
-// and tries again later.
+// saveFailed keeps what could not be saved, hands out what was won all the same, so far
+// as the store was asked to keep it, and tries again later.
 func (c *core) saveFailed(w *write, err error) {
 	c.do(setUnsaved(messages.Failing))
-	c.publish(w.state, w.serial)
+	if w.state != nil {
+		c.publish(w.state, w.serial)
+	}
 	if w.flight != nil {
 		c.do(report{"the session could not be saved", err})
 		c.land(w.flight, w.answer)
@@ -347,7 +348,7 @@ func (c *core) replaceDone(w *write, m *written) {
 
 // eraseDone takes the answer to a deletion. Callers are told after the first try; the
 // deletion itself is tried until it succeeds.
-func (c *core) eraseDone(w *write, m *written) {
+func (c *core) eraseDone(w *write, m *written, now time.Time) {
 	waiting := w.calls
 	defer func() { // when Ready knows too
 		for _, call := range waiting {
@@ -364,6 +365,10 @@ func (c *core) eraseDone(w *write, m *written) {
 			c.do(report{"an ended session could not be deleted", m.err})
 		}
 		w.tried = true
+		if c.phase == messages.Opening { // nobody is kept waiting for longer
+			c.presume(w.why, now)
+			c.ending.settle()
+		}
 		c.erasing = append(c.erasing, w)
 		if c.phase == messages.Ended {
 			c.do(setUnsaved(messages.Failing))

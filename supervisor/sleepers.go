@@ -144,8 +144,8 @@ func (s *Supervisor) claim() {
 	}, func(m any) { s.send(s.self, m) })
 }
 
-// claimed deletes what was claimed, but for sessions that are awake or on their way: they
-// end by themselves. What is remembered of an earlier session under the key stops nothing.
+// claimed deletes what was claimed, but for sessions that are awake or on their way, which
+// end by themselves, and those that have ended meanwhile.
 func (s *Supervisor) claimed(m *claimed) {
 	switch {
 	case s.closing:
@@ -159,7 +159,8 @@ func (s *Supervisor) claimed(m *claimed) {
 	}
 	refs := m.refs[:0]
 	for _, r := range m.refs {
-		if sl := s.slots[r.key]; sl == nil || sl.pid == nil && sl.load == nil {
+		sl := s.slots[r.key]
+		if sl == nil || sl.pid == nil && sl.load == nil && sl.entry.Snapshot().Incarnation != r.only {
 			refs = append(refs, r)
 		}
 	}

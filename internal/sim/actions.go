@@ -21,68 +21,81 @@ const (
 	turnAction = iota
 	workAction
 	stepAction
-	actionKinds = 22
+	actionKinds = 26
 )
 
 var actions [actionKinds]action
 
 func init() {
-	always := func(w *World) int { return w.ifAlive(1) }
+	always := (*World).alive
 	actions = [actionKinds]action{
-		{"turn", 24, (*World).turns, func(w *World, i int) { w.nthTurn(i).turn() }},
-		{"work", 24, (*World).works, func(w *World, i int) { w.nthJob(i).stepDelivering() }},
-		{"step", 24, (*World).steps, func(w *World, i int) { w.nthCall(i).stepAndForget() }},
-		{"ask", 10, always, func(w *World, _ int) {
+		{"turn", 400, (*World).turns, func(w *World, i int) { w.nthTurn(i).turn() }},
+		{"work", 400, (*World).works, func(w *World, i int) { w.nthJob(i).stepDelivering() }},
+		{"step", 400, (*World).steps, func(w *World, i int) { w.nthCall(i).stepAndForget() }},
+		{"ask", 110, always, func(w *World, _ int) {
 			w.askToken(w.process(), w.subject(), one(w.choose, w.questions))
 		}},
-		{"ask connection", 4, always, func(w *World, _ int) {
+		{"ask connection", 45, always, func(w *World, _ int) {
 			w.askConnection(w.process(), w.subject(), session.ConnectionKey(
 				one(w.choose, []string{"google", "github"}), one(w.choose, []string{"", "", "ann", "bob"})))
 		}},
-		{"read", 2, always, func(w *World, _ int) { w.read(w.process(), w.subject()) }},
-		{"login", 4, always, func(w *World, _ int) { w.login(w.process(), w.subject()) }},
-		{"logout", 1, always, func(w *World, _ int) { w.logout(w.process(), w.subject()) }},
-		{"end", 1, always, func(w *World, _ int) {
+		{"crowd", 20, always, func(w *World, _ int) {
+			p, s, q := w.process(), w.subject(), one(w.choose, w.questions)
+			for range 2 + w.choose.pick(3) {
+				w.askToken(p, s, q)
+			}
+		}},
+		{"read", 15, always, func(w *World, _ int) { w.read(w.process(), w.subject()) }},
+		{"login", 12, always, func(w *World, _ int) { w.login(w.process(), w.subject()) }},
+		{"logout", 5, always, func(w *World, _ int) { w.logout(w.process(), w.subject()) }},
+		{"end", 4, always, func(w *World, _ int) {
 			if s := w.subject(); len(s.families) > 0 {
 				w.end1(w.process(), s)
 			}
 		}},
-		{"stray", 1, always, func(w *World, _ int) { w.stray(w.process(), w.subject()) }},
-		{"leave", 3, func(w *World) int { return len(w.calls) }, func(w *World, i int) {
+		{"stray", 8, always, func(w *World, _ int) { w.stray(w.process(), w.subject()) }},
+		{"leave", 15, func(w *World) int { return len(w.calls) }, func(w *World, i int) {
 			if !w.calls[i].left {
 				w.calls[i].leave()
 			}
 		}},
-		{"tick", 4, func(w *World) int { return w.ifAlive(1) }, func(w *World, _ int) { w.tick() }},
-		{"pass", 3, always, func(w *World, _ int) {
-			w.pass(one(w.choose, []time.Duration{time.Millisecond, 300 * time.Millisecond, time.Second, 4 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute}))
+		{"tick", 40, always, func(w *World, _ int) { w.tick() }},
+		{"pass", 15, always, func(w *World, _ int) {
+			w.pass(one(w.choose, []time.Duration{
+				time.Millisecond, 300 * time.Millisecond, time.Second, time.Second, time.Second, 4 * time.Second, 6 * time.Second, 6 * time.Second,
+				20 * time.Second, time.Minute, 5 * time.Minute,
+			}))
 		}},
-		{"poison", 1, always, func(w *World, _ int) { w.poison() }},
-		{"bomb", 1, (*World).turns, func(w *World, i int) { w.plant(w.nthTurn(i)) }},
-		{"die", 1, func(w *World) int { return len(w.processes) }, func(w *World, i int) {
+		{"poison", 4, always, func(w *World, _ int) { w.poison() }},
+		{"bomb", 8, (*World).turns, func(w *World, i int) { w.plant(w.nthTurn(i)) }},
+		{"die", 6, func(w *World) int { return len(w.processes) }, func(w *World, i int) {
 			w.processes[i].die()
 			if !w.choose.odds(20) {
 				w.start()
 			}
 		}},
-		{"start", 4, func(w *World) int {
-			if len(w.processes) > 0 {
-				return 0
-			}
-			return 1
-		}, func(w *World, _ int) { w.start() }},
-		{"close", 1, always, func(w *World, _ int) { w.process().close() }},
-		{"closing", 6, func(w *World) int { return w.closings() }, func(w *World, _ int) { w.nthClosing().closeOn() }},
-		{"store", 1, always, func(w *World, _ int) {
-			w.storeDown = !w.storeDown
-			w.note("the store is down: %v", w.storeDown)
-		}},
-		{"provider", 1, always, func(w *World, _ int) {
-			w.providerDown = !w.providerDown
-			w.note("the provider is down: %v", w.providerDown)
-		}},
-		{"late", 3, func(w *World) int { return len(w.late) }, func(w *World, i int) { w.arrive(i) }},
+		{"crash", 14, (*World).vulnerable, func(w *World, i int) { w.crash(i) }},
+		{"start", 100, func(w *World) int { return when(len(w.processes) == 0) }, func(w *World, _ int) { w.start() }},
+		{"close", 2, always, func(w *World, _ int) { w.process().close() }},
+		{"closing", 60, func(w *World) int { return w.closings() }, func(w *World, _ int) { w.nthClosing().closeOn() }},
+		{"store down", 4, func(w *World) int { return when(!w.storeDown) }, func(w *World, _ int) { w.outage(&w.storeDown, true, "store") }},
+		{"store up", 60, func(w *World) int { return when(w.storeDown) }, func(w *World, _ int) { w.outage(&w.storeDown, false, "store") }},
+		{"provider down", 3, func(w *World) int { return when(!w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, true, "provider") }},
+		{"provider up", 60, func(w *World) int { return when(w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, false, "provider") }},
+		{"late", 40, func(w *World) int { return len(w.late) }, func(w *World, i int) { w.arrive(i) }},
 	}
+}
+
+func when(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func (w *World) outage(of *bool, down bool, what string) {
+	*of = down
+	w.note("the %s is down: %v", what, down)
 }
 
 // act lets one thing happen.
@@ -97,7 +110,7 @@ func (w *World) act() {
 		}
 	}
 	if len(w.calls) > 30 { // enough for now
-		clear(weights[stepAction+1 : stepAction+8])
+		clear(weights[stepAction+1 : stepAction+9])
 	}
 	i := w.choose.weighted(weights[:])
 	if ways[i] == 0 {
@@ -117,13 +130,9 @@ func (w *World) open() (list []*process) {
 	return list
 }
 
-func (w *World) ifAlive(n int) int {
-	for _, p := range w.processes {
-		if !p.closing {
-			return n
-		}
-	}
-	return 0
+// alive returns 1 when there is a process that takes calls.
+func (w *World) alive() int {
+	return when(slices.ContainsFunc(w.processes, func(p *process) bool { return !p.closing }))
 }
 
 func (w *World) process() *process { return one(w.choose, w.open()) }
@@ -263,6 +272,36 @@ func (w *World) plant(m *mailbox) {
 		w.saw[saw]++
 	}
 	w.bomb = noBomb
+}
+
+// vulnerable counts the processes in which a refresh token is being spent or saved.
+func (w *World) vulnerable() (n int) {
+	for _, p := range w.processes {
+		if p.vulnerable() {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *process) vulnerable() bool {
+	return slices.ContainsFunc(p.jobs, func(j *job) bool {
+		return !j.over && j.stage != atRest && (j.request != nil || j.call == "Update" || j.call == "Replace")
+	})
+}
+
+// crash has a process die where it hurts, and another start.
+func (w *World) crash(i int) {
+	for _, p := range w.processes {
+		if p.vulnerable() {
+			if i == 0 {
+				p.die()
+				w.start()
+				return
+			}
+			i--
+		}
+	}
 }
 
 func (w *World) closings() (n int) {

@@ -122,10 +122,10 @@ func (w *World) order(p *process, s *subject, name string, m func(*messages.Call
 func (w *World) login(p *process, s *subject) {
 	now := w.fake.Now()
 	f := &family{subject: s, name: fmt.Sprintf("%s.%d", s.id, len(s.families)+1), incarnation: session.NewIncarnation(w.random)}
-	switch life := one(w.choose, []int64{0, 0, 0, 90, 300, 3600, 32}); {
+	switch life := one(w.choose, []int64{0, 0, 0, 0, 0, 0, 3600, 300, 90, 32}); {
 	case life != 0:
 		f.ceiling = session.Ceiling(now.Unix() + life)
-	case w.choose.odds(15):
+	case w.choose.odds(10):
 		f.endsAt = now.Unix() + 120
 	}
 	s.families = append(s.families, f)
@@ -133,7 +133,7 @@ func (w *World) login(p *process, s *subject) {
 	q := w.questions[w.choose.pick(len(w.questions))]
 	w.tokens++
 	access := fmt.Sprintf("at/%s/%s/%s/%d", f.name, q.Key.Audience, q.Key.Scopes, w.tokens)
-	life := one(w.choose, []int64{300, 60, 5, 1})
+	life := one(w.choose, []int64{300, 20, 5, 1})
 	state := session.NewState(session.Login{
 		Claims: map[string]any{"sub": "user of " + f.name, "sid": f.name, "iss": issuer, "iat": json.Number(fmt.Sprint(now.Unix()))},
 		Response: session.TokenResponse{

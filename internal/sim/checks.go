@@ -99,18 +99,18 @@ func (w *World) checkReady(m *mailbox, old, s *messages.Snapshot) {
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, f.token(n))
 	case s.Ceiling != f.ceiling || s.State.Internal.Ceiling != f.ceiling:
 		w.fail("P4", "%s shows a ceiling that it never had", f.name)
-	case old.Phase == messages.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State.RefreshToken) && w.config.exclusive:
+	case old.Phase == messages.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State.RefreshToken) && n < m.p.held[f] && m.p.bombs == 0:
 		w.fail("P3", "%s goes back to %s", f.name, f.token(n))
 	}
 	for _, t := range s.State.TokenSets {
-		w.showToken(f, t.AccessToken)
+		w.showToken(m, f, t.AccessToken)
 	}
 	for _, t := range s.State.ConnectionTokenSets {
-		w.showToken(f, t.AccessToken)
+		w.showToken(m, f, t.AccessToken)
 	}
 }
 
-func (w *World) showToken(f *family, token string) {
+func (w *World) showToken(m *mailbox, f *family, token string) {
 	switch is := w.issued[token]; {
 	case is == nil:
 		w.fail("P6", "%s shows %q, which nobody issued", f.name, token)
@@ -118,9 +118,23 @@ func (w *World) showToken(f *family, token string) {
 		w.fail("P6", "%s shows a token of %s", f.name, is.family.name)
 	case !is.asked:
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, token)
-	case is.shown == 0:
-		is.shown = w.step
+	case !is.shown:
+		is.shown = true
+		m.fresh = append(m.fresh, is)
 	}
+}
+
+// checkLanded notes which tokens come from the cache only, from now on.
+func (w *World) checkLanded(m *mailbox) {
+	kept := m.fresh[:0]
+	for _, is := range m.fresh {
+		if is.request != nil && m.entry.Find(is.request.key) != nil {
+			kept = append(kept, is)
+		} else {
+			is.cached = w.step
+		}
+	}
+	m.fresh = kept
 }
 
 // checkWrite holds a write that has just been sent against P3.
@@ -215,10 +229,10 @@ func (w *World) checkRest() {
 // checkCeilings holds that no session is left past its ceiling once some minutes have
 // passed.
 func (w *World) checkCeilings() {
-	if !w.config.index && w.started > 1 {
-		return // nobody can know of those that a process left
-	}
 	for _, s := range w.subjects {
+		if !w.config.index && (w.started > 1 || !s.certain) {
+			continue // nobody can know of what a process left, or wrote without knowing
+		}
 		if f := s.stored.family; f != nil && f.over(w.fake.Now()) && !s.stored.unreadable {
 			w.fail("P4", "%s is past its ceiling, and the store still has it", f.name)
 		}

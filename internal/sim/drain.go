@@ -1,10 +1,10 @@
 package sim
 
 import (
-	"slices"
 	"time"
 
 	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/supervisor"
 )
 
 // drain lets everything come to rest: store and provider work, nobody dies, time passes.
@@ -18,7 +18,8 @@ func (w *World) drain() {
 	if len(w.open()) == 0 {
 		w.start()
 	}
-	if w.config.hold && w.config.slots > 2 {
+	w.rest(2 * time.Minute)
+	if w.config.hold && w.config.slots > 1 && w.config.resident > 2 && w.failure == nil {
 		w.holdOne()
 	}
 	w.rest(2 * time.Minute)
@@ -42,24 +43,26 @@ func (w *World) drain() {
 	}
 }
 
-// holdOne holds the requests of one session at the provider: all others go on (P9).
+// holdOne holds a request of one session at the provider: all others go on (P9).
 func (w *World) holdOne() {
-	i := slices.IndexFunc(w.subjects, func(s *subject) bool {
-		return slices.ContainsFunc(w.processes, func(p *process) bool { return s.inAir[p] > 0 })
-	})
-	if i < 0 {
-		return
+	p := w.open()[0]
+	held := w.subjects[len(w.subjects)-1]
+	w.note("requests of %s are held", held.id)
+	for _, s := range w.subjects {
+		w.askToken(p, s, w.heldQuestion)
+		w.read(p, s)
 	}
-	w.held = w.subjects[i]
-	w.note("the requests of %s are held", w.held.id)
-	w.saw[heldAtProvider]++
-	w.rest(2 * time.Minute)
+	w.held = held
+	w.rest(9 * time.Second)
+	w.held = nil
+	if held.inAir[p] > 0 {
+		w.saw[heldAtProvider]++
+	}
 	for _, c := range w.calls {
-		if c.subject != w.held {
-			w.fail("P9", "call %d about %s waits while a request of %s is held", c.n, c.subject.id, w.held.id)
+		if _, read := c.machine.(*supervisor.ReadCall); read || c.subject != held {
+			w.fail("P9", "call %d about %s waits while a request of %s is held", c.n, c.subject.id, held.id)
 		}
 	}
-	w.held = nil
 }
 
 // holds reports whether j is a request that is held.

@@ -24,6 +24,7 @@ type mailbox struct {
 	entry   *messages.Entry
 	subject *subject
 	shown   *messages.Snapshot
+	fresh   []*issued // shown, while their flights can still be joined
 }
 
 var _ actor.Mailbox = (*mailbox)(nil)
@@ -96,6 +97,7 @@ func (m *mailbox) turn() {
 	m.invoker.InvokeUserMessage(msg)
 	if m.entry != nil {
 		w.checkShown(m)
+		w.checkLanded(m)
 	}
 }
 

@@ -38,6 +38,8 @@ type process struct {
 	// read, and those that it asked the store to keep, by their numbers.
 	held  map[*family]int
 	asked map[*family]int
+	base  map[*family]int // that of the record that it knows the store to hold
+	knows map[session.Version]bool
 	ended map[*family]int // the step in which it said that the session is over
 
 	closing bool
@@ -55,6 +57,7 @@ func (w *World) start() *process {
 	p := &process{
 		w: w, n: w.started, alive: true,
 		held: make(map[*family]int), asked: make(map[*family]int), ended: make(map[*family]int),
+		base: make(map[*family]int), knows: make(map[session.Version]bool),
 	}
 	w.note("process %d starts", p.n)
 	w.processes = append(w.processes, p)
@@ -100,6 +103,36 @@ func (p *process) learn(f *family, n int) {
 	if have, ok := p.held[f]; !ok || n > have {
 		p.held[f] = n
 	}
+}
+
+// wrote notes that p has tried to write a record, and with a nil error that the store has
+// it.
+func (p *process) wrote(f *family, v session.Version, n int, err error) {
+	p.knows[v] = true
+	f.askedTo(p, n)
+	if err == nil {
+		p.base[f] = n
+		p.learn(f, n)
+	}
+}
+
+// read notes what p has read. Where somebody else spent the refresh token that p knew the
+// store to hold, theirs stays, and what p has is dropped: the exception to P3. Where they
+// only wrote, what p has goes on top.
+func (p *process) read(f *family, v session.Version, n int) {
+	f.askedTo(p, n)
+	base, ok := p.base[f]
+	switch {
+	case p.knows[v] || !ok:
+		p.learn(f, n)
+	case n != base:
+		p.held[f] = n
+		p.w.saw[theirsStays]++
+	default:
+		p.w.saw[oursOnTop]++
+	}
+	p.knows[v] = true
+	p.base[f] = n
 }
 
 func (f *family) askedTo(p *process, n int) {

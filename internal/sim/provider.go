@@ -49,7 +49,8 @@ type issued struct {
 	expires    time.Time
 	request    *request // nil: it came with the login
 	asked      bool     // the store was asked to keep it, and has answered
-	shown      int      // the step in which a snapshot showed it first; 0: none
+	shown      bool     // by a snapshot
+	cached     int      // the step from which on it comes from the cache only: its flight has landed; 0: not yet
 }
 
 // request is one request that spends a refresh token.
@@ -60,6 +61,7 @@ type request struct {
 	landed int // the step in which its session learnt how it ended; 0: not yet
 	fault  faultKind
 	grant  bool // it was granted
+	key    session.FlightKey
 	issued *issued
 }
 
@@ -119,7 +121,7 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 		return resp, errStore
 	}
 	w.requests++
-	r := &request{n: w.requests, family: f, spent: n}
+	r := &request{n: w.requests, family: f, spent: n, key: key}
 	r.fault = w.providerFault()
 	j.request, j.about, j.what = r, f.subject, "request "+questionName(key)
 	w.note("%srequest %d spends %s for %s", v.p.prefix(), r.n, token, questionName(key))
@@ -246,7 +248,7 @@ func (w *World) grant(r *request, key session.FlightKey) (resp session.TokenResp
 			resp.HasScope, resp.Scope = true, is.granted.String()
 		}
 	}
-	life := one(w.choose, []int64{300, 300, 60, 60, 5, 1, 0, -1})
+	life := one(w.choose, []int64{300, 60, 20, 5, 5, 1, 0, -1})
 	switch {
 	case life > 0:
 		resp.ExpiresIn, resp.HasExpiresIn = life, true

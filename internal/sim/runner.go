@@ -114,10 +114,10 @@ func (j *job) kill() {
 		return
 	}
 	w.saw[crashPoint(j)]++
+	j.killed = true
 	if j.stage == sent && j.pending != nil {
 		w.strand(j)
 	}
-	j.killed = true
 	for !j.over {
 		j.advance()
 	}

@@ -9,9 +9,11 @@ import (
 
 // Result is what a number of runs came to.
 type Result struct {
-	Runs   int
-	Saw    [sometimesEnd]int64
-	Failed *Failed // the first seed that failed; nil when none did
+	Runs    int
+	Steps   int
+	Answers int // of calls, each held against the truth
+	Saw     [sometimesEnd]int64
+	Failed  *Failed // the first seed that failed; nil when none did
 }
 
 // Failed is a seed that failed.
@@ -44,7 +46,11 @@ func Run(first uint64, n int) *Result {
 				seed := first + uint64(i)
 				r.Runs++
 				c := newChoices(seed)
-				if f := newWorld(m, seed, c, &r.Saw).run(); f != nil {
+				w := newWorld(m, seed, c, &r.Saw)
+				f := w.run()
+				r.Steps += w.step
+				r.Answers += w.answers
+				if f != nil {
 					stop.Store(true)
 					mu.Lock()
 					if all.Failed == nil || seed < all.Failed.Seed {
@@ -56,6 +62,8 @@ func Run(first uint64, n int) *Result {
 			mu.Lock()
 			defer mu.Unlock()
 			all.Runs += r.Runs
+			all.Steps += r.Steps
+			all.Answers += r.Answers
 			for i, n := range r.Saw {
 				all.Saw[i] += n
 			}

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"flag"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,34 +15,116 @@ import (
 var (
 	runs  = flag.Int("sim.n", 2000, "how many seeds the standard run has")
 	first = flag.Uint64("sim.first", 1, "the first of them")
-	seed  = flag.Uint64("sim.seed", 0, "the seed that TestReplay runs")
+	seed  = flag.Uint64("sim.seed", 0, "the seed that TestReplay tells")
+	whole = flag.Bool("sim.whole", false, "TestReplay tells a seed that fails as it is, not shortened")
+	bare  = flag.Bool("sim.bare", false, "only say which seed fails, and how")
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// rare is how often everything must be met in a standard run.
+const rare = 100
+
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // a run leaves much behind, and little of it is needed again
+	goleak.VerifyTestMain(m)
+}
 
 // The standard run: no seed breaks a promise, and everything that can go wrong did.
 func TestSimulation(t *testing.T) {
 	began := clock.System().Now()
 	r := Run(*first, *runs)
 	took := clock.System().Now().Sub(began)
-	t.Logf("%d seeds, %.0f a second", r.Runs, float64(r.Runs)/took.Seconds())
+	t.Logf("%d seeds, %.0f a second, %d steps and %d answers", r.Runs, float64(r.Runs)/took.Seconds(), r.Steps, r.Answers)
 	for i, n := range r.Saw {
 		t.Logf("%9d  %s", n, sometimes(i))
 	}
-	if f := r.Failed; f != nil {
-		t.Errorf("seed %d: %v", f.Seed, f.Failure)
+	if r.Failed != nil {
+		told(t, r.Failed)
+		return
+	}
+	if r.Runs >= 2000 {
+		for _, what := range r.Rare(rare) {
+			t.Errorf("met too rarely: %s", what)
+		}
 	}
 }
 
+// TestReplay tells one seed step by step; where it fails, the shortest run that fails in
+// the same way.
 func TestReplay(t *testing.T) {
 	if *seed == 0 {
-		t.Skip("no -sim.seed")
+		t.Skip("without -sim.seed")
+	}
+	r := Run(*seed, 1)
+	if r.Failed != nil && !*whole {
+		told(t, r.Failed)
+		return
 	}
 	m := NewMachine()
 	defer m.Close()
-	story, f := m.Tell(*seed, nil)
+	story, failure := m.Tell(*seed, nil)
 	t.Log("\n" + strings.Join(story, "\n"))
-	if f != nil {
-		t.Errorf("seed %d: %v", *seed, f)
+	if failure != nil {
+		t.Errorf("seed %d: %v", *seed, failure)
+	}
+}
+
+// told fails t with the story of f, as short as it can be had.
+func told(t *testing.T, f *Failed) {
+	t.Helper()
+	t.Errorf("seed %d: %v", f.Seed, f.Failure)
+	if *bare {
+		return
+	}
+	m := NewMachine()
+	defer m.Close()
+	short := m.Shrink(f, 4000)
+	story, _ := m.Tell(f.Seed, short.Units)
+	t.Logf("%d of %d steps are enough:\n%s", len(short.Units)-1, len(f.Units)-1, strings.Join(story, "\n"))
+	t.Logf("again: go test ./internal/sim -run TestReplay -sim.seed=%d -v", f.Seed)
+}
+
+// One seed is one run, to the letter.
+func TestSameSeed_sameStory(t *testing.T) {
+	m := NewMachine()
+	defer m.Close()
+	other := NewMachine()
+	defer other.Close()
+	for seed := uint64(1); seed <= 100; seed++ {
+		one, _ := m.Tell(seed, nil)
+		two, _ := other.Tell(seed, nil)
+		if i := slices.IndexFunc(one, func(string) bool { return true }); i < 0 || !slices.Equal(one, two) {
+			for i := range min(len(one), len(two)) {
+				if one[i] != two[i] {
+					t.Fatalf("seed %d, line %d:\n%s\n%s", seed, i, one[i], two[i])
+				}
+			}
+			t.Fatalf("seed %d: %d lines and %d", seed, len(one), len(two))
+		}
+	}
+}
+
+// A run that is had again from its choices is the same run.
+func TestReplay_isTheSameRun(t *testing.T) {
+	m := NewMachine()
+	defer m.Close()
+	for seed := uint64(1); seed <= 20; seed++ {
+		c := newChoices(seed)
+		w := newWorld(m, seed, c, new([sometimesEnd]int64))
+		w.run()
+		one, _ := m.Tell(seed, nil)
+		two, _ := m.Tell(seed, c.units)
+		if !slices.Equal(one, two) {
+			t.Fatalf("seed %d: the story is another one", seed)
+		}
+	}
+}
+
+// Seeds that have found something.
+func TestFoundSeeds(t *testing.T) {
+	for _, f := range found {
+		if r := Run(f.seed, 1); r.Failed != nil {
+			t.Logf("it once found: %s", f.what)
+			told(t, r.Failed)
+		}
 	}
 }

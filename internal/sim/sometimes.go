@@ -38,6 +38,8 @@ const (
 	lateArrivals
 	arrivedLate
 	torn
+	theirsStays
+	oursOnTop
 
 	overlapAccepted
 	overlapRefused
@@ -88,6 +90,7 @@ var sometimesNames = map[sometimes]string{
 	requestTimedOut: "a request takes too long", storeTimedOut: "a store call takes too long",
 	storeConflicts: "store: conflict", storeNotFound: "store: not found", lateArrivals: "given up, and still on its way",
 	arrivedLate: "arrives late", torn: "a write is torn",
+	theirsStays: "a conflict: theirs stays", oursOnTop: "a conflict: ours goes on top",
 	overlapAccepted: "overlap: the token before is accepted", overlapRefused: "reuse: the family is revoked", spentRevoked: "a token of a revoked family is spent",
 	notRotated: "answer without a new refresh token", narrowed: "fewer scopes granted", expiresAtOnce: "expires_in 0", expiryNotSaid: "no expires_in",
 	revokedAfterLogout: "a logout revokes",

@@ -60,6 +60,7 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 			w.saw[torn]++
 			w.note("  %s arrives in part", j.what)
 			c.tear()
+			w.opened.state = nil // it is not what it was when it was whole
 			w.observe(c.of)
 		}
 	}
@@ -89,6 +90,7 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 		return errStore
 	case storePanicsBefore:
 		w.storePanics++
+		w.storeTrouble++
 		panic("planted")
 	default:
 	}
@@ -107,6 +109,7 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 		return errStore
 	case storePanicsAfter:
 		w.storePanics++
+		w.storeTrouble++
 		panic("planted")
 	default:
 	}
@@ -137,26 +140,29 @@ func (s processStore) Load(ctx context.Context, key session.Key, o store.Options
 }
 
 // Replace implements store.StateStore.
-func (s processStore) Replace(ctx context.Context, key session.Key, r store.Record, o store.Options) error {
+func (s processStore) Replace(ctx context.Context, key session.Key, r store.Record, o store.Options) (err error) {
 	w := s.p.w
 	asked := w.contents(key, r)
 	w.checkWrite(s.p, r, asked)
-	err := s.call(ctx, storeCall{
+	err = errStore
+	defer func() { w.answered(s.p, r, asked, err) }() // also after a panic
+	err = s.call(ctx, storeCall{
 		name: "Replace", of: w.byKey[key],
 		act:  func(ctx context.Context) error { return w.store.Replace(ctx, key, r, o) },
 		tear: func() { _ = w.store.Replace(context.Background(), key, half(r), o) },
 	})
-	w.answered(s.p, r, asked, err)
 	return err
 }
 
 // Update implements store.StateStore.
-func (s processStore) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, o store.Options) error {
+func (s processStore) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, o store.Options) (err error) {
 	w := s.p.w
 	asked := w.contents(key, r)
 	w.checkWrite(s.p, r, asked)
 	f := w.byIncarnation[r.Incarnation]
-	err := s.call(ctx, storeCall{
+	err = errStore
+	defer func() { w.answered(s.p, r, asked, err) }()
+	err = s.call(ctx, storeCall{
 		name: "Update", of: w.byKey[key], late: true,
 		act: func(ctx context.Context) error {
 			err := w.store.Update(ctx, key, prev, r, o)
@@ -167,7 +173,6 @@ func (s processStore) Update(ctx context.Context, key session.Key, prev session.
 		},
 		tear: func() { _ = w.store.Update(context.Background(), key, prev, half(r), o) },
 	})
-	w.answered(s.p, r, asked, err)
 	return err
 }
 
@@ -218,7 +223,7 @@ func (w *World) strand(j *job) {
 	act := j.pending
 	j.pending = nil
 	switch {
-	case j.tear != nil && j.killed && w.choose.odds(10):
+	case j.tear != nil && j.killed && w.choose.odds(30):
 		j.tear()
 	case j.late && w.choose.odds(60):
 		w.saw[lateArrivals]++
@@ -298,7 +303,7 @@ func (w *World) observeAll() {
 
 // contents opens a record; nil when it cannot be read.
 func (w *World) contents(key session.Key, r store.Record) *session.State {
-	if w.opened.version == r.Version {
+	if w.opened.version == r.Version && w.opened.state != nil {
 		return w.opened.state
 	}
 	s, err := w.codec.Decode(key, r)
@@ -314,6 +319,14 @@ func (w *World) answered(p *process, r store.Record, s *session.State, err error
 	if s == nil {
 		return
 	}
+	w.keeps(s)
+	if f := w.byIncarnation[r.Incarnation]; f != nil {
+		p.wrote(f, r.Version, f.number(s.RefreshToken), err)
+	}
+}
+
+// keeps notes that the tokens in s were meant to be kept.
+func (w *World) keeps(s *session.State) {
 	for _, t := range s.TokenSets {
 		if is := w.issued[t.AccessToken]; is != nil {
 			is.asked = true
@@ -324,22 +337,14 @@ func (w *World) answered(p *process, r store.Record, s *session.State, err error
 			is.asked = true
 		}
 	}
-	if f := w.byIncarnation[r.Incarnation]; f != nil {
-		n := f.number(s.RefreshToken)
-		f.askedTo(p, n)
-		if err == nil {
-			p.learn(f, n)
-		}
-	}
 }
 
 // taken notes what p has read.
 func (w *World) taken(p *process, f *family, r store.Record) {
-	s := w.contents(f.subject.key, r)
-	if s == nil {
-		return
+	if s := w.contents(f.subject.key, r); s != nil {
+		w.keeps(s)
+		p.read(f, r.Version, f.number(s.RefreshToken))
 	}
-	w.answered(p, r, s, nil)
 }
 
 func (w *World) sawStore(err error) {

@@ -21,6 +21,7 @@ type Machine struct {
 	codec  *store.Codec
 	policy session.Policy
 	asked  []*session.Question
+	held   *session.Question // that nothing else answers
 }
 
 // NewMachine returns a Machine. Close it when the last run is over.
@@ -37,6 +38,7 @@ func NewMachine() *Machine {
 	for _, ask := range [][2]string{{"", ""}, {"", "read"}, {"", "write read"}, {"", "read  write"}, {"other", ""}, {"other", "read"}} {
 		m.asked = append(m.asked, m.policy.Question(ask[0], ask[1]))
 	}
+	m.held = m.policy.Question("held", "")
 	return m
 }
 
@@ -54,6 +56,8 @@ type World struct {
 	codec     *store.Codec
 	questions []*session.Question
 	store     *store.Memory
+
+	heldQuestion *session.Question
 
 	subjects      []*subject
 	byKey         map[session.Key]*subject
@@ -165,11 +169,11 @@ type config struct {
 func (w *World) configure() {
 	w.choose.begin()
 	c, pick := &w.config, w.choose
-	c.subjects = one(pick, []int{1, 1, 2, 3})
+	c.subjects = one(pick, []int{1, 2, 2, 3})
 	c.rotates = !pick.odds(15)
-	c.overlap = one(pick, []time.Duration{0, 0, 5 * time.Second, time.Minute})
-	c.slots = one(pick, []int{8, 8, 2, 1})
-	c.slotQueue = one(pick, []int{100, 100, 1, 0})
+	c.overlap = one(pick, []time.Duration{0, 5 * time.Second, time.Minute})
+	c.slots = one(pick, []int{8, 2, 1, 1})
+	c.slotQueue = one(pick, []int{100, 1, 0})
 	c.resident = one(pick, []int{100, 100, 2, 1})
 	c.questions = one(pick, []int{64, 64, 2, 1})
 	c.tokenSets = one(pick, []int{0, 0, 0, 2})
@@ -178,12 +182,12 @@ func (w *World) configure() {
 	c.buffer = one(pick, []time.Duration{0, 0, 2 * time.Second})
 	c.index = !pick.odds(25)
 	c.exclusive = !pick.odds(25)
-	c.revoke = pick.odds(20)
+	c.revoke = pick.odds(30)
 	c.storeFaults = one(pick, []int{0, 0, 5, 20})
-	c.providerFaults = one(pick, []int{0, 5, 20})
-	c.hold = pick.odds(30)
+	c.providerFaults = one(pick, []int{0, 10, 40, 60})
+	c.hold = pick.odds(50)
 	c.close = pick.odds(40)
-	c.steps = one(pick, []int{100, 200, 400})
+	c.steps = one(pick, []int{200, 400, 600})
 	c.tight = c.slotQueue < 100 || c.resident < 100 || c.questions < 64
 	for i := range c.weights {
 		c.weights[i] = actions[i].weight * one(pick, []int{2, 2, 1, 1, 0, 4})
@@ -201,7 +205,7 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *Wo
 		key[i] = byte(seed >> (8 * i))
 	}
 	w := &World{
-		choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, codec: m.codec, questions: m.asked, saw: saw,
+		choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, codec: m.codec, questions: m.asked, heldQuestion: m.held, saw: saw,
 		byKey: make(map[session.Key]*subject), families: make(map[string]*family),
 		byIncarnation: make(map[session.Incarnation]*family), issued: make(map[string]*issued),
 	}
@@ -223,7 +227,9 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *Wo
 // run is the whole run. It returns what went wrong, nil when nothing did.
 func (w *World) run() *Failure {
 	w.start()
-	for w.failure == nil && w.step < w.config.steps && w.choose.begin() {
+	w.prelude()
+	until := w.step + w.config.steps
+	for w.failure == nil && w.step < until && w.choose.begin() {
 		w.step++
 		w.act()
 	}
@@ -232,6 +238,19 @@ func (w *World) run() *Failure {
 	}
 	w.finish()
 	return w.failure
+}
+
+// prelude signs users in, so that there is something to ask for.
+func (w *World) prelude() {
+	w.draining = true
+	for _, s := range w.subjects {
+		if !w.choose.odds(15) {
+			w.login(w.processes[0], s)
+		}
+	}
+	w.rest(time.Second)
+	w.draining = false
+	w.step++
 }
 
 // finish ends whatever is left of the run, so that the next finds nothing of it.
