@@ -33,9 +33,12 @@ type Env struct {
 	// Dispatcher runs the turns of session actors; nil means the library's, a goroutine
 	// for each.
 	Dispatcher actor.Dispatcher
-	Tally      *messages.Tally
-	Log        *zap.Logger
-	Send       func(to *actor.PID, message any)
+	// Hand makes what runs the turns of one session actor, and what they start. Nil means
+	// Runner and the library's dispatcher, a goroutine for each turn.
+	Hand  func() messages.Hand
+	Tally *messages.Tally
+	Log   *zap.Logger
+	Send  func(to *actor.PID, message any)
 
 	FlightTimeout time.Duration // of a request, from sending
 	StoreTimeout  time.Duration // of each attempt at store work
@@ -52,6 +55,7 @@ type Env struct {
 // Session is the session actor: the adapter between the actor library and the core.
 type Session struct {
 	env   *Env
+	hand  messages.Hand // nil: env.Runner
 	boss  *actor.PID
 	self  *actor.PID
 	entry *messages.Entry
@@ -67,7 +71,15 @@ func Props(env *Env, boss *actor.PID) *actor.Props {
 	if env.Dispatcher != nil {
 		props.Configure(actor.WithDispatcher(env.Dispatcher))
 	}
-	return props
+	if env.Hand == nil {
+		return props
+	}
+	return props.Configure(actor.WithSpawnFunc(func(system *actor.ActorSystem, id string, props *actor.Props, parent actor.SpawnerContext) (*actor.PID, error) {
+		own, hand := *props, env.Hand()
+		own.Configure(actor.WithDispatcher(hand),
+			actor.WithProducer(func() actor.Actor { return &Session{env: env, boss: boss, hand: hand} }))
+		return actor.DefaultSpawner(system, id, &own, parent)
+	}))
 }
 
 // Receive handles one message at a time. It never waits.
