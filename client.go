@@ -168,7 +168,7 @@ func (c *Client) start() {
 			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost, Revoke: o.revoke,
 		},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
-		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Dispatcher: c.runner, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
+		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Hand: c.runner.Hand, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout, Inactivity: o.cookies.inactivity(),
 		OnSaveError: o.onSaveError,
 	}
