@@ -30,9 +30,6 @@ type Env struct {
 	Codec    *store.Codec
 	Provider Provider
 	Runner   messages.Runner
-	// Dispatcher runs the turns of session actors; nil means the library's, a goroutine
-	// for each.
-	Dispatcher actor.Dispatcher
 	// Hand makes what runs the turns of one session actor, and what they start. Nil means
 	// Runner and the library's dispatcher, a goroutine for each turn.
 	Hand  func() messages.Hand
@@ -68,9 +65,6 @@ type Session struct {
 func Props(env *Env, boss *actor.PID) *actor.Props {
 	props := actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
 		actor.WithMailbox(actor.Unbounded(env.Tally)))
-	if env.Dispatcher != nil {
-		props.Configure(actor.WithDispatcher(env.Dispatcher))
-	}
 	if env.Hand == nil {
 		return props
 	}
