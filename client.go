@@ -174,7 +174,7 @@ func (c *Client) start() {
 		},
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &messages.Freshness{},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
-		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Dispatcher: c.runner, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
+		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Hand: c.runner.Hand, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout, Inactivity: o.cookies.inactivity(),
 		OnSaveError: o.onSaveError,
 	}
@@ -200,8 +200,7 @@ func (c *Client) start() {
 		RememberMissing: o.limits.RememberMissing, Questions: k.Questions,
 	}))
 	if c.feed != nil {
-		c.runner.started()
-		go c.watch()
+		c.runner.workers.do(c.watch)
 	}
 }
 

@@ -78,7 +78,7 @@ func (c *Client) awaitQuiet() {
 	defer cancel()
 	_ = c.settle(ctx)
 	select {
-	case <-c.runner.wait():
+	case <-c.runner.workers.end():
 	case <-ctx.Done():
 		c.log.Warn("a store or transport did not return although its context ended")
 	}

@@ -13,7 +13,6 @@ import (
 // watch passes on what other processes write, for as long as the client lives. While the
 // store tells nothing, sessions are read again when they have reached the snapshot age.
 func (c *Client) watch() {
-	defer c.runner.done()
 	fresh, ctx := c.env.Fresh, c.runner.ctx
 	changed := func(key session.Key, v session.Version) { c.send(&messages.Changed{Key: key, Version: v}) }
 	wait := c.opts.limits.RetryFirst

@@ -127,7 +127,7 @@ func (a *Session) after(old clock.Timer, d time.Duration, m any) clock.Timer {
 func (a *Session) spend(e spend) {
 	env := a.env
 	env.Tally.Requests.Add(1)
-	env.Runner.Run(messages.ProviderWork, func(ctx context.Context) any {
+	a.do(messages.ProviderWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.FlightTimeout)
 		defer cancel()
 		m := &flightLanded{}
@@ -179,6 +179,15 @@ func (a *Session) revoke(e revoke) {
 	})
 }
 
+// do has work done elsewhere. It is called in a turn.
+func (a *Session) do(kind messages.Work, work func(context.Context) any, deliver func(any)) {
+	if a.hand != nil {
+		a.hand.Run(kind, work, deliver)
+		return
+	}
+	a.env.Runner.Run(kind, work, deliver)
+}
+
 // run does one piece of store work.
 func (a *Session) run(w *write) {
 	env, key := a.env, a.entry.Key
@@ -199,7 +208,7 @@ func (a *Session) run(w *write) {
 	if w.flight != nil {
 		values = w.flight.Options
 	}
-	env.Runner.Run(messages.StoreWork, func(base context.Context) any {
+	a.do(messages.StoreWork, func(base context.Context) any {
 		ctx, o := base, values
 		if call != nil {
 			var detach func()

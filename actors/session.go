@@ -30,8 +30,11 @@ type Env struct {
 	Codec    *store.Codec
 	Provider Provider
 	Runner   messages.Runner
-	// Dispatcher runs the turns of session actors; nil means the library's, a goroutine
-	// for each.
+	// Hand makes what runs the turns of one session actor, and what they start. Nil means
+	// Runner and Dispatcher.
+	Hand func() messages.Hand
+	// Dispatcher runs the turns of session actors where Hand is nil; nil means the library's, a
+	// goroutine for each.
 	Dispatcher actor.Dispatcher
 	// Mailbox makes the actors' mailboxes; nil means the library's, without a bound and
 	// counted by Tally.
@@ -72,6 +75,7 @@ func (env *Env) Mailboxes() actor.MailboxProducer {
 // Session is the session actor: the adapter between the actor library and the core.
 type Session struct {
 	env   *Env
+	hand  messages.Hand // nil: env.Runner
 	boss  *actor.PID
 	self  *actor.PID
 	entry *messages.Entry
@@ -89,10 +93,18 @@ func Props(env *Env, boss *actor.PID) *actor.Props {
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
 		actor.WithMailbox(env.Mailboxes()))
-	if env.Dispatcher != nil {
-		props.Configure(actor.WithDispatcher(env.Dispatcher))
+	if env.Hand == nil {
+		if env.Dispatcher != nil {
+			props.Configure(actor.WithDispatcher(env.Dispatcher))
+		}
+		return props
 	}
-	return props
+	return props.Configure(actor.WithSpawnFunc(func(system *actor.ActorSystem, id string, props *actor.Props, parent actor.SpawnerContext) (*actor.PID, error) {
+		own, hand := *props, env.Hand()
+		own.Configure(actor.WithDispatcher(hand),
+			actor.WithProducer(func() actor.Actor { return &Session{env: env, boss: boss, hand: hand} }))
+		return actor.DefaultSpawner(system, id, &own, parent)
+	}))
 }
 
 // Receive handles one message at a time. It never waits.

@@ -21,8 +21,8 @@ type system struct{}
 
 func (system) Now() time.Time { return time.Now().Round(0) }
 
-func (s system) AfterFunc(d time.Duration, f func()) Timer {
-	t := &systemTimer{wall: s.Now, f: f}
+func (system) AfterFunc(d time.Duration, f func()) Timer {
+	t := &systemTimer{wall: system{}.Now, f: f}
 	t.Reset(d)
 	return t
 }

@@ -3,6 +3,8 @@ package messages
 import (
 	"context"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -173,6 +175,13 @@ type Runner interface {
 
 	// Release gives a slot back.
 	Release()
+}
+
+// Hand is a Runner's Run for one actor, in whose turns alone it is called, and the
+// dispatcher of those turns.
+type Hand interface {
+	actor.Dispatcher
+	Run(kind Work, work func(ctx context.Context) any, deliver func(any))
 }
 
 // Work is a kind of work, each bounded apart.

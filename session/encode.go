@@ -14,77 +14,84 @@ import (
 
 // EncodeState returns the stored form of s, tokens included. It fails only where the
 // host put something into User that JSON cannot say.
-func EncodeState(s *State) ([]byte, error) {
+func EncodeState(s *State) ([]byte, error) { return AppendState(nil, s) }
+
+// AppendState appends the stored form of s to a buffer, as EncodeState returns it. When
+// it fails it returns the buffer as it was.
+func AppendState(to []byte, s *State) ([]byte, error) {
 	if s == nil {
-		return nil, errors.New("encode session: there is none")
+		return to, errors.New("encode session: there is none")
 	}
-	tokenSets := make([]stored, len(s.TokenSets))
-	for i, set := range s.TokenSets {
-		o := object(set.extra, stored{
-			"audience":     set.Audience,
-			"access_token": set.AccessToken,
-			"scope":        set.Scope,
-			"expires_at":   set.ExpiresAt,
-		})
-		o.setText("requested_scope", set.RequestedScope)
-		o.setText("actual_audience", set.ActualAudience)
-		tokenSets[i] = o
+	w := &writer{text: to}
+	w.state(s)
+	if w.err != nil {
+		return to, fmt.Errorf("encode session: %w", w.err)
 	}
-	connectionSets := make([]stored, len(s.ConnectionTokenSets))
-	for i, set := range s.ConnectionTokenSets {
-		connectionSets[i] = object(set.extra, stored{
-			"connection":   set.Connection,
-			"login_hint":   set.LoginHint,
-			"access_token": set.AccessToken,
-			"scope":        set.Scope,
-			"expires_at":   set.ExpiresAt,
-		})
-	}
-	internal := object(s.Internal.extra, stored{
-		"sid":        s.Internal.SID,
-		"created_at": s.Internal.CreatedAt,
-	})
-	if s.Internal.Ceiling.Legal() {
-		internal["session_expires_at"] = s.Internal.Ceiling
-	}
-	if s.Internal.EndsAt != 0 {
-		internal["ends_at"] = s.Internal.EndsAt
-	}
-	o := object(s.extra, stored{
-		"user":                  s.User,
-		"token_sets":            tokenSets,
-		"connection_token_sets": connectionSets,
-		"internal":              internal,
-	})
-	o.setText("id_token", s.IDToken)
-	o.setText("refresh_token", s.RefreshToken)
-	o.setText("domain", s.Domain)
-
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // what others wrote stays as they wrote it
-	if err := e.Encode(o); err != nil {
-		return nil, fmt.Errorf("encode session: %w", err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return w.text, nil
 }
 
-// stored is a JSON object that is being written.
-type stored map[string]any
-
-// object returns known together with what others wrote.
-func object(extra map[string]json.RawMessage, known stored) stored {
-	for name, raw := range extra {
-		known[name] = raw
+func (w *writer) state(s *State) {
+	o := w.object(s.extra)
+	o.member("connection_token_sets")
+	w.text = append(w.text, '[')
+	for i := range s.ConnectionTokenSets {
+		if i > 0 {
+			w.text = append(w.text, ',')
+		}
+		w.connectionTokenSet(&s.ConnectionTokenSets[i])
 	}
-	return known
+	w.text = append(w.text, ']')
+	o.setSome("domain", s.Domain)
+	o.setSome("id_token", s.IDToken)
+	o.member("internal")
+	w.internal(&s.Internal)
+	o.setSome("refresh_token", s.RefreshToken)
+	o.member("token_sets")
+	w.text = append(w.text, '[')
+	for i := range s.TokenSets {
+		if i > 0 {
+			w.text = append(w.text, ',')
+		}
+		w.tokenSet(&s.TokenSets[i])
+	}
+	w.text = append(w.text, ']')
+	o.member("user")
+	w.value(map[string]any(s.User), 0)
+	o.end()
 }
 
-// setText sets a member that is absent when empty.
-func (o stored) setText(name, s string) {
-	if s != "" {
-		o[name] = s
+func (w *writer) tokenSet(t *TokenSet) {
+	o := w.object(t.extra)
+	o.setText("access_token", t.AccessToken)
+	o.setSome("actual_audience", t.ActualAudience)
+	o.setText("audience", t.Audience)
+	o.setInt("expires_at", t.ExpiresAt)
+	o.setSome("requested_scope", t.RequestedScope)
+	o.setText("scope", t.Scope)
+	o.end()
+}
+
+func (w *writer) connectionTokenSet(t *ConnectionTokenSet) {
+	o := w.object(t.extra)
+	o.setText("access_token", t.AccessToken)
+	o.setText("connection", t.Connection)
+	o.setInt("expires_at", t.ExpiresAt)
+	o.setText("login_hint", t.LoginHint)
+	o.setText("scope", t.Scope)
+	o.end()
+}
+
+func (w *writer) internal(i *Internal) {
+	o := w.object(i.extra)
+	o.setInt("created_at", i.CreatedAt)
+	if i.EndsAt != 0 {
+		o.setInt("ends_at", i.EndsAt)
 	}
+	if i.Ceiling.Legal() {
+		o.setInt("session_expires_at", int64(i.Ceiling))
+	}
+	o.setText("sid", i.SID)
+	o.end()
 }
 
 // DecodeState reads the stored form of a State. It is lenient towards others who

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"encoding/hex"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/tokenward/tokenward/session"
@@ -20,10 +22,13 @@ type Codec struct {
 // and the values of back-channel logout beside it in clear. Epoch and TTL are left to the
 // caller.
 func (c *Codec) Encode(key session.Key, s *session.State, v session.Version, in session.Incarnation) (Record, error) {
-	plain, err := session.EncodeState(s)
+	plain := plaintexts.Get().(*plaintext)
+	defer plain.done()
+	text, err := session.AppendState(plain.buffer[:0], s)
 	if err != nil {
 		return Record{}, err
 	}
+	plain.buffer = text
 	issuer := session.IssuerOf(s.SessionDomain(c.Domain)) // whose logout tokens end it
 	var ceiling session.Ceiling
 	if s.Internal.Ceiling.Legal() {
@@ -34,8 +39,20 @@ func (c *Codec) Encode(key session.Key, s *session.State, v session.Version, in 
 		Incarnation: in,
 		Ceiling:     ceiling,
 		Index:       c.Sealer.IndexValues(issuer, s.Internal.SID, s.User.Sub()),
-		Sealed:      c.Sealer.Seal(binding(key), plain),
+		Sealed:      c.Sealer.Seal(binding(key), text),
 	}, nil
+}
+
+// plaintext is room for a state on its way to being sealed. It keeps nothing of that.
+type plaintext struct{ buffer []byte }
+
+var plaintexts = sync.Pool{New: func() any { return new(plaintext) }}
+
+func (p *plaintext) done() {
+	const usual = 64 << 10 // what is longer is not kept for the next one
+	if clear(p.buffer[:cap(p.buffer)]); cap(p.buffer) <= usual {
+		plaintexts.Put(p)
+	}
 }
 
 // Decode returns the state in r, which was kept under key. It fails with an
@@ -53,7 +70,12 @@ func (c *Codec) Decode(key session.Key, r Record) (*session.State, error) {
 	return s, nil
 }
 
-func binding(key session.Key) string { return "session:" + key.String() }
+func binding(key session.Key) string {
+	const prefix = "session:"
+	var b [len(prefix) + 2*len(key)]byte
+	hex.Encode(b[copy(b[:], prefix):], key[:])
+	return string(b[:])
+}
 
 // TTL returns the Record.TTL of a session that ends at its ceiling, or when life
 // has passed from now, whichever is first: an hour more than that. A life of 0 is

@@ -4,7 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
-	"io"
+	"hash"
 
 	"github.com/tokenward/tokenward/session"
 )
@@ -19,35 +19,66 @@ const (
 // issuer and sid, one for issuer and sub, under the first secret. An empty sid or sub
 // gives none, an empty issuer none at all. An issuer and its domain are the same.
 func (s *Sealer) IndexValues(issuer, sid, sub string) []IndexValue {
-	return append(s.indexed(s.keys[:1], bySID, issuer, sid), s.indexed(s.keys[:1], bySub, issuer, sub)...)
+	if issuer == "" {
+		return nil
+	}
+	issuer = session.NormalIssuer(issuer)
+	var values []IndexValue
+	for _, v := range []struct{ by, value string }{{bySID, sid}, {bySub, sub}} {
+		if v.value == "" {
+			continue
+		}
+		if values == nil {
+			values = make([]IndexValue, 0, 2)
+		}
+		values = append(values, s.keys[0].indexed(v.by, issuer, v.value))
+	}
+	return values
 }
 
 // LookupSID returns the values under which sessions of issuer with this sid may
 // be found: one for each secret, for a record keeps the values of the secret that
 // was first when it was written.
 func (s *Sealer) LookupSID(issuer, sid string) []IndexValue {
-	return s.indexed(s.keys, bySID, issuer, sid)
+	return s.indexed(bySID, issuer, sid)
 }
 
 // LookupSub is LookupSID for a sub.
 func (s *Sealer) LookupSub(issuer, sub string) []IndexValue {
-	return s.indexed(s.keys, bySub, issuer, sub)
+	return s.indexed(bySub, issuer, sub)
 }
 
-func (s *Sealer) indexed(keys []*sealerKey, by, issuer, value string) []IndexValue {
+func (s *Sealer) indexed(by, issuer, value string) []IndexValue {
 	if issuer == "" || value == "" {
 		return nil
 	}
-	values := make([]IndexValue, len(keys))
-	for i, k := range keys {
-		h := hmac.New(sha256.New, k.index)
-		for _, part := range []string{by, session.NormalIssuer(issuer), value} {
-			var size [8]byte // so that no two questions write the same bytes
-			binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-			h.Write(size[:])
-			_, _ = io.WriteString(h, part)
-		}
-		h.Sum(values[i][:0])
+	values := make([]IndexValue, len(s.keys))
+	for i, k := range s.keys {
+		values[i] = k.indexed(by, session.NormalIssuer(issuer), value)
 	}
 	return values
+}
+
+// indexHash is the HMAC of one key, and what it reads and writes.
+type indexHash struct {
+	hash.Hash
+	text []byte
+}
+
+func (k *sealerKey) indexed(by, issuer, value string) (v IndexValue) {
+	h, ok := k.hashes.Get().(*indexHash)
+	if !ok {
+		h = &indexHash{Hash: hmac.New(sha256.New, k.index)}
+	}
+	h.text = h.text[:0]
+	for _, part := range []string{by, issuer, value} {
+		h.text = binary.BigEndian.AppendUint64(h.text, uint64(len(part))) // so that no two questions write the same bytes
+		h.text = append(h.text, part...)
+	}
+	h.Reset()
+	_, _ = h.Write(h.text)
+	h.text = h.Sum(h.text[:0])
+	copy(v[:], h.text)
+	k.hashes.Put(h)
+	return v
 }

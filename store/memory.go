@@ -111,7 +111,7 @@ func (m *Memory) Replace(ctx context.Context, key session.Key, r Record, _ Optio
 		e := sh.entry(key, now)
 		e.intent, e.gone = nil, nil
 		sh.unclaim(key, e)
-		sh.put(key, e, cloneRecord(r), now)
+		sh.put(key, e, r, now)
 		m.feed.tell(key, r.Version)
 		return nil
 	})
@@ -128,7 +128,7 @@ func (m *Memory) Update(ctx context.Context, key session.Key, prev session.Versi
 			return ErrConflict
 		}
 		e.intent = nil
-		sh.put(key, e, cloneRecord(r), now)
+		sh.put(key, e, r, now)
 		m.feed.tell(key, r.Version)
 		return nil
 	})

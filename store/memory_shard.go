@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/tokenward/tokenward/session"
@@ -93,8 +94,21 @@ func (sh *shard) living(key session.Key, now int64) (*entry, error) {
 	return e, nil
 }
 
-// put makes r, which it keeps, the record of e. A claim stands.
+// put makes a copy of r the record of e. A claim stands.
 func (sh *shard) put(key session.Key, e *entry, r Record, now int64) {
+	if old := e.record; old != nil && old.Ceiling == r.Ceiling && slices.Equal(old.Index, r.Index) {
+		// A refresh: what the indexes say of it stays as it is.
+		sealed, index := old.Sealed, old.Index
+		*old = r
+		old.Sealed, old.Index = append(sealed[:0], r.Sealed...), index
+		e.expires = expiry(now, r.TTL)
+		if e.intent == nil {
+			delete(sh.intents, key)
+		}
+		sh.settle(key, e, now)
+		return
+	}
+	r = cloneRecord(r)
 	claimed := e.claimed
 	sh.forget(key, e)
 	e.record, e.expires = &r, expiry(now, r.TTL)

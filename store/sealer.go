@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 
 	"github.com/tokenward/tokenward/session"
@@ -36,10 +35,11 @@ const (
 // Sealer encrypts what is kept outside this process, so that it can be neither
 // read nor changed nor moved there. It is safe for concurrent use.
 //
-// It uses XAES-256-GCM, with keys derived from the secrets by HKDF-SHA-256. Its
-// nonce of 192 random bits stays safe for 2^80 messages under one secret, where
-// the 96 bits of AES-GCM would call for a new secret after 2^32; it needs nothing
-// beyond the standard library, and keeps the hardware's AES.
+// It uses XAES-256-GCM, with keys derived from the secrets by HKDF-SHA-256. The half of
+// its random nonce that makes a message key is drawn anew for every 1,024th message,
+// the other half for each: of 2^48 messages under one secret two have the same nonce
+// with a probability of 2^-39, where AES-GCM would call for a new secret after 2^32. It needs
+// nothing beyond the standard library, and keeps the hardware's AES.
 //
 // To change a secret: add the new one second, everywhere; then move it first; then
 // drop the old one when the longest session under it has ended.
@@ -51,9 +51,10 @@ type Sealer struct {
 }
 
 type sealerKey struct {
-	id    [keyIDSize]byte
-	aead  *xaes
-	index []byte
+	id     [keyIDSize]byte
+	aead   *xaes
+	index  []byte
+	hashes sync.Pool // of *indexHash, under index
 }
 
 // NewSealer returns a Sealer over the secrets, of which the first seals and all
@@ -127,12 +128,10 @@ func (s *Sealer) key(id []byte) *sealerKey {
 // key; it is not secret and not part of the result.
 func (s *Sealer) Seal(binding string, plaintext []byte) []byte {
 	k := s.keys[0]
-	out := make([]byte, headerSize+xaesNonceSize, envelopeMin+len(plaintext))
+	out := make([]byte, headerSize, envelopeMin+len(plaintext))
 	out[0] = envelopeFormat
 	copy(out[1:], k.id[:])
-	nonce := out[headerSize:]
-	s.fill(nonce)
-	sealed, err := k.aead.seal(out, nonce, plaintext, additional(out[:headerSize], binding))
+	sealed, err := k.aead.seal(out, plaintext, additional(out, binding), s.fill)
 	if err != nil {
 		panic("store: sealing: " + err.Error()) // the key's size was checked when it was made
 	}
@@ -182,5 +181,5 @@ func (s *Sealer) fill(nonce []byte) {
 }
 
 func additional(header []byte, binding string) []byte {
-	return append(slices.Clone(header), binding...)
+	return append(append(make([]byte, 0, len(header)+len(binding)), header...), binding...)
 }

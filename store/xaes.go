@@ -3,20 +3,32 @@ package store
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"sync/atomic"
 )
 
 // xaes is XAES-256-GCM (C2SP, https://c2sp.org/XAES-256-GCM): AES-256-GCM with a
-// nonce of 24 bytes. The first half of the nonce and the key give a key for this
-// one message (AES-CMAC as in NIST SP 800-108r1), the other half is its GCM nonce.
+// nonce of 24 bytes. The first half of the nonce and the key give a message key
+// (AES-CMAC as in NIST SP 800-108r1), the other half is its GCM nonce.
 type xaes struct {
 	block cipher.Block
 	k1    [aes.BlockSize]byte // the CMAC subkey
+	last  atomic.Pointer[messageKey]
+}
+
+// messageKey is the key that belongs to the first half of a nonce. It is used for up to
+// perMessageKey messages, each with another half of its own: to derive it costs more than
+// to seal a session.
+type messageKey struct {
+	half [xaesNonceSize / 2]byte
+	gcm  cipher.AEAD
+	used atomic.Int32
 }
 
 const (
 	xaesKeySize   = 32
 	xaesNonceSize = 24
 	xaesOverhead  = 16
+	perMessageKey = 1024
 )
 
 func newXAES(key []byte) (*xaes, error) {
@@ -53,13 +65,25 @@ func (x *xaes) aead(nonce []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// seal appends the sealed plaintext to dst.
-func (x *xaes) seal(dst, nonce, plaintext, additional []byte) ([]byte, error) {
-	gcm, err := x.aead(nonce)
-	if err != nil {
-		return nil, err
+// seal draws a nonce and appends it and the sealed plaintext to dst.
+func (x *xaes) seal(dst, plaintext, additional []byte, draw func([]byte)) ([]byte, error) {
+	k := x.last.Load()
+	if k == nil || k.used.Add(1) > perMessageKey {
+		var nonce [xaesNonceSize]byte
+		draw(nonce[:len(nonce)/2])
+		gcm, err := x.aead(nonce[:])
+		if err != nil {
+			return nil, err
+		}
+		k = &messageKey{half: [12]byte(nonce[:]), gcm: gcm}
+		k.used.Store(1)
+		x.last.Store(k)
 	}
-	return gcm.Seal(dst, nonce[12:], plaintext, additional), nil
+	dst = append(dst, k.half[:]...)
+	n := len(dst)
+	dst = append(dst, k.half[:]...) // room for the other half
+	draw(dst[n:])
+	return k.gcm.Seal(dst, dst[n:], plaintext, additional), nil
 }
 
 func (x *xaes) open(nonce, ciphertext, additional []byte) ([]byte, error) {
