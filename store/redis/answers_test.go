@@ -46,11 +46,15 @@ func TestAnswers_thatAreNone(t *testing.T) {
 	for name, reply := range replies {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t, goodServer(goodInfo, func([]string) string { return reply }))
-			s := openAt(t, "redis://"+f.Addr().String()+"?read_timeout=100ms")
+			s := openAt(t, "redis://"+f.Addr().String())
+			redis.GiveUpAfter(s, 50*time.Millisecond)
 			check := func(doing string, err error, mayPass bool) {
 				t.Helper()
 				if err == nil && mayPass {
 					return // it is of no interest what comes after "ok"
+				}
+				if failed := (*redis.Error)(nil); !errors.As(err, &failed) && !errors.Is(err, store.ErrUnreadable) {
+					t.Errorf("%s: err = %v, want a *redis.Error", doing, err)
 				}
 				if err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrLeased) {
 					t.Errorf("%s: err = %v, want another error", doing, err)

@@ -29,7 +29,7 @@ func (s *Store) eval(ctx context.Context, op script, keys []string, id string, a
 		// A server that does not know the script has run nothing, and is sent its text.
 		return s.scripts[op].Run(ctx, c, keys, all...).Slice()
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, goredis.Nil) {
 		return nil, err
 	}
 	if len(answer) > 0 {
@@ -70,7 +70,10 @@ func call[T any](ctx context.Context, s *Store, op script, f func(context.Contex
 	value, err := f(withoutDeadline{ctx}, l.client)
 	l.done()
 	uncut()
-	if err != nil {
+	switch {
+	case errors.Is(err, goredis.Nil): // an answer
+		return none, goredis.Nil
+	case err != nil:
 		return none, s.failed(ctx, op, err)
 	}
 	return value, nil
@@ -79,8 +82,6 @@ func call[T any](ctx context.Context, s *Store, op script, f func(context.Contex
 // failed returns what a call says that failed with err.
 func (s *Store) failed(ctx context.Context, op script, err error) error {
 	switch {
-	case errors.Is(err, goredis.Nil): // an answer
-		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case s.life.Err() != nil:

@@ -77,6 +77,11 @@ type watcher struct {
 
 // listen subscribes, and passes on what arrives.
 func (w *watcher) listen(ctx context.Context) {
+	defer func() {
+		if recover() != nil { // the library takes on trust what a message looks like
+			w.failed <- plainError("a message that is none")
+		}
+	}()
 	sub := w.line.client.Subscribe(ctx)
 	defer func() { _ = sub.Close() }()
 	if err := sub.Subscribe(ctx, w.store.channel); err != nil {

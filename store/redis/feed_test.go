@@ -111,6 +111,26 @@ func TestWatch_ignoresWhatIsNotOurs(t *testing.T) {
 	}
 }
 
+func TestWatch_ofWhatSpeaksNonsense(t *testing.T) {
+	for _, nonsense := range []string{
+		"*3\r\n:1\r\n:2\r\n:3\r\n", "*1\r\n" + bulk("message"), "*0\r\n", "$-1\r\n", ":7\r\n", "*2\r\n" + bulk("subscribe") + ":1\r\n",
+		"-ERR unknown command 'subscribe'\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n",
+	} {
+		answer := goodServer(goodInfo, nil)
+		f := newFake(t, func(command []string) string {
+			if command[0] == "subscribe" {
+				return nonsense
+			}
+			return answer(command)
+		})
+		s := openAt(t, "redis://"+f.Addr().String())
+		w := watchOn(t, s)
+		if err := within(t, "the end of Watch", w.ended); !errors.As(err, new(*redis.Error)) {
+			t.Errorf("%q: err = %v, want a *redis.Error", nonsense, err)
+		}
+	}
+}
+
 // A database has its own channel, for Redis has none of its own in each.
 func TestWatch_tellsOfItsDatabaseOnly(t *testing.T) {
 	r := servers.NewRedis(t, servers.RedisConfig{})

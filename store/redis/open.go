@@ -26,7 +26,9 @@ const page = 500
 
 // Open connects to the Redis at url:
 //
-//	redis://user:password@host:6379/0    rediss:// with TLS
+//	redis://user:password@host:6379/0
+//	rediss://user:password@host:6379/0     with TLS
+//	unix://user:password@/path?db=0        over a socket
 //
 // User, password, port and the number of the database may be left out. What the client
 // library (github.com/redis/go-redis/v9, ParseURL) takes as parameters of the query is
@@ -37,8 +39,8 @@ const page = 500
 func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	o := newOptions(opts)
 	config, err := goredis.ParseURL(url)
-	if err != nil { // whose text may quote the password
-		return nil, &OpenError{Why: BadURL, Detail: "want redis://user:password@host:port/database, or rediss://"}
+	if err != nil || config.DB < 0 { // the text of err may quote the password
+		return nil, &OpenError{Why: BadURL, Detail: "want redis://user:password@host:port/database, or rediss:// or unix://"}
 	}
 	s := &Store{
 		scripts:    scripts(""),
@@ -66,7 +68,7 @@ func adjust(c *goredis.Options, tlsConfig *tls.Config) *goredis.Options {
 	c.MaxRetries = -1               // see the package comment
 	c.DialerRetries = 1             // whoever calls tries again
 	c.Protocol = 2                  // version 3 has nothing that is needed here
-	c.ContextTimeoutEnabled = false // call looks after contexts
+	c.ContextTimeoutEnabled = false // line looks after contexts
 	c.DisableIdentity = true
 	c.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	for _, d := range []*time.Duration{&c.DialTimeout, &c.ReadTimeout, &c.WriteTimeout} {

@@ -49,6 +49,7 @@ func TestOpen_refuses(t *testing.T) {
 		{"an unescaped password", "redis://:" + secret + "@" + guarded.Addr(), redis.BadURL},
 		{"a database that is no number", "redis://:s3cr3t@" + guarded.Addr() + "/s3cr3t", redis.BadURL},
 		{"an unknown parameter", "redis://" + guarded.Addr() + "?password=s3cr3t", redis.BadURL},
+		{"a database below zero", "redis://" + guarded.Addr() + "/-1", redis.BadURL},
 		{"nothing", "", redis.BadURL},
 		{"nobody listens", "redis://" + closed, redis.Unreachable},
 		{"nobody listens, with TLS", "rediss://" + closed, redis.Unreachable},
