@@ -2,14 +2,18 @@ package servers
 
 import (
 	"context"
-	"crypto/rand"
+	cryptorand "crypto/rand"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,12 +75,9 @@ func StartPostgres(options ...PostgresOption) (_ *Postgres, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{bin: filepath.Dir(initdb), password: rand.Text()}
+	p := &Postgres{bin: filepath.Dir(initdb), password: cryptorand.Text()}
 	for _, o := range options {
 		o(p)
-	}
-	if p.addr, err = FreeAddr(); err != nil {
-		return nil, err
 	}
 	if p.dir, err = os.MkdirTemp("", "tokenward-postgres-"); err != nil {
 		return nil, err
@@ -89,7 +90,33 @@ func StartPostgres(options ...PostgresOption) (_ *Postgres, err error) {
 	if err := p.initialise(); err != nil {
 		return nil, err
 	}
-	return p, p.Restart()
+	for range 5 { // somebody else may take the port before the server does
+		if p.addr, err = quietAddr(); err != nil {
+			return nil, err
+		}
+		if err = p.Restart(); err == nil {
+			return p, nil
+		}
+		if !strings.Contains(err.Error(), "could not bind") {
+			break
+		}
+	}
+	return nil, err
+}
+
+// quietAddr is FreeAddr, but returns a port that the kernel gives to no connection, so that
+// it is still free when the server is restarted.
+func quietAddr() (string, error) {
+	for {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(20_000+rand.IntN(10_000)))
+		l, err := net.Listen("tcp", addr)
+		switch {
+		case err == nil:
+			return addr, l.Close()
+		case !errors.Is(err, syscall.EADDRINUSE):
+			return "", err
+		}
+	}
 }
 
 func (p *Postgres) initialise() error {
@@ -145,7 +172,10 @@ func (p *Postgres) Restart() error {
 		"-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "log_checkpoints=off",
 		"-c", "ssl=on", "-c", "ssl_cert_file=" + p.certFile, "-c", "ssl_key_file=" + p.keyFile,
 	}
-	p.proc, err = start(p.command("postgres", append(args, p.settings...)...), func() error { return p.Exec("SELECT") })
+	proc, err := start(p.command("postgres", append(args, p.settings...)...), func() error { return p.Exec("SELECT") })
+	if err == nil {
+		p.proc = proc
+	}
 	return err
 }
 
@@ -180,7 +210,7 @@ func (p *Postgres) URL(database string) string {
 // is dropped when the test ends.
 func (p *Postgres) NewDatabase(tb testing.TB) string {
 	tb.Helper()
-	name := "test_" + strings.ToLower(rand.Text())
+	name := "test_" + strings.ToLower(cryptorand.Text())
 	if err := p.Exec("CREATE DATABASE " + name); err != nil {
 		tb.Fatal(err)
 	}
@@ -192,7 +222,8 @@ func (p *Postgres) NewDatabase(tb testing.TB) string {
 	return p.URL(name)
 }
 
-// Stop ends the server in order, without waiting for its clients.
+// Stop ends the server in order, without waiting for its clients. It is harmless when
+// repeated, as all that follows is.
 func (p *Postgres) Stop() {
 	p.Resume()
 	shutDown(p.proc.cmd.Process)
@@ -201,6 +232,9 @@ func (p *Postgres) Stop() {
 
 // Kill ends the server with all its processes as a crash would.
 func (p *Postgres) Kill() {
+	if !p.runs() {
+		return
+	}
 	p.Pause()
 	for _, pid := range children(p.proc.PID()) {
 		kill(pid)
@@ -211,6 +245,9 @@ func (p *Postgres) Kill() {
 // Pause stops the server with all its processes in its tracks: connections stay open,
 // new ones are taken by the kernel, and nothing answers.
 func (p *Postgres) Pause() {
+	if !p.runs() {
+		return
+	}
 	pause(p.proc.PID()) // first, so that it makes no more
 	for _, pid := range children(p.proc.PID()) {
 		pause(pid)
@@ -219,10 +256,23 @@ func (p *Postgres) Pause() {
 
 // Resume lets a paused server go on.
 func (p *Postgres) Resume() {
+	if !p.runs() {
+		return
+	}
 	for _, pid := range children(p.proc.PID()) {
 		resume(pid)
 	}
 	resume(p.proc.PID())
+}
+
+// runs reports whether the server has not ended: then its process id is still its own.
+func (p *Postgres) runs() bool {
+	select {
+	case <-p.proc.exited:
+		return false
+	default:
+		return true
+	}
 }
 
 // Close ends the server and removes its folder.

@@ -96,6 +96,10 @@ func (s *Store) discreet(err error) error {
 	if pg := answer(err); pg != nil {
 		return pg
 	}
+	var connecting *pgconn.ConnectError
+	if errors.As(err, &connecting) {
+		err = connecting.Unwrap() // without user and database
+	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	for _, password := range s.passwords {
 		if password != "" && strings.Contains(text, password) {

@@ -77,7 +77,12 @@ func (s *Store) start(ctx context.Context, config *pgxpool.Config) (err error) {
 	// What a function reads under a lock must have been read after it waited for it.
 	s.pool.Close()
 	config.ConnConfig.RuntimeParams["default_transaction_isolation"] = readCommitted
-	s.pool, err = pgxpool.NewWithConfig(s.life, config)
+	if s.pool, err = pgxpool.NewWithConfig(s.life, config); err != nil {
+		return err
+	}
+	if conn, err = s.pool.Acquire(ctx); err == nil {
+		conn.Release()
+	}
 	return err
 }
 

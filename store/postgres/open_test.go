@@ -211,3 +211,27 @@ func (h *home) catalog() string {
 		UNION ALL SELECT format('%s %s', proname, xmin) FROM pg_proc WHERE pronamespace = $1::regnamespace
 		UNION ALL SELECT format('%s %s', version, applied_at) FROM x.migrations) AS all_of_it`, h.schema)
 }
+
+// One user sets the schema up; another one may use it, and has no right to more.
+func TestOpen_asAUserWhoMayOnlyUseIt(t *testing.T) {
+	h := newHome(t)
+	_ = h.open().Close()
+	role := h.schema + "_user"
+	h.exec("CREATE ROLE " + role + " LOGIN PASSWORD 'p'")
+	t.Cleanup(func() { h.exec("DROP OWNED BY " + role + "; DROP ROLE " + role) })
+	u, err := url.Parse(h.url)
+	must(t, err)
+	u.User = url.UserPassword(role, "p")
+	_, err = postgres.Open(t.Context(), u.String(), postgres.Schema(h.schema))
+	wantRefused(t, err, postgres.Denied)
+	_, err = postgres.Open(t.Context(), u.String(), postgres.Schema(h.schema+"_2")) // which it may not make
+	wantRefused(t, err, postgres.Denied)
+
+	h.exec("GRANT USAGE ON SCHEMA " + h.schema + " TO " + role)
+	h.exec("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + h.schema + " TO " + role)
+	h.exec("GRANT USAGE ON ALL SEQUENCES IN SCHEMA " + h.schema + " TO " + role)
+	s, err := postgres.Open(t.Context(), u.String(), postgres.Schema(h.schema))
+	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	lives(t, s)
+}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/store"
 )
 
 // Store is a store.StateStore in PostgreSQL, with every optional ability but Exclusive. It is
@@ -40,6 +41,15 @@ type Store struct {
 	closed bool
 	under  sync.WaitGroup // what is under way in the background
 }
+
+var (
+	_ store.StateStore = (*Store)(nil)
+	_ store.Index      = (*Store)(nil)
+	_ store.Leaser     = (*Store)(nil)
+	_ store.Intents    = (*Store)(nil)
+	_ store.ChangeFeed = (*Store)(nil)
+	_ store.Toucher    = (*Store)(nil)
+)
 
 // closePatience is how long Close waits for calls under way.
 const closePatience = 2 * time.Second
