@@ -53,8 +53,10 @@ func SameIssuer(a, b string) bool {
 // loopback hosts only.
 func CheckIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
+	_, rest, _ := strings.Cut(issuer, "://")
+	host, _, _ := strings.Cut(rest, "/")
 	switch {
-	case err != nil || u.Hostname() == "":
+	case err != nil || u.Hostname() == "" || strings.Contains(host, "%"):
 		return &ConfigurationError{Message: "the issuer must be an absolute URL such as https://tenant.example/"}
 	case u.User != nil || strings.ContainsAny(issuer, "?#"):
 		return &ConfigurationError{Message: "the issuer must have no user, query or fragment"}
