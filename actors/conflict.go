@@ -56,10 +56,10 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 			c.finishReread(w)
 			return
 		}
-		c.lease.held = c.lease.held && c.lease.epoch > w.epoch
-		if !w.once { // nothing is wrong with the store: nobody is told before it has what was won
+		c.lease.held = false // so the next save takes it, and no renewal begins meanwhile
+		if w.tries < triesUnderLease {
 			next := again(w)
-			next.once = true
+			next.tries = w.tries + 1
 			c.save(next)
 			return
 		}
@@ -74,6 +74,11 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		c.merge(w, m, now)
 	}
 }
+
+// triesUnderLease is how often a save is tried again that was refused although nobody had
+// written. Nothing is wrong with the store then, so nobody is told before it has what was
+// won. A renewal that is on its way can refuse one more try, and not two.
+const triesUnderLease = 2
 
 // nothingToSay reports whether a re-read that brought nothing is no failure to save: there
 // is nothing to be saved, or that is still to be tried.

@@ -39,7 +39,7 @@ type write struct {
 	intent *store.Intent
 	epoch  int64
 	take   bool
-	once   bool // save: it was refused although nobody had written, and this is the second try
+	tries  int // save: how often it was refused although nobody had written
 
 	version session.Version // save, replace: what is written, once it runs
 
@@ -250,7 +250,7 @@ func (c *core) saveDone(w *write, m *written) {
 	case errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound):
 		c.doubt(w, m)
 		again := *w
-		again.kind, again.epoch = reread, max(w.epoch, m.epoch)
+		again.kind = reread
 		c.lane = slices.Insert(c.lane, 0, &again)
 	default:
 		c.doubt(w, m)

@@ -160,7 +160,7 @@ func (c *campaign) once(ctx context.Context) error {
 	random := rand.New(rand.NewPCG(c.round.seed, uint64(c.plan.Overlap)))
 	c.round = round{seed: c.round.seed, random: random}
 	workers := []int{1, 4, 16, 32}[random.IntN(4)]
-	t := drawTrap(random, c.home.Kind, c.plan.Overlap > 0, 40)
+	t := drawTrap(random, moments(c.home.Kind, c.plan.Overlap > 0), c.round.seed, 40)
 	c.round.what = fmt.Sprintf("%d callers, killed %v", workers, t)
 	if err := c.set(ctx, c.child, t); err != nil && !errors.Is(err, errGone) {
 		return err
@@ -235,7 +235,7 @@ func (c *campaign) killAgain(ctx context.Context) error {
 	if err := c.rise(ctx); err != nil {
 		return err
 	}
-	t := drawTrap(c.round.random, c.home.Kind, false, 8)
+	t := drawTrap(c.round.random, moments(c.home.Kind, false), c.round.random.Uint64(), 8)
 	c.round.what += fmt.Sprintf(", and again %v", t)
 	err := c.set(ctx, c.child, t)
 	if err == nil {

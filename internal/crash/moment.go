@@ -52,7 +52,7 @@ func (m moment) inChild() bool {
 // moments returns which ones there are for a kind of store, those between the rotation and
 // the save more often than the others.
 func moments(kind Kind, overlap bool) []moment {
-	all := []moment{arrived, granted, granted, answered, answered, intended, saving, saving, saved, anytime, anytime, anytime}
+	all := []moment{anytime, granted, saving, answered, intended, saved, arrived, anytime, granted, saving, answered, anytime}
 	if kind.shared() {
 		all = append(all, leased)
 	}
@@ -62,10 +62,9 @@ func moments(kind Kind, overlap bool) []moment {
 	return all
 }
 
-// drawTrap draws a moment that comes soon: most counts are small.
-func drawTrap(random *rand.Rand, kind Kind, overlap bool, most int) trap {
-	all := moments(kind, overlap)
-	t := trap{At: all[random.IntN(len(all))], Count: 1 + random.IntN(1+random.IntN(most))}
+// drawTrap draws how often the n-th of the moments passes: most counts are small.
+func drawTrap(random *rand.Rand, all []moment, n uint64, most int) trap {
+	t := trap{At: all[n%uint64(len(all))], Count: 1 + random.IntN(1+random.IntN(most))}
 	if t.At == anytime {
 		t.Count, t.After = 0, time.Duration(random.IntN(60_000))*time.Microsecond
 	}
