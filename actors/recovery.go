@@ -79,8 +79,7 @@ func (a *Session) fail(m, reason any) {
 	c := a.core
 	a.core = nil
 	if c != nil {
-		a.box.erase = append(a.box.erase, c.erasing...)
-		for _, w := range c.lane {
+		for _, w := range slices.Concat(c.erasing, c.lane) {
 			if w.kind == erase {
 				a.box.erase = append(a.box.erase, w)
 			}
