@@ -303,7 +303,7 @@ func (c *core) eraseDone(w *write, m *written, now time.Time) {
 			c.do(report{"an ended session could not be deleted", m.err})
 		}
 		w.tried = true
-		if c.phase == messages.Opening { // nobody is kept waiting for longer
+		if c.phase == messages.Opening && c.incarnation.IsZero() { // nobody is kept waiting for longer
 			c.presume(w.why, now)
 			c.ending.settle()
 		}
