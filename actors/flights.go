@@ -118,7 +118,7 @@ func (c *core) slotGranted(m *slotGranted, now time.Time) {
 		}
 		a.sent = true
 		if c.state == c.saved && c.phase == messages.Ready {
-			c.do(setUnsaved(messages.Pending)) // what comes back may be a new refresh token
+			c.do(setUnsaved(c.unsaved()))
 		}
 		if !a.lasting { // else the token was put aside when the session ended
 			a.token, a.domain = c.state.RefreshToken, c.domain()

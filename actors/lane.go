@@ -99,9 +99,10 @@ func (c *core) save(w *write) {
 	c.lane = append(c.lane, w)
 }
 
-// unsaved says how far the store is behind.
+// unsaved says how far the store is behind. What a request in the air brings may be a new
+// refresh token.
 func (c *core) unsaved() messages.Unsaved {
-	if c.state != c.saved {
+	if c.state != c.saved || c.air != nil && c.air.sent && c.current(c.air) && !c.air.lasting {
 		return messages.Pending
 	}
 	return messages.Saved
