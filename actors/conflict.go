@@ -110,7 +110,7 @@ func (c *core) saveRest(w *write) {
 	}
 	c.attempts = 0
 	c.publish(c.state, c.serial)
-	c.do(setUnsaved(messages.Saved))
+	c.do(setUnsaved(c.unsaved()))
 	c.finishReread(w)
 }
 
@@ -139,7 +139,7 @@ func (c *core) merge(w *write, m *written, now time.Time) {
 	// They spent it too: theirs stays. Whoever waits looks in their cache, else asks again.
 	c.change(next)
 	c.publish(c.state, c.serial)
-	c.do(setUnsaved(messages.Saved))
+	c.do(setUnsaved(c.unsaved()))
 	c.requeue(w)
 }
 

@@ -107,6 +107,27 @@ func TestQueue_looksInTheCacheOnceItHasASlot(t *testing.T) {
 	w.drain()
 }
 
+// A save that ends while the next request is in the air leaves the store behind all the
+// same: that request may bring a new refresh token.
+func TestUnsaved_whileARequestIsInTheAir(t *testing.T) {
+	w := newTestWorld(t)
+	w.fly(keyA)
+	w.landed(landPlain)
+	w.ask(keyB)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes)
+	if u := w.entry.Unsaved(); u != messages.Pending {
+		t.Errorf("unsaved = %d, want pending", u)
+	}
+	w.landed(landUnreachable)
+	if u := w.entry.Unsaved(); u != messages.Saved {
+		t.Errorf("unsaved = %d after a failure, want saved", u)
+	}
+	w.drain()
+}
+
 // A connection's token that lands after the session was deleted shows the end once
 // more: nobody may wait for that end to settle.
 func TestEnd_settlesThoughAConnectionLandsLater(t *testing.T) {

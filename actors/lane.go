@@ -119,9 +119,10 @@ func (c *core) save(w *write) {
 	c.lane = append(c.lane, w)
 }
 
-// unsaved says how far the store is behind.
+// unsaved says how far the store is behind. What a request in the air brings may be a new
+// refresh token.
 func (c *core) unsaved() messages.Unsaved {
-	if c.state != c.saved {
+	if c.state != c.saved || c.air != nil && c.air.sent && c.current(c.air) && !c.air.lasting {
 		return messages.Pending
 	}
 	return messages.Saved
@@ -365,7 +366,7 @@ func (c *core) eraseDone(w *write, m *written, now time.Time) {
 			c.do(report{"an ended session could not be deleted", m.err})
 		}
 		w.tried = true
-		if c.phase == messages.Opening { // nobody is kept waiting for longer
+		if c.phase == messages.Opening && c.incarnation.IsZero() { // nobody is kept waiting for longer
 			c.presume(w.why, now)
 			c.ending.settle()
 		}

@@ -77,11 +77,11 @@ func (a *Session) fail(m, reason any) {
 	c := a.core
 	a.core = nil
 	if c != nil {
-		a.box.erase = append(a.box.erase, c.erasing...)
+		all := slices.Concat(c.erasing, c.lane)
 		if c.done != nil {
-			c.lane = append([]*write{c.done}, c.lane...)
+			all = append([]*write{c.done}, all...)
 		}
-		for _, w := range c.lane {
+		for _, w := range all {
 			if w.kind == erase {
 				a.box.erase = append(a.box.erase, w)
 			}

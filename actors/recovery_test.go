@@ -359,6 +359,32 @@ func TestDefect_betweenTheEffectsOfAMessage(t *testing.T) {
 	}
 }
 
+// A defect that strikes again before the record could be read deletes nothing.
+func TestDefect_twiceWhileTheStoreIsDown(t *testing.T) {
+	b := newBench(t)
+	b.live("r0")
+	b.poison()
+	b.store.Fail(storetest.OpLoad, 1)
+	b.send(&messages.Recover{})
+	b.work()
+	b.s.env.Clock = stopped{b.clock}
+	b.send(&messages.Passivate{})
+	if b.s.core != nil {
+		t.Fatal("the session has not failed again")
+	}
+	b.s.env.Clock = b.clock
+	b.send(&messages.Recover{})
+	b.rest()
+	if b.stored() != "r0" || b.entry.Snapshot().Phase != messages.Ready {
+		t.Errorf("the store has %q, phase %d, want r0 and ready", b.stored(), b.entry.Snapshot().Phase)
+	}
+}
+
+// stopped is a clock that cannot tell the time.
+type stopped struct{ clock.Clock }
+
+func (stopped) Now() time.Time { panic("planted") }
+
 type panicking struct{}
 
 func (panicking) Read([]byte) (int, error) { panic("planted") }

@@ -30,7 +30,7 @@ func init() {
 	always := (*World).alive
 	actions = [actionKinds]action{
 		{"turn", 400, (*World).turns, func(w *World, i int) { w.nthTurn(i).turn() }},
-		{"work", 400, (*World).works, func(w *World, i int) { w.nthJob(i).stepDelivering() }},
+		{"work", 400, (*World).works, func(w *World, i int) { w.nthJob(i).step() }},
 		{"step", 400, (*World).steps, func(w *World, i int) { w.nthCall(i).stepAndForget() }},
 		{"ask", 110, always, func(w *World, _ int) {
 			w.askToken(w.process(), w.subject(), one(w.choose, w.questions))
@@ -209,16 +209,6 @@ func (c *call) stepAndForget() {
 		i := slices.Index(c.w.calls, c)
 		c.w.calls = slices.Delete(c.w.calls, i, i+1)
 	}
-}
-
-// stepDelivering lets j make its next step. When that tells a session how a request ended,
-// the world takes note of the message.
-func (j *job) stepDelivering() {
-	w := j.p.w
-	if j.over && j.request != nil {
-		w.landing = append(w.landing, landed{j.result, j.request})
-	}
-	j.step()
 }
 
 // tick lets time pass until the next timer is due.

@@ -16,6 +16,9 @@ func (w *World) checkSpend(j *job, f *family, n int, key session.FlightKey) {
 		w.fail("P1", "two requests of %s are in the air", s.id)
 	}
 	newest, known := p.held[f]
+	if f == j.family {
+		newest = j.newest // who sent it may have learnt more since
+	}
 	snap := j.snapshot
 	switch {
 	case snap == nil:
@@ -163,7 +166,13 @@ func (w *World) handled(m *mailbox, msg any) {
 			continue
 		}
 		w.landing = append(w.landing[:i], w.landing[i+1:]...)
-		r := l.request
+		for _, learn := range l.job.learns {
+			learn()
+		}
+		r := l.job.request
+		if r == nil {
+			return
+		}
 		r.landed = w.step
 		r.family.subject.landings++
 		if is := r.issued; is != nil { // a token's life counts from its receipt

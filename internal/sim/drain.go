@@ -129,7 +129,7 @@ func (w *World) oneMore() bool {
 	for _, p := range w.processes {
 		for _, j := range p.jobs {
 			if !w.holds(j) {
-				j.stepDelivering()
+				j.step()
 				return true
 			}
 		}

@@ -175,6 +175,9 @@ func (w *World) judgeError(c *call, err error, connection bool) {
 	switch code := session.CodeOf(err); code {
 	case session.CodeSessionExpired:
 		w.saw[toldExpired]++
+		if f := c.living(); f != nil && !f.over(now) {
+			w.fail("P6", "call %d is told that the session has expired, and %s lives", c.n, f.name)
+		}
 		for _, f := range c.subject.families {
 			if f.over(now) {
 				return

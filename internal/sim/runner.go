@@ -17,6 +17,9 @@ type job struct {
 	kind     messages.Work
 	owner    *mailbox           // whose actor wanted it, nil when that is not known
 	snapshot *messages.Snapshot // what its session showed then
+	family   *family            // whose that was
+	newest   int                // its newest refresh token then, so far as p knew
+	learns   []func()           // what p knows once whoever wanted the work has its result
 	work     func(context.Context) any
 	deliver  func(any)
 
@@ -51,6 +54,10 @@ func (p *process) Run(kind messages.Work, work func(context.Context) any, delive
 	j := &job{p: p, kind: kind, work: work, deliver: deliver, owner: w.turn}
 	if m := w.turn; m != nil && m.entry != nil {
 		j.snapshot = m.entry.Snapshot()
+		if j.snapshot.Phase == messages.Ready {
+			j.family = w.families[j.snapshot.State.Internal.SID]
+			j.newest = p.held[j.family]
+		}
 		w.checkOwner(m)
 	}
 	p.jobs = append(p.jobs, j)
@@ -61,6 +68,9 @@ func (j *job) step() {
 	w := j.p.w
 	if j.over {
 		j.p.dropJob(j)
+		if j.result != nil {
+			w.landing = append(w.landing, landed{j.result, j})
+		}
 		if j.request != nil {
 			w.note("%sthe answer to request %d is delivered", j.p.prefix(), j.request.n)
 		} else {

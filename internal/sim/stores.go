@@ -343,7 +343,8 @@ func (w *World) keeps(s *session.State) {
 func (w *World) taken(p *process, f *family, r store.Record) {
 	if s := w.contents(f.subject.key, r); s != nil {
 		w.keeps(s)
-		p.read(f, r.Version, f.number(s.RefreshToken))
+		n := f.number(s.RefreshToken)
+		w.job.learns = append(w.job.learns, func() { p.read(f, r.Version, n) })
 	}
 }
 

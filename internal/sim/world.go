@@ -97,10 +97,10 @@ type World struct {
 	saw     *[sometimesEnd]int64
 }
 
-// landed is a message by which a session learns how a request ended.
+// landed is a message that brings the result of a job.
 type landed struct {
 	message any
-	request *request
+	job     *job
 }
 
 type bomb uint8

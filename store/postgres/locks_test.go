@@ -42,7 +42,7 @@ func TestRefused_waitForNobody(t *testing.T) {
 		_, err = s.Lease(ctx, key, "them", time.Hour, opt)
 		wantErr(t, "Lease", err, store.ErrLeased)
 		wantErr(t, "Update", s.Update(ctx, key, session.Version{}, rec, opt), store.ErrConflict)
-		wantErr(t, "PutIntent", s.PutIntent(ctx, key, store.Intent{Epoch: epoch - 1}, opt), store.ErrConflict)
+		wantErr(t, "PutIntent", intend(ctx, s, key, store.Intent{Epoch: epoch - 1}, opt), store.ErrConflict)
 		must(t, s.Release(ctx, key, "them", epoch, opt))
 		must(t, s.Delete(ctx, key, session.Incarnation{9}, session.ReasonCeiling, opt))
 		must(t, s.Replace(ctx, keyOf(2), record(), opt)) // another session
