@@ -86,10 +86,10 @@ func (m *Machine) Tell(seed uint64, units [][]int32) ([]string, *Failure) {
 	return w.trace, f
 }
 
-// Rare returns what was met fewer than n times.
+// Rare returns what was met fewer than n times, but for what takes a second process.
 func (r *Result) Rare(n int64) (list []string) {
 	for i, saw := range r.Saw {
-		if saw < n {
+		if another := sometimes(i) == theirsStays || sometimes(i) == oursOnTop; saw < n && !another {
 			list = append(list, fmt.Sprintf("%s: %d times", sometimes(i), saw))
 		}
 	}

@@ -21,7 +21,7 @@ var (
 )
 
 // rare is how often everything must be met in a standard run.
-const rare = 100
+const rare = 25
 
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400) // a run leaves much behind, and little of it is needed again
