@@ -56,14 +56,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// eventually fails the test when what does not come in time.
-func eventually(t testing.TB, what string, yes func() bool) {
-	t.Helper()
-	if !await(yes) {
-		t.Fatalf("in vain waited for: %s", what)
-	}
-}
-
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -75,16 +75,6 @@ func (p *process) start(what string, args any) <-chan Reply {
 	return answer
 }
 
-// login signs subject in under id.
-func (p *process) login(id, subject string) Reply {
-	p.t.Helper()
-	began := p.do("Begin", Login{id, subject})
-	if began.Code != "" {
-		return began
-	}
-	return p.do("Complete", Return{id, began.Value})
-}
-
 func (p *process) token(id, audience string) Reply {
 	p.t.Helper()
 	return p.do("Token", Question{id, audience})

@@ -141,7 +141,7 @@ func (w *World) checkLanded(m *mailbox) {
 }
 
 // checkWrite holds a write that has just been sent against P3.
-func (w *World) checkWrite(p *process, r store.Record, s *session.State) {
+func (w *World) checkWrite(_ *process, r store.Record, s *session.State) {
 	f := w.byIncarnation[r.Incarnation]
 	if f == nil || s == nil || f.number(s.RefreshToken) > f.current || s.Internal.SID != f.name {
 		w.fail("P6", "the store is to keep what nobody issued")

@@ -24,7 +24,6 @@ type family struct {
 	// At the provider.
 	current  int       // the number of the newest refresh token
 	replaced time.Time // when the one before was
-	fault    faultKind // of the request that made the newest
 	revoked  bool
 
 	// In the store, and so everywhere.

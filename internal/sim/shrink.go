@@ -10,11 +10,11 @@ func (m *Machine) Shrink(f *Failed, n int) *Failed {
 		}
 		n--
 		w := newWorld(m, f.Seed, replay(units), new([sometimesEnd]int64))
-		if failure := w.run(); failure == nil || failure.Check != f.Failure.Check {
+		failure := w.run()
+		if failure == nil || failure.Check != f.Failure.Check {
 			return false
-		} else {
-			best.Failure, best.Units = failure, units
 		}
+		best.Failure, best.Units = failure, units
 		return true
 	}
 	best.Units = best.Units[:min(len(best.Units), f.Failure.Step+1)]

@@ -110,7 +110,7 @@ func TestReplay_isTheSameRun(t *testing.T) {
 	for seed := uint64(1); seed <= 20; seed++ {
 		c := newChoices(seed)
 		w := newWorld(m, seed, c, new([sometimesEnd]int64))
-		w.run()
+		_ = w.run()
 		one, _ := m.Tell(seed, nil)
 		two, _ := m.Tell(seed, c.units)
 		if !slices.Equal(one, two) {

@@ -112,7 +112,7 @@ const (
 )
 
 // Failure is a promise that was broken.
-type Failure struct {
+type Failure struct { //nolint:errname // what a run ended with, an error or not
 	Check string // P1 to P12, or owner, contained
 	Text  string
 	Step  int
