@@ -26,11 +26,14 @@ stress: ## the tests that need no server, twenty times under the race detector
 
 fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel=1)
 	@go test -list '^Fuzz' ./... | \
-	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { while (n) print f[--n], $$2 }' | \
-	while read -r target pkg; do \
-		echo "$$target of $$pkg"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $(FUZZFLAGS) "$$pkg" < /dev/null; \
-	done
+	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { while (n) print f[--n], $$2 }' | { \
+		failed=; \
+		while read -r target pkg; do \
+			echo "$$target of $$pkg"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $(FUZZFLAGS) "$$pkg" < /dev/null || failed="$$failed $$target"; \
+		done; \
+		if [ -n "$$failed" ]; then echo "findings of:$$failed"; exit 1; fi; \
+	}
 
 soak: ## load and faults for D (10m) on STORE (memory), then what has grown
 	go test -count=1 -v -timeout 0 -run Soak ./internal/soak -soak.d $(D) -soak.store '$(STORE)'
