@@ -1,9 +1,10 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint test stress fuzz soak bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint vuln licences test stress fuzz soak bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
+VULN := bin/govulncheck
 FUZZTIME ?= 30s
 D ?= 10m
 STORE ?= memory
@@ -16,6 +17,10 @@ check: lint test ## lint and test: what holds at every commit
 lint: $(LINT) ## golangci-lint, and go vet for Linux, macOS and Windows
 	$(LINT) run
 	for os in linux darwin windows; do GOOS=$$os go vet ./...; done
+
+vuln: $(VULN) ## known defects in what is called; asks vuln.go.dev, or VULNDB, a folder
+	@# golang.org/x/vulndb/cmd/indexdb makes such a folder of the data in its module.
+	$(VULN) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) ./...
 
 test: ## every test under the race detector, then what is too big for it
 	go test -race -timeout 10m ./...
@@ -67,4 +72,8 @@ tour: ## the demo, told on the terminal
 
 $(LINT): tools/go.sum
 	cd tools && nice go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	touch $@
+
+$(VULN): tools/go.sum
+	cd tools && nice go build -o ../$@ golang.org/x/vuln/cmd/govulncheck
 	touch $@
