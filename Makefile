@@ -22,6 +22,9 @@ vuln: $(VULN) ## known defects in what is called; asks vuln.go.dev, or VULNDB, a
 	@# golang.org/x/vulndb/cmd/indexdb makes such a folder of the data in its module.
 	$(VULN) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) ./...
 
+licences: ## docs/licences.md: under what terms what go.mod requires may be used
+	go run ./internal/licences
+
 test: ## every test under the race detector, then what is too big for it
 	go test -race -timeout 10m ./...
 	go test -timeout 5m -run HundredThousand .
