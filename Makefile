@@ -1,9 +1,10 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint test leftout stress crash fuzz soak bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint vuln licences test leftout stress crash fuzz soak bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
+VULN := bin/govulncheck
 FUZZTIME ?= 30s
 D ?= 10m
 N ?= 1000
@@ -17,6 +18,13 @@ check: lint test ## lint and test: what holds at every commit
 lint: $(LINT) ## golangci-lint, and go vet for Linux, macOS and Windows
 	$(LINT) run
 	for os in linux darwin windows; do GOOS=$$os go vet ./...; done
+
+vuln: $(VULN) ## known defects in what is called; asks vuln.go.dev, or VULNDB, a folder
+	@# golang.org/x/vulndb/cmd/indexdb makes such a folder of the data in its module.
+	$(VULN) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) ./...
+
+licences: ## docs/licences.md: under what terms what go.mod requires may be used
+	go run ./internal/licences
 
 test: ## every test under the race detector, then what is too big for it
 	go test -race -timeout 10m ./...
@@ -39,11 +47,14 @@ crash: ## kill -9 at N (1000) seeded moments over the durable stores; SEED, STOR
 
 fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel=1)
 	@go test -list '^Fuzz' ./... | \
-	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { while (n) print f[--n], $$2 }' | \
-	while read -r target pkg; do \
-		echo "$$target of $$pkg"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $(FUZZFLAGS) "$$pkg" < /dev/null; \
-	done
+	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { while (n) print f[--n], $$2 }' | { \
+		failed=; \
+		while read -r target pkg; do \
+			echo "$$target of $$pkg"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $(FUZZFLAGS) "$$pkg" < /dev/null || failed="$$failed $$target"; \
+		done; \
+		if [ -n "$$failed" ]; then echo "findings of:$$failed"; exit 1; fi; \
+	}
 
 soak: ## load and faults for D (10m) on STORE (memory), then what has grown
 	go test -count=1 -v -timeout 0 -run Soak ./internal/soak -soak.d $(D) -soak.store '$(or $(STORE),memory)'
@@ -77,4 +88,8 @@ tour: ## the demo, told on the terminal
 
 $(LINT): tools/go.sum
 	cd tools && nice go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	touch $@
+
+$(VULN): tools/go.sum
+	cd tools && nice go build -o ../$@ golang.org/x/vuln/cmd/govulncheck
 	touch $@

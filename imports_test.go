@@ -70,49 +70,6 @@ func TestMayImport(t *testing.T) {
 	}
 }
 
-// Actors neither wait nor read the time: so a seed replays all they do.
-func TestActorsNeverWait(t *testing.T) {
-	for _, folder := range []string{"actors", "supervisor"} {
-		for _, file := range goFiles(t, folder) {
-			for _, found := range waits(file.ast) {
-				t.Errorf("%s: %s", file.fset.Position(found.pos), found.what)
-			}
-		}
-	}
-}
-
-func TestWaits(t *testing.T) {
-	tests := []struct{ code, want string }{
-		{"go f()", "go statement"},
-		{"<-c", "receive"},
-		{"x := <-c; _ = x", "receive"},
-		{"func() { defer func() { <-c }() }()", "receive"},
-		{"select { default: }", "select"},
-		{"clk.Sleep(1)", "time.Sleep"},
-		{"now := clk.Now; _ = now", "time.Now"},
-		{"close(c)", ""},
-		{"c <- 1", ""},
-		{"x := clk.Unix(1, 0).Add(clk.Second); _ = x", ""},
-		{"a.clock.Now()", ""},
-		{"a.clock.AfterFunc(1, f)", ""},
-	}
-	for _, tt := range tests {
-		src := "package p\nimport clk \"time\"\nfunc _() { " + tt.code + " }"
-		file, err := parser.ParseFile(token.NewFileSet(), "p.go", src, parser.SkipObjectResolution)
-		if err != nil {
-			t.Errorf("%s: %v", tt.code, err)
-			continue
-		}
-		var got []string
-		for _, w := range waits(file) {
-			got = append(got, w.what)
-		}
-		if strings.Join(got, ", ") != tt.want {
-			t.Errorf("%s: waits = %q, want %q", tt.code, got, tt.want)
-		}
-	}
-}
-
 type goFile struct {
 	path string
 	fset *token.FileSet
@@ -171,41 +128,4 @@ func mayImport(from, to string) bool {
 	}
 	here, there := slices.Index(theMap, top(from)), slices.Index(theMap, top(to))
 	return there > here
-}
-
-type wait struct {
-	pos  token.Pos
-	what string
-}
-
-// waits finds what waits, or asks the machine for the time.
-func waits(file *ast.File) (found []wait) {
-	clock := "" // the name that file has for package time
-	for _, spec := range file.Imports {
-		if spec.Path.Value == `"time"` {
-			clock = "time"
-			if spec.Name != nil {
-				clock = spec.Name.Name
-			}
-		}
-	}
-	timers := []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Now", "Since", "Sleep", "Tick", "Until"}
-	ast.Inspect(file, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.GoStmt:
-			found = append(found, wait{n.Pos(), "go statement"})
-		case *ast.SelectStmt:
-			found = append(found, wait{n.Pos(), "select"})
-		case *ast.UnaryExpr:
-			if n.Op == token.ARROW {
-				found = append(found, wait{n.Pos(), "receive"})
-			}
-		case *ast.SelectorExpr:
-			if pkg, ok := n.X.(*ast.Ident); ok && clock != "" && pkg.Name == clock && slices.Contains(timers, n.Sel.Name) {
-				found = append(found, wait{n.Pos(), "time." + n.Sel.Name})
-			}
-		}
-		return true
-	})
-	return found
 }

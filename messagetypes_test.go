@@ -14,13 +14,14 @@ import (
 // of dead letters, no panic and no debugger of the actor library shows it. A type counts as
 // a message where it is sent, or where an actor tells messages apart.
 func TestMessages_areRedacted(t *testing.T) {
-	declared, found := make(map[string]*ast.StructType), make(map[string]bool)
+	declared, found, prints := make(map[string]*ast.StructType), make(map[string]bool), make(map[string]bool)
 	for _, folder := range []string{"messages", "actors", "supervisor", "."} {
 		for _, file := range goFiles(t, folder) {
 			if folder == "." && strings.Contains(file.path, "/") {
 				continue
 			}
 			maps.Copy(declared, structsOf(file.ast))
+			maps.Copy(prints, printing(file.ast))
 			for _, name := range messagesIn(file.ast, folder != ".") {
 				found[name] = true
 			}
@@ -33,6 +34,9 @@ func TestMessages_areRedacted(t *testing.T) {
 		}
 		if problem := redacted(of); problem != "" {
 			t.Errorf("%s %s", name, problem)
+		}
+		if prints[name] {
+			t.Errorf("%s has a method of its own that prints it", name)
 		}
 	}
 	for _, name := range []string{"messages.NeedToken", "messages.ReplaceSession", "messages.Adopt", "actors.flightLanded", "actors.written", "supervisor.loaded", "supervisor.dueNow"} {
@@ -99,6 +103,18 @@ func structsOf(file *ast.File) map[string]*ast.StructType {
 		}
 		return true
 	})
+	return all
+}
+
+// printing returns the types that have a method of their own by which they are printed.
+func printing(file *ast.File) map[string]bool {
+	all := make(map[string]bool)
+	for _, decl := range file.Decls {
+		fn, ok := decl.(*ast.FuncDecl)
+		if ok && fn.Recv != nil && slices.Contains([]string{"Format", "String", "GoString", "Error", "LogValue", "MarshalJSON", "MarshalText", "IgnoreDeadLetterLogging"}, fn.Name.Name) {
+			all[typeName(file, fn.Recv.List[0].Type)] = true
+		}
+	}
 	return all
 }
 

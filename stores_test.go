@@ -38,14 +38,24 @@ func TestSave_thatFails(t *testing.T) {
 			t.Error("the token in hand is not served")
 		}
 
-		// Tried again after 50 ms, 100 ms, 200 ms, each up to a quarter more.
-		for n, wait := range []time.Duration{50, 100, 200} {
+		// Tried again after 50 ms, 100 ms, 200 ms, each up to a quarter more. The next wait
+		// may begin while the clock still moves, so the quarter is gone through in small steps.
+		var step time.Duration
+		for n, wait := range []time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond} {
 			r.want("updates", r.store.Updates(), n+1)
-			r.clock.Advance(wait*time.Millisecond - 1)
+			r.clock.Advance(wait - step - 1)
 			r.rest()
 			r.want("updates just before the next try", r.store.Updates(), n+1)
-			r.clock.Advance(wait*time.Millisecond/4 + 1)
+			r.clock.Advance(step + 1)
 			r.rest()
+			step = wait / 100
+			for range 25 {
+				if r.store.Updates() > n+1 {
+					break
+				}
+				r.clock.Advance(step)
+				r.rest()
+			}
 		}
 		r.want("updates", r.store.Updates(), 4)
 		if r.refreshToken(id) == before {
