@@ -69,7 +69,14 @@ func ContextWith(ctx context.Context, o StoreOptions) context.Context {
 // resolve returns o, or what the context has where o is zero, with the session id, which is
 // empty when there is none.
 func (c *Client) resolve(ctx context.Context, o StoreOptions) StoreOptions {
-	if o.id == "" && o.options().Request == nil {
+	if o.id != "" {
+		return o // apart from the rest, which needs more stack than a new goroutine has
+	}
+	return c.find(ctx, o)
+}
+
+func (c *Client) find(ctx context.Context, o StoreOptions) StoreOptions {
+	if o.options().Request == nil {
 		if from, ok := ctx.Value(contextKey{}).(StoreOptions); ok {
 			if values := o.options().Values; values != nil {
 				from = from.With(values)

@@ -100,7 +100,7 @@ func newCore(r *Rules) *core {
 
 // on handles one message and returns what is to be done, in order.
 func (c *core) on(msg any, now time.Time) []effect {
-	c.out = nil
+	c.out = make([]effect, 0, 6) // seldom more
 	switch m := msg.(type) {
 	case *messages.NeedToken:
 		c.needToken(m.Flight, now)

@@ -190,5 +190,8 @@ func (c *core) remembered(f *messages.Flight, now time.Time) messages.Answer {
 }
 
 func (r *Rules) domainOf(s *session.State) string {
+	if s != nil && s.Domain != "" {
+		return session.IssuerOf(s.Domain) // as nearly always
+	}
 	return session.IssuerOf(s.SessionDomain(session.DomainOf(r.Issuer)))
 }

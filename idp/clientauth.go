@@ -31,6 +31,7 @@ type credentials struct {
 	method   AuthMethod
 	clientID string
 	secret   string
+	basic    string  // of ClientSecretBasic
 	signer   *signer // of PrivateKeyJWT
 }
 
@@ -49,6 +50,10 @@ func newCredentials(cfg Config) (credentials, error) {
 		c.method = ClientSecretBasic
 	case c.method != ClientSecretBasic && c.method != ClientSecretPost:
 		return credentials{}, &session.ConfigurationError{Message: fmt.Sprintf("Auth: unknown method %q", cfg.Auth)}
+	}
+	if c.method == ClientSecretBasic {
+		// RFC 6749 section 2.3.1: each part is form-encoded before the two are joined.
+		c.basic = base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.clientID) + ":" + url.QueryEscape(c.secret)))
 	}
 	return c, nil
 }
@@ -82,10 +87,8 @@ func (c credentials) authenticate(issuer string, form url.Values, header http.He
 		form.Set("client_secret", c.secret)
 		return []string{c.secret}, nil
 	}
-	// RFC 6749 section 2.3.1: each part is form-encoded before the two are joined.
-	basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.clientID) + ":" + url.QueryEscape(c.secret)))
-	header.Set("Authorization", "Basic "+basic)
-	return []string{c.secret, basic}, nil
+	header.Set("Authorization", "Basic "+c.basic)
+	return []string{c.secret, c.basic}, nil
 }
 
 // Format implements fmt.Formatter.

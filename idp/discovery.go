@@ -36,11 +36,33 @@ type Metadata struct {
 //
 // It fails with a *session.APIError of the code metadata_error.
 func (c *Client) Metadata(ctx context.Context, issuer string) (*Metadata, error) {
+	m, err := c.metadata(ctx, issuer)
+	if err != nil {
+		return nil, err
+	}
+	own := *m
+	return &own, nil
+}
+
+// recentMetadata is what the cache said of the issuer that was asked for last, in the
+// words of whoever asked. It is no older than the cache's, and found without a lock.
+type recentMetadata struct {
+	issuer string
+	meta   *Metadata
+	at     time.Time
+}
+
+// metadata is Metadata, but what it returns is not to be changed.
+func (c *Client) metadata(ctx context.Context, issuer string) (*Metadata, error) {
+	if r := c.recent.Load(); r != nil && r.issuer == issuer && within(c.clock.Now(), r.at, cacheFor) {
+		return r.meta, nil
+	}
 	at, err := normalIssuer(issuer)
 	if err != nil {
 		return nil, &session.APIError{Code: session.CodeMetadataError, Err: err}
 	}
 	if p, ok := c.cache.get(at); ok && p.fresh(c.clock.Now()) {
+		c.recent.Store(&recentMetadata{issuer, &p.meta, p.metaAt})
 		return &p.meta, nil
 	}
 	m, err := shared(ctx, c, "metadata "+at, func(ctx context.Context) (Metadata, error) {

@@ -16,6 +16,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -87,6 +88,8 @@ type Client struct {
 	limit      func(ctx context.Context) (release func(), err error)
 
 	cache   *cache
+	recent  atomic.Pointer[recentMetadata]
+	posts   atomic.Pointer[blankPost]
 	flights singleflight.Group // discovery and keys only, never token requests
 	open    context.Context    // ends with Close; the flights end with it
 	close   context.CancelFunc

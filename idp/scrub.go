@@ -28,15 +28,21 @@ type scrubber struct{ secrets []string }
 
 // and returns a scrubber that knows more secrets.
 func (s scrubber) and(secrets ...string) scrubber {
-	all := slices.Clone(s.secrets)
-	for _, secret := range secrets {
+	return scrubber{append(slices.Clip(s.secrets), secrets...)}
+}
+
+// forms returns all forms in which the secrets may come back. Few requests fail, so it is
+// left until one does.
+func (s scrubber) forms() []string {
+	var all []string
+	for _, secret := range s.secrets {
 		if len(secret) >= minSecret {
 			all = append(all, secret, url.QueryEscape(secret), url.PathEscape(secret))
 		}
 	}
 	// The longest first, so that no tail of one is left behind a shorter one.
 	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	return scrubber{all}
+	return all
 }
 
 // clean returns text without control characters, secrets and space around it, at
@@ -48,7 +54,7 @@ func (s scrubber) clean(text string, limit int) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "\uFFFD"))
-	for _, secret := range s.secrets {
+	for _, secret := range s.forms() {
 		text = strings.ReplaceAll(text, secret, "[redacted]")
 	}
 	text = strings.TrimSpace(text)

@@ -174,7 +174,7 @@ func (c *Client) tokenProvider(ctx context.Context, issuer string) (*Metadata, e
 	if err := c.auth.configured(); err != nil {
 		return nil, err
 	}
-	m, err := c.Metadata(ctx, issuer)
+	m, err := c.metadata(ctx, issuer)
 	if err != nil {
 		return nil, err
 	}

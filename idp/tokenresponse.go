@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -64,7 +65,7 @@ func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 			}
 		case "authorization_details":
 			if !absent(value) {
-				t.AuthorizationDetails = value
+				t.AuthorizationDetails = bytes.Clone(value) // not the whole answer with it
 			}
 		}
 		return nil
@@ -72,17 +73,26 @@ func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 	if err != nil {
 		return session.TokenResponse{}, err
 	}
-	if c, err := peek(t.IDToken); err == nil {
+	if c, ok := claimsOf(t.IDToken); ok {
 		t.IDClaims = &session.IDClaims{}
 		t.IDClaims.Issuer, _ = c.text("iss")
 		t.IDClaims.Subject, _ = c.text("sub")
 		t.IDClaims.Audience, _ = texts(c["aud"])
 		t.IDClaims.All = c
 	}
-	if c, err := peek(t.AccessToken); err == nil {
+	if c, ok := claimsOf(t.AccessToken); ok {
 		t.TokenAudience, _ = texts(c["aud"])
 	}
 	return t, nil
+}
+
+// claimsOf returns the claims of a token that is a readable JWT.
+func claimsOf(token string) (claims, bool) {
+	if strings.Count(token, ".") != 2 {
+		return nil, false // most are opaque, and an error would say nothing more
+	}
+	c, err := peek(token)
+	return c, err == nil
 }
 
 func setText(to *string, value json.RawMessage) {

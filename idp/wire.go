@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,12 +55,31 @@ func (c *Client) get(ctx context.Context, from string) (reply, error) {
 	return c.do(req, scrubber{})
 }
 
+// blankPost is a request to a URL, without context, body and header. The last one is
+// kept, for most requests go to one endpoint.
+type blankPost struct {
+	to      string
+	request *http.Request
+}
+
 // post sends form once. The errors it returns have gone through s.
 func (c *Client) post(ctx context.Context, to string, form url.Values, header http.Header, s scrubber) (reply, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(form.Encode()))
-	if err != nil {
-		return reply{}, errors.New("the URL cannot be used")
+	blank := c.posts.Load()
+	if blank == nil || blank.to != to {
+		req, err := http.NewRequest(http.MethodPost, to, nil) //nolint:noctx // it is not sent, but copied
+		if err != nil {
+			return reply{}, errors.New("the URL cannot be used")
+		}
+		blank = &blankPost{to, req}
+		c.posts.Store(blank)
 	}
+	req := blank.request.WithContext(ctx)
+	at := *req.URL // transports of hosts may change it
+	req.URL = &at
+	body := form.Encode()
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+	req.Body, _ = req.GetBody()
+	req.ContentLength = int64(len(body))
 	req.Header = header
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return c.do(req, s)
@@ -80,7 +100,7 @@ func (c *Client) do(req *http.Request, s scrubber) (r reply, err error) {
 		return reply{}, newWireError(req.Context(), err, s)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	body, err := readBody(resp)
 	switch {
 	case err != nil:
 		return reply{status: resp.StatusCode}, newWireError(req.Context(), err, s)
@@ -88,6 +108,17 @@ func (c *Client) do(req *http.Request, s scrubber) (r reply, err error) {
 		return reply{status: resp.StatusCode}, errBodyTooLong
 	}
 	return reply{status: resp.StatusCode, body: body}, nil
+}
+
+// readBody reads up to a byte more than an answer may have.
+func readBody(resp *http.Response) ([]byte, error) {
+	const usual = 8 << 10 // what is longer is not believed before it is there
+	var b bytes.Buffer
+	if n := resp.ContentLength; n > 0 && n <= usual {
+		b.Grow(int(n) + bytes.MinRead) // the end is found out by one more read
+	}
+	_, err := b.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
+	return b.Bytes(), err
 }
 
 // wireError is a failed request. Its text has been scrubbed. errors.Is and

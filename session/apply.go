@@ -75,7 +75,9 @@ func (s *State) ApplyRefresh(q *Question, r TokenResponse, now time.Time, o Appl
 
 	next := *kept
 	next.TokenSets = putTokenSet(s.TokenSets, set, now, o)
-	next.Domain = s.SessionDomain(DomainOf(o.Issuer))
+	if s.Domain == "" {
+		next.Domain = s.SessionDomain(DomainOf(o.Issuer))
+	}
 	if r.IDToken != "" {
 		next.IDToken = r.IDToken
 		if o.UpdateUser {
