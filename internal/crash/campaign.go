@@ -19,6 +19,10 @@ type Plan struct {
 	Overlap  time.Duration // for which the provider takes a refresh token once more after its rotation
 	Fault    Fault         // of the store, for tests of this package
 
+	// NewFor n has one in n of the sessions for which nothing was under way asked for a new
+	// token after each kill; all others are. Every session is asked for one it had. 0: 1.
+	NewFor int
+
 	// Told, if not nil, is called after each round.
 	Told func(Result)
 }
@@ -75,15 +79,18 @@ func (e *RoundError) Error() string {
 // Unwrap returns what kept the round from going on.
 func (e *RoundError) Unwrap() error { return e.Err }
 
-// usualSessions is how many there are where the plan does not say.
-const usualSessions = 64
+func (p Plan) orDefaults() Plan {
+	if p.Sessions == 0 {
+		p.Sessions = 64
+	}
+	p.NewFor = max(1, p.NewFor)
+	return p
+}
 
 // Campaign kills children on a new store at place until the plan is fulfilled. It stops at
 // the first round in which something is wrong, with a *RoundError.
 func Campaign(ctx context.Context, place *Place, plan Plan) (Result, error) {
-	if plan.Sessions == 0 {
-		plan.Sessions = usualSessions
-	}
+	plan = plan.orDefaults()
 	began := clock.System().Now()
 	c := &campaign{plan: plan, result: Result{Kind: place.kind, Overlap: plan.Overlap}}
 	err := c.run(ctx, place.newHome())
@@ -104,6 +111,7 @@ type round struct {
 	seed   uint64
 	random *rand.Rand
 	what   string
+	window []int  // sessions that seem to have been killed between rotation and save
 	said   string // by children that were killed
 }
 
@@ -196,7 +204,7 @@ func (c *campaign) buried(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("what the kill has left: %w", err)
 	}
-	c.provider.killed(stored)
+	c.round.window = c.provider.killed(stored)
 	return nil
 }
 
@@ -213,16 +221,20 @@ func (c *campaign) rise(ctx context.Context) (err error) {
 }
 
 // awaitOrphans waits until every session that was killed between rotation and save is an
-// orphan: its intent stands, and its lease has lapsed.
+// orphan: its intent stands, and its lease has lapsed. One that the server has saved after all
+// has no intent any more.
 func (c *campaign) awaitOrphans(ctx context.Context) error {
 	return until(ctx, "the lapse of the leases", func() (bool, error) {
-		stored, err := c.stored(ctx)
-		if err != nil {
-			return false, err
-		}
 		keys, err := c.orphaned(ctx)
-		for _, number := range c.provider.killed(stored) {
-			if !slices.Contains(keys, keyOf(number)) {
+		for _, number := range c.round.window {
+			if err != nil {
+				return false, err
+			}
+			if slices.Contains(keys, keyOf(number)) {
+				continue
+			}
+			var token string
+			if token, err = c.storedOf(ctx, number); token != c.provider.view(number).newest {
 				return false, err
 			}
 		}

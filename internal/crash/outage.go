@@ -20,9 +20,7 @@ func Outages(ctx context.Context, place *Place, plan Plan) (Result, error) {
 	if !place.kind.shared() {
 		return Result{}, fmt.Errorf("crash: %s has no server", place.kind)
 	}
-	if plan.Sessions == 0 {
-		plan.Sessions = usualSessions
-	}
+	plan = plan.orDefaults()
 	plan.Overlap = 0
 	began := clock.System().Now()
 	o := &outages{campaign: campaign{plan: plan, result: Result{Kind: place.kind, Server: true}}, place: place}

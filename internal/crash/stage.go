@@ -139,6 +139,15 @@ func (s *stage) stored(ctx context.Context) (tokens []string, err error) {
 	return tokens, err
 }
 
+// storedOf returns the refresh token that the store holds for one session.
+func (s *stage) storedOf(ctx context.Context, number int) (token string, err error) {
+	err = s.look(ctx, func(eye store.StateStore) error {
+		token, err = s.reader.storedOf(ctx, eye, number)
+		return err
+	})
+	return token, err
+}
+
 // orphaned returns the sessions with an intent that nobody seems to follow up.
 func (s *stage) orphaned(ctx context.Context) (keys []session.Key, err error) {
 	err = s.look(ctx, func(eye store.StateStore) error {
