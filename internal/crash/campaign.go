@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
@@ -34,6 +35,7 @@ type Result struct {
 	Overlap   time.Duration
 	Rounds    int
 	Kills     int
+	Both      int // of those the ones in which the store's server died with the child
 	InFlight  int // sessions whose callers had no answer when the child was killed
 	Window    int // sessions killed between rotation and save
 	Recovered int // of those the ones that went on
@@ -92,14 +94,16 @@ func (p Plan) orDefaults() Plan {
 func Campaign(ctx context.Context, place *Place, plan Plan) (Result, error) {
 	plan = plan.orDefaults()
 	began := clock.System().Now()
-	c := &campaign{plan: plan, result: Result{Kind: place.kind, Overlap: plan.Overlap}}
-	err := c.run(ctx, place.newHome())
+	c := &campaign{place: place, plan: plan, result: Result{Kind: place.kind, Overlap: plan.Overlap}}
+	err := c.run(ctx)
 	c.result.Took = clock.System().Now().Sub(began)
 	return c.result, err
 }
 
 type campaign struct {
 	*stage
+	place  *Place
+	power  atomic.Pointer[chan struct{}] // not nil: the server dies with the child, then the channel is closed
 	plan   Plan
 	result Result
 	child  *process // serves, and has been asked about everything
@@ -115,8 +119,8 @@ type round struct {
 	said   string // by children that were killed
 }
 
-func (c *campaign) run(ctx context.Context, h home) (err error) {
-	if c.stage, err = newStage(ctx, h, c.plan.Sessions, c.plan.Overlap, c.plan.Fault); err != nil {
+func (c *campaign) run(ctx context.Context) (err error) {
+	if c.stage, err = newStage(ctx, c.place.newHome(), c.plan.Sessions, c.plan.Overlap, c.plan.Fault, c.struck); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
@@ -170,11 +174,24 @@ func (c *campaign) once(ctx context.Context) error {
 	workers := []int{1, 4, 16, 32}[random.IntN(4)]
 	t := drawTrap(random, moments(c.home.Kind, c.plan.Overlap > 0), c.round.seed, 40)
 	c.round.what = fmt.Sprintf("%d callers, killed %v", workers, t)
+	var down chan struct{}
+	if c.home.Kind.shared() && random.IntN(8) == 0 {
+		c.round.what += " with the server"
+		down = make(chan struct{})
+		c.power.Store(&down)
+	}
 	if err := c.set(ctx, c.child, t); err != nil && !errors.Is(err, errGone) {
 		return err
 	}
 	if err := c.load(ctx, c.child, random.Uint64(), workers, c.refusedWrongly); err != nil {
 		return err
+	}
+	if down != nil {
+		<-down
+		c.result.Both++
+		if err := c.place.restart(); err != nil {
+			return err
+		}
 	}
 	if err := c.buried(ctx); err != nil {
 		return err
@@ -188,6 +205,15 @@ func (c *campaign) once(ctx context.Context) error {
 		return err
 	}
 	return c.askEverybody(ctx)
+}
+
+// struck kills the child, and the server with it where the power fails.
+func (c *campaign) struck(p *process) {
+	c.kill(p)
+	if down := c.power.Swap(nil); down != nil {
+		c.place.kill()
+		close(*down)
+	}
 }
 
 // buried counts what a kill has left.
@@ -259,7 +285,7 @@ func (c *campaign) killAgain(ctx context.Context) error {
 	if err != nil && !errors.Is(err, errGone) {
 		return err
 	}
-	c.kill() // where it has not come so far
+	c.kill(c.child) // where it has not come so far
 	return c.buried(ctx)
 }
 

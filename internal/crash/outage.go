@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
@@ -23,7 +22,7 @@ func Outages(ctx context.Context, place *Place, plan Plan) (Result, error) {
 	plan = plan.orDefaults()
 	plan.Overlap = 0
 	began := clock.System().Now()
-	o := &outages{campaign: campaign{plan: plan, result: Result{Kind: place.kind, Server: true}}, place: place}
+	o := &outages{campaign: campaign{place: place, plan: plan, result: Result{Kind: place.kind, Server: true}}}
 	err := o.run(ctx)
 	o.result.Took = clock.System().Now().Sub(began)
 	return o.result, err
@@ -31,11 +30,11 @@ func Outages(ctx context.Context, place *Place, plan Plan) (Result, error) {
 
 type outages struct {
 	campaign
-	place *Place
+	dead chan struct{} // closed when the server has been killed; set before its trap is
 }
 
 func (o *outages) run(ctx context.Context) (err error) {
-	if o.stage, err = newStage(ctx, o.place.newHome(), o.plan.Sessions, 0, o.plan.Fault); err != nil {
+	if o.stage, err = newStage(ctx, o.place.newHome(), o.plan.Sessions, 0, o.plan.Fault, o.struck); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
@@ -72,23 +71,22 @@ func (o *outages) once(ctx context.Context) error {
 	t := trap{At: []moment{granted, answered}[random.IntN(2)], Count: 1 + random.IntN(30)}
 	o.round.what = fmt.Sprintf("%d callers, the server killed %v", workers, t)
 
-	dead := make(chan struct{})
-	var once sync.Once
-	o.strike = func() {
-		once.Do(func() {
-			o.place.kill()
-			o.provider.mark()
-			close(dead)
-		})
-	}
+	o.dead = make(chan struct{})
 	loading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	loaded := make(chan error, 1)
 	o.provider.set(t)
 	go func() { loaded <- o.load(loading, o.child, random.Uint64(), workers, o.refusedInOutage) }()
-	err := o.endure(ctx, dead)
+	err := o.endure(ctx)
 	stop(errEnough)
 	return errors.Join(err, <-loaded, o.judge(ctx, err))
+}
+
+// struck kills the server, not the child.
+func (o *outages) struck(*process) {
+	o.place.kill()
+	o.provider.mark()
+	close(o.dead)
 }
 
 // refusedInOutage judges what a caller was refused: until the server is back, that is nobody's fault.
@@ -100,9 +98,9 @@ func (o *outages) refusedInOutage(number int, r report) {
 
 // endure waits for the server's death, sees to it that the process goes on, and brings the server
 // back.
-func (o *outages) endure(ctx context.Context, dead <-chan struct{}) error {
+func (o *outages) endure(ctx context.Context) error {
 	select {
-	case <-dead:
+	case <-o.dead:
 	case <-o.child.gone:
 		return errGone
 	case <-ctx.Done():

@@ -22,7 +22,7 @@ type process struct {
 	out    *lines
 	said   tail                // on its standard error
 	heard  func(order, report) // each answer, before whoever waits for it
-	sprung func(moment)        // a trap in it
+	sprung func(life string)   // a trap in it
 	wrong  func(string)
 
 	ready chan struct{} // closed when it serves
@@ -44,7 +44,7 @@ type pending struct {
 var errGone = errors.New("crash: the child has ended")
 
 // startProcess starts a child. It is killed, or closed, by the caller.
-func startProcess(s setup, heard func(order, report), sprung func(moment), wrong func(string)) (*process, error) {
+func startProcess(s setup, heard func(order, report), sprung func(life string), wrong func(string)) (*process, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (p *process) listen(from io.Reader) {
 		case r.Wrong != "":
 			p.wrong(r.Wrong)
 		case r.At != "":
-			p.sprung(r.At)
+			p.sprung(p.life)
 		case r.ID == sayReady:
 			close(p.ready)
 		default:

@@ -33,13 +33,13 @@ type provider struct {
 	mu     sync.Mutex
 	life   string // of the child whose requests count; empty: nobody's
 	trap   trap
-	sprung func(moment)
+	sprung func(life string)
 	late   map[*account]*http.Request // of dead children, on which the tenant acts after the next
 }
 
-// newProvider starts a provider for n sessions. sprung is called when a trap has sprung, on
-// the goroutine that serves the request, which goes on when it returns.
-func newProvider(n int, overlap time.Duration, sprung func(moment)) (*provider, error) {
+// newProvider starts a provider for n sessions. sprung is called when a child's request has
+// sprung a trap, on the goroutine that serves it, which goes on when it returns.
+func newProvider(n int, overlap time.Duration, sprung func(life string)) (*provider, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -89,6 +89,15 @@ func (p *provider) welcome(life string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.life = life
+}
+
+// farewell ends that of a child.
+func (p *provider) farewell(life string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.life == life {
+		p.life = ""
+	}
 }
 
 // set lays a trap.
@@ -142,7 +151,7 @@ func (p *provider) spring(m moment, life string) {
 	hit := life == p.life && p.pass(m)
 	p.mu.Unlock()
 	if hit {
-		p.sprung(m)
+		p.sprung(life)
 	}
 }
 
@@ -172,7 +181,7 @@ func (p *provider) act(r *http.Request, form url.Values, body []byte) *reply {
 	hit := p.pass(granted)
 	p.mu.Unlock()
 	if hit {
-		p.sprung(granted)
+		p.sprung(r.Header.Get(lifeHeader))
 	}
 	return answer
 }
@@ -192,7 +201,7 @@ func (p *provider) drops(r *http.Request, form url.Values, body []byte) bool {
 	if at == "" {
 		return false
 	}
-	p.sprung(at)
+	p.sprung(r.Header.Get(lifeHeader))
 	if a := p.find(form.Get("refresh_token")); at == late && a != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()

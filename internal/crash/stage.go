@@ -33,15 +33,16 @@ type stage struct {
 	eye      store.StateStore // looks at the store from outside; nil where only one process can
 	shut     func() error
 
-	strike    func() // what happens when the moment has come; it may come twice
+	strike    func(*process) // what happens when the moment has come
 	now       atomic.Pointer[process]
 	lives     int
 	audiences atomic.Int64
 }
 
-func newStage(ctx context.Context, h home, sessions int, overlap time.Duration, fault Fault) (s *stage, err error) {
-	s = &stage{home: h, sessions: sessions, fault: fault, shut: func() error { return nil }}
-	s.strike = s.kill
+// newStage makes one. strike is called when a trap has sprung, for the child that it was laid
+// for.
+func newStage(ctx context.Context, h home, sessions int, overlap time.Duration, fault Fault, strike func(*process)) (s *stage, err error) {
+	s = &stage{home: h, sessions: sessions, fault: fault, strike: strike, shut: func() error { return nil }}
 	if s.reader, err = newReader(); err != nil {
 		return nil, err
 	}
@@ -86,15 +87,17 @@ func (s *stage) heard(o order, r report) {
 	}
 }
 
-func (s *stage) sprung(moment) { s.strike() }
-
-// kill kills the child with kill -9. What it had sent to the provider and was not begun is
-// lost.
-func (s *stage) kill() {
-	if p := s.now.Load(); p != nil {
-		p.kill()
-		s.provider.welcome("")
+// sprung strikes, unless that child is not the present one any more.
+func (s *stage) sprung(life string) {
+	if p := s.now.Load(); p != nil && p.life == life {
+		s.strike(p)
 	}
+}
+
+// kill kills a child with kill -9. What it had sent to the provider and was not begun is lost.
+func (s *stage) kill(p *process) {
+	p.kill()
+	s.provider.farewell(p.life)
 }
 
 // set lays a trap for the child.
@@ -106,11 +109,7 @@ func (s *stage) set(ctx context.Context, p *process, t trap) error {
 		_, err := p.do(ctx, order{Do: setTrap, Trap: t})
 		return err
 	default:
-		clock.System().AfterFunc(t.After, func() {
-			if s.now.Load() == p {
-				s.strike()
-			}
-		})
+		clock.System().AfterFunc(t.After, func() { s.sprung(p.life) })
 	}
 	return nil
 }
