@@ -20,7 +20,8 @@ func (c *campaign) askEverybody(ctx context.Context) error {
 	rest := c.round.random.IntN(c.plan.NewFor)
 	err := each(c.permuted(), 32, func(number int) error {
 		before := c.provider.view(number)
-		if before.presented == 0 && before.audience != "" && number%c.plan.NewFor != rest {
+		underWay := before.presented > 0 || slices.Contains(c.round.flying, number)
+		if !underWay && before.audience != "" && number%c.plan.NewFor != rest {
 			return c.askKept(ctx, number, before)
 		}
 		if cachedFirst {

@@ -12,7 +12,7 @@ import (
 // A hundred kills within the provider's overlap and some without one, of servers on each
 // durable store, and then of the stores' servers. make crash makes ten times as many.
 func TestCrash(t *testing.T) {
-	within := map[crash.Kind]int{crash.Bolt: 46, crash.Redis: 32, crash.Postgres: 22}
+	within := map[crash.Kind]int{crash.Bolt: 54, crash.Redis: 30, crash.Postgres: 16}
 	without, outages, sessions := 6, 2, 32
 	if raceEnabled { // a child then takes a second to start
 		within = map[crash.Kind]int{crash.Bolt: 10, crash.Redis: 6, crash.Postgres: 6}

@@ -20,7 +20,7 @@ import (
 
 // patience is how long anything may take on a machine that is busy; nothing waits for it to
 // pass.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // stage is everything around the children of one campaign.
 type stage struct {
@@ -41,8 +41,8 @@ type stage struct {
 
 // newStage makes one. strike is called when a trap has sprung, for the child that it was laid
 // for.
-func newStage(ctx context.Context, h home, sessions int, overlap time.Duration, fault Fault, strike func(*process)) (s *stage, err error) {
-	s = &stage{home: h, sessions: sessions, fault: fault, strike: strike, shut: func() error { return nil }}
+func newStage(ctx context.Context, h home, plan Plan, strike func(*process)) (s *stage, err error) {
+	s = &stage{home: h, sessions: plan.Sessions, fault: plan.Fault, strike: strike, shut: func() error { return nil }}
 	if s.reader, err = newReader(); err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func newStage(ctx context.Context, h home, sessions int, overlap time.Duration, 
 			return nil, err
 		}
 	}
-	if s.provider, err = newProvider(sessions, overlap, s.sprung); err != nil {
+	if s.provider, err = newProvider(plan.Sessions, plan.Overlap, s.sprung); err != nil {
 		return nil, errors.Join(err, s.shut())
 	}
 	return s, nil
@@ -98,6 +98,13 @@ func (s *stage) sprung(life string) {
 func (s *stage) kill(p *process) {
 	p.kill()
 	s.provider.farewell(p.life)
+}
+
+// objectTo objects where a child has said what none may say.
+func (s *stage) objectTo(p *process) {
+	if said := p.said.alarmed(); said != "" {
+		s.provider.object("the child said: %s", said)
+	}
 }
 
 // set lays a trap for the child.
