@@ -189,25 +189,20 @@ func (p *provider) act(r *http.Request, form url.Values, body []byte) *reply {
 // drops reports whether a request that has arrived springs a trap, and is lost with its
 // client. One that is only delayed is kept.
 func (p *provider) drops(r *http.Request, form url.Values, body []byte) bool {
+	life, hit := r.Header.Get(lifeHeader), false
 	p.mu.Lock()
-	alive := r.Header.Get(lifeHeader) == p.life
-	at := moment("")
-	for _, m := range []moment{arrived, late} {
-		if alive && p.pass(m) {
-			at = m
+	if life == p.life {
+		delayed := p.pass(late)
+		if a := p.find(form.Get("refresh_token")); delayed && a != nil {
+			p.late[a] = p.forTenant(r, body) // before the next child can come
 		}
+		hit = delayed || p.pass(arrived)
 	}
 	p.mu.Unlock()
-	if at == "" {
-		return false
+	if hit {
+		p.sprung(life)
 	}
-	p.sprung(r.Header.Get(lifeHeader))
-	if a := p.find(form.Get("refresh_token")); at == late && a != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.late[a] = p.forTenant(r, body)
-	}
-	return true
+	return hit
 }
 
 // grant has the tenant grant a refresh token, and keeps the ledger. The caller holds p.mu.

@@ -76,6 +76,7 @@ func (c *campaign) died(ctx context.Context) error {
 	if err := p.awaitEnd(ctx); err != nil {
 		return err
 	}
+	c.provider.farewell(p.life) // what it had sent is over now, too
 	c.round.said += p.said.String()
 	if !p.killed.Load() {
 		return errors.Join(errors.New("the child has ended by itself"), p.ended)
@@ -168,7 +169,10 @@ func (c *campaign) killAgain(ctx context.Context) error {
 	err := c.set(ctx, c.child, t)
 	if err == nil {
 		err = each(c.permuted(), 16, func(number int) error {
-			_, err := c.child.do(ctx, order{Do: ask, Session: number, Audience: c.newAudience()})
+			r, err := c.child.do(ctx, order{Do: ask, Session: number, Audience: c.newAudience()})
+			if r.Code != "" && (c.plan.Overlap > 0 || !lost(r)) {
+				c.refusedWrongly(number, r)
+			}
 			return err
 		})
 	}

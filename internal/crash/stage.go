@@ -195,7 +195,7 @@ func (s *stage) load(ctx context.Context, p *process, seed uint64, workers int, 
 			number := random.IntN(s.sessions)
 			r, err := p.do(ctx, order{Do: ask, Session: number, Audience: s.newAudience()})
 			switch {
-			case err != nil && (errors.Is(err, errGone) || context.Cause(ctx) == errEnough): //nolint:errorlint // it is the very one
+			case err != nil && (errors.Is(err, errGone) || errors.Is(context.Cause(ctx), errEnough)):
 				return nil
 			case err != nil:
 				return err
