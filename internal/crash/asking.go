@@ -9,16 +9,21 @@ import (
 )
 
 // askEverybody asks every session for the last token that was acknowledged before the kill,
-// which must still be there, and for a new one. It holds what comes against the ledger, and
-// signs those in again that were lost.
+// which must still be there, and for a new one unless the plan spares it. It holds what
+// comes against the ledger, and signs those in again that were lost.
 func (c *campaign) askEverybody(ctx context.Context) error {
 	var (
 		mu   sync.Mutex
 		told []int
 	)
 	cachedFirst := c.round.random.IntN(2) == 0
+	rest := c.round.random.IntN(c.plan.NewFor)
 	err := each(c.permuted(), 32, func(number int) error {
 		before := c.provider.view(number)
+		underWay := before.presented > 0 || slices.Contains(c.round.flying, number)
+		if !underWay && before.audience != "" && number%c.plan.NewFor != rest {
+			return c.askKept(ctx, number, before)
+		}
 		if cachedFirst {
 			if err := c.askKept(ctx, number, before); err != nil {
 				return err
@@ -107,5 +112,6 @@ func (c *campaign) reckon(ctx context.Context, told []int) error {
 	if r.Reuses > refused {
 		c.provider.object("the provider saw %d reuses, of which %d were recovery's", r.Reuses, refused)
 	}
+	c.provider.mark()
 	return c.signIn(ctx, c.child, gone)
 }

@@ -12,25 +12,26 @@ import (
 // A hundred kills within the provider's overlap and some without one, of servers on each
 // durable store, and then of the stores' servers. make crash makes ten times as many.
 func TestCrash(t *testing.T) {
-	within := map[crash.Kind]int{crash.Bolt: 40, crash.Redis: 30, crash.Postgres: 30}
-	without, outages, sessions := 8, 3, 32
+	t.Parallel()
+	within := map[crash.Kind]int{crash.Bolt: 60, crash.Redis: 28, crash.Postgres: 12}
+	without, outages, sessions := 5, 2, 32
 	if raceEnabled { // a child then takes a second to start
 		within = map[crash.Kind]int{crash.Bolt: 10, crash.Redis: 6, crash.Postgres: 6}
-		without, outages, sessions = 3, 1, 16
+		without, outages, sessions = 2, 1, 16
 	}
-	for _, kind := range crash.Kinds {
+	for _, kind := range []crash.Kind{crash.Postgres, crash.Redis, crash.Bolt} { // the slowest first
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			p := place(t, kind)
 			t.Run("within the overlap", func(t *testing.T) {
-				r, err := crash.Campaign(t.Context(), p, crash.Plan{Kills: within[kind], Seed: 1, Sessions: sessions, Overlap: 30 * time.Second})
+				r, err := crash.Campaign(t.Context(), p, crash.Plan{Kills: within[kind], Seed: 1, Sessions: sessions, NewFor: 8, Overlap: 30 * time.Second})
 				check(t, r, err, within[kind])
 				if r.Lost != 0 || r.Reuses != 0 {
 					t.Errorf("lost %d, reuses %d, want none of either", r.Lost, r.Reuses)
 				}
 			})
 			t.Run("without an overlap", func(t *testing.T) {
-				r, err := crash.Campaign(t.Context(), p, crash.Plan{Kills: without, Seed: 1, Sessions: sessions})
+				r, err := crash.Campaign(t.Context(), p, crash.Plan{Kills: without, Seed: 1, Sessions: sessions, NewFor: 8})
 				check(t, r, err, without)
 				if r.Lost > r.Window || r.Told != r.Lost || r.Reuses > r.Window {
 					t.Errorf("in the window %d, lost %d, told %d, reuses %d", r.Window, r.Lost, r.Told, r.Reuses)
@@ -40,7 +41,7 @@ func TestCrash(t *testing.T) {
 				return
 			}
 			t.Run("its server", func(t *testing.T) {
-				r, err := crash.Outages(t.Context(), p, crash.Plan{Kills: outages, Seed: 1, Sessions: sessions})
+				r, err := crash.Outages(t.Context(), p, crash.Plan{Kills: outages, Seed: 1, Sessions: sessions, NewFor: 8})
 				check(t, r, err, outages)
 				if r.Lost != 0 || r.Again != 0 {
 					t.Errorf("lost %d, presented again %d, want none of either", r.Lost, r.Again)
@@ -65,6 +66,7 @@ func check(t *testing.T, r crash.Result, err error, kills int) {
 
 // A store that breaks its word is found out, so the others keep theirs.
 func TestCrash_findsAStoreThatForgets(t *testing.T) {
+	t.Parallel()
 	plan := crash.Plan{Kills: 50, Seed: 1, Sessions: 16, Overlap: time.Hour, Fault: crash.Forgets}
 	r, err := crash.Campaign(t.Context(), place(t, crash.Bolt), plan)
 	var found *crash.RoundError

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 
-	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -20,51 +18,20 @@ func Outages(ctx context.Context, place *Place, plan Plan) (Result, error) {
 	if !place.kind.shared() {
 		return Result{}, fmt.Errorf("crash: %s has no server", place.kind)
 	}
-	if plan.Sessions == 0 {
-		plan.Sessions = usualSessions
-	}
 	plan.Overlap = 0
-	began := clock.System().Now()
-	o := &outages{campaign: campaign{plan: plan, result: Result{Kind: place.kind, Server: true}}, place: place}
-	err := o.run(ctx)
-	o.result.Took = clock.System().Now().Sub(began)
+	o := &outages{campaign: campaign{place: place, plan: plan.orDefaults()}}
+	o.result = Result{Kind: place.kind, Server: true}
+	err := o.run(ctx, o.struck, o.once)
 	return o.result, err
 }
 
 type outages struct {
 	campaign
-	place *Place
-}
-
-func (o *outages) run(ctx context.Context) (err error) {
-	if o.stage, err = newStage(ctx, o.place.newHome(), o.plan.Sessions, 0, o.plan.Fault); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, o.close()) }()
-	o.round = round{seed: o.plan.Seed, what: "before the first kill"}
-	if err := o.begin(ctx); err != nil {
-		return o.failed(err)
-	}
-	for o.result.Kills < o.plan.Kills {
-		if err := o.once(ctx); err != nil || len(o.provider.objections()) > 0 {
-			return o.failed(err)
-		}
-		o.result.Rounds++
-		o.round.seed++
-		if o.plan.Told != nil {
-			o.plan.Told(o.result)
-		}
-	}
-	if err := o.end(ctx); err != nil || len(o.provider.objections()) > 0 {
-		return o.failed(err)
-	}
-	return nil
+	dead chan struct{} // closed when the server has been killed; set before its trap is
 }
 
 // once is one round: load, the server's death in the midst of it, and its return.
 func (o *outages) once(ctx context.Context) error {
-	ctx, cancel := clock.WithTimeout(ctx, clock.System(), patience)
-	defer cancel()
 	random := rand.New(rand.NewPCG(o.round.seed, 1))
 	o.round.random = random
 	if err := o.askAll(ctx); err != nil { // so that everybody is in memory and has a token
@@ -74,23 +41,27 @@ func (o *outages) once(ctx context.Context) error {
 	t := trap{At: []moment{granted, answered}[random.IntN(2)], Count: 1 + random.IntN(30)}
 	o.round.what = fmt.Sprintf("%d callers, the server killed %v", workers, t)
 
-	dead := make(chan struct{})
-	var once sync.Once
-	o.strike = func() {
-		once.Do(func() {
-			o.place.kill()
-			o.provider.mark()
-			close(dead)
-		})
-	}
+	o.dead = make(chan struct{})
 	loading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	loaded := make(chan error, 1)
 	o.provider.set(t)
-	go func() { loaded <- o.load(loading, o.child, random.Uint64(), workers, o.refusedInOutage) }()
-	err := o.endure(ctx, dead)
+	seed := random.Uint64()
+	go func() { loaded <- o.load(loading, o.child, seed, workers, o.refusedInOutage) }()
+	err := o.endure(ctx)
 	stop(errEnough)
-	return errors.Join(err, <-loaded, o.judge(ctx, err))
+	if err = errors.Join(err, <-loaded); err != nil {
+		return err
+	}
+	o.objectTo(o.child)
+	return o.judge(ctx)
+}
+
+// struck kills the server, not the child.
+func (o *outages) struck(*process) {
+	o.place.kill()
+	o.provider.mark()
+	close(o.dead)
 }
 
 // refusedInOutage judges what a caller was refused: until the server is back, that is nobody's fault.
@@ -102,9 +73,9 @@ func (o *outages) refusedInOutage(number int, r report) {
 
 // endure waits for the server's death, sees to it that the process goes on, and brings the server
 // back.
-func (o *outages) endure(ctx context.Context, dead <-chan struct{}) error {
+func (o *outages) endure(ctx context.Context) error {
 	select {
-	case <-dead:
+	case <-o.dead:
 	case <-o.child.gone:
 		return errGone
 	case <-ctx.Done():
@@ -138,11 +109,8 @@ func (o *outages) endure(ctx context.Context, dead <-chan struct{}) error {
 	})
 }
 
-// judge looks at what the outage has left, unless it did not come to an end.
-func (o *outages) judge(ctx context.Context, err error) error {
-	if err != nil {
-		return nil
-	}
+// judge looks at what the outage has left.
+func (o *outages) judge(ctx context.Context) error {
 	if err := o.askAll(ctx); err != nil {
 		return err
 	}

@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tokenward/tokenward/clock"
 )
@@ -22,8 +24,10 @@ type process struct {
 	out    *lines
 	said   tail                // on its standard error
 	heard  func(order, report) // each answer, before whoever waits for it
-	sprung func(moment)        // a trap in it
+	sprung func(life string)   // a trap in it
 	wrong  func(string)
+
+	killed atomic.Bool // by us
 
 	ready chan struct{} // closed when it serves
 	gone  chan struct{} // closed when it has ended, was reaped, and all it said was read
@@ -44,7 +48,7 @@ type pending struct {
 var errGone = errors.New("crash: the child has ended")
 
 // startProcess starts a child. It is killed, or closed, by the caller.
-func startProcess(s setup, heard func(order, report), sprung func(moment), wrong func(string)) (*process, error) {
+func startProcess(s setup, heard func(order, report), sprung func(life string), wrong func(string)) (*process, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -86,7 +90,7 @@ func (p *process) listen(from io.Reader) {
 		case r.Wrong != "":
 			p.wrong(r.Wrong)
 		case r.At != "":
-			p.sprung(r.At)
+			p.sprung(p.life)
 		case r.ID == sayReady:
 			close(p.ready)
 		default:
@@ -116,7 +120,10 @@ func (p *process) answered(r report) {
 }
 
 // kill ends the child as a crash would. It does not wait.
-func (p *process) kill() { _ = p.cmd.Process.Kill() }
+func (p *process) kill() {
+	p.killed.Store(true)
+	_ = p.cmd.Process.Kill()
+}
 
 // unanswered returns the orders that were not answered when the child ended.
 func (p *process) unanswered() (left []order) {
@@ -186,11 +193,15 @@ func (p *process) close(ctx context.Context) error {
 	return errors.Join(err, p.ended)
 }
 
-// tail keeps the end of what was written to it.
+// tail keeps the end of what was written to it, and the first line that nobody may say.
 type tail struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu    sync.Mutex
+	text  bytes.Buffer
+	alarm string
 }
+
+// alarms are what a program says of its own defects.
+var alarms = []string{"DATA RACE", "panic", "fatal error"}
 
 // Write implements io.Writer.
 func (t *tail) Write(b []byte) (int, error) {
@@ -199,7 +210,21 @@ func (t *tail) Write(b []byte) (int, error) {
 	if t.text.Len() > 16<<10 {
 		t.text.Next(t.text.Len() / 2)
 	}
+	for line := range strings.Lines(string(b)) {
+		for _, a := range alarms {
+			if t.alarm == "" && strings.Contains(line, a) {
+				t.alarm = strings.TrimSpace(line)
+			}
+		}
+	}
 	return t.text.Write(b)
+}
+
+// alarmed returns that line, if there was one.
+func (t *tail) alarmed() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.alarm
 }
 
 // String returns what was kept.

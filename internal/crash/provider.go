@@ -33,13 +33,13 @@ type provider struct {
 	mu     sync.Mutex
 	life   string // of the child whose requests count; empty: nobody's
 	trap   trap
-	sprung func(moment)
+	sprung func(life string)
 	late   map[*account]*http.Request // of dead children, on which the tenant acts after the next
 }
 
-// newProvider starts a provider for n sessions. sprung is called when a trap has sprung, on
-// the goroutine that serves the request, which goes on when it returns.
-func newProvider(n int, overlap time.Duration, sprung func(moment)) (*provider, error) {
+// newProvider starts a provider for n sessions. sprung is called when a child's request has
+// sprung a trap, on the goroutine that serves it, which goes on when it returns.
+func newProvider(n int, overlap time.Duration, sprung func(life string)) (*provider, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -89,6 +89,15 @@ func (p *provider) welcome(life string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.life = life
+}
+
+// farewell ends that of a child.
+func (p *provider) farewell(life string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.life == life {
+		p.life = ""
+	}
 }
 
 // set lays a trap.
@@ -142,7 +151,7 @@ func (p *provider) spring(m moment, life string) {
 	hit := life == p.life && p.pass(m)
 	p.mu.Unlock()
 	if hit {
-		p.sprung(m)
+		p.sprung(life)
 	}
 }
 
@@ -172,7 +181,7 @@ func (p *provider) act(r *http.Request, form url.Values, body []byte) *reply {
 	hit := p.pass(granted)
 	p.mu.Unlock()
 	if hit {
-		p.sprung(granted)
+		p.sprung(r.Header.Get(lifeHeader))
 	}
 	return answer
 }
@@ -180,25 +189,20 @@ func (p *provider) act(r *http.Request, form url.Values, body []byte) *reply {
 // drops reports whether a request that has arrived springs a trap, and is lost with its
 // client. One that is only delayed is kept.
 func (p *provider) drops(r *http.Request, form url.Values, body []byte) bool {
+	life, hit := r.Header.Get(lifeHeader), false
 	p.mu.Lock()
-	alive := r.Header.Get(lifeHeader) == p.life
-	at := moment("")
-	for _, m := range []moment{arrived, late} {
-		if alive && p.pass(m) {
-			at = m
+	if life == p.life {
+		delayed := p.pass(late)
+		if a := p.find(form.Get("refresh_token")); delayed && a != nil {
+			p.late[a] = p.forTenant(r, body) // before the next child can come
 		}
+		hit = delayed || p.pass(arrived)
 	}
 	p.mu.Unlock()
-	if at == "" {
-		return false
+	if hit {
+		p.sprung(life)
 	}
-	p.sprung(at)
-	if a := p.find(form.Get("refresh_token")); at == late && a != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.late[a] = p.forTenant(r, body)
-	}
-	return true
+	return hit
 }
 
 // grant has the tenant grant a refresh token, and keeps the ledger. The caller holds p.mu.

@@ -44,7 +44,7 @@ type child struct {
 
 // The child's patience with what must end.
 const (
-	pollEvery       = 5 * time.Millisecond
+	pollEvery       = 20 * time.Millisecond
 	openingPatience = 20 * time.Second
 	closingPatience = 20 * time.Second
 )

@@ -34,16 +34,25 @@ func (r reader) refreshToken(key session.Key, rec store.Record) (string, error) 
 	return state.RefreshToken, nil
 }
 
-// stored returns the refresh tokens of the first n sessions as a store has them.
-func (r reader) stored(ctx context.Context, s store.StateStore, n int) ([]string, error) {
-	tokens := make([]string, n)
+// storedOf returns the refresh token of session i as a store has it.
+func (r reader) storedOf(ctx context.Context, s store.StateStore, i int) (string, error) {
+	rec, err := s.Load(ctx, keyOf(i), store.Options{})
+	if err != nil {
+		return "", fmt.Errorf("session %d: %w", i, err)
+	}
+	token, err := r.refreshToken(keyOf(i), rec)
+	if err != nil {
+		return "", fmt.Errorf("session %d: %w", i, err)
+	}
+	return token, nil
+}
+
+// stored returns those of the first n sessions.
+func (r reader) stored(ctx context.Context, s store.StateStore, n int) (tokens []string, err error) {
+	tokens = make([]string, n)
 	for i := range tokens {
-		rec, err := s.Load(ctx, keyOf(i), store.Options{})
-		if err != nil {
-			return nil, fmt.Errorf("session %d: %w", i, err)
-		}
-		if tokens[i], err = r.refreshToken(keyOf(i), rec); err != nil {
-			return nil, fmt.Errorf("session %d: %w", i, err)
+		if tokens[i], err = r.storedOf(ctx, s, i); err != nil {
+			return nil, err
 		}
 	}
 	return tokens, nil

@@ -20,7 +20,7 @@ import (
 
 // patience is how long anything may take on a machine that is busy; nothing waits for it to
 // pass.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // stage is everything around the children of one campaign.
 type stage struct {
@@ -33,15 +33,16 @@ type stage struct {
 	eye      store.StateStore // looks at the store from outside; nil where only one process can
 	shut     func() error
 
-	strike    func() // what happens when the moment has come; it may come twice
+	strike    func(*process) // what happens when the moment has come
 	now       atomic.Pointer[process]
 	lives     int
 	audiences atomic.Int64
 }
 
-func newStage(ctx context.Context, h home, sessions int, overlap time.Duration, fault Fault) (s *stage, err error) {
-	s = &stage{home: h, sessions: sessions, fault: fault, shut: func() error { return nil }}
-	s.strike = s.kill
+// newStage makes one. strike is called when a trap has sprung, for the child that it was laid
+// for.
+func newStage(ctx context.Context, h home, plan Plan, strike func(*process)) (s *stage, err error) {
+	s = &stage{home: h, sessions: plan.Sessions, fault: plan.Fault, strike: strike, shut: func() error { return nil }}
 	if s.reader, err = newReader(); err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func newStage(ctx context.Context, h home, sessions int, overlap time.Duration, 
 			return nil, err
 		}
 	}
-	if s.provider, err = newProvider(sessions, overlap, s.sprung); err != nil {
+	if s.provider, err = newProvider(plan.Sessions, plan.Overlap, s.sprung); err != nil {
 		return nil, errors.Join(err, s.shut())
 	}
 	return s, nil
@@ -86,14 +87,23 @@ func (s *stage) heard(o order, r report) {
 	}
 }
 
-func (s *stage) sprung(moment) { s.strike() }
+// sprung strikes, unless that child is not the present one any more.
+func (s *stage) sprung(life string) {
+	if p := s.now.Load(); p != nil && p.life == life {
+		s.strike(p)
+	}
+}
 
-// kill kills the child with kill -9. What it had sent to the provider and was not begun is
-// lost.
-func (s *stage) kill() {
-	if p := s.now.Load(); p != nil {
-		p.kill()
-		s.provider.welcome("")
+// kill kills a child with kill -9. What it had sent to the provider and was not begun is lost.
+func (s *stage) kill(p *process) {
+	p.kill()
+	s.provider.farewell(p.life)
+}
+
+// objectTo objects where a child has said what none may say.
+func (s *stage) objectTo(p *process) {
+	if said := p.said.alarmed(); said != "" {
+		s.provider.object("the child said: %s", said)
 	}
 }
 
@@ -106,11 +116,7 @@ func (s *stage) set(ctx context.Context, p *process, t trap) error {
 		_, err := p.do(ctx, order{Do: setTrap, Trap: t})
 		return err
 	default:
-		clock.System().AfterFunc(t.After, func() {
-			if s.now.Load() == p {
-				s.strike()
-			}
-		})
+		clock.System().AfterFunc(t.After, func() { s.sprung(p.life) })
 	}
 	return nil
 }
@@ -137,6 +143,15 @@ func (s *stage) stored(ctx context.Context) (tokens []string, err error) {
 		return err
 	})
 	return tokens, err
+}
+
+// storedOf returns the refresh token that the store holds for one session.
+func (s *stage) storedOf(ctx context.Context, number int) (token string, err error) {
+	err = s.look(ctx, func(eye store.StateStore) error {
+		token, err = s.reader.storedOf(ctx, eye, number)
+		return err
+	})
+	return token, err
 }
 
 // orphaned returns the sessions with an intent that nobody seems to follow up.
@@ -180,7 +195,7 @@ func (s *stage) load(ctx context.Context, p *process, seed uint64, workers int, 
 			number := random.IntN(s.sessions)
 			r, err := p.do(ctx, order{Do: ask, Session: number, Audience: s.newAudience()})
 			switch {
-			case err != nil && (errors.Is(err, errGone) || context.Cause(ctx) == errEnough): //nolint:errorlint // it is the very one
+			case err != nil && (errors.Is(err, errGone) || errors.Is(context.Cause(ctx), errEnough)):
 				return nil
 			case err != nil:
 				return err

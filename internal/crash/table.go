@@ -9,7 +9,8 @@ import (
 
 // WriteTable prints what campaigns saw, one in a line, and what they saw together.
 //
-// kills are those of children, or of servers where overlap says so; in flight counts the
+// kills are those of children, or of servers where overlap says so, and some of those of
+// children took the store's server with them; in flight counts the
 // sessions whose callers had no answer at that moment; in the window are those that were killed
 // between the provider's rotation and the save, or whose save the dead server could not take;
 // lost ones of them could not be refreshed any more, which their callers were told; presented
@@ -17,9 +18,9 @@ import (
 // of them for which the provider revoked the session.
 func WriteTable(w io.Writer, results []Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "store\toverlap\trounds\tkills\tin flight\tin the window\trecovered\tlost\ttold\tpresented again\treuses\ttime\t")
+	fmt.Fprintln(t, "store\toverlap\trounds\tkills\twith the server\tin flight\tin the window\trecovered\tlost\ttold\tpresented again\treuses\ttime\t")
 	row := func(store, overlap string, r Result) {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%v\t\n", store, overlap, r.Rounds, r.Kills, r.InFlight,
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%v\t\n", store, overlap, r.Rounds, r.Kills, r.Both, r.InFlight,
 			r.Window, r.Recovered, r.Lost, r.Told, r.Again, r.Reuses, r.Took.Round(time.Second))
 	}
 	var all Result
@@ -31,6 +32,7 @@ func WriteTable(w io.Writer, results []Result) error {
 		row(string(r.Kind), overlap, r)
 		all.Rounds += r.Rounds
 		all.Kills += r.Kills
+		all.Both += r.Both
 		all.InFlight += r.InFlight
 		all.Window += r.Window
 		all.Recovered += r.Recovered

@@ -125,13 +125,15 @@ func (s watchedStore) Unwrap() store.StateStore { return s.StateStore }
 func (s watchedStore) Ability(target any) bool {
 	switch t := target.(type) {
 	case *store.Leaser:
-		inner, ok := store.As[store.Leaser](s.StateStore)
-		*t = watchedLeaser{inner, s.watch}
-		return ok
+		if inner, ok := store.As[store.Leaser](s.StateStore); ok {
+			*t = watchedLeaser{inner, s.watch}
+			return true
+		}
 	case *store.Intents:
-		inner, ok := store.As[store.Intents](s.StateStore)
-		*t = watchedIntents{inner, s.watch}
-		return ok
+		if inner, ok := store.As[store.Intents](s.StateStore); ok {
+			*t = watchedIntents{inner, s.watch}
+			return true
+		}
 	}
 	return false
 }

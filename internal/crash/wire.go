@@ -86,14 +86,20 @@ func (l *lines) put(v any) error {
 
 // What both sides know.
 const (
-	clientID       = "crash"
-	clientSecret   = "the-client-secret-of-the-crashes"
-	sealingSecret  = "what seals the sessions that survive"
-	identifier     = "_a0_session" // as by default
-	lifeHeader     = "Crash-Life"
-	usualAudience  = "https://usual.example"
-	leaseTTL       = 200 * time.Millisecond
-	retryFirst     = 20 * time.Millisecond
-	retryMost      = 250 * time.Millisecond
-	tokensPerState = 8
+	clientID      = "crash"
+	clientSecret  = "the-client-secret-of-the-crashes"
+	sealingSecret = "what seals the sessions that survive"
+	identifier    = "_a0_session" // as by default
+	lifeHeader    = "Crash-Life"
+	usualAudience = "https://usual.example"
+)
+
+// The child's limits. They are short so that a round is quick; all others, the five seconds
+// of a store call and the ten of a request among them, are the defaults. On a busy machine the
+// lease often lapses under its owner, which must do no harm.
+const (
+	leaseTTL       = 200 * time.Millisecond // in place of 5 s
+	retryFirst     = 20 * time.Millisecond  // 50 ms
+	retryMost      = 250 * time.Millisecond // 5 s
+	tokensPerState = 8                      // 64
 )

@@ -97,7 +97,7 @@ func prove(ctx context.Context, kind crash.Kind, s settings, alone bool, done fu
 	if !alone {
 		most = shareOf(kind, s.kills)
 	}
-	plan := crash.Plan{Seed: s.seed, Sessions: s.sessions}
+	plan := crash.Plan{Seed: s.seed, Sessions: s.sessions, NewFor: 4}
 	plan.Told = func(r crash.Result) {
 		if r.Rounds%20 == 0 {
 			fmt.Fprintf(stderr, "%s: %d kills of %d, %d in the window, %d lost\n", r.Kind, r.Kills, plan.Kills, r.Window, r.Lost)
