@@ -13,6 +13,10 @@ import (
 // rereadDone decides, once the record was read again, what a conflict, a refused
 // refresh token or a login in doubt means.
 func (c *core) rereadDone(w *write, m *written, now time.Time) {
+	if w.told && c.phase == messages.Ended {
+		c.begunElsewhere(m, now)
+		return
+	}
 	if w.generation != c.generation || c.phase != messages.Ready {
 		return
 	}
@@ -170,6 +174,23 @@ func (c *core) lost(w *write, why session.Reason, now time.Time) {
 	}
 	c.ending.settle()
 	c.do(setUnsaved(messages.Saved))
+}
+
+// begunElsewhere takes what is in the store of a session that has ended here: somebody may
+// have signed in under its id since, in another process.
+func (c *core) begunElsewhere(m *written, now time.Time) {
+	switch {
+	case errors.Is(m.err, store.ErrNotFound):
+	case m.err != nil:
+		c.unsure = true // so the end is not remembered
+		c.showEnd(now)
+	case m.incarnation == c.incarnation, slices.ContainsFunc(append(c.erasing, c.lane...), func(w *write) bool {
+		return w.kind == erase && (w.only.IsZero() || w.only == m.incarnation)
+	}):
+		// still to be deleted
+	default:
+		c.replaced(m.state, m.version, m.incarnation)
+	}
 }
 
 func (c *core) finishReread(w *write) {

@@ -330,6 +330,100 @@ func TestLost_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
 	w.drain()
 }
 
+// While a connection's token is still on its way, after the ceiling, another process signs
+// somebody in: that is heard of, and nothing is left of the end.
+func TestTold_ofALoginAfterTheEnd(t *testing.T) {
+	w := withCeiling(t)
+	w.rules.Exclusive, w.tells = false, true
+	github := w.fly(keyGoogle)
+	w.pass()
+	w.reachCeiling()
+	w.deliverAll()
+	w.stored(storeDoes) // it is deleted
+	w.elsewhere("signed in")
+	for len(w.notices) > 0 {
+		w.hear()
+	}
+	w.deliverAll()
+	w.stored(storeDoes) // read
+	if w.shown.Phase != messages.Ready || w.shown.Incarnation != w.record.incarnation {
+		t.Errorf("shows phase %d of %s, want the new login", w.shown.Phase, w.names[w.shown.Incarnation])
+	}
+	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
+		t.Errorf("whoever waited is told %q, want %q", got, session.CodeMissingRefreshToken)
+	}
+	w.landed(landRotated)
+	w.drain()
+}
+
+// The same where the record cannot be read then: the end is not remembered, so that whoever
+// asks next reads it.
+func TestTold_ofALoginThatCannotBeRead(t *testing.T) {
+	w := withCeiling(t)
+	w.rules.Exclusive, w.tells = false, true
+	w.fly(keyGoogle)
+	w.pass()
+	w.reachCeiling()
+	w.deliverAll()
+	w.stored(storeDoes)
+	w.elsewhere("signed in")
+	for len(w.notices) > 0 {
+		w.hear()
+	}
+	w.deliverAll()
+	w.stored(storeFails)
+	w.landed(landPlain)
+	w.drain()
+	if w.core != nil || w.marker {
+		t.Error("the end is remembered")
+	}
+}
+
+// Two logins at once, in two processes: what is told of the other's is heard before this
+// process knows that its own, the earlier one, was written.
+func TestTold_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
+	for what, phase := range map[string]messages.Phase{"signed in": messages.Ready, "signed out": messages.Ended} {
+		w := newTestWorld(t)
+		w.rules.Exclusive, w.tells = false, true
+		w.login(0)
+		w.deliverAll()
+		w.late = true
+		w.finish(storeDoes)
+		w.elsewhere(what)
+		for len(w.notices) > 0 {
+			w.hear()
+		}
+		w.deliverAll()
+		w.answerNow()
+		w.deliverAll()
+		w.stored(storeDoes) // read
+		if w.shown.Phase != phase || phase == messages.Ready && w.shown.Incarnation != w.record.incarnation {
+			t.Errorf("%s elsewhere: shows phase %d of %s", what, w.shown.Phase, w.names[w.shown.Incarnation])
+		}
+		w.drain()
+	}
+}
+
+// An end that is still to be written is not undone by what is told of a login before it.
+func TestTold_ofALoginThatIsToBeDeleted(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive, w.tells = false, true
+	w.elsewhere("signed in")
+	w.logout(session.Incarnation{})
+	w.deliverAll()
+	w.stored(storeFails)
+	w.hear()
+	w.deliverAll()
+	w.stored(storeDoes) // read
+	if w.shown.Phase != messages.Ended {
+		t.Errorf("shows phase %d after a logout", w.shown.Phase)
+	}
+	w.drain()
+	if w.record != nil {
+		t.Error("the logout was given up")
+	}
+}
+
 func TestCeiling_answersByTheTable(t *testing.T) {
 	w := withCeiling(t)
 	a := w.fly(keyA)
