@@ -404,6 +404,26 @@ func TestTold_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
 	}
 }
 
+// A login that failed had been written all the same, and was ended again, while the store did
+// not let itself be read: whoever asks is told that there is no session.
+func TestIntent_whereNoRecordIsLeft(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Intents = true
+	in := w.login(0)
+	w.deliverAll()
+	w.stored(storeLies)
+	w.logout(in)
+	w.deliverAll()
+	w.stored(storeFails) // read
+	w.stored(storeDoes)  // deleted
+	j := w.ask(keyA)
+	w.deliverAll()
+	w.drain()
+	if got := session.CodeOf(j.answer.Err); !j.landed || got != session.CodeMissingSession {
+		t.Errorf("landed = %v, %q, want %q", j.landed, got, session.CodeMissingSession)
+	}
+}
+
 // An end that is still to be written is not undone by what is told of a login before it.
 func TestTold_ofALoginThatIsToBeDeleted(t *testing.T) {
 	w := newTestWorld(t)

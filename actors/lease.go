@@ -124,6 +124,8 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 	case overtaken:
 		if errors.Is(m.err, store.ErrConflict) {
 			c.lease.held = false
+		} else { // there is no record: a reading ends the session
+			c.lane = append(c.lane, &write{kind: reread, generation: c.generation})
 		}
 		c.deny(a)
 	case m.err != nil:
