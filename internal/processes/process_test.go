@@ -138,6 +138,12 @@ func (x *text) has(what string) bool {
 	return strings.Contains(x.b.String(), what)
 }
 
+func (x *text) count(what string) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return strings.Count(x.b.String(), what)
+}
+
 // end returns the last lines.
 func (x *text) end(lines int) string {
 	x.mu.Lock()
