@@ -130,10 +130,17 @@ func (c *core) merge(w *write, m *written, now time.Time) {
 		c.saveRest(w)
 		return
 	}
-	// They spent it too: theirs stays. Whoever waits looks in their cache, else asks again.
+	// They spent it too: theirs stays. Whoever waits looks in their cache, else asks again,
+	// and so do those whose answers were still to be saved.
 	c.change(next)
 	c.publish(c.state, c.serial)
 	c.do(setUnsaved(messages.Saved))
+	for _, later := range slices.Backward(c.lane) {
+		if later.kind == save && later.generation == c.generation {
+			c.requeue(later)
+			later.flight = nil
+		}
+	}
 	c.requeue(w)
 }
 

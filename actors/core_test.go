@@ -197,6 +197,57 @@ func TestMerge_asksAgainWithTheirToken(t *testing.T) {
 	}
 }
 
+// The same where both were granted, as an overlap at the provider allows: what came second
+// to the store is dropped, and whoever waits gets what is in the store, else asks once more.
+// Theirs may be known before ours lands, or be on its way, or ours may find it.
+func TestLanding_behindAnotherProcess(t *testing.T) {
+	for _, asked := range []session.FlightKey{keyA, keyB, keyGoogle} {
+		for _, theirs := range []string{"known", "being read", "not heard of"} {
+			t.Run(name(asked)+", theirs is "+theirs, func(t *testing.T) {
+				w := newTestWorld(t)
+				w.rules.Exclusive, w.others = false, true
+				j := w.fly(asked)
+				rotated := w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))
+				next, _, err := rotated.ApplyRefresh(&session.Question{Key: keyA, Audience: "a"}, session.TokenResponse{
+					AccessToken: "login1|a|theirs", ExpiresIn: 60, HasExpiresIn: true,
+				}, w.now, session.ApplyOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.record = &record{w.version(), w.record.incarnation, next}
+				kept := w.record.version
+				if theirs != "not heard of" {
+					w.command(&messages.Reread{Version: w.record.version})
+					w.deliverAll()
+				}
+				if theirs == "known" {
+					w.stored(storeDoes)
+				}
+				w.air, w.held = nil, false
+				w.post(&flightLanded{response: session.TokenResponse{
+					AccessToken: "login1|" + name(asked) + "|ours", ExpiresIn: 60, HasExpiresIn: true, RefreshToken: "login1/1000",
+				}})
+				w.deliverAll()
+				for w.writing != nil {
+					w.stored(storeDoes)
+				}
+				switch {
+				case w.record.version != kept:
+					t.Error("it was written over")
+				case asked == keyA && j.answer.Token.AccessToken != "login1|a|theirs":
+					t.Errorf("answer %+v, want their token", j.answer)
+				case asked != keyA && j.landed:
+					t.Errorf("answer %+v, want none yet", j.answer)
+				}
+				w.drain()
+				if w.record.state.RefreshToken == "login1/1000" || j.answer.Err != nil {
+					t.Errorf("refresh token %q, answer %v", w.record.state.RefreshToken, j.answer.Err)
+				}
+			})
+		}
+	}
+}
+
 // A refusal may bring a refresh token all the same; it is saved like any other.
 func TestRefused_keepsTheTokenThatCame(t *testing.T) {
 	w := newTestWorld(t)
