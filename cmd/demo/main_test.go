@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tokenward/tokenward/cmd/demo/tour"
+	"github.com/tokenward/tokenward/internal/servers"
 )
 
 // asDemo has the test binary be the demo, for tests that want a process.
@@ -21,7 +22,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asDemo) != "" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(tests{m})
+}
+
+type tests struct{ *testing.M }
+
+// Run runs the tests and ends the servers, before anybody looks for what still runs.
+func (m tests) Run() int {
+	defer theRedis.Close()
+	return servers.Main{M: m.M}.Run()
 }
 
 func TestTour_holdsEveryPromise(t *testing.T) {
