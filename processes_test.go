@@ -382,3 +382,29 @@ func TestProcesses_loginElsewhere(t *testing.T) {
 		}
 	})
 }
+
+// A process that still waits for a connection's token when the session's ceiling comes hears
+// of a login elsewhere all the same.
+func TestProcesses_loginElsewhereAfterTheCeiling(t *testing.T) {
+	processes(t, 2, nil, func(t *testing.T, r *rig, id string, p []process) {
+		hold := r.tenant.Hold(idptest.ConnectionExchange, idptest.AfterGrant)
+		r.client = p[0].Client
+		flying := r.exchange(context.Background(), id, "google-oauth2")
+		r.rest()
+		r.want("requests in the air", hold.Held(), 1)
+		r.clock.Advance(5 * time.Second)
+		r.rest()
+		r.wantGone(id)
+		r.client = p[1].Client
+		r.loginAs(tokenward.SessionID(id), idptest.Claims{"sub": "somebody-else", "session_expiry": idptest.Absent})
+		r.rest()
+		hold.Release()
+		_, err := flying.wait()
+		r.rest()
+		r.wantConnectionCode("the caller who waited", err, session.CodeMissingRefreshToken)
+		u, err := p[0].GetUser(context.Background(), tokenward.SessionID(id))
+		if err != nil || u.Sub() != "somebody-else" {
+			t.Errorf("GetUser in the other process = %v, %v, want the new user", u, err)
+		}
+	}, withTenant(idptest.WithUser(idptest.Subject, until(idptest.TokenLife+session.CeilingLeeway+5*time.Second))))
+}

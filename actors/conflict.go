@@ -13,6 +13,10 @@ import (
 // rereadDone decides, once the record was read again, what a conflict, a refused
 // refresh token or a login in doubt means.
 func (c *core) rereadDone(w *write, m *written, now time.Time) {
+	if w.told && c.phase == messages.Ended {
+		c.begunElsewhere(m, now)
+		return
+	}
 	if w.generation != c.generation || c.phase != messages.Ready {
 		return
 	}
@@ -136,10 +140,17 @@ func (c *core) merge(w *write, m *written, now time.Time) {
 		c.saveRest(w)
 		return
 	}
-	// They spent it too: theirs stays. Whoever waits looks in their cache, else asks again.
+	// They spent it too: theirs stays. Whoever waits looks in their cache, else asks again,
+	// and so do those whose answers were still to be saved.
 	c.change(next)
 	c.publish(c.state, c.serial)
 	c.do(setUnsaved(c.unsaved()))
+	for _, later := range slices.Backward(c.lane) {
+		if later.kind == save && later.generation == c.generation {
+			c.requeue(later)
+			later.flight = nil
+		}
+	}
 	c.requeue(w)
 }
 
@@ -180,6 +191,23 @@ func (c *core) lost(w *write, why session.Reason, now time.Time) {
 	}
 	c.ending.settle()
 	c.do(setUnsaved(messages.Saved))
+}
+
+// begunElsewhere takes what is in the store of a session that has ended here: somebody may
+// have signed in under its id since, in another process.
+func (c *core) begunElsewhere(m *written, now time.Time) {
+	switch {
+	case errors.Is(m.err, store.ErrNotFound):
+	case m.err != nil:
+		c.unsure = true // so the end is not remembered
+		c.showEnd(now)
+	case m.incarnation == c.incarnation, slices.ContainsFunc(append(c.erasing, c.lane...), func(w *write) bool {
+		return w.kind == erase && (w.only.IsZero() || w.only == m.incarnation)
+	}):
+		// still to be deleted
+	default:
+		c.replaced(m.state, m.version, m.incarnation)
+	}
 }
 
 func (c *core) finishReread(w *write) {

@@ -40,6 +40,7 @@ type core struct {
 	generation  session.Generation
 	incarnation session.Incarnation
 	reason      session.Reason // why it Ended
+	unsure      bool           // whether that is still so: another process has written since
 
 	// state is the newest; saved is what the store is known to hold, as version.
 	// They are compared as pointers, for a state is never changed.
@@ -161,7 +162,7 @@ func (c *core) begin(s *session.State, v session.Version, in session.Incarnation
 // start is begin for a state s that may be newer than the saved one.
 func (c *core) start(s, saved *session.State, v session.Version, in session.Incarnation) {
 	c.generation++
-	c.phase, c.incarnation, c.reason = messages.Ready, in, ""
+	c.phase, c.incarnation, c.reason, c.unsure = messages.Ready, in, "", false
 	c.state, c.saved, c.version, c.tried = s, saved, v, nil
 	c.attempts, c.ending = 0, nil
 	c.serial++

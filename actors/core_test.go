@@ -259,6 +259,57 @@ func TestMerge_asksAgainWithTheirToken(t *testing.T) {
 	}
 }
 
+// The same where both were granted, as an overlap at the provider allows: what came second
+// to the store is dropped, and whoever waits gets what is in the store, else asks once more.
+// Theirs may be known before ours lands, or be on its way, or ours may find it.
+func TestLanding_behindAnotherProcess(t *testing.T) {
+	for _, asked := range []session.FlightKey{keyA, keyB, keyGoogle} {
+		for _, theirs := range []string{"known", "being read", "not heard of"} {
+			t.Run(name(asked)+", theirs is "+theirs, func(t *testing.T) {
+				w := newTestWorld(t)
+				w.rules.Exclusive, w.others = false, true
+				j := w.fly(asked)
+				rotated := w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))
+				next, _, err := rotated.ApplyRefresh(&session.Question{Key: keyA, Audience: "a"}, session.TokenResponse{
+					AccessToken: "login1|a|theirs", ExpiresIn: 60, HasExpiresIn: true,
+				}, w.now, session.ApplyOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.record = &record{w.version(), w.record.incarnation, next}
+				kept := w.record.version
+				if theirs != "not heard of" {
+					w.command(&messages.Reread{Version: w.record.version})
+					w.deliverAll()
+				}
+				if theirs == "known" {
+					w.stored(storeDoes)
+				}
+				w.air, w.held = nil, false
+				w.post(&flightLanded{response: session.TokenResponse{
+					AccessToken: "login1|" + name(asked) + "|ours", ExpiresIn: 60, HasExpiresIn: true, RefreshToken: "login1/1000",
+				}})
+				w.deliverAll()
+				for w.writing != nil {
+					w.stored(storeDoes)
+				}
+				switch {
+				case w.record.version != kept:
+					t.Error("it was written over")
+				case asked == keyA && j.answer.Token.AccessToken != "login1|a|theirs":
+					t.Errorf("answer %+v, want their token", j.answer)
+				case asked != keyA && j.landed:
+					t.Errorf("answer %+v, want none yet", j.answer)
+				}
+				w.drain()
+				if w.record.state.RefreshToken == "login1/1000" || j.answer.Err != nil {
+					t.Errorf("refresh token %q, answer %v", w.record.state.RefreshToken, j.answer.Err)
+				}
+			})
+		}
+	}
+}
+
 // A refusal may bring a refresh token all the same; it is saved like any other.
 func TestRefused_keepsTheTokenThatCame(t *testing.T) {
 	w := newTestWorld(t)
@@ -415,6 +466,120 @@ func TestLost_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
 	}
 	w.landed(landPlain)
 	w.drain()
+}
+
+// While a connection's token is still on its way, after the ceiling, another process signs
+// somebody in: that is heard of, and nothing is left of the end.
+func TestTold_ofALoginAfterTheEnd(t *testing.T) {
+	w := withCeiling(t)
+	w.rules.Exclusive, w.tells = false, true
+	github := w.fly(keyGoogle)
+	w.pass()
+	w.reachCeiling()
+	w.deliverAll()
+	w.stored(storeDoes) // it is deleted
+	w.elsewhere("signed in")
+	for len(w.notices) > 0 {
+		w.hear()
+	}
+	w.deliverAll()
+	w.stored(storeDoes) // read
+	if w.shown.Phase != messages.Ready || w.shown.Incarnation != w.record.incarnation {
+		t.Errorf("shows phase %d of %s, want the new login", w.shown.Phase, w.names[w.shown.Incarnation])
+	}
+	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
+		t.Errorf("whoever waited is told %q, want %q", got, session.CodeMissingRefreshToken)
+	}
+	w.landed(landRotated)
+	w.drain()
+}
+
+// The same where the record cannot be read then: the end is not remembered, so that whoever
+// asks next reads it.
+func TestTold_ofALoginThatCannotBeRead(t *testing.T) {
+	w := withCeiling(t)
+	w.rules.Exclusive, w.tells = false, true
+	w.fly(keyGoogle)
+	w.pass()
+	w.reachCeiling()
+	w.deliverAll()
+	w.stored(storeDoes)
+	w.elsewhere("signed in")
+	for len(w.notices) > 0 {
+		w.hear()
+	}
+	w.deliverAll()
+	w.stored(storeFails)
+	w.landed(landPlain)
+	w.drain()
+	if w.core != nil || w.marker {
+		t.Error("the end is remembered")
+	}
+}
+
+// Two logins at once, in two processes: what is told of the other's is heard before this
+// process knows that its own, the earlier one, was written.
+func TestTold_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
+	for what, phase := range map[string]messages.Phase{"signed in": messages.Ready, "signed out": messages.Ended} {
+		w := newTestWorld(t)
+		w.rules.Exclusive, w.tells = false, true
+		w.login(0)
+		w.deliverAll()
+		w.late = true
+		w.finish(storeDoes)
+		w.elsewhere(what)
+		for len(w.notices) > 0 {
+			w.hear()
+		}
+		w.deliverAll()
+		w.answerNow()
+		w.deliverAll()
+		w.stored(storeDoes) // read
+		if w.shown.Phase != phase || phase == messages.Ready && w.shown.Incarnation != w.record.incarnation {
+			t.Errorf("%s elsewhere: shows phase %d of %s", what, w.shown.Phase, w.names[w.shown.Incarnation])
+		}
+		w.drain()
+	}
+}
+
+// A login that failed had been written all the same, and was ended again, while the store did
+// not let itself be read: whoever asks is told that there is no session.
+func TestIntent_whereNoRecordIsLeft(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Intents = true
+	in := w.login(0)
+	w.deliverAll()
+	w.stored(storeLies)
+	w.logout(in)
+	w.deliverAll()
+	w.stored(storeFails) // read
+	w.stored(storeDoes)  // deleted
+	j := w.ask(keyA)
+	w.deliverAll()
+	w.drain()
+	if got := session.CodeOf(j.answer.Err); !j.landed || got != session.CodeMissingSession {
+		t.Errorf("landed = %v, %q, want %q", j.landed, got, session.CodeMissingSession)
+	}
+}
+
+// An end that is still to be written is not undone by what is told of a login before it.
+func TestTold_ofALoginThatIsToBeDeleted(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive, w.tells = false, true
+	w.elsewhere("signed in")
+	w.logout(session.Incarnation{})
+	w.deliverAll()
+	w.stored(storeFails)
+	w.hear()
+	w.deliverAll()
+	w.stored(storeDoes) // read
+	if w.shown.Phase != messages.Ended {
+		t.Errorf("shows phase %d after a logout", w.shown.Phase)
+	}
+	w.drain()
+	if w.record != nil {
+		t.Error("the logout was given up")
+	}
 }
 
 func TestCeiling_answersByTheTable(t *testing.T) {

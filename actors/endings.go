@@ -163,7 +163,7 @@ func (c *core) showEnd(now time.Time) {
 	}
 	// Of a session that was not loaded nobody knows whether another process has signed its
 	// user in again: the store's tombstone says.
-	if c.reason == session.ReasonCeiling && (c.rules.Exclusive || !c.incarnation.IsZero()) {
+	if c.reason == session.ReasonCeiling && !c.unsure && (c.rules.Exclusive || !c.incarnation.IsZero()) {
 		s.Until = now.Add(c.rules.RememberEnded)
 		if c.rules.SnapshotAge > 0 { // nobody would tell of a new login elsewhere
 			s.Until = now.Add(min(c.rules.RememberEnded, c.rules.SnapshotAge))

@@ -137,11 +137,11 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	if c.state == c.saved && c.phase == messages.Ready {
 		c.do(setUnsaved(messages.Saved))
 	}
-	if c.state.RefreshToken != a.token && c.current(a) && !a.lasting {
-		// Another process spent the token too, and what it got is known already: that stays.
-		theirs := *m
-		theirs.response.RefreshToken = ""
-		m = &theirs
+	theirs := c.state.RefreshToken != a.token && c.current(a) && !a.lasting
+	if theirs { // another process spent the token too, and what it got is known already: that stays
+		late := *m
+		late.response.RefreshToken = ""
+		m = &late
 	}
 	if a.again && m.err != nil && m.response.RefreshToken == "" && !refused(m.err) {
 		c.lease.intent = nil // it stands: whether the token still works is not known yet
@@ -155,6 +155,8 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 		if a.revoke {
 			c.revoke(a.domain, cmp.Or(m.response.RefreshToken, a.token))
 		}
+	case theirs && m.err == nil:
+		c.queue = slices.Insert(c.queue, 0, a.flight) // it looks among their tokens, else asks again
 	case a.flight.Question.Key.ForConnection():
 		c.landConnection(a, m, now)
 	default:

@@ -24,6 +24,7 @@ type write struct {
 	gate     bool // the next flight waits for this save
 	refused  bool // reread: the provider refused the spent token
 	again    bool // which may have been spent before, by somebody who was cut off
+	told     bool // reread: the store told of a write, perhaps of another login
 
 	// replace: a login. save: filled in when it starts. reread: what a save before it tried.
 	state       *session.State
@@ -139,7 +140,10 @@ func (c *core) writeNext(now time.Time) {
 		w := c.lane[0]
 		switch w.kind {
 		case save, reread:
-			if w.generation != c.generation || c.phase != messages.Ready {
+			if w.told { // whatever has become of the session here, the store may have something newer
+				w.generation = c.generation
+			}
+			if w.generation != c.generation || c.phase != messages.Ready && !(w.told && c.phase == messages.Ended) {
 				c.lane = pop(c.lane) // the session ended; whoever waited for a flight has been answered
 				c.endCalls(w, nil)
 				continue
@@ -326,12 +330,20 @@ func (c *core) replaceDone(w *write, m *written) {
 		for _, call := range w.calls {
 			c.do(endCall{call, m.err})
 		}
-		if c.phase == messages.Ready {
+		if c.phase != messages.Opening {
 			// It may have happened all the same: see whose record that is now.
-			c.lane = append(c.lane, &write{kind: reread, generation: c.generation})
+			c.lane = append(c.lane, &write{kind: reread, generation: c.generation, told: true})
 		}
 		return
 	}
+	c.replaced(w.state, m.version, w.incarnation)
+	for _, call := range w.calls {
+		c.do(endCall{call, nil})
+	}
+}
+
+// replaced starts the generation of a login that has taken the session's place.
+func (c *core) replaced(s *session.State, v session.Version, in session.Incarnation) {
 	if c.phase == messages.Ready {
 		c.answerAll(c.state, c.generation, session.ReasonReplaced)
 	} else if a := c.air; a != nil && a.lasting {
@@ -341,10 +353,7 @@ func (c *core) replaceDone(w *write, m *written) {
 	// What was to be deleted before is overwritten.
 	c.erasing = nil
 	c.lane = slices.DeleteFunc(c.lane, func(w *write) bool { return w.kind == erase && w.tried })
-	c.begin(w.state, m.version, w.incarnation)
-	for _, call := range w.calls {
-		c.do(endCall{call, nil})
-	}
+	c.begin(s, v, in)
 }
 
 // eraseDone takes the answer to a deletion. Callers are told after the first try; the

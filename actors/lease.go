@@ -124,6 +124,8 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 	case overtaken:
 		if errors.Is(m.err, store.ErrConflict) {
 			c.lease.held = false
+		} else { // there is no record: a reading ends the session
+			c.lane = append(c.lane, &write{kind: reread, generation: c.generation})
 		}
 		c.deny(a)
 	case m.err != nil:
@@ -278,17 +280,27 @@ func (c *core) recovered(f *messages.Flight) {
 
 // reread queues a reading of the record, unless what was written is known here already.
 func (c *core) reread(m *messages.Reread) {
-	if m.Call == nil && !m.Version.IsZero() && c.knows(m.Version) {
+	told := m.Call == nil
+	switch {
+	case told && !m.Version.IsZero() && c.knows(m.Version):
 		return
+	case told && m.Version.IsZero() && c.phase == messages.Ended && !c.signingIn():
+		return // it was deleted
 	}
 	for i, w := range c.lane {
 		running := i == 0 && c.laneBusy
 		if w.kind == reread && w.flight == nil && w.generation == c.generation && (!running || m.Recent) {
 			w.calls = append(w.calls, calls(m.Call)...)
+			w.told = w.told || told
 			return
 		}
 	}
-	c.lane = append(c.lane, &write{kind: reread, generation: c.generation, calls: calls(m.Call)})
+	c.lane = append(c.lane, &write{kind: reread, generation: c.generation, told: told, calls: calls(m.Call)})
+}
+
+// signingIn reports whether a login is on its way.
+func (c *core) signingIn() bool {
+	return slices.ContainsFunc(c.lane, func(w *write) bool { return w.kind == replace })
 }
 
 // knows reports whether v was read or written here.

@@ -53,6 +53,25 @@ func TestCore_underLeasesThatLapse(t *testing.T) {
 	})
 }
 
+// The same where the store tells of every write, whenever that is heard: in the end the
+// process knows who is signed in.
+func TestCore_toldOfWrites(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.rules.Exclusive, w.tells = false, true
+		live(t, w, true)
+	})
+}
+
+// The same under leases.
+func TestCore_toldOfWritesUnderLeases(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.rules.Exclusive, w.rules.Leases, w.rules.Intents, w.tells = false, true, true, true
+		live(t, w, true)
+	})
+}
+
 // The same in a store of this process alone that outlives it.
 func TestCore_withIntents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -129,6 +148,7 @@ func live(t *rapid.T, w *world, shared bool) {
 			if w.writing == nil {
 				t.Skip()
 			}
+			w.late = w.tells && rapid.Bool().Draw(t, "late")
 			w.finish(outcome(rapid.IntRange(0, 2).Draw(t, "how")))
 		},
 		"retry": func(t *rapid.T) {
@@ -183,6 +203,21 @@ func live(t *rapid.T, w *world, shared bool) {
 		}
 	}
 	actions["deliver more"], actions["store more"], actions["ask more"], actions["slot more"] = actions["deliver"], actions["store"], actions["ask"], actions["slot"]
+	if w.tells {
+		actions["hear"] = func(t *rapid.T) {
+			if len(w.notices) == 0 {
+				t.Skip()
+			}
+			w.hear()
+		}
+		actions["hear more"] = actions["hear"]
+		actions["answer"] = func(t *rapid.T) {
+			if w.reply == nil {
+				t.Skip()
+			}
+			w.answerNow()
+		}
+	}
 	if shared {
 		actions["elsewhere"] = func(t *rapid.T) {
 			w.elsewhere(rapid.SampledFrom([]string{"touched", "refreshed", "signed in", "signed out", "ended at a ceiling", "leased", "let go"}).Draw(t, "what"))
@@ -232,17 +267,22 @@ func (w *world) elsewhere(what string) {
 	case what == "signed in":
 		in, s := w.newLogin(0)
 		w.record, w.gone, w.intent = &record{w.version(), in, s}, "", nil
+		w.tell()
 	case what == "ended at a ceiling": // of a login that this process need not have seen
 		w.record, w.gone, w.intent = nil, session.ReasonCeiling, nil
+		w.tell()
 	case w.record == nil:
 	case what == "signed out":
 		w.record, w.gone, w.intent = nil, session.ReasonLogout, nil
+		w.tell()
 	case w.rules.Leases && w.holder != other: // else it may not write
 	case what == "touched":
 		w.record = &record{w.version(), w.record.incarnation, w.record.state.Clone()}
+		w.tell()
 	case w.air == nil || w.rules.Leases && w.lapses:
 		w.others = w.others || !w.rules.Leases || w.lapses // else never at the same time
 		w.record = &record{w.version(), w.record.incarnation, w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))}
+		w.tell()
 	}
 }
 

@@ -61,6 +61,12 @@ type world struct {
 	unheard bool // of a lease that was taken or given back: it lapses by itself
 	intent  *store.Intent
 	lost    map[string]bool // logins whose newest refresh token nobody has
+	tells   bool            // the store tells of writes
+	notices []*messages.Reread
+	late    bool // what the store answers is held back, in reply
+	reply   *written
+	doubt   bool // what was told could not be read
+	marker  bool // an end is remembered, and no actor is left
 	poll    bool
 	renew   bool                           // the timer
 	renews  bool                           // under way
@@ -314,9 +320,13 @@ func (w *world) finish(how outcome) {
 	w.writing = nil
 	m := &written{version: w.version()}
 	w.unheard = w.unheard || how != storeDoes && (job.kind == claim || job.kind == release || job.take)
+	switch job.kind {
+	case save, replace, reread, claim:
+		w.doubt = how != storeDoes && (w.doubt || job.kind == reread)
+	}
 	if how == storeFails {
 		m.err = errStore
-		w.post(m)
+		w.answer(m)
 		return
 	}
 	m.kind = job.kind
@@ -365,18 +375,60 @@ func (w *world) finish(how outcome) {
 		default:
 			w.record, w.intent = &record{m.version, job.incarnation, job.state}, nil
 			w.updates++
+			w.tell()
 		}
 	case replace:
 		w.record, w.gone, w.intent = &record{m.version, job.incarnation, job.state}, "", nil
+		w.tell()
 	case erase:
 		if w.record != nil && (job.only.IsZero() || job.only == w.record.incarnation) {
 			w.record, w.gone, w.intent = nil, job.why, nil
+			w.tell()
 		}
 	}
 	if how == storeLies {
 		m.err = errStore
 	}
+	w.answer(m)
+}
+
+// answer brings what the store said, now or later.
+func (w *world) answer(m *written) {
+	if w.late {
+		w.reply = m
+		return
+	}
 	w.post(m)
+}
+
+// answerNow brings what was held back.
+func (w *world) answerNow() {
+	m := w.reply
+	w.reply, w.late = nil, false
+	w.post(m)
+}
+
+// tell has the store tell of what it holds now.
+func (w *world) tell() {
+	m := &messages.Reread{}
+	if w.record != nil {
+		m.Version = w.record.version
+	}
+	if w.tells {
+		w.notices = append(w.notices, m)
+	}
+}
+
+// hear passes the oldest notice on, as the supervisor does.
+func (w *world) hear() {
+	m := w.notices[0]
+	w.notices = w.notices[1:]
+	w.note("hears of %v", m.Version)
+	if w.core != nil {
+		w.command(m)
+	} else if !m.Version.IsZero() {
+		w.marker = false
+	}
 }
 
 // Who may hold the lease.
@@ -658,6 +710,24 @@ func (w *world) rested() {
 		}
 	}
 	w.core, w.mailbox = nil, nil
+	w.marker = w.shown != nil && w.shown.Phase == messages.Ended && !w.shown.Until.IsZero()
+}
+
+// informed checks, when everything was told, that this process knows who is signed in.
+func (w *world) informed() {
+	w.t.Helper()
+	switch {
+	case !w.tells || w.doubt:
+	case w.core == nil && w.marker && w.record != nil:
+		w.fail("an end is remembered, and %s is signed in", w.names[w.record.incarnation])
+	case w.core == nil || w.core.phase == messages.Opening:
+	case w.shown.Phase == messages.Ready && w.record == nil:
+		w.fail("%s is shown, and nobody is signed in", w.names[w.shown.Incarnation])
+	case w.record != nil && (w.shown.Phase != messages.Ready || w.shown.Incarnation != w.record.incarnation):
+		w.fail("phase %d of %s is shown, and %s is signed in", w.shown.Phase, w.names[w.shown.Incarnation], w.names[w.record.incarnation])
+	case w.shown.Phase == messages.Ready && w.core.version != w.record.version:
+		w.fail("an older version of %s is known than the store has", w.names[w.shown.Incarnation])
+	}
 }
 
 // quiet checks what must be so when nothing is under way.
@@ -720,7 +790,7 @@ func (w *world) check() {
 	if w.core.denied && len(w.core.queue) > 0 && !w.poll && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*pollDue); return ok }) {
 		w.fail("the queue waits for nothing")
 	}
-	if w.core.laneBusy != (w.writing != nil) && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*written); return ok }) {
+	if w.core.laneBusy != (w.writing != nil) && w.reply == nil && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*written); return ok }) {
 		w.fail("the lane has stopped")
 	}
 }
@@ -730,10 +800,15 @@ func (w *world) drain() {
 	w.t.Helper()
 	for range 500 {
 		switch {
-		case w.core == nil:
+		case w.core == nil && len(w.notices) == 0:
+			w.informed()
 			return
 		case len(w.mailbox) > 0:
 			w.deliver()
+		case len(w.notices) > 0:
+			w.hear()
+		case w.reply != nil:
+			w.answerNow()
 		case w.slot:
 			w.grant(nil)
 		case w.air != nil:
@@ -759,6 +834,7 @@ func (w *world) drain() {
 func (w *world) drained() {
 	w.t.Helper()
 	w.quiet()
+	w.informed()
 	for _, j := range w.flights {
 		if !j.landed {
 			w.fail("%s never landed", name(j.flight.Question.Key))

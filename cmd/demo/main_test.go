@@ -21,7 +21,16 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asDemo) != "" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(tests{m})
+}
+
+type tests struct{ *testing.M }
+
+// Run runs the tests and ends the servers, before anybody looks for what still runs.
+func (m tests) Run() int {
+	defer theRedis.Close()
+	defer thePostgres.Close()
+	return m.M.Run()
 }
 
 func TestTour_holdsEveryPromise(t *testing.T) {

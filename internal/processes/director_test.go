@@ -71,9 +71,9 @@ func (s *stage) direct(scenes, directors int, seed uint64) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(seed, uint64(1000+i)))
 			for left.Add(-1) >= 0 && !s.t.Failed() {
-				// A quarter of them is about the sessions that are asked for most.
+				// Half of them are about the sessions that are asked for most.
 				n := len(s.parts)
-				if random.IntN(4) == 0 {
+				if random.IntN(2) == 0 {
 					n = min(hot, n)
 				}
 				own := (n - i + directors - 1) / directors
@@ -95,6 +95,7 @@ func (p *part) scene(random *rand.Rand) {
 		if p.on.over(clock.System().Now()) {
 			p.count("ceiling")
 			p.settle(who{})
+			p.signIn(at[0], at[1], p.next(0))
 		}
 	case n < 10:
 		p.count("login that will end")
@@ -106,6 +107,7 @@ func (p *part) scene(random *rand.Rand) {
 		p.count("logout")
 		p.want("logout", at[0].do("Logout", p.id))
 		p.settle(who{})
+		p.signIn(at[0], at[1], p.next(0))
 	case n < 75:
 		p.count("back-channel logout")
 		p.want("back-channel logout", at[0].do("Backchannel", p.logoutToken(random)))

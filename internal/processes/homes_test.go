@@ -29,6 +29,12 @@ type home struct {
 	Pings time.Duration
 }
 
+// eachHome tells story once in each store whose server is installed here.
+func eachHome(t *testing.T, story func(t *testing.T, h home)) {
+	t.Run("redis", func(t *testing.T) { story(t, redisHome(theRedis.Get(t))) })
+	t.Run("postgres", func(t *testing.T) { story(t, postgresHome(thePostgres.Get(t))) })
+}
+
 func redisHome(r *servers.Redis) home { return home{Kind: "redis", URL: r.URL(), Space: newSpace()} }
 
 func postgresHome(p *servers.Postgres) home {

@@ -32,8 +32,10 @@ func (m tests) Run() int {
 const patience = time.Minute
 
 // await asks again and again until yes, and reports whether that came in time.
-func await(yes func() bool) bool {
-	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), patience)
+func await(yes func() bool) bool { return within(patience, yes) }
+
+func within(d time.Duration, yes func() bool) bool {
+	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), d)
 	defer cancel()
 	for !yes() {
 		if !pause(ctx, 5*time.Millisecond) {
@@ -53,6 +55,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 		return true
 	case <-ctx.Done():
 		return false
+	}
+}
+
+// eventually fails the test when what does not come in time.
+func eventually(t testing.TB, what string, yes func() bool) {
+	t.Helper()
+	if !await(yes) {
+		t.Fatalf("in vain waited for: %s", what)
 	}
 }
 

@@ -75,6 +75,16 @@ func (p *process) start(what string, args any) <-chan Reply {
 	return answer
 }
 
+// login signs subject in under id.
+func (p *process) login(id, subject string) Reply {
+	p.t.Helper()
+	began := p.do("Begin", Login{id, subject})
+	if began.Code != "" {
+		return began
+	}
+	return p.do("Complete", Return{id, began.Value})
+}
+
 func (p *process) token(id, audience string) Reply {
 	p.t.Helper()
 	return p.do("Token", Question{id, audience})
@@ -126,6 +136,12 @@ func (x *text) has(what string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return strings.Contains(x.b.String(), what)
+}
+
+func (x *text) count(what string) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return strings.Count(x.b.String(), what)
 }
 
 // end returns the last lines.

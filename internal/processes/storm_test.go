@@ -59,12 +59,12 @@ type observer struct {
 // audiences are asked for at random; the first means that none is named.
 var audiences = []string{"", "https://a.example", "https://b.example", "https://c.example", "https://d.example"}
 
-// hot sessions get a quarter of the calls.
-const hot = 10
+// hot sessions get half of the calls.
+const hot = 25
 
 func (o *observer) something(random *rand.Rand, sessions int) {
 	session := random.IntN(sessions)
-	if random.IntN(4) == 0 {
+	if random.IntN(2) == 0 {
 		session = random.IntN(min(hot, sessions))
 	}
 	c := &observed{observer: o, session: session, at: o.worker.ledger.now(), begun: o.worker.clock.Now()}
@@ -73,13 +73,13 @@ func (o *observer) something(random *rand.Rand, sessions int) {
 	case n < 20:
 		u, err := o.worker.client.GetUser(ctx, id)
 		c.user(u, err)
-	case n < 32:
-		q := tokenward.ConnectionRequest{Connection: []string{"google", "github"}[random.IntN(2)], LoginHint: []string{"", "work", "home"}[random.IntN(3)]}
+	case n < 28:
+		q := tokenward.ConnectionRequest{Connection: []string{"google", "github"}[random.IntN(2)], LoginHint: []string{"", "", "work", "home"}[random.IntN(4)]}
 		t, err := o.worker.client.GetAccessTokenForConnection(ctx, q, id)
 		c.connection(q, t, err)
 	default:
 		c.kind = "token"
-		if n < 40 {
+		if n < 36 {
 			c.kind = "token, caller leaves"
 			limited, cancel := context.WithCancel(ctx)
 			defer clock.System().AfterFunc(time.Duration(random.IntN(4000))*time.Microsecond, cancel).Stop()
@@ -87,7 +87,7 @@ func (o *observer) something(random *rand.Rand, sessions int) {
 			ctx = limited
 		}
 		q := tokenward.TokenRequest{Audience: audiences[random.IntN(len(audiences))]}
-		if random.IntN(20) == 0 {
+		if random.IntN(50) == 0 {
 			q.Scope = []string{"read:x", "write:x"}[random.IntN(2)]
 		}
 		t, err := o.worker.client.GetAccessToken(ctx, q, id)

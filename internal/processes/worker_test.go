@@ -225,8 +225,11 @@ func (w *Worker) Bury(d Death, _ *Nothing) error {
 }
 
 // Advance lets time pass for a worker whose clock stands, and what that sets going
-// come to rest.
+// come to rest. What is under way does so first, for it would take all that time.
 func (w *Worker) Advance(d time.Duration, _ *Nothing) error {
+	if err := w.Settle(Nothing{}, nil); err != nil {
+		return err
+	}
 	w.clock.(*clock.Fake).Advance(d)
 	return w.Settle(Nothing{}, nil)
 }
