@@ -143,7 +143,7 @@ func (c *core) writeNext(now time.Time) {
 			if w.told { // whatever has become of the session here, the store may have something newer
 				w.generation = c.generation
 			}
-			if w.generation != c.generation || c.phase != messages.Ready && !(w.told && c.phase == messages.Ended) {
+			if w.generation != c.generation || c.phase != messages.Ready && (!w.told || c.phase != messages.Ended) {
 				c.lane = pop(c.lane) // the session ended; whoever waited for a flight has been answered
 				c.endCalls(w, nil)
 				continue

@@ -65,6 +65,9 @@ func (s *Store) watch(ctx context.Context, changed func(session.Key, session.Ver
 		select {
 		case <-q.wake:
 		case <-ended:
+			if ctx.Err() == nil {
+				s.pool.Reset() // the others have lost the server, too, and don't know it yet
+			}
 			return err
 		}
 	}

@@ -37,7 +37,15 @@ func watch(t testing.TB, s *postgres.Store) *watching {
 			func() { w.lost <- struct{}{} })
 	}()
 	t.Cleanup(stop)
-	receive(t, "the first lost", w.lost)
+	late, cancel := clock.WithTimeout(context.Background(), clock.System(), patience)
+	defer cancel()
+	select {
+	case <-w.lost:
+	case err := <-w.ended:
+		t.Fatalf("Watch: %v", err)
+	case <-late.Done():
+		t.Fatal("in vain waited for: the first lost")
+	}
 	return w
 }
 
