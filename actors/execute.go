@@ -31,10 +31,10 @@ func (a *Session) carryOut(effects []effect) {
 			a.env.Runner.Slot(func(err error) { a.send(&slotGranted{err: err}) })
 			a.box.air = true // only now is there something that will come back
 		case dropSlot:
-			a.env.Runner.Release()
+			a.dropSlot()
 		case spend:
 			a.spend(e)
-			a.box.air = true
+			a.box.air, a.box.slot = true, false
 		case revoke:
 			a.revoke(e)
 		case runWrite:
@@ -53,6 +53,14 @@ func (a *Session) carryOut(effects []effect) {
 		}
 	}
 	a.todo = nil // lets go of what it held
+}
+
+// dropSlot gives back the slot that has come, if there is one.
+func (a *Session) dropSlot() {
+	if a.box.slot {
+		a.box.slot = false
+		a.env.Runner.Release()
+	}
 }
 
 func (a *Session) send(m any) { a.env.Send(a.self, m) }

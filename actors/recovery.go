@@ -25,6 +25,7 @@ type blackBox struct {
 	closing     bool
 
 	air   bool // a slot was asked for or a request sent, and has not come back
+	slot  bool // a slot has come, and was neither used nor given back
 	ours  bool // what comes back belongs to the session as it is
 	busy  bool // store work is running
 	erase []*write
@@ -41,7 +42,7 @@ func (b *blackBox) note(m any) {
 			b.token = m.response.RefreshToken
 		}
 	case *slotGranted:
-		b.air = false
+		b.air, b.slot = false, m.err == nil
 	case *written:
 		b.busy = false
 	}
@@ -68,14 +69,12 @@ func (a *Session) fail(m, reason any) {
 	a.env.Log.Error("a defect in a session was contained", zap.Stringer("session", a.entry.Key),
 		zap.String("panic", fmt.Sprintf("%T", reason)), zap.String("message", fmt.Sprintf("%T", m)), zap.Stack("stack"))
 	for _, e := range a.todo { // that the core believes done
-		switch e := e.(type) {
-		case endCall:
+		if e, ok := e.(endCall); ok {
 			e.call.End(session.ErrInternal)
-		case dropSlot:
-			a.env.Runner.Release()
 		}
 	}
 	a.todo = nil
+	a.dropSlot()
 	c := a.core
 	a.core = nil
 	if c != nil {
@@ -100,10 +99,6 @@ func (a *Session) fail(m, reason any) {
 		m.Call.End(session.ErrInternal)
 	case *messages.NeedToken:
 		a.entry.Land(m.Flight, internal(m.Flight))
-	case *slotGranted:
-		if m.err == nil && !a.box.air {
-			a.env.Runner.Release()
-		}
 	}
 	for _, f := range a.entry.Flights() {
 		a.entry.Land(f, internal(f))
@@ -162,9 +157,7 @@ func (a *Session) whileFailed(m any) {
 	case *messages.Recover:
 		a.box.recover = true
 	case *slotGranted:
-		if m.err == nil {
-			a.env.Runner.Release()
-		}
+		a.dropSlot()
 	}
 	if a.box.recover && !a.box.air && !a.box.busy {
 		a.revive()
