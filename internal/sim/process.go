@@ -128,6 +128,7 @@ func (p *process) read(f *family, v session.Version, n int) {
 	case n != base:
 		p.held[f] = n
 		p.w.saw[theirsStays]++
+		p.w.theirs++
 	default:
 		p.w.saw[oursOnTop]++
 	}

@@ -125,7 +125,7 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 	r.fault = w.providerFault()
 	j.request, j.about, j.what = r, f.subject, "request "+questionName(key)
 	w.note("%srequest %d spends %s for %s", v.p.prefix(), r.n, token, questionName(key))
-	w.checkSpend(j, f, n, key)
+	w.checkSpend(j, r)
 	f.subject.inAir[v.p]++
 	defer func() { f.subject.inAir[v.p]-- }()
 	j.late = true
