@@ -200,6 +200,21 @@ func TestReread_showsNothingUnsaved(t *testing.T) {
 	}
 }
 
+// A token's life counts from its receipt, however long a conflict takes.
+func TestMerge_lengthensNoLife(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive = false
+	j := w.fly(keyA)
+	w.landed(landRotated)
+	w.elsewhere("touched")
+	w.now = w.now.Add(5 * time.Second)
+	w.stored(storeDoes) // a conflict
+	w.drain()
+	if got, want := w.record.state.TokenSets[0].ExpiresAt, j.answer.Token.ExpiresAt.Unix(); got != want {
+		t.Errorf("kept until %d, and the caller was told %d", got, want)
+	}
+}
+
 // What lands while the record is read again is shown once the store was asked to keep it.
 func TestReread_failsAndShowsWhatWasTried(t *testing.T) {
 	w := newTestWorld(t)

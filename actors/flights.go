@@ -179,7 +179,7 @@ func (c *core) landToken(a *airborne, m *flightLanded, now time.Time) {
 		c.change(next)
 		answer.Token, answer.Err = token, err
 	}
-	c.settle(a, m, answer)
+	c.settle(a, m, answer, now)
 }
 
 func (c *core) landConnection(a *airborne, m *flightLanded, now time.Time) {
@@ -198,7 +198,7 @@ func (c *core) landConnection(a *airborne, m *flightLanded, now time.Time) {
 		c.end(session.ReasonCeiling, nil, now)
 		return
 	}
-	c.settle(a, m, answer)
+	c.settle(a, m, answer, now)
 }
 
 // landAfterCeiling answers those who asked for a connection's token before the
@@ -230,7 +230,7 @@ func (c *core) keepToken(r session.TokenResponse) {
 }
 
 // settle writes what the flight changed and then answers; at once where it changed nothing.
-func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer) {
+func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer, now time.Time) {
 	if m.response.RefreshToken == "" && c.mayBeOvertaken(m.err) {
 		c.lane = append(c.lane, &write{kind: reread, generation: c.generation, flight: a.flight, answer: answer, spent: a.token, refused: true})
 		return
@@ -239,7 +239,7 @@ func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer) {
 		c.do(land{a.flight, answer})
 		return
 	}
-	c.save(&write{flight: a.flight, answer: answer, response: m.response, spent: a.token})
+	c.save(&write{flight: a.flight, answer: answer, response: m.response, received: now, spent: a.token})
 }
 
 // mayBeOvertaken reports whether another process may have rotated the refresh

@@ -20,6 +20,7 @@ type write struct {
 	flight   *messages.Flight
 	answer   messages.Answer
 	response session.TokenResponse
+	received time.Time // when, for a token's life counts from then
 	spent    string
 	gate     bool // the next flight waits for this save
 	refused  bool // reread: the provider refused the spent token
