@@ -128,6 +128,22 @@ func TestUnsaved_whileARequestIsInTheAir(t *testing.T) {
 	w.drain()
 }
 
+// The store is behind until the last deletion was done.
+func TestUnsaved_untilTheLastDeletion(t *testing.T) {
+	w := newTestWorld(t)
+	w.logout(session.Incarnation{9})
+	w.logout(session.Incarnation{})
+	w.deliverAll()
+	w.stored(storeDoes)
+	if u := w.entry.Unsaved(); u != messages.Pending {
+		t.Errorf("unsaved = %d before the deletion, want pending", u)
+	}
+	w.stored(storeDoes)
+	if u := w.entry.Unsaved(); u != messages.Saved {
+		t.Errorf("unsaved = %d after the deletion, want saved", u)
+	}
+}
+
 // A connection's token that lands after the session was deleted shows the end once
 // more: nobody may wait for that end to settle.
 func TestEnd_settlesThoughAConnectionLandsLater(t *testing.T) {

@@ -316,7 +316,8 @@ func (c *core) eraseDone(w *write, m *written, now time.Time) {
 		c.later()
 		return
 	}
-	if c.phase == messages.Ended && len(c.erasing) == 0 {
+	more := slices.ContainsFunc(c.lane, func(w *write) bool { return w.kind == erase })
+	if c.phase == messages.Ended && len(c.erasing) == 0 && !more {
 		c.attempts = 0
 		c.do(setUnsaved(messages.Saved))
 	}
