@@ -22,6 +22,9 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		c.lost(w, gone.Reason, now)
 	case errors.Is(m.err, store.ErrNotFound):
 		c.lost(w, session.ReasonLogout, now)
+	case m.err != nil && w.doubt:
+		c.erasing = append(c.erasing, w) // tried again like a deletion
+		c.later()
 	case m.err != nil:
 		if c.nothingToSay(w) {
 			c.finishReread(w)
@@ -98,8 +101,13 @@ func (c *core) merge(w *write, m *written) {
 		return
 	}
 	// They spent it too: theirs stays. Whoever waits looks in their cache, else asks again.
+	// What else waits to be saved goes on top of theirs, but for its refresh token.
 	c.change(next)
 	c.publish(c.state, c.serial)
+	for _, later := range c.lane {
+		next = c.reapply(later, next)
+	}
+	c.change(next.WithRefreshToken(m.state.RefreshToken))
 	c.do(setUnsaved(c.unsaved()))
 	c.requeue(w)
 }

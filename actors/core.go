@@ -52,7 +52,7 @@ type core struct {
 	laneBusy bool
 	attempts int      // failed writes in a row
 	ending   *ending  // of the generation that ended last, until a login
-	erasing  []*write // deletions that failed and will be tried again
+	erasing  []*write // deletions that failed and will be tried again; a reread or reopen, too
 	revoking int      // revocations under way
 
 	resting bool   // the entry was given up: touch nothing until a command comes

@@ -318,6 +318,50 @@ func TestInDoubt_savesWhatTheStoreLacks(t *testing.T) {
 	}
 }
 
+// A login that was written although the store said otherwise is found, also when the store
+// does not answer at once whose record that is now.
+func TestInDoubt_aLoginIsLookedForUntilTheStoreAnswers(t *testing.T) {
+	w := newTestWorld(t)
+	in := w.login(0)
+	w.deliverAll()
+	w.stored(storeLies)
+	for range 3 {
+		w.stored(storeFails)
+		if !w.retry {
+			t.Fatal("nobody looks again")
+		}
+		w.retryNow()
+		w.deliverAll()
+	}
+	w.stored(storeDoes)
+	if w.shown.Incarnation != in {
+		t.Error("the earlier login goes on")
+	}
+	w.drain()
+}
+
+// What waits to be saved while another process's refresh token is taken over is kept
+// beside it.
+func TestMerge_keepsWhatElseWaits(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive = false
+	w.fly(keyA)
+	w.landed(landPlain)
+	w.elsewhere("refreshed")
+	w.stored(storeDoes) // a conflict
+	w.ask(keyB)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.newest["login1"] = w.air.token // within the overlap
+	w.landed(landPlain)
+	w.newest["login1"] = w.record.state.RefreshToken
+	w.drain()
+	if _, ok := w.shown.Tokens.Find(&session.Question{Key: keyB}, w.now, 0); !ok {
+		t.Error("what landed meanwhile is not kept")
+	}
+}
+
 // A login was given up while it was written and nobody knows whether it was. Its
 // deletion fails, but is tried again although an earlier session lives on.
 func TestErase_ofALoginInDoubtIsTriedAgain(t *testing.T) {

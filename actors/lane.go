@@ -24,6 +24,7 @@ type write struct {
 	spent    string
 	gate     bool // the next flight waits for this save
 	refused  bool // reread: the provider refused the spent token
+	doubt    bool // reread: whose record it is, is not known
 
 	// replace: a login. save: filled in when it starts. reread: what a save before it tried.
 	state       *session.State
@@ -267,7 +268,7 @@ func (c *core) replaceDone(w *write, m *written) {
 		}
 		if c.phase == messages.Ready {
 			// It may have happened all the same: see whose record that is now.
-			c.lane = append(c.lane, &write{kind: reread, generation: c.generation})
+			c.lane = append(c.lane, &write{kind: reread, generation: c.generation, doubt: true})
 		}
 		return
 	}
