@@ -285,11 +285,18 @@ func (w *World) checkCeilings() {
 func (w *World) checkClosed(p *process) {
 	for _, s := range w.subjects {
 		f := s.stored.family
-		if f == nil || s.stored.unreadable || p.held[f] <= s.stored.refresh || f.dead || f.over(w.fake.Now()) {
+		if f == nil || s.stored.unreadable || f.dead || f.over(w.fake.Now()) {
+			continue
+		}
+		newest := p.held[f]
+		if w.theirs == 0 {
+			newest = max(newest, p.got[f])
+		}
+		if newest <= s.stored.refresh {
 			continue
 		}
 		if !p.cut {
-			w.fail("P12", "closed, and the store has %v instead of %s", s.stored, f.token(p.held[f]))
+			w.fail("P12", "closed, and the store has %v instead of %s", s.stored, f.token(newest))
 		} else if !slices.Contains(p.unsaved, s.key) {
 			w.fail("P12", "cut off, and nobody says that %s is unsaved", s.id)
 		}

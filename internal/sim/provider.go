@@ -181,7 +181,16 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 	default:
 	}
 	if resp.RefreshToken != "" {
-		v.p.learn(f, f.number(resp.RefreshToken))
+		p, n := v.p, f.number(resp.RefreshToken)
+		p.got[f] = max(p.got[f], n)
+		j.learns = append(j.learns, func() {
+			if base, ok := p.base[f]; !ok || base == r.spent {
+				p.learn(f, n)
+				return
+			}
+			w.theirs++ // what another process got meanwhile is known already: that stays
+			w.saw[theirsStays]++
+		})
 	}
 	return resp, err
 }
