@@ -80,16 +80,13 @@ func (c *core) saveRest(w *write) {
 
 // merge brings together a record that another process wrote and what is known here.
 func (c *core) merge(w *write, m *written) {
-	spent, mine := w.spent, ""
-	if spent == "" {
-		spent = c.saved.RefreshToken
-	}
-	if c.state.RefreshToken != c.saved.RefreshToken {
+	known, mine := c.saved.RefreshToken, ""
+	if c.state.RefreshToken != known {
 		mine = c.state.RefreshToken
 	}
 	c.saved, c.version, c.tried = m.state, m.version, nil
 	next := m.state
-	if m.state.RefreshToken == spent {
+	if m.state.RefreshToken == known {
 		// They wrote, but spent no refresh token: ours goes on top of theirs, and with it
 		// whatever else waits to be saved.
 		next = c.reapply(w, next)
@@ -97,6 +94,11 @@ func (c *core) merge(w *write, m *written) {
 			next = c.reapply(later, next)
 		}
 		c.change(next.WithRefreshToken(mine))
+		if w.refused && c.state.RefreshToken != w.spent {
+			c.saveRest(&write{})
+			c.requeue(w) // theirs came while this one was in the air
+			return
+		}
 		c.saveRest(w)
 		return
 	}

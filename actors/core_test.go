@@ -340,6 +340,34 @@ func TestInDoubt_aLoginIsLookedForUntilTheStoreAnswers(t *testing.T) {
 	w.drain()
 }
 
+// A process that has taken over another's refresh token, and spent that, keeps what it got,
+// whatever older request it is saving.
+func TestMerge_keepsWhatTheirTokenBrought(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive = false
+	w.fly(keyA)
+	w.elsewhere("touched")
+	w.others = true
+	w.record = &record{w.version(), w.record.incarnation, w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))}
+	w.command(&messages.Reread{Call: w.call()})
+	w.deliverAll()
+	w.stored(storeDoes) // theirs is known
+	w.newest["login1"] = w.air.token
+	w.landed(landPlain) // within the overlap
+	w.newest["login1"] = w.record.state.RefreshToken
+	w.elsewhere("touched")
+	w.ask(keyB)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes) // a conflict
+	w.landed(landRotated)
+	w.drain()
+	if got, want := w.record.state.RefreshToken, w.newest["login1"]; got != want {
+		t.Errorf("the store has %s, the newest is %s", got, want)
+	}
+}
+
 // What waits to be saved while another process's refresh token is taken over is kept
 // beside it.
 func TestMerge_keepsWhatElseWaits(t *testing.T) {
