@@ -55,8 +55,8 @@ func (w *World) checkCoalesced(p *process, r *request) {
 	at := asked{p, r.family, r.key}
 	before := w.last[at]
 	w.last[at] = r
-	if before == nil || before.landed == 0 || w.theirs > 0 {
-		return
+	if before == nil || before.landed == 0 || w.theirs > 0 || !before.grant && !w.config.exclusive {
+		return // or it was refused, and flies once more
 	}
 	waits := false
 	for _, c := range w.calls {
