@@ -33,6 +33,9 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		c.lost(w, gone.Reason, now)
 	case errors.Is(m.err, store.ErrNotFound):
 		c.lost(w, session.ReasonLogout, now)
+	case m.err != nil && w.doubt:
+		c.erasing = append(c.erasing, w) // tried again like a deletion
+		c.later()
 	case m.err != nil:
 		if c.nothingToSay(w) {
 			c.finishReread(w)
@@ -75,7 +78,7 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 			c.saveRest(w)
 			return
 		}
-		c.merge(w, m, now)
+		c.merge(w, m)
 	}
 }
 
@@ -119,7 +122,7 @@ func (c *core) saveRest(w *write) {
 }
 
 // merge brings together a record that another process wrote and what is known here.
-func (c *core) merge(w *write, m *written, now time.Time) {
+func (c *core) merge(w *write, m *written) {
 	spent, mine := w.spent, ""
 	if spent == "" {
 		spent = c.saved.RefreshToken
@@ -132,9 +135,9 @@ func (c *core) merge(w *write, m *written, now time.Time) {
 	if m.state.RefreshToken == spent {
 		// They wrote, but spent no refresh token: ours goes on top of theirs, and with it
 		// whatever else waits to be saved.
-		next = c.reapply(w, next, now)
+		next = c.reapply(w, next)
 		for _, later := range c.lane {
-			next = c.reapply(later, next, now)
+			next = c.reapply(later, next)
 		}
 		c.change(next.WithRefreshToken(mine))
 		c.saveRest(w)
@@ -170,15 +173,15 @@ func (c *core) requeue(w *write) {
 }
 
 // reapply updates base by the response that w brought, if it brought one.
-func (c *core) reapply(w *write, base *session.State, now time.Time) *session.State {
+func (c *core) reapply(w *write, base *session.State) *session.State {
 	if w.flight == nil || w.answer.Err != nil || w.refused {
 		return base
 	}
 	var next *session.State
 	if w.flight.Question.Key.ForConnection() {
-		next, _, _ = base.ApplyConnection(w.flight.Question.Key, w.response, now, c.rules.applyOptions())
+		next, _, _ = base.ApplyConnection(w.flight.Question.Key, w.response, w.received, c.rules.applyOptions())
 	} else {
-		next, _, _ = base.ApplyRefresh(w.flight.Question, w.response, now, c.rules.applyOptions())
+		next, _, _ = base.ApplyRefresh(w.flight.Question, w.response, w.received, c.rules.applyOptions())
 	}
 	return next
 }
@@ -218,5 +221,5 @@ func (c *core) finishReread(w *write) {
 
 // again returns w as a save that is still to be done.
 func again(w *write) *write {
-	return &write{flight: w.flight, answer: w.answer, response: w.response, spent: w.spent, gate: w.gate}
+	return &write{flight: w.flight, answer: w.answer, response: w.response, received: w.received, spent: w.spent, gate: w.gate}
 }

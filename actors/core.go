@@ -66,7 +66,7 @@ type core struct {
 	done     *write   // whose answer is in hand
 	attempts int      // failed writes in a row
 	ending   *ending  // of the generation that ended last, until a login
-	erasing  []*write // deletions that failed and will be tried again
+	erasing  []*write // deletions that failed and will be tried again; a reread or reopen, too
 	revoking int      // revocations under way
 
 	resting bool   // the entry was given up: touch nothing until a command comes

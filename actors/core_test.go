@@ -128,6 +128,22 @@ func TestUnsaved_whileARequestIsInTheAir(t *testing.T) {
 	w.drain()
 }
 
+// The store is behind until the last deletion was done.
+func TestUnsaved_untilTheLastDeletion(t *testing.T) {
+	w := newTestWorld(t)
+	w.logout(session.Incarnation{9})
+	w.logout(session.Incarnation{})
+	w.deliverAll()
+	w.stored(storeDoes)
+	if u := w.entry.Unsaved(); u != messages.Pending {
+		t.Errorf("unsaved = %d before the deletion, want pending", u)
+	}
+	w.stored(storeDoes)
+	if u := w.entry.Unsaved(); u != messages.Saved {
+		t.Errorf("unsaved = %d after the deletion, want saved", u)
+	}
+}
+
 // A connection's token that lands after the session was deleted shows the end once
 // more: nobody may wait for that end to settle.
 func TestEnd_settlesThoughAConnectionLandsLater(t *testing.T) {
@@ -197,6 +213,21 @@ func TestReread_showsNothingUnsaved(t *testing.T) {
 	w.drain()
 	if w.shown == before {
 		t.Error("it is never shown")
+	}
+}
+
+// A token's life counts from its receipt, however long a conflict takes.
+func TestMerge_lengthensNoLife(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive = false
+	j := w.fly(keyA)
+	w.landed(landRotated)
+	w.elsewhere("touched")
+	w.now = w.now.Add(5 * time.Second)
+	w.stored(storeDoes) // a conflict
+	w.drain()
+	if got, want := w.record.state.TokenSets[0].ExpiresAt, j.answer.Token.ExpiresAt.Unix(); got != want {
+		t.Errorf("kept until %d, and the caller was told %d", got, want)
 	}
 }
 
@@ -336,6 +367,28 @@ func TestInDoubt_savesWhatTheStoreLacks(t *testing.T) {
 	if got := len(w.record.state.TokenSets); got != 2 {
 		t.Errorf("token sets in the store = %d, want 2", got)
 	}
+}
+
+// A login that was written although the store said otherwise is found, also when the store
+// does not answer at once whose record that is now.
+func TestInDoubt_aLoginIsLookedForUntilTheStoreAnswers(t *testing.T) {
+	w := newTestWorld(t)
+	in := w.login(0)
+	w.deliverAll()
+	w.stored(storeLies)
+	for range 3 {
+		w.stored(storeFails)
+		if !w.retry {
+			t.Fatal("nobody looks again")
+		}
+		w.retryNow()
+		w.deliverAll()
+	}
+	w.stored(storeDoes)
+	if w.shown.Incarnation != in {
+		t.Error("the earlier login goes on")
+	}
+	w.drain()
 }
 
 // A login was given up while it was written and nobody knows whether it was. Its

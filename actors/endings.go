@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tokenward/tokenward/messages"
@@ -75,6 +76,7 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 		c.state = remainder(old, now)
 	}
 	c.saved, c.tried, c.attempts = c.state, nil, 0
+	c.erasing = slices.DeleteFunc(c.erasing, func(w *write) bool { return w.kind == reread })
 	ended := c.generation
 	c.generation++
 	c.ending = newEnding()

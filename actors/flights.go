@@ -180,7 +180,7 @@ func (c *core) landToken(a *airborne, m *flightLanded, now time.Time) {
 		c.change(next)
 		answer.Token, answer.Err = token, err
 	}
-	c.settle(a, m, answer)
+	c.settle(a, m, answer, now)
 }
 
 func (c *core) landConnection(a *airborne, m *flightLanded, now time.Time) {
@@ -199,7 +199,7 @@ func (c *core) landConnection(a *airborne, m *flightLanded, now time.Time) {
 		c.end(session.ReasonCeiling, nil, now)
 		return
 	}
-	c.settle(a, m, answer)
+	c.settle(a, m, answer, now)
 }
 
 // landAfterCeiling answers those who asked for a connection's token before the
@@ -231,7 +231,7 @@ func (c *core) keepToken(r session.TokenResponse) {
 }
 
 // settle writes what the flight changed and then answers; at once where it changed nothing.
-func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer) {
+func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer, now time.Time) {
 	if m.response.RefreshToken == "" && invalidGrant(m.err) {
 		w := &write{generation: c.generation, flight: a.flight, answer: answer, spent: a.token, refused: true, again: a.again}
 		if !c.rules.Exclusive {
@@ -247,7 +247,7 @@ func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer) {
 		c.land(a.flight, answer)
 		return
 	}
-	c.save(&write{flight: a.flight, answer: answer, response: m.response, spent: a.token})
+	c.save(&write{flight: a.flight, answer: answer, response: m.response, received: now, spent: a.token})
 }
 
 // invalidGrant reports whether the provider refused the refresh token itself.

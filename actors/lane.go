@@ -20,11 +20,13 @@ type write struct {
 	flight   *messages.Flight
 	answer   messages.Answer
 	response session.TokenResponse
+	received time.Time // when, for a token's life counts from then
 	spent    string
 	gate     bool // the next flight waits for this save
 	refused  bool // reread: the provider refused the spent token
 	again    bool // which may have been spent before, by somebody who was cut off
 	told     bool // reread: the store told of a write, perhaps of another login
+	doubt    bool // reread: whose record it is, is not known
 
 	// replace: a login. save: filled in when it starts. reread: what a save before it tried.
 	state       *session.State
@@ -332,7 +334,7 @@ func (c *core) replaceDone(w *write, m *written) {
 		}
 		if c.phase != messages.Opening {
 			// It may have happened all the same: see whose record that is now.
-			c.lane = append(c.lane, &write{kind: reread, generation: c.generation, told: true})
+			c.lane = append(c.lane, &write{kind: reread, generation: c.generation, told: true, doubt: true})
 		}
 		return
 	}
@@ -386,7 +388,8 @@ func (c *core) eraseDone(w *write, m *written, now time.Time) {
 		c.later()
 		return
 	}
-	if c.phase == messages.Ended && len(c.erasing) == 0 {
+	more := slices.ContainsFunc(c.lane, func(w *write) bool { return w.kind == erase })
+	if c.phase == messages.Ended && len(c.erasing) == 0 && !more {
 		c.attempts = 0
 		c.do(setUnsaved(messages.Saved))
 	}

@@ -145,7 +145,8 @@ func (s *Supervisor) claim() {
 }
 
 // claimed deletes what was claimed, but for sessions that are awake or on their way, which
-// end by themselves, and those that have ended meanwhile.
+// end by themselves, and those that have ended meanwhile. One that is awake and of another
+// login than the store says is told to look.
 func (s *Supervisor) claimed(m *claimed) {
 	switch {
 	case s.closing:
@@ -162,6 +163,8 @@ func (s *Supervisor) claimed(m *claimed) {
 		sl := s.slots[r.key]
 		if sl == nil || sl.pid == nil && sl.load == nil && sl.entry.Snapshot().Incarnation != r.only {
 			refs = append(refs, r)
+		} else if now := sl.entry.Snapshot(); sl.pid != nil && now.Phase == messages.Ready && now.Incarnation != r.only {
+			s.command(sl, &messages.Reread{Key: r.key})
 		}
 	}
 	s.eraseAll(refs)

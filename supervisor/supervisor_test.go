@@ -224,6 +224,21 @@ func TestSleepers_endThoughAnEarlierOneIsRemembered(t *testing.T) {
 	r.counts()
 }
 
+// A session that is awake while the store has another login, which is due, looks there.
+func TestSleepers_awakeAsAnotherLogin(t *testing.T) {
+	r := newRig(t)
+	if err := r.login("a", 0); err != nil {
+		t.Fatal(err)
+	}
+	r.put("a", in(time.Minute)) // written although the store had said otherwise
+	r.clock.Advance(3 * time.Minute)
+	r.settle()
+	if left := r.memory.Len(); left != 0 {
+		t.Error("it is still in the store")
+	}
+	r.counts()
+}
+
 // The deletion of a session that nobody asked for fails: it is tried until it succeeds.
 func TestSleepers_aFailedDeletionIsTriedAgain(t *testing.T) {
 	r := newRig(t, func(r *rig, _ *Limits) { r.put("a", in(time.Minute)) })

@@ -21,7 +21,7 @@ const (
 	turnAction = iota
 	workAction
 	stepAction
-	actionKinds = 26
+	actionKinds = 27
 )
 
 var actions [actionKinds]action
@@ -82,6 +82,7 @@ func init() {
 		{"store up", 60, func(w *World) int { return when(w.storeDown) }, func(w *World, _ int) { w.outage(&w.storeDown, false, "store") }},
 		{"provider down", 3, func(w *World) int { return when(!w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, true, "provider") }},
 		{"provider up", 60, func(w *World) int { return when(w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, false, "provider") }},
+		{"elsewhere", 12, func(w *World) int { return when(!w.config.exclusive) }, func(w *World, _ int) { w.elsewhere(w.subject()) }},
 		{"late", 40, func(w *World) int { return len(w.late) }, func(w *World, i int) { w.arrive(i) }},
 	}
 }

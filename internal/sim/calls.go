@@ -72,6 +72,7 @@ type call struct {
 	machine  machine
 	began    bool
 	wait     supervisor.Wait
+	joined   int // the step in which it joined the flight that it waits for; 0: it waits for none
 	done     bool
 	question *session.Question // of a token or connection
 	op       *op
@@ -234,6 +235,9 @@ func (c *call) came() supervisor.Came {
 func (c *call) step() {
 	var more bool
 	if c.wait, more = c.machine.Step(&c.p.callers, c.came()); more {
+		if c.joined = 0; c.wait.Gone != nil && c.wait.Done != nil {
+			c.joined = c.w.step
+		}
 		return
 	}
 	c.done = true

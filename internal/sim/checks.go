@@ -10,11 +10,13 @@ import (
 )
 
 // checkSpend holds a request that has just been sent against P1 to P3.
-func (w *World) checkSpend(j *job, f *family, n int, key session.FlightKey) {
-	p, s := j.p, f.subject
+func (w *World) checkSpend(j *job, r *request) {
+	p, f, n, key := j.p, r.family, r.spent, r.key
+	s := f.subject
 	if s.inAir[p] > 0 {
 		w.fail("P1", "two requests of %s are in the air", s.id)
 	}
+	w.checkCoalesced(p, r)
 	newest, known := p.held[f]
 	if f == j.family {
 		newest = j.newest // who sent it may have learnt more since
@@ -44,6 +46,37 @@ func (w *World) checkSpend(j *job, f *family, n int, key session.FlightKey) {
 	default:
 		w.fail("P1", "a request of a session that is not known")
 	}
+}
+
+// checkCoalesced holds that no request is sent for callers who were there when the last one
+// for the same question ended: its end was theirs (P2). Where another process wrote in
+// between a question may fly twice.
+func (w *World) checkCoalesced(p *process, r *request) {
+	at := asked{p, r.family, r.key}
+	before := w.last[at]
+	w.last[at] = r
+	if before == nil || before.landed == 0 || w.theirs > 0 || !before.grant && !w.config.exclusive {
+		return // or it was refused, and flies once more
+	}
+	waits := false
+	for _, c := range w.calls {
+		if c.p != p || c.subject != r.family.subject || c.joined == 0 || c.ready() || c.question.Key != r.key {
+			continue
+		}
+		if waits = true; c.joined >= before.landed {
+			return
+		}
+	}
+	if waits {
+		w.fail("P2", "a token %s is asked for again, and whoever waits had joined the request before", questionName(r.key))
+	}
+}
+
+// asked is a question that a process had the provider asked.
+type asked struct {
+	p      *process
+	family *family
+	key    session.FlightKey
 }
 
 // covered reports whether s has a token for key. It is written apart from the product's
@@ -252,11 +285,18 @@ func (w *World) checkCeilings() {
 func (w *World) checkClosed(p *process) {
 	for _, s := range w.subjects {
 		f := s.stored.family
-		if f == nil || s.stored.unreadable || p.held[f] <= s.stored.refresh || f.dead || f.over(w.fake.Now()) {
+		if f == nil || s.stored.unreadable || f.dead || f.over(w.fake.Now()) {
+			continue
+		}
+		newest := p.held[f]
+		if w.theirs == 0 {
+			newest = max(newest, p.got[f])
+		}
+		if newest <= s.stored.refresh {
 			continue
 		}
 		if !p.cut {
-			w.fail("P12", "closed, and the store has %v instead of %s", s.stored, f.token(p.held[f]))
+			w.fail("P12", "closed, and the store has %v instead of %s", s.stored, f.token(newest))
 		} else if !slices.Contains(p.unsaved, s.key) {
 			w.fail("P12", "cut off, and nobody says that %s is unsaved", s.id)
 		}

@@ -38,6 +38,7 @@ type process struct {
 	// read, and those that it asked the store to keep, by their numbers.
 	held  map[*family]int
 	asked map[*family]int
+	got   map[*family]int // the newest that it was given, whether or not it took note
 	base  map[*family]int // that of the record that it knows the store to hold
 	knows map[session.Version]bool
 	ended map[*family]int // the step in which it said that the session is over
@@ -57,7 +58,7 @@ func (w *World) start() *process {
 	p := &process{
 		w: w, n: w.started, alive: true,
 		held: make(map[*family]int), asked: make(map[*family]int), ended: make(map[*family]int),
-		base: make(map[*family]int), knows: make(map[session.Version]bool),
+		base: make(map[*family]int), got: make(map[*family]int), knows: make(map[session.Version]bool),
 	}
 	w.note("process %d starts", p.n)
 	w.processes = append(w.processes, p)
@@ -128,6 +129,7 @@ func (p *process) read(f *family, v session.Version, n int) {
 	case n != base:
 		p.held[f] = n
 		p.w.saw[theirsStays]++
+		p.w.theirs++
 	default:
 		p.w.saw[oursOnTop]++
 	}

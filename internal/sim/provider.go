@@ -33,8 +33,11 @@ type family struct {
 
 func (f *family) token(n int) string { return fmt.Sprintf("rt/%s/%d", f.name, n) }
 
-// over reports whether no access token may leave any more at now.
-func (f *family) over(now time.Time) bool { return f.ceiling.Reached(now) }
+// over reports whether no access token may leave any more at now: thirty seconds before
+// the ceiling. It is written apart from the product's way to tell.
+func (f *family) over(now time.Time) bool {
+	return f.ceiling != 0 && now.Unix()+30 >= int64(f.ceiling)
+}
 
 // issued is a token as the provider issued it, for ever.
 type issued struct {
@@ -124,7 +127,7 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 	r.fault = w.providerFault()
 	j.request, j.about, j.what = r, f.subject, "request "+questionName(key)
 	w.note("%srequest %d spends %s for %s", v.p.prefix(), r.n, token, questionName(key))
-	w.checkSpend(j, f, n, key)
+	w.checkSpend(j, r)
 	f.subject.inAir[v.p]++
 	defer func() { f.subject.inAir[v.p]-- }()
 	j.late = true
@@ -180,7 +183,16 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 	default:
 	}
 	if resp.RefreshToken != "" {
-		v.p.learn(f, f.number(resp.RefreshToken))
+		p, n := v.p, f.number(resp.RefreshToken)
+		p.got[f] = max(p.got[f], n)
+		j.learns = append(j.learns, func() {
+			if base, ok := p.base[f]; !ok || base == r.spent {
+				p.learn(f, n)
+				return
+			}
+			w.theirs++ // what another process got meanwhile is known already: that stays
+			w.saw[theirsStays]++
+		})
 	}
 	return resp, err
 }

@@ -64,6 +64,8 @@ type World struct {
 	families      map[string]*family
 	byIncarnation map[session.Incarnation]*family
 	issued        map[string]*issued
+	last          map[asked]*request
+	theirs        int // how often what another process got stayed
 	tokens        int
 	requests      int
 
@@ -207,7 +209,7 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *Wo
 	w := &World{
 		choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, codec: m.codec, questions: m.asked, heldQuestion: m.held, saw: saw,
 		byKey: make(map[session.Key]*subject), families: make(map[string]*family),
-		byIncarnation: make(map[session.Incarnation]*family), issued: make(map[string]*issued),
+		byIncarnation: make(map[session.Incarnation]*family), issued: make(map[string]*issued), last: make(map[asked]*request),
 	}
 	w.configure()
 	var options []store.MemoryOption

@@ -1,0 +1,165 @@
+// Command mutants proves that the simulation finds what it is for: each patch beside it
+// plants one defect in a copy of the product, and the simulation must find it, by a promise
+// that is broken.
+//
+//	go run ./internal/sim/mutants             # all of them
+//	go run ./internal/sim/mutants -only gate  # those with gate in their name
+//
+// The product itself is not touched: the patched copies are laid over it when the
+// simulation is built. A patch that no longer applies, does not build, survives, or makes the
+// simulation end in any other way than by a broken promise, is a failure.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/tokenward/tokenward/clock"
+)
+
+const (
+	folder  = "internal/sim/mutants"
+	patient = 5 * time.Minute // with one mutant
+)
+
+func main() {
+	seeds := flag.Int("n", 2000, "how many seeds each mutant is given")
+	only := flag.String("only", "", "only mutants with this in their name")
+	flag.Parse()
+	if err := run(*seeds, *only); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(seeds int, only string) error {
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
+	patches, err := filepath.Glob(filepath.Join(root, folder, "*.patch"))
+	if err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	lab := &lab{root: root, temp: temp, seeds: seeds}
+	if only == "" {
+		if killed, err := lab.examine(nil); err != nil || killed != nil {
+			return errors.Join(errors.New("the simulation fails without any mutant"), err)
+		}
+	}
+	failed, tried := 0, 0
+	for _, path := range patches {
+		name := strings.TrimSuffix(filepath.Base(path), ".patch")
+		if !strings.Contains(name, only) {
+			continue
+		}
+		tried++
+		if err := lab.try(name, path); err != nil {
+			failed++
+			fmt.Printf("%-30s FAILED: %v\n", name, err)
+		}
+	}
+	if failed > 0 || tried == 0 {
+		return fmt.Errorf("%d of %d mutants were not killed by a broken promise", failed, tried)
+	}
+	fmt.Printf("%d mutants, each killed by a broken promise\n", tried)
+	return nil
+}
+
+// lab is where mutants are made and examined.
+type lab struct {
+	root, temp string
+	seeds      int
+}
+
+// try makes one mutant and examines it.
+func (l *lab) try(name, path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	what, diff, _ := strings.Cut(string(text), "\n")
+	if !strings.HasPrefix(what, "# ") {
+		return errors.New("its first line does not say what is planted")
+	}
+	patched, err := apply(l.root, diff)
+	if err != nil {
+		return err
+	}
+	killed, err := l.examine(patched)
+	switch {
+	case err != nil:
+		return err
+	case killed == nil:
+		return fmt.Errorf("it survives %d seeds (%s)", l.seeds, what[2:])
+	}
+	fmt.Printf("%-30s %-9s after %4d seeds  %s\n", name, killed.check, killed.seed, what[2:])
+	return nil
+}
+
+// killed is how a mutant was found.
+type killed struct {
+	check string
+	seed  int
+}
+
+var verdict = regexp.MustCompile(`seed (\d+): (\w+): `)
+
+// examine builds the simulation over the patched files and runs it. It returns nil when it
+// finds nothing.
+func (l *lab) examine(patched map[string]string) (*killed, error) {
+	overlay := struct{ Replace map[string]string }{make(map[string]string)}
+	for name, text := range patched {
+		copied := filepath.Join(l.temp, strings.ReplaceAll(name, "/", "_"))
+		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		overlay.Replace[filepath.Join(l.root, filepath.FromSlash(name))] = copied
+	}
+	spec, err := json.Marshal(overlay)
+	if err != nil {
+		return nil, err
+	}
+	specFile, program := filepath.Join(l.temp, "overlay.json"), filepath.Join(l.temp, "sim.test")
+	if err := os.WriteFile(specFile, spec, 0o600); err != nil {
+		return nil, err
+	}
+	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), patient)
+	defer cancel()
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", specFile, "-o", program, "./internal/sim")
+	build.Dir = l.root
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("it does not build: %w\n%s", err, out)
+	}
+	sim := exec.CommandContext(ctx, program, "-test.run", "^TestSimulation$", "-sim.bare", "-sim.n", fmt.Sprint(l.seeds))
+	sim.Dir = l.root
+	out, err := sim.CombinedOutput()
+	if err == nil {
+		return nil, nil
+	}
+	if m := verdict.FindStringSubmatch(string(out)); m != nil {
+		k := &killed{check: m[2]}
+		_, err := fmt.Sscan(m[1], &k.seed)
+		return k, err
+	}
+	return nil, fmt.Errorf("it dies, but of no broken promise: %w\n%s", err, out)
+}
+
+func moduleRoot() (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	return filepath.Dir(strings.TrimSpace(string(out))), err
+}
