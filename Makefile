@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint vuln licences test leftout stress crash fuzz soak bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint vuln licences test leftout stress sim sim-long mutants crash fuzz soak bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
@@ -41,6 +41,15 @@ leftout: ## which tests were left out here, and what to install for them
 
 stress: ## the tests that need no server, twenty times under the race detector
 	go test -race -count=20 -timeout 2h ./...
+
+sim: ## the simulation of one process, 2,000 seeds: what make test runs of it
+	go test -count=1 ./internal/sim
+
+sim-long: ## the same with N (1000) seeds, from SEED (1) on
+	go test -count=1 -v -timeout 0 -run Simulation ./internal/sim -sim.n $(N) -sim.first $(SEED)
+
+mutants: ## defects planted in a copy, each of which the simulation must find
+	go run ./internal/sim/mutants
 
 crash: ## kill -9 at N (1000) seeded moments over the durable stores; SEED, STORE, OVERLAP, SERVER=1 choose
 	go run ./internal/crash/prove -n $(N) -seed $(SEED) -store "$(STORE)" -overlap "$(OVERLAP)" $(if $(SERVER),-server)
