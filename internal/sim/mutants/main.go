@@ -54,7 +54,7 @@ func run(seeds int, only string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp)
+	defer func() { _ = os.RemoveAll(temp) }()
 	lab := &lab{root: root, temp: temp, seeds: seeds}
 	if only == "" {
 		if killed, err := lab.examine(nil); err != nil || killed != nil {
