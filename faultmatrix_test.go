@@ -144,10 +144,14 @@ func (m *matrix) cell(t *testing.T, op operation, what mishap, after, overlap bo
 		m.tenant.Reset()
 
 		w := m.meet(t, op, what, after)
+		var granted *idptest.Hold
+		if after && op.grants && what.hangs && w == nil {
+			granted = m.tenant.Hold(op.kind, idptest.AfterGrant)
+		}
 		done := make(chan error, 1)
 		go func() { done <- call(ctx) }()
 		if what.hangs {
-			m.outwait(t, ctx, op, w, done)
+			m.outwait(t, ctx, op, w, granted, done)
 		}
 		var err error
 		select {
@@ -242,10 +246,16 @@ func (m *matrix) meet(t *testing.T, op operation, what mishap, after bool) *wron
 	return nil
 }
 
-// outwait lets the deadline of a request come that has no answer.
-func (m *matrix) outwait(t *testing.T, ctx context.Context, op operation, w *wrongWay, done <-chan error) {
+// outwait lets the deadline of a request come that has no answer. Where granted is not nil
+// the request must have taken effect before.
+func (m *matrix) outwait(t *testing.T, ctx context.Context, op operation, w *wrongWay, granted *idptest.Hold, done <-chan error) {
 	t.Helper()
-	if w == nil {
+	if granted != nil {
+		if err := granted.Wait(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		granted.Release()
+	} else if w == nil {
 		if err := m.tenant.WaitRequests(ctx, op.kind, 1); err != nil {
 			t.Fatal(err)
 		}
