@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,7 @@ type matrix struct {
 	network *network
 	users   int
 	reports chan struct{} // one for each revocation that the log calls failed
+	timers  int           // armed when nothing is under way
 }
 
 func newMatrix(t *testing.T) *matrix {
@@ -103,6 +105,8 @@ func TestFaultMatrix(t *testing.T) {
 		t.Run(op.name, func(t *testing.T) {
 			m := newMatrix(t)
 			bystander := m.login()
+			m.settle()
+			m.timers = m.clock.Waiting()
 			for _, mishap := range mishaps {
 				for _, after := range []bool{false, true} {
 					if after && (!op.grants || mishap.way != nil) || !after && mishap.shapes && op.grants {
@@ -273,7 +277,9 @@ func (m *matrix) outwait(t *testing.T, ctx context.Context, op operation, w *wro
 	m.clock.Advance(time.Nanosecond)
 }
 
-// still waits until nothing is under way and no connection is open.
+// still waits until nothing is under way and no connection is open. What is on the wire, a
+// revocation for example, is over a moment after its connection: when its deadline is
+// disarmed.
 func (m *matrix) still(t *testing.T, ctx context.Context) {
 	t.Helper()
 	m.settle()
@@ -281,6 +287,14 @@ func (m *matrix) still(t *testing.T, ctx context.Context) {
 	if err := m.tenant.WaitConnections(ctx, 0); err != nil {
 		t.Errorf("a connection stays open: %v", err)
 	}
+	for m.clock.Waiting() > m.timers {
+		if ctx.Err() != nil {
+			t.Errorf("timers armed = %d, want %d", m.clock.Waiting(), m.timers)
+			return
+		}
+		runtime.Gosched()
+	}
+	m.settle()
 }
 
 // unchanged checks what the store has of the session.
