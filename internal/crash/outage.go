@@ -38,7 +38,7 @@ func (o *outages) once(ctx context.Context) error {
 		return err
 	}
 	workers := []int{4, 8, 16}[random.IntN(3)]
-	t := trap{At: []moment{granted, answered}[random.IntN(2)], Count: 1 + random.IntN(30)}
+	t := trap{At: []moment{answered, granted}[o.round.seed%2], Count: 1 + random.IntN(30)} // after answered there may be nothing unsaved
 	o.round.what = fmt.Sprintf("%d callers, the server killed %v", workers, t)
 
 	o.dead = make(chan struct{})
@@ -82,9 +82,17 @@ func (o *outages) endure(ctx context.Context) error {
 		return fmt.Errorf("the server was not killed: %w", ctx.Err())
 	}
 	o.result.Kills++
-	o.result.InFlight += len(sessionsOf(o.child.unanswered()))
+	asked := o.child.unanswered()
+	o.result.InFlight += len(sessionsOf(asked))
 	err := each(o.permuted(), 16, func(number int) error {
 		return o.askKept(ctx, number, o.provider.view(number))
+	})
+	if err != nil {
+		return err
+	}
+	// A caller is answered when the save that it waits for was done, or has failed once.
+	err = until(ctx, "the answers to all who had asked before", func() (bool, error) {
+		return !o.child.owes(asked), nil
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -125,7 +126,17 @@ func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 }
 
-// unanswered returns the orders that were not answered when the child ended.
+// owes reports whether one of the orders has no answer yet.
+func (p *process) owes(orders []order) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(orders, func(o order) bool {
+		_, waits := p.pending[o.ID]
+		return waits
+	})
+}
+
+// unanswered returns the orders that have no answer, at the child's end or now.
 func (p *process) unanswered() (left []order) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
