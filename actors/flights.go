@@ -63,6 +63,10 @@ func (c *core) needToken(f *messages.Flight, now time.Time) {
 func (c *core) takeOff(now time.Time) {
 	for c.phase == messages.Ready && c.air == nil && !c.resting && !c.denied && len(c.queue) > 0 {
 		f := c.queue[0]
+		if c.state.Internal.Over(now) {
+			c.end(session.ReasonLifetime, nil, now) // answers the queue
+			return
+		}
 		if a, ok := c.fromCache(f, now); ok && !c.recovers(f) {
 			c.queue = pop(c.queue)
 			c.land(f, a)
@@ -94,6 +98,9 @@ func (c *core) takeOff(now time.Time) {
 func (c *core) fromCache(f *messages.Flight, now time.Time) (messages.Answer, bool) {
 	a := messages.Answer{Cached: true}
 	ok := false
+	if c.state.Internal.Over(now) {
+		return a, false // its callers asked an earlier login, or the load took long
+	}
 	if f.Question.Key.ForConnection() {
 		a.Connection, ok = c.visible.State.FindConnection(f.Question.Key, now)
 		return a, ok

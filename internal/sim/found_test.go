@@ -12,5 +12,6 @@ var found = []struct {
 	{805, "a session that had outlived itself answered a question on its way in"},
 	{12275, "a request was sent though what had been saved meanwhile answered the question"},
 	{12676, "a request was sent though what was shown answered the question"},
+	{13251, "a session that had outlived itself answered those who had asked an earlier login"},
 	{115626, "a session past its ceiling stayed, for the end of an earlier one was remembered"},
 }
