@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint vuln licences test leftout stress sim sim-long mutants crash fuzz soak bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint vuln licences test leftout stress sim sim-long mutants crash processes fuzz soak bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
@@ -53,6 +53,9 @@ mutants: ## defects planted in a copy, each of which the simulation must find
 
 crash: ## kill -9 at N (1000) seeded moments over the durable stores; SEED, STORE, OVERLAP, SERVER=1 choose
 	go run ./internal/crash/prove -n $(N) -seed $(SEED) -store "$(STORE)" -overlap "$(OVERLAP)" $(if $(SERVER),-server)
+
+processes: ## three processes on one Redis, then on one PostgreSQL: CALLS (100000) mixed calls on each
+	go test -count=1 -v -timeout 0 -run MixedCalls ./internal/processes -processes.calls $(or $(CALLS),100000)
 
 fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel=1)
 	@go test -list '^Fuzz' ./... | \
