@@ -658,6 +658,28 @@ func TestCeiling_answersByTheTable(t *testing.T) {
 	}
 }
 
+// Whoever asked an earlier login, or before a load that took long, gets nothing of a session
+// whose own lifetime is over since.
+func TestOutlived_answersNobody(t *testing.T) {
+	for _, key := range []session.FlightKey{keyA, keyGoogle} {
+		w := newWorld(t)
+		in, s := w.newLogin(0)
+		s.Internal.EndsAt = w.now.Unix() + 60
+		w.record = &record{w.version(), in, s}
+		w.load()
+		j := w.ask(key)
+		w.pass()
+		w.deliverAll()
+		if j.answer.Err == nil || w.slot || w.shown.Phase != messages.Ended || w.shown.Reason != session.ReasonLifetime {
+			t.Errorf("%s: %v, and shows phase %d, %q", name(key), j.answer.Err, w.shown.Phase, w.shown.Reason)
+		}
+		w.drain()
+		if w.record != nil {
+			t.Error("the record stays")
+		}
+	}
+}
+
 func TestLogout_afterTheCeilingTakesTheRemainder(t *testing.T) {
 	w := withCeiling(t)
 	w.fly(keyGoogle)

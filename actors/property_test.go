@@ -3,6 +3,8 @@ package actors
 import (
 	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,218 +19,152 @@ var keys = []session.FlightKey{
 	session.QuestionKey("a", ""), session.QuestionKey("b", ""), session.ConnectionKey("google", ""), session.ConnectionKey("google", "ann"),
 }
 
+// surroundings are the worlds that a core may live in.
+var surroundings = []struct {
+	name  string
+	rules func(*world)
+	other bool // another process writes to the store: it refreshes, signs in and signs out
+}{
+	{"alone", func(*world) {}, false},
+	{"alone, with intents", func(w *world) { w.rules.Intents = true }, false},
+	{"beside another process", func(w *world) { w.rules.Exclusive = false }, true},
+	{"told of writes, whenever that is heard", func(w *world) { w.rules.Exclusive, w.tells = false, true }, true},
+	// Each refresh token is spent under a lease.
+	{"under leases", underLeases, true},
+	// The process may be paused for longer than its lease lasts.
+	{"under leases that lapse", func(w *world) { underLeases(w); w.lapses = true }, true},
+	{"told of writes under leases", func(w *world) { underLeases(w); w.tells = true }, true},
+}
+
+func underLeases(w *world) { w.rules.Exclusive, w.rules.Leases, w.rules.Intents = false, true, true }
+
 // Whatever happens in whatever order: the world's checks hold at every step, and
 // everything comes to rest once the store and the provider work.
 func TestCore_keepsItsPromises(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { live(t, newWorld(t), false) })
+	for _, s := range surroundings {
+		t.Run(s.name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				w := newWorld(t)
+				s.rules(w)
+				live(t, w, s.other)
+			})
+		})
+	}
 }
 
-// The same beside another process that writes to the store: it refreshes, signs in
-// and signs out.
-func TestCore_besideAnotherProcess(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+// FuzzCore is the same with sequences of messages that the fuzzer makes up.
+func FuzzCore(f *testing.F) {
+	for seed := range uint64(8) {
+		b := make([]byte, 4<<10)
+		_, _ = rand.NewChaCha8([32]byte{byte(seed)}).Read(b)
+		b[0] = byte(seed) // one for each of the surroundings
+		f.Add(b)
+	}
+	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) {
+		s := surroundings[rapid.IntRange(0, len(surroundings)-1).Draw(t, "surroundings")]
 		w := newWorld(t)
-		w.rules.Exclusive = false
-		live(t, w, true)
-	})
+		s.rules(w)
+		live(t, w, s.other)
+	}))
 }
 
-// The same where each refresh token is spent under a lease: no two processes spend at
-// once, unless a lease lapses under a request.
-func TestCore_underLeases(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
-		w.rules.Exclusive, w.rules.Leases, w.rules.Intents = false, true, true
-		live(t, w, true)
-	})
+// step is something that may happen next.
+type step struct {
+	name string
+	more int         // how much likelier than others it is
+	can  func() bool // nil: always
+	do   func(*rapid.T)
 }
 
-// The same where the process may be paused for longer than its lease lasts.
-func TestCore_underLeasesThatLapse(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
-		w.rules.Exclusive, w.rules.Leases, w.rules.Intents = false, true, true
-		w.lapses = true
-		live(t, w, true)
-	})
-}
-
-// The same where the store tells of every write, whenever that is heard: in the end the
-// process knows who is signed in.
-func TestCore_toldOfWrites(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
-		w.rules.Exclusive, w.tells = false, true
-		live(t, w, true)
-	})
-}
-
-// The same under leases.
-func TestCore_toldOfWritesUnderLeases(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
-		w.rules.Exclusive, w.rules.Leases, w.rules.Intents, w.tells = false, true, true, true
-		live(t, w, true)
-	})
-}
-
-// The same in a store of this process alone that outlives it.
-func TestCore_withIntents(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
-		w.rules.Intents = true
-		live(t, w, false)
-	})
-}
-
-func live(t *rapid.T, w *world, shared bool) {
-	actions := map[string]func(*rapid.T){
-		"": func(*rapid.T) {},
-		"deliver": func(t *rapid.T) {
-			if w.core == nil || len(w.mailbox) == 0 {
-				t.Skip()
-			}
-			w.deliver()
-		},
-		"deliver all": func(*rapid.T) { w.deliverAll() },
-		"load": func(t *rapid.T) {
-			if w.core != nil || w.record == nil {
-				t.Skip()
-			}
-			w.load()
-		},
-		"ask": func(t *rapid.T) {
-			if w.core == nil || w.shown == nil {
-				t.Skip()
-			}
-			w.ask(rapid.SampledFrom(keys).Draw(t, "key"))
-		},
-		"login": func(t *rapid.T) {
+// steps are all that may happen in w.
+func steps(w *world, shared bool) []step {
+	awake := func() bool { return w.core != nil }
+	shown := func() bool { return w.core != nil && w.shown != nil }
+	all := []step{
+		{"deliver", 1, func() bool { return w.core != nil && len(w.mailbox) > 0 }, func(*rapid.T) { w.deliver() }},
+		{"deliver all", 0, nil, func(*rapid.T) { w.deliverAll() }},
+		{"load", 0, func() bool { return w.core == nil && w.record != nil }, func(*rapid.T) { w.load() }},
+		{"ask", 1, shown, func(t *rapid.T) { w.ask(rapid.SampledFrom(keys).Draw(t, "key")) }},
+		{"login", 0, nil, func(t *rapid.T) {
 			w.login(rapid.SampledFrom([]session.Ceiling{0, 0, session.Ceiling(w.now.Unix() + 100)}).Draw(t, "ceiling"))
-		},
-		"logout": func(t *rapid.T) {
+		}},
+		{"logout", 0, nil, func(t *rapid.T) {
 			var only session.Incarnation
 			if rapid.Bool().Draw(t, "only") && w.logins > 0 {
 				ins := w.incarnations()
 				only = ins[rapid.IntRange(0, len(ins)-1).Draw(t, "which")]
 			}
 			w.logout(only)
-		},
-		"ceiling": func(t *rapid.T) {
-			if w.core == nil || w.shown == nil {
-				t.Skip()
-			}
-			w.reachCeiling()
-		},
-		"read again": func(t *rapid.T) {
-			if w.core == nil {
-				t.Skip()
-			}
-			w.command(&messages.Reread{Call: w.call()})
-		},
-		"passivate": func(t *rapid.T) {
-			if w.core == nil {
-				t.Skip()
-			}
-			w.command(&messages.Passivate{})
-		},
-		"slot": func(t *rapid.T) {
-			if !w.slot {
-				t.Skip()
-			}
+		}},
+		{"ceiling", 0, shown, func(*rapid.T) { w.reachCeiling() }},
+		{"read again", 0, awake, func(*rapid.T) { w.command(&messages.Reread{Call: w.call()}) }},
+		{"passivate", 0, awake, func(*rapid.T) { w.command(&messages.Passivate{}) }},
+		{"slot", 1, func() bool { return w.slot }, func(t *rapid.T) {
 			w.grant(rapid.SampledFrom([]error{nil, nil, nil, session.ErrOverloaded}).Draw(t, "denied"))
-		},
-		"land": func(t *rapid.T) {
-			if w.air == nil {
-				t.Skip()
-			}
-			w.land(landing(rapid.IntRange(0, 5).Draw(t, "how")))
-		},
-		"store": func(t *rapid.T) {
-			if w.writing == nil {
-				t.Skip()
-			}
+		}},
+		{"land", 0, func() bool { return w.air != nil }, func(t *rapid.T) { w.land(landing(rapid.IntRange(0, 5).Draw(t, "how"))) }},
+		{"store", 1, func() bool { return w.writing != nil }, func(t *rapid.T) {
 			w.late = w.tells && rapid.Bool().Draw(t, "late")
 			w.finish(outcome(rapid.IntRange(0, 2).Draw(t, "how")))
-		},
-		"retry": func(t *rapid.T) {
-			if !w.retry {
-				t.Skip()
-			}
-			w.retryNow()
-		},
-		"later": func(t *rapid.T) {
+		}},
+		{"retry", 0, func() bool { return w.retry }, func(*rapid.T) { w.retryNow() }},
+		{"later", 0, nil, func(t *rapid.T) {
 			w.now = w.now.Add(time.Duration(rapid.IntRange(1, 40).Draw(t, "seconds")) * time.Second)
-		},
+		}},
 	}
 	if w.rules.Leases {
-		actions["renewal due"] = func(t *rapid.T) {
-			if !w.renew {
-				t.Skip()
-			}
-			w.renewalDue()
-		}
-		actions["renewal"] = func(t *rapid.T) {
-			if !w.renews {
-				t.Skip()
-			}
-			w.renewNow(outcome(rapid.IntRange(0, 2).Draw(t, "how")))
-		}
-		actions["poll"] = func(t *rapid.T) {
-			if !w.poll {
-				t.Skip()
-			}
-			w.pollNow()
-		}
+		all = append(all,
+			step{"renewal due", 0, func() bool { return w.renew }, func(*rapid.T) { w.renewalDue() }},
+			step{"renewal", 0, func() bool { return w.renews }, func(t *rapid.T) { w.renewNow(outcome(rapid.IntRange(0, 2).Draw(t, "how"))) }},
+			step{"poll", 0, func() bool { return w.poll }, func(*rapid.T) { w.pollNow() }},
+		)
 	}
 	if w.lapses {
-		actions["lapse"] = func(*rapid.T) {
-			if w.holder == self {
-				w.holder, w.others = nobody, true
-			}
-		}
+		all = append(all, step{"lapse", 0, func() bool { return w.holder == self }, func(*rapid.T) { w.holder, w.others = nobody, true }})
 	}
 	if w.rules.Intents {
-		actions["orphan"] = func(t *rapid.T) {
-			if w.record == nil || w.holder != nobody || w.intent != nil || w.air != nil || w.slot || w.held {
-				t.Skip()
-			}
-			w.orphan(rapid.Bool().Draw(t, "rotated"))
+		quiet := func() bool {
+			return w.record != nil && w.holder == nobody && w.intent == nil && w.air == nil && !w.slot && !w.held
 		}
-		actions["follow up"] = func(t *rapid.T) {
-			if w.core == nil || w.intent == nil || w.holder == other {
-				t.Skip()
-			}
-			w.command(&messages.FollowUp{Intent: *w.intent})
-		}
+		all = append(all,
+			step{"orphan", 0, quiet, func(t *rapid.T) { w.orphan(rapid.Bool().Draw(t, "rotated")) }},
+			step{"follow up", 0, func() bool { return w.core != nil && w.intent != nil && w.holder != other }, func(*rapid.T) {
+				w.command(&messages.FollowUp{Intent: *w.intent})
+			}},
+		)
 	}
-	actions["deliver more"], actions["store more"], actions["ask more"], actions["slot more"] = actions["deliver"], actions["store"], actions["ask"], actions["slot"]
 	if w.tells {
-		actions["hear"] = func(t *rapid.T) {
-			if len(w.notices) == 0 {
-				t.Skip()
-			}
-			w.hear()
-		}
-		actions["hear more"] = actions["hear"]
-		actions["answer"] = func(t *rapid.T) {
-			if w.reply == nil {
-				t.Skip()
-			}
-			w.answerNow()
-		}
+		all = append(all,
+			step{"hear", 1, func() bool { return len(w.notices) > 0 }, func(*rapid.T) { w.hear() }},
+			step{"answer", 0, func() bool { return w.reply != nil }, func(*rapid.T) { w.answerNow() }},
+		)
 	}
 	if shared {
-		actions["elsewhere"] = func(t *rapid.T) {
+		all = append(all, step{"elsewhere", 0, nil, func(t *rapid.T) {
 			w.elsewhere(rapid.SampledFrom([]string{"touched", "refreshed", "signed in", "signed out", "ended at a ceiling", "leased", "let go"}).Draw(t, "what"))
-		}
+		}})
 	}
+	return all
+}
+
+func live(t *rapid.T, w *world, shared bool) {
 	if rapid.Bool().Draw(t, "loaded") {
 		in, s := w.newLogin(rapid.SampledFrom([]session.Ceiling{0, session.Ceiling(w.now.Unix() + 100)}).Draw(t, "ceiling"))
 		w.record = &record{w.version(), in, s}
 		w.load()
 	}
-	t.Repeat(actions)
+	all := steps(w, shared)
+	for range rapid.IntRange(10, 100).Draw(t, "steps") {
+		var now []step
+		for _, s := range all {
+			if s.can == nil || s.can() {
+				now = append(append(now, s), slices.Repeat([]step{s}, s.more)...)
+			}
+		}
+		s := now[rapid.IntRange(0, len(now)-1).Draw(t, "step")]
+		t.Log(s.name)
+		s.do(t)
+	}
 	if w.core != nil && rapid.Bool().Draw(t, "close") {
 		w.command(&messages.Finish{})
 		w.deliverAll()
