@@ -110,10 +110,11 @@ type Orphan struct {
 // the snapshot age has passed.
 type ChangeFeed interface {
 	// Watch calls changed for each key that is replaced, updated or deleted (then with the
-	// zero Version), and lost whenever notices may have been missed: at first as
-	// soon as notices arrive, for what was before is not told, and then after each
-	// gap. It calls them one at a time, those of one key in the order of the writes,
-	// and tells this process's own writes or not, as is easiest.
+	// zero Version; also when a session that has ended is deleted for another reason), and
+	// lost whenever notices may have been missed: at first as soon as notices arrive, for
+	// what was before is not told, and then after each gap. It calls them one at a time,
+	// those of one key in the order of the writes, and tells this process's own writes or
+	// not, as is easiest.
 	//
 	// It returns when ctx has ended, with an error that matches ctx.Err(), or with
 	// another one as soon as it finds that notices no longer arrive; the caller then

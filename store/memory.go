@@ -144,11 +144,11 @@ func (m *Memory) Delete(ctx context.Context, key session.Key, only session.Incar
 		if only != (session.Incarnation{}) && (e.record == nil || e.record.Incarnation != only) {
 			return nil
 		}
-		existed := e.record != nil
+		told := e.record != nil || e.gone.why != why
 		sh.clear(key, e)
 		e.gone = &tombstone{why: why, until: after(now, m.tombstones)}
 		sh.settle(key, e, now)
-		if existed {
+		if told {
 			m.feed.tell(key, session.Version{})
 		}
 		return nil

@@ -85,7 +85,7 @@ func TestWatch_noticesComeInTheOrderOfTheWrites(t *testing.T) {
 		versions = append(versions, rec.Version)
 	}
 	must(t, b.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
-	must(t, b.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt)) // no change
+	must(t, b.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt)) // for the same reason
 	login(t, b)
 	for i, want := range append(versions, session.Version{}) {
 		if got := within(t, "a notice", w.told); got != (told{key, want}) {

@@ -27,6 +27,15 @@ var feedStories = []story{
 			feed.want(r, key, want)
 		}
 	}},
+	{"tells of another end of a session that has ended", func(r *rig) {
+		feed := r.watch()
+		key, rec := random[session.Key](), newRecord()
+		r.must(r.other.Replace(r.Context(), key, rec, opt))
+		r.must(r.other.Delete(r.Context(), key, rec.Incarnation, session.ReasonCeiling, opt))
+		feed.want(r, key, session.Version{})
+		r.must(r.other.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+		feed.want(r, key, session.Version{})
+	}},
 	{"tells every watcher", func(r *rig) {
 		a, b := r.watch(), r.watch()
 		key, rec := random[session.Key](), newRecord()

@@ -115,6 +115,8 @@ BEGIN
     IF had.state = 'lives' THEN
         DELETE FROM :"schema".session_values WHERE key = p_key;
         DELETE FROM :"schema".intents WHERE key = p_key;
+    END IF;
+    IF had.state = 'lives' OR had.gone <> p_why THEN
         PERFORM pg_notify(:'channel', encode(p_key, 'hex') || ':' || repeat('0', 32));
     END IF;
 END

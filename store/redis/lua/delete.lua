@@ -6,9 +6,9 @@ if e.alive then
 elseif not (e.gone and ARGV[4] == '') then
   return {'ok'}
 end
-local existed = e.alive
+local told = e.alive or e.g ~= ARGV[5]
 e.g, e.u = ARGV[5], now + keep
 redis.call('HSET', key, 'g', e.g, 'u', e.u)
 settle(e)
-if existed then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
+if told then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
 return {'ok'}
