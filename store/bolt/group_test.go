@@ -289,6 +289,31 @@ func TestContext_whoGivesUpTakesBackWhatWasLent(t *testing.T) {
 	must(t, r.Verify())
 }
 
+// Whoever reads a session behind a write that was left sees what came of it.
+func TestContext_aReadWaitsForAWriteThatWasLeft(t *testing.T) {
+	r := newRig(t)
+	held, release := r.hold(bolt.StageApplied)
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() { left <- r.Replace(ctx, key(0), store.Record{}, opt) }()
+	<-held
+	cancel()
+	wantErr(t, <-left, context.Canceled)
+	impatient, stop := context.WithCancel(t.Context())
+	stop()
+	_, err := r.Load(impatient, key(0), opt)
+	wantErr(t, err, context.Canceled)
+	_, err = r.Load(t.Context(), key(1), opt) // of another session
+	wantErr(t, err, store.ErrNotFound)
+	read := make(chan error, 1)
+	go func() {
+		_, err := r.Load(t.Context(), key(0), opt)
+		read <- err
+	}()
+	release()
+	must(t, <-read)
+}
+
 func TestWriter_panicFailsItsBatchOnly(t *testing.T) {
 	r := newRig(t)
 	must(t, r.replace(0))

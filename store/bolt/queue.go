@@ -29,6 +29,11 @@ type queue struct {
 	list   list.List     // of *request
 	closed bool          // nothing is added any more
 	wake   chan struct{} // cap 1: something was added, or it was closed
+
+	// What is being written although whoever asked for it has gone, and a channel that is
+	// closed when that has ended, well or badly.
+	left     map[session.Key]struct{}
+	leftOver chan struct{}
 }
 
 func (q *queue) init() { q.wake = make(chan struct{}, 1) }
@@ -54,6 +59,48 @@ func (q *queue) withdraw(r *request) bool {
 	q.list.Remove(r.waits)
 	r.waits = nil
 	return true
+}
+
+// leave notes that nobody waits any more for r, which was taken, and reports whether it is
+// still being written.
+func (q *queue) leave(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(r.done) > 0 {
+		return false
+	}
+	if q.left == nil {
+		q.left, q.leftOver = make(map[session.Key]struct{}), make(chan struct{})
+	}
+	q.left[r.key] = struct{}{}
+	return true
+}
+
+// answered notes that everyone in a batch has been answered.
+func (q *queue) answered() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.left != nil {
+		close(q.leftOver)
+		q.left = nil
+	}
+}
+
+// awaitLeft waits until nothing is being written under key that nobody waits for.
+func (q *queue) awaitLeft(ctx context.Context, key session.Key) error {
+	q.mu.Lock()
+	_, is := q.left[key]
+	over := q.leftOver
+	q.mu.Unlock()
+	if !is {
+		return nil
+	}
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (q *queue) close() {

@@ -140,8 +140,12 @@ func (s *Store) Close() error {
 // Exclusive implements the ability of that name: the file belongs to this process.
 func (s *Store) Exclusive() bool { return true }
 
-// Load implements store.StateStore. It waits for no write.
+// Load implements store.StateStore. It waits for no write but one of the same session whose
+// caller has left it: so what it says stays true of that.
 func (s *Store) Load(ctx context.Context, key session.Key, _ store.Options) (r store.Record, err error) {
+	if err := s.queue.awaitLeft(ctx, key); err != nil {
+		return store.Record{}, err
+	}
 	err = s.view(ctx, func(v view) error {
 		r, err = v.session(key).living(v.now)
 		return err

@@ -39,11 +39,10 @@ func (s *Store) change(ctx context.Context, key session.Key, apply func(*change)
 		if s.queue.withdraw(r) {
 			return ctx.Err()
 		}
-		select {
-		case err = <-r.done:
-		default:
+		if s.queue.leave(r) {
 			return ctx.Err() // it is being written, and may be
 		}
+		err = <-r.done
 	}
 	s.note(key, err)
 	return err
@@ -95,6 +94,7 @@ func (s *Store) commit(batch []*request) (backlog bool) {
 	for _, r := range batch {
 		r.done <- cmp.Or(err, r.err)
 	}
+	s.queue.answered()
 	return backlog && err == nil
 }
 
