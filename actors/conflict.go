@@ -13,7 +13,7 @@ import (
 // rereadDone decides, once the record was read again, what a conflict, a refused
 // refresh token or a login in doubt means.
 func (c *core) rereadDone(w *write, m *written, now time.Time) {
-	if w.told && c.phase == messages.Ended {
+	if c.phase == messages.Ended && (w.told || m.err == nil) { // whoever had it read
 		c.begunElsewhere(m, now)
 		return
 	}
@@ -22,6 +22,9 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 	}
 	if m.err == nil {
 		c.denied = false
+	}
+	if w.told {
+		c.unsure = m.err != nil && !errors.Is(m.err, store.ErrNotFound) // if it ends now, it may have begun elsewhere
 	}
 	var gone *store.GoneError
 	switch {
@@ -132,9 +135,9 @@ func (c *core) merge(w *write, m *written) {
 	}
 	c.saved, c.version, c.tried = m.state, m.version, nil
 	next := m.state
-	if m.state.RefreshToken == spent {
-		// They wrote, but spent no refresh token: ours goes on top of theirs, and with it
-		// whatever else waits to be saved.
+	if m.state.RefreshToken == spent || m.state.RefreshToken == "" && mine != "" {
+		// They wrote, but spent no refresh token, or gave it up, for it was refused to them:
+		// ours goes on top of theirs, and with it whatever else waits to be saved.
 		next = c.reapply(w, next)
 		for _, later := range c.lane {
 			next = c.reapply(later, next)

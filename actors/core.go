@@ -65,6 +65,7 @@ type core struct {
 	laneBusy bool
 	done     *write   // whose answer is in hand
 	attempts int      // failed writes in a row
+	putOff   bool     // a retry waits for the request in the air
 	ending   *ending  // of the generation that ended last, until a login
 	erasing  []*write // deletions that failed and will be tried again; a reread or reopen, too
 	revoking int      // revocations under way

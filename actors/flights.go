@@ -144,15 +144,16 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	if c.state == c.saved && c.phase == messages.Ready {
 		c.do(setUnsaved(messages.Saved))
 	}
-	theirs := c.state.RefreshToken != a.token && c.current(a) && !a.lasting
-	if theirs { // another process spent the token too, and what it got is known already: that stays
+	theirs := c.state.RefreshToken != a.token && c.state.RefreshToken != "" && c.current(a) && !a.lasting // "": it was refused to them
+	if theirs {                                                                                           // another process spent the token too, and what it got is known already: that stays
 		late := *m
 		late.response.RefreshToken = ""
 		m = &late
 	}
-	if a.again && m.err != nil && m.response.RefreshToken == "" && !refused(m.err) {
+	if a.again && m.err != nil && m.response.RefreshToken == "" && (!refused(m.err) || unlooked(m.err)) {
 		c.lease.intent = nil // it stands: whether the token still works is not known yet
 	}
+	c.lease.unspent = !a.again && m.response.RefreshToken == "" && (m.err == nil || refused(m.err))
 	switch {
 	case a.lasting:
 		c.landAfterCeiling(a, m, now)
@@ -168,6 +169,10 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 		c.landConnection(a, m, now)
 	default:
 		c.landToken(a, m, now)
+	}
+	if c.putOff {
+		c.putOff = false
+		c.retry()
 	}
 }
 
@@ -267,6 +272,13 @@ func invalidGrant(err error) bool {
 func refused(err error) bool {
 	var e *session.APIError
 	return errors.As(err, &e) && e.Status >= 400 && e.Status < 500
+}
+
+// unlooked reports whether the provider refused a request without a look at its token (RFC 6585
+// section 4, RFC 9110 section 15.5.9).
+func unlooked(err error) bool {
+	var e *session.APIError
+	return errors.As(err, &e) && (e.Status == 429 || e.Status == 408)
 }
 
 func (r *Rules) applyOptions() session.ApplyOptions {

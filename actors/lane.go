@@ -186,7 +186,7 @@ func (c *core) writeNext(now time.Time) {
 func (c *core) written(m *written, now time.Time) {
 	w := c.lane[0]
 	c.lane, c.laneBusy, c.done = pop(c.lane), false, w
-	if w.kind == save || w.kind == replace {
+	if m.err == nil && (w.kind == save || w.kind == replace) { // else it may still take effect
 		copy(c.own[1:], c.own[:])
 		c.own[0] = m.version
 	}
@@ -321,6 +321,10 @@ func (c *core) retry() {
 	c.lane = append(c.lane, c.erasing...)
 	c.erasing = nil
 	if c.phase == messages.Ready && c.state != c.saved && !c.saving() {
+		if a := c.air; a != nil && a.sent && c.rules.Intents {
+			c.putOff = true // it would clear what is written down of the request
+			return
+		}
 		c.save(&write{})
 	}
 }

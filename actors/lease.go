@@ -22,6 +22,7 @@ type lease struct {
 	epoch    int64 // under which is written
 	renewing bool
 	intent   *store.Intent // stands in the store, as far as is known
+	unspent  bool          // no request has spent its token: what was sent was refused, or brought no other
 }
 
 // prepare does what comes between the slot and the request.
@@ -111,6 +112,9 @@ func (c *core) answered(f *messages.Flight, now time.Time) (messages.Answer, boo
 func (c *core) intendDone(w *write, m *written, now time.Time) {
 	a := c.air
 	overtaken := errors.Is(m.err, store.ErrConflict) || errors.Is(m.err, store.ErrNotFound)
+	// What stood may be this process's own, under the same lease, and nothing was spent since.
+	have := c.lease.intent
+	unspent := !m.again || c.lease.unspent && have != nil && have.Token == w.intent.Token && have.Epoch == w.intent.Epoch
 	if !overtaken {
 		c.lease.intent = w.intent // perhaps, if the store did not answer
 	}
@@ -132,8 +136,12 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 		c.storeFailed(a, m.err)
 	case c.state.RefreshToken != a.token:
 		c.goOn(a, now) // another process's came meanwhile
+	case c.saving(): // which would clear what was written down
+		c.lease.unspent = unspent
+		c.giveUp()
+		c.queue = slices.Insert(c.queue, 0, a.flight)
 	default:
-		a.again = m.again
+		a.again, c.lease.unspent = !unspent, false
 		c.fly(a)
 	}
 }

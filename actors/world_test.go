@@ -784,6 +784,11 @@ func (w *world) check() {
 	if w.core == nil {
 		return
 	}
+	if a := w.core.air; w.rules.Intents && !w.others && !w.lapses && w.air != nil && a != nil && a.sent && w.core.current(a) && !a.lasting &&
+		w.record != nil && w.names[w.record.incarnation] == familyOf(w.air.token) && w.record.incarnation == w.core.incarnation &&
+		(w.intent == nil || w.intent.Token != sha256.Sum256([]byte(w.air.token))) {
+		w.fail("%s is in the air and is not written down", w.air.token)
+	}
 	if preparing && w.held && !granted && !slices.ContainsFunc(w.core.lane, func(job *write) bool { return job.kind == claim || job.kind == intend }) {
 		w.fail("a slot is held and nothing leads to a request")
 	}

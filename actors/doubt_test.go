@@ -1,0 +1,201 @@
+package actors
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"testing"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Two questions at once, both refused with invalid_grant, as a provider does that refuses by
+// audience: nobody was cut off, and the refresh token stays.
+func TestRefused_twiceInARowIsNoCrash(t *testing.T) {
+	for name, shared := range map[string]bool{"alone, with intents": false, "under leases": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.rules.Intents = true
+			if shared {
+				underLeases(w)
+			}
+			in, s := w.newLogin(0)
+			w.record = &record{w.version(), in, s}
+			w.load()
+			a, b := w.ask(keyA), w.ask(keyB)
+			w.deliverAll()
+			for range 2 {
+				w.grant(nil)
+				w.deliverAll()
+				for w.air == nil {
+					w.stored(storeDoes) // claim, intent
+				}
+				w.landed(landRefused)
+				if w.writing != nil && w.writing.kind == reread {
+					w.stored(storeDoes)
+				}
+			}
+			for w.writing != nil {
+				w.stored(storeDoes)
+			}
+			if !a.landed || !b.landed {
+				t.Fatal("not landed")
+			}
+			if got := w.record.state.RefreshToken; got != "login1/0" {
+				t.Errorf("the store has refresh token %q, want the one that nobody has spent", got)
+			}
+		})
+	}
+}
+
+// A login's Replace fails at its deadline, the record is read again, and only then does the
+// write take effect. The notice of it must not be taken for old news.
+func TestInDoubt_aLoginThatTakesEffectLateIsHeardOf(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Exclusive, w.tells = false, true
+	in := w.login(0)
+	w.deliverAll()
+	state := w.writing.state
+	var v session.Version
+	copy(v[:], fmt.Sprintf("v%d", w.serial+1)) // that of the write
+	w.stored(storeFails)                       // no effect yet
+	w.stored(storeDoes)                        // the record is read again: the old one
+	w.record, w.gone = &record{v, in, state}, ""
+	w.tell()
+	w.drain() // informed(): fails when login1 is shown and login2 is signed in
+}
+
+// What stands in the store while a refresh token is in the air must not be cleared by
+// another save.
+func TestIntent_outlivesASaveInBetween(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Intents = true
+	w.ask(keyGoogle)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes) // intent
+	w.landed(landPlain)
+	w.stored(storeFails) // the save, of a connection's token: blocks nothing
+	w.ask(keyA)
+	w.deliverAll()
+	for !w.slot {
+		w.stored(storeDoes)
+	}
+	w.grant(nil)
+	w.deliverAll()
+	for w.writing != nil {
+		w.stored(storeDoes) // what is left of the first, intent
+	}
+	if w.air == nil || w.intent == nil {
+		t.Fatal("no request in the air, or it is not written down")
+	}
+	w.retryNow()
+	w.deliverAll()
+	for w.writing != nil {
+		w.stored(storeDoes)
+	}
+	if w.air == nil {
+		t.Fatal("no request in the air")
+	}
+	if w.intent == nil {
+		t.Error("a refresh token is in the air, and nothing of it is written down: a crash now loses the session")
+	}
+}
+
+// Another process took over the lapsed lease, presented the token, was refused and gave it
+// up, while this one lives and has the new refresh token in hand.
+func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
+	for _, when := range []string{"before the save", "told while in the air"} {
+		t.Run(when, func(t *testing.T) {
+			w, j := leased(t)
+			w.tells = true
+			forfeit := func() {
+				w.holder = nobody
+				_, _ = w.take(other)
+				next := w.record.state.Clone()
+				next.RefreshToken = ""
+				w.record = &record{w.version(), w.record.incarnation, next}
+				w.tell()
+				w.intent, w.holder = nil, nobody
+			}
+			if when == "before the save" {
+				w.landed(landRotated)
+				forfeit()
+			} else {
+				forfeit()
+				w.hear()
+				w.deliverAll()
+				w.stored(storeDoes) // reread
+				w.landed(landRotated)
+			}
+			for w.writing != nil {
+				w.stored(storeDoes)
+			}
+			w.deliverAll()
+			if got, want := w.record.state.RefreshToken, w.newest["login1"]; got != want {
+				t.Errorf("the store has refresh token %q, want %q, which works and was in hand", got, want)
+			}
+			if !j.landed || j.answer.Err != nil {
+				t.Errorf("landed %v: %v", j.landed, j.answer.Err)
+			}
+		})
+	}
+}
+
+// The provider says "too many requests" to a recovery: it has said nothing about the token,
+// so the intent stands and is followed up again.
+func TestRecovery_thatIsRateLimitedIsNotOver(t *testing.T) {
+	w := newTestWorld(t)
+	w.rules.Intents = true
+	in := store.Intent{Token: sha256.Sum256([]byte("login1/0")), At: 1}
+	w.intent = &in
+	w.command(&messages.FollowUp{Intent: in})
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes) // intend
+	if w.air == nil {
+		t.Fatal("no request in the air")
+	}
+	w.air, w.held = nil, false
+	w.post(&flightLanded{err: &session.APIError{Code: "too_many_requests", Status: 429}})
+	w.deliverAll()
+	for w.writing != nil {
+		w.stored(storeDoes)
+	}
+	if w.intent == nil {
+		t.Error("the intent is gone, though nobody knows what came of its token")
+	}
+}
+
+// The feed told of another login, the record could not be read, and then the ceiling came. The
+// end must not be remembered as if nobody could be signed in.
+func TestEnd_isNotRememberedWhereALoginElsewhereWasToldOf(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		t.Run(fmt.Sprintf("a caller had it read once more: %v", again), func(t *testing.T) {
+			w := withCeiling(t)
+			w.rules.Exclusive, w.tells = false, true
+			in, s := w.newLogin(0) // elsewhere
+			w.record = &record{w.version(), in, s}
+			w.tell()
+			w.hear()
+			w.deliverAll()
+			w.stored(storeFails)
+			if again {
+				w.command(&messages.Reread{Recent: true, Call: w.call()})
+				w.deliverAll()
+			}
+			w.pass()
+			w.reachCeiling()
+			w.deliverAll()
+			for w.core != nil && w.writing != nil {
+				w.stored(storeDoes) // the reading, and the deletion of login1
+			}
+			if w.core == nil && w.marker {
+				t.Errorf("an end is remembered until %v, and %s is signed in", w.shown.Until, w.names[w.record.incarnation])
+			}
+		})
+	}
+}
