@@ -18,6 +18,7 @@ func (c *Client) watch() {
 	wait := c.opts.limits.RetryFirst
 	lost := func() {
 		fresh.Lost()
+		c.send(&messages.Missed{})
 		wait = c.opts.limits.RetryFirst
 	}
 	for {

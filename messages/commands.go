@@ -80,6 +80,9 @@ type Changed struct {
 	Version session.Version
 }
 
+// Missed tells the supervisor that writes by other processes may not have been told.
+type Missed struct{ Redacted }
+
 // FollowUp tells a session that a refresh token was about to be spent and nobody has said
 // what came of it. Unless this process is at it, the session presents that token once.
 type FollowUp struct {

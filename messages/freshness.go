@@ -23,17 +23,19 @@ func (f *Freshness) Lost() { f.era.Store(f.eras.Add(1)) }
 // Silent says that writes are not told any more.
 func (f *Freshness) Silent() { f.era.Store(0) }
 
-// Down reports whether the store did not answer lately and is not to be asked again at now.
-func (f *Freshness) Down(now time.Time) bool {
-	until := f.down.Load()
-	return until != 0 && now.UnixNano() < until
+// Down reports whether the store did not answer lately and is not to be asked again at now. It is
+// never left alone for longer than most: the clock was set back then.
+func (f *Freshness) Down(now time.Time, most time.Duration) bool {
+	left := f.down.Load() - now.UnixNano()
+	return left > 0 && left <= int64(most)
 }
 
 // Probe reports whether the caller is to ask the store now. While it does not answer, one
-// caller at a time is, and nobody else before until.
-func (f *Freshness) Probe(now, until time.Time) bool {
+// caller at a time is, and nobody else within most, which is as long as an attempt may take and
+// the store is then left alone.
+func (f *Freshness) Probe(now time.Time, most time.Duration) bool {
 	was := f.down.Load()
-	return was == 0 || now.UnixNano() >= was && f.down.CompareAndSwap(was, until.UnixNano())
+	return was == 0 || !f.Down(now, most) && f.down.CompareAndSwap(was, now.Add(most).UnixNano())
 }
 
 // Answered says that the store answered.
@@ -62,7 +64,8 @@ func (e *Entry) Fresh(f *Freshness, now time.Time, age time.Duration) bool {
 	if era := f.era.Load(); era != 0 && e.era.Load() == era {
 		return true
 	}
-	return e.Age(now) < age
+	since := e.Age(now)
+	return since >= 0 && since < age // below 0 the clock was set back
 }
 
 // Age returns how long ago the store held what e shows, as far as is known.

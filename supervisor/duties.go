@@ -1,6 +1,9 @@
 package supervisor
 
 import (
+	"bytes"
+	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -143,6 +146,25 @@ func (s *Supervisor) changed(m *messages.Changed) {
 		}
 	case !m.Version.IsZero():
 		s.drop(sl)
+	default:
+		s.verify(sl)
+	}
+}
+
+// missed has the ends that are remembered held against the store, for writes that were not told
+// may have followed. What lives is read again anyway, by whoever asks for it.
+func (s *Supervisor) missed() {
+	if s.closing {
+		return
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(s.slots), func(a, b session.Key) int { return bytes.Compare(a[:], b[:]) }) {
+		sl := s.slots[key]
+		switch {
+		case sl.pid != nil && sl.entry.Snapshot().Phase == messages.Ended:
+			s.command(sl, &messages.Reread{Key: key})
+		case sl.pid == nil && sl.load == nil && !s.verify(sl):
+			s.drop(sl) // the store's tombstone says as much
+		}
 	}
 }
 

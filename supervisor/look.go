@@ -1,8 +1,11 @@
 package supervisor
 
 import (
+	"errors"
+
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 // Look finds a session as it is now: Ready, Ended or Missing. Where it is not resident
@@ -166,7 +169,11 @@ func (l *Look) judge(c *Callers) (Wait, bool) {
 // readAgain has the session read again before it is shown.
 func (l *Look) readAgain(c *Callers) (Wait, bool) {
 	now := c.Clock.Now()
-	if !c.Trust.Fresh.Probe(now, now.Add(c.Trust.Probe+askAgain)) {
+	if !c.Trust.Fresh.Probe(now, c.Trust.rest()) {
+		if l.Entry.Age(now) < c.Trust.Outage { // somebody else has begun to ask just now
+			c.Trust.Tally.Stale.Add(1)
+			return Wait{}, false
+		}
 		l.Err = session.ErrStore // somebody else is asking, and this session has not been read for too long
 		return Wait{}, false
 	}
@@ -190,6 +197,9 @@ func (l *Look) wasRead(c *Callers, came Came) (Wait, bool) {
 	case l.Caller.Ctx.Err() != nil:
 		l.Err = l.Caller.Ctx.Err()
 		return Wait{}, false
+	case errors.Is(err, store.ErrUnreadable) && l.Entry.Age(now) < c.Trust.Outage:
+		c.Trust.Fresh.Answered() // it lives, but for this process what it shows is all there is
+		l.reread = true
 	default:
 		c.Trust.Fresh.Failed(now.Add(askAgain))
 		if l.Entry.Age(now) >= c.Trust.Outage {

@@ -20,12 +20,15 @@ type Trust struct {
 // askAgain is how long a store that did not answer is left alone.
 const askAgain = time.Second
 
+// rest is for how long the store is not asked at most, from the beginning of an attempt on.
+func (t *Trust) rest() time.Duration { return t.Probe + askAgain }
+
 // trusted reports whether what e shows may be handed out without asking the store.
 func (t *Trust) trusted(e *messages.Entry, now time.Time) bool {
 	if !t.Shared || e.Fresh(t.Fresh, now, t.Age) {
 		return true
 	}
-	if !t.Fresh.Down(now) || e.Age(now) >= t.Outage {
+	if !t.Fresh.Down(now, t.rest()) || e.Age(now) >= t.Outage {
 		return false
 	}
 	t.Tally.Stale.Add(1)
