@@ -1,11 +1,14 @@
 package tokenward_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -426,5 +429,94 @@ func TestOutage_theStoreIsSlow(t *testing.T) {
 		}
 		f.recover()
 		f.nothingLost()
+	})
+}
+
+// unsaved returns the sessions of which the store lacks the newest refresh token.
+func (f *fleet) unsaved() []session.Key {
+	var keys []session.Key
+	families := f.tenant.Families()
+	for i, id := range f.ids {
+		seen := families[i].Seen
+		if f.ledger.newestOf(key(id)) != seen[len(seen)-1].Serial+1 {
+			keys = append(keys, key(id))
+		}
+	}
+	return keys
+}
+
+// closeAll closes every process, each in the background.
+func (f *fleet) closeAll(ctx context.Context) []chan error {
+	all := make([]chan error, len(f.all))
+	for i, p := range f.all {
+		all[i] = make(chan error, 1)
+		go func() { all[i] <- p.Close(ctx) }()
+	}
+	f.rest()
+	return all
+}
+
+// goneDown tells story where the store went away with requests in the air, a while ago.
+func goneDown(t *testing.T, story func(t *testing.T, f *fleet)) {
+	fleets(t, func(t *testing.T, f *fleet) {
+		for f.tenant.InFlight(idptest.Refresh) < 3 {
+			f.ask(fleetStep)
+		}
+		f.each(func(way *storetest.Faulty) { way.Down(); way.BreakFeed(storetest.ErrFault) })
+		f.ask(20 * time.Second)
+		f.pass(5 * time.Second)
+		if len(f.unsaved()) == 0 {
+			t.Fatal("there is nothing that could not be saved")
+		}
+		f.answers()
+		story(t, f)
+	})
+}
+
+// Where the store comes back while processes close, they save everything and say so.
+func TestOutage_theStoreIsBackBeforeCloseGivesUp(t *testing.T) {
+	goneDown(t, func(t *testing.T, f *fleet) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // of the bubble: it does not pass
+		defer cancel()
+		closed := f.closeAll(ctx)
+		f.pass(5 * time.Second)
+		f.each(func(way *storetest.Faulty) { way.Heal() })
+		f.pass(30 * time.Second)
+		for i, done := range closed {
+			if err := <-done; err != nil {
+				t.Errorf("process %d: Close = %v", i, err)
+			}
+		}
+		f.all = nil
+		f.nothingLost()
+	})
+}
+
+// Where it does not, they name exactly the sessions of which the store lacks something.
+func TestOutage_theStoreIsNotBackBeforeCloseGivesUp(t *testing.T) {
+	goneDown(t, func(t *testing.T, f *fleet) {
+		ctx, cancel := context.WithCancel(context.Background())
+		closed := f.closeAll(ctx)
+		f.pass(10 * time.Second)
+		cancel()
+		var named []session.Key
+		for i, done := range closed {
+			err := <-done
+			if err == nil {
+				continue
+			}
+			var cut *tokenward.CloseError
+			if !errors.As(err, &cut) || !errors.Is(err, context.Canceled) {
+				t.Fatalf("process %d: Close = %v, want a CloseError because of %v", i, err, context.Canceled)
+			}
+			named = append(named, cut.Unsaved...)
+		}
+		byKey := func(a, b session.Key) int { return bytes.Compare(a[:], b[:]) }
+		want := f.unsaved()
+		slices.SortFunc(named, byKey)
+		slices.SortFunc(want, byKey)
+		if !slices.Equal(named, want) {
+			t.Errorf("named as unsaved: %v, want %v", named, want)
+		}
 	})
 }
