@@ -164,19 +164,25 @@ func (r *rig) stored(id string) (*session.State, error) {
 
 func storedIn(t testing.TB, s store.StateStore, cfg tokenward.Config, id string) (*session.State, error) {
 	t.Helper()
-	sealer, err := store.NewSealer("_a0_session", rand.Reader, cfg.Secrets...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	rec, err := s.Load(context.Background(), key(id), store.Options{})
 	if err != nil {
 		return nil, err
 	}
-	state, err := (&store.Codec{Sealer: sealer, Domain: cfg.Issuer}).Decode(key(id), rec)
+	state, err := (&store.Codec{Sealer: sealerOf(t, cfg), Domain: cfg.Issuer}).Decode(key(id), rec)
 	if err != nil {
 		t.Fatalf("decode: %v", err)
 	}
 	return state, nil
+}
+
+// sealerOf opens what a client of that configuration has sealed.
+func sealerOf(t testing.TB, cfg tokenward.Config) *store.Sealer {
+	t.Helper()
+	sealer, err := store.NewSealer("_a0_session", rand.Reader, cfg.Secrets...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealer
 }
 
 // refreshToken returns the refresh token that the store holds.

@@ -303,7 +303,7 @@ type (
 		options  store.Options
 	}
 	renewLease struct{}
-	renewIn    struct{} // a third of the lease
+	renewIn    struct{ taken time.Time } // a third of the lease after it was asked for
 	pollIn     struct{ wait time.Duration }
 	revoke     struct{ domain, token string }
 	runWrite   struct{ write *write }

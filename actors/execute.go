@@ -40,7 +40,7 @@ func (a *Session) carryOut(effects []effect) {
 		case renewLease:
 			a.renewLease()
 		case renewIn:
-			a.renewal = a.after(a.renewal, a.env.LeaseTTL/3, &renewDue{})
+			a.renewal = a.after(a.renewal, clock.Until(a.env.Clock, e.taken.Add(a.env.LeaseTTL/3)), &renewDue{})
 		case pollIn:
 			a.poll = a.after(a.poll, a.jitter(e.wait), &pollDue{})
 		case revoke:
@@ -233,6 +233,7 @@ func (a *Session) run(w *write) {
 				return err
 			case intend:
 				m.again, err = env.Intents.PutIntent(ctx, key, intent, o)
+				m.unsettled = env.Fresh.Settled(env.Clock.Now())
 				return err
 			case release:
 				if clears {
@@ -273,7 +274,7 @@ func (a *Session) renewLease() {
 	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer cancel()
-		m := &renewedLease{}
+		m := &renewedLease{at: env.Clock.Now()}
 		m.err = Contain(func() (err error) {
 			m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.LeaseTTL, store.Options{Background: true})
 			return err

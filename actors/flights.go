@@ -27,6 +27,7 @@ type renewedLease struct {
 	messages.Redacted
 	epoch int64
 	err   error
+	at    time.Time // when it was asked
 }
 
 // flightLanded brings what the provider answered.

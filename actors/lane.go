@@ -99,6 +99,10 @@ type written struct {
 	epoch       int64 // of the lease, where it was taken
 	again       bool  // an intent of the same token stood
 
+	// intend: for how long yet whoever put that may have what it brought in hand, for the store
+	// did not take it
+	unsettled time.Duration
+
 	kind writeKind
 	era  uint64 // in which it began
 	at   time.Time
@@ -131,9 +135,12 @@ func (c *core) unsaved() messages.Unsaved {
 	return messages.Saved
 }
 
-// saving reports whether a save is on its way.
+// saving reports whether a save is on its way. One that was refused counts until the record was
+// read again, for that decides how it goes on: one more beside it would be refused as well.
 func (c *core) saving() bool {
-	return slices.ContainsFunc(c.lane, func(w *write) bool { return w.kind == save && w.generation == c.generation })
+	return slices.ContainsFunc(c.lane, func(w *write) bool {
+		return (w.kind == save || w.kind == reread && w.state != nil) && w.generation == c.generation
+	})
 }
 
 // writeNext starts the next write.
@@ -243,7 +250,7 @@ func (c *core) landCovered(now time.Time) {
 // saveDone takes the answer to a save.
 func (c *core) saveDone(w *write, m *written) {
 	if m.epoch != 0 {
-		c.hold(m.epoch)
+		c.hold(m.epoch, m.at)
 	}
 	if w.generation != c.generation || c.phase != messages.Ready {
 		return
@@ -301,7 +308,12 @@ func (c *core) saveFailed(w *write, err error) {
 		}
 		c.queue = nil
 	}
-	if !c.saving() {
+	switch {
+	case c.saving():
+	case errors.Is(err, store.ErrLeased): // the store is well: another process is at the session, for a moment
+		c.attempts++
+		c.do(retryIn{c.nextPoll()})
+	default:
 		c.later()
 	}
 }

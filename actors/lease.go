@@ -40,7 +40,7 @@ func (c *core) prepare(a *airborne, now time.Time) {
 // claimDone takes the answer to a claim: the lease, and the record as it is under it.
 func (c *core) claimDone(w *write, m *written, now time.Time) {
 	if m.epoch != 0 {
-		c.hold(m.epoch)
+		c.hold(m.epoch, m.at)
 	}
 	a := c.air
 	switch {
@@ -111,6 +111,7 @@ func (c *core) answered(f *messages.Flight, now time.Time) (messages.Answer, boo
 // intendDone sends the request once what it spends is written down.
 func (c *core) intendDone(w *write, m *written, now time.Time) {
 	a := c.air
+	theirs := m.again && (c.lease.intent == nil || c.lease.intent.Token != w.intent.Token)
 	overtaken := errors.Is(m.err, store.ErrConflict) || errors.Is(m.err, store.ErrNotFound)
 	// What stood may be this process's own, under the same lease, and nothing was spent since.
 	have := c.lease.intent
@@ -136,6 +137,9 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 		c.storeFailed(a, m.err)
 	case c.state.RefreshToken != a.token:
 		c.goOn(a, now) // another process's came meanwhile
+	case theirs && m.unsettled > 0:
+		c.lease.intent = nil // it stands: whoever spent the token may be about to save what came of it
+		c.denyFor(a, m.unsettled)
 	case c.saving(): // which would clear what was written down
 		c.lease.unspent = unspent
 		c.giveUp()
@@ -167,6 +171,18 @@ func (c *core) giveUp() {
 // deny has a flight wait until another process has let go of the session: its writes are
 // told, or are found when the lease is asked for again.
 func (c *core) deny(a *airborne) {
+	c.denyFor(a, c.nextPoll())
+}
+
+// nextPoll returns how long to wait until the lease is asked for again.
+func (c *core) nextPoll() time.Duration {
+	wait := pollFirst << min(c.polls, 10)
+	c.polls++
+	return min(wait, pollMost)
+}
+
+// denyFor is deny for a time that is known.
+func (c *core) denyFor(a *airborne, wait time.Duration) {
 	c.giveUp()
 	if c.recovers(a.flight) {
 		c.recovery = nil // whoever has the lease is at it
@@ -174,9 +190,7 @@ func (c *core) deny(a *airborne) {
 	}
 	c.queue = slices.Insert(c.queue, 0, a.flight)
 	c.denied = true
-	wait := pollFirst << min(c.polls, 10)
-	c.polls++
-	c.do(pollIn{min(wait, pollMost)})
+	c.do(pollIn{wait})
 }
 
 const (
@@ -193,13 +207,14 @@ func (c *core) storeFailed(a *airborne, err error) {
 	c.queue = nil
 }
 
-// hold notes that the lease was taken or renewed.
-func (c *core) hold(epoch int64) {
+// hold notes that the lease was taken, not before at. It may have been given at once, however long
+// the store took to say so.
+func (c *core) hold(epoch int64, at time.Time) {
 	c.lease.epoch = epoch
 	c.polls = 0
 	if !c.lease.held {
 		c.lease.held = true
-		c.do(renewIn{})
+		c.do(renewIn{at})
 	}
 }
 
@@ -223,7 +238,7 @@ func (c *core) renewed(m *renewedLease) {
 		if m.err == nil {
 			c.lease.epoch = m.epoch
 		}
-		c.do(renewIn{})
+		c.do(renewIn{m.at})
 	}
 }
 

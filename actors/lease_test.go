@@ -1,6 +1,12 @@
 package actors
 
-import "testing"
+import (
+	"crypto/sha256"
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward/store"
+)
 
 // leased returns a world in which refresh tokens are spent under leases, with a request for
 // keyA in the air.
@@ -76,5 +82,88 @@ func TestSave_waitsForTheLease(t *testing.T) {
 		t.Errorf("landed = %v, %v, a retry is due: %v; want a token, and a retry", j.landed, j.answer.Err, w.retry)
 	}
 	w.holder = nobody
+	w.drain()
+}
+
+// After an outage in which the lease was overtaken, the save that somebody's next question waits
+// for is refused. It is tried again under a new lease, and not over and over under the old one.
+func TestSave_thatIsRefusedTakesTheLease(t *testing.T) {
+	w, _ := leased(t)
+	w.landed(landRotated)
+	w.stored(storeFails)
+	w.holder = nobody
+	_, _ = w.take(other)
+	w.holder = nobody
+	w.retryNow()
+	j := w.ask(keyB)
+	w.deliverAll()
+	for n := 0; w.record.state.RefreshToken != w.newest["login1"]; n++ {
+		if n == 10 {
+			t.Fatalf("after %d pieces of store work it is not saved", n)
+		}
+		w.stored(storeDoes)
+	}
+	w.drain()
+	if !j.landed || j.answer.Err != nil {
+		t.Errorf("landed = %v, %v, want a token", j.landed, j.answer.Err)
+	}
+}
+
+// What another process may have spent, and may have had no store to save it in, is left alone
+// while that can still be: neither is it presented, nor is the intent taken away.
+func TestIntent_ofAnotherIsLeftAloneAfterAnOutage(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Exclusive, w.rules.Leases, w.rules.Intents = false, true, true
+	in, s := w.newLogin(0)
+	w.record = &record{w.version(), in, s}
+	theirs := &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken)), Epoch: 0, At: w.now.Unix()}
+	w.intent, w.calm = theirs, 10*time.Second
+	w.load()
+	j := w.ask(keyA)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes) // the claim
+	w.stored(storeDoes) // the intent
+	if w.air != nil || w.held || j.landed {
+		t.Fatal("the refresh token is presented, or the caller answered")
+	}
+	if !w.poll || w.polled != w.calm {
+		t.Errorf("it is looked at again in %v, want %v", w.polled, w.calm)
+	}
+	w.stored(storeDoes) // the lease is given back
+	if w.holder != nobody || w.intent == nil {
+		t.Errorf("holder %q, intent %v, want no holder, and the intent to stand", w.holder, w.intent)
+	}
+	w.calm = 0
+	w.pollNow()
+	w.drain()
+	if !j.landed || j.answer.Err != nil || w.spends != 1 {
+		t.Errorf("landed = %v, %v, requests = %d, want a token for one", j.landed, j.answer.Err, w.spends)
+	}
+}
+
+// A lease may count from when it was asked for, however long the store took to say so, and is
+// renewed in time for that.
+func TestLease_isRenewedFromWhenItWasAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Exclusive, w.rules.Leases = false, true
+	in, s := w.newLogin(0)
+	w.record = &record{w.version(), in, s}
+	w.load()
+	w.ask(keyA)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	asked := w.now
+	w.late = true
+	w.finish(storeDoes)
+	w.reply.at = asked
+	w.now = w.now.Add(4 * time.Second)
+	w.answerNow()
+	w.deliverAll()
+	if !w.renew || !w.renewed.Equal(asked) {
+		t.Errorf("renewed a while after %v, want %v", w.renewed, asked)
+	}
 	w.drain()
 }

@@ -57,8 +57,9 @@ type world struct {
 	writing *write
 	holder  string // of the lease: self, other, or nobody
 	epoch   int64
-	lapses  bool // the lease may lapse under a request
-	unheard bool // of a lease that was taken or given back: it lapses by itself
+	lapses  bool          // the lease may lapse under a request
+	calm    time.Duration // until an outage is over for everybody
+	unheard bool          // of a lease that was taken or given back: it lapses by itself
 	intent  *store.Intent
 	lost    map[string]bool // logins whose newest refresh token nobody has
 	tells   bool            // the store tells of writes
@@ -68,6 +69,8 @@ type world struct {
 	doubt   bool // what was told could not be read
 	marker  bool // an end is remembered, and no actor is left
 	poll    bool
+	polled  time.Duration                  // how long that waits
+	renewed time.Time                      // when the lease was asked for that is renewed next
 	renew   bool                           // the timer
 	renews  bool                           // under way
 	names   map[session.Incarnation]string // of logins
@@ -349,6 +352,7 @@ func (w *world) finish(how outcome) {
 			break
 		}
 		m.again = w.intent != nil && w.intent.Token == job.intent.Token
+		m.unsettled = w.calm
 		w.intent = job.intent
 	case release:
 		if job.intent != nil && w.intent != nil && *job.intent == *w.intent {
@@ -511,9 +515,9 @@ func (w *world) carryOut(effects []effect) {
 		case retryIn:
 			w.retry = true
 		case pollIn:
-			w.poll = true
+			w.poll, w.polled = true, e.wait
 		case renewIn:
-			w.renew = true
+			w.renew, w.renewed = true, e.taken
 		case renewLease:
 			if w.renews {
 				w.fail("two renewals at once")

@@ -12,6 +12,7 @@ type Freshness struct {
 	era  atomic.Uint64
 	eras atomic.Uint64
 	down atomic.Int64 // nanoseconds since the Unix epoch until which the store is not asked; 0: it answers
+	calm atomic.Int64 // nanoseconds since the Unix epoch from which on the last outage is over for everybody; 0: there was none
 }
 
 // Era returns the present era, 0 while writes are not told.
@@ -47,6 +48,15 @@ func (f *Freshness) Answered() {
 
 // Failed says that the store did not answer, and is to be asked again from until on.
 func (f *Freshness) Failed(until time.Time) { f.down.Store(until.UnixNano()) }
+
+// Unsettled says that the store does not answer, or has begun to again: until then other processes
+// may have refresh tokens in hand that it lacks, and come first.
+func (f *Freshness) Unsettled(until time.Time) { f.calm.Store(until.UnixNano()) }
+
+// Settled returns how long Unsettled goes on after now, 0 when it does not.
+func (f *Freshness) Settled(now time.Time) time.Duration {
+	return max(0, time.Duration(f.calm.Load()-now.UnixNano()))
+}
 
 // Read notes that at the given time, in era, the store held what e shows or is about to
 // show.

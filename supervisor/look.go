@@ -170,11 +170,9 @@ func (l *Look) judge(c *Callers) (Wait, bool) {
 func (l *Look) readAgain(c *Callers) (Wait, bool) {
 	now := c.Clock.Now()
 	if !c.Trust.Fresh.Probe(now, c.Trust.rest()) {
-		if l.Entry.Age(now) < c.Trust.Outage { // somebody else has begun to ask just now
-			c.Trust.Tally.Stale.Add(1)
-			return Wait{}, false
+		if !c.Trust.trusted(l.Entry, now) { // somebody else has begun to ask since that was looked at
+			l.Err = session.ErrStore // and this session has not been read for too long
 		}
-		l.Err = session.ErrStore // somebody else is asking, and this session has not been read for too long
 		return Wait{}, false
 	}
 	l.call = messages.NewCall(l.Caller.Ctx, l.Caller.Options)

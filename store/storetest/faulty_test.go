@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -115,6 +116,67 @@ func TestFaulty_hangsUntilTheContextEnds(t *testing.T) {
 	f.OnCall(nil)
 	if _, err := f.Load(t.Context(), a, none); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the next: err = %v, want %v", err, store.ErrNotFound)
+	}
+}
+
+func TestFaulty_failsEveryTenthCall(t *testing.T) {
+	f := newFaulty()
+	f.Inject(storetest.Fault{Op: storetest.OpLoad, Every: 10, Err: storetest.ErrFault})
+	var failed []int
+	for i := range 30 {
+		if _, err := f.Load(t.Context(), a, none); errors.Is(err, storetest.ErrFault) {
+			failed = append(failed, i)
+		}
+		if err := f.Delete(t.Context(), b, all, session.ReasonLogout, none); err != nil {
+			t.Fatalf("Delete: %v", err)
+		}
+	}
+	if !slices.Equal(failed, []int{9, 19, 29}) {
+		t.Errorf("failed: %v, want every tenth", failed)
+	}
+}
+
+func TestFaulty_takesItsTime(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := clock.NewFake(t0)
+			f := storetest.NewFaulty(store.NewMemory(c))
+			f.Slow(c, 5*time.Second)
+			if after {
+				f.Heal()
+				f.SlowAfter(c, 5*time.Second)
+			}
+			replace := func(key session.Key, patience time.Duration) chan error {
+				done := make(chan error, 1)
+				go func() {
+					ctx, cancel := clock.WithTimeout(t.Context(), c, patience)
+					defer cancel()
+					done <- f.Replace(ctx, key, store.Record{}, none)
+				}()
+				synctest.Wait()
+				return done
+			}
+			patient, impatient := replace(a, time.Minute), replace(b, 5*time.Second)
+			c.Advance(5*time.Second - 1)
+			synctest.Wait()
+			if len(patient)+len(impatient) != 0 {
+				t.Error("a call came back early")
+			}
+			c.Advance(1)
+			if err := <-patient; err != nil {
+				t.Errorf("after %v: err = %v", after, err)
+			}
+			if err := <-impatient; !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("after %v, out of time: err = %v, want %v", after, err, context.DeadlineExceeded)
+			}
+			f.Heal()
+			if _, err := f.Load(t.Context(), b, none); (err == nil) != after {
+				t.Errorf("after %v, out of time: Load: err = %v", after, err)
+			}
+			if n := c.Waiting(); n != 0 {
+				t.Errorf("timers left = %d", n)
+			}
+		})
 	}
 }
 

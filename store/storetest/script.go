@@ -5,7 +5,9 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
+	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -45,14 +47,20 @@ type Fault struct {
 	Op    Op          // OpAny: every operation
 	Key   session.Key // zero: every session
 	Times int         // how many calls meet it; 0: all, until Heal
+	Every int         // of those that fit only each such one meets it, the first after Every-1; 0: all
 	After bool        // the call takes effect first; else it has none
 
-	// What the call does then. With a Gate it waits there; once through, or without a
-	// Gate, it fails with Err; without Err it goes on as if nothing were wrong.
-	// With Hang it waits for its context to end instead.
-	Gate *Gate
-	Err  error
-	Hang bool
+	// What the call does then. With Takes it waits until that has passed on Clock, with a
+	// Gate it waits there; once through it fails with Err; without Err it goes on as if
+	// nothing were wrong. With Hang it waits for its context to end instead. A call whose
+	// context ends while it waits fails with that error.
+	Clock clock.Clock // that of Takes; must be set with it
+	Takes time.Duration
+	Gate  *Gate
+	Err   error
+	Hang  bool
+
+	fit int // calls that fitted; for Every
 }
 
 // Call is one call as a Script saw it.
@@ -104,6 +112,14 @@ func (s *Script) FailAfter(op Op, n int) {
 
 // Down makes every call fail with ErrFault before it has any effect, until Heal.
 func (s *Script) Down() { s.Inject(Fault{Err: ErrFault}) }
+
+// Slow makes every call take d of c before it has any effect, until Heal.
+func (s *Script) Slow(c clock.Clock, d time.Duration) { s.Inject(Fault{Clock: c, Takes: d}) }
+
+// SlowAfter makes every call take effect, and then take d of c to answer, until Heal.
+func (s *Script) SlowAfter(c clock.Clock, d time.Duration) {
+	s.Inject(Fault{Clock: c, Takes: d, After: true})
+}
 
 // Hang makes the next n calls of op wait for their context to end, without any effect.
 func (s *Script) Hang(op Op, n int) {
@@ -174,6 +190,9 @@ func (s *Script) run(ctx context.Context, call Call, effect func() error) error 
 	f := s.meet(call)
 	if f.After {
 		if err := effect(); err != nil {
+			if late := f.take(ctx); late != nil {
+				return late
+			}
 			return err
 		}
 		return f.strike(ctx)
@@ -212,6 +231,9 @@ func (s *Script) meet(call Call) Fault {
 		if f.Op != OpAny && f.Op != call.Op || f.Key != (session.Key{}) && f.Key != call.Key {
 			continue
 		}
+		if f.fit++; f.Every > 1 && f.fit%f.Every != 0 {
+			continue
+		}
 		met := *f
 		if f.Times == 1 {
 			s.faults = slices.Delete(s.faults, i, i+1)
@@ -228,10 +250,29 @@ func (f Fault) strike(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
+	if err := f.take(ctx); err != nil {
+		return err
+	}
 	if f.Gate != nil {
 		if err := f.Gate.pass(ctx); err != nil {
 			return err
 		}
 	}
 	return f.Err
+}
+
+// take waits until the call has taken as long as it shall. One whose context ends in that very
+// moment has come too late.
+func (f Fault) take(ctx context.Context) error {
+	if f.Takes <= 0 {
+		return nil
+	}
+	over := make(chan struct{})
+	timer := f.Clock.AfterFunc(f.Takes, func() { close(over) })
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }

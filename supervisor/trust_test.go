@@ -1,0 +1,48 @@
+package supervisor
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// While the store is down one caller at a time finds out whether it answers again. Whoever
+// decides to do so in the same moment is served from memory, up to the outage limit.
+func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
+	const outage = 5 * time.Minute
+	for age, served := range map[time.Duration]bool{outage - 1: true, outage: false} {
+		fake := clock.NewFake(t0)
+		c := &Callers{Dir: NewDirectory(), Name: "test", Trust: Trust{
+			Fresh: &messages.Freshness{}, Tally: &messages.Tally{}, Shared: true, Age: 30 * time.Second, Outage: outage, Probe: 5 * time.Second,
+		}}
+		c.Clock = &meanwhile{Clock: fake, then: func() { c.Trust.Fresh.Probe(t0, 6*time.Second) }}
+		c.Trust.Fresh.Failed(t0)
+		e := messages.NewEntry("a", session.KeyOf("test", "a"), &messages.Snapshot{Phase: messages.Ready, State: &session.State{}})
+		e.Read(0, t0.Add(-age))
+		c.Dir.put(e)
+
+		look := &Look{Caller: Caller{Ctx: context.Background(), ID: "a", Options: store.Options{}}}
+		if _, more := look.Step(c, Came{}); more || (look.Err == nil) != served {
+			t.Errorf("read %v ago: waits %v, err = %v, want served: %v", age, more, look.Err, served)
+		}
+	}
+}
+
+// meanwhile has something happen between the first look at the clock and the second.
+type meanwhile struct {
+	clock.Clock
+	looks int
+	then  func()
+}
+
+func (m *meanwhile) Now() time.Time {
+	if m.looks++; m.looks == 2 {
+		m.then()
+	}
+	return m.Clock.Now()
+}
