@@ -153,6 +153,7 @@ func TestHandle_outlivesItsSession(t *testing.T) {
 		if err != nil || next.AccessToken == first.AccessToken {
 			t.Errorf("after the next login: the old token %v, err %v", next.AccessToken == first.AccessToken, err)
 		}
+		r.rest()                          // or the supervisor does not know of the session yet
 		r.clock.Advance(20 * time.Minute) // out of memory
 		r.rest()
 		r.wantResident(0)
