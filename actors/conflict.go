@@ -59,11 +59,14 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		if w.refused && c.forfeit(w) {
 			return
 		}
+		if w.state != nil && c.state != c.saved {
+			c.lease.held = false // so the next save takes it, and no renewal begins meanwhile
+		}
 		if c.nothingToSay(w) {
 			c.finishReread(w)
 			return
 		}
-		c.lease.held = false // so the next save takes it, and no renewal begins meanwhile
+		c.lease.held = false
 		if w.tries < triesUnderLease {
 			next := again(w)
 			next.tries = w.tries + 1

@@ -132,3 +132,23 @@ func TestQueue_waitsForTheLease(t *testing.T) {
 	w.holder = nobody
 	w.drain()
 }
+
+// A save that nobody waits for, and that is refused because the lease had lapsed, has the next
+// one take the lease: else both would be refused in turn until a renewal.
+func TestSave_takesTheLeaseThatLapsed(t *testing.T) {
+	w, _ := leased(t)
+	w.ask(keyB)
+	w.deliverAll()
+	w.landed(landRotated)
+	w.stored(storeFails) // the next is there for keyB
+	w.holder = nobody
+	_, _ = w.take(other)
+	w.holder = nobody
+	for n := 0; n < 5 && w.writing != nil; n++ { // refused, read, saved
+		w.stored(storeDoes)
+	}
+	if w.record.state.RefreshToken != w.newest["login1"] {
+		t.Error("it is refused again and again")
+	}
+	w.drain()
+}
