@@ -62,11 +62,14 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		if w.refused && c.forfeit(w) {
 			return
 		}
+		if w.state != nil && c.state != c.saved {
+			c.lease.held = false // so the next save takes it, and no renewal begins meanwhile
+		}
 		if c.nothingToSay(w) {
 			c.finishReread(w)
 			return
 		}
-		c.lease.held = false // so the next save takes it, and no renewal begins meanwhile
+		c.lease.held = false
 		if w.tries < triesUnderLease {
 			next := again(w)
 			next.tries = w.tries + 1
@@ -135,9 +138,9 @@ func (c *core) merge(w *write, m *written) {
 	}
 	c.saved, c.version, c.tried = m.state, m.version, nil
 	next := m.state
-	if m.state.RefreshToken == spent || m.state.RefreshToken == "" && mine != "" {
-		// They wrote, but spent no refresh token, or gave it up, for it was refused to them:
-		// ours goes on top of theirs, and with it whatever else waits to be saved.
+	if m.state.RefreshToken == spent {
+		// They wrote, but spent no refresh token: ours goes on top of theirs, and with it
+		// whatever else waits to be saved.
 		next = c.reapply(w, next)
 		for _, later := range c.lane {
 			next = c.reapply(later, next)

@@ -302,7 +302,11 @@ func (c *core) saveFailed(w *write, err error) {
 		c.do(report{"the session could not be saved", err})
 		c.land(w.flight, w.answer)
 	}
-	if w.gate && c.state.RefreshToken != c.saved.RefreshToken {
+	switch {
+	case !w.gate || c.state.RefreshToken == c.saved.RefreshToken:
+	case errors.Is(err, store.ErrLeased):
+		c.waitForLease(c.nextPoll())
+	default:
 		for _, f := range c.queue {
 			c.land(f, c.failure(f, session.CodeStoreError, err))
 		}

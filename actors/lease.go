@@ -39,11 +39,14 @@ func (c *core) prepare(a *airborne, now time.Time) {
 
 // claimDone takes the answer to a claim: the lease, and the record as it is under it.
 func (c *core) claimDone(w *write, m *written, now time.Time) {
-	if m.epoch != 0 {
+	a := c.air
+	late := m.epoch != 0 && c.lease.held && m.epoch < c.lease.epoch
+	if m.epoch != 0 && !late {
 		c.hold(m.epoch, m.at)
 	}
-	a := c.air
 	switch {
+	case late && c.current(a):
+		c.claimAgain()
 	case errors.Is(m.err, store.ErrLeased) && c.current(a):
 		c.deny(a)
 	case m.err == nil || errors.Is(m.err, store.ErrNotFound):
@@ -54,6 +57,13 @@ func (c *core) claimDone(w *write, m *written, now time.Time) {
 	default:
 		c.giveUp()
 	}
+}
+
+// claimAgain takes the lease and reads the record once more: the lease had lapsed and was
+// taken anew, and another process may have spent the refresh token in between.
+func (c *core) claimAgain() {
+	c.lease.held = false
+	c.lane = append(c.lane, &write{kind: claim, generation: c.generation})
 }
 
 // goOn looks once more whether the request is needed, for the record was read again.
@@ -124,8 +134,8 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 		c.giveUp()
 	case a.lasting:
 		c.fly(a)
-	case overtaken && c.lease.held && c.lease.epoch > w.intent.Epoch:
-		c.goOn(a, now) // the lease had lapsed and was taken anew
+	case c.rules.Leases && (m.err == nil || overtaken) && c.lease.held && c.lease.epoch > w.intent.Epoch:
+		c.claimAgain()
 	case overtaken:
 		if errors.Is(m.err, store.ErrConflict) {
 			c.lease.held = false
@@ -135,6 +145,8 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 		c.deny(a)
 	case m.err != nil:
 		c.storeFailed(a, m.err)
+	case c.rules.Leases && !c.lease.held:
+		c.claimAgain()
 	case c.state.RefreshToken != a.token:
 		c.goOn(a, now) // another process's came meanwhile
 	case theirs && m.unsettled > 0:
@@ -189,6 +201,11 @@ func (c *core) denyFor(a *airborne, wait time.Duration) {
 		return
 	}
 	c.queue = slices.Insert(c.queue, 0, a.flight)
+	c.waitForLease(wait)
+}
+
+// waitForLease has the queue wait until another process may have let go of the session.
+func (c *core) waitForLease(wait time.Duration) {
 	c.denied = true
 	c.do(pollIn{wait})
 }

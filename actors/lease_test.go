@@ -167,3 +167,77 @@ func TestLease_isRenewedFromWhenItWasAskedFor(t *testing.T) {
 	}
 	w.drain()
 }
+
+// A lease that lapsed and was taken anew is another one: a process may have spent the refresh
+// token in between, so the record is read again before it is spent, even where what was about
+// to be spent was written down in time.
+func TestSpend_readsAgainUnderANewLease(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Exclusive, w.rules.Leases, w.rules.Intents, w.lapses = false, true, true, true
+	in, s := w.newLogin(0)
+	w.record = &record{w.version(), in, s}
+	w.load()
+	j := w.ask(keyA)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes) // the claim
+	w.late = true
+	w.stored(storeDoes) // the intent, and the answer takes long
+	w.holder = nobody
+	_, _ = w.take(other)
+	w.elsewhere("refreshed")
+	w.intent, w.holder = nil, nobody
+	w.renewalDue()
+	w.deliverAll()
+	w.renewNow(storeDoes)
+	w.deliverAll()
+	w.answerNow()
+	w.deliverAll()
+	if w.air != nil {
+		t.Fatalf("%q is spent, and another process has spent it", w.air.token)
+	}
+	w.drain()
+	if !j.landed || j.answer.Err != nil {
+		t.Errorf("landed = %v, %v", j.landed, j.answer.Err)
+	}
+}
+
+// A refresh token that cannot be saved, for another process holds the lease, keeps the next
+// question waiting. The store is well, so nobody is told that it failed.
+func TestQueue_waitsForTheLease(t *testing.T) {
+	w, _ := leased(t)
+	next := w.ask(keyB)
+	w.deliverAll()
+	w.landed(landRotated)
+	w.holder = nobody
+	_, _ = w.take(other)
+	for w.writing != nil {
+		w.stored(storeDoes)
+	}
+	if next.landed || !w.poll {
+		t.Errorf("landed = %v (%v), it is asked for again: %v; want it to wait", next.landed, next.answer.Err, w.poll)
+	}
+	w.holder = nobody
+	w.drain()
+}
+
+// A save that nobody waits for, and that is refused because the lease had lapsed, has the next
+// one take the lease: else both would be refused in turn until a renewal.
+func TestSave_takesTheLeaseThatLapsed(t *testing.T) {
+	w, _ := leased(t)
+	w.ask(keyB)
+	w.deliverAll()
+	w.landed(landRotated)
+	w.stored(storeFails) // the next is there for keyB
+	w.holder = nobody
+	_, _ = w.take(other)
+	w.holder = nobody
+	for n := 0; n < 5 && w.writing != nil; n++ { // refused, read, saved
+		w.stored(storeDoes)
+	}
+	if w.record.state.RefreshToken != w.newest["login1"] {
+		t.Error("it is refused again and again")
+	}
+	w.drain()
+}

@@ -21,7 +21,8 @@ const (
 	turnAction = iota
 	workAction
 	stepAction
-	actionKinds = 27
+	aloneKinds  = 27 // what may happen with one process
+	actionKinds = aloneKinds + 9
 )
 
 var actions [actionKinds]action
@@ -55,7 +56,7 @@ func init() {
 		}},
 		{"stray", 8, always, func(w *World, _ int) { w.stray(w.process(), w.subject()) }},
 		{"leave", 15, func(w *World) int { return len(w.calls) }, func(w *World, i int) {
-			if !w.calls[i].left {
+			if !w.calls[i].left && !w.calls[i].p.paused {
 				w.calls[i].leave()
 			}
 		}},
@@ -70,20 +71,29 @@ func init() {
 		{"bomb", 8, (*World).turns, func(w *World, i int) { w.plant(w.nthTurn(i)) }},
 		{"die", 6, func(w *World) int { return len(w.processes) }, func(w *World, i int) {
 			w.processes[i].die()
-			if !w.choose.odds(20) {
+			if w.kind == Alone && !w.choose.odds(20) {
 				w.start()
 			}
 		}},
 		{"crash", 14, (*World).vulnerable, func(w *World, i int) { w.crash(i) }},
-		{"start", 100, func(w *World) int { return when(len(w.processes) == 0) }, func(w *World, _ int) { w.start() }},
+		{"start", 100, func(w *World) int { return when(len(w.processes) < max(1, w.config.processes)) }, func(w *World, _ int) { w.start() }},
 		{"close", 2, always, func(w *World, _ int) { w.process().close() }},
 		{"closing", 60, func(w *World) int { return w.closings() }, func(w *World, _ int) { w.nthClosing().closeOn() }},
 		{"store down", 4, func(w *World) int { return when(!w.storeDown) }, func(w *World, _ int) { w.outage(&w.storeDown, true, "store") }},
 		{"store up", 60, func(w *World) int { return when(w.storeDown) }, func(w *World, _ int) { w.outage(&w.storeDown, false, "store") }},
 		{"provider down", 3, func(w *World) int { return when(!w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, true, "provider") }},
 		{"provider up", 60, func(w *World) int { return when(w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, false, "provider") }},
-		{"elsewhere", 12, func(w *World) int { return when(!w.config.exclusive) }, func(w *World, _ int) { w.elsewhere(w.subject()) }},
+		{"elsewhere", 12, func(w *World) int { return when(!w.config.exclusive && w.kind == Alone) }, func(w *World, _ int) { w.elsewhere(w.subject()) }},
 		{"late", 40, func(w *World) int { return len(w.late) }, func(w *World, i int) { w.arrive(i) }},
+		{"tell", 150, (*World).tidings, func(w *World, i int) { w.nthFeed(i, (*process).tidings).tellOne() }},
+		{"feed breaks", 4, (*World).feeding, func(w *World, i int) { w.nthFeed(i, (*process).feeding).feedBreaks() }},
+		{"feed found broken", 20, (*World).feedsBroken, func(w *World, i int) { w.nthFeed(i, (*process).feedBroken).feedFound() }},
+		{"feed again", 60, (*World).feedsOff, func(w *World, i int) { w.nthFeed(i, (*process).feedOff).feedBegins() }},
+		{"feed gap", 2, (*World).feeding, func(w *World, i int) { w.nthFeed(i, (*process).feeding).feedGap() }},
+		{"pause", 5, (*World).pausable, func(w *World, i int) { w.nthFeed(i, (*process).pausable).pause() }},
+		{"pause in the air", 60, (*World).flying, func(w *World, i int) { w.pauseInTheAir(i) }},
+		{"resume", 6, (*World).pauses, func(w *World, i int) { w.nthFeed(i, (*process).isPaused).resume() }},
+		{"clock steps", 4, (*World).steppable, func(w *World, _ int) { w.process().stepClock() }},
 	}
 }
 
@@ -124,7 +134,7 @@ func (w *World) act() {
 // open returns the processes that take calls.
 func (w *World) open() (list []*process) {
 	for _, p := range w.processes {
-		if !p.closing {
+		if !p.closing && !p.paused {
 			list = append(list, p)
 		}
 	}
@@ -133,7 +143,7 @@ func (w *World) open() (list []*process) {
 
 // alive returns 1 when there is a process that takes calls.
 func (w *World) alive() int {
-	return when(slices.ContainsFunc(w.processes, func(p *process) bool { return !p.closing }))
+	return when(slices.ContainsFunc(w.processes, func(p *process) bool { return !p.closing && !p.paused }))
 }
 
 func (w *World) process() *process { return one(w.choose, w.open()) }
@@ -168,17 +178,42 @@ func (w *World) nthTurn(i int) *mailbox {
 
 func (w *World) works() (n int) {
 	for _, p := range w.processes {
-		n += len(p.jobs)
+		n += p.works()
+	}
+	return n
+}
+
+// works counts the jobs of p that can go on.
+func (p *process) works() int {
+	if !p.paused {
+		return len(p.jobs)
+	}
+	n := 0
+	for _, j := range p.jobs {
+		n += when(j.can())
 	}
 	return n
 }
 
 func (w *World) nthJob(i int) *job {
 	for _, p := range w.processes {
-		if i < len(p.jobs) {
+		n := p.works()
+		switch {
+		case i >= n:
+			i -= n
+		case !p.paused:
 			return p.jobs[i]
+		default:
+			for _, j := range p.jobs {
+				if !j.can() {
+					continue
+				}
+				if i == 0 {
+					return j
+				}
+				i--
+			}
 		}
-		i -= len(p.jobs)
 	}
 	panic("sim: no such job")
 }
@@ -287,7 +322,9 @@ func (w *World) crash(i int) {
 		if p.vulnerable() {
 			if i == 0 {
 				p.die()
-				w.start()
+				if w.kind == Alone {
+					w.start()
+				}
 				return
 			}
 			i--
@@ -297,7 +334,7 @@ func (w *World) crash(i int) {
 
 func (w *World) closings() (n int) {
 	for _, p := range w.processes {
-		if p.closing && !p.stopped {
+		if p.closing && !p.stopped && !p.paused {
 			n++
 		}
 	}
@@ -306,7 +343,7 @@ func (w *World) closings() (n int) {
 
 func (w *World) nthClosing() *process {
 	for _, p := range w.processes {
-		if p.closing && !p.stopped {
+		if p.closing && !p.stopped && !p.paused {
 			return p
 		}
 	}
@@ -323,7 +360,7 @@ func (p *process) closeOn() {
 // closeAll goes on with closing wherever that can go on.
 func (w *World) closeAll() {
 	for _, p := range slices.Clone(w.processes) {
-		if p.closing {
+		if p.closing && !p.paused {
 			p.closingStep()
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 // subject is one session id, and what callers have been told about it.
 type subject struct {
+	w   *World
 	id  string
 	n   int
 	key session.Key
@@ -21,6 +22,9 @@ type subject struct {
 	families []*family
 	stored   stored
 	inAir    map[*process]int // requests
+	leases   map[*process]*lease
+	epoch    int64             // the newest of its lease
+	owing    map[*process]bool // who is still to do a logout, and so may end a login elsewhere with it
 
 	// What is certain: the login that is in force, nil for none, unless operations went
 	// wrong or overlapped.
@@ -37,6 +41,8 @@ type subject struct {
 // op is one operation that begins or ends sessions.
 type op struct {
 	kind       opKind
+	p          *process
+	failed     bool // so it may still be done
 	subject    *subject
 	family     *family // login: which; end: which, nil for any
 	begin, end int
@@ -63,7 +69,9 @@ type call struct {
 	name    string
 	subject *subject
 	begin   int
-	time    time.Time
+	time    time.Time // by the clock of its process
+	at      time.Time
+	sight   sight
 	sure    *family // the login that is certainly in force when it begins
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -83,8 +91,9 @@ func (w *World) call(p *process, s *subject, name string, m func(ctx context.Con
 	ctx, cancel := context.WithCancel(context.Background())
 	w.made++
 	c := &call{
-		w: w, p: p, n: w.made, name: name, subject: s, begin: w.step, time: w.fake.Now(), ctx: ctx, cancel: cancel,
+		w: w, p: p, n: w.made, name: name, subject: s, begin: w.step, time: p.now(), at: w.fake.Now(), ctx: ctx, cancel: cancel,
 	}
+	c.sight = p.sightOf(s)
 	if s.certain && s.open == 0 {
 		c.sure = s.current
 	}
@@ -195,6 +204,8 @@ func (w *World) stray(p *process, s *subject) {
 // ready reports whether c can go on.
 func (c *call) ready() bool {
 	switch {
+	case c.p.paused:
+		return false
 	case !c.began, isClosed(c.wait.Done):
 		return true
 	case c.wait.Bound:
@@ -275,7 +286,7 @@ func (c *call) drop() {
 
 // opens notes that c begins or ends sessions.
 func (c *call) opens(kind opKind, f *family) {
-	c.op = &op{kind: kind, subject: c.subject, family: f, begin: c.w.step}
+	c.op = &op{kind: kind, p: c.p, subject: c.subject, family: f, begin: c.w.step}
 	c.subject.open++
 	c.subject.touched = c.w.step
 }
@@ -283,14 +294,24 @@ func (c *call) opens(kind opKind, f *family) {
 // closes notes how the operation that c is went.
 func (c *call) closes(err error) {
 	w, o, s := c.w, c.op, c.subject
+	if o.kind == opLogin {
+		o.family.began = change{w.step, w.fake.Now(), c.p}
+	}
 	overlapped := s.open > 1 || s.lastEnd >= o.begin
 	s.open--
 	o.end, s.lastEnd, s.touched = w.step, w.step, w.step
-	// Whose login was over before this began is over now.
-	covered := func(g *family) bool { return g.login.end != 0 && g.login.end < o.begin && g != o.family }
+	o.failed = err != nil
+	// Whose login was over before this began is over now; one that failed in another process
+	// may come yet.
+	covered := func(g *family) bool {
+		return g.login.end != 0 && g.login.end < o.begin && (g != o.family || o.kind == opEnd) && (!g.login.failed || g.login.p == c.p || w.kind == Alone)
+	}
 	switch {
 	case err != nil:
 		s.certain = false
+		if o.kind == opLogout {
+			s.owing[c.p] = true
+		}
 		if o.kind == opLogout && session.CodeOf(err) == session.CodeStoreError {
 			for _, g := range s.families {
 				if _, known := c.p.ended[g]; covered(g) && !known {
@@ -300,8 +321,8 @@ func (c *call) closes(err error) {
 		}
 		return
 	case o.kind == opEnd:
-		if f := o.family; f.login.end != 0 && f.login.end < o.begin {
-			f.die(w)
+		if f := o.family; covered(f) {
+			f.die(c.p)
 			if s.current == f {
 				s.current = nil
 			}
@@ -311,21 +332,26 @@ func (c *call) closes(err error) {
 	default:
 		for _, g := range s.families {
 			if covered(g) {
-				g.die(w)
+				g.die(c.p)
 			}
 		}
 		s.current, s.certain = o.family, true
 	}
-	if overlapped {
+	if o.kind != opEnd {
+		delete(s.owing, c.p)
+	}
+	if overlapped || s.owed() {
 		s.certain = false
 	}
 }
 
-func (f *family) die(w *World) {
+// die notes that p has ended f for good.
+func (f *family) die(p *process) {
+	w := p.w
 	if f.dead {
 		return
 	}
-	f.dead, f.deadStep = true, w.step
+	f.dead, f.ended = true, change{w.step, w.fake.Now(), p}
 	if f.subject.stored.family == f {
 		w.fail("P7", "%s was ended, and the store still has it", f.name)
 	}

@@ -17,6 +17,7 @@ func (w *World) checkSpend(j *job, r *request) {
 		w.fail("P1", "two requests of %s are in the air", s.id)
 	}
 	w.checkCoalesced(p, r)
+	w.checkLease(j, r)
 	newest, known := p.held[f]
 	if f == j.family {
 		newest = j.newest // who sent it may have learnt more since
@@ -36,7 +37,10 @@ func (w *World) checkSpend(j *job, r *request) {
 		if snap.State.Internal.SID != f.name {
 			w.fail("P6", "%s spends a refresh token of %s", snap.State.Internal.SID, f.name)
 		}
-		if _, ok := snap.State.FindConnection(key, w.fake.Now()); ok && key.ForConnection() || !key.ForConnection() && w.covered(snap.State, key) {
+		if w.follows(p, r) {
+			break
+		}
+		if _, ok := snap.State.FindConnection(key, p.now()); ok && key.ForConnection() || !key.ForConnection() && w.covered(p, snap.State, key) {
 			w.fail("P2", "a token %s is asked for, and there is one", questionName(key))
 		}
 	case messages.Ended:
@@ -81,9 +85,9 @@ type asked struct {
 
 // covered reports whether s has a token for key. It is written apart from the product's
 // way to find one.
-func (w *World) covered(s *session.State, key session.FlightKey) bool {
+func (w *World) covered(p *process, s *session.State, key session.FlightKey) bool {
 	want := session.ParseScope(key.Scopes)
-	at := w.fake.Now().Add(w.config.buffer).Unix()
+	at := p.now().Add(w.config.buffer).Unix()
 	return slices.ContainsFunc(s.TokenSets, func(t session.TokenSet) bool {
 		if t.Audience != key.Audience || t.ExpiresAt <= at {
 			return false
@@ -114,6 +118,9 @@ func (w *World) checkShown(m *mailbox) {
 	case messages.Ready:
 		w.checkReady(m, old, s)
 	case messages.Ended:
+		if w.kind == Beside {
+			m.p.over[m.subject] = true
+		}
 		if s.State == nil || s.State.RefreshToken != "" || s.State.User != nil || len(s.State.TokenSets) > 0 {
 			w.fail("P7", "the end of %s shows more than connection tokens", m.subject.id)
 		}
@@ -129,8 +136,10 @@ func (w *World) checkReady(m *mailbox, old, s *messages.Snapshot) {
 	}
 	n := f.number(s.State.RefreshToken)
 	switch asked, ok := m.p.asked[f]; {
-	case f.dead:
+	case f.dead && (w.kind == Alone || f.ended.by == m.p):
 		w.fail("P7", "%s comes back to life", f.name)
+	case n == noToken && f.refused && w.config.intents:
+		f.unusable = true
 	case !ok || n > asked:
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, f.token(n))
 	case s.Ceiling != f.ceiling || s.State.Internal.Ceiling != f.ceiling:
@@ -176,7 +185,7 @@ func (w *World) checkLanded(m *mailbox) {
 // checkWrite holds a write that has just been sent against P3.
 func (w *World) checkWrite(_ *process, r store.Record, s *session.State) {
 	f := w.byIncarnation[r.Incarnation]
-	if f == nil || s == nil || f.number(s.RefreshToken) > f.current || s.Internal.SID != f.name {
+	if f == nil || s == nil || !w.mayKeep(f, s) || s.Internal.SID != f.name {
 		w.fail("P6", "the store is to keep what nobody issued")
 		return
 	}
@@ -202,6 +211,7 @@ func (w *World) handled(m *mailbox, msg any) {
 		for _, learn := range l.job.learns {
 			learn()
 		}
+		l.job.p.askedLease(l.job)
 		r := l.job.request
 		if r == nil {
 			return
@@ -209,7 +219,7 @@ func (w *World) handled(m *mailbox, msg any) {
 		r.landed = w.step
 		r.family.subject.landings++
 		if is := r.issued; is != nil { // a token's life counts from its receipt
-			is.expires = time.Unix(w.fake.Now().Unix()+is.life, 0)
+			is.expires = time.Unix(l.job.p.now().Unix()+is.life, 0)
 		}
 		return
 	}
@@ -218,6 +228,8 @@ func (w *World) handled(m *mailbox, msg any) {
 		if msg.Flight.Question != nil {
 			w.sawQueue(m, msg.Flight)
 		}
+	case *messages.FollowUp:
+		m.p.follow[m.subject] = true
 	case *messages.AtRest:
 		w.saw[atRestSaid]++
 	case *messages.Busy:
@@ -317,7 +329,7 @@ func (w *World) sawQueue(m *mailbox, f *messages.Flight) {
 	case len(flights) > 1:
 		w.saw[queuedBeside]++
 	}
-	if s := m.entry.Snapshot(); s.Phase == messages.Ready && !f.Question.Key.ForConnection() && w.covered(s.State, f.Question.Key) {
+	if s := m.entry.Snapshot(); s.Phase == messages.Ready && !f.Question.Key.ForConnection() && w.covered(m.p, s.State, f.Question.Key) {
 		w.saw[answeredFromCache]++
 	}
 }

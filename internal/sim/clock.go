@@ -21,20 +21,27 @@ func (c processClock) Now() time.Time {
 		w.bomb = noBomb
 		panic("planted")
 	}
-	return w.fake.Now()
+	return c.p.now()
 }
+
+// now is the time by p's clock.
+func (p *process) now() time.Time { return p.w.fake.Now().Add(p.skew) }
 
 // AfterFunc implements clock.Clock.
 func (c processClock) AfterFunc(d time.Duration, f func()) clock.Timer {
 	w := c.p.w
 	t := &timer{w: w, p: c.p, due: w.fake.Now().Add(d), armed: d > 0}
 	w.timers = append(w.timers, t)
-	t.inner = w.fake.AfterFunc(d, func() {
+	t.fire = func() {
 		t.armed = false
-		if c.p.alive {
+		switch {
+		case c.p.paused:
+			c.p.missed = append(c.p.missed, t)
+		case c.p.alive:
 			f()
 		}
-	})
+	}
+	t.inner = w.fake.AfterFunc(d, t.fire)
 	return t
 }
 
@@ -43,6 +50,7 @@ type timer struct {
 	w     *World
 	p     *process
 	inner clock.Timer
+	fire  func()
 	due   time.Time
 	armed bool
 }
@@ -78,6 +86,7 @@ func (w *World) nextTimer() (due time.Time, ok bool) {
 
 // pass lets time pass.
 func (w *World) pass(d time.Duration) {
+	w.checkRenewals()
 	w.note("%v pass", d)
 	w.fake.Advance(d)
 }

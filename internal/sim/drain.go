@@ -12,6 +12,7 @@ import (
 func (w *World) drain() {
 	w.draining, w.storeDown, w.providerDown = true, false, false
 	w.note("everything comes to rest")
+	w.calm()
 	for len(w.late) > 0 {
 		w.arrive(0)
 	}
@@ -32,6 +33,7 @@ func (w *World) drain() {
 	w.observeAll()
 	w.checkRest()
 	w.checkCeilings()
+	w.checkLeft()
 	if w.failure == nil && w.config.close {
 		for _, p := range w.open() {
 			p.close()
@@ -128,7 +130,7 @@ func (w *World) oneMore() bool {
 	}
 	for _, p := range w.processes {
 		for _, j := range p.jobs {
-			if !w.holds(j) {
+			if !w.holds(j) && j.can() {
 				j.step()
 				return true
 			}
@@ -138,5 +140,5 @@ func (w *World) oneMore() bool {
 		w.nthCall(0).stepAndForget()
 		return true
 	}
-	return false
+	return w.tellOne()
 }

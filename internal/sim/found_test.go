@@ -4,14 +4,15 @@ package sim
 // back. A seed means another run once the simulation has changed; each of these defects is
 // among the mutants too, which are looked for by every seed.
 var found = []struct {
+	kind Kind
 	seed uint64
 	what string
 }{
-	{25, "a session waited for ever for a write that had not begun"},
-	{33, "a logout was not answered, for what came before that had failed"},
-	{805, "a session that had outlived itself answered a question on its way in"},
-	{12275, "a request was sent though what had been saved meanwhile answered the question"},
-	{12676, "a request was sent though what was shown answered the question"},
-	{13251, "a session that had outlived itself answered those who had asked an earlier login"},
-	{115626, "a session past its ceiling stayed, for the end of an earlier one was remembered"},
+	{Alone, 25, "a session waited for ever for a write that had not begun"},
+	{Alone, 33, "a logout was not answered, for what came before that had failed"},
+	{Alone, 805, "a session that had outlived itself answered a question on its way in"},
+	{Alone, 12275, "a request was sent though what had been saved meanwhile answered the question"},
+	{Alone, 12676, "a request was sent though what was shown answered the question"},
+	{Alone, 13251, "a session that had outlived itself answered those who had asked an earlier login"},
+	{Alone, 115626, "a session past its ceiling stayed, for the end of an earlier one was remembered"},
 }

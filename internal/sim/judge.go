@@ -61,7 +61,7 @@ func (w *World) judgeToken(c *call, t session.Token) {
 	if is == nil {
 		return
 	}
-	now, want := w.fake.Now(), c.question.Want
+	now, want := c.p.now(), c.question.Want
 	switch {
 	case is.connection != "" || t.Audience != c.question.Key.Audience || is.audience != t.Audience:
 		w.fail("P6", "call %d got a token for %s", c.n, is.audience)
@@ -86,14 +86,14 @@ func (w *World) judgeConnection(c *call, t session.ConnectionToken) {
 		w.fail("P6", "call %d got a token of %s", c.n, is.connection)
 	case is.hint != t.LoginHint || key.LoginHint != "" && key.LoginHint != is.hint:
 		w.fail("P6", "call %d got a token of the account %q", c.n, is.hint)
-	case !is.asked && !is.family.over(w.fake.Now()) && w.config.tokenSets == 0:
+	case !is.asked && !is.family.over(c.p.now()) && w.config.tokenSets == 0:
 		w.fail("P3", "call %d got a token before the store was asked to keep it", c.n)
 	}
 }
 
 // judgeOrigin finds out where a token came from, and whether it may leave to c now.
 func (w *World) judgeOrigin(c *call, token string, expires time.Time) *issued {
-	is, now := w.issued[token], w.fake.Now()
+	is, now := w.issued[token], c.p.now()
 	switch {
 	case is == nil:
 		w.fail("P6", "call %d got %q, which nobody issued", c.n, token)
@@ -116,7 +116,7 @@ func (w *World) judgeOrigin(c *call, token string, expires time.Time) *issued {
 // began.
 func (w *World) overFor(c *call, f *family) bool {
 	step, here := c.p.ended[f]
-	return f.dead && f.deadStep < c.begin || here && step < c.begin
+	return f.dead && f.ended.step < c.begin && c.knew(f.ended, f.goneStep) || here && step < c.begin
 }
 
 // outlived reports whether f, which was signed in then, had outlived itself when c began.
@@ -126,9 +126,9 @@ func (c *call) outlived(f *family) bool {
 
 // judgeState holds a session that was read against the truth.
 func (w *World) judgeState(c *call, s *session.State) {
-	now := w.fake.Now()
+	now := c.p.now()
 	if s == nil {
-		if f := c.living(); f != nil && !f.over(now) {
+		if f := c.living(); f != nil {
 			w.fail("P6", "call %d reads no session, and %s lives", c.n, f.name)
 		}
 		return
@@ -151,7 +151,8 @@ func (w *World) judgeState(c *call, s *session.State) {
 // living returns the login that was in force all through c, nil when that is not certain.
 func (c *call) living() *family {
 	f, s := c.sure, c.subject
-	if f == nil || s.touched >= c.begin || s.stored.unreadable || f.endsAt != 0 && c.w.fake.Now().Unix() >= f.endsAt {
+	if f == nil || s.touched >= c.begin || s.stored.unreadable || f.endsAt != 0 && c.w.latest().Unix() >= f.endsAt ||
+		f.over(c.w.latest()) || f.unusable || !c.knew(f.began, 0) || c.remembered() {
 		return nil
 	}
 	return f
@@ -162,7 +163,6 @@ func (w *World) judgeError(c *call, err error, connection bool) {
 	if err == nil || w.judgeOwn(c, err) {
 		return
 	}
-	now := w.fake.Now()
 	var tokenErr *session.AccessTokenError
 	var connErr *session.ConnectionTokenError
 	_, read := c.machine.(*supervisor.ReadCall)
@@ -175,17 +175,17 @@ func (w *World) judgeError(c *call, err error, connection bool) {
 	switch code := session.CodeOf(err); code {
 	case session.CodeSessionExpired:
 		w.saw[toldExpired]++
-		if f := c.living(); f != nil && !f.over(now) {
+		if f := c.living(); f != nil {
 			w.fail("P6", "call %d is told that the session has expired, and %s lives", c.n, f.name)
 		}
 		for _, f := range c.subject.families {
-			if f.over(now) {
+			if f.over(w.latest()) {
 				return
 			}
 		}
 		w.fail("P6", "call %d is told that the session has expired, and none has", c.n)
 	case session.CodeMissingSession, session.CodeMissingRefreshToken:
-		if f := c.living(); f != nil && !f.over(now) {
+		if f := c.living(); f != nil {
 			w.fail("P6", "call %d is told %s, and %s lives", c.n, code, f.name)
 		}
 	case session.CodeRefreshTokenError, session.CodeAPIError, session.CodeRetrievalError, session.CodeMFARequired, session.CodeIncorrectAudience:

@@ -66,7 +66,7 @@ func (*mailbox) Start() {}
 func (m *mailbox) UserMessageCount() int { return len(m.user) }
 
 func (m *mailbox) runnable() bool {
-	return len(m.system) > 0 || len(m.user) > 0 && !m.suspended
+	return !m.p.paused && (len(m.system) > 0 || len(m.user) > 0 && !m.suspended)
 }
 
 // turn handles the next message.

@@ -50,13 +50,16 @@ type process struct {
 	cut     bool // what is under way was cut off
 	stopped bool
 	bombs   int // defects planted in it
+	born    int // the step in which it started
+
+	beside
 }
 
 // start starts a process.
 func (w *World) start() *process {
 	w.started++
 	p := &process{
-		w: w, n: w.started, alive: true,
+		w: w, n: w.started, alive: true, born: w.step,
 		held: make(map[*family]int), asked: make(map[*family]int), ended: make(map[*family]int),
 		base: make(map[*family]int), got: make(map[*family]int), knows: make(map[session.Version]bool),
 	}
@@ -64,11 +67,7 @@ func (w *World) start() *process {
 	w.processes = append(w.processes, p)
 	c := &w.config
 	p.slots = slots{free: c.slots, most: c.slotQueue}
-	plain := processStore{p}
-	var states store.StateStore = plain
-	if c.index {
-		states = indexed{plain}
-	}
+	states := processStore{p}
 	v := provider{p}
 	send := w.system.Root.Send
 	env := &actors.Env{
@@ -82,6 +81,9 @@ func (w *World) start() *process {
 		FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second,
 	}
 	k := &p.callers
+	if w.kind == Beside {
+		p.live(env)
+	}
 	k.Dir, k.Clock, k.Buffer, k.Questions = supervisor.NewDirectory(), env.Clock, c.buffer, c.questions+1
 	k.Name, k.Send = name, env.Send
 	k.Boss = w.system.Root.Spawn(supervisor.Props(env, k.Dir, supervisor.Limits{

@@ -27,8 +27,12 @@ type family struct {
 	revoked  bool
 
 	// In the store, and so everywhere.
-	dead     bool // its session has ended for good
-	deadStep int
+	dead     bool   // its session has ended for good
+	ended    change // when
+	began    change // when its login was over
+	goneStep int    // when the store had it no more
+	unusable bool   // the provider refused its refresh token, and none is kept
+	refused  bool   // a refresh token of it was refused
 }
 
 func (f *family) token(n int) string { return fmt.Sprintf("rt/%s/%d", f.name, n) }
@@ -58,6 +62,7 @@ type issued struct {
 // request is one request that spends a refresh token.
 type request struct {
 	n      int
+	p      *process
 	family *family
 	spent  int // the number of its refresh token
 	landed int // the step in which its session learnt how it ended; 0: not yet
@@ -123,7 +128,7 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 		return resp, errStore
 	}
 	w.requests++
-	r := &request{n: w.requests, family: f, spent: n, key: key}
+	r := &request{n: w.requests, p: v.p, family: f, spent: n, key: key}
 	r.fault = w.providerFault()
 	j.request, j.about, j.what = r, f.subject, "request "+questionName(key)
 	w.note("%srequest %d spends %s for %s", v.p.prefix(), r.n, token, questionName(key))
@@ -148,9 +153,10 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 	case faultStatus:
 		return resp, r.err("temporarily_unavailable", 503)
 	case faultRefused:
+		f.refused = true
 		return resp, r.err(session.CodeInvalidGrant, 403)
 	case faultRevoked:
-		f.revoked = true
+		f.revoked, f.refused = true, true
 		return resp, r.err(session.CodeInvalidGrant, 403)
 	case faultMFA:
 		return resp, &session.MFARequiredError{AccessTokenError: session.AccessTokenError{Code: session.CodeMFARequired, Err: r.err("mfa_required", 403)}}
@@ -218,6 +224,7 @@ func (w *World) grant(r *request, key session.FlightKey) (resp session.TokenResp
 	f, now := r.family, w.fake.Now()
 	switch {
 	case f.revoked:
+		f.refused = true
 		w.saw[spentRevoked]++
 		return resp, false
 	case r.spent == f.current:
@@ -227,11 +234,11 @@ func (w *World) grant(r *request, key session.FlightKey) (resp session.TokenResp
 	default:
 		w.saw[overlapRefused]++
 		w.note("  %s comes too late: the family is revoked", f.token(r.spent))
-		f.revoked = true
+		f.revoked, f.refused = true, true
 		return resp, false
 	}
 	r.grant = true
-	if w.config.rotates && !w.choose.odds(10) {
+	if w.config.rotates && (!w.choose.odds(10) || r.spent != f.current) {
 		f.current++
 		f.replaced = now
 		resp.RefreshToken = f.token(f.current)
@@ -278,7 +285,13 @@ func (w *World) grant(r *request, key session.FlightKey) (resp session.TokenResp
 	return resp, true
 }
 
+// noToken is the number of no refresh token: nothing comes after it.
+const noToken = 1 << 30
+
 func (f *family) number(token string) int {
+	if token == "" {
+		return noToken
+	}
 	n := 0
 	_, _ = fmt.Sscan(token[strings.LastIndexByte(token, '/')+1:], &n)
 	return n

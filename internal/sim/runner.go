@@ -19,23 +19,33 @@ type job struct {
 	snapshot *messages.Snapshot // what its session showed then
 	family   *family            // whose that was
 	newest   int                // its newest refresh token then, so far as p knew
+	epoch    int64              // and of its lease
 	learns   []func()           // what p knows once whoever wanted the work has its result
 	work     func(context.Context) any
 	deliver  func(any)
 
-	resume  func() (struct{}, bool) // nil until it has begun
-	yield   func(struct{}) bool
-	stage   stage
-	what    string // the call it is in
-	call    string // of the store
-	tear    func() // have what was sent arrive in part
-	killed  bool   // its process has died
-	pending func() // what the call that was sent would do, should it arrive all the same
-	late    bool   // it may do so at any time later
-	about   *subject
-	request *request // at the provider
-	over    bool
-	result  any
+	resume     func() (struct{}, bool) // nil until it has begun
+	yield      func(struct{}) bool
+	stage      stage
+	what       string // the call it is in
+	call       string // of the store
+	tear       func() // have what was sent arrive in part
+	killed     bool   // its process has died
+	pending    func() // what the call that was sent would do, should it arrive all the same
+	late       bool   // it may do so at any time later
+	about      *subject
+	quick      bool     // what was sent fails without doing anything
+	leaseOf    *subject // it has asked for the lease of that session
+	leaseErr   error
+	leaseEpoch int64
+	request    *request // at the provider
+	over       bool
+	result     any
+}
+
+// can reports whether j can make a step: of a paused process only what it had sent goes on.
+func (j *job) can() bool {
+	return !j.p.paused || !j.over && j.stage == sent && !j.quick
 }
 
 type stage uint8
@@ -57,6 +67,7 @@ func (p *process) Run(kind messages.Work, work func(context.Context) any, delive
 		if j.snapshot.Phase == messages.Ready {
 			j.family = w.families[j.snapshot.State.Internal.SID]
 			j.newest = p.held[j.family]
+			j.epoch = m.subject.leaseOf(p).known
 		}
 		w.checkOwner(m)
 	}

@@ -3,7 +3,7 @@ package sim
 // Shrink looks for a shorter run that breaks the same promise: first without some of its
 // steps, then with plainer choices in those that are left. It tries up to n runs.
 func (m *Machine) Shrink(f *Failed, n int) *Failed {
-	best := &Failed{f.Seed, f.Failure, clone(f.Units)}
+	best := &Failed{f.Kind, f.Seed, f.Failure, clone(f.Units)}
 	try := func(units [][]int32) bool {
 		if n <= 0 {
 			return false

@@ -7,8 +7,22 @@ import (
 	"sync/atomic"
 )
 
+// Kind is a kind of run.
+type Kind uint8
+
+// The kinds of runs.
+const (
+	// Alone has one living process at a time: a second one is the successor of one that
+	// died, or a writer that is not simulated itself (elsewhere.go).
+	Alone Kind = iota
+	// Beside has two or three living ones on one store with all its abilities: leases,
+	// intents, notices of each other's writes.
+	Beside
+)
+
 // Result is what a number of runs came to.
 type Result struct {
+	Kind    Kind
 	Runs    int
 	Steps   int
 	Answers int // of calls, each held against the truth
@@ -18,24 +32,25 @@ type Result struct {
 
 // Failed is a seed that failed.
 type Failed struct {
+	Kind    Kind
 	Seed    uint64
 	Failure *Failure
 	Units   [][]int32
 }
 
 // Run runs n seeds from first on, on all processors, up to the first that fails.
-func Run(first uint64, n int) *Result {
+func Run(kind Kind, first uint64, n int) *Result {
 	workers := runtime.GOMAXPROCS(0)
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
 		next atomic.Int64
 		stop atomic.Bool
-		all  = &Result{}
+		all  = &Result{Kind: kind}
 	)
 	for range workers {
 		wg.Go(func() {
-			m := NewMachine()
+			m := NewMachine(kind)
 			defer m.Close()
 			r := &Result{}
 			for !stop.Load() {
@@ -54,7 +69,7 @@ func Run(first uint64, n int) *Result {
 					stop.Store(true)
 					mu.Lock()
 					if all.Failed == nil || seed < all.Failed.Seed {
-						all.Failed = &Failed{seed, f, c.units}
+						all.Failed = &Failed{kind, seed, f, c.units}
 					}
 					mu.Unlock()
 				}
@@ -86,10 +101,10 @@ func (m *Machine) Tell(seed uint64, units [][]int32) ([]string, *Failure) {
 	return w.trace, f
 }
 
-// Rare returns what was met fewer than n times, but for what takes a second process.
+// Rare returns what a kind of run is to meet, and was met fewer than n times.
 func (r *Result) Rare(n int64) (list []string) {
 	for i, saw := range r.Saw {
-		if another := sometimes(i) == theirsStays || sometimes(i) == oursOnTop; saw < n && !another {
+		if saw < n && sometimes(i).of(r.Kind) {
 			list = append(list, fmt.Sprintf("%s: %d times", sometimes(i), saw))
 		}
 	}

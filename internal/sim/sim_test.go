@@ -17,6 +17,8 @@ var (
 	first = flag.Uint64("sim.first", 1, "the first of them")
 	seed  = flag.Uint64("sim.seed", 0, "the seed that TestReplay tells")
 	whole = flag.Bool("sim.whole", false, "TestReplay tells a seed that fails as it is, not shortened")
+	procs = flag.Bool("sim.processes", false, "TestReplay's seed is one of several processes")
+	tries = flag.Int("sim.short", 4000, "how many runs may be spent on shortening a seed that fails")
 	bare  = flag.Bool("sim.bare", false, "only say which seed fails, and how")
 )
 
@@ -29,9 +31,15 @@ func TestMain(m *testing.M) {
 }
 
 // The standard run: no seed breaks a promise, and everything that can go wrong did.
-func TestSimulation(t *testing.T) {
+func TestSimulation(t *testing.T) { standard(t, Alone) }
+
+// The same with several processes that live beside each other.
+func TestSimulation_processes(t *testing.T) { standard(t, Beside) }
+
+func standard(t *testing.T, kind Kind) {
+	t.Helper()
 	began := clock.System().Now()
-	r := Run(*first, *runs)
+	r := Run(kind, *first, *runs)
 	took := clock.System().Now().Sub(began)
 	t.Logf("%d seeds, %.0f a second, %d steps and %d answers", r.Runs, float64(r.Runs)/took.Seconds(), r.Steps, r.Answers)
 	for i, n := range r.Saw {
@@ -54,12 +62,16 @@ func TestReplay(t *testing.T) {
 	if *seed == 0 {
 		t.Skip("without -sim.seed")
 	}
-	r := Run(*seed, 1)
+	kind := Alone
+	if *procs {
+		kind = Beside
+	}
+	r := Run(kind, *seed, 1)
 	if r.Failed != nil && !*whole {
 		told(t, r.Failed)
 		return
 	}
-	m := NewMachine()
+	m := NewMachine(kind)
 	defer m.Close()
 	story, failure := m.Tell(*seed, nil)
 	t.Log("\n" + strings.Join(story, "\n"))
@@ -75,19 +87,29 @@ func told(t *testing.T, f *Failed) {
 	if *bare {
 		return
 	}
-	m := NewMachine()
+	m := NewMachine(f.Kind)
 	defer m.Close()
-	short := m.Shrink(f, 4000)
+	short := m.Shrink(f, *tries)
 	story, _ := m.Tell(f.Seed, short.Units)
 	t.Logf("%d of %d steps are enough:\n%s", len(short.Units)-1, len(f.Units)-1, strings.Join(story, "\n"))
-	t.Logf("again: go test ./internal/sim -run TestReplay -sim.seed=%d -v", f.Seed)
+	processes := ""
+	if f.Kind == Beside {
+		processes = " -sim.processes"
+	}
+	t.Logf("again: go test ./internal/sim -run TestReplay -sim.seed=%d%s -v", f.Seed, processes)
 }
 
 // One seed is one run, to the letter.
 func TestSameSeed_sameStory(t *testing.T) {
-	m := NewMachine()
+	sameStory(t, Alone)
+	sameStory(t, Beside)
+}
+
+func sameStory(t *testing.T, kind Kind) {
+	t.Helper()
+	m := NewMachine(kind)
 	defer m.Close()
-	other := NewMachine()
+	other := NewMachine(kind)
 	defer other.Close()
 	for seed := uint64(1); seed <= 100; seed++ {
 		one, _ := m.Tell(seed, nil)
@@ -105,7 +127,13 @@ func TestSameSeed_sameStory(t *testing.T) {
 
 // A run that is had again from its choices is the same run.
 func TestReplay_isTheSameRun(t *testing.T) {
-	m := NewMachine()
+	again(t, Alone)
+	again(t, Beside)
+}
+
+func again(t *testing.T, kind Kind) {
+	t.Helper()
+	m := NewMachine(kind)
 	defer m.Close()
 	for seed := uint64(1); seed <= 20; seed++ {
 		c := newChoices(seed)
@@ -122,7 +150,7 @@ func TestReplay_isTheSameRun(t *testing.T) {
 // Seeds that have found something.
 func TestFoundSeeds(t *testing.T) {
 	for _, f := range found {
-		if r := Run(f.seed, 1); r.Failed != nil {
+		if r := Run(f.kind, f.seed, 1); r.Failed != nil {
 			t.Logf("it once found: %s", f.what)
 			told(t, r.Failed)
 		}

@@ -76,6 +76,32 @@ const (
 	closeCutOff
 	heldAtProvider
 
+	leaseDenied // the first that is met where processes live beside each other
+	leaseRenewed
+	leaseLapsed
+	leaseTakenAnew
+	twoInTheAir
+	writeFenced
+	intentStood
+	intentFenced
+	orphanFound
+	recovered
+	notRecovered
+	endedElsewhere
+	paused
+	pausedInTheAir
+	pausedLong
+	resumed
+	clockStepped
+	noticeCame
+	noticeLate
+	noticeOutOfOrder
+	noticeLost
+	notKnownYet
+	feedBroke
+	feedFoundBroken
+	feedGap
+
 	sometimesEnd
 )
 
@@ -102,6 +128,16 @@ var sometimesNames = map[sometimes]string{
 	toldInternalError: "a caller is told internal_error", toldCancelled: "a caller has left",
 	bombInClock: "a defect at the clock", bombInRand: "a defect at the randomness", poisoned: "a defect in the core",
 	closed: "a process closes", closeCutOff: "closing is cut off", heldAtProvider: "a request is held while others go on",
+	leaseDenied: "a lease: another process has it", leaseRenewed: "a lease is renewed while a request is in the air",
+	leaseLapsed: "a lease is taken that had lapsed", leaseTakenAnew: "a lease is taken again that had lapsed",
+	twoInTheAir: "two requests in the air, the lease of the first having lapsed", writeFenced: "a write under an overtaken lease is refused",
+	intentStood: "an intent of the same token stood", intentFenced: "an intent under an overtaken lease is refused",
+	orphanFound: "a request that was cut off is found", recovered: "a request that was cut off is recovered",
+	notRecovered: "a request that was cut off, and refused without an overlap", endedElsewhere: "a session is ended by another process",
+	paused: "a process is paused", pausedInTheAir: "a process is paused with a request in the air", pausedLong: "a process is paused for longer than a lease",
+	resumed: "a process goes on", clockStepped: "a clock steps",
+	noticeCame: "a notice", noticeLate: "a notice comes late", noticeOutOfOrder: "a notice comes before another", noticeLost: "a notice is lost",
+	notKnownYet: "a change elsewhere is not known yet", feedBroke: "a feed breaks", feedFoundBroken: "a feed is found broken", feedGap: "a feed has a gap",
 }
 
 func (s sometimes) String() string {
@@ -116,6 +152,9 @@ func (s sometimes) String() string {
 	}
 	return fmt.Sprintf("case %d", int(s))
 }
+
+// of reports whether s is what runs of that kind are to meet.
+func (s sometimes) of(kind Kind) bool { return (s >= leaseDenied) == (kind == Beside) }
 
 // crashPoint says where in j its process dies.
 func crashPoint(j *job) sometimes {

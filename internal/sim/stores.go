@@ -18,10 +18,34 @@ type processStore struct{ p *process }
 
 var _ store.StateStore = processStore{}
 
-// indexed is a processStore that finds sessions by more than their key.
-type indexed struct{ processStore }
+var (
+	_ store.Index   = processStore{}
+	_ store.Leaser  = processStore{}
+	_ store.Intents = processStore{}
+)
 
-var _ store.Index = indexed{}
+// Ability says what the store can do in this run. See store.As.
+func (s processStore) Ability(target any) bool {
+	w := s.p.w
+	switch t := target.(type) {
+	case *store.Exclusive:
+		return set[store.Exclusive](t, s, true)
+	case *store.Index:
+		return set[store.Index](t, s, w.config.index)
+	case *store.Leaser:
+		return set[store.Leaser](t, s, w.kind == Beside)
+	case *store.Intents:
+		return set[store.Intents](t, s, w.config.intents)
+	}
+	return false
+}
+
+func set[T any](target *T, ability T, has bool) bool {
+	if has {
+		*target = ability
+	}
+	return has
+}
 
 // Exclusive implements the ability of that name.
 func (s processStore) Exclusive() bool { return s.p.w.config.exclusive }
@@ -65,6 +89,7 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 		}
 	}
 	fault := w.storeFault()
+	j.quick = fault == storeFailsBefore || fault == storePanicsBefore
 	w.note("%s%s is sent to the store", s.p.prefix(), j.what)
 	j.pending = func() {
 		w.note("  %s arrives all the same", j.what)
@@ -131,6 +156,7 @@ func (s processStore) Load(ctx context.Context, key session.Key, o store.Options
 		return err
 	}})
 	if err != nil {
+		s.p.couldNotRead(w.byKey[key], err)
 		return store.Record{}, err
 	}
 	if f := w.byIncarnation[r.Incarnation]; f != nil && !w.job.killed {
@@ -148,8 +174,20 @@ func (s processStore) Replace(ctx context.Context, key session.Key, r store.Reco
 	defer func() { w.answered(s.p, r, asked, err) }() // also after a panic
 	err = s.call(ctx, storeCall{
 		name: "Replace", of: w.byKey[key],
-		act:  func(ctx context.Context) error { return w.store.Replace(ctx, key, r, o) },
-		tear: func() { _ = w.store.Replace(context.Background(), key, half(r), o) },
+		act: func(ctx context.Context) error {
+			err := w.store.Replace(ctx, key, r, o)
+			if err == nil {
+				w.tell(w.byKey[key], r.Version)
+			}
+			if f := w.byIncarnation[r.Incarnation]; f != nil && f.login.end != 0 {
+				f.subject.afterAll()
+			}
+			return err
+		},
+		tear: func() {
+			_ = w.store.Replace(context.Background(), key, half(r), o)
+			w.tell(w.byKey[key], r.Version)
+		},
 	})
 	return err
 }
@@ -169,23 +207,34 @@ func (s processStore) Update(ctx context.Context, key session.Key, prev session.
 			if err == nil && f != nil {
 				w.updated(f)
 			}
+			w.fenced(s.p, w.byKey[key], r, err)
 			return err
 		},
-		tear: func() { _ = w.store.Update(context.Background(), key, prev, half(r), o) },
+		tear: func() { w.fenced(s.p, w.byKey[key], r, w.store.Update(context.Background(), key, prev, half(r), o)) },
 	})
 	return err
 }
 
 // Delete implements store.StateStore.
 func (s processStore) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
-	w := s.p.w
-	return s.call(ctx, storeCall{name: "Delete", of: w.byKey[key], late: !only.IsZero(), act: func(ctx context.Context) error {
-		return w.store.Delete(ctx, key, only, why, o)
+	w, sub := s.p.w, s.p.w.byKey[key]
+	err := s.call(ctx, storeCall{name: "Delete", of: sub, late: !only.IsZero(), act: func(ctx context.Context) error {
+		_, had := w.store.Load(context.Background(), key, store.Options{})
+		err := w.store.Delete(ctx, key, only, why, o)
+		if _, has := w.store.Load(context.Background(), key, store.Options{}); had == nil && has != nil {
+			w.tell(sub, session.Version{})
+		}
+		return err
 	}})
+	if err == nil && only.IsZero() && sub.owing[s.p] {
+		delete(sub.owing, s.p)
+		sub.afterAll()
+	}
+	return err
 }
 
 // Find implements store.Index.
-func (s indexed) Find(ctx context.Context, values []store.IndexValue, o store.Options) (refs []store.Ref, err error) {
+func (s processStore) Find(ctx context.Context, values []store.IndexValue, o store.Options) (refs []store.Ref, err error) {
 	err = s.call(ctx, storeCall{name: "Find", act: func(ctx context.Context) (err error) {
 		refs, err = s.p.w.store.Find(ctx, values, o)
 		return err
@@ -194,7 +243,7 @@ func (s indexed) Find(ctx context.Context, values []store.IndexValue, o store.Op
 }
 
 // Due implements store.Index.
-func (s indexed) Due(ctx context.Context, from, until session.Ceiling, after store.Ref, limit int, o store.Options) (refs []store.Ref, err error) {
+func (s processStore) Due(ctx context.Context, from, until session.Ceiling, after store.Ref, limit int, o store.Options) (refs []store.Ref, err error) {
 	err = s.call(ctx, storeCall{name: "Due", act: func(ctx context.Context) (err error) {
 		refs, err = s.p.w.store.Due(ctx, from, until, after, limit, o)
 		return err
@@ -203,7 +252,7 @@ func (s indexed) Due(ctx context.Context, from, until session.Ceiling, after sto
 }
 
 // ClaimDue implements store.Index.
-func (s indexed) ClaimDue(ctx context.Context, until session.Ceiling, limit int, hold time.Duration, o store.Options) (refs []store.Ref, err error) {
+func (s processStore) ClaimDue(ctx context.Context, until session.Ceiling, limit int, hold time.Duration, o store.Options) (refs []store.Ref, err error) {
 	err = s.call(ctx, storeCall{name: "ClaimDue", act: func(ctx context.Context) (err error) {
 		refs, err = s.p.w.store.ClaimDue(ctx, until, limit, hold, o)
 		return err
@@ -218,12 +267,13 @@ func half(r store.Record) store.Record {
 }
 
 // strand leaves what j has sent on its way, though nobody waits for the answer. What may
-// not come late comes now or never; a write may be torn.
+// not come late comes now or never; a write may be torn, but not by a store that several
+// processes share: that is a server, which takes a write or does not.
 func (w *World) strand(j *job) {
 	act := j.pending
 	j.pending = nil
 	switch {
-	case j.tear != nil && j.killed && w.choose.odds(30):
+	case j.tear != nil && j.killed && w.kind == Alone && w.choose.odds(30):
 		j.tear()
 	case j.late && w.choose.odds(60):
 		w.saw[lateArrivals]++
@@ -271,6 +321,7 @@ func (w *World) observe(sub *subject) {
 	}
 	r, err := w.store.Load(context.Background(), sub.key, store.Options{})
 	if err != nil {
+		sub.lost(nil, w.step)
 		sub.stored = stored{}
 		return
 	}
@@ -278,6 +329,7 @@ func (w *World) observe(sub *subject) {
 		return
 	}
 	f := w.byIncarnation[r.Incarnation]
+	sub.lost(f, w.step)
 	sub.stored = stored{version: r.Version, family: f}
 	if f == nil {
 		w.fail("P6", "the store holds of %s a login that nobody made", sub.id)
@@ -341,7 +393,10 @@ func (w *World) keeps(s *session.State) {
 
 // taken notes what p has read.
 func (w *World) taken(p *process, f *family, r store.Record) {
-	if s := w.contents(f.subject.key, r); s != nil {
+	s := w.contents(f.subject.key, r)
+	if s == nil {
+		p.couldNotRead(f.subject, store.ErrUnreadable)
+	} else {
 		w.keeps(s)
 		n := f.number(s.RefreshToken)
 		w.job.learns = append(w.job.learns, func() { p.read(f, r.Version, n) })

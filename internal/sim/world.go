@@ -17,6 +17,7 @@ import (
 // Machine is what many runs can share, one after the other: the actor system, and keys
 // that are costly to derive.
 type Machine struct {
+	kind   Kind
 	system *actor.ActorSystem
 	codec  *store.Codec
 	policy session.Policy
@@ -25,12 +26,13 @@ type Machine struct {
 }
 
 // NewMachine returns a Machine. Close it when the last run is over.
-func NewMachine() *Machine {
+func NewMachine(kind Kind) *Machine {
 	sealer, err := store.NewSealer(name, nil, strings.Repeat("a secret of 32 bytes or more ", 2))
 	if err != nil {
 		panic(err)
 	}
 	m := &Machine{
+		kind:   kind,
 		system: actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) })),
 		codec:  &store.Codec{Sealer: sealer, Domain: issuer},
 		policy: session.Policy{Audience: "api"},
@@ -47,6 +49,7 @@ func (m *Machine) Close() { m.system.Shutdown() }
 
 // World is one run.
 type World struct {
+	kind      Kind
 	config    config
 	choose    *choices
 	random    *rand.ChaCha8 // what the product draws
@@ -165,6 +168,11 @@ type config struct {
 	hold           bool // a session's requests are held at the end
 	close          bool // the process is closed at the end
 	steps          int
+	processes      int // how many live at a time, of the kind Beside
+	feed           bool
+	intents        bool
+	pauses         bool
+	skew           bool // clocks differ
 	weights        [actionKinds]int
 }
 
@@ -191,11 +199,23 @@ func (w *World) configure() {
 	c.close = pick.odds(40)
 	c.steps = one(pick, []int{200, 400, 600})
 	c.tight = c.slotQueue < 100 || c.resident < 100 || c.questions < 64
-	for i := range c.weights {
+	kinds := aloneKinds
+	if w.kind == Beside {
+		kinds = actionKinds
+	}
+	for i := range kinds {
 		c.weights[i] = actions[i].weight * one(pick, []int{2, 2, 1, 1, 0, 4})
 	}
 	for i := range 3 { // what goes on by itself always may
 		c.weights[i] = max(c.weights[i], actions[i].weight)
+	}
+	if w.kind == Beside {
+		c.exclusive = false
+		c.processes = one(pick, []int{2, 2, 3})
+		c.feed = !pick.odds(30)
+		c.intents = !pick.odds(20)
+		c.pauses = pick.odds(60)
+		c.skew = pick.odds(30)
 	}
 }
 
@@ -207,7 +227,7 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *Wo
 		key[i] = byte(seed >> (8 * i))
 	}
 	w := &World{
-		choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, codec: m.codec, questions: m.asked, heldQuestion: m.held, saw: saw,
+		kind: m.kind, choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, codec: m.codec, questions: m.asked, heldQuestion: m.held, saw: saw,
 		byKey: make(map[session.Key]*subject), families: make(map[string]*family),
 		byIncarnation: make(map[session.Incarnation]*family), issued: make(map[string]*issued), last: make(map[asked]*request),
 	}
@@ -218,7 +238,7 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *Wo
 	}
 	w.store = store.NewMemory(fake, options...)
 	for i := range w.config.subjects {
-		s := &subject{id: fmt.Sprintf("s%d", i), n: i, certain: true, inAir: make(map[*process]int)}
+		s := &subject{w: w, id: fmt.Sprintf("s%d", i), n: i, certain: true, inAir: make(map[*process]int), leases: make(map[*process]*lease), owing: make(map[*process]bool)}
 		s.key = session.KeyOf(name, s.id)
 		w.subjects = append(w.subjects, s)
 		w.byKey[s.key] = s
@@ -229,6 +249,9 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *Wo
 // run is the whole run. It returns what went wrong, nil when nothing did.
 func (w *World) run() *Failure {
 	w.start()
+	for len(w.processes) < w.config.processes {
+		w.start()
+	}
 	w.prelude()
 	until := w.step + w.config.steps
 	for w.failure == nil && w.step < until && w.choose.begin() {
@@ -253,11 +276,17 @@ func (w *World) prelude() {
 	w.rest(time.Second)
 	w.draining = false
 	w.step++
+	if w.kind == Beside && w.failure == nil {
+		w.scene()
+	}
 }
 
 // finish ends whatever is left of the run, so that the next finds nothing of it.
 func (w *World) finish() {
 	w.draining = true
+	for _, p := range w.processes {
+		p.paused = false
+	}
 	for len(w.processes) > 0 {
 		p := w.processes[0]
 		for _, j := range p.jobs {

@@ -1,0 +1,396 @@
+package sim
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/supervisor"
+)
+
+// beside is what a process has where others live beside it.
+type beside struct {
+	fresh *messages.Freshness
+	skew  time.Duration // how far its clock is off
+
+	paused bool // nothing of it runs, while time goes on
+	since  time.Time
+	back   time.Time // when it went on last
+	missed []*timer  // that were due meanwhile
+
+	// The feed of other processes' writes.
+	connected bool // notices arrive
+	believed  bool // p takes silence to mean that nothing was written
+	notices   []notice
+	dropped   map[*subject]bool // notices that never came, and p does not know
+	noticed   map[*subject]int  // the step of the last write that it was told of
+
+	trouble time.Time // when it could not read last
+	over    map[*subject]bool
+	unread  map[*subject]int  // and in which step
+	follow  map[*subject]bool // it was to follow an intent up
+}
+
+// notice tells of one write.
+type notice struct {
+	of      *subject
+	version session.Version
+	step    int
+	at      time.Time
+}
+
+// change is something that befell a session: the step and the time in which it was over,
+// and the process that did it.
+type change struct {
+	step int
+	at   time.Time
+	by   *process
+}
+
+// live gives p what Client.start gives it where the store is shared.
+func (p *process) live(env *actors.Env) {
+	c := &p.w.config
+	p.fresh = &messages.Freshness{}
+	p.follow = make(map[*subject]bool)
+	p.over = make(map[*subject]bool)
+	p.dropped, p.noticed, p.unread = make(map[*subject]bool), make(map[*subject]int), make(map[*subject]int)
+	env.Fresh = p.fresh
+	env.Leaser, _ = store.As[store.Leaser](env.Store)
+	env.Intents, _ = store.As[store.Intents](env.Store)
+	env.Owner, env.LeaseTTL = session.RandomString(p.w.random, 22), leaseTTL
+	env.Rules.Leases, env.Rules.Intents = true, c.intents
+	env.Rules.Usual = p.w.questions[0]
+	if !c.feed {
+		env.Rules.SnapshotAge = snapshotAge
+	}
+	p.callers.Trust = supervisor.Trust{
+		Fresh: p.fresh, Tally: env.Tally, Shared: true, Age: snapshotAge, Outage: outage, Probe: env.StoreTimeout,
+	}
+}
+
+// tell has every process that watches be told of a write, at some time.
+func (w *World) tell(s *subject, v session.Version) {
+	if w.kind == Alone || !w.config.feed {
+		return
+	}
+	for _, p := range w.processes {
+		switch {
+		case p.connected:
+			p.notices = append(p.notices, notice{s, v, w.step, w.fake.Now()})
+		case p.believed:
+			p.dropped[s] = true
+		}
+	}
+}
+
+// tidings counts the sessions of which p can be told: the notices of one arrive in order.
+func (p *process) tidings() int {
+	if p.paused {
+		return 0
+	}
+	n := 0
+	for i, is := range p.notices {
+		n += when(!slices.ContainsFunc(p.notices[:i], func(before notice) bool { return before.of == is.of }))
+	}
+	return n
+}
+
+// tellOne tells p of one write.
+func (p *process) tellOne() {
+	w := p.w
+	nth := w.choose.pick(p.tidings())
+	at := slices.IndexFunc(p.notices, func(is notice) bool {
+		first := p.notices[slices.IndexFunc(p.notices, func(n notice) bool { return n.of == is.of })] == is
+		if first {
+			nth--
+		}
+		return first && nth < 0
+	})
+	n := p.notices[at]
+	p.notices = slices.Delete(p.notices, at, at+1)
+	p.noticed[n.of] = n.step
+	w.saw[noticeCame]++
+	if at > 0 {
+		w.saw[noticeOutOfOrder]++
+	}
+	if w.fake.Now().Sub(n.at) >= 5*time.Second {
+		w.saw[noticeLate]++
+	}
+	w.note("%sis told of a write of %s", p.prefix(), n.of.id)
+	p.send(&messages.Changed{Key: n.of.key, Version: n.version})
+}
+
+// tellOne tells some process of one write, and reports whether there was one to tell of.
+func (w *World) tellOne() bool {
+	for _, p := range w.processes {
+		if p.tidings() > 0 {
+			p.tellOne()
+			return true
+		}
+	}
+	return false
+}
+
+func (p *process) feedBegins() {
+	p.w.note("%sis told of writes from now on", p.prefix())
+	p.connected, p.believed = true, true
+	clear(p.dropped)
+	p.fresh.Lost()
+}
+
+// feedBreaks has p be told nothing any more, and not notice.
+func (p *process) feedBreaks() {
+	p.w.note("%sis not told any more, and does not know", p.prefix())
+	p.connected = false
+	for _, n := range p.notices {
+		p.dropped[n.of] = true
+		p.w.saw[noticeLost]++
+	}
+	p.notices = nil
+	p.w.saw[feedBroke]++
+}
+
+func (p *process) feedFound() {
+	p.w.note("%sfinds that it is not told any more", p.prefix())
+	p.believed = false
+	clear(p.dropped)
+	p.fresh.Silent()
+	p.w.saw[feedFoundBroken]++
+}
+
+// feedGap loses some notices, which p is told.
+func (p *process) feedGap() {
+	p.w.note("%smisses some writes", p.prefix())
+	p.w.saw[noticeLost] += int64(len(p.notices))
+	p.notices = nil
+	clear(p.dropped)
+	p.fresh.Lost()
+	p.w.saw[feedGap]++
+}
+
+func (p *process) feeding() int    { return when(p.connected && !p.paused) }
+func (p *process) feedBroken() int { return when(!p.connected && p.believed && !p.paused) }
+func (p *process) feedOff() int {
+	return when(p.w.config.feed && !p.connected && !p.believed && !p.paused && !p.closing)
+}
+
+func (w *World) count(of func(*process) int) (n int) {
+	for _, p := range w.processes {
+		n += of(p)
+	}
+	return n
+}
+
+func (w *World) tidings() int     { return w.count((*process).tidings) }
+func (w *World) feeding() int     { return w.count((*process).feeding) }
+func (w *World) feedsBroken() int { return w.count((*process).feedBroken) }
+func (w *World) feedsOff() int    { return w.count((*process).feedOff) }
+func (w *World) pausable() int    { return w.count((*process).pausable) }
+func (w *World) pauses() int      { return w.count((*process).isPaused) }
+func (w *World) flying() int      { return w.count((*process).flying) }
+func (w *World) steppable() int   { return when(w.config.skew) * w.alive() }
+
+// nthFeed returns the process that the ith way of something is about.
+func (w *World) nthFeed(i int, of func(*process) int) *process {
+	for _, p := range w.processes {
+		n := of(p)
+		if i < n {
+			return p
+		}
+		i -= n
+	}
+	panic("sim: no such process")
+}
+
+// pausable reports whether p can be paused: one other process goes on.
+func (p *process) pausable() int {
+	w := p.w
+	others := slices.ContainsFunc(w.processes, func(q *process) bool { return q != p && !q.paused && !q.closing })
+	return when(w.config.pauses && !p.paused && others)
+}
+
+func (p *process) isPaused() int { return when(p.paused) }
+
+// flying counts the requests of p that are in the air, where p can be paused.
+func (p *process) flying() (n int) {
+	if p.pausable() == 0 {
+		return 0
+	}
+	for _, j := range p.jobs {
+		n += when(j.request != nil && !j.over && j.stage != atRest)
+	}
+	return n
+}
+
+// pause stops p as a signal does: nothing of it runs, what it had sent goes on, and time does.
+func (p *process) pause() {
+	p.w.note("process %d is paused", p.n)
+	p.paused, p.since = true, p.w.fake.Now()
+	p.w.saw[paused]++
+}
+
+// pauseInTheAir pauses a process that has a request in the air, for so long that its lease
+// lapses, and asks another for the same session.
+func (w *World) pauseInTheAir(i int) {
+	p := w.nthFeed(i, (*process).flying)
+	at := slices.IndexFunc(p.jobs, func(j *job) bool { return j.request != nil && !j.over && j.stage != atRest })
+	s := p.jobs[at].about
+	p.pause()
+	w.saw[pausedInTheAir]++
+	q := w.process()
+	w.askToken(q, s, one(w.choose, w.questions))
+	if !w.choose.odds(25) {
+		w.pass(leaseTTL + time.Second)
+	}
+}
+
+// resume lets p go on. What was due meanwhile is done at once, or after what it finds
+// there.
+func (p *process) resume() {
+	w := p.w
+	w.note("process %d goes on", p.n)
+	p.paused, p.back = false, w.fake.Now()
+	w.saw[resumed]++
+	if w.fake.Now().Sub(p.since) >= leaseTTL {
+		w.saw[pausedLong]++
+	}
+	missed := p.missed
+	p.missed = nil
+	later := w.choose.odds(50)
+	for _, t := range missed {
+		if later {
+			t.Reset(time.Millisecond)
+		} else {
+			t.fire()
+		}
+	}
+}
+
+// stepClock has p's clock be off by some seconds.
+func (p *process) stepClock() {
+	p.skew = one(p.w.choose, []time.Duration{0, maxSkew, -maxSkew, 3 * time.Second, -time.Second})
+	p.w.note("the clock of process %d is off by %v", p.n, p.skew)
+	p.w.saw[clockStepped]++
+}
+
+const maxSkew = 8 * time.Second
+
+// latest is the time by the clock that is ahead of all, as far as one may be.
+func (w *World) latest() time.Time {
+	if w.config.skew {
+		return w.fake.Now().Add(maxSkew)
+	}
+	return w.fake.Now()
+}
+
+// calm lets all processes go on, tells them of all writes and puts their clocks right.
+func (w *World) calm() {
+	for _, p := range w.processes {
+		if p.paused {
+			p.resume()
+		}
+		p.skew = 0
+		if p.feedBroken() > 0 {
+			p.feedFound()
+		}
+		if p.feedOff() > 0 {
+			p.feedBegins()
+		}
+	}
+}
+
+// couldNotRead notes that p could not read s.
+func (p *process) couldNotRead(s *subject, err error) {
+	if p.fresh != nil && !errors.Is(err, store.ErrNotFound) {
+		p.trouble = p.w.fake.Now()
+		p.unread[s] = p.w.step
+	}
+}
+
+// lost notes that the store does not have the login any more that it had, now that it has f.
+func (s *subject) lost(f *family, step int) {
+	if old := s.stored.family; old != nil && old != f {
+		old.goneStep = step
+	}
+}
+
+// sight is how much a process can know of a session when a call begins.
+type sight struct {
+	noticed int  // the last write that it was told of, and has had time for
+	behind  bool // it will be told of more, or never, and does not know
+}
+
+func (p *process) sightOf(s *subject) (at sight) {
+	if p.fresh == nil || !p.w.config.feed {
+		return at
+	}
+	is := func(n notice) bool { return n.of == s }
+	at.behind = p.dropped[s] || slices.ContainsFunc(p.notices, is) || !p.settled(s)
+	if !at.behind && p.believed && p.unread[s] == 0 {
+		at.noticed = p.noticed[s]
+	}
+	return at
+}
+
+// settled reports whether nothing of p can go on by itself that is about s.
+func (p *process) settled(s *subject) bool {
+	for _, m := range p.mailboxes {
+		if (m.subject == s || m.subject == nil) && m.runnable() {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(p.jobs, func(j *job) bool { return j.about == s || j.about == nil })
+}
+
+// knew reports whether the process of c had to know of a change when c began. It had if it
+// made it, or started since; if it was told, and has read the session since; and in any
+// case once the snapshot age has passed, unless it is told of writes and that notice is still
+// on its way, or the store does not answer. A change is in the store from the step inStore
+// on.
+func (c *call) knew(of change, inStore int) bool {
+	p, w := c.p, c.w
+	if w.kind == Alone || of.by == p || p.born > of.step {
+		return true
+	}
+	since := c.at.Sub(of.at)
+	switch {
+	case !p.trouble.IsZero() && since < outage:
+		return false
+	case inStore > 0 && c.sight.noticed >= inStore:
+		return true
+	case c.sight.behind:
+		w.saw[notKnownYet]++
+		return false
+	case w.config.skew:
+		since -= 2 * maxSkew
+	}
+	return since >= snapshotAge
+}
+
+// owed reports whether another process is still to do a logout of s that was asked of it
+// before: it ends whatever login there is then.
+func (s *subject) owed() bool {
+	for p := range s.owing {
+		if p.w.kind == Beside && p.alive {
+			return true
+		}
+	}
+	return false
+}
+
+// afterAll notes that a login or logout was done of which its caller was told that it failed.
+func (s *subject) afterAll() {
+	w := s.w
+	if w.kind == Beside {
+		s.certain = false
+		s.touched, s.lastEnd = w.step, w.step
+	}
+}
+
+// remembered reports whether the process of c has ended an earlier login: it may remember
+// that.
+func (c *call) remembered() bool { return c.w.kind == Beside && c.p.over[c.subject] }

@@ -1,0 +1,310 @@
+package sim
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+const (
+	leaseTTL    = 5 * time.Second
+	snapshotAge = 30 * time.Second
+	outage      = 5 * time.Minute
+)
+
+// lease is what a process has of the lease of a session, as the store knows it.
+type lease struct {
+	epoch    int64
+	taken    time.Time // anew, not renewed
+	until    time.Time
+	released bool
+	known    int64     // the epoch that the process knows
+	asked    time.Time // when the process learnt what its last question for it came to
+	lost     bool      // that another process has it
+	intent   [32]byte  // the refresh token that was written down last, and not spent since
+}
+
+func (s *subject) leaseOf(p *process) *lease {
+	l := s.leases[p]
+	if l == nil {
+		l = &lease{released: true}
+		s.leases[p] = l
+	}
+	return l
+}
+
+// standing reports whether l is the newest lease of s and has not lapsed.
+func (l *lease) standing(w *World, s *subject) bool {
+	return !l.released && l.epoch == s.epoch && w.fake.Now().Before(l.until)
+}
+
+// Lease implements store.Leaser.
+func (s processStore) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, o store.Options) (epoch int64, err error) {
+	w, sub := s.p.w, s.p.w.byKey[key]
+	w.job.leaseOf = sub
+	err = s.call(ctx, storeCall{name: "Lease", of: sub, late: true, act: func(ctx context.Context) (err error) {
+		epoch, err = w.store.Lease(ctx, key, owner, ttl, o)
+		w.leased(s.p, sub, epoch, ttl, err)
+		return err
+	}})
+	w.job.leaseErr, w.job.leaseEpoch = err, epoch
+	if err != nil {
+		return 0, err
+	}
+	return epoch, nil
+}
+
+// leased notes what the store said to a process that wants a lease.
+func (w *World) leased(p *process, s *subject, epoch int64, ttl time.Duration, err error) {
+	l, now := s.leaseOf(p), w.fake.Now()
+	switch {
+	case errors.Is(err, store.ErrLeased):
+		w.saw[leaseDenied]++
+		return
+	case err != nil:
+		return
+	case l.released || l.epoch != epoch:
+		if l.epoch != 0 && !l.released {
+			w.saw[leaseTakenAnew]++
+		}
+		for _, q := range w.processes {
+			if other := s.leases[q]; q != p && other != nil && !other.released && other.epoch == s.epoch {
+				w.saw[leaseLapsed]++
+			}
+		}
+		l.epoch, l.taken, l.released = epoch, now, false
+	case s.inAir[p] > 0:
+		w.saw[leaseRenewed]++
+	}
+	l.until = now.Add(ttl)
+	s.epoch = max(s.epoch, epoch)
+}
+
+// askedLease notes that p has learnt what a question for a lease came to.
+func (p *process) askedLease(j *job) {
+	if j.leaseOf != nil {
+		l := j.leaseOf.leaseOf(p)
+		l.asked, l.lost = p.w.fake.Now(), errors.Is(j.leaseErr, store.ErrLeased)
+		if j.leaseErr == nil {
+			l.known = j.leaseEpoch
+		} else {
+			p.tried(j.leaseOf)
+		}
+	}
+}
+
+// tried notes that what p has of s may be shown: it was to be saved, and the lease for that
+// could not be had.
+func (p *process) tried(s *subject) {
+	for _, f := range s.families {
+		if n, ok := p.held[f]; ok {
+			f.askedTo(p, n)
+		}
+	}
+	for _, is := range p.w.issued {
+		if r := is.request; r != nil && r.p == p && r.family.subject == s && r.landed != 0 {
+			is.asked = true
+		}
+	}
+}
+
+// Release implements store.Leaser.
+func (s processStore) Release(ctx context.Context, key session.Key, owner string, epoch int64, o store.Options) error {
+	w, sub := s.p.w, s.p.w.byKey[key]
+	return s.call(ctx, storeCall{name: "Release", of: sub, late: true, act: func(ctx context.Context) error {
+		err := w.store.Release(ctx, key, owner, epoch, o)
+		if l := sub.leaseOf(s.p); err == nil && l.epoch == epoch {
+			l.released = true
+		}
+		return err
+	}})
+}
+
+// PutIntent implements store.Intents.
+func (s processStore) PutIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) (again bool, err error) {
+	w, sub := s.p.w, s.p.w.byKey[key]
+	err = s.call(ctx, storeCall{name: "PutIntent", of: sub, late: true, act: func(ctx context.Context) (err error) {
+		again, err = w.store.PutIntent(ctx, key, in, o)
+		switch {
+		case err == nil:
+			l := sub.leaseOf(s.p)
+			l.intent = in.Token
+			if again {
+				w.saw[intentStood]++
+			}
+		case errors.Is(err, store.ErrConflict):
+			w.saw[intentFenced]++
+		}
+		return err
+	}})
+	return again, err
+}
+
+// ClearIntent implements store.Intents.
+func (s processStore) ClearIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) error {
+	w := s.p.w
+	return s.call(ctx, storeCall{name: "ClearIntent", of: w.byKey[key], late: true, act: func(ctx context.Context) error {
+		return w.store.ClearIntent(ctx, key, in, o)
+	}})
+}
+
+// Orphans implements store.Intents.
+func (s processStore) Orphans(ctx context.Context, limit int, o store.Options) (found []store.Orphan, err error) {
+	w := s.p.w
+	err = s.call(ctx, storeCall{name: "Orphans", act: func(ctx context.Context) (err error) {
+		found, err = w.store.Orphans(ctx, limit, o)
+		w.saw[orphanFound] += int64(len(found))
+		return err
+	}})
+	return found, err
+}
+
+// checkLease holds a request that has just been sent against P1 over all processes: its
+// process has taken the session's lease and has not given it back, and of every other
+// process that has one in the air the lease had lapsed by the store's clock before. The
+// exception is a process that was paused, or as good as that, so that its own lease has
+// lapsed between its decision and the sending. While its own stands that it knew of when it decided on the request, it spends what the store has, and has said so there.
+func (w *World) checkLease(j *job, r *request) {
+	if w.kind == Alone {
+		return
+	}
+	p, f, s := j.p, r.family, r.family.subject
+	if j.snapshot != nil && j.snapshot.Phase == messages.Ended {
+		w.fail("P1", "a request without a lease, for a session that has ended")
+		return
+	}
+	l := s.leaseOf(p)
+	if l.released {
+		w.fail("P1", "a request of %s without its lease", s.id)
+	}
+	for _, q := range w.processes {
+		if q == p || s.inAir[q] == 0 {
+			continue
+		}
+		other := s.leaseOf(q)
+		if l.standing(w, s) && (other.released || other.until.After(l.taken)) {
+			w.fail("P1", "process %d sends a request of %s while process %d has one in the air, and had its lease", p.n, s.id, q.n)
+		}
+		w.saw[twoInTheAir]++
+	}
+	if l.standing(w, s) && j.epoch == l.epoch && s.stored.family == f && !s.stored.unreadable && s.stored.refresh != r.spent {
+		w.fail("P3", "%s is spent under the lease while the store has %s", f.token(r.spent), f.token(s.stored.refresh))
+	}
+	if w.config.intents {
+		if l.intent != sha256.Sum256([]byte(f.token(r.spent))) {
+			w.fail("P3", "%s is spent, and the store was not told", f.token(r.spent))
+		}
+		l.intent = [32]byte{}
+	}
+}
+
+// checkRenewals holds, before time passes, that whoever has a request in the air and had
+// time for it has renewed the lease.
+func (w *World) checkRenewals() {
+	if w.kind == Alone {
+		return
+	}
+	for _, p := range w.processes {
+		if p.paused || p.bombs > 0 || p.cut || w.fake.Now().Sub(p.back) <= leaseTTL/3 {
+			continue
+		}
+		for _, j := range p.jobs {
+			if j.request == nil || j.over || j.stage == atRest {
+				continue
+			}
+			s := j.request.family.subject
+			l := s.leaseOf(p)
+			if l.lost || l.released || w.fake.Now().Sub(l.asked) <= leaseTTL/3 || !p.idleBut(j) || j.snapshot.Incarnation != s.showing(p) {
+				continue
+			}
+			w.fail("P1", "process %d has a request of %s in the air, and does not renew the lease", p.n, s.id)
+		}
+	}
+}
+
+// showing is the login that p shows of s.
+func (s *subject) showing(p *process) (in session.Incarnation) {
+	if e := p.callers.Dir.Lookup(s.id); e != nil && e.Snapshot().Phase == messages.Ready {
+		in = e.Snapshot().Incarnation
+	}
+	return in
+}
+
+// idleBut reports whether nothing of p can go on by itself but j.
+func (p *process) idleBut(j *job) bool {
+	for _, m := range p.mailboxes {
+		if m.runnable() {
+			return false
+		}
+	}
+	for _, other := range p.jobs {
+		if other != j && (other.resume == nil || other.over || other.about == j.about) {
+			return false
+		}
+	}
+	return true
+}
+
+// fenced holds what became of an update against the leases: once another process has the
+// lease, what was written under an older one is refused.
+func (w *World) fenced(p *process, s *subject, r store.Record, err error) {
+	if err == nil {
+		w.tell(s, r.Version)
+	}
+	if w.kind == Alone {
+		return
+	}
+	switch {
+	case err == nil && r.Epoch < s.epoch:
+		w.fail("P3", "the store takes a write of %s under a lease that another process has taken since", s.id)
+	case err == nil && r.Epoch > s.leaseOf(p).epoch:
+		w.fail("P3", "process %d writes %s under a lease that it never had", p.n, s.id)
+	case errors.Is(err, store.ErrConflict) && r.Epoch < s.epoch:
+		w.saw[writeFenced]++
+	}
+}
+
+// follows reports whether p was told to follow an intent up, for which r may have been
+// sent: nobody asked its question.
+func (w *World) follows(p *process, r *request) bool {
+	return p.follow[r.family.subject] && r.key == w.questions[0].Key
+}
+
+// mayKeep reports whether the store may be asked to keep s: no refresh token is kept only
+// once the provider has refused it.
+func (w *World) mayKeep(f *family, s *session.State) bool {
+	n := f.number(s.RefreshToken)
+	if n != noToken {
+		return n <= f.current
+	}
+	f.unusable = true
+	return f.refused && w.config.intents
+}
+
+// checkLeft holds that nobody holds a lease for ever, and no intent is left behind.
+func (w *World) checkLeft() {
+	if w.kind == Alone {
+		return
+	}
+	for _, s := range w.subjects {
+		for _, p := range w.processes {
+			if l := s.leaseOf(p); l.standing(w, s) {
+				w.fail("P5", "process %d keeps the lease of %s for ever", p.n, s.id)
+			}
+		}
+	}
+	found, err := w.store.Orphans(context.Background(), 100, store.Options{})
+	if err != nil {
+		panic(err)
+	}
+	for _, o := range found {
+		if s := w.byKey[o.Key]; s.stored.family != nil && !s.stored.unreadable {
+			w.fail("P3", "what was about to be spent for %s is never followed up", s.id)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package sim
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/store"
+)
+
+// A scene is what seldom comes about by itself where processes live beside each other. It
+// opens some of the runs, and what comes after is drawn as ever.
+
+// scene plays one, or none.
+func (w *World) scene() {
+	n := w.choose.pick(8)
+	s := w.subjects[0]
+	f := s.stored.family
+	if n == 0 || f == nil || f.endsAt != 0 || f.over(w.latest().Add(2*time.Minute)) {
+		return
+	}
+	w.draining = true
+	p, q := w.processes[0], w.processes[1]
+	for _, p := range w.processes {
+		if p.feedOff() > 0 {
+			p.feedBegins()
+		}
+	}
+	switch n {
+	case 1, 2:
+		w.pausedScene(p, q, s)
+	case 3, 4:
+		w.crashScene(p, s)
+	case 5, 6:
+		w.logoutScene(p, q, s)
+	case 7:
+		w.latePausedScene(p, q, s)
+	}
+	w.draining = false
+	w.step++
+}
+
+// until lets everything go on until is holds, for up to d, and reports whether it does.
+func (w *World) until(d time.Duration, is func() bool) bool {
+	until := w.fake.Now().Add(d)
+	for !is() {
+		if w.failure != nil {
+			return false
+		}
+		w.step++
+		if w.oneMore() {
+			continue
+		}
+		due, ok := w.nextTimer()
+		if !ok || due.After(until) {
+			return false
+		}
+		w.pass(max(due.Sub(w.fake.Now()), 0))
+	}
+	return true
+}
+
+// inTheAir has p ask for a token of s, up to the given stage of the request.
+func (w *World) inTheAir(p *process, s *subject, at stage) bool {
+	w.askToken(p, s, w.heldQuestion)
+	return w.working(p, func(j *job) bool { return j.request != nil && j.about == s && j.stage == at })
+}
+
+// working lets everything go on until p is at work that is so.
+func (w *World) working(p *process, is func(*job) bool) bool {
+	return w.until(10*time.Second, func() bool {
+		return slices.ContainsFunc(p.jobs, func(j *job) bool { return !j.over && is(j) })
+	})
+}
+
+// pausedScene has p be paused with a request in the air, until its lease has lapsed and q
+// has one there too.
+func (w *World) pausedScene(p, q *process, s *subject) {
+	at := one(w.choose, []stage{sent, acted})
+	if !w.inTheAir(p, s, at) {
+		return
+	}
+	p.pause()
+	w.saw[pausedInTheAir]++
+	w.pass(leaseTTL + time.Second)
+	if w.inTheAir(q, s, one(w.choose, []stage{sent, acted})) && w.choose.odds(50) {
+		w.until(time.Second, func() bool { return s.inAir[q] == 0 })
+	}
+	switch w.choose.pick(3) {
+	case 0:
+		p.resume()
+	case 1:
+		p.resume()
+		w.until(time.Second, func() bool { return s.inAir[p] == 0 && w.turns() == 0 })
+	}
+}
+
+// latePausedScene has p be paused before it writes down what it is about to spend, and q
+// take the lease meanwhile.
+func (w *World) latePausedScene(p, q *process, s *subject) {
+	w.askToken(p, s, w.heldQuestion)
+	if !w.working(p, func(j *job) bool { return j.leaseOf == s && j.call == "Load" && j.stage == acted }) {
+		return
+	}
+	p.pause()
+	w.pass(leaseTTL + time.Second)
+	w.inTheAir(q, s, sent)
+	p.resume()
+}
+
+// crashScene has p die when a refresh token was rotated and is nowhere yet. Whoever else
+// lives presents the one before, which the provider accepts within its overlap.
+func (w *World) crashScene(p *process, s *subject) {
+	f := s.stored.family
+	w.config.overlap = one(w.choose, []time.Duration{0, time.Minute, time.Minute})
+	if !w.inTheAir(p, s, acted) || f.revoked {
+		return
+	}
+	rotated := f.current
+	p.die()
+	w.until(leaseTTL+2*orphansEvery, func() bool { return false })
+	switch {
+	case w.failure != nil || !w.config.intents || s.stored.family != f || s.stored.unreadable:
+	case w.config.overlap == time.Minute:
+		if s.stored.refresh != f.current || f.revoked || w.leftBehind(s) {
+			w.fail("P3", "what was cut off is not recovered: the store has %v of %s", s.stored, f.token(f.current))
+		}
+		if f.current > rotated {
+			w.saw[recovered]++
+		}
+	case f.revoked:
+		if s.stored.refresh != noToken || w.leftBehind(s) {
+			w.fail("P3", "the provider has refused what was cut off, and the store has %v", s.stored)
+		}
+		w.saw[notRecovered]++
+	}
+}
+
+const orphansEvery = 5 * time.Second
+
+func (w *World) leftBehind(s *subject) bool {
+	found, err := w.store.Orphans(context.Background(), 100, store.Options{})
+	if err != nil {
+		panic(err)
+	}
+	for _, o := range found {
+		if o.Key == s.key {
+			return true
+		}
+	}
+	return false
+}
+
+// logoutScene has q end a session that p shows.
+func (w *World) logoutScene(p, q *process, s *subject) {
+	w.askToken(p, s, w.questions[0])
+	w.until(time.Second, func() bool { return len(w.calls) == 0 })
+	if w.choose.odds(50) {
+		w.logout(q, s)
+	} else {
+		w.end(q, s, s.families[len(s.families)-1])
+	}
+	w.until(time.Second, func() bool { return len(w.calls) == 0 })
+	w.saw[endedElsewhere]++
+	for range 3 {
+		if w.choose.odds(50) {
+			w.pass(one(w.choose, []time.Duration{time.Second, snapshotAge - 2*time.Second, snapshotAge, 2 * snapshotAge}))
+		}
+		w.askToken(p, s, w.questions[0])
+		w.until(time.Second, func() bool {
+			return len(w.calls) == 0 || p.tidings() > 0 && w.turns() == 0 && w.works() == 0 && w.steps() == 0
+		})
+	}
+}
