@@ -110,7 +110,7 @@ func (c *core) answered(f *messages.Flight, now time.Time) (messages.Answer, boo
 // intendDone sends the request once what it spends is written down.
 func (c *core) intendDone(w *write, m *written, now time.Time) {
 	a := c.air
-	theirs := m.again && (c.lease.intent == nil || c.lease.intent.Token != w.intent.Token)
+	theirs := m.again && (c.lease.intent == nil || c.lease.intent.Token != w.intent.Token || c.lease.intent.Epoch != w.intent.Epoch)
 	overtaken := errors.Is(m.err, store.ErrConflict) || errors.Is(m.err, store.ErrNotFound)
 	if !overtaken {
 		c.lease.intent = w.intent // perhaps, if the store did not answer

@@ -174,6 +174,9 @@ func live(t *rapid.T, w *world, shared bool) {
 			}
 			w.renewNow(outcome(rapid.IntRange(0, 2).Draw(t, "how")))
 		}
+		actions["outage"] = func(t *rapid.T) {
+			w.calm = time.Duration(rapid.IntRange(0, 1).Draw(t, "begins")) * 10 * time.Second
+		}
 		actions["poll"] = func(t *rapid.T) {
 			if !w.poll {
 				t.Skip()
