@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/store/bolt"
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
@@ -26,15 +24,7 @@ func TestWindow_aClientThatStartsReadsWhatIsDue(t *testing.T) {
 	const past, soon = 2100, 300
 	r := newRig(t)
 	r.close()
-	durable, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Clock(r.clock))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := durable.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	durable := openBolt(r)
 	now := r.clock.Now().Add(session.CeilingLeeway)
 	plantAll(t, durable, *windowSessions, func(i int) session.Ceiling {
 		switch {

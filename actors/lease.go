@@ -121,11 +121,10 @@ func (c *core) answered(f *messages.Flight, now time.Time) (messages.Answer, boo
 // intendDone sends the request once what it spends is written down.
 func (c *core) intendDone(w *write, m *written, now time.Time) {
 	a := c.air
-	theirs := m.again && (c.lease.intent == nil || c.lease.intent.Token != w.intent.Token)
 	overtaken := errors.Is(m.err, store.ErrConflict) || errors.Is(m.err, store.ErrNotFound)
-	// What stood may be this process's own, under the same lease, and nothing was spent since.
-	have := c.lease.intent
-	unspent := !m.again || c.lease.unspent && have != nil && have.Token == w.intent.Token && have.Epoch == w.intent.Epoch
+	have := c.lease.intent // what stood may be this process's own, under the same lease
+	ours := have != nil && have.Token == w.intent.Token && have.Epoch == w.intent.Epoch
+	theirs, unspent := m.again && !ours, !m.again || ours && c.lease.unspent
 	if !overtaken {
 		c.lease.intent = w.intent // perhaps, if the store did not answer
 	}

@@ -117,6 +117,7 @@ func steps(w *world, shared bool) []step {
 			step{"renewal due", 0, func() bool { return w.renew }, func(*rapid.T) { w.renewalDue() }},
 			step{"renewal", 0, func() bool { return w.renews }, func(t *rapid.T) { w.renewNow(outcome(rapid.IntRange(0, 2).Draw(t, "how"))) }},
 			step{"poll", 0, func() bool { return w.poll }, func(*rapid.T) { w.pollNow() }},
+			step{"outage", 0, nil, func(t *rapid.T) { w.calm = time.Duration(rapid.IntRange(0, 1).Draw(t, "begins")) * 10 * time.Second }},
 		)
 	}
 	if w.lapses {

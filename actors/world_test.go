@@ -807,6 +807,7 @@ func (w *world) check() {
 // drain lets everything come to rest: the store works, the provider answers.
 func (w *world) drain() {
 	w.t.Helper()
+	w.calm = 0
 	for range 500 {
 		switch {
 		case w.core == nil && len(w.notices) == 0:
