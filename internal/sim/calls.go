@@ -338,9 +338,6 @@ func (c *call) closes(err error) {
 		}
 		s.current, s.certain = o.family, true
 	}
-	if o.kind != opEnd {
-		delete(s.owing, c.p)
-	}
 	if overlapped || s.owed() {
 		s.certain = false
 	}
