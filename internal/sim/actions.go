@@ -21,7 +21,7 @@ const (
 	turnAction = iota
 	workAction
 	stepAction
-	aloneKinds  = 27 // what may happen with one process
+	aloneKinds  = 29 // what may happen with one process
 	actionKinds = aloneKinds + 9
 )
 
@@ -83,8 +83,10 @@ func init() {
 		{"store up", 60, func(w *World) int { return when(w.storeDown) }, func(w *World, _ int) { w.outage(&w.storeDown, false, "store") }},
 		{"provider down", 3, func(w *World) int { return when(!w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, true, "provider") }},
 		{"provider up", 60, func(w *World) int { return when(w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, false, "provider") }},
-		{"elsewhere", 12, func(w *World) int { return when(!w.config.exclusive && w.kind == Alone) }, func(w *World, _ int) { w.elsewhere(w.subject()) }},
+		{"elsewhere", 26, func(w *World) int { return when(!w.config.exclusive && w.kind == Alone) }, func(w *World, _ int) { w.elsewhere(w.subject()) }},
 		{"late", 40, func(w *World) int { return len(w.late) }, func(w *World, i int) { w.arrive(i) }},
+		{"ask at a landing", 4000, (*World).landings, func(w *World, i int) { w.askAtLanding(i) }},
+		{"crash at a save", 25, (*World).saves, func(w *World, i int) { w.nthFeed(i, (*process).saves).crash() }},
 		{"tell", 150, (*World).tidings, func(w *World, i int) { w.nthFeed(i, (*process).tidings).tellOne() }},
 		{"feed breaks", 4, (*World).feeding, func(w *World, i int) { w.nthFeed(i, (*process).feeding).feedBreaks() }},
 		{"feed found broken", 20, (*World).feedsBroken, func(w *World, i int) { w.nthFeed(i, (*process).feedBroken).feedFound() }},
@@ -94,6 +96,41 @@ func init() {
 		{"pause in the air", 60, (*World).flying, func(w *World, i int) { w.pauseInTheAir(i) }},
 		{"resume", 6, (*World).pauses, func(w *World, i int) { w.nthFeed(i, (*process).isPaused).resume() }},
 		{"clock steps", 4, (*World).steppable, func(w *World, _ int) { w.process().stepClock() }},
+	}
+}
+
+// landings counts the messages that bring the end of a save, and are not handled yet.
+func (w *World) landings() (n int) {
+	for _, l := range w.landing {
+		n += when(l.asks())
+	}
+	return n
+}
+
+func (l landed) asks() bool {
+	p := l.job.p
+	return p.alive && !p.paused && !p.closing && l.job.about != nil && l.job.call == "Update" && l.job.about.asked.Scopes != ""
+}
+
+// askAtLanding asks, at the last moment, for less than was asked for before: the session may
+// have an answer once it has handled such a message.
+func (w *World) askAtLanding(i int) {
+	for _, l := range w.landing {
+		if !l.asks() {
+			continue
+		}
+		if i > 0 {
+			i--
+			continue
+		}
+		for _, q := range w.questions {
+			if q.Key.Audience == l.job.about.asked.Audience && q.Key.Scopes == "" {
+				w.askToken(l.job.p, l.job.about, q)
+			}
+		}
+
+		w.calls[len(w.calls)-1].stepAndForget()
+		return
 	}
 }
 
@@ -310,21 +347,33 @@ func (w *World) vulnerable() (n int) {
 	return n
 }
 
+// saves counts the processes of which an update is under way.
+func (w *World) saves() int { return w.count((*process).saves) }
+
+func (p *process) saves() int {
+	return when(slices.ContainsFunc(p.jobs, func(j *job) bool { return !j.over && j.stage != atRest && j.call == "Update" }))
+}
+
 func (p *process) vulnerable() bool {
 	return slices.ContainsFunc(p.jobs, func(j *job) bool {
 		return !j.over && j.stage != atRest && (j.request != nil || j.call == "Update" || j.call == "Replace")
 	})
 }
 
-// crash has a process die where it hurts, and another start.
+// crash has p die, and another start; where several live, that is another step.
+func (p *process) crash() {
+	p.die()
+	if p.w.kind == Alone {
+		p.w.start()
+	}
+}
+
+// crash has a process die where it hurts.
 func (w *World) crash(i int) {
 	for _, p := range w.processes {
 		if p.vulnerable() {
 			if i == 0 {
-				p.die()
-				if w.kind == Alone {
-					w.start()
-				}
+				p.crash()
 				return
 			}
 			i--

@@ -375,7 +375,11 @@ func (c *call) knew(of change, inStore int) bool {
 // before: it ends whatever login there is then.
 func (s *subject) owed() bool {
 	for p := range s.owing {
-		if p.w.kind == Beside && p.alive {
+		e := p.callers.Dir.Lookup(s.id)
+		switch {
+		case p.w.kind == Alone || !p.alive || p.settled(s) && (e == nil || e.Unsaved() == messages.Saved):
+			delete(s.owing, p) // it is done
+		default:
 			return true
 		}
 	}

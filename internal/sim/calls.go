@@ -21,7 +21,8 @@ type subject struct {
 
 	families []*family
 	stored   stored
-	inAir    map[*process]int // requests
+	inAir    map[*process]int  // requests
+	asked    session.FlightKey // of the last of them
 	leases   map[*process]*lease
 	epoch    int64             // the newest of its lease
 	owing    map[*process]bool // who is still to do a logout, and so may end a login elsewhere with it
@@ -336,9 +337,6 @@ func (c *call) closes(err error) {
 			}
 		}
 		s.current, s.certain = o.family, true
-	}
-	if o.kind != opEnd {
-		delete(s.owing, c.p)
 	}
 	if overlapped || s.owed() {
 		s.certain = false

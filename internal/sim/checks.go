@@ -163,9 +163,14 @@ func (w *World) showToken(m *mailbox, f *family, token string) {
 		w.fail("P6", "%s shows a token of %s", f.name, is.family.name)
 	case !is.asked:
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, token)
-	case !is.shown:
-		is.shown = true
-		m.fresh = append(m.fresh, is)
+	default:
+		if _, shown := is.cached[m.p]; !shown {
+			if is.cached == nil {
+				is.cached = make(map[*process]int, 1)
+			}
+			is.cached[m.p] = 0
+			m.fresh = append(m.fresh, is)
+		}
 	}
 }
 
@@ -176,7 +181,7 @@ func (w *World) checkLanded(m *mailbox) {
 		if is.request != nil && m.entry.Find(is.request.key) != nil {
 			kept = append(kept, is)
 		} else {
-			is.cached = w.step
+			is.cached[m.p] = w.step
 		}
 	}
 	m.fresh = kept

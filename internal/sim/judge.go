@@ -102,7 +102,7 @@ func (w *World) judgeOrigin(c *call, token string, expires time.Time) *issued {
 		return nil
 	case !expires.Equal(is.expires):
 		w.fail("P4", "call %d got %s with an expiry at %v instead of %v", c.n, token, expires.Sub(t0), is.expires.Sub(t0))
-	case is.cached != 0 && is.cached < c.begin && !now.Before(is.expires):
+	case is.cached[c.p] != 0 && is.cached[c.p] < c.begin && !now.Before(is.expires):
 		w.fail("P4", "call %d got %s from the cache, and it has expired", c.n, token)
 	case w.overFor(c, is.family):
 		w.fail("P7", "call %d got %s, and %s is over", c.n, token, is.family.name)

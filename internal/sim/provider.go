@@ -53,10 +53,9 @@ type issued struct {
 	hint       string
 	life       int64
 	expires    time.Time
-	request    *request // nil: it came with the login
-	asked      bool     // the store was asked to keep it, and has answered
-	shown      bool     // by a snapshot
-	cached     int      // the step from which on it comes from the cache only: its flight has landed; 0: not yet
+	request    *request         // nil: it came with the login
+	asked      bool             // the store was asked to keep it, and has answered
+	cached     map[*process]int // where it was shown, and the step from which on it comes from the cache only: its flight has landed; 0: not yet
 }
 
 // request is one request that spends a refresh token.
@@ -134,6 +133,7 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 	w.note("%srequest %d spends %s for %s", v.p.prefix(), r.n, token, questionName(key))
 	w.checkSpend(j, r)
 	f.subject.inAir[v.p]++
+	f.subject.asked = key
 	defer func() { f.subject.inAir[v.p]-- }()
 	j.late = true
 	j.pending = func() { w.grant(r, key) }

@@ -13,7 +13,7 @@ import (
 
 // scene plays one, or none.
 func (w *World) scene() {
-	n := w.choose.pick(8)
+	n := w.choose.pick(10)
 	s := w.subjects[0]
 	f := s.stored.family
 	if n == 0 || f == nil || f.endsAt != 0 || f.over(w.latest().Add(2*time.Minute)) {
@@ -29,11 +29,11 @@ func (w *World) scene() {
 	switch n {
 	case 1, 2:
 		w.pausedScene(p, q, s)
-	case 3, 4:
+	case 3, 4, 8:
 		w.crashScene(p, s)
 	case 5, 6:
 		w.logoutScene(p, q, s)
-	case 7:
+	case 7, 9:
 		w.latePausedScene(p, q, s)
 	}
 	w.draining = false
@@ -106,13 +106,14 @@ func (w *World) latePausedScene(p, q *process, s *subject) {
 	w.pass(leaseTTL + time.Second)
 	w.inTheAir(q, s, sent)
 	p.resume()
+	w.until(time.Second, func() bool { return w.turns() == 0 && w.works() == 0 })
 }
 
 // crashScene has p die when a refresh token was rotated and is nowhere yet. Whoever else
 // lives presents the one before, which the provider accepts within its overlap.
 func (w *World) crashScene(p *process, s *subject) {
 	f := s.stored.family
-	w.config.overlap = one(w.choose, []time.Duration{0, time.Minute, time.Minute})
+	w.config.overlap = one(w.choose, []time.Duration{0, time.Minute})
 	if !w.inTheAir(p, s, acted) || f.revoked {
 		return
 	}

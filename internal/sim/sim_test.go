@@ -23,7 +23,7 @@ var (
 )
 
 // rare is how often everything must be met in a standard run.
-const rare = 25
+const rare = 100
 
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400) // a run leaves much behind, and little of it is needed again

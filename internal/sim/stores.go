@@ -227,7 +227,6 @@ func (s processStore) Delete(ctx context.Context, key session.Key, only session.
 		return err
 	}})
 	if err == nil && only.IsZero() && sub.owing[s.p] {
-		delete(sub.owing, s.p)
 		sub.afterAll()
 	}
 	return err

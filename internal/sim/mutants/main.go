@@ -32,7 +32,7 @@ const (
 )
 
 func main() {
-	seeds := flag.Int("n", 2000, "how many seeds each mutant is given")
+	seeds := flag.Int("n", 2000, "how many seeds each mutant is given, of one process and of several")
 	only := flag.String("only", "", "only mutants with this in their name")
 	flag.Parse()
 	if err := run(*seeds, *only); err != nil {
@@ -107,14 +107,19 @@ func (l *lab) try(name, path string) error {
 	case killed == nil:
 		return fmt.Errorf("it survives %d seeds (%s)", l.seeds, what[2:])
 	}
-	fmt.Printf("%-30s %-9s after %4d seeds  %s\n", name, killed.check, killed.seed, what[2:])
+	kind := "seeds"
+	if killed.processes {
+		kind = "of several processes"
+	}
+	fmt.Printf("%-30s %-9s after %4d %-20s  %s\n", name, killed.check, killed.seed, kind, what[2:])
 	return nil
 }
 
 // killed is how a mutant was found.
 type killed struct {
-	check string
-	seed  int
+	check     string
+	seed      int
+	processes bool // it takes several that live beside each other
 }
 
 var verdict = regexp.MustCompile(`seed (\d+): (\w+): `)
@@ -145,14 +150,14 @@ func (l *lab) examine(patched map[string]string) (*killed, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("it does not build: %w\n%s", err, out)
 	}
-	sim := exec.CommandContext(ctx, program, "-test.run", "^TestSimulation$", "-sim.bare", "-sim.n", fmt.Sprint(l.seeds))
+	sim := exec.CommandContext(ctx, program, "-test.run", "^TestSimulation", "-test.failfast", "-sim.bare", "-sim.n", fmt.Sprint(l.seeds))
 	sim.Dir = l.root
 	out, err := sim.CombinedOutput()
 	if err == nil {
 		return nil, nil
 	}
 	if m := verdict.FindStringSubmatch(string(out)); m != nil {
-		k := &killed{check: m[2]}
+		k := &killed{check: m[2], processes: strings.Contains(string(out), "--- FAIL: TestSimulation_processes")}
 		_, err := fmt.Sscan(m[1], &k.seed)
 		return k, err
 	}
