@@ -35,11 +35,16 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 	if err != nil {
 		return Token{}, err
 	}
-	t := supervisor.TokenCall{Caller: caller(ctx, o), Question: q, Issuer: issuer}
+	var t supervisor.TokenCall // filled in like this it is on the stack once
+	t.Caller.Ctx, t.Caller.ID, t.Caller.Options = ctx, o.id, o.options()
+	t.Question, t.Issuer = q, issuer
 	for w, more := t.Step(&c.callers, supervisor.Came{}); more; {
 		w, more = t.Step(&c.callers, c.wait(ctx, w))
 	}
-	return t.Token, t.Err
+	if t.Err != nil {
+		return Token{}, t.Err
+	}
+	return *t.Token, nil
 }
 
 func caller(ctx context.Context, o StoreOptions) supervisor.Caller {

@@ -24,11 +24,51 @@ func (b *bent) afterFunc(d time.Duration, f func()) Timer {
 func TestSystem_isTheMachinesClock(t *testing.T) {
 	before := time.Now()
 	now := System().Now()
-	if after := time.Now(); now.Before(before.Round(0)) || now.After(after.Round(0)) {
-		t.Errorf("Now = %v, want it in %v to %v", now, before, after)
+	first, last := before.Round(0).Add(-2*leastStep), time.Now().Round(0).Add(2*leastStep)
+	if now.Before(first) || now.After(last) {
+		t.Errorf("Now = %v, want it in %v to %v", now, first, last)
 	}
 	if now != now.Round(0) {
 		t.Errorf("Now = %v has a monotonic part", now)
+	}
+	if n := testing.AllocsPerRun(1000, func() { System().Now() }); n != 0 {
+		t.Errorf("Now allocates %v times", n)
+	}
+}
+
+func TestSystem_countsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, d := range []time.Duration{0, 1, anchorLife - 1, 1, 1, anchorLife, time.Hour, anchorLife / 2, anchorLife / 2} {
+			time.Sleep(d)
+			if got, want := System().Now(), time.Now().Round(0); got != want {
+				t.Errorf("Now = %v, want %v", got, want)
+			}
+		}
+	})
+}
+
+func TestAnchor_followsSteps(t *testing.T) {
+	tests := []struct {
+		name  string
+		step  time.Duration // of the wall clock, between two looks at it
+		after time.Duration // what Now has moved by at the second look, beyond the time that passed
+	}{
+		{"none", 0, 0},
+		{"read late", leastStep - 1, 0},
+		{"read early", 1 - leastStep, 0},
+		{"forwards", leastStep, leastStep},
+		{"backwards", -leastStep, -leastStep},
+		{"a day back", -24 * time.Hour, -24 * time.Hour},
+	}
+	for _, tt := range tests {
+		const passed = 130 * time.Millisecond
+		first := time.Now()
+		second := first.Add(passed)
+		said := first.Round(0).Add(-tt.step) // beside second, which has stepped
+		got := (&anchor{at: first, wall: said}).next(second)
+		if want := said.Add(passed + tt.after); got.wall != want || got.at != second {
+			t.Errorf("%s: Now = %v, want %v", tt.name, got.wall, want)
+		}
 	}
 }
 

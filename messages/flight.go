@@ -45,12 +45,13 @@ func (f *Flight) Done() <-chan struct{} { return f.done }
 // Answer returns how the flight ended. It may be called once Done is closed.
 func (f *Flight) Answer() Answer { return f.answer }
 
-// Landed reports whether the flight has ended, and how.
-func (f *Flight) Landed() (Answer, bool) {
+// Landed returns how the flight ended, nil when it has not. An Answer is large and not to be
+// changed.
+func (f *Flight) Landed() *Answer {
 	if f.state.Load() != landed {
-		return Answer{}, false
+		return nil
 	}
-	return f.answer, true
+	return &f.answer
 }
 
 // land sets the answer and releases everyone. Only the first call counts.

@@ -67,7 +67,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 	if s.Phase == messages.Ended && s.Reason == session.ReasonLifetime {
 		return t.fail(session.ErrMissingRefreshToken)
 	}
-	if answer, ok := t.first.Landed(); ok {
+	if answer := t.first.Landed(); answer != nil {
 		return t.landed(c, answer)
 	}
 	now := c.Clock.Now()
@@ -95,7 +95,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 	return Wait{Done: t.flight.Done(), Gone: e.Gone()}, true
 }
 
-func (t *ConnectionCall) landed(c *Callers, a messages.Answer) (Wait, bool) {
+func (t *ConnectionCall) landed(c *Callers, a *messages.Answer) (Wait, bool) {
 	switch {
 	case a.Again:
 		return t.again(c)

@@ -11,8 +11,9 @@ type TokenCall struct {
 	Question *session.Question
 	Issuer   string // that the call is for, where domains come from a resolver
 
-	// The answer, or why there is none: an *AccessTokenError, or the context's error.
-	Token session.Token
+	// The answer, not to be changed, or why there is none: an *AccessTokenError, or the
+	// context's error.
+	Token *session.Token
 	Err   error
 
 	at     callState
@@ -89,7 +90,7 @@ func (t *TokenCall) found(c *Callers) (w Wait, more bool) {
 		return t.fail(session.ErrMissingRefreshToken)
 	}
 	if hit := c.Hit(e, t.Question); hit != nil {
-		t.Token = *hit
+		t.Token = hit
 		return Wait{}, false
 	}
 	e.Use(now.Unix())
@@ -100,7 +101,7 @@ func (t *TokenCall) found(c *Callers) (w Wait, more bool) {
 	return Wait{Done: t.flight.Done(), Gone: e.Gone()}, true
 }
 
-func (t *TokenCall) landed(c *Callers, a messages.Answer) (Wait, bool) {
+func (t *TokenCall) landed(c *Callers, a *messages.Answer) (Wait, bool) {
 	switch {
 	case a.Again:
 		return t.again(c)
@@ -113,6 +114,6 @@ func (t *TokenCall) landed(c *Callers, a messages.Answer) (Wait, bool) {
 	if a.Ceiling.Reached(now) || a.Cached && !now.Before(a.Token.ExpiresAt) {
 		return t.again(c)
 	}
-	t.Token = a.Token
+	t.Token = &a.Token
 	return Wait{}, false
 }

@@ -39,8 +39,8 @@ func (c *Callers) Closed() bool { return c.closed.Load() }
 // Key names the record of the session id.
 func (c *Callers) Key(id string) session.Key { return session.KeyOf(c.Name, id) }
 
-// Hit finds the answer in what the session shows, or nil. It takes no lock of the
-// session, sends no message and allocates nothing.
+// Hit finds the answer in what the session shows, or nil. It takes no lock, sends no
+// message and allocates nothing.
 func (c *Callers) Hit(e *messages.Entry, q *session.Question) *session.Token {
 	s := e.Snapshot()
 	if s.Phase != messages.Ready || c.closed.Load() {

@@ -3,63 +3,142 @@ package supervisor
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tokenward/tokenward/messages"
 )
 
 const shards = 256
 
-// Directory finds the entry of a resident session by its id. Reading takes a read
-// lock on one of many shards. Only the supervisor writes.
+// Directory finds the entry of a resident session by its id. Reading takes no lock, for
+// that would be a third of a hit. Only the supervisor writes.
 type Directory struct {
 	seed   maphash.Seed
 	shards [shards]shard
 }
 
+// shard is a hash table with open addressing. A reader may see it change: each seat is
+// written so that it finds the entry before or the entry after, and it keeps to the seats that it
+// began with when they are replaced by more.
 type shard struct {
-	mu      sync.RWMutex
-	entries map[string]*messages.Entry
-	_       [32]byte // to the size of a cache line
+	seats atomic.Pointer[[]seat] // nil while empty; a power of two of them, some always free
+
+	mu   sync.Mutex // guards what follows, and who writes
+	used int        // seats that are not free, those of removed entries included
+	live int
 }
 
-// NewDirectory returns an empty directory.
-func NewDirectory() *Directory {
-	d := &Directory{seed: maphash.MakeSeed()}
-	for i := range d.shards {
-		d.shards[i].entries = make(map[string]*messages.Entry)
-	}
-	return d
+// seat is free while entry is nil. What it held may be replaced, but is not freed: whoever looks
+// for what lies behind it must go on.
+type seat struct {
+	hash  atomic.Uint64 // of the entry's id, written first: so that others' entries need not be looked at
+	entry atomic.Pointer[messages.Entry]
 }
+
+// removed stands where an entry was. It has no id, so nobody finds it.
+var removed = &messages.Entry{}
+
+// NewDirectory returns an empty directory.
+func NewDirectory() *Directory { return &Directory{seed: maphash.MakeSeed()} }
 
 // Lookup returns the entry of the session id, or nil when it is not resident.
 func (d *Directory) Lookup(id string) *messages.Entry {
-	s := d.shard(id)
-	s.mu.RLock()
-	e := s.entries[id]
-	s.mu.RUnlock()
-	return e
-}
-
-func (d *Directory) shard(id string) *shard {
-	return &d.shards[maphash.String(d.seed, id)%shards]
+	hash := maphash.String(d.seed, id)
+	seats := d.shards[hash%shards].seats.Load()
+	if seats == nil {
+		return nil
+	}
+	mask := uint64(len(*seats) - 1)
+	for i := hash / shards; ; i++ {
+		s := &(*seats)[i&mask]
+		e := s.entry.Load()
+		if e == nil || s.hash.Load() == hash && e.ID == id {
+			return e
+		}
+	}
 }
 
 func (d *Directory) put(e *messages.Entry) {
 	if e.ID == "" {
 		return // known by its key only
 	}
-	s := d.shard(e.ID)
-	s.mu.Lock()
-	s.entries[e.ID] = e
-	s.mu.Unlock()
+	hash := maphash.String(d.seed, e.ID)
+	sh := &d.shards[hash%shards]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s := sh.find(hash, e.ID); s != nil {
+		s.entry.Store(e)
+		return
+	}
+	if seats := sh.seats.Load(); seats == nil || 4*(sh.used+1) > 3*len(*seats) {
+		sh.grow()
+	}
+	sh.add(*sh.seats.Load(), hash, e)
+	sh.used++
+	sh.live++
 }
 
 // remove unlinks e, unless another entry has taken its place.
 func (d *Directory) remove(e *messages.Entry) {
-	s := d.shard(e.ID)
-	s.mu.Lock()
-	if s.entries[e.ID] == e {
-		delete(s.entries, e.ID)
+	hash := maphash.String(d.seed, e.ID)
+	sh := &d.shards[hash%shards]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s := sh.find(hash, e.ID); s != nil && s.entry.Load() == e {
+		s.entry.Store(removed)
+		if sh.live--; sh.live == 0 {
+			sh.seats.Store(nil)
+			sh.used = 0
+		}
 	}
-	s.mu.Unlock()
+}
+
+// find returns the seat of an id, or nil. The caller holds the lock.
+func (sh *shard) find(hash uint64, id string) *seat {
+	seats := sh.seats.Load()
+	if seats == nil {
+		return nil
+	}
+	mask := uint64(len(*seats) - 1)
+	for i := hash / shards; ; i++ {
+		s := &(*seats)[i&mask]
+		switch e := s.entry.Load(); {
+		case e == nil:
+			return nil
+		case s.hash.Load() == hash && e.ID == id:
+			return s
+		}
+	}
+}
+
+// add puts e into the first free seat of its hash. The caller holds the lock.
+func (*shard) add(seats []seat, hash uint64, e *messages.Entry) {
+	mask := uint64(len(seats) - 1)
+	for i := hash / shards; ; i++ {
+		if s := &seats[i&mask]; s.entry.Load() == nil {
+			s.hash.Store(hash)
+			s.entry.Store(e)
+			return
+		}
+	}
+}
+
+// grow replaces the seats by at least twice as many as there are entries, without those that
+// were removed. The caller holds the lock.
+func (sh *shard) grow() {
+	size := 4
+	for size < 2*(sh.live+1) {
+		size *= 2
+	}
+	grown := make([]seat, size)
+	if seats := sh.seats.Load(); seats != nil {
+		for i := range *seats {
+			s := &(*seats)[i]
+			if e := s.entry.Load(); e != nil && e != removed {
+				sh.add(grown, s.hash.Load(), e)
+			}
+		}
+	}
+	sh.seats.Store(&grown)
+	sh.used = sh.live
 }

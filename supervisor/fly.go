@@ -21,15 +21,17 @@ func fly(c *Callers, e *messages.Entry, q *session.Question, caller *Caller) *me
 }
 
 // landing is how a wait for f ended. An entry that is gone answers nobody: look again.
-func landing(ctx context.Context, came Came, f *messages.Flight) (messages.Answer, error) {
+func landing(ctx context.Context, came Came, f *messages.Flight) (*messages.Answer, error) {
 	switch came.What {
 	case LeftCame:
-		return messages.Answer{}, ctx.Err()
+		return nil, ctx.Err()
 	case DoneCame:
-		if a, ok := f.Landed(); ok {
+		if a := f.Landed(); a != nil {
 			return a, nil
 		}
 	default:
 	}
-	return messages.Answer{Again: true}, ctx.Err()
+	return &again, ctx.Err()
 }
+
+var again = messages.Answer{Again: true}

@@ -14,9 +14,11 @@ func (w *World) judge(c *call) {
 	w.answers++
 	switch m := c.machine.(type) {
 	case *supervisor.TokenCall:
-		w.told(c, m.Err, m.Token.AccessToken)
 		if m.Err == nil {
-			w.judgeToken(c, m.Token)
+			w.told(c, nil, m.Token.AccessToken)
+			w.judgeToken(c, *m.Token)
+		} else {
+			w.told(c, m.Err, "")
 		}
 		w.judgeError(c, m.Err, false)
 	case *supervisor.ConnectionCall:
