@@ -33,8 +33,14 @@ func (s *Supervisor) arm() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+	wait := clock.Until(s.env.Clock, time.Unix(second, 0))
+	if wait <= 0 { // it was heard of late: no timer that the clock's next move would have to find
+		s.turn = true
+		s.send(s.self, &dueNow{})
+		return
+	}
 	self, send := s.self, s.env.Send
-	s.timer = s.env.Clock.AfterFunc(clock.Until(s.env.Clock, time.Unix(second, 0)), func() { send(self, &dueNow{}) })
+	s.timer = s.env.Clock.AfterFunc(wait, func() { send(self, &dueNow{}) })
 }
 
 // dueNow does what is due, a bounded number in one turn, so that others get theirs.
@@ -233,6 +239,8 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 	switch {
 	case s.closing:
 		s.closedYet()
+	case last.Phase == messages.Ready && last.Ceiling.Reached(s.now()): // it went to sleep as that came, and a claim may have passed it over
+		s.eraseAll([]sleeper{{m.Key, last.Incarnation}})
 	case sleeps:
 		d := &deadline{what: dutySleeper, ref: m.Key, only: last.Incarnation}
 		s.sleepers[m.Key] = d

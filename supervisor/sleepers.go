@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -25,6 +26,7 @@ type swept struct {
 	messages.Redacted
 	ceilings []session.Ceiling
 	err      error
+	asked    time.Time
 }
 
 // claimed brings sessions that this process is to delete.
@@ -59,10 +61,11 @@ func (s *Supervisor) sweep() {
 		return
 	}
 	env, index := s.env, s.index
-	from := session.Ceiling(s.now().Add(session.CeilingLeeway).Unix() + 1)
-	until := session.Ceiling(s.now().Add(sweepWindow + session.CeilingLeeway).Unix())
+	now := s.now()
+	from := session.Ceiling(now.Add(session.CeilingLeeway).Unix() + 1)
+	until := session.Ceiling(now.Add(sweepWindow + session.CeilingLeeway).Unix())
 	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
-		m := &swept{}
+		m := &swept{asked: now}
 		seen := make(map[session.Ceiling]bool)
 		// What is past is claimed at once, however much it is: one of it is enough to know.
 		past, err := listDue(ctx, s, index, 1, from, store.Ref{}, 1)
@@ -108,7 +111,11 @@ func (s *Supervisor) swept(m *swept) {
 		s.claimAt(c)
 	}
 	if !s.closing {
-		s.due.add(&deadline{what: dutySweep}, s.now().Add(sweepEvery).Unix())
+		next := m.asked // not now: what came due while the store answered is asked for at once
+		if m.err != nil {
+			next = s.now()
+		}
+		s.due.add(&deadline{what: dutySweep}, next.Add(sweepEvery).Unix())
 	}
 }
 
