@@ -16,9 +16,14 @@ func (c *Client) watch() {
 	fresh, ctx := c.env.Fresh, c.runner.ctx
 	changed := func(key session.Key, v session.Version) { c.send(&messages.Changed{Key: key, Version: v}) }
 	wait := c.opts.limits.RetryFirst
+	heard, broken := false, false
 	lost := func() {
+		if broken {
+			c.env.Unsettled(c.clock.Now())
+		}
 		fresh.Lost()
 		c.send(&messages.Missed{})
+		heard, broken = true, false
 		wait = c.opts.limits.RetryFirst
 	}
 	for {
@@ -26,6 +31,10 @@ func (c *Client) watch() {
 		fresh.Silent()
 		if ctx.Err() != nil {
 			return
+		}
+		if heard { // the store may be down: more is known when it tells again
+			c.env.Unsettled(c.clock.Now())
+			heard, broken = false, true
 		}
 		c.log.Warn("the store does not tell of other processes' writes; it is asked again", zap.Error(err))
 		if !c.pause(wait) {

@@ -364,6 +364,27 @@ func TestOutage_theStoreIsDown(t *testing.T) {
 	})
 }
 
+// An outage that is hardly longer than a lease. Whoever is asked first when it is over must not spend
+// what another process has spent and is about to save.
+func TestOutage_hardlyLongerThanALease(t *testing.T) {
+	for _, away := range []time.Duration{4 * time.Second, 6 * time.Second} {
+		for _, later := range []time.Duration{0, 2 * time.Second, 4 * time.Second} {
+			t.Run(fmt.Sprint(away, " after ", later), func(t *testing.T) {
+				withFleet(t, 3, func(_ *testing.T, f *fleet) {
+					f.ask(later)
+					for f.tenant.InFlight(idptest.Refresh) < 2 {
+						f.ask(fleetStep)
+					}
+					f.each(func(way *storetest.Faulty) { way.Down(); way.BreakFeed(storetest.ErrFault) })
+					f.ask(away)
+					f.recover()
+					f.nothingLost()
+				})
+			})
+		}
+	}
+}
+
 // A minute in which every tenth call fails, before it has taken effect or after.
 func TestOutage_everyTenthCallFails(t *testing.T) {
 	for name, after := range map[string]bool{"before it took effect": false, "after it took effect": true} {

@@ -72,6 +72,15 @@ func (env *Env) Mailboxes() actor.MailboxProducer {
 	return actor.Unbounded(env.Tally)
 }
 
+// Unsettled notes that the store may not have answered until then. Meanwhile leases have lapsed whose
+// owners live and have a new refresh token in hand. They come first: before recovery, and before
+// callers of this process for whom the old one would be spent.
+func (env *Env) Unsettled(until time.Time) {
+	if env.Rules.Leases {
+		env.Fresh.Unsettled(until.Add(env.Rules.RetryMost*5/4 + env.LeaseTTL))
+	}
+}
+
 // Session is the session actor: the adapter between the actor library and the core.
 type Session struct {
 	env   *Env

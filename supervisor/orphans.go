@@ -70,11 +70,11 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 			s.env.Log.Warn("the store did not say which requests were cut off; it is asked again", zap.Error(m.err))
 		}
 		o.failed = true
-		s.unsettled(now.Add(orphansEvery*time.Second + s.env.StoreTimeout)) // by then the next look has said more
+		s.env.Unsettled(now.Add(orphansEvery*time.Second + s.env.StoreTimeout)) // by then the next look has said more
 		return
 	}
 	if o.failed {
-		s.unsettled(now)
+		s.env.Unsettled(now)
 	}
 	o.failed = false
 	if s.env.Fresh.Settled(now) > 0 {
@@ -85,15 +85,6 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 			delete(o.skip, orphan.Key)
 			s.followUp(&messages.FollowUp{Key: orphan.Key, Intent: orphan.Intent})
 		}
-	}
-}
-
-// unsettled notes that the store did not answer until then. Meanwhile leases have lapsed whose
-// owners live and have a new refresh token in hand. They come first: before recovery, and before
-// callers of this process for whom the old one would be spent.
-func (s *Supervisor) unsettled(until time.Time) {
-	if s.env.Rules.Leases {
-		s.env.Fresh.Unsettled(until.Add(s.env.Rules.RetryMost*5/4 + s.env.LeaseTTL))
 	}
 }
 
