@@ -19,6 +19,7 @@ type OpenSession struct {
 	Key   session.Key
 	Call  *Call // lends context and options to the load
 	First *Flight
+	Stale *Entry // what was found, and is not to be trusted any more; nil: nothing was
 	Reply chan<- *Entry
 }
 
