@@ -89,6 +89,7 @@ type World struct {
 	storeTrouble int // store calls that failed
 	storePanics  int // of store or provider
 	draining     bool
+	stuck        *job     // whose answer takes longer than everything else of a scene
 	held         *subject // whose requests are held while the others go on
 
 	opened struct {
