@@ -145,6 +145,11 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 	case c.state.RefreshToken != a.token:
 		c.goOn(a, now) // another process's came meanwhile
 	default:
+		if answer, ok := c.answered(a.flight, now); ok { // by what was saved meanwhile
+			c.giveUp()
+			c.land(a.flight, answer)
+			return
+		}
 		a.again = m.again
 		c.fly(a)
 	}
