@@ -179,7 +179,7 @@ func (w *World) logoutScene(p, q *process, s *subject) {
 	}
 	w.until(time.Second, func() bool { return len(w.calls) == 0 })
 	w.saw[endedElsewhere]++
-	for range 3 {
+	for range 6 {
 		if w.choose.odds(50) {
 			w.pass(one(w.choose, []time.Duration{time.Second, snapshotAge - 2*time.Second, snapshotAge, 2 * snapshotAge}))
 		}
