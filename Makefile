@@ -42,10 +42,10 @@ leftout: ## which tests were left out here, and what to install for them
 stress: ## the tests that need no server, twenty times under the race detector
 	go test -race -count=20 -timeout 2h ./...
 
-sim: ## the simulation of one process, 2,000 seeds: what make test runs of it
+sim: ## the simulation, 2,000 seeds of one process and as many of several: what make test runs of it
 	go test -count=1 ./internal/sim
 
-sim-long: ## the same with N (1000) seeds, from SEED (1) on
+sim-long: ## the same with N (1000) seeds each, from SEED (1) on
 	go test -count=1 -v -timeout 0 -run Simulation ./internal/sim -sim.n $(N) -sim.first $(SEED)
 
 mutants: ## defects planted in a copy, each of which the simulation must find

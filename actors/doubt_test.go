@@ -66,6 +66,37 @@ func TestInDoubt_aLoginThatTakesEffectLateIsHeardOf(t *testing.T) {
 	w.drain() // informed(): fails when login1 is shown and login2 is signed in
 }
 
+// After the end another process signs somebody in, and out again while that login is being read: the
+// end of it is heard of.
+func TestTold_ofTheEndOfALoginThatIsBeingRead(t *testing.T) {
+	w := withCeiling(t)
+	w.rules.Exclusive, w.tells = false, true
+	github := w.fly(keyGoogle) // so that somebody is there to hear
+	w.pass()
+	w.reachCeiling()
+	w.deliverAll()
+	w.stored(storeDoes) // it is deleted
+	w.elsewhere("signed in")
+	for len(w.notices) > 0 {
+		w.hear()
+	}
+	w.deliverAll()
+	w.late = true
+	w.finish(storeDoes) // read, and the answer takes long
+	w.elsewhere("signed out")
+	for len(w.notices) > 0 {
+		w.hear()
+	}
+	w.deliverAll()
+	w.answerNow()
+	w.deliverAll()
+	w.landed(landRotated)
+	w.drain() // fails where it is shown, and nobody is signed in
+	if !github.landed {
+		t.Error("whoever waited was not answered")
+	}
+}
+
 // What stands in the store while a refresh token is in the air must not be cleared by
 // another save.
 func TestIntent_outlivesASaveInBetween(t *testing.T) {

@@ -156,6 +156,12 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 		c.giveUp()
 		c.queue = slices.Insert(c.queue, 0, a.flight)
 	default:
+		c.lease.unspent = unspent
+		if answer, ok := c.answered(a.flight, now); ok { // by what was saved meanwhile
+			c.giveUp()
+			c.land(a.flight, answer)
+			return
+		}
 		a.again, c.lease.unspent = !unspent, false
 		c.fly(a)
 	}
@@ -323,7 +329,7 @@ func (c *core) reread(m *messages.Reread) {
 	switch {
 	case told && !m.Version.IsZero() && c.knows(m.Version):
 		return
-	case told && m.Version.IsZero() && c.phase == messages.Ended && !c.signingIn():
+	case told && m.Version.IsZero() && !m.Missed && c.phase == messages.Ended && !c.signingIn():
 		return // it was deleted
 	}
 	for i, w := range c.lane {
@@ -337,9 +343,9 @@ func (c *core) reread(m *messages.Reread) {
 	c.lane = append(c.lane, &write{kind: reread, generation: c.generation, told: told, calls: calls(m.Call)})
 }
 
-// signingIn reports whether a login is on its way.
+// signingIn reports whether a login is on its way, or may be read.
 func (c *core) signingIn() bool {
-	return slices.ContainsFunc(c.lane, func(w *write) bool { return w.kind == replace })
+	return slices.ContainsFunc(c.lane, func(w *write) bool { return w.kind == replace || w.kind == reread })
 }
 
 // knows reports whether v was read or written here.

@@ -19,6 +19,7 @@ type OpenSession struct {
 	Key   session.Key
 	Call  *Call // lends context and options to the load
 	First *Flight
+	Stale *Entry // what was found, and is not to be trusted any more; nil: nothing was
 	Reply chan<- *Entry
 }
 
@@ -69,6 +70,7 @@ type Reread struct {
 	Key     session.Key
 	Version session.Version // what was written, zero when that is not known or the record was deleted
 	Recent  bool            // a reading that is under way will do
+	Missed  bool            // nobody was told, but somebody may have written
 	Call    *Call
 }
 

@@ -65,6 +65,9 @@ func (e *Entry) Read(era uint64, at time.Time) {
 	e.read.Store(at.UnixNano())
 }
 
+// ReadAs notes that what e shows is as new as what other shows.
+func (e *Entry) ReadAs(other *Entry) { e.Read(other.era.Load(), time.Unix(0, other.read.Load())) }
+
 // Doubt notes that the store may hold something newer than e shows.
 func (e *Entry) Doubt() { e.era.Store(0) }
 

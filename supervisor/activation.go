@@ -17,6 +17,13 @@ type load struct {
 	key      session.Key
 	first    *messages.Flight
 	followUp *messages.FollowUp
+	ended    *ended // what was remembered
+}
+
+// ended is what is remembered of a session that has ended.
+type ended struct {
+	entry *messages.Entry
+	signs []store.IndexValue
 }
 
 // loaded brings what a load found.
@@ -35,11 +42,16 @@ type loaded struct {
 // open brings a session into memory.
 func (s *Supervisor) open(m *messages.OpenSession) {
 	now := s.now()
+	var before *ended
 	if sl := s.slots[m.Key]; sl != nil {
-		if sl.pid != nil || sl.load != nil || now.Before(sl.entry.Snapshot().Until) {
+		known := now.Before(sl.entry.Snapshot().Until)
+		if sl.pid != nil || sl.load != nil || known && sl.entry != m.Stale {
 			s.name(sl, m.ID)
 			reply(m.Reply, sl.entry)
 			return
+		}
+		if known && sl.entry.Snapshot().Phase == messages.Ended {
+			before = &ended{sl.entry, sl.signs}
 		}
 		s.drop(sl) // a marker whose time has passed
 	}
@@ -48,7 +60,7 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 		return
 	}
 	sl := s.enter(m.ID, m.Key)
-	sl.load = &load{key: m.Key, first: m.First}
+	sl.load = &load{key: m.Key, first: m.First, ended: before}
 	reply(m.Reply, sl.entry)
 	s.read(sl.load, m.Call)
 }
@@ -119,6 +131,8 @@ func (s *Supervisor) loaded(m *loaded) {
 	sl.entry.Read(m.era, m.at)
 	var gone *store.GoneError
 	switch {
+	case m.left && m.load.ended != nil:
+		s.remembered(sl, m)
 	case m.left:
 		s.fail(sl, nil)
 	case m.err == nil:
@@ -136,6 +150,8 @@ func (s *Supervisor) loaded(m *loaded) {
 		if f := m.load.followUp; f != nil {
 			s.command(sl, f)
 		}
+	case m.load.ended != nil && !errors.Is(m.err, store.ErrUnreadable) && (!errors.As(m.err, &gone) || gone.Reason == session.ReasonCeiling):
+		s.remembered(sl, m)
 	case errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling:
 		s.mark(sl, &messages.Snapshot{Phase: messages.Ended, Reason: gone.Reason, State: &session.State{}})
 	case errors.Is(m.err, store.ErrNotFound):
@@ -156,6 +172,17 @@ func (s *Supervisor) wake(sl *slot, m *messages.Adopt) {
 	sl.entry.SetPID(sl.pid) // before anything shows that there is something to ask
 	s.send(sl.pid, m)
 	s.watchIdle(sl)
+}
+
+// remembered goes on remembering an end, for the store has nothing newer, or does not answer.
+func (s *Supervisor) remembered(sl *slot, m *loaded) {
+	old := m.load.ended
+	s.awake--
+	if m.left || !errors.Is(m.err, store.ErrNotFound) {
+		sl.entry.ReadAs(old.entry)
+	}
+	s.keep(sl, old.entry.Snapshot(), old.signs)
+	sl.entry.Publish(old.entry.Snapshot())
 }
 
 // mark remembers for a moment that there is no session.

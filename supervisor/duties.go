@@ -167,7 +167,7 @@ func (s *Supervisor) missed() {
 		sl := s.slots[key]
 		switch {
 		case sl.pid != nil && sl.entry.Snapshot().Phase == messages.Ended:
-			s.command(sl, &messages.Reread{Key: key})
+			s.command(sl, &messages.Reread{Key: key, Missed: true})
 		case sl.pid == nil && sl.load == nil && !s.verify(sl):
 			s.drop(sl) // the store's tombstone says as much
 		}
@@ -255,13 +255,10 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 // remember keeps the end of a session for a while, and its connection tokens.
 func (s *Supervisor) remember(e *messages.Entry, last *messages.Snapshot, names []store.IndexValue) {
 	sl := &slot{entry: messages.NewEntry(e.ID, e.Key, last)}
+	sl.entry.ReadAs(e)
 	s.slots[e.Key] = sl
 	s.dir.put(sl.entry)
-	if len(last.State.ConnectionTokenSets) > 0 {
-		s.stay(sl, names)
-	}
-	sl.other.what, sl.other.slot = dutyForget, sl
-	s.due.add(&sl.other, secondAfter(last.Until))
+	s.keep(sl, last, names)
 	s.ended = append(s.ended, e.Key)
 	for len(s.ended) > s.limits.Resident {
 		oldest := s.slots[s.ended[0]]
@@ -270,6 +267,15 @@ func (s *Supervisor) remember(e *messages.Entry, last *messages.Snapshot, names 
 			s.drop(oldest)
 		}
 	}
+}
+
+// keep has what sl remembers be forgotten in time.
+func (s *Supervisor) keep(sl *slot, last *messages.Snapshot, names []store.IndexValue) {
+	if len(last.State.ConnectionTokenSets) > 0 {
+		s.stay(sl, names)
+	}
+	sl.other.what, sl.other.slot = dutyForget, sl
+	s.due.add(&sl.other, secondAfter(last.Until))
 }
 
 // sessionFailed lets the session start again at once, or, after the third failure

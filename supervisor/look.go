@@ -79,21 +79,30 @@ func (l *Look) up(c *Callers) (Wait, bool) {
 		return Wait{}, false
 	}
 	l.Entry = c.Dir.Lookup(l.Caller.ID)
-	if l.Entry != nil && !outdated(c, l.Entry.Snapshot()) {
+	if l.Entry != nil && !outdated(c, l.Entry) {
 		return l.read(c)
 	}
 	l.call = messages.NewCall(l.Caller.Ctx, l.Caller.Options)
 	l.replied = make(chan *messages.Entry, 1)
 	c.ask(&messages.OpenSession{
-		ID: l.Caller.ID, Key: c.Key(l.Caller.ID), Call: l.call, First: l.First, Reply: l.replied,
+		ID: l.Caller.ID, Key: c.Key(l.Caller.ID), Call: l.call, First: l.First, Stale: l.Entry, Reply: l.replied,
 	})
 	l.at = lookOpening
 	return Wait{Entry: l.replied}, true
 }
 
-// outdated reports whether a memory of there being no session has had its time.
-func outdated(c *Callers, s *messages.Snapshot) bool {
-	return (s.Phase == messages.Missing || s.Phase == messages.Ended && !s.Until.IsZero()) && !c.Clock.Now().Before(s.Until)
+// outdated reports whether a memory of there being no session has had its time, or is of an
+// end since which somebody may have signed in elsewhere.
+func outdated(c *Callers, e *messages.Entry) bool {
+	s, now := e.Snapshot(), c.Clock.Now()
+	ended := s.Phase == messages.Ended && !s.Until.IsZero()
+	switch {
+	case s.Phase != messages.Missing && !ended:
+		return false
+	case !now.Before(s.Until):
+		return true
+	}
+	return ended && e.PID() == nil && !c.Trust.trusted(e, now)
 }
 
 func (l *Look) opened(c *Callers, came Came) (Wait, bool) {

@@ -29,9 +29,9 @@ type beside struct {
 	dropped   map[*subject]bool // notices that never came, and p does not know
 	noticed   map[*subject]int  // the step of the last write that it was told of
 
-	trouble time.Time // when it could not read last
-	over    map[*subject]bool
+	trouble time.Time         // when it could not read last
 	unread  map[*subject]int  // and in which step
+	over    map[*subject]int  // the step in which the actor went that showed the end of a login
 	follow  map[*subject]bool // it was to follow an intent up
 }
 
@@ -56,7 +56,7 @@ func (p *process) live(env *actors.Env) {
 	c := &p.w.config
 	p.fresh = &messages.Freshness{}
 	p.follow = make(map[*subject]bool)
-	p.over = make(map[*subject]bool)
+	p.over = make(map[*subject]int)
 	p.dropped, p.noticed, p.unread = make(map[*subject]bool), make(map[*subject]int), make(map[*subject]int)
 	env.Fresh = p.fresh
 	env.Leaser, _ = store.As[store.Leaser](env.Store)
@@ -264,6 +264,9 @@ func (p *process) resume() {
 	for _, t := range missed {
 		if later {
 			t.Reset(time.Millisecond)
+			if !slices.Contains(w.timers, t) {
+				w.timers = append(w.timers, t)
+			}
 		} else {
 			t.fire()
 		}
@@ -349,7 +352,7 @@ func (p *process) settled(s *subject) bool {
 // knew reports whether the process of c had to know of a change when c began. It had if it
 // made it, or started since; if it was told, and has read the session since; and in any
 // case once the snapshot age has passed, unless it is told of writes and that notice is still
-// on its way, or the store does not answer. A change is in the store from the step inStore
+// on its way, or the store does not answer, or a defect was met in reading. A change is in the store from the step inStore
 // on.
 func (c *call) knew(of change, inStore int) bool {
 	p, w := c.p, c.w
@@ -358,7 +361,7 @@ func (c *call) knew(of change, inStore int) bool {
 	}
 	since := c.at.Sub(of.at)
 	switch {
-	case !p.trouble.IsZero() && since < outage:
+	case (!p.trouble.IsZero() || p.bombs > 0) && since < outage:
 		return false
 	case inStore > 0 && c.sight.noticed >= inStore:
 		return true
@@ -395,6 +398,6 @@ func (s *subject) afterAll() {
 	}
 }
 
-// remembered reports whether the process of c has ended an earlier login: it may remember
-// that.
-func (c *call) remembered() bool { return c.w.kind == Beside && c.p.over[c.subject] }
+// ending reports whether the process of c had still to do with the end of an earlier login when
+// c began: until that is done it is what it says.
+func (c *call) ending() bool { return c.w.kind == Beside && c.p.over[c.subject] >= c.begin }

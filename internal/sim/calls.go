@@ -136,8 +136,8 @@ func (w *World) login(p *process, s *subject) {
 	switch life := one(w.choose, []int64{0, 0, 0, 0, 0, 0, 3600, 300, 90, 32}); {
 	case life != 0:
 		f.ceiling = session.Ceiling(now.Unix() + life)
-	case w.choose.odds(10):
-		f.endsAt = now.Unix() + 120
+	case w.choose.odds(20):
+		f.endsAt = now.Unix() + one(w.choose, []int64{120, 30, 5})
 	}
 	s.families = append(s.families, f)
 	w.families[f.name], w.byIncarnation[f.incarnation] = f, f

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -119,7 +120,7 @@ func (w *World) checkShown(m *mailbox) {
 		w.checkReady(m, old, s)
 	case messages.Ended:
 		if w.kind == Beside {
-			m.p.over[m.subject] = true
+			m.p.over[m.subject] = math.MaxInt
 		}
 		if s.State == nil || s.State.RefreshToken != "" || s.State.User != nil || len(s.State.TokenSets) > 0 {
 			w.fail("P7", "the end of %s shows more than connection tokens", m.subject.id)

@@ -130,7 +130,7 @@ func (w *World) oneMore() bool {
 	}
 	for _, p := range w.processes {
 		for _, j := range p.jobs {
-			if !w.holds(j) && j.can() {
+			if !w.holds(j) && j != w.stuck && j.can() {
 				j.step()
 				return true
 			}

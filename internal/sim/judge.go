@@ -154,7 +154,7 @@ func (w *World) judgeState(c *call, s *session.State) {
 func (c *call) living() *family {
 	f, s := c.sure, c.subject
 	if f == nil || s.touched >= c.begin || s.stored.unreadable || f.endsAt != 0 && c.w.latest().Unix() >= f.endsAt ||
-		f.over(c.w.latest()) || f.unusable || !c.knew(f.began, 0) || c.remembered() {
+		f.over(c.w.latest()) || f.unusable || f.refused && c.w.config.intents || !c.knew(f.began, 0) || c.ending() {
 		return nil
 	}
 	return f

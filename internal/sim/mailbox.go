@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -114,6 +115,9 @@ func (m *mailbox) handleSystem(msg any) {
 	if _, ok := msg.(*actor.Stop); ok {
 		m.stopped, m.system, m.user = true, nil, nil
 		m.p.forget(m)
+		if m.subject != nil && m.w.kind == Beside && m.p.over[m.subject] == math.MaxInt {
+			m.p.over[m.subject] = m.w.step
+		}
 	}
 }
 

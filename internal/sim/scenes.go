@@ -13,7 +13,7 @@ import (
 
 // scene plays one, or none.
 func (w *World) scene() {
-	n := w.choose.pick(10)
+	n := w.choose.pick(12)
 	s := w.subjects[0]
 	f := s.stored.family
 	if n == 0 || f == nil || f.endsAt != 0 || f.over(w.latest().Add(2*time.Minute)) {
@@ -27,13 +27,13 @@ func (w *World) scene() {
 		}
 	}
 	switch n {
-	case 1, 2:
+	case 1:
 		w.pausedScene(p, q, s)
-	case 3, 4, 8:
+	case 2, 3, 4, 8:
 		w.crashScene(p, s)
 	case 5, 6:
 		w.logoutScene(p, q, s)
-	case 7, 9:
+	case 7, 9, 10, 11:
 		w.latePausedScene(p, q, s)
 	}
 	w.draining = false
@@ -95,16 +95,32 @@ func (w *World) pausedScene(p, q *process, s *subject) {
 	}
 }
 
-// latePausedScene has p be paused before it writes down what it is about to spend, and q
-// take the lease meanwhile.
+// latePausedScene has p be paused before it writes down what it is about to spend, or when
+// it has, and q take the lease meanwhile. In the second case q is done when p goes on, and the
+// first thing that p learns is that it has the lease again.
 func (w *World) latePausedScene(p, q *process, s *subject) {
 	w.askToken(p, s, w.heldQuestion)
-	if !w.working(p, func(j *job) bool { return j.leaseOf == s && j.call == "Load" && j.stage == acted }) {
+	call := "Load"
+	if w.config.intents {
+		call = one(w.choose, []string{"Load", "Load", "PutIntent"})
+	}
+	if !w.working(p, func(j *job) bool {
+		return j.about == s && j.call == call && j.stage == acted && (j.leaseOf == s) == (call == "Load")
+	}) {
 		return
 	}
 	p.pause()
 	w.pass(leaseTTL + time.Second)
-	w.inTheAir(q, s, sent)
+	done := w.inTheAir(q, s, sent)
+	if call == "PutIntent" && done {
+		rest := func() bool { return w.turns() == 0 && w.works() == 0 }
+		w.until(time.Second, rest)
+		w.stuck = p.jobs[slices.IndexFunc(p.jobs, func(j *job) bool { return j.call == call })]
+		p.resume()
+		w.until(100*time.Millisecond, rest)
+		w.stuck = nil
+		return
+	}
 	p.resume()
 	w.until(time.Second, func() bool { return w.turns() == 0 && w.works() == 0 })
 }
@@ -163,7 +179,7 @@ func (w *World) logoutScene(p, q *process, s *subject) {
 	}
 	w.until(time.Second, func() bool { return len(w.calls) == 0 })
 	w.saw[endedElsewhere]++
-	for range 3 {
+	for range 6 {
 		if w.choose.odds(50) {
 			w.pass(one(w.choose, []time.Duration{time.Second, snapshotAge - 2*time.Second, snapshotAge, 2 * snapshotAge}))
 		}

@@ -89,6 +89,7 @@ type World struct {
 	storeTrouble int // store calls that failed
 	storePanics  int // of store or provider
 	draining     bool
+	stuck        *job     // whose answer takes longer than everything else of a scene
 	held         *subject // whose requests are held while the others go on
 
 	opened struct {
@@ -195,7 +196,7 @@ func (w *World) configure() {
 	c.revoke = pick.odds(40)
 	c.storeFaults = one(pick, []int{0, 0, 5, 20})
 	c.providerFaults = one(pick, []int{0, 20, 50, 70})
-	c.hold = pick.odds(50)
+	c.hold = pick.odds(65)
 	c.close = pick.odds(40)
 	c.steps = one(pick, []int{200, 400, 600})
 	c.tight = c.slotQueue < 100 || c.resident < 100 || c.questions < 64
