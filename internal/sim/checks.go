@@ -280,7 +280,7 @@ func (w *World) checkRest() {
 		switch {
 		case s.current == nil && f != nil:
 			w.fail("P7", "%s is signed out, and the store has %v", s.id, s.stored)
-		case s.current != nil && f != s.current && !s.current.over(now) && s.current.endsAt == 0:
+		case s.current != nil && f != s.current && !s.current.over(w.latest()) && s.current.endsAt == 0:
 			w.fail("P3", "%s is signed in, and the store has %v", s.current.name, s.stored)
 		}
 	}

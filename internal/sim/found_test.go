@@ -14,9 +14,5 @@ var found = []struct {
 	{Alone, 12275, "a request was sent though what had been saved meanwhile answered the question"},
 	{Alone, 12676, "a request was sent though what was shown answered the question"},
 	{Alone, 13251, "a session that had outlived itself answered those who had asked an earlier login"},
-	{Beside, 241, "a refresh token was spent that another process had spent while the lease had lapsed"},
-	{Beside, 591, "a save was refused again and again, for the lease had lapsed"},
-	{Beside, 1810, "a caller was told that the store had failed while another process held the lease"},
-	{Beside, 8250, "a request was sent though what had been saved while it was written down answered the question"},
 	{Alone, 115626, "a session past its ceiling stayed, for the end of an earlier one was remembered"},
 }
