@@ -214,8 +214,10 @@ func (w *World) handled(m *mailbox, msg any) {
 			continue
 		}
 		w.landing = append(w.landing[:i], w.landing[i+1:]...)
-		for _, learn := range l.job.learns {
-			learn()
+		if m.entry != nil { // what the supervisor has read is void where it comes too late: see adopt
+			for _, learn := range l.job.learns {
+				learn()
+			}
 		}
 		l.job.p.askedLease(l.job)
 		r := l.job.request
