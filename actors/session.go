@@ -160,14 +160,14 @@ func (a *Session) handle(m any) {
 		}
 	}()
 	a.box.note(m)
-	if m, ok := m.(*written); ok {
-		a.noteRead(m)
-	}
 	if a.core == nil {
 		a.whileFailed(m)
 		return
 	}
 	effects := a.core.on(m, a.env.Clock.Now())
+	if m, ok := m.(*written); ok {
+		a.noteRead(m) // not before: after a defect the session goes on showing what it did
+	}
 	a.box.remember(a.core)
 	a.carryOut(effects)
 }

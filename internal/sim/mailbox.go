@@ -125,6 +125,11 @@ func (m *mailbox) handleSystem(msg any) {
 func (m *mailbox) adopt(a *messages.Adopt) {
 	m.entry, m.subject = a.Entry, m.w.byKey[a.Entry.Key]
 	m.shown = a.Entry.Snapshot()
+	if a.State != nil {
+		if f := m.w.families[a.State.Internal.SID]; f != nil {
+			m.p.read(f, a.Version, f.number(a.State.RefreshToken))
+		}
+	}
 	if m.subject != nil {
 		m.name = fmt.Sprintf("%s (of %s)", m.name, m.subject.id)
 	}

@@ -104,13 +104,20 @@ func (w *World) latePausedScene(p, q *process, s *subject) {
 	if w.config.intents {
 		call = one(w.choose, []string{"Load", "Load", "PutIntent"})
 	}
-	if !w.working(p, func(j *job) bool {
-		return j.about == s && j.call == call && j.stage == acted && (j.leaseOf == s) == (call == "Load")
-	}) {
+	if !w.working(p, func(j *job) bool { return j.leaseOf == s && j.call == "Load" && j.stage == acted }) {
 		return
 	}
+	if call == "PutIntent" { // its deadline is no longer than the lease
+		w.pass(leaseTTL/3 - time.Millisecond)
+		if !w.working(p, func(j *job) bool { return j.about == s && j.call == call && j.stage == acted }) {
+			return
+		}
+	}
 	p.pause()
-	w.pass(leaseTTL + time.Second)
+	w.pass(leaseTTL - time.Second)
+	if call == "Load" {
+		w.pass(2 * time.Second)
+	}
 	done := w.inTheAir(q, s, sent)
 	if call == "PutIntent" && done {
 		rest := func() bool { return w.turns() == 0 && w.works() == 0 }
