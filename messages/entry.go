@@ -127,9 +127,13 @@ func (e *Entry) Join(f *Flight, limit int) (joined *Flight, first bool) {
 	}
 }
 
-// Land answers everyone who waits for f. Before that it is taken off the list, so
-// that whoever comes later starts a new one. For the owner.
+// Land answers everyone who waits for f. Before they are released it is taken off the list,
+// so that whoever comes later starts a new one; and what is off the list has landed. For
+// the owner.
 func (e *Entry) Land(f *Flight, a Answer) {
+	if f.land(a) {
+		defer close(f.done)
+	}
 	for {
 		old := e.flights.Load()
 		if old == nil {
@@ -144,7 +148,6 @@ func (e *Entry) Land(f *Flight, a Answer) {
 			break
 		}
 	}
-	f.land(a)
 }
 
 // LandAll answers everyone. For the owner.

@@ -54,11 +54,12 @@ func (f *Flight) Landed() *Answer {
 	return &f.answer
 }
 
-// land sets the answer and releases everyone. Only the first call counts.
-func (f *Flight) land(a Answer) {
-	if f.state.CompareAndSwap(flying, landing) {
-		f.answer = a
-		f.state.Store(landed)
-		close(f.done)
+// land sets the answer, and reports whether it is the first. Whoever did that closes done.
+func (f *Flight) land(a Answer) bool {
+	if !f.state.CompareAndSwap(flying, landing) {
+		return false
 	}
+	f.answer = a
+	f.state.Store(landed)
+	return true
 }

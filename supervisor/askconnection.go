@@ -67,6 +67,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 	if s.Phase == messages.Ended && s.Reason == session.ReasonLifetime {
 		return t.fail(session.ErrMissingRefreshToken)
 	}
+	t.flight = e.Find(t.Key) // first, for what is off the list has landed
 	if answer := t.first.Landed(); answer != nil {
 		return t.landed(c, answer)
 	}
@@ -78,7 +79,6 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 			return Wait{}, false
 		}
 	}
-	t.flight = e.Find(t.Key)
 	switch {
 	case t.flight != nil:
 	case s.Phase == messages.Ready:

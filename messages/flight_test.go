@@ -1,0 +1,31 @@
+package messages
+
+import (
+	"testing"
+
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Whoever does not find its flight on the list any more finds its answer, though nobody was
+// released yet.
+func TestLand_whatIsOffTheListHasLanded(t *testing.T) {
+	e := NewEntry("id", session.Key{}, &Snapshot{})
+	q := &session.Question{Key: session.ConnectionKey("google", "")}
+	for range 5000 {
+		f, _ := e.Join(NewFlight(q, store.Options{}), 10)
+		going := make(chan struct{})
+		seen := make(chan bool)
+		go func() {
+			close(going)
+			for e.Find(q.Key) != nil {
+			}
+			seen <- f.Landed() != nil
+		}()
+		<-going
+		e.Land(f, Answer{})
+		if !<-seen {
+			t.Fatal("it was off the list, and had no answer")
+		}
+	}
+}
