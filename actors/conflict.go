@@ -138,9 +138,9 @@ func (c *core) merge(w *write, m *written) {
 	}
 	c.saved, c.version, c.tried = m.state, m.version, nil
 	next := m.state
-	if m.state.RefreshToken == spent {
-		// They wrote, but spent no refresh token: ours goes on top of theirs, and with it
-		// whatever else waits to be saved.
+	if m.state.RefreshToken == spent || m.state.RefreshToken == "" && mine != "" {
+		// They wrote, but spent no refresh token, or gave it up, for it was refused to them:
+		// ours goes on top of theirs, and with it whatever else waits to be saved.
 		next = c.reapply(w, next)
 		for _, later := range c.lane {
 			next = c.reapply(later, next)

@@ -135,6 +135,46 @@ func TestIntent_outlivesASaveInBetween(t *testing.T) {
 	}
 }
 
+// Another process took over the lapsed lease, presented the token, was refused and gave it
+// up, while this one lives and has the new refresh token in hand.
+func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
+	for _, when := range []string{"before the save", "told while in the air"} {
+		t.Run(when, func(t *testing.T) {
+			w, j := leased(t)
+			w.tells = true
+			forfeit := func() {
+				w.holder = nobody
+				_, _ = w.take(other)
+				next := w.record.state.Clone()
+				next.RefreshToken = ""
+				w.record = &record{w.version(), w.record.incarnation, next}
+				w.tell()
+				w.intent, w.holder = nil, nobody
+			}
+			if when == "before the save" {
+				w.landed(landRotated)
+				forfeit()
+			} else {
+				forfeit()
+				w.hear()
+				w.deliverAll()
+				w.stored(storeDoes) // reread
+				w.landed(landRotated)
+			}
+			for w.writing != nil {
+				w.stored(storeDoes)
+			}
+			w.deliverAll()
+			if got, want := w.record.state.RefreshToken, w.newest["login1"]; got != want {
+				t.Errorf("the store has refresh token %q, want %q, which works and was in hand", got, want)
+			}
+			if !j.landed || j.answer.Err != nil {
+				t.Errorf("landed %v: %v", j.landed, j.answer.Err)
+			}
+		})
+	}
+}
+
 // The provider says "too many requests" to a recovery: it has said nothing about the token,
 // so the intent stands and is followed up again.
 func TestRecovery_thatIsRateLimitedIsNotOver(t *testing.T) {

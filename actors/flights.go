@@ -145,8 +145,8 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	if c.state == c.saved && c.phase == messages.Ready {
 		c.do(setUnsaved(messages.Saved))
 	}
-	theirs := c.state.RefreshToken != a.token && c.current(a) && !a.lasting
-	if theirs { // another process spent the token too, and what it got is known already: that stays
+	theirs := c.state.RefreshToken != a.token && c.state.RefreshToken != "" && c.current(a) && !a.lasting // "": refused to them
+	if theirs {                                                                                           // another process spent the token too, and what it got is known already: that stays
 		late := *m
 		late.response.RefreshToken = ""
 		m = &late

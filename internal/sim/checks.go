@@ -271,7 +271,7 @@ func (w *World) checkRest() {
 		f := s.stored.family
 		if f != nil && !s.stored.unreadable && !f.over(now) && !f.dead {
 			for _, p := range w.processes {
-				if n, ok := p.held[f]; ok && n > s.stored.refresh {
+				if n, ok := p.held[f]; ok && n > s.stored.refresh && n != noToken {
 					w.fail("P3", "the store has %v, and the newest is %s", s.stored, f.token(n))
 				}
 			}
@@ -309,6 +309,9 @@ func (w *World) checkClosed(p *process) {
 			continue
 		}
 		newest := p.held[f]
+		if newest == noToken { // somebody else may have had one in hand
+			continue
+		}
 		if w.theirs == 0 {
 			newest = max(newest, p.got[f])
 		}

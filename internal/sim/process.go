@@ -103,7 +103,7 @@ func (p *process) prefix() string {
 }
 
 func (p *process) learn(f *family, n int) {
-	if have, ok := p.held[f]; !ok || n > have {
+	if have, ok := p.held[f]; !ok || n > have || have == noToken { // a token in hand outweighs one that was given up
 		p.held[f] = n
 	}
 }
@@ -121,13 +121,15 @@ func (p *process) wrote(f *family, v session.Version, n int, err error) {
 
 // read notes what p has read. Where somebody else spent the refresh token that p knew the
 // store to hold, theirs stays, and what p has is dropped: the exception to P3. Where they
-// only wrote, what p has goes on top.
+// only wrote, or gave the refresh token up that p has spent, what p has goes on top.
 func (p *process) read(f *family, v session.Version, n int) {
 	f.askedTo(p, n)
 	base, ok := p.base[f]
 	switch {
 	case p.knows[v] || !ok:
 		p.learn(f, n)
+	case n == noToken && p.held[f] > base && p.held[f] != noToken:
+		p.w.saw[oursOnTop]++
 	case n != base:
 		p.held[f] = n
 		p.w.saw[theirsStays]++
