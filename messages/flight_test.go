@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/tokenward/tokenward/session"
@@ -19,6 +20,7 @@ func TestLand_whatIsOffTheListHasLanded(t *testing.T) {
 		go func() {
 			close(going)
 			for e.Find(q.Key) != nil {
+				runtime.Gosched()
 			}
 			seen <- f.Landed() != nil
 		}()
