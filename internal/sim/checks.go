@@ -13,6 +13,9 @@ import (
 // checkSpend holds a request that has just been sent against P1 to P3.
 func (w *World) checkSpend(j *job, r *request) {
 	p, f, n, key := j.p, r.family, r.spent, r.key
+	if r.recovers = w.follows(p, r); r.recovers {
+		p.follow[f.subject] = false
+	}
 	s := f.subject
 	if s.inAir[p] > 0 {
 		w.fail("P1", "two requests of %s are in the air", s.id)
@@ -38,7 +41,7 @@ func (w *World) checkSpend(j *job, r *request) {
 		if snap.State.Internal.SID != f.name {
 			w.fail("P6", "%s spends a refresh token of %s", snap.State.Internal.SID, f.name)
 		}
-		if w.follows(p, r) {
+		if r.recovers {
 			break
 		}
 		if _, ok := snap.State.FindConnection(key, p.now()); ok && key.ForConnection() || !key.ForConnection() && w.covered(p, snap.State, key) {
@@ -60,8 +63,8 @@ func (w *World) checkCoalesced(p *process, r *request) {
 	at := asked{p, r.family, r.key}
 	before := w.last[at]
 	w.last[at] = r
-	if before == nil || before.landed == 0 || w.theirs > 0 || !before.grant && !w.config.exclusive {
-		return // or it was refused, and flies once more
+	if before == nil || before.landed == 0 || w.theirs > 0 || !before.grant && !w.config.exclusive || before.recovers {
+		return // or it was refused, and flies once more; or nobody had asked that
 	}
 	waits := false
 	for _, c := range w.calls {

@@ -69,6 +69,8 @@ type request struct {
 	grant  bool // it was granted
 	key    session.FlightKey
 	issued *issued
+
+	recovers bool // a process was told to follow an intent up, and nobody had asked for this
 }
 
 // faultKind is a way in which a request goes.
