@@ -116,6 +116,32 @@ func TestCancellation_beforeTheCall(t *testing.T) {
 	})
 }
 
+// A deletion lends its context from the caller who asks for it. When that one leaves it is done
+// all the same, at once, and nothing has failed.
+func TestCancellation_ofALogout(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		id := r.login()
+		gate := r.store.Hold(storetest.OpDelete)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() {
+			_, err := r.client.Logout(ctx, tokenward.LogoutRequest{}, tokenward.SessionID(id))
+			done <- err
+		}()
+		r.rest()
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Logout = %v, want %v", err, context.Canceled)
+		}
+		gate.Release()
+		r.rest()
+		if r.lives(id) {
+			t.Error("the record stays")
+		}
+		r.want("errors of the store", int(r.client.Stats().SaveErrors), 0)
+	})
+}
+
 // The load of a session lends its context from one caller; the others load again
 // when that one leaves.
 func TestCancellation_ofTheCallerWhoseLoadIt(t *testing.T) {

@@ -263,6 +263,9 @@ func (a *Session) run(w *write) {
 			}
 			return env.Store.Update(ctx, key, prev, r, o)
 		})
+		if kind == erase && m.err != nil && call != nil && call.Over() {
+			m.left = call
+		}
 		return m
 	}, a.send)
 }

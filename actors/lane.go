@@ -103,6 +103,8 @@ type written struct {
 	// did not take it
 	unsettled time.Duration
 
+	left *messages.Call // erase: it failed as the context ended that this caller had lent
+
 	kind writeKind
 	era  uint64 // in which it began
 	at   time.Time
@@ -381,6 +383,12 @@ func (c *core) replaced(s *session.State, v session.Version, in session.Incarnat
 // eraseDone takes the answer to a deletion. Callers are told after the first try; the
 // deletion itself is tried until it succeeds.
 func (c *core) eraseDone(w *write, m *written, now time.Time) {
+	if m.left != nil { // that says nothing of the store
+		w.calls = slices.DeleteFunc(w.calls, func(call *messages.Call) bool { return call == m.left })
+		c.do(endCall{m.left, m.err})
+		c.lane = slices.Insert(c.lane, 0, w)
+		return
+	}
 	waiting := w.calls
 	defer func() { // when Ready knows too
 		for _, call := range waiting {

@@ -44,6 +44,9 @@ func (c *Call) Begin() (context.Context, store.Options) {
 	return context.Background(), o
 }
 
+// Over reports whether the caller's own context has ended.
+func (c *Call) Over() bool { return c.ctx.Err() != nil }
+
 // Left reports whether the caller has gone without waiting for the work.
 func (c *Call) Left() bool { return c != nil && c.state.Load() == callLeft }
 
