@@ -17,6 +17,9 @@ type beside struct {
 	fresh *messages.Freshness
 	skew  time.Duration // how far its clock is off
 
+	setBack     int       // the step in which its clock was last set back
+	setBackFrom time.Time // and what it had said
+
 	paused bool // nothing of it runs, while time goes on
 	since  time.Time
 	back   time.Time // when it went on last
@@ -275,7 +278,11 @@ func (p *process) resume() {
 
 // stepClock has p's clock be off by some seconds.
 func (p *process) stepClock() {
+	before := p.now()
 	p.skew = one(p.w.choose, []time.Duration{0, maxSkew, -maxSkew, 3 * time.Second, -time.Second})
+	if p.now().Before(before) {
+		p.setBack, p.setBackFrom = p.w.step, before
+	}
 	p.w.note("the clock of process %d is off by %v", p.n, p.skew)
 	p.w.saw[clockStepped]++
 }

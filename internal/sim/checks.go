@@ -91,7 +91,11 @@ type asked struct {
 // way to find one.
 func (w *World) covered(p *process, s *session.State, key session.FlightKey) bool {
 	want := session.ParseScope(key.Scopes)
-	at := p.now().Add(w.config.buffer).Unix()
+	now := p.now()
+	if w.step-p.setBack < 50 && now.Before(p.setBackFrom) { // what was decided before it was set back still goes on
+		now = p.setBackFrom
+	}
+	at := now.Add(w.config.buffer).Unix()
 	return slices.ContainsFunc(s.TokenSets, func(t session.TokenSet) bool {
 		if t.Audience != key.Audience || t.ExpiresAt <= at {
 			return false
