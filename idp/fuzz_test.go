@@ -59,7 +59,7 @@ func FuzzTokenResponse(f *testing.F) {
 			t.Fatalf("error of type %T", err)
 		}
 		if api != nil {
-			text := string(api.Code) + api.Description
+			text := string(api.Code) + " " + api.Description
 			if api.Code == "" || strings.Contains(text, fuzzSecret) || strings.ContainsFunc(text, unicode.IsControl) {
 				t.Errorf("error = %q", text)
 			}
@@ -102,7 +102,7 @@ func FuzzCallback(f *testing.F) {
 		if !errors.As(CallbackError(q.Get("error"), q.Get("error_description")), &api) || api.Code == "" {
 			t.Fatalf("error = %v", api)
 		}
-		text := string(api.Code) + api.Description
+		text := string(api.Code) + " " + api.Description
 		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || utf8.RuneCountInString(text) > maxErrorCode+maxDescription {
 			t.Errorf("error = %q", text)
 		}

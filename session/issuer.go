@@ -56,7 +56,7 @@ func CheckIssuer(issuer string) error {
 	_, rest, _ := strings.Cut(issuer, "://")
 	host, _, _ := strings.Cut(rest, "/")
 	switch {
-	case err != nil || u.Hostname() == "" || strings.Contains(host, "%"):
+	case err != nil || u.Hostname() == "" || strings.ContainsAny(host, `%"<>`): // which net/url lets pass (RFC 3986 section 3.2.2)
 		return &ConfigurationError{Message: "the issuer must be an absolute URL such as https://tenant.example/"}
 	case u.User != nil || strings.ContainsAny(issuer, "?#"):
 		return &ConfigurationError{Message: "the issuer must have no user, query or fragment"}
