@@ -2,8 +2,10 @@ package actors
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
@@ -229,4 +231,22 @@ func TestEnd_isNotRememberedWhereALoginElsewhereWasToldOf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// While a session starts again after a defect nobody knows how old what it shows is, so who wants
+// it to be read again is not told that it was.
+func TestReread_whileItStartsAgain(t *testing.T) {
+	c := newCore(&Rules{})
+	c.lane, c.laneBusy = []*write{{kind: reopen}}, true
+	c.state = &session.State{}
+	c.saved = c.state
+	call := messages.NewCall(t.Context(), store.Options{})
+	c.on(&messages.Reread{Call: call}, time.Unix(1_900_000_000, 0))
+	out := c.on(&written{kind: reopen, err: store.ErrConflict}, time.Unix(1_900_000_000, 0))
+	for _, e := range out {
+		if e, ok := e.(endCall); ok && e.call == call && errors.Is(e.err, session.ErrInternal) {
+			return
+		}
+	}
+	t.Errorf("%d effects, want the call to end with %v", len(out), session.ErrInternal)
 }

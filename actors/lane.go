@@ -156,7 +156,7 @@ func (c *core) writeNext(now time.Time) {
 			}
 			if w.generation != c.generation || c.phase != messages.Ready && (!w.told || c.phase != messages.Ended) {
 				c.lane = pop(c.lane) // the session ended; whoever waited for a flight has been answered
-				c.endCalls(w, nil)
+				c.endCalls(w, c.starting())
 				continue
 			}
 			if w.kind == save && c.state == c.saved {
@@ -220,6 +220,15 @@ func (c *core) written(m *written, now time.Time) {
 	case release: // what failed lapses by itself
 	}
 	c.done = nil
+}
+
+// starting returns why nothing is known of a session that starts again after a defect, else nil.
+func (c *core) starting() error {
+	again := func(w *write) bool { return w.kind == reopen }
+	if c.phase == messages.Opening && (slices.ContainsFunc(c.lane, again) || slices.ContainsFunc(c.erasing, again)) {
+		return session.ErrInternal
+	}
+	return nil
 }
 
 // endCalls answers whoever wanted the record to be read again. That there is none is no

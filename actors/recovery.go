@@ -159,7 +159,7 @@ func (a *Session) whileFailed(m any) {
 		m.Call.End(nil)
 	case *messages.Reread:
 		a.box.handled++
-		m.Call.End(nil)
+		m.Call.End(session.ErrInternal) // it is read when it starts again
 	case *messages.Passivate:
 		a.box.handled++
 		a.tell(&messages.Busy{})

@@ -54,9 +54,11 @@ func (s scrubber) clean(text string, limit int) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "\uFFFD"))
+	var marks []string
 	for _, secret := range s.forms() {
-		text = strings.ReplaceAll(text, secret, "[redacted]")
+		marks = append(marks, secret, "[redacted]")
 	}
+	text = strings.NewReplacer(marks...).Replace(text) // in one pass, so that no mark is looked into
 	text = strings.TrimSpace(text)
 	n := 0
 	for i := range text {

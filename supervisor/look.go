@@ -204,6 +204,9 @@ func (l *Look) wasRead(c *Callers, came Came) (Wait, bool) {
 	case l.Caller.Ctx.Err() != nil:
 		l.Err = l.Caller.Ctx.Err()
 		return Wait{}, false
+	case errors.Is(err, session.ErrInternal):
+		l.Err = err // it starts again after a defect, and nobody knows how old what it shows is
+		return Wait{}, false
 	case errors.Is(err, store.ErrUnreadable) && l.Entry.Age(now) < c.Trust.Outage:
 		c.Trust.Fresh.Answered() // it lives, but for this process what it shows is all there is
 		l.reread = true

@@ -15,5 +15,6 @@ var found = []struct {
 	{Alone, 12676, "a request was sent though what was shown answered the question"},
 	{Alone, 13251, "a session that had outlived itself answered those who had asked an earlier login"},
 	{Beside, 52472, "a session counted as just read, though a defect had kept it from showing what was read"},
+	{Beside, 52485, "a session that starts again after a defect said that it had been read"},
 	{Alone, 115626, "a session past its ceiling stayed, for the end of an earlier one was remembered"},
 }
