@@ -165,7 +165,7 @@ func (c *core) start(s, saved *session.State, v session.Version, in session.Inca
 	c.generation++
 	c.phase, c.incarnation, c.reason, c.unsure = messages.Ready, in, "", false
 	c.state, c.saved, c.version, c.tried = s, saved, v, nil
-	c.attempts, c.ending = 0, nil
+	c.attempts, c.ending, c.denied = 0, nil, false
 	c.serial++
 	c.publish(s, c.serial)
 	c.do(setUnsaved(c.unsaved()))

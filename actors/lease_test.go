@@ -241,3 +241,32 @@ func TestSave_takesTheLeaseThatLapsed(t *testing.T) {
 	}
 	w.drain()
 }
+
+// A login asks for the lease anew: what the session before it had to wait for is no matter.
+func TestLogin_waitsForNothingThatTheOneBeforeDid(t *testing.T) {
+	w := newWorld(t)
+	underLeases(w)
+	in, s := w.newLogin(0)
+	w.record = &record{w.version(), in, s}
+	w.intent, w.calm = &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken))}, 10*time.Second
+	w.load()
+	w.ask(keyA)
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes) // the claim
+	w.stored(storeDoes) // the intent: another's stands
+	w.stored(storeDoes) // the lease is given back
+	w.login(0)
+	w.deliverAll()
+	w.stored(storeDoes)
+	j := w.ask(keyA)
+	w.deliverAll()
+	if !w.slot {
+		t.Error("the question of the new login waits for the poll of the old one")
+	}
+	w.drain()
+	if !j.landed || j.answer.Err != nil {
+		t.Errorf("landed = %v, %v", j.landed, j.answer.Err)
+	}
+}
