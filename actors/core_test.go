@@ -680,6 +680,31 @@ func TestOutlived_answersNobody(t *testing.T) {
 	}
 }
 
+// Nor does a refresh token of it leave, where its lifetime is over once the lease is there.
+func TestOutlived_whileTheLeaseIsTaken(t *testing.T) {
+	for _, after := range []int{1, 2} { // pieces of store work: the lease, the intent
+		w := newWorld(t)
+		underLeases(w)
+		in, s := w.newLogin(0)
+		s.Internal.EndsAt = w.now.Unix() + 60
+		w.record = &record{w.version(), in, s}
+		w.load()
+		j := w.ask(keyA)
+		w.deliverAll()
+		w.grant(nil)
+		w.deliverAll()
+		for range after - 1 {
+			w.stored(storeDoes)
+		}
+		w.pass()
+		w.stored(storeDoes)
+		if w.air != nil || w.shown.Reason != session.ReasonLifetime || j.answer.Err == nil {
+			t.Errorf("after %d: in the air %v, shows %q, %v", after, w.air != nil, w.shown.Reason, j.answer.Err)
+		}
+		w.drain()
+	}
+}
+
 func TestLogout_afterTheCeilingTakesTheRemainder(t *testing.T) {
 	w := withCeiling(t)
 	w.fly(keyGoogle)

@@ -78,10 +78,17 @@ func (c *core) goOn(a *airborne, now time.Time) {
 	}
 	f := a.flight
 	connection := f.Question.Key.ForConnection()
-	if !connection && c.state.Internal.Ceiling.Reached(now) {
+	why := session.Reason("")
+	switch {
+	case c.state.Internal.Over(now):
+		why = session.ReasonLifetime
+	case !connection && c.state.Internal.Ceiling.Reached(now):
+		why = session.ReasonCeiling
+	}
+	if why != "" {
 		c.giveUp()
 		c.queue = slices.Insert(c.queue, 0, f)
-		c.end(session.ReasonCeiling, nil, now) // answers the queue
+		c.end(why, nil, now) // answers the queue
 		return
 	}
 	if answer, ok := c.answered(f, now); ok {
@@ -146,8 +153,8 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 		c.storeFailed(a, m.err)
 	case c.rules.Leases && !c.lease.held:
 		c.claimAgain()
-	case c.state.RefreshToken != a.token:
-		c.goOn(a, now) // another process's came meanwhile
+	case c.state.RefreshToken != a.token, c.state.Internal.Over(now):
+		c.goOn(a, now) // another process's came meanwhile, or the session's end
 	case theirs && m.unsettled > 0:
 		c.lease.intent = nil // it stands: whoever spent the token may be about to save what came of it
 		c.denyFor(a, m.unsettled)
