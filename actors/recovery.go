@@ -104,6 +104,7 @@ func (a *Session) fail(m, reason any) {
 		a.entry.Land(m.Flight, internal(m.Flight))
 	}
 	a.dropSlot()
+	a.entry.Doubt() // what is told until it starts again is not heard
 	for _, f := range a.entry.Flights() {
 		a.entry.Land(f, internal(f))
 	}

@@ -209,8 +209,13 @@ func FuzzScrubber(f *testing.F) {
 		for _, secret := range []string{one, two} {
 			// A secret that is a piece of our own mark is in the mark, not in the text; one
 			// that is no text is not in what is.
-			if len(secret) >= minSecret && !strings.Contains("[redacted]", secret) && strings.Contains(strings.ReplaceAll(got, "[redacted]", "\x00"), secret) {
-				t.Errorf("%q of %q with %q, %q", got, text, one, two)
+			if len(secret) < minSecret || strings.Contains("[redacted]", secret) {
+				continue
+			}
+			for piece := range strings.SplitSeq(got, "[redacted]") {
+				if strings.Contains(piece, secret) {
+					t.Errorf("%q of %q with %q, %q", got, text, one, two)
+				}
 			}
 		}
 	})

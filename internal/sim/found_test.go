@@ -16,5 +16,8 @@ var found = []struct {
 	{Alone, 13251, "a session that had outlived itself answered those who had asked an earlier login"},
 	{Beside, 52472, "a session counted as just read, though a defect had kept it from showing what was read"},
 	{Beside, 52485, "a session that starts again after a defect said that it had been read"},
+	{Beside, 72022, "a refresh token of a session that had outlived itself was spent"},
+	{Beside, 85366, "a session that was to start again after a defect was shown though its end had been told"},
+	{Beside, 106474, "a login waited for what the session before it had to wait for"},
 	{Alone, 115626, "a session past its ceiling stayed, for the end of an earlier one was remembered"},
 }
