@@ -22,6 +22,7 @@ var (
 
 const (
 	workers   = 3
+	callers   = 24 // in each
 	directors = 8
 )
 
@@ -62,7 +63,10 @@ func mixed(t *testing.T, h home) {
 		}
 	}).Always()
 	s.tenant.Script(idptest.Spend, lives)
-	limits := []tokenward.Limits{{}, {Resident: sessions / 3}, {PassivateAfter: 3 * time.Second}}
+	// Room for everybody who calls at once, and as many that are on their way out: with less,
+	// somebody may be told that there is too much to do.
+	few := max(sessions/3, 2*(callers+directors))
+	limits := []tokenward.Limits{{}, {Resident: few}, {PassivateAfter: 3 * time.Second}}
 	for i := range workers {
 		l := limits[i%len(limits)]
 		// So long that a machine which is too busy for us makes nobody take over.
@@ -77,7 +81,7 @@ func mixed(t *testing.T, h home) {
 	var all sync.WaitGroup
 	for i, w := range s.all {
 		all.Go(func() {
-			w.call("Storm", Storm{Calls: (calls - calls/100) / workers, Callers: 24, Sessions: sessions, Seed: seed + uint64(i)}, &weather[i])
+			w.call("Storm", Storm{Calls: (calls - calls/100) / workers, Callers: callers, Sessions: sessions, Seed: seed + uint64(i)}, &weather[i])
 		})
 	}
 	s.direct(calls/100, directors, seed)
