@@ -40,7 +40,8 @@ func (a *Session) carryOut(effects []effect) {
 		case renewLease:
 			a.renewLease()
 		case renewIn:
-			a.renewal = a.after(a.renewal, clock.Until(a.env.Clock, e.taken.Add(a.env.LeaseTTL/3)), &renewDue{})
+			third := a.env.LeaseTTL / 3 // at most, should the clock have been set back
+			a.renewal = a.after(a.renewal, min(third, clock.Until(a.env.Clock, e.taken.Add(third))), &renewDue{})
 		case pollIn:
 			a.poll = a.after(a.poll, a.jitter(e.wait), &pollDue{})
 		case revoke:

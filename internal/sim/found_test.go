@@ -19,5 +19,6 @@ var found = []struct {
 	{Beside, 72022, "a refresh token of a session that had outlived itself was spent"},
 	{Beside, 85366, "a session that was to start again after a defect was shown though its end had been told"},
 	{Beside, 106474, "a login waited for what the session before it had to wait for"},
+	{Beside, 88356, "a lease was renewed too late, for the clock was set back as it was taken"},
 	{Alone, 115626, "a session past its ceiling stayed, for the end of an earlier one was remembered"},
 }
