@@ -29,6 +29,7 @@ licences: ## docs/licences.md: under what terms what go.mod requires may be used
 test: ## every test under the race detector, then what is too big for it
 	go test -race -timeout 10m ./...
 	go test -timeout 5m -run HundredThousand .
+	go test -timeout 5m -run 'TestCrash$$' ./internal/crash
 	@$(MAKE) --no-print-directory leftout
 
 leftout: ## which tests were left out here, and what to install for them
