@@ -243,7 +243,7 @@ func (p *process) idleBut(j *job) bool {
 		}
 	}
 	for _, other := range p.jobs {
-		if other != j && (other.resume == nil || other.over || other.about == j.about) {
+		if other != j && (other.hand == nil || other.over || other.about == j.about) {
 			return false
 		}
 	}

@@ -169,7 +169,7 @@ func (p *process) die() {
 	}
 	quiet := true
 	for _, j := range p.jobs {
-		quiet = quiet && j.resume == nil
+		quiet = quiet && j.hand == nil
 		j.kill()
 	}
 	if quiet {

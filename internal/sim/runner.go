@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"errors"
-	"iter"
 
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
@@ -24,8 +23,7 @@ type job struct {
 	work     func(context.Context) any
 	deliver  func(any)
 
-	resume     func() (struct{}, bool) // nil until it has begun
-	yield      func(struct{}) bool
+	hand       *hand // nil until it has begun
 	stage      stage
 	what       string // the call it is in
 	call       string // of the store
@@ -99,13 +97,12 @@ func (j *job) advance() {
 	before := w.job
 	w.job = j
 	defer func() { w.job = before }()
-	if j.resume == nil {
-		j.resume, _ = iter.Pull(func(yield func(struct{}) bool) {
-			j.yield = yield
-			j.result = j.work(context.Background())
-		})
+	if j.hand == nil {
+		j.hand = w.hands.take()
+		j.hand.work = func() { j.result = j.work(context.Background()) }
 	}
-	if _, more := j.resume(); !more {
+	if j.hand.goOn() {
+		w.hands.give(j.hand)
 		j.over, j.stage = true, atRest
 	}
 }
@@ -117,7 +114,7 @@ func (j *job) park(ctx context.Context, s stage) error {
 		return errKilled
 	}
 	j.stage = s
-	j.yield(struct{}{})
+	j.hand.park()
 	j.stage = atRest
 	switch {
 	case j.killed:
@@ -131,7 +128,7 @@ func (j *job) park(ctx context.Context, s stage) error {
 // kill ends j with its process. What it had sent may still arrive, now or later.
 func (j *job) kill() {
 	w := j.p.w
-	if j.over || j.resume == nil {
+	if j.over || j.hand == nil {
 		return
 	}
 	w.saw[crashPoint(j)]++

@@ -23,6 +23,7 @@ type Machine struct {
 	policy session.Policy
 	asked  []*session.Question
 	held   *session.Question // that nothing else answers
+	hands  hands
 }
 
 // NewMachine returns a Machine. Close it when the last run is over.
@@ -45,7 +46,10 @@ func NewMachine(kind Kind) *Machine {
 }
 
 // Close ends m.
-func (m *Machine) Close() { m.system.Shutdown() }
+func (m *Machine) Close() {
+	m.hands.close()
+	m.system.Shutdown()
+}
 
 // World is one run.
 type World struct {
@@ -56,6 +60,7 @@ type World struct {
 	fake      *clock.Fake
 	timers    []*timer
 	system    *actor.ActorSystem
+	hands     *hands
 	codec     *store.Codec
 	questions []*session.Question
 	store     *store.Memory
@@ -228,7 +233,7 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *Wo
 		key[i] = byte(seed >> (8 * i))
 	}
 	w := &World{
-		kind: m.kind, choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, codec: m.codec, questions: m.asked, heldQuestion: m.held, saw: saw,
+		kind: m.kind, choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, hands: &m.hands, codec: m.codec, questions: m.asked, heldQuestion: m.held, saw: saw,
 		byKey: make(map[session.Key]*subject), families: make(map[string]*family),
 		byIncarnation: make(map[session.Incarnation]*family), issued: make(map[string]*issued), last: make(map[asked]*request),
 	}
@@ -291,7 +296,7 @@ func (w *World) finish() {
 	for len(w.processes) > 0 {
 		p := w.processes[0]
 		for _, j := range p.jobs {
-			if !j.over && j.resume != nil {
+			if !j.over && j.hand != nil {
 				j.killed = true
 				for !j.over {
 					j.advance()
