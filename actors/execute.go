@@ -234,7 +234,7 @@ func (a *Session) run(w *write) {
 				return err
 			case intend:
 				m.again, err = env.Intents.PutIntent(ctx, key, intent, o)
-				m.unsettled = env.Fresh.Settled(env.Clock.Now())
+				m.unsettled = env.Settled(env.Clock.Now())
 				return err
 			case release:
 				if clears {

@@ -53,9 +53,14 @@ func (f *Freshness) Failed(until time.Time) { f.down.Store(until.UnixNano()) }
 // may have refresh tokens in hand that it lacks, and come first.
 func (f *Freshness) Unsettled(until time.Time) { f.calm.Store(until.UnixNano()) }
 
-// Settled returns how long Unsettled goes on after now, 0 when it does not.
-func (f *Freshness) Settled(now time.Time) time.Duration {
-	return max(0, time.Duration(f.calm.Load()-now.UnixNano()))
+// Settled returns how long Unsettled goes on after now, 0 when it does not. It never does for
+// longer than most: the clock was set back then.
+func (f *Freshness) Settled(now time.Time, most time.Duration) time.Duration {
+	left := time.Duration(f.calm.Load() - now.UnixNano())
+	if left < 0 || left > most {
+		return 0
+	}
+	return left
 }
 
 // Read notes that at the given time, in era, the store held what e shows or is about to

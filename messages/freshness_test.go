@@ -20,4 +20,11 @@ func TestFreshness_ofAClockThatIsSetBack(t *testing.T) {
 	if at := back.Add(5 * time.Minute); f.Down(at, 6*time.Second) || !f.Probe(at, 6*time.Second) {
 		t.Error("nobody may ask the store, which was to be left alone for a second")
 	}
+	f.Unsettled(now.Add(11 * time.Second))
+	if got := f.Settled(now, 20*time.Second); got != 11*time.Second {
+		t.Errorf("unsettled for %v, want 11s", got)
+	}
+	if got := f.Settled(back, 20*time.Second); got != 0 {
+		t.Errorf("unsettled for %v, and the clock was set back since", got)
+	}
 }

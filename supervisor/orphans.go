@@ -77,7 +77,7 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 		s.env.Unsettled(now)
 	}
 	o.failed = false
-	if s.env.Fresh.Settled(now) > 0 {
+	if s.env.Settled(now) > 0 {
 		return
 	}
 	for _, orphan := range m.orphans {
