@@ -22,7 +22,6 @@ func (c *Client) watch() {
 			c.env.Unsettled(c.clock.Now())
 		}
 		fresh.Lost()
-		c.send(&messages.Missed{})
 		heard, broken = true, false
 		wait = c.opts.limits.RetryFirst
 	}

@@ -122,7 +122,6 @@ var shows = []struct {
 	{reflect.TypeFor[messages.Flight](), ""},
 	{reflect.TypeFor[messages.FollowUp](), ""},
 	{reflect.TypeFor[messages.Freshness](), ""},
-	{reflect.TypeFor[messages.Missed](), ""},
 	{reflect.TypeFor[messages.NeedToken](), ""},
 	{reflect.TypeFor[messages.OpenSession](), ""},
 	{reflect.TypeFor[messages.Passivate](), ""},

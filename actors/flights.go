@@ -145,8 +145,10 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	if c.state == c.saved && c.phase == messages.Ready {
 		c.do(setUnsaved(messages.Saved))
 	}
-	theirs := c.state.RefreshToken != a.token && c.state.RefreshToken != "" && c.current(a) && !a.lasting // "": refused to them
-	if theirs {                                                                                           // another process spent the token too, and what it got is known already: that stays
+	// Another process spent the token too, and what it got is known already: that stays. An empty
+	// one was given up, for it was refused to them.
+	theirs := c.state.RefreshToken != a.token && c.state.RefreshToken != "" && c.current(a) && !a.lasting
+	if theirs {
 		late := *m
 		late.response.RefreshToken = ""
 		m = &late

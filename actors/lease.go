@@ -336,7 +336,7 @@ func (c *core) reread(m *messages.Reread) {
 	switch {
 	case told && !m.Version.IsZero() && c.knows(m.Version):
 		return
-	case told && m.Version.IsZero() && !m.Missed && c.phase == messages.Ended && !c.signingIn():
+	case told && m.Version.IsZero() && c.phase == messages.Ended && !c.signingIn():
 		return // it was deleted
 	}
 	for i, w := range c.lane {

@@ -70,7 +70,6 @@ type Reread struct {
 	Key     session.Key
 	Version session.Version // what was written, zero when that is not known or the record was deleted
 	Recent  bool            // a reading that is under way will do
-	Missed  bool            // nobody was told, but somebody may have written
 	Call    *Call
 }
 
@@ -81,9 +80,6 @@ type Changed struct {
 	Key     session.Key
 	Version session.Version
 }
-
-// Missed tells the supervisor that writes by other processes may not have been told.
-type Missed struct{ Redacted }
 
 // FollowUp tells a session that a refresh token was about to be spent and nobody has said
 // what came of it. Unless this process is at it, the session presents that token once.

@@ -1,9 +1,6 @@
 package supervisor
 
 import (
-	"bytes"
-	"maps"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -153,24 +150,7 @@ func (s *Supervisor) changed(m *messages.Changed) {
 	case !m.Version.IsZero():
 		s.drop(sl)
 	default:
-		s.verify(sl)
-	}
-}
-
-// missed has the ends that are remembered held against the store, for writes that were not told
-// may have followed. What lives is read again anyway, by whoever asks for it.
-func (s *Supervisor) missed() {
-	if s.closing {
-		return
-	}
-	for _, key := range slices.SortedFunc(maps.Keys(s.slots), func(a, b session.Key) int { return bytes.Compare(a[:], b[:]) }) {
-		sl := s.slots[key]
-		switch {
-		case sl.pid != nil && sl.entry.Snapshot().Phase == messages.Ended:
-			s.command(sl, &messages.Reread{Key: key, Missed: true})
-		case sl.pid == nil && sl.load == nil && !s.verify(sl):
-			s.drop(sl) // the store's tombstone says as much
-		}
+		sl.entry.Read(0, time.Unix(0, 0)) // it may have ended once more, for another reason: the next to look asks
 	}
 }
 

@@ -1,11 +1,8 @@
 package supervisor
 
 import (
-	"context"
-	"errors"
 	"slices"
 
-	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -36,41 +33,6 @@ func (s *Supervisor) leave(sl *slot) {
 		}
 	}
 	sl.signs = nil
-}
-
-// endRead says what the store holds of a session whose end is remembered.
-type endRead struct {
-	messages.Redacted
-	entry *messages.Entry
-	err   error
-}
-
-// verify has the store asked whether what a session has left at its ceiling still stands, and
-// reports whether it left something.
-func (s *Supervisor) verify(sl *slot) bool {
-	snapshot, entry, env := sl.entry.Snapshot(), sl.entry, s.env
-	if snapshot.Phase != messages.Ended || len(snapshot.State.ConnectionTokenSets) == 0 {
-		return false
-	}
-	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
-		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
-		defer cancel()
-		_, _, _, err := env.SafeLoad(ctx, entry.Key, store.Options{Background: true})
-		return &endRead{entry: entry, err: err}
-	}, func(m any) { s.send(s.self, m) })
-	return true
-}
-
-// verified forgets what a session has left once it was signed out or signed in since.
-func (s *Supervisor) verified(m *endRead) {
-	sl := s.slots[m.entry.Key]
-	if sl == nil || sl.entry != m.entry || sl.pid != nil || sl.load != nil {
-		return
-	}
-	var gone *store.GoneError
-	if !errors.As(m.err, &gone) || gone.Reason != session.ReasonCeiling {
-		s.drop(sl)
-	}
 }
 
 func (s *Supervisor) findLeft(m *messages.FindLeft) {

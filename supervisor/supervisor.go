@@ -149,8 +149,6 @@ func (s *Supervisor) contain(m any) {
 		s.reread(m)
 	case *messages.Changed:
 		s.changed(m)
-	case *messages.Missed:
-		s.missed()
 	case *lookForOrphans:
 		s.lookForOrphans()
 	case *foundOrphans:
@@ -161,8 +159,6 @@ func (s *Supervisor) contain(m any) {
 		s.sessionEnded(m)
 	case *messages.FindLeft:
 		s.findLeft(m)
-	case *endRead:
-		s.verified(m)
 	case *messages.AtRest:
 		s.atRest(m)
 	case *messages.Busy:
