@@ -14,13 +14,20 @@ var (
 	keyGoogle = session.ConnectionKey("google", "")
 )
 
-// fly asks key and brings the request into the air.
-func (w *world) fly(key session.FlightKey) *journey {
+// takeSlot asks key and grants the slot that its request needs.
+func (w *world) takeSlot(key session.FlightKey) *journey {
 	w.t.Helper()
 	j := w.ask(key)
 	w.deliverAll()
 	w.grant(nil)
 	w.deliverAll()
+	return j
+}
+
+// fly asks key and brings the request into the air.
+func (w *world) fly(key session.FlightKey) *journey {
+	w.t.Helper()
+	j := w.takeSlot(key)
 	if w.air == nil {
 		w.fail("no request in the air")
 	}
@@ -689,10 +696,7 @@ func TestOutlived_whileTheLeaseIsTaken(t *testing.T) {
 		s.Internal.EndsAt = w.now.Unix() + 60
 		w.record = &record{w.version(), in, s}
 		w.load()
-		j := w.ask(keyA)
-		w.deliverAll()
-		w.grant(nil)
-		w.deliverAll()
+		j := w.takeSlot(keyA)
 		for range after - 1 {
 			w.stored(storeDoes)
 		}

@@ -16,10 +16,7 @@ func leased(t *testing.T) (*world, *journey) {
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
 	w.load()
-	j := w.ask(keyA)
-	w.deliverAll()
-	w.grant(nil)
-	w.deliverAll()
+	j := w.takeSlot(keyA)
 	w.stored(storeDoes) // the claim
 	w.stored(storeDoes) // the intent
 	if w.air == nil {
@@ -119,10 +116,7 @@ func TestIntent_ofAnotherIsLeftAloneAfterAnOutage(t *testing.T) {
 	theirs := &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken)), Epoch: 0, At: w.now.Unix()}
 	w.intent, w.calm = theirs, 10*time.Second
 	w.load()
-	j := w.ask(keyA)
-	w.deliverAll()
-	w.grant(nil)
-	w.deliverAll()
+	j := w.takeSlot(keyA)
 	w.stored(storeDoes) // the claim
 	w.stored(storeDoes) // the intent
 	if w.air != nil || w.held || j.landed {
@@ -151,10 +145,7 @@ func TestLease_isRenewedFromWhenItWasAskedFor(t *testing.T) {
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
 	w.load()
-	w.ask(keyA)
-	w.deliverAll()
-	w.grant(nil)
-	w.deliverAll()
+	w.takeSlot(keyA)
 	asked := w.now
 	w.late = true
 	w.finish(storeDoes)
@@ -177,10 +168,7 @@ func TestSpend_readsAgainUnderANewLease(t *testing.T) {
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
 	w.load()
-	j := w.ask(keyA)
-	w.deliverAll()
-	w.grant(nil)
-	w.deliverAll()
+	j := w.takeSlot(keyA)
 	w.stored(storeDoes) // the claim
 	w.late = true
 	w.stored(storeDoes) // the intent, and the answer takes long
@@ -250,10 +238,7 @@ func TestLogin_waitsForNothingThatTheOneBeforeDid(t *testing.T) {
 	w.record = &record{w.version(), in, s}
 	w.intent, w.calm = &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken))}, 10*time.Second
 	w.load()
-	w.ask(keyA)
-	w.deliverAll()
-	w.grant(nil)
-	w.deliverAll()
+	w.takeSlot(keyA)
 	w.stored(storeDoes) // the claim
 	w.stored(storeDoes) // the intent: another's stands
 	w.stored(storeDoes) // the lease is given back
