@@ -216,7 +216,7 @@ func TestProcesses_clockSetBack(t *testing.T) {
 	})
 }
 
-// What a ceiling leaves ends with a logout (behaviour 5.6), in whichever process that comes.
+// What a ceiling leaves ends with a logout, in whichever process that comes.
 func TestProcesses_logoutElsewhereEndsWhatTheCeilingLeft(t *testing.T) {
 	processes(t, 2, nil, func(t *testing.T, r *rig, _ string, p []process) {
 		ctx, id := context.Background(), "an id of the host's"
