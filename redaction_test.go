@@ -78,6 +78,7 @@ var shows = []struct {
 	{reflect.TypeFor[session.TokenSet](), "Audience Scope RequestedScope ActualAudience"},
 
 	{reflect.TypeFor[store.Codec](), "Domain"},
+	{reflect.TypeFor[store.Encoder](), "domain sid sub"},
 	{reflect.TypeFor[store.GoneError](), "Reason"},
 	{reflect.TypeFor[store.Intent](), ""},
 	{reflect.TypeFor[store.Memory](), ""},

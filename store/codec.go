@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/hex"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,18 @@ type Codec struct {
 // and the values of back-channel logout beside it in clear. Epoch and TTL are left to the
 // caller.
 func (c *Codec) Encode(key session.Key, s *session.State, v session.Version, in session.Incarnation) (Record, error) {
+	return new(Encoder).Encode(c, key, s, v, in)
+}
+
+// Encoder encodes the states of one session as they follow each other, and derives nothing
+// again that has stayed the same. The zero Encoder is ready to use, by one goroutine at a time.
+type Encoder struct {
+	domain, sid, sub string // that index was derived of
+	index            []IndexValue
+}
+
+// Encode is Codec.Encode.
+func (e *Encoder) Encode(c *Codec, key session.Key, s *session.State, v session.Version, in session.Incarnation) (Record, error) {
 	plain := plaintexts.Get().(*plaintext)
 	defer plain.done()
 	text, err := session.AppendState(plain.buffer[:0], s)
@@ -29,16 +42,20 @@ func (c *Codec) Encode(key session.Key, s *session.State, v session.Version, in 
 		return Record{}, err
 	}
 	plain.buffer = text
-	issuer := session.IssuerOf(s.SessionDomain(c.Domain)) // whose logout tokens end it
 	var ceiling session.Ceiling
 	if s.Internal.Ceiling.Legal() {
 		ceiling = s.Internal.Ceiling
+	}
+	domain, sid, sub := s.SessionDomain(c.Domain), s.Internal.SID, s.User.Sub() // whose logout tokens end it
+	if e.index == nil || domain != e.domain || sid != e.sid || sub != e.sub {
+		e.domain, e.sid, e.sub = domain, sid, sub
+		e.index = c.Sealer.IndexValues(session.IssuerOf(domain), sid, sub)
 	}
 	return Record{
 		Version:     v,
 		Incarnation: in,
 		Ceiling:     ceiling,
-		Index:       c.Sealer.IndexValues(issuer, s.Internal.SID, s.User.Sub()),
+		Index:       slices.Clone(e.index),
 		Sealed:      c.Sealer.Seal(binding(key), text),
 	}, nil
 }

@@ -19,7 +19,7 @@ type shard struct {
 	ceilings  ordered // every record with a ceiling, by it
 	unclaimed ordered // those of them that ClaimDue may hand out
 	claims    ordered // the others, by when the claim lapses
-	lapses    ordered // entries that can be forgotten, by when
+	lapses    ordered // entries, by when to look whether they can be forgotten
 }
 
 // entry is what is known of one key. It is kept while any part of it still means
@@ -37,7 +37,7 @@ type entry struct {
 	leased int64  // until when
 	epoch  int64  // the last one given
 
-	lapse int64 // its place in shard.lapses; forever: none
+	lapse int64 // its place in shard.lapses, not after it can be forgotten; forever: none
 }
 
 type tombstone struct {
@@ -172,8 +172,9 @@ func (sh *shard) unclaim(key session.Key, e *entry) {
 	e.claimed = false
 }
 
-// settle notes when e can be forgotten, and forgets it at once, returning nil, when
-// nothing of it means anything.
+// settle notes when to look whether e can be forgotten, and forgets it at once, returning nil,
+// when nothing of it means anything. An entry whose time is put off, as with every refresh, keeps its
+// place until that has come: one look more is cheaper than a move each time.
 func (sh *shard) settle(key session.Key, e *entry, now int64) *entry {
 	lapse := now
 	if e.record != nil {
@@ -185,7 +186,7 @@ func (sh *shard) settle(key session.Key, e *entry, now int64) *entry {
 	if e.owner != "" {
 		lapse = max(lapse, e.leased)
 	}
-	if lapse == e.lapse && lapse != now {
+	if now < e.lapse && e.lapse <= lapse {
 		return e
 	}
 	if e.lapse != forever {
