@@ -37,21 +37,28 @@ func (w *writer) object(extra map[string]json.RawMessage) objectWriter {
 	return o
 }
 
-// member writes a name. Its value is to follow.
+// member writes a name of ours, which needs no escape. Its value is to follow.
 func (o *objectWriter) member(name string) {
 	for len(o.names) > 0 && o.names[0] < name {
 		o.others()
 	}
-	o.name(name)
+	o.comma()
+	o.text = append(o.text, '"')
+	o.text = append(o.text, name...)
+	o.text = append(o.text, '"', ':')
 }
 
 func (o *objectWriter) name(name string) {
+	o.comma()
+	o.string(name)
+	o.text = append(o.text, ':')
+}
+
+func (o *objectWriter) comma() {
 	if o.some {
 		o.text = append(o.text, ',')
 	}
 	o.some = true
-	o.string(name)
-	o.text = append(o.text, ':')
 }
 
 // others writes the next member that others wrote.
@@ -173,14 +180,13 @@ func (w *writer) string(s string) {
 
 // plain reports whether s needs no escape, as most text does.
 func plain(s string) bool {
-	ascii := true
+	var high byte
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ', c == '"', c == '\\':
+		c := s[i]
+		if c < ' ' || c == '"' || c == '\\' {
 			return false
-		case c >= utf8.RuneSelf:
-			ascii = false
 		}
+		high |= c
 	}
-	return ascii || utf8.ValidString(s) && !strings.ContainsAny(s, "\u2028\u2029") // line ends to JavaScript
+	return high < utf8.RuneSelf || utf8.ValidString(s) && !strings.ContainsAny(s, "\u2028\u2029") // line ends to JavaScript
 }
