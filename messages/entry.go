@@ -18,7 +18,7 @@ type Entry struct {
 	Key session.Key
 
 	snapshot atomic.Pointer[Snapshot]
-	flights  atomic.Pointer[[]*Flight]
+	flights  atomic.Pointer[[]*Flight] // nil: none
 	pid      atomic.Pointer[actor.PID]
 	used     atomic.Int64
 	read     atomic.Int64  // when the store held what is shown, in nanoseconds since the Unix epoch
@@ -120,8 +120,12 @@ func (e *Entry) Join(f *Flight, limit int) (joined *Flight, first bool) {
 		if len(list) >= limit {
 			return nil, false
 		}
-		grown := append(slices.Clip(list), f)
-		if e.flights.CompareAndSwap(old, &grown) {
+		grown := &f.alone
+		if len(list) > 0 {
+			more := append(slices.Clip(list), f)
+			grown = &more
+		}
+		if e.flights.CompareAndSwap(old, grown) {
 			return f, true
 		}
 	}
@@ -143,8 +147,12 @@ func (e *Entry) Land(f *Flight, a Answer) {
 		if i < 0 {
 			break
 		}
-		rest := slices.Delete(slices.Clone(*old), i, i+1)
-		if e.flights.CompareAndSwap(old, &rest) {
+		var rest *[]*Flight
+		if len(*old) > 1 {
+			left := slices.Delete(slices.Clone(*old), i, i+1)
+			rest = &left
+		}
+		if e.flights.CompareAndSwap(old, rest) {
 			break
 		}
 	}

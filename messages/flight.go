@@ -16,6 +16,9 @@ type Flight struct {
 	done   chan struct{}
 	state  atomic.Int32
 	answer Answer
+
+	alone []*Flight // a list of this flight only: most sessions have one at a time
+	self  [1]*Flight
 }
 
 const (
@@ -36,7 +39,10 @@ type Answer struct {
 
 // NewFlight returns a flight for q. Of o it keeps the free values.
 func NewFlight(q *session.Question, o store.Options) *Flight {
-	return &Flight{Question: q, Options: store.Options{Values: o.Values}, done: make(chan struct{})}
+	f := &Flight{Question: q, Options: store.Options{Values: o.Values}, done: make(chan struct{})}
+	f.self[0] = f
+	f.alone = f.self[:]
+	return f
 }
 
 // Done is closed when the flight has landed, well or badly.
