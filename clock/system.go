@@ -33,7 +33,9 @@ func System() Clock { return system{} }
 
 type system struct{}
 
-func (system) Now() time.Time {
+func (system) Now() time.Time { return now() }
+
+func now() time.Time {
 	if a := anchored.Load(); a != nil {
 		if d := time.Since(a.at); 0 <= d && d < anchorLife {
 			return a.wall.Add(d)
@@ -76,7 +78,7 @@ func (a *anchor) next(at time.Time) *anchor {
 }
 
 func (system) AfterFunc(d time.Duration, f func()) Timer {
-	t := &systemTimer{wall: system{}.Now, f: f}
+	t := &systemTimer{wall: now, f: f}
 	t.Reset(d)
 	return t
 }
