@@ -79,7 +79,7 @@ func (h *hand) Run(kind messages.Work, work func(context.Context) any, deliver f
 	j := job{kind, work, deliver}
 	if kind == messages.StoreWork {
 		h.r.tally.Add(1)
-		if !h.r.store.enter(func() { h.follow(&started{j}) }) {
+		if !h.r.store.pass() && !h.r.store.enter(func() { h.follow(&started{j}) }) {
 			return
 		}
 	}

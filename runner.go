@@ -50,7 +50,10 @@ func (r *runner) Run(kind messages.Work, work func(context.Context) any, deliver
 func (r *runner) Hand() messages.Hand { return &hand{r: r} }
 
 // Slot implements messages.Runner.
-func (r *runner) Slot(granted func(error)) { r.slots.take(granted) }
+func (r *runner) Slot(granted func(error)) bool {
+	_, now := r.slots.take(granted)
+	return now
+}
 
 // Release implements messages.Runner.
 func (r *runner) Release() { r.slots.give() }

@@ -19,10 +19,9 @@ type slots struct {
 
 type waiter struct{ granted func(error) }
 
-// take calls granted, now or later, with nil when there is a slot, else with
-// session.ErrOverloaded or session.ErrClosed.
-func (s *slots) take(granted func(error)) *waiter {
-	w := &waiter{granted}
+// take reports whether there is a slot now. If not, granted is called: with nil when there is one,
+// or with session.ErrOverloaded or session.ErrClosed.
+func (s *slots) take(granted func(error)) (w *waiter, now bool) {
 	s.mu.Lock()
 	var err error
 	switch {
@@ -30,16 +29,19 @@ func (s *slots) take(granted func(error)) *waiter {
 		err = session.ErrClosed
 	case s.free > 0:
 		s.free--
+		s.mu.Unlock()
+		return nil, true
 	case len(s.waiting) >= s.most:
 		err = session.ErrOverloaded
 	default:
+		w = &waiter{granted}
 		s.waiting = append(s.waiting, w)
 		s.mu.Unlock()
-		return w
+		return w, false
 	}
 	s.mu.Unlock()
 	granted(err)
-	return w
+	return nil, false
 }
 
 // give gives a slot back.
@@ -71,7 +73,10 @@ func (s *slots) close() {
 // await takes a slot for a request that its caller makes itself.
 func (s *slots) await(ctx context.Context) error {
 	granted := make(chan error, 1)
-	w := s.take(func(err error) { granted <- err })
+	w, now := s.take(func(err error) { granted <- err })
+	if now {
+		return nil
+	}
 	select {
 	case err := <-granted:
 		return err

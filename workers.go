@@ -77,6 +77,17 @@ type gate struct {
 	waiting []func()
 }
 
+// pass reports whether a job may start.
+func (g *gate) pass() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.free == 0 {
+		return false
+	}
+	g.free--
+	return true
+}
+
 // enter reports whether job may start. Else it is kept, and some leave returns it.
 func (g *gate) enter(job func()) bool {
 	g.mu.Lock()

@@ -180,14 +180,14 @@ func (c *core) requeue(w *write) {
 
 // reapply updates base by the response that w brought, if it brought one.
 func (c *core) reapply(w *write, base *session.State) *session.State {
-	if w.flight == nil || w.answer.Err != nil || w.refused {
+	if w.response == nil || w.answer.Err != nil || w.refused {
 		return base
 	}
 	var next *session.State
 	if w.flight.Question.Key.ForConnection() {
-		next, _, _ = base.ApplyConnection(w.flight.Question.Key, w.response, w.received, c.rules.applyOptions())
+		next, _, _ = base.ApplyConnection(w.flight.Question.Key, *w.response, w.received, c.rules.applyOptions())
 	} else {
-		next, _, _ = base.ApplyRefresh(w.flight.Question, w.response, w.received, c.rules.applyOptions())
+		next, _, _ = base.ApplyRefresh(w.flight.Question, *w.response, w.received, c.rules.applyOptions())
 	}
 	return next
 }

@@ -100,9 +100,10 @@ func newCore(r *Rules) *core {
 	return &core{rules: r, phase: messages.Opening}
 }
 
-// on handles one message and returns what is to be done, in order.
+// on handles one message and returns what is to be done, in order. The list is good until the
+// next message.
 func (c *core) on(msg any, now time.Time) []effect {
-	c.out = make([]effect, 0, 6) // seldom more
+	c.out = c.out[:0]
 	switch m := msg.(type) {
 	case *messages.NeedToken:
 		c.needToken(m.Flight, now)
@@ -150,7 +151,7 @@ func (c *core) on(msg any, now time.Time) []effect {
 
 // adopt makes the core that of a session as the store holds it.
 func (c *core) adopt(s *session.State, v session.Version, in session.Incarnation) []effect {
-	c.out = nil
+	c.out = c.out[:0]
 	c.begin(s, v, in)
 	return c.out
 }
@@ -277,13 +278,8 @@ func calls(c *messages.Call) []*messages.Call {
 	return []*messages.Call{c}
 }
 
-// pop returns list without its first element.
-func pop[T any](list []T) []T {
-	if len(list) == 1 {
-		return nil
-	}
-	return slices.Delete(list, 0, 1)
-}
+// pop takes the first element off list.
+func pop[T any](list []T) []T { return slices.Delete(list, 0, 1) }
 
 // effect is something to be done, with copies of all it needs.
 type effect any

@@ -22,6 +22,7 @@ func (a *Session) carryOut(effects []effect) {
 	a.todo = effects
 	for len(a.todo) > 0 {
 		e := a.todo[0]
+		a.todo[0] = nil // lets go of what it holds
 		a.todo = a.todo[1:]
 		switch e := e.(type) {
 		case publish:
@@ -29,7 +30,7 @@ func (a *Session) carryOut(effects []effect) {
 		case land:
 			a.entry.Land(e.flight, e.answer)
 		case askSlot:
-			a.env.Runner.Slot(func(err error) { a.send(&slotGranted{err: err}) })
+			a.granted = a.env.Runner.Slot(func(err error) { a.send(&slotGranted{err: err}) })
 			a.box.air = true // only now is there something that will come back
 		case dropSlot:
 			a.box.slot = false
@@ -65,7 +66,7 @@ func (a *Session) carryOut(effects []effect) {
 				zap.Stringer("session", a.entry.Key), zap.Error(e.err))
 		}
 	}
-	a.todo = nil // lets go of what it held
+	a.todo = nil
 }
 
 func (a *Session) send(m any) { a.env.Send(a.self, m) }
@@ -163,7 +164,7 @@ func (a *Session) revoke(e revoke) {
 		}
 		env.Send(self, &revoked{})
 	}
-	env.Runner.Slot(func(err error) {
+	granted := func(err error) {
 		if err != nil {
 			over(err)
 			return
@@ -177,7 +178,10 @@ func (a *Session) revoke(e revoke) {
 			err, _ := failure.(error)
 			over(err)
 		})
-	})
+	}
+	if env.Runner.Slot(granted) {
+		granted(nil)
+	}
 }
 
 // do has work done elsewhere. It is called in a turn.
@@ -187,88 +191,6 @@ func (a *Session) do(kind messages.Work, work func(context.Context) any, deliver
 		return
 	}
 	a.env.Runner.Run(kind, work, deliver)
-}
-
-// run does one piece of store work.
-func (a *Session) run(w *write) {
-	env, key := a.env, a.entry.Key
-	m := &written{version: session.NewVersion(env.Rand)}
-	var call *messages.Call
-	if w.kind != reread { // whose failure would be the session's, not the caller's
-		call = lender(w.calls)
-	}
-	w.version, m.kind = m.version, w.kind
-	kind, state, prev, in := w.kind, w.state, w.prev, w.incarnation
-	only, why, epoch, take := w.only, w.why, w.epoch, w.take
-	var intent store.Intent
-	if w.intent != nil {
-		intent = *w.intent
-	}
-	clears := w.intent != nil
-	values := store.Options{Background: true}
-	if w.flight != nil {
-		values = w.flight.Options
-	}
-	a.do(messages.StoreWork, func(base context.Context) any {
-		ctx, o := base, values
-		if call != nil {
-			var detach func()
-			ctx, o, detach = lent(base, call)
-			defer detach()
-		}
-		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
-		defer cancel()
-		m.era, m.at = env.Fresh.Era(), env.Clock.Now()
-		m.err = Contain(func() (err error) {
-			switch kind {
-			case erase:
-				return env.Store.Delete(ctx, key, only, why, o)
-			case claim:
-				if m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.LeaseTTL, o); err != nil {
-					return err
-				}
-				m.state, m.version, m.incarnation, err = env.load(ctx, key, o)
-				return err
-			case reread, reopen:
-				m.state, m.version, m.incarnation, err = env.load(ctx, key, o)
-				return err
-			case intend:
-				m.again, err = env.Intents.PutIntent(ctx, key, intent, o)
-				m.unsettled = env.Settled(env.Clock.Now())
-				return err
-			case release:
-				if clears {
-					err = env.Intents.ClearIntent(ctx, key, intent, o)
-				}
-				if epoch != 0 {
-					err = errors.Join(err, env.Leaser.Release(ctx, key, env.Owner, epoch, o))
-				}
-				return err
-			case save, replace:
-			}
-			if take {
-				if m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.LeaseTTL, o); err != nil {
-					return err
-				}
-				epoch = m.epoch
-			}
-			r, err := env.Codec.Encode(key, state, m.version, in)
-			if err != nil {
-				return err
-			}
-			r.Epoch = epoch
-			now := env.Clock.Now()
-			r.TTL = store.TTL(now, r.Ceiling, env.Life(state, now))
-			if kind == replace {
-				return env.Store.Replace(ctx, key, r, o)
-			}
-			return env.Store.Update(ctx, key, prev, r, o)
-		})
-		if kind == erase && m.err != nil && call != nil && call.Over() {
-			m.left = call
-		}
-		return m
-	}, a.send)
 }
 
 // renewLease renews the lease. It waits behind no other store work: what hangs there must
@@ -330,27 +252,6 @@ func (env *Env) load(ctx context.Context, key session.Key, o store.Options) (*se
 	}
 	s, err := env.Codec.Decode(key, r)
 	return s, r.Version, r.Incarnation, err
-}
-
-// lender returns the first caller who still waits.
-func lender(calls []*messages.Call) *messages.Call {
-	for _, c := range calls {
-		if !c.Left() {
-			return c
-		}
-	}
-	return nil
-}
-
-// lent returns what the caller lends, ended too when the client stops.
-func lent(base context.Context, call *messages.Call) (context.Context, store.Options, func()) {
-	ctx, o := call.Begin()
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(base, func() { cancel(context.Cause(base)) })
-	return ctx, o, func() {
-		stop()
-		cancel(nil)
-	}
 }
 
 // Contain turns a panic of a store or a transport into an error.

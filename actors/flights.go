@@ -262,7 +262,7 @@ func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer, now 
 		c.land(a.flight, answer)
 		return
 	}
-	c.save(&write{flight: a.flight, answer: answer, response: m.response, received: now, spent: a.token})
+	c.save(&write{flight: a.flight, answer: answer, response: &m.response, received: now, spent: a.token})
 }
 
 // invalidGrant reports whether the provider refused the refresh token itself.

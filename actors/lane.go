@@ -19,7 +19,7 @@ type write struct {
 	// should another writer have come between.
 	flight   *messages.Flight
 	answer   messages.Answer
-	response session.TokenResponse
+	response *session.TokenResponse
 	received time.Time // when, for a token's life counts from then
 	spent    string
 	gate     bool // the next flight waits for this save

@@ -80,7 +80,10 @@ func (b *bench) Run(_ messages.Work, work func(context.Context) any, deliver fun
 	b.jobs = append(b.jobs, func() { deliver(work(context.Background())) })
 }
 
-func (b *bench) Slot(granted func(error)) { b.grants = append(b.grants, granted) }
+func (b *bench) Slot(granted func(error)) bool {
+	b.grants = append(b.grants, granted)
+	return false
+}
 
 func (b *bench) Release() {
 	if b.slots--; b.slots < 0 {

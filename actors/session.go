@@ -104,6 +104,9 @@ type Session struct {
 	todo  []effect // what is still to be carried out
 	box   blackBox
 
+	granted bool          // the slot that was asked for was free
+	encoder store.Encoder // for the errand under way
+
 	timer, poll, renewal clock.Timer
 }
 
@@ -139,6 +142,10 @@ func (a *Session) Receive(ctx actor.Context) {
 		a.abandon()
 	default:
 		a.handle(m)
+		for a.granted { // and nothing comes in between
+			a.granted = false
+			a.handle(&slotGranted{})
+		}
 	}
 }
 

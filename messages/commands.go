@@ -169,10 +169,10 @@ type Runner interface {
 	// never waits for provider work.
 	Run(kind Work, work func(ctx context.Context) any, deliver func(any))
 
-	// Slot calls granted, now or later, here or elsewhere, when a request may be sent to the
-	// provider, or with an error when too many wait (overloaded) or the client
-	// closes (closed).
-	Slot(granted func(error))
+	// Slot reports whether a request may be sent to the provider now. If not, it calls granted,
+	// at once or later, here or elsewhere: when a request may be sent, or with an error when too
+	// many wait (overloaded) or the client closes (closed).
+	Slot(granted func(error)) (now bool)
 
 	// Release gives a slot back.
 	Release()

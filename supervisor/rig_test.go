@@ -122,7 +122,7 @@ func (r *rig) Run(_ messages.Work, work func(context.Context) any, deliver func(
 	})
 }
 
-func (r *rig) Slot(granted func(error)) { granted(nil) }
+func (r *rig) Slot(func(error)) bool { return true }
 
 func (r *rig) Release() {}
 

@@ -150,7 +150,7 @@ type slots struct {
 }
 
 // Slot implements messages.Runner.
-func (p *process) Slot(granted func(error)) {
+func (p *process) Slot(granted func(error)) (now bool) {
 	s := &p.slots
 	if p.w.turn != nil {
 		p.w.checkOwner(p.w.turn)
@@ -161,7 +161,7 @@ func (p *process) Slot(granted func(error)) {
 	case s.free > 0:
 		s.free--
 		s.held++
-		granted(nil)
+		return true
 	case len(s.waiting) >= s.most:
 		p.w.saw[slotsOverloaded]++
 		granted(session.ErrOverloaded)
@@ -169,6 +169,7 @@ func (p *process) Slot(granted func(error)) {
 		p.w.saw[slotWaitedFor]++
 		s.waiting = append(s.waiting, granted)
 	}
+	return false
 }
 
 // Release implements messages.Runner.
