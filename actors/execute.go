@@ -30,7 +30,9 @@ func (a *Session) carryOut(effects []effect) {
 		case land:
 			a.entry.Land(e.flight, e.answer)
 		case askSlot:
-			a.granted = a.env.Runner.Slot(func(err error) { a.send(&slotGranted{err: err}) })
+			if a.env.Runner.Slot(func(err error) { a.send(&slotGranted{err: err}) }) {
+				a.granted = true
+			}
 			a.box.air = true // only now is there something that will come back
 		case dropSlot:
 			a.box.slot = false
