@@ -106,9 +106,24 @@ func (w *World) call(p *process, s *subject, name string, m func(ctx context.Con
 
 func (w *World) askToken(p *process, s *subject, q *session.Question) {
 	c := w.call(p, s, "a token "+questionName(q.Key), func(ctx context.Context) machine {
-		return &supervisor.TokenCall{Caller: p.caller(ctx, s.id), Question: q}
+		return &tokenCall{supervisor.TokenCall{Caller: p.caller(ctx, s.id), Question: q}}
 	})
 	c.question = q
+}
+
+// tokenCall is GetAccessToken: it looks in the cache before it takes any other step.
+type tokenCall struct{ supervisor.TokenCall }
+
+func (t *tokenCall) Step(c *supervisor.Callers, came supervisor.Came) (supervisor.Wait, bool) {
+	if came.What == supervisor.Begin {
+		if e := c.Dir.Lookup(t.Caller.ID); e != nil {
+			if hit := c.Hit(e, t.Question); hit != nil {
+				t.Token = hit
+				return supervisor.Wait{}, false
+			}
+		}
+	}
+	return t.TokenCall.Step(c, came)
 }
 
 func (w *World) askConnection(p *process, s *subject, key session.FlightKey) {

@@ -13,7 +13,7 @@ import (
 func (w *World) judge(c *call) {
 	w.answers++
 	switch m := c.machine.(type) {
-	case *supervisor.TokenCall:
+	case *tokenCall:
 		if m.Err == nil {
 			w.told(c, nil, m.Token.AccessToken)
 			w.judgeToken(c, *m.Token)
