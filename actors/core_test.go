@@ -251,10 +251,10 @@ func TestReread_failsAndShowsWhatWasTried(t *testing.T) {
 	w.stored(storeDoes) // a conflict; now it is read again
 	w.landed(landPlain)
 	w.stored(storeFails)
-	if _, ok := w.shown.Tokens.Find(&session.Question{Key: keyA}, w.now, 0); !ok {
+	if w.shown.Tokens.Lookup(&session.Question{Key: keyA}, w.now, 0) == nil {
 		t.Error("what could not be saved is not shown")
 	}
-	if _, ok := w.shown.Tokens.Find(&session.Question{Key: keyB}, w.now, 0); ok {
+	if w.shown.Tokens.Lookup(&session.Question{Key: keyB}, w.now, 0) != nil {
 		t.Error("what the store was not asked to keep is shown")
 	}
 	w.drain()

@@ -183,7 +183,7 @@ func (c *core) showEnd(now time.Time) {
 func (c *core) remembered(f *messages.Flight, now time.Time) messages.Answer {
 	if f.Question.Key.ForConnection() {
 		if t, ok := c.state.FindConnection(f.Question.Key, now); ok {
-			return messages.Answer{Connection: t, Cached: true}
+			return messages.Answer{Connection: &t, Cached: true}
 		}
 	} else if c.reason != session.ReasonCeiling {
 		return c.failure(f, session.CodeMissingRefreshToken, nil)

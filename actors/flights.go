@@ -98,20 +98,20 @@ func (c *core) takeOff(now time.Time) {
 // older than what is shown now. What the store was not yet asked to keep is not shown.
 func (c *core) fromCache(f *messages.Flight, now time.Time) (messages.Answer, bool) {
 	a := messages.Answer{Cached: true}
-	ok := false
 	if c.state.Internal.Over(now) {
 		return a, false // its callers asked an earlier login, or the load took long
 	}
 	if f.Question.Key.ForConnection() {
-		a.Connection, ok = c.visible.State.FindConnection(f.Question.Key, now)
+		t, ok := c.visible.State.FindConnection(f.Question.Key, now)
+		a.Connection = &t
 		return a, ok
 	}
 	if c.state.Internal.Ceiling.Reached(now) {
 		return a, false
 	}
 	a.Ceiling = c.state.Internal.Ceiling
-	a.Token, ok = c.visible.Tokens.Find(f.Question, now, c.rules.Buffer)
-	return a, ok
+	a.Token = c.visible.Tokens.Lookup(f.Question, now, c.rules.Buffer)
+	return a, a.Token != nil
 }
 
 // slotGranted goes on towards the request, unless nobody waits for it any more.
@@ -193,7 +193,7 @@ func (c *core) landToken(a *airborne, m *flightLanded, now time.Time) {
 	} else {
 		next, token, err := c.state.ApplyRefresh(f.Question, m.response, now, c.rules.applyOptions())
 		c.change(next)
-		answer.Token, answer.Err = token, err
+		answer.Token, answer.Err = &token, err
 	}
 	c.settle(a, m, answer, now)
 }
@@ -207,7 +207,7 @@ func (c *core) landConnection(a *airborne, m *flightLanded, now time.Time) {
 	} else {
 		next, token, err := c.state.ApplyConnection(f.Question.Key, m.response, now, c.rules.applyOptions())
 		c.change(next)
-		answer.Connection, answer.Err = token, err
+		answer.Connection, answer.Err = &token, err
 	}
 	if c.state.Internal.Ceiling.Reached(now) {
 		c.land(f, answer)
@@ -235,7 +235,7 @@ func (c *core) landAfterCeiling(a *airborne, m *flightLanded, now time.Time) {
 		c.saved = c.state
 		c.showEnd(now)
 	}
-	c.land(f, messages.Answer{Connection: token, Err: err})
+	c.land(f, messages.Answer{Connection: &token, Err: err})
 }
 
 // keepToken keeps a refresh token that came with an otherwise useless answer.

@@ -601,10 +601,9 @@ func (w *world) answered(f *messages.Flight, a messages.Answer) {
 	w.note("  lands %s: %v", name(f.Question.Key), a.Err)
 	w.entry.Land(f, a)
 	var (
-		token, connection = a.Token, a.Connection
-		access            *session.AccessTokenError
-		federated         *session.ConnectionTokenError
-		key               = f.Question.Key
+		access    *session.AccessTokenError
+		federated *session.ConnectionTokenError
+		key       = f.Question.Key
 	)
 	switch {
 	case a.Again && a.Err == nil:
@@ -617,9 +616,9 @@ func (w *world) answered(f *messages.Flight, a messages.Answer) {
 			w.fail("a question was answered with %T", a.Err)
 		}
 	case key.ForConnection():
-		w.judge(j, connection.AccessToken, connection.Connection+"?"+connection.LoginHint, connection.ExpiresAt, a.Cached)
+		w.judge(j, a.Connection.AccessToken, a.Connection.Connection+"?"+a.Connection.LoginHint, a.Connection.ExpiresAt, a.Cached)
 	default:
-		w.judge(j, token.AccessToken, token.Audience, token.ExpiresAt, a.Cached)
+		w.judge(j, a.Token.AccessToken, a.Token.Audience, a.Token.ExpiresAt, a.Cached)
 		if a.Cached && a.Ceiling.Reached(w.now) {
 			w.fail("a cached token left after the ceiling")
 		}

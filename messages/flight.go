@@ -27,10 +27,10 @@ const (
 	landed
 )
 
-// Answer is how a flight ended.
+// Answer is how a flight ended. What it points to is not to be changed.
 type Answer struct {
-	Token      session.Token           // for a question about an audience
-	Connection session.ConnectionToken // for a question about a connection
+	Token      *session.Token           // for a question about an audience
+	Connection *session.ConnectionToken // for a question about a connection
 	Err        error
 	Ceiling    session.Ceiling // of the session that the token belongs to
 	Cached     bool            // it came from the cache and so must not be handed out after its expiry
@@ -51,8 +51,7 @@ func (f *Flight) Done() <-chan struct{} { return f.done }
 // Answer returns how the flight ended. It may be called once Done is closed.
 func (f *Flight) Answer() Answer { return f.answer }
 
-// Landed returns how the flight ended, nil when it has not. An Answer is large and not to be
-// changed.
+// Landed returns how the flight ended, nil when it has not.
 func (f *Flight) Landed() *Answer {
 	if f.state.Load() != landed {
 		return nil

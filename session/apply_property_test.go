@@ -48,7 +48,7 @@ func TestApply_invariants(t *testing.T) {
 			} else {
 				q := question(word.Draw(t, "audience"), scopes().Draw(t, "scope"))
 				if s, _, err = s.ApplyRefresh(q, r, now, o); err == nil {
-					if _, ok := session.NewTokenCache(s).Find(q, now, 0); !ok {
+					if session.NewTokenCache(s).Lookup(q, now, 0) == nil {
 						t.Fatalf("after the refresh for %+v: a miss in %+v", q, s.TokenSets)
 					}
 				}

@@ -61,23 +61,15 @@ func NewTokenCache(s *State) *TokenCache {
 	return c
 }
 
-// Find returns the token that answers q at now, if there is one: of those for the
+// Lookup returns the token that answers q at now, nil if there is none: of those for the
 // audience that have not expired, the one granted for exactly the scopes wanted;
 // else the one requested with exactly these, however narrowly it was granted; else
-// the one with the fewest scopes that have them all. Among equals the first wins.
+// the one with the fewest scopes that have them all. Among equals the first wins. What it
+// returns is not to be changed: a Token is eleven words, and next to the clock nothing on a hit
+// costs more than to copy them once too often.
 //
 // A token has expired at the very instant of its expiry, and with a buffer that
 // much earlier; a negative buffer counts as none.
-func (c *TokenCache) Find(q *Question, now time.Time, buffer time.Duration) (Token, bool) {
-	if t := c.Lookup(q, now, buffer); t != nil {
-		return *t, true
-	}
-	return Token{}, false
-}
-
-// Lookup is Find without a copy: what it returns is not to be changed, and nil when
-// there is none. A Token is eleven words, and next to the clock nothing on a hit costs
-// more than to copy them once too often.
 func (c *TokenCache) Lookup(q *Question, now time.Time, buffer time.Duration) *Token {
 	if c == nil {
 		return nil

@@ -15,7 +15,7 @@ func question(audience, scope string) *session.Question {
 	return session.Policy{}.Question(audience, scope)
 }
 
-func TestTokenCache_Find(t *testing.T) {
+func TestTokenCache_Lookup(t *testing.T) {
 	set := func(name, audience, granted, requested string, life time.Duration) session.TokenSet {
 		return session.TokenSet{Audience: audience, AccessToken: name, Scope: granted, RequestedScope: requested, ExpiresAt: in(life)}
 	}
@@ -49,14 +49,17 @@ func TestTokenCache_Find(t *testing.T) {
 	}
 	for _, tt := range tests {
 		c := session.NewTokenCache(&session.State{TokenSets: tt.sets})
-		got, ok := c.Find(question(tt.audience, tt.scope), t0, 0)
-		if got.AccessToken != tt.want || ok != (tt.want != "") {
-			t.Errorf("%s: Find = %q, %v; want %q", tt.name, got.AccessToken, ok, tt.want)
+		got := ""
+		if token := c.Lookup(question(tt.audience, tt.scope), t0, 0); token != nil {
+			got = token.AccessToken
+		}
+		if got != tt.want {
+			t.Errorf("%s: Lookup = %q; want %q", tt.name, got, tt.want)
 		}
 	}
 }
 
-func TestTokenCache_Find_atTheExpiry(t *testing.T) {
+func TestTokenCache_Lookup_atTheExpiry(t *testing.T) {
 	c := session.NewTokenCache(&session.State{TokenSets: []session.TokenSet{{Audience: "default", AccessToken: "t", ExpiresAt: in(time.Hour)}}})
 	expiry := t0.Add(time.Hour)
 	tests := []struct {
@@ -74,25 +77,25 @@ func TestTokenCache_Find_atTheExpiry(t *testing.T) {
 		{"a negative buffer serves nothing expired", expiry, -time.Minute, false},
 	}
 	for _, tt := range tests {
-		if _, got := c.Find(question("", ""), tt.now, tt.buffer); got != tt.want {
+		if got := c.Lookup(question("", ""), tt.now, tt.buffer) != nil; got != tt.want {
 			t.Errorf("%s: hit = %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }
 
-func TestTokenCache_Find_tellsAllOfTheToken(t *testing.T) {
+func TestTokenCache_Lookup_tellsAllOfTheToken(t *testing.T) {
 	c := session.NewTokenCache(&session.State{TokenSets: []session.TokenSet{
 		{Audience: "A", AccessToken: "t", Scope: "b a", RequestedScope: "a b c", ExpiresAt: in(time.Hour), ActualAudience: "B"},
 	}})
 	want := session.Token{AccessToken: "t", Audience: "A", Scope: "b a", ExpiresAt: t0.Add(time.Hour).UTC(), ActualAudience: "B"}
-	if got, ok := c.Find(question("A", "a b"), t0, 0); got != want || !ok {
-		t.Errorf("Find = %+v, %v; want %+v", got, ok, want)
+	if got := c.Lookup(question("A", "a b"), t0, 0); got == nil || *got != want {
+		t.Errorf("Lookup = %+v; want %+v", got, want)
 	}
 }
 
 func TestTokenCache_ofNothing(t *testing.T) {
 	for _, c := range []*session.TokenCache{nil, session.NewTokenCache(nil), session.NewTokenCache(&session.State{})} {
-		if _, ok := c.Find(question("", ""), t0, 0); ok {
+		if c.Lookup(question("", ""), t0, 0) != nil {
 			t.Error("a hit in an empty cache")
 		}
 	}
@@ -131,7 +134,7 @@ func TestState_FindConnection(t *testing.T) {
 	}
 }
 
-func TestFind_allocatesNothing(t *testing.T) {
+func TestLookup_allocatesNothing(t *testing.T) {
 	s := ann()
 	for i := range 8 {
 		s.TokenSets = append(s.TokenSets, session.TokenSet{Audience: "A", AccessToken: "t", Scope: fmt.Sprintf("a b c%d", i), ExpiresAt: in(time.Hour)})
@@ -140,9 +143,9 @@ func TestFind_allocatesNothing(t *testing.T) {
 	equal, superset, miss := question("", "email openid"), question("A", "a c7"), question("A", "a z")
 	key := session.ConnectionKey("google-oauth2", "")
 	n := testing.AllocsPerRun(100, func() {
-		_, hit1 := c.Find(equal, t0, time.Minute)
-		_, hit2 := c.Find(superset, t0, 0)
-		_, hit3 := c.Find(miss, t0, 0)
+		hit1 := c.Lookup(equal, t0, time.Minute) != nil
+		hit2 := c.Lookup(superset, t0, 0) != nil
+		hit3 := c.Lookup(miss, t0, 0) != nil
 		_, hit4 := s.FindConnection(key, t0)
 		if !hit1 || !hit2 || hit3 || !hit4 {
 			t.Fatal("a wrong answer")
@@ -181,7 +184,7 @@ func find(sets []session.TokenSet, q *session.Question, now time.Time) string {
 	return best
 }
 
-func TestTokenCache_Find_agreesWithThePlainRule(t *testing.T) {
+func TestTokenCache_Lookup_agreesWithThePlainRule(t *testing.T) {
 	audience := rapid.SampledFrom([]string{"default", "A"})
 	rapid.Check(t, func(t *rapid.T) {
 		var s session.State
@@ -196,14 +199,17 @@ func TestTokenCache_Find_agreesWithThePlainRule(t *testing.T) {
 		}
 		q := question(audience.Draw(t, "wanted audience"), scopes().Draw(t, "wanted"))
 		now := t0.Add(time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "now")))
-		got, _ := session.NewTokenCache(&s).Find(q, now, 0)
-		if want := find(s.TokenSets, q, now); got.AccessToken != want {
-			t.Errorf("Find(%+v) in %+v = %q, want %q", q, s.TokenSets, got.AccessToken, want)
+		got := ""
+		if token := session.NewTokenCache(&s).Lookup(q, now, 0); token != nil {
+			got = token.AccessToken
+		}
+		if want := find(s.TokenSets, q, now); got != want {
+			t.Errorf("Lookup(%+v) in %+v = %q, want %q", q, s.TokenSets, got, want)
 		}
 	})
 }
 
-func BenchmarkTokenCache_Find(b *testing.B) {
+func BenchmarkTokenCache_Lookup(b *testing.B) {
 	for _, n := range []int{1, 8, 64} {
 		b.Run(fmt.Sprintf("sets=%d", n), func(b *testing.B) {
 			var s session.State
@@ -215,7 +221,7 @@ func BenchmarkTokenCache_Find(b *testing.B) {
 			c, q := session.NewTokenCache(&s), question(s.TokenSets[n-1].Audience, "openid profile email read:x")
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, ok := c.Find(q, t0, 0); !ok {
+				if c.Lookup(q, t0, 0) == nil {
 					b.Fatal("a miss")
 				}
 			}

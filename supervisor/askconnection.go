@@ -105,6 +105,6 @@ func (t *ConnectionCall) landed(c *Callers, a *messages.Answer) (Wait, bool) {
 	case a.Cached && !c.Clock.Now().Before(a.Connection.ExpiresAt):
 		return t.again(c)
 	}
-	t.Token = a.Connection
+	t.Token = *a.Connection
 	return Wait{}, false
 }

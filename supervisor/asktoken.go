@@ -114,6 +114,6 @@ func (t *TokenCall) landed(c *Callers, a *messages.Answer) (Wait, bool) {
 	if a.Ceiling.Reached(now) || a.Cached && !now.Before(a.Token.ExpiresAt) {
 		return t.again(c)
 	}
-	t.Token = &a.Token
+	t.Token = a.Token
 	return Wait{}, false
 }
