@@ -38,6 +38,9 @@ func (c *Client) VerifyIDToken(ctx context.Context, issuer, raw string, e Expect
 	if err := claims.checkAudience(c.clientID); err != nil {
 		return nil, err
 	}
+	if err := claims.checkParty(c.clientID); err != nil {
+		return nil, err
+	}
 	if err := claims.checkExpiry(now, c.leeway); err != nil {
 		return nil, err
 	}

@@ -38,6 +38,8 @@ func TestVerifyLogoutToken(t *testing.T) {
 	}{
 		{"good", claimsOf{}, "ok"},
 		{"aud: list", claimsOf{"aud": []any{clientID}}, "ok"},
+		{"aud: several", claimsOf{"aud": []any{"other", clientID}}, "ok"},
+		{"aud: several others", claimsOf{"aud": []any{"other", "api"}, "azp": clientID}, refused},
 		{"aud: another", claimsOf{"aud": "other"}, refused},
 		{"aud: missing", claimsOf{"aud": absent}, refused},
 		{"iss: host in capitals, no slash", claimsOf{"iss": "https://TENANT.example"}, "ok"},
