@@ -22,15 +22,15 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 	}
 	o = c.resolve(ctx, o)
 	defer c.leave(o)
-	issuer, err := c.current(ctx, o.options())
-	if err != nil {
-		return ConnectionToken{}, err
-	}
 	if o.id == "" {
 		if c.resolving() {
 			return ConnectionToken{}, &AccessTokenForConnectionError{Code: session.CodeMissingSessionDomain}
 		}
 		return ConnectionToken{}, supervisor.ConnectionError(c.nobody())
+	}
+	issuer, err := c.currentFor(ctx, o, supervisor.ConnectionError)
+	if err != nil {
+		return ConnectionToken{}, err
 	}
 	t := supervisor.ConnectionCall{Caller: caller(ctx, o), Key: session.ConnectionKey(r.Connection, r.LoginHint), Issuer: issuer}
 	for w, more := t.Step(&c.callers, supervisor.Came{}); more; {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -17,6 +18,24 @@ type DomainResolver func(ctx context.Context, o store.Options) (domain string, e
 
 // resolving reports whether domains come from a resolver.
 func (c *Client) resolving() bool { return c.cfg.DomainResolver != nil }
+
+// currentFor is current for a call about a session, which comes first: where there is
+// none, or it is of no domain, a resolver that fails does not matter. That it cannot be read
+// is returned as as makes it.
+func (c *Client) currentFor(ctx context.Context, o StoreOptions, as func(error) error) (issuer string, err error) {
+	issuer, err = c.current(ctx, o.options())
+	if err == nil {
+		return issuer, nil
+	}
+	s, unread := c.look(ctx, o.id, o.options())
+	switch {
+	case unread != nil:
+		return "", as(unread)
+	case c.callers.Foreign(s, "") == session.CodeMissingSessionDomain:
+		return "", nil
+	}
+	return "", err
+}
 
 // current returns the issuer that this call is for.
 func (c *Client) current(ctx context.Context, o store.Options) (issuer string, err error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/storetest"
 )
 
 // domains is a rig whose calls say by a value which of two tenants they are for.
@@ -162,4 +163,33 @@ func TestDomainResolver_thereIsNoFallback(t *testing.T) {
 	if _, err := tokenward.New(cfg); tokenward.CodeOf(err) != "configuration_error" {
 		t.Errorf("a resolver and a domain: %v, want a configuration_error", err)
 	}
+}
+
+// 3, 4.1 and 6.1: the session is read before anybody asks which domain it should be of.
+func TestDomainResolver_mattersOnlyWhereThereIsASession(t *testing.T) {
+	d := newDomains(t)
+	ctx := t.Context()
+	o := tokenward.SessionID("unknown").With(map[string]any{"domain": errors.New("down")})
+	if u, err := d.client.GetUser(ctx, o); u != nil || err != nil {
+		t.Errorf("GetUser = %v, %v, want none", u, err)
+	}
+	if s, err := d.client.GetSession(ctx, o); s != nil || err != nil {
+		t.Errorf("GetSession = %v, %v, want none", s, err)
+	}
+	for _, o := range []tokenward.StoreOptions{o, tokenward.StoreOptions{}.With(map[string]any{"domain": " "})} {
+		_, err := d.client.GetAccessToken(ctx, tokenward.TokenRequest{}, o)
+		wantError[*tokenward.AccessTokenError](t, "GetAccessToken", err, "missing_refresh_token")
+		_, err = d.client.GetAccessTokenForConnection(ctx, tokenward.ConnectionRequest{Connection: "c"}, o)
+		wantError[*tokenward.AccessTokenForConnectionError](t, "connection", err, "missing_session_domain")
+	}
+
+	o = tokenward.SessionID("unread").With(map[string]any{"domain": errors.New("down")})
+	d.store.Fail(storetest.OpLoad, 3)
+	if u, err := d.client.GetUser(ctx, o); u != nil || !errors.Is(err, tokenward.ErrStore) {
+		t.Errorf("GetUser where the store fails = %v, %v", u, err)
+	}
+	_, err := d.client.GetAccessToken(ctx, tokenward.TokenRequest{}, o)
+	wantError[*tokenward.AccessTokenError](t, "GetAccessToken where the store fails", err, "store_error")
+	_, err = d.client.GetAccessTokenForConnection(ctx, tokenward.ConnectionRequest{Connection: "c"}, o)
+	wantError[*tokenward.AccessTokenForConnectionError](t, "connection where the store fails", err, "store_error")
 }

@@ -41,7 +41,7 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 		}
 		return nil, nil
 	}
-	issuer, err := c.current(ctx, o.options())
+	issuer, err := c.currentFor(ctx, o, func(err error) error { return err })
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 	if o.id == "" {
 		return Token{}, supervisor.TokenError(c.nobody())
 	}
-	issuer, err := c.current(ctx, o.options())
+	issuer, err := c.currentFor(ctx, o, supervisor.TokenError)
 	if err != nil {
 		return Token{}, err
 	}
