@@ -72,7 +72,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 
 // issuer returns the issuer URL that c names.
 func (c Config) issuer() (string, error) {
-	domain, issuer := strings.TrimSpace(c.Domain), strings.TrimSpace(c.Issuer)
+	domain, issuer := strings.TrimSuffix(strings.TrimSpace(c.Domain), "/"), strings.TrimSpace(c.Issuer)
 	switch {
 	case c.DomainResolver != nil && domain+issuer != "":
 		return "", &ConfigurationError{Message: "DomainResolver: give a DomainResolver, a Domain or an Issuer, not several"}

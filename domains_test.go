@@ -193,3 +193,23 @@ func TestDomainResolver_mattersOnlyWhereThereIsASession(t *testing.T) {
 	_, err = d.client.GetAccessTokenForConnection(ctx, tokenward.ConnectionRequest{Connection: "c"}, o)
 	wantError[*tokenward.AccessTokenForConnectionError](t, "connection where the store fails", err, "store_error")
 }
+
+func TestDomainResolver_aSlashAfterTheDomain(t *testing.T) {
+	cfg := tokenward.Config{
+		DomainResolver: func(context.Context, store.Options) (string, error) { return " Tenant.Example/ ", nil },
+		ClientID:       "demo", ClientSecret: "demo-secret", Secrets: []string{secret},
+	}
+	static := cfg
+	static.Domain, static.DomainResolver = "tenant.example/", nil
+	for _, cfg := range []tokenward.Config{cfg, static} {
+		c, err := tokenward.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close(context.Background()) //nolint:errcheck // nothing is under way
+		to, err := c.Logout(t.Context(), tokenward.LogoutRequest{}, tokenward.StoreOptions{})
+		if err != nil || to != "https://tenant.example/v2/logout?client_id=demo" {
+			t.Errorf("logout: %s, %v", to, err)
+		}
+	}
+}
