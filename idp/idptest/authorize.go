@@ -22,6 +22,7 @@ type login struct {
 	redirectURI  string
 	challenge    string
 	nonce        string
+	authTime     int64 // sent as auth_time; 0 when max_age did not ask for it
 	organization string
 	audience     string
 	scope        string
@@ -147,6 +148,9 @@ func (t *Tenant) signIn(c *call, cl client) string {
 		nonce:        q.Get("nonce"),
 		organization: q.Get("organization"),
 		expires:      t.clock.Now().Add(CodeLife),
+	}
+	if q.Get("max_age") != "" {
+		l.authTime = t.clock.Now().Unix()
 	}
 	code := secret("code_")
 	t.mu.Lock()

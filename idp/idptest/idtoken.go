@@ -128,6 +128,9 @@ func (t *Tenant) idToken(kind Kind, l *login) string {
 	if l.nonce != "" && kind == CodeExchange {
 		claims["nonce"] = l.nonce
 	}
+	if l.authTime != 0 {
+		claims["auth_time"] = l.authTime
+	}
 	switch {
 	case strings.HasPrefix(l.organization, "org_"):
 		claims["org_id"] = l.organization

@@ -35,6 +35,28 @@ func (a *app) verify(token string) (jwt.MapClaims, error) {
 	return c, err
 }
 
+// OpenID Connect Core sections 2 and 12.2: of the login, whenever the token is issued.
+func TestIDToken_saysWhenTheUserSignedInWhereMaxAgeAsks(t *testing.T) {
+	clk := clock.NewFake(t0)
+	a := inProcess(t, idptest.WithClock(clk))
+	if c := claims(t, a.login(nil).str("id_token")); c["auth_time"] != nil {
+		t.Errorf("auth_time = %v, nobody asked for it", c["auth_time"])
+	}
+	code := a.code(nil, "max_age", "100")
+	clk.Advance(time.Minute)
+	r := a.exchange(code)
+	clk.Advance(time.Minute)
+	for _, r := range []answer{r, a.refresh(r.str("refresh_token"))} {
+		if c := claims(t, r.str("id_token")); number(c["auth_time"]) != t0.Unix() {
+			t.Errorf("auth_time = %v, want %d", c["auth_time"], t0.Unix())
+		}
+	}
+	r = a.login(idptest.Claims{"auth_time": idptest.Absent}, "max_age", "0")
+	if c := claims(t, r.str("id_token")); c["auth_time"] != nil {
+		t.Errorf("auth_time = %v, the test took it out", c["auth_time"])
+	}
+}
+
 func TestIDToken_isSignedWithAPublishedKey(t *testing.T) {
 	clk := clock.NewFake(t0)
 	overBoth(t, func(t *testing.T, a *app) {
