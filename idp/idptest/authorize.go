@@ -161,7 +161,7 @@ func (t *Tenant) signIn(c *call, cl client) string {
 		l.audience = t.cfg.audience
 	}
 	if l.audience == "" {
-		l.audience = t.URL("/userinfo")
+		l.audience = t.URL(pathUserInfo)
 	}
 	l.scope = t.cfg.granted(l.audience, q.Get("scope"))
 	own, _ := c.req.Context().Value(claimsKey{}).([]Claims)

@@ -11,6 +11,7 @@ func (t *Tenant) discovery(*call) *reply {
 		"jwks_uri":                                         t.URL(pathJWKS),
 		"pushed_authorization_request_endpoint":            t.URL(pathPAR),
 		"revocation_endpoint":                              t.URL(pathRevoke),
+		"userinfo_endpoint":                                t.URL(pathUserInfo),
 		"end_session_endpoint":                             t.URL(pathEndSess),
 		"response_types_supported":                         []string{"code"},
 		"grant_types_supported":                            []string{grantCode, grantRefresh, grantConnection},

@@ -20,6 +20,7 @@ const (
 	ConnectionExchange Kind = "connection exchange"
 	Spend              Kind = "spend"
 	Revocation         Kind = "revocation"
+	UserInfo           Kind = "userinfo"
 	Logout             Kind = "logout"
 	Trap               Kind = "trap" // where Redirect leads
 )
@@ -49,6 +50,7 @@ const (
 	pathPAR       = "/oauth/par"
 	pathToken     = "/oauth/token"
 	pathRevoke    = "/oauth/revoke"
+	pathUserInfo  = "/userinfo"
 	pathLogout    = "/v2/logout"
 	pathEndSess   = "/oidc/logout"
 	pathTrap      = "/trap"

@@ -47,6 +47,8 @@ func (t *Tenant) read(r *http.Request) *call {
 		c.kind = kindOfGrant(c.form.Get("grant_type"))
 	case pathRevoke:
 		c.kind = Revocation
+	case pathUserInfo:
+		c.kind = UserInfo
 	case pathLogout, pathEndSess:
 		c.kind = Logout
 		c.form = r.URL.Query()
@@ -138,6 +140,8 @@ func (t *Tenant) serveCall(c *call) *reply {
 		return t.grant(c)
 	case Revocation:
 		return t.revoke(c)
+	case UserInfo:
+		return t.userinfo(c)
 	case Logout:
 		return t.logout(c)
 	case Trap:
