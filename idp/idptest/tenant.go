@@ -63,6 +63,7 @@ type Tenant struct {
 	ctx    context.Context // ends with the tenant
 	cancel context.CancelFunc
 	server *http.Server  // nil without a socket
+	addr   string        // that it listens on; empty without a socket
 	served chan struct{} // closed when the listener is done
 	conns  sync.WaitGroup
 
@@ -154,6 +155,7 @@ func (t *Tenant) settle(usual string) error {
 }
 
 func (t *Tenant) serve(l net.Listener) {
+	t.addr = l.Addr().String()
 	t.served = make(chan struct{})
 	t.server = &http.Server{
 		Handler:   http.HandlerFunc(t.serveHTTP),
@@ -196,6 +198,10 @@ func (t *Tenant) Close() {
 // Issuer returns the tenant's issuer URL, which ends in a slash. A client finds
 // everything else from there.
 func (t *Tenant) Issuer() string { return t.issuer }
+
+// Address returns the host and port that the tenant listens on, whatever its issuer is. It
+// is empty when it is in-process only.
+func (t *Tenant) Address() string { return t.addr }
 
 // URL returns the absolute URL of a path of the tenant, for example
 // URL("/oauth/token").
