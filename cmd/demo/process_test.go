@@ -109,6 +109,36 @@ func TestProcess_servesAndEndsInOrder(t *testing.T) {
 	}
 }
 
+// Clients that know https only reach a tenant through a proxy, and the issuer is the
+// proxy's URL then. The environment is for applications.
+func TestProcess_aTenantBehindAProxy(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals")
+	}
+	const elsewhere = "AUTH0_ISSUER=https://elsewhere.example/"
+	for _, args := range [][]string{{"-issuer", "https://tenant.example/"}, nil} {
+		tenant, said := startProcess(t, []string{elsewhere}, append(args, "-tenant", "127.0.0.1:0")...)
+		at, ok := strings.CutPrefix(said, "tenant on ")
+		if !ok || !strings.HasPrefix(at, "http://127.0.0.1:") {
+			t.Fatalf("the tenant says %q", said)
+		}
+		transport := &http.Transport{}
+		browser := &site{t: t, url: at, tenant: idptest.NewTenant(t), client: &http.Client{Transport: transport}}
+		want := at + "/"
+		if args != nil {
+			want = args[1]
+		}
+		text := browser.want(browser.get("/.well-known/openid-configuration"), 200, "").text
+		if !strings.Contains(text, `"issuer":"`+want+`"`) || !strings.Contains(text, `"token_endpoint":"`+want+`oauth/token"`) {
+			t.Errorf("%v: the tenant says of itself %s, want the issuer %s", args, text, want)
+		}
+		transport.CloseIdleConnections()
+		if rest := tenant.end(t, syscall.SIGTERM); rest != "" {
+			t.Errorf("the tenant: %q, want nothing said and exit 0", rest)
+		}
+	}
+}
+
 // With nothing said it brings its own tenant.
 func TestProcess_needsNothing(t *testing.T) {
 	if runtime.GOOS == "windows" {

@@ -53,7 +53,7 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (setting
 	fs.BoolVar(&s.tour, "tour", false, "play the tour, print what was measured and exit; 1 when a promise is broken")
 	text(&s.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 picks a free one")
 	text(&s.baseURL, "base-url", "", "`URL` where browsers reach the application (default http:// and the address)")
-	text(&s.issuer, "issuer", "", "issuer `URL` of a provider; http for loopback hosts only (default a fake tenant)")
+	text(&s.issuer, "issuer", "", "issuer `URL` of a provider; http for loopback hosts only (default a fake tenant); with -tenant, of the proxy before it")
 	text(&s.domain, "domain", "", "Auth0 `domain`, the same as -issuer https://DOMAIN/")
 	text(&s.clientID, "client-id", "", "client `ID` at the provider")
 	text(&s.clientSecret, "client-secret", "", "client `secret` at the provider")
@@ -89,6 +89,9 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (setting
 			err = fmt.Errorf("invalid value %q for %s", getenv(name), name)
 		}
 	})
+	if s.tenant != "" && !given["issuer"] {
+		s.issuer = "" // the environment's is for applications
+	}
 	switch { // whoever names a provider by flag means it, whatever the environment is for
 	case given["issuer"] && !given["domain"]:
 		s.domain = ""

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/idp/idptest"
@@ -21,12 +20,12 @@ const (
 
 // runTenant runs only the fake tenant until ctx ends.
 func runTenant(ctx context.Context, s settings, stdout io.Writer) (int, error) {
-	t, err := idptest.New(idptest.WithAddress(s.tenant), idptest.WithClient(demoID, demoSecret))
+	t, err := idptest.New(idptest.WithAddress(s.tenant), idptest.WithIssuer(s.issuer), idptest.WithClient(demoID, demoSecret))
 	if err != nil {
 		return exitUsage, fmt.Errorf("-tenant: %w", err)
 	}
 	defer t.Close()
-	fmt.Fprintf(stdout, "tenant on %s\n", strings.TrimSuffix(t.Issuer(), "/"))
+	fmt.Fprintf(stdout, "tenant on http://%s\n", t.Address())
 	<-ctx.Done()
 	return exitOK, nil
 }
