@@ -1,9 +1,11 @@
 package idptest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"maps"
 	"net"
 	"net/http"
@@ -81,18 +83,22 @@ func (t *Tenant) authorize(c *call) *reply {
 		return plain(http.StatusBadRequest, err.Error())
 	}
 	q := c.form
+	kind := q.Get("response_type")
 	switch {
-	case q.Get("response_type") != "code":
-		return t.backWith(to, q, &oauthError{"unsupported_response_type", "response_type must be code"})
-	case q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256":
+	case kind != "code" && kind != "id_token":
+		return t.backWith(to, q, &oauthError{"unsupported_response_type", "response_type must be code or id_token"})
+	case kind == "code" && (q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256"):
 		return t.backWith(to, q, &oauthError{"invalid_request", "PKCE with S256 is required"})
+	case kind == "id_token" && (q.Get("nonce") == "" || !posts(q)):
+		return t.backWith(to, q, &oauthError{"invalid_request", "an ID token needs a nonce and response_mode form_post"})
 	case !slices.Contains(scopes(q.Get("scope")), "openid"):
 		return t.backWith(to, q, &oauthError{"invalid_scope", "scope must contain openid"})
 	}
-	code := t.signIn(c, cl)
-	values := to.Query()
-	values.Set("code", code)
-	return t.back(to, q, values)
+	l := t.signIn(c, cl)
+	if kind == "id_token" {
+		return t.back(to, q, url.Values{kind: {t.idToken(c.kind, l)}})
+	}
+	return t.back(to, q, url.Values{kind: {t.newCode(l)}})
 }
 
 // redirectTarget checks what must be right before anything is sent to the
@@ -117,11 +123,18 @@ func (t *Tenant) redirectTarget(c *call) (client, *url.URL, error) {
 
 // backWith sends the browser back with an error.
 func (t *Tenant) backWith(to *url.URL, q url.Values, e *oauthError) *reply {
-	values := to.Query()
-	values.Set("error", e.code)
-	values.Set("error_description", e.description)
-	return t.back(to, q, values)
+	return t.back(to, q, url.Values{"error": {e.code}, "error_description": {e.description}})
 }
+
+// posts reports whether the answer to the request q is to be a form that posts itself
+// (OAuth 2.0 Form Post Response Mode).
+func posts(q url.Values) bool { return q.Get("response_mode") == "form_post" }
+
+var formPost = template.Must(template.New("").Parse(`<!doctype html><title>Signing in</title>
+<body onload="document.forms[0].submit()"><form method="post" action="{{.To}}">
+{{range $name, $values := .Values}}{{range $values}}<input type="hidden" name="{{$name}}" value="{{.}}">
+{{end}}{{end}}<noscript><button>Continue</button></noscript></form>
+`))
 
 // back sends the browser back with values, and what goes with every answer to the
 // request q.
@@ -132,13 +145,34 @@ func (t *Tenant) back(to *url.URL, q, values url.Values) *reply {
 	if t.config().responseIssuer {
 		values.Set("iss", t.issuer)
 	}
+	if posts(q) {
+		r := plain(http.StatusOK, "")
+		r.header.Set("Content-Type", "text/html; charset=utf-8")
+		var page bytes.Buffer
+		if err := formPost.Execute(&page, map[string]any{"To": q.Get("redirect_uri"), "Values": values}); err != nil {
+			panic(fmt.Sprintf("idptest: the form cannot be written: %v", err))
+		}
+		r.body = page.Bytes()
+		return r
+	}
 	u := *to
-	u.RawQuery = values.Encode()
+	query := u.Query()
+	maps.Copy(query, values)
+	u.RawQuery = query.Encode()
 	return redirect(http.StatusFound, u.String())
 }
 
-// signIn begins a login and returns its code.
-func (t *Tenant) signIn(c *call, cl client) string {
+// newCode returns a code for l.
+func (t *Tenant) newCode(l *login) string {
+	code := secret("code_")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.codes[code] = l
+	return code
+}
+
+// signIn begins a login.
+func (t *Tenant) signIn(c *call, cl client) *login {
 	q := c.form
 	l := &login{
 		sid:          secret("sid_"),
@@ -152,7 +186,6 @@ func (t *Tenant) signIn(c *call, cl client) string {
 	if q.Get("max_age") != "" {
 		l.authTime = t.clock.Now().Unix()
 	}
-	code := secret("code_")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l.subject = t.userFor(q.Get("login_hint"))
@@ -173,8 +206,7 @@ func (t *Tenant) signIn(c *call, cl client) string {
 	if sid, ok := l.claims["sid"].(string); ok {
 		l.sid = sid
 	}
-	t.codes[code] = l
-	return code
+	return l
 }
 
 // userFor returns the subject that a login_hint means. An unknown one is a new

@@ -36,7 +36,8 @@ func (c Claims) add(more Claims) {
 
 // Draft is a token before it is signed. A hook changes what it likes.
 type Draft struct {
-	// Kind is the request that is answered: CodeExchange, Refresh or ConnectionExchange.
+	// Kind is the request that is answered: CodeExchange, Refresh or ConnectionExchange, or
+	// Authorize where the ID token is all that was asked for.
 	// It is empty for a logout token.
 	Kind Kind
 	// Header is the JOSE header. An alg of "none" leaves the token unsigned, one of
@@ -125,7 +126,7 @@ func (t *Tenant) idToken(kind Kind, l *login) string {
 		"exp": now.Add(IDTokenLife).Unix(),
 		"sid": l.sid,
 	}
-	if l.nonce != "" && kind == CodeExchange {
+	if l.nonce != "" && kind != Refresh {
 		claims["nonce"] = l.nonce
 	}
 	if l.authTime != 0 {
