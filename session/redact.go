@@ -156,6 +156,14 @@ func (i Internal) LogValue() slog.Value { return slog.AnyValue(i.view()) }
 // MarshalJSON returns i without what others wrote into it.
 func (i Internal) MarshalJSON() ([]byte, error) { return json.Marshal(i.view()) }
 
+// list returns s, and an empty list for none, which JSON tells apart.
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
 type stateView struct {
 	User                User                 `json:"user"`
 	IDToken             string               `json:"id_token,omitempty"`
@@ -171,6 +179,7 @@ type stateView struct {
 func (s State) view() stateView {
 	s.IDToken = Fingerprint(s.IDToken)
 	s.RefreshToken = Fingerprint(s.RefreshToken)
+	s.TokenSets, s.ConnectionTokenSets = list(s.TokenSets), list(s.ConnectionTokenSets)
 	s.extra = nil
 	return stateView(s)
 }
@@ -201,6 +210,7 @@ type sessionView struct {
 func (s Session) view() sessionView {
 	s.IDToken = Fingerprint(s.IDToken)
 	s.RefreshToken = Fingerprint(s.RefreshToken)
+	s.TokenSets, s.ConnectionTokenSets = list(s.TokenSets), list(s.ConnectionTokenSets)
 	return sessionView(s)
 }
 

@@ -97,3 +97,13 @@ func TestValues_printNilPointers(t *testing.T) {
 		}
 	}
 }
+
+// As in the stored form, so that whoever reads the JSON need not look for null.
+func TestSession_listsThatAreEmptyAreLists(t *testing.T) {
+	for _, v := range []any{session.Session{}, session.State{}} {
+		b, err := json.Marshal(v)
+		if err != nil || !strings.Contains(string(b), `"token_sets":[],"connection_token_sets":[]`) {
+			t.Errorf("%T: %s, %v", v, b, err)
+		}
+	}
+}
