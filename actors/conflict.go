@@ -178,9 +178,10 @@ func (c *core) requeue(w *write) {
 	}
 }
 
-// reapply updates base by the response that w brought, if it brought one.
+// reapply updates base by the response that w brought, if it brought one and was not answered
+// for another reason meanwhile.
 func (c *core) reapply(w *write, base *session.State) *session.State {
-	if w.response == nil || w.answer.Err != nil || w.refused {
+	if w.flight == nil || w.response == nil || w.answer.Err != nil || w.refused {
 		return base
 	}
 	var next *session.State

@@ -260,6 +260,35 @@ func TestReread_failsAndShowsWhatWasTried(t *testing.T) {
 	w.drain()
 }
 
+// Two answers wait to be saved when a conflict says that neither is: the session was signed in
+// anew elsewhere, or another process spent the refresh token too. What waits behind a further
+// reading of the record has been dealt with by then.
+func TestMerge_ofWhatNobodyWaitsForAnyMore(t *testing.T) {
+	for _, what := range []string{"signed in", "refreshed"} {
+		t.Run(what, func(t *testing.T) {
+			w := newTestWorld(t)
+			w.rules.Exclusive = false
+			w.fly(keyA)
+			w.landed(landPlain)
+			w.elsewhere("touched")
+			w.command(&messages.Reread{Version: w.record.version})
+			w.fly(keyB)
+			w.landed(landPlain)
+			w.elsewhere(what)
+			w.stored(storeDoes) // a conflict
+			w.stored(storeDoes) // read again
+			w.elsewhere("touched")
+			w.stored(storeDoes) // what was told of is read
+			w.drain()
+			for _, j := range w.flights {
+				if !j.landed {
+					t.Errorf("%s was never answered", name(j.flight.Question.Key))
+				}
+			}
+		})
+	}
+}
+
 // With a provider that does not rotate, a conflict is no reason to ask it again.
 func TestMerge_needsNoSecondRequest(t *testing.T) {
 	w := newTestWorld(t)
