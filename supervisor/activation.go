@@ -137,8 +137,10 @@ func (s *Supervisor) loaded(m *loaded) {
 		s.fail(sl, nil)
 	case m.err == nil:
 		f := m.load.first
-		if f != nil && m.state.Internal.Over(s.now()) {
-			f = nil // a ceiling lets a connection's question through, the session's own lifetime does not
+		if f != nil && (f.Landed() != nil || m.state.Internal.Over(s.now())) {
+			// It was answered before the session went to sleep, and its caller looks once more. Or: a
+			// ceiling lets a connection's question through, the session's own lifetime does not.
+			f = nil
 		}
 		if f != nil {
 			sl.entry.Join(f, s.limits.Questions)

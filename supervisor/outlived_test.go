@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"crypto/rand"
 	"testing"
 
 	"github.com/tokenward/tokenward/messages"
@@ -12,24 +11,39 @@ import (
 // A session that has outlived itself answers no question on its way in, for it is to end.
 func TestOutlived_answersNoQuestionOnItsWayIn(t *testing.T) {
 	r := newRig(t)
-	s := &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", EndsAt: t0.Unix()}}
-	record, err := r.env.Codec.Encode(keyOf("a"), s, session.NewVersion(rand.Reader), session.NewIncarnation(rand.Reader))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.memory.Replace(t.Context(), keyOf("a"), record, store.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	r.keep("a", &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", EndsAt: t0.Unix()}})
 	first := messages.NewFlight(&session.Question{Key: session.ConnectionKey("google", "")}, store.Options{})
-	replied := make(chan *messages.Entry, 1)
-	r.send(&messages.OpenSession{
-		ID: "a", Key: keyOf("a"), Call: messages.NewCall(t.Context(), store.Options{}), First: first, Reply: replied,
-	})
-	r.settle()
-	if e := <-replied; e.Snapshot().Phase != messages.Ready || len(e.Flights()) != 0 {
+	if e := r.openFirst("a", first); e.Snapshot().Phase != messages.Ready || len(e.Flights()) != 0 {
 		t.Errorf("phase %d with %d flights, want ready with none", e.Snapshot().Phase, len(e.Flights()))
 	}
 	if first.Landed() != nil {
 		t.Error("the question was answered")
 	}
+}
+
+// A question that was answered before its session went to sleep, and whose caller looks for the session
+// once more, is not asked again; nor can others join it.
+func TestFirst_thatWasAnsweredIsNotAskedAgain(t *testing.T) {
+	r := newRig(t)
+	r.keep("a", &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid"}})
+	first := messages.NewFlight(&session.Question{Key: session.ConnectionKey("google", "")}, store.Options{})
+	before := messages.NewEntry("a", keyOf("a"), &messages.Snapshot{})
+	before.Join(first, 1)
+	before.Land(first, messages.Answer{Err: session.ErrClosed})
+	if e := r.openFirst("a", first); e.Snapshot().Phase != messages.Ready || len(e.Flights()) != 0 {
+		t.Errorf("phase %d with %d flights, want ready with none", e.Snapshot().Phase, len(e.Flights()))
+	}
+	if n := r.tally.Requests.Load(); n != 0 {
+		t.Errorf("%d requests, want none", n)
+	}
+}
+
+// openFirst opens a session for a question that comes before anything else.
+func (r *rig) openFirst(id string, first *messages.Flight) *messages.Entry {
+	replied := make(chan *messages.Entry, 1)
+	r.send(&messages.OpenSession{
+		ID: id, Key: keyOf(id), Call: messages.NewCall(r.t.Context(), store.Options{}), First: first, Reply: replied,
+	})
+	r.settle()
+	return <-replied
 }

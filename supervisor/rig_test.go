@@ -156,10 +156,15 @@ func keyOf(id string) session.Key { return session.KeyOf("test", id) }
 // put stores a session as an earlier process would have.
 func (r *rig) put(id string, ceiling session.Ceiling) session.Incarnation {
 	r.t.Helper()
-	in := session.NewIncarnation(rand.Reader)
-	s := &session.State{
+	return r.keep(id, &session.State{
 		User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", Ceiling: ceiling},
-	}
+	})
+}
+
+// keep is put for any state.
+func (r *rig) keep(id string, s *session.State) session.Incarnation {
+	r.t.Helper()
+	in := session.NewIncarnation(rand.Reader)
 	rec, err := r.env.Codec.Encode(keyOf(id), s, session.NewVersion(rand.Reader), in)
 	if err != nil {
 		r.t.Fatal(err)

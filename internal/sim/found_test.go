@@ -11,6 +11,7 @@ var found = []struct {
 	{Alone, 25, "a session waited for ever for a write that had not begun"},
 	{Alone, 33, "a logout was not answered, for what came before that had failed"},
 	{Alone, 805, "a session that had outlived itself answered a question on its way in"},
+	{Alone, 10841, "a question that had been answered was asked again, and others joined it"},
 	{Alone, 12275, "a request was sent though what had been saved meanwhile answered the question"},
 	{Alone, 12676, "a request was sent though what was shown answered the question"},
 	{Alone, 13251, "a session that had outlived itself answered those who had asked an earlier login"},
