@@ -155,12 +155,12 @@ func (s *Supervisor) loaded(m *loaded) {
 	case m.load.ended != nil && !errors.Is(m.err, store.ErrUnreadable) && (!errors.As(m.err, &gone) || gone.Reason == session.ReasonCeiling):
 		s.remembered(sl, m)
 	case errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling:
-		s.mark(sl, &messages.Snapshot{Phase: messages.Ended, Reason: gone.Reason, State: &session.State{}})
+		s.mark(sl, &messages.Snapshot{Phase: messages.Ended, Reason: gone.Reason, State: &session.State{}}, m.at)
 	case errors.Is(m.err, store.ErrNotFound):
-		s.mark(sl, &messages.Snapshot{Phase: messages.Missing})
+		s.mark(sl, &messages.Snapshot{Phase: messages.Missing}, m.at)
 	case errors.Is(m.err, store.ErrUnreadable):
 		s.cannotRead(m.load.key, m.err)
-		s.mark(sl, &messages.Snapshot{Phase: messages.Missing, Err: m.err})
+		s.mark(sl, &messages.Snapshot{Phase: messages.Missing, Err: m.err}, m.at)
 	default:
 		s.fail(sl, m.err)
 	}
@@ -187,11 +187,12 @@ func (s *Supervisor) remembered(sl *slot, m *loaded) {
 	sl.entry.Publish(old.entry.Snapshot())
 }
 
-// mark remembers for a moment that there is no session.
-func (s *Supervisor) mark(sl *slot, snapshot *messages.Snapshot) {
+// mark remembers for a moment, from when the store was asked, that there was no session. However
+// late that comes to be handled, whoever asks afterwards is not told what was true then.
+func (s *Supervisor) mark(sl *slot, snapshot *messages.Snapshot, at time.Time) {
 	s.awake--
 	s.wakeUp(sl.entry.Key)
-	snapshot.Until = s.now().Add(s.limits.RememberMissing)
+	snapshot.Until = at.Add(s.limits.RememberMissing)
 	sl.entry.Publish(snapshot)
 	if s.missing >= maxMissing {
 		s.drop(sl)

@@ -21,6 +21,7 @@ type Look struct {
 
 	at      lookState
 	reread  bool           // so what is shown is new enough
+	older   bool           // a load was waited for that had begun long before, and found nothing
 	call    *messages.Call // lent to a load, or to the end of what has outlived itself
 	replied chan *messages.Entry
 }
@@ -53,6 +54,10 @@ func (l *Look) Step(c *Callers, came Came) (Wait, bool) {
 	case lookSettling:
 		if l.Err = given(l.Caller.Ctx, came); l.Err != nil {
 			return Wait{}, false
+		}
+		if !l.older && outdated(c, l.Entry) {
+			l.older = true // the next load begins after this call: what that finds is good, however long it takes
+			return l.up(c)
 		}
 		return l.judge(c) // of the same entry: that its load failed is for all who waited
 	case lookOutlived:

@@ -1,0 +1,80 @@
+package supervisor
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// meanwhileStore has something happen between the store's answer to a Load and its arrival.
+type meanwhileStore struct {
+	store.StateStore
+	then func()
+}
+
+func (m *meanwhileStore) Load(ctx context.Context, key session.Key, o store.Options) (store.Record, error) {
+	r, err := m.StateStore.Load(ctx, key, o)
+	if m.then != nil {
+		m.then()
+	}
+	return r, err
+}
+
+// That there was no session is remembered for a moment. It counts from when the store was asked, for
+// somebody may have signed in elsewhere while the answer was on its way.
+func TestMissing_isRememberedFromWhenTheStoreWasAsked(t *testing.T) {
+	for late, old := range map[time.Duration]bool{0: false, time.Second - 1: false, time.Second: true, time.Hour: true} {
+		slow := &meanwhileStore{}
+		r := newRig(t, func(r *rig, _ *Limits) { slow.StateStore, r.env.Store = r.store, slow })
+		slow.then = func() { r.clock.Advance(late) }
+		e := r.open("a")
+		r.settle()
+		if p := e.Snapshot().Phase; p != messages.Missing {
+			t.Fatalf("%v: phase = %d, want missing", late, p)
+		}
+		if got := outdated(&Callers{Clock: r.clock}, e); got != old {
+			t.Errorf("%v after the store was asked: outdated = %v, want %v", late, got, old)
+		}
+	}
+}
+
+// A caller who comes while a load is on its way shares its answer, but not one that may have
+// been overtaken before the call began.
+func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
+	for late, phase := range map[time.Duration]messages.Phase{0: messages.Missing, time.Minute: messages.Ready} {
+		slow := &meanwhileStore{}
+		r := newRig(t, func(r *rig, _ *Limits) { slow.StateStore, r.env.Store = r.store, slow })
+		c := &Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
+		answered, arrives := make(chan struct{}), make(chan struct{})
+		slow.then = func() {
+			slow.then = nil
+			close(answered)
+			<-arrives
+		}
+		r.open("a")
+		<-answered
+		r.put("a", 0)
+		r.clock.Advance(late)
+
+		l := &Look{Caller: Caller{Ctx: t.Context(), ID: "a"}}
+		w, more := l.Step(c, Came{})
+		close(arrives)
+		for more {
+			came := Came{What: DoneCame}
+			if w.Entry != nil {
+				came = Came{What: EntryCame, Entry: <-w.Entry}
+			} else {
+				<-w.Done
+			}
+			w, more = l.Step(c, came)
+		}
+		if l.Err != nil || l.Snapshot.Phase != phase {
+			t.Errorf("%v after the store was asked: phase %d, %v; want %d", late, l.Snapshot.Phase, l.Err, phase)
+		}
+		r.settle()
+	}
+}
