@@ -46,7 +46,7 @@ func (l *lease) standing(w *World, s *subject) bool {
 // Lease implements store.Leaser.
 func (s processStore) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, o store.Options) (epoch int64, err error) {
 	w, sub := s.p.w, s.p.w.byKey[key]
-	w.job.leaseOf = sub
+	w.job.leaseOf, w.job.leaseErr = sub, errStore // should the store panic
 	err = s.call(ctx, storeCall{name: "Lease", of: sub, late: true, act: func(ctx context.Context) (err error) {
 		epoch, err = w.store.Lease(ctx, key, owner, ttl, o)
 		w.leased(s.p, sub, epoch, ttl, err)
