@@ -278,13 +278,17 @@ func (p *process) resume() {
 
 // stepClock has p's clock be off by some seconds.
 func (p *process) stepClock() {
+	p.setClock(one(p.w.choose, []time.Duration{0, maxSkew, -maxSkew, 3 * time.Second, -time.Second}))
+	p.w.note("the clock of process %d is off by %v", p.n, p.skew)
+	p.w.saw[clockStepped]++
+}
+
+func (p *process) setClock(skew time.Duration) {
 	before := p.now()
-	p.skew = one(p.w.choose, []time.Duration{0, maxSkew, -maxSkew, 3 * time.Second, -time.Second})
+	p.skew = skew
 	if p.now().Before(before) {
 		p.setBack, p.setBackFrom = p.w.step, before
 	}
-	p.w.note("the clock of process %d is off by %v", p.n, p.skew)
-	p.w.saw[clockStepped]++
 }
 
 const maxSkew = 8 * time.Second
@@ -303,7 +307,7 @@ func (w *World) calm() {
 		if p.paused {
 			p.resume()
 		}
-		p.skew = 0
+		p.setClock(0)
 		if p.feedBroken() > 0 {
 			p.feedFound()
 		}
