@@ -151,10 +151,17 @@ func (w *World) storeFault() storeFault {
 // Load implements store.StateStore.
 func (s processStore) Load(ctx context.Context, key session.Key, o store.Options) (r store.Record, err error) {
 	w := s.p.w
+	panics := true
+	defer func() {
+		if panics {
+			s.p.couldNotRead(w.byKey[key], errStore)
+		}
+	}()
 	err = s.call(ctx, storeCall{name: "Load", of: w.byKey[key], act: func(ctx context.Context) (err error) {
 		r, err = w.store.Load(ctx, key, o)
 		return err
 	}})
+	panics = false
 	if err != nil {
 		s.p.couldNotRead(w.byKey[key], err)
 		return store.Record{}, err

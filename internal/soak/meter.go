@@ -1,9 +1,13 @@
 package soak
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,12 +90,33 @@ func (s *soak) measure() figures {
 	}
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	f := figures{heap: mem.HeapAlloc, goroutines: runtime.NumGoroutine(), timers: s.clock.waiting(), files: -1, resident: s.client.Stats().Resident}
+	f := figures{heap: mem.HeapAlloc, goroutines: runtime.NumGoroutine() - min(idle(), idleMost()), timers: s.clock.waiting(), files: -1, resident: s.client.Stats().Resident}
 	if open, err := os.ReadDir("/proc/self/fd"); err == nil {
 		f.files = len(open)
 	}
 	f.records, _ = s.count()
 	return f
+}
+
+// idleMost is how many goroutines that have nothing to do a client keeps.
+func idleMost() int { return 4 * runtime.GOMAXPROCS(0) }
+
+// idle returns how many there are.
+func idle() (n int) {
+	var profile bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {
+		panic(err) // a Buffer takes everything
+	}
+	for group := range strings.SplitSeq(profile.String(), "\n\n") {
+		of, stack, _ := strings.Cut(group, " @ ") // "8 @ 0x4ca1ee ...", then a line for each frame
+		_, frames, _ := strings.Cut(stack, "\n")
+		innermost, _, _ := strings.Cut(frames, "\n")
+		if strings.Contains(innermost, "tokenward.(*workers).work+") {
+			some, _ := strconv.Atoi(of[strings.LastIndexByte(of, '\n')+1:])
+			n += some
+		}
+	}
+	return n
 }
 
 // grew says what of f is more than it was before.
