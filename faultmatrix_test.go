@@ -51,7 +51,7 @@ var mishaps = []mishap{
 	{name: "a header that never ends", fault: idptest.EndlessHeader()},
 	{name: "no answer", fault: idptest.Hang(), hangs: true},
 
-	{name: "a slow body", fault: idptest.SlowBody(1, time.Second), shapes: true, hangs: true},
+	{name: "a slow body", fault: idptest.SlowBody(1, 6*time.Second), shapes: true, hangs: true}, // one byte is in time
 	{name: "a huge body", fault: idptest.HugeBody(1<<20 + 1), shapes: true},
 	{name: "a huge body, compressed", fault: idptest.HugeBody(1<<20 + 1).Gzipped(), shapes: true},
 	{name: "no gzip where gzip is promised", fault: idptest.BadGzip(), shapes: true},
