@@ -181,21 +181,25 @@ func TestStateless_uncarriedSurvivesPassivation(t *testing.T) {
 }
 
 func TestStateless_endedStaysEnded(t *testing.T) {
-	r := stateless(t)
-	b := newBrowser(r)
-	b.login()
-	copied := maps.Clone(b.others)
-	if _, err := r.client.Logout(t.Context(), tokenward.LogoutRequest{}, b.options()); err != nil {
-		t.Fatal(err)
-	}
-	if b.took(); len(b.others) != 0 {
-		t.Errorf("cookies are left: %v", slices.Collect(maps.Keys(b.others)))
-	}
-	r.clock.Advance(20 * time.Minute)
-	r.settle()
-	b.others = copied
-	if b.user() != nil || len(b.others) != 0 {
-		t.Error("a copy of the cookies opens the session that ended, or stays")
+	for _, elsewhere := range []bool{false, true} {
+		r := stateless(t)
+		b := newBrowser(r)
+		b.login()
+		if elsewhere { // the process that ends the session is not the one it began in
+			b.anotherProcess()
+			b.user()
+		}
+		copied := maps.Clone(b.others)
+		r.logOut(b.options())
+		if b.took(); len(b.others) != 0 {
+			t.Errorf("cookies are left: %v", slices.Collect(maps.Keys(b.others)))
+		}
+		r.clock.Advance(20 * time.Minute)
+		r.settle()
+		b.others = copied
+		if b.user() != nil || len(b.others) != 0 {
+			t.Errorf("begun elsewhere %t: a copy of the cookies opens the session that ended, or stays", elsewhere)
+		}
 	}
 }
 

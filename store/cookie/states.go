@@ -140,7 +140,7 @@ func (s *States) Delete(ctx context.Context, key session.Key, only session.Incar
 			return nil
 		}
 		until := now + store.DefaultTombstoneLife.Microseconds()
-		if h.expires != forever {
+		if h.expires != forever || h.carried > 0 {
 			until = max(until, h.expires)
 		}
 		h.gone, h.why, h.expires, h.record = true, why, until, store.Record{Incarnation: h.record.Incarnation}
@@ -202,6 +202,7 @@ func (s *States) Bring(w http.ResponseWriter, r *http.Request) Brought {
 		return b
 	case h == nil:
 		h = s.add(key, now)
+		h.expires = p.expires
 	case h.gone || h.record.Incarnation != b.incarnation:
 		return b
 	}
