@@ -170,7 +170,7 @@ func (c *Client) start() {
 			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
 			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, Exclusive: store.IsExclusive(o.states),
 			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost, Revoke: o.revoke,
-			Leases: leases, Intents: written, Usual: c.question.of(TokenRequest{}),
+			Leases: leases, Intents: written, Usual: c.question.usual,
 		},
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &messages.Freshness{},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},

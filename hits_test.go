@@ -2,6 +2,10 @@ package tokenward_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +46,48 @@ func TestHits_allocateNothing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Strangers may ask what they like: nothing of it is kept, and a user's hit costs what it did.
+func TestHits_strangersLeaveNothing(t *testing.T) {
+	r := newRig(t)
+	ctx, id := t.Context(), r.login()
+	scopes := func(n int) string {
+		var b strings.Builder
+		for i := range 10_000 {
+			fmt.Fprintf(&b, "s%d.%d ", n, i)
+		}
+		return b.String()
+	}
+	before := heap()
+	for i := range 40 {
+		if _, err := r.client.GetAccessToken(ctx, tokenward.TokenRequest{Scope: scopes(i)}, tokenward.SessionID("made up")); !errors.Is(err, tokenward.ErrMissingRefreshToken) {
+			t.Fatal(err)
+		}
+	}
+	for i := range 5000 {
+		_, _ = r.client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: audience(i)}, tokenward.StoreOptions{})
+	}
+	if after := heap(); after > before+8<<20 {
+		t.Errorf("strangers' questions keep %d MiB", (after-before)>>20)
+	}
+	q := tokenward.TokenRequest{Audience: audience(1), Scope: "read"}
+	ask := func() {
+		if _, err := r.client.GetAccessToken(ctx, q, tokenward.SessionID(id)); err != nil {
+			t.Error(err)
+		}
+	}
+	ask()
+	if n := testing.AllocsPerRun(200, ask); n != 0 {
+		t.Errorf("a hit: %v allocations, want 0", n)
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // A hit asks neither provider nor store, and waits for nobody.

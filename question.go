@@ -3,6 +3,7 @@ package tokenward
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/tokenward/tokenward/session"
@@ -21,13 +22,15 @@ type ConnectionRequest struct {
 	LoginHint  string // which account, where a user has several
 }
 
-const maxQuestions = 4096
-
-// fewQuestions is how many are found faster by comparing than by hashing.
-const fewQuestions = 8
+const (
+	maxQuestions = 4096
+	longQuestion = 1024 // bytes of a request that is not kept
+	fewQuestions = 8    // as many are found faster by comparing than by hashing
+)
 
 // questions keeps the question that each TokenRequest comes to, so that asking
-// again allocates nothing. Beyond a number of different requests it keeps no more.
+// again allocates nothing. What is asked may come from a stranger: only what was answered with a
+// token is kept, and when there are too many it begins anew.
 type questions struct {
 	policy session.Policy
 	usual  *session.Question
@@ -50,31 +53,42 @@ func (qs *questions) init(p session.Policy) {
 	qs.known.Store(&knownQuestions{})
 }
 
-func (qs *questions) of(r TokenRequest) *session.Question {
+// of returns the question of r, and whether it is one that is kept.
+func (qs *questions) of(r TokenRequest) (q *session.Question, kept bool) {
 	if r == (TokenRequest{}) {
-		return qs.usual
+		return qs.usual, true
 	}
+	known := qs.known.Load()
+	for i := range known.few {
+		if a := &known.few[i]; a.request == r {
+			return a.question, true
+		}
+	}
+	if q := known.all[r]; q != nil {
+		return q, true
+	}
+	return qs.policy.Question(r.Audience, r.Scope), false
+}
+
+// keep keeps the question of r, which was answered with a token.
+func (qs *questions) keep(r TokenRequest) {
+	if len(r.Audience)+len(r.Scope) > longQuestion {
+		return
+	}
+	r = TokenRequest{Audience: strings.Clone(r.Audience), Scope: strings.Clone(r.Scope)} // not the URL that they stood in
+	q := qs.policy.Question(r.Audience, r.Scope)
 	for {
 		known := qs.known.Load()
-		for i := range known.few {
-			if a := &known.few[i]; a.request == r {
-				return a.question
-			}
-		}
-		if q := known.all[r]; q != nil {
-			return q
-		}
-		q := qs.policy.Question(r.Audience, r.Scope)
-		if len(known.all) >= maxQuestions {
-			return q
-		}
-		if qs.known.CompareAndSwap(known, known.with(r, q)) {
-			return q
+		if known.all[r] != nil || qs.known.CompareAndSwap(known, known.with(r, q)) {
+			return
 		}
 	}
 }
 
 func (k *knownQuestions) with(r TokenRequest, q *session.Question) *knownQuestions {
+	if len(k.all) >= maxQuestions {
+		k = &knownQuestions{}
+	}
 	grown := &knownQuestions{few: k.few, all: maps.Clone(k.all)}
 	if grown.all == nil {
 		grown.all = make(map[TokenRequest]*session.Question)

@@ -15,15 +15,19 @@ import (
 // missing_refresh_token and refresh_token_error. If ctx ends first it returns
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
 func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (Token, error) {
-	q := c.question.of(r)
-	if o.id != "" && !c.resolving() {
+	q, kept := c.question.of(r)
+	if kept && o.id != "" && !c.resolving() {
 		if e := c.callers.Dir.Lookup(o.id); e != nil {
 			if t := c.callers.Hit(e, q); t != nil {
 				return *t, nil
 			}
 		}
 	}
-	return c.token(ctx, q, c.resolve(ctx, o))
+	t, err := c.token(ctx, q, c.resolve(ctx, o))
+	if !kept && err == nil {
+		c.question.keep(r)
+	}
+	return t, err
 }
 
 func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions) (Token, error) {
