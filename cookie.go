@@ -116,9 +116,9 @@ var _ carrier = (*cookie.States)(nil)
 
 // brought is what is known of the session cookie that a browser brought.
 type brought struct {
-	opened bool  // it is ours
-	lapsed bool  // the session was unused for too long
-	seen   int64 // when the use of the session was noted last, seconds since the Unix epoch
+	opened bool   // it is ours
+	lapsed string // the id of a session that was unused for too long: only an end may name it
+	seen   int64  // when the use of the session was noted last, seconds since the Unix epoch
 
 	carried cookie.Brought // where there is a carrier
 }
@@ -143,7 +143,7 @@ func (c *Client) readCookie(w http.ResponseWriter, r *http.Request) (id string, 
 	}
 	b.opened = id != ""
 	if idle := c.clock.Now().Unix() - b.seen; b.opened && !k.Fixed && idle >= int64(k.Inactivity/time.Second) {
-		b.lapsed = true
+		b.lapsed = id
 		return "", b
 	}
 	return id, b
@@ -210,7 +210,7 @@ func (c *Client) leave(o StoreOptions) {
 	if r == nil || w == nil || !b.opened {
 		return
 	}
-	if b.lapsed {
+	if b.lapsed != "" {
 		c.removeCookie(w, r)
 		return
 	}

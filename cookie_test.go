@@ -153,6 +153,30 @@ func TestCookie_lapsesUnused(t *testing.T) {
 	}
 }
 
+// A cookie that lapsed opens nothing. Its session may live on, for whoever has its id, until its
+// user signs out or in again.
+func TestCookie_thatLapsedStillEndsItsSession(t *testing.T) {
+	for name, end := range map[string]func(*browser){
+		"logout": func(b *browser) { b.r.logOut(b.options()); b.took() },
+		"login":  func(b *browser) { b.login() },
+	} {
+		r := newRig(t)
+		b := newBrowser(r)
+		id := b.login()
+		r.clock.Advance(24*time.Hour - time.Second)
+		r.token(id, tokenward.TokenRequest{})
+		r.clock.Advance(2 * time.Second)
+		deletes := r.store.Deletes()
+		end(b)
+		if n := r.store.Deletes() - deletes; n != 1 {
+			t.Errorf("%s: deletes = %d, want 1", name, n)
+		}
+		if _, err := r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, tokenward.SessionID(id)); !errors.Is(err, tokenward.ErrMissingRefreshToken) {
+			t.Errorf("%s: the session that it named: %v, want it ended", name, err)
+		}
+	}
+}
+
 // A session of the host's own has no lifetime.
 func TestCookie_lifetimesAreOfBrowsers(t *testing.T) {
 	r := newRig(t)

@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -267,7 +268,7 @@ func (c *Client) verify(ctx context.Context, issuer string, tx transaction, r se
 func (c *Client) begin(ctx context.Context, state *session.State, claims User, o StoreOptions) (string, error) {
 	old, id := "", o.id
 	if o.options().Request != nil {
-		old, id = o.id, ""
+		old, id = cmp.Or(o.id, o.brought().lapsed), ""
 	}
 	if id == "" {
 		id = session.RandomString(c.rand, 32)

@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 
@@ -26,6 +27,7 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 		return "", session.ErrClosed
 	}
 	o = c.resolve(ctx, o)
+	o.id = cmp.Or(o.id, o.brought().lapsed) // others may know its id
 	issuer, err := c.current(ctx, o.options())
 	if err != nil {
 		return "", err
