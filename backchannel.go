@@ -139,7 +139,7 @@ const (
 type logoutMemory struct {
 	mu   sync.Mutex
 	seen map[logoutName]remembered
-	old  []logoutName // in the order they came
+	old  []noted // in the order they came
 
 	handled map[tokenName]time.Time
 	order   []tokenName
@@ -152,7 +152,12 @@ type logoutName struct{ issuer, sid, sub string }
 
 type remembered struct {
 	at  time.Time
-	iat int64
+	iat int64 // of the youngest token
+}
+
+type noted struct {
+	name logoutName
+	at   time.Time
 }
 
 func (l *logoutMemory) init() {
@@ -192,18 +197,15 @@ func (l *logoutMemory) remember(now time.Time, t idp.LogoutToken, issuer string)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.old) > 0 {
-		m, ok := l.seen[l.old[0]]
-		if ok && now.Sub(m.at) < logoutLife && len(l.old) < maxLogouts {
-			break
-		}
-		delete(l.seen, l.old[0])
+	for len(l.old) > 0 && (len(l.old) >= maxLogouts || now.Sub(l.old[0].at) >= logoutLife) {
+		first := l.old[0]
 		l.old = l.old[1:]
+		if l.seen[first.name].at.Equal(first.at) { // not noted again since
+			delete(l.seen, first.name)
+		}
 	}
-	if _, again := l.seen[name]; !again {
-		l.old = append(l.old, name)
-	}
-	l.seen[name] = remembered{now, t.IssuedAt}
+	l.old = append(l.old, noted{name, now})
+	l.seen[name] = remembered{now, max(l.seen[name].iat, t.IssuedAt)} // they may come in any order
 }
 
 // refuses reports whether a login with that sid, or with that sub and an ID token

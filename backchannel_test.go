@@ -374,6 +374,19 @@ func TestBackchannel_isRememberedForTwoMinutes(t *testing.T) {
 		r.clock.Advance(time.Second)
 		r.wantOvertaken(login(r, "sid-2"), false)
 	})
+	t.Run("a user, and then an older token comes", func(t *testing.T) {
+		r := newRig(t)
+		for _, age := range []time.Duration{0, time.Minute} {
+			token := r.tenant.LogoutToken(idptest.Subject, "", func(d *idptest.Draft) {
+				d.Claims["aud"], d.Claims["iat"] = "demo", t0.Add(-age).Unix()
+			})
+			if err := r.backchannel(token); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := r.tryLogin(tokenward.StoreOptions{}, idptest.Claims{"sid": "sid-1", "iat": t0.Unix() - 5})
+		r.wantOvertaken(err, true)
+	})
 	t.Run("a session", func(t *testing.T) {
 		r := newRig(t)
 		if err := r.backchannel(r.tenant.LogoutToken("", "sid-1", func(d *idptest.Draft) { d.Claims["aud"] = "demo" })); err != nil {

@@ -160,8 +160,7 @@ func (h *Handlers) BackchannelLogout(w http.ResponseWriter, r *http.Request) {
 		h.o.onError(w, r, &tokenward.BackchannelLogoutError{Message: "the request is no form, or too large"})
 		return
 	}
-	o := tokenward.StoreOptions{}
-	if err := h.client.HandleBackchannelLogout(r.Context(), r.PostForm.Get("logout_token"), o); err != nil {
+	if err := h.client.HandleBackchannelLogout(r.Context(), r.PostForm.Get("logout_token"), tokenward.HTTP(w, r)); err != nil {
 		h.o.onError(w, r, err)
 		return
 	}

@@ -40,15 +40,22 @@ type site struct {
 
 func newSite(t *testing.T, opts ...httpauth.Option) *site {
 	t.Helper()
+	return newSiteWith(t, func(*tokenward.Config) {}, opts...)
+}
+
+func newSiteWith(t *testing.T, change func(*tokenward.Config), opts ...httpauth.Option) *site {
+	t.Helper()
 	s := &site{t: t, clock: clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
 	s.tenant = idptest.NewTenant(t, idptest.WithClock(s.clock))
 	s.store = storetest.NewFaulty(store.NewMemory(s.clock))
 	mux := http.NewServeMux()
 	s.server = httptest.NewServer(mux)
-	client, err := tokenward.New(tokenward.Config{
+	cfg := tokenward.Config{
 		Issuer: s.tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,
 		Secrets: []string{"a secret of at least thirty-two bytes"}, RedirectURI: s.server.URL + "/auth/callback",
-	}, tokenward.WithClock(s.clock), tokenward.WithStateStore(s.store), tokenward.WithHTTPClient(s.tenant.Client()))
+	}
+	change(&cfg)
+	client, err := tokenward.New(cfg, tokenward.WithClock(s.clock), tokenward.WithStateStore(s.store), tokenward.WithHTTPClient(s.tenant.Client()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,6 +316,28 @@ func TestBackchannelLogout_endsTheSession(t *testing.T) {
 	big := url.Values{"logout_token": {strings.Repeat("a", 1<<20)}}
 	if resp := s.do(s.browser, http.MethodPost, "/auth/backchannel-logout", big); resp.StatusCode != 400 {
 		t.Errorf("a megabyte: %d, want 400", resp.StatusCode)
+	}
+}
+
+// A resolver that goes by the request has it in every handler.
+func TestHandlers_theResolverSeesTheRequest(t *testing.T) {
+	issuers := make(map[string]string)
+	s := newSiteWith(t, func(c *tokenward.Config) {
+		issuers[strings.TrimPrefix(strings.TrimSuffix(c.RedirectURI, "/auth/callback"), "http://")] = c.Issuer
+		c.Issuer, c.DomainResolver = "", func(_ context.Context, o store.Options) (string, error) { return issuers[o.Request.Host], nil }
+	})
+	if status, body := s.get("/auth/login?return_to=/me"); status != http.StatusOK {
+		t.Fatalf("login: %d %s", status, body)
+	}
+	token := url.Values{"logout_token": {s.tenant.LogoutToken(idptest.Subject, "")}}
+	if resp := s.do(s.browser, http.MethodPost, "/auth/backchannel-logout", token); resp.StatusCode != http.StatusOK {
+		t.Errorf("back-channel logout: %d %s", resp.StatusCode, resp.Header.Get("body"))
+	}
+	if status, _ := s.get("/me"); status != http.StatusUnauthorized {
+		t.Errorf("afterwards: %d, want 401", status)
+	}
+	if resp := s.hop("/auth/logout"); resp.StatusCode != http.StatusFound {
+		t.Errorf("logout: %d %s", resp.StatusCode, resp.Header.Get("body"))
 	}
 }
 
