@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,20 +28,29 @@ func (tx *transaction) setAppState(v any) error {
 	if v == nil {
 		return nil
 	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return &InvalidArgumentError{Argument: "app_state", Message: "must be a JSON value"}
-	}
+	b, err := asJSON(v)
 	tx.AppState = b
-	return nil
+	return err
+}
+
+// asJSON writes v as it is: a browser may have to keep it, and what JSON would escape for HTML
+// is six times as long.
+func asJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, &InvalidArgumentError{Argument: "app_state", Message: "must be a JSON value"}
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 func (c *Client) transactionKey(state string) string { return c.opts.txName + ":" + state }
 
 func (c *Client) putTransaction(ctx context.Context, state string, tx transaction, o store.Options) error {
-	plain, err := json.Marshal(tx)
+	plain, err := asJSON(tx)
 	if err != nil {
-		return &InvalidArgumentError{Argument: "app_state", Message: "must be a JSON value"}
+		return err
 	}
 	key := c.transactionKey(state)
 	return c.attempt(ctx, func(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package httpauth
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -125,6 +126,10 @@ func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	at, err := h.client.StartInteractiveLogin(r.Context(), req, tokenward.HTTP(w, r))
+	if errors.Is(err, &tokenward.InvalidArgumentError{Argument: "app_state"}) { // more than a browser keeps
+		req.AppState = appState{h.o.after}
+		at, err = h.client.StartInteractiveLogin(r.Context(), req, tokenward.HTTP(w, r))
+	}
 	if err != nil {
 		h.o.onError(w, r, err)
 		return

@@ -319,6 +319,28 @@ func TestBackchannelLogout_endsTheSession(t *testing.T) {
 	}
 }
 
+// Whatever a page's address is, one can sign in from there.
+func TestLogin_fromAnyPage(t *testing.T) {
+	for page, want := range map[string]string{
+		"/search?" + strings.Repeat("a&", 1000):  "/search?" + strings.Repeat("a&", 1000),
+		"/search?" + strings.Repeat("<>", 1000):  "/search?" + strings.Repeat("<>", 1000),
+		"/search?" + strings.Repeat(`"`, 2000):   "/",
+		"/search?" + strings.Repeat("too", 1000): "/",
+	} {
+		s := newSite(t)
+		resp := s.bare("/auth/login?return_to="+url.QueryEscape(page), "")
+		back, err := s.tenant.Authorize(resp.Header.Get("Location"))
+		if err != nil {
+			t.Fatalf("%.20s: %d %s", page, resp.StatusCode, resp.Header.Get("body"))
+		}
+		transaction := resp.Cookies()[0]
+		resp = s.bare(strings.TrimPrefix(back, s.server.URL), transaction.Name+"="+transaction.Value)
+		if got := resp.Header.Get("Location"); resp.StatusCode != http.StatusFound || got != want {
+			t.Errorf("%.20s: %d to %.40s", page, resp.StatusCode, got)
+		}
+	}
+}
+
 // A resolver that goes by the request has it in every handler.
 func TestHandlers_theResolverSeesTheRequest(t *testing.T) {
 	issuers := make(map[string]string)
