@@ -42,8 +42,8 @@ func AllowParams(names ...string) Option {
 // Whoever can make a user follow a link can then choose scopes and audiences.
 func AllowAnyParams() Option { return func(o *options) { o.allowAny = true } }
 
-// LoginPath is where Require sends browsers that are not signed in. The default is
-// /auth/login.
+// LoginPath is where Require sends browsers that are not signed in, with return_to added to
+// its query. The default is /auth/login.
 func LoginPath(path string) Option { return func(o *options) { o.login = path } }
 
 // AfterLogin is where a login leads that named no return_to. The default is /.
@@ -59,8 +59,12 @@ func OnError(f func(w http.ResponseWriter, r *http.Request, err error)) Option {
 func New(client *tokenward.Client, baseURL string, opts ...Option) (*Handlers, error) {
 	base, err := url.Parse(strings.TrimRight(baseURL, "/"))
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" ||
-		base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		base.User != nil || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" {
 		return nil, &tokenward.ConfigurationError{Message: "baseURL: must be an http or https URL without user, query or fragment"}
+	}
+	base.Host = strings.ToLower(base.Host) // as browsers say it
+	if port := ":" + base.Port(); port == ":443" && base.Scheme == "https" || port == ":80" && base.Scheme == "http" {
+		base.Host = strings.TrimSuffix(base.Host, port)
 	}
 	h := &Handlers{client: client, base: base, allowed: make(map[string]bool), guard: http.NewCrossOriginProtection()}
 	h.o = options{login: "/auth/login", after: "/", onError: WriteError}
@@ -78,6 +82,9 @@ func New(client *tokenward.Client, baseURL string, opts ...Option) (*Handlers, e
 		if _, ok := ReturnPath(path); !ok {
 			return nil, &tokenward.ConfigurationError{Message: "LoginPath, AfterLogin: must be paths on this origin"}
 		}
+	}
+	if strings.Contains(h.o.login, "#") {
+		return nil, &tokenward.ConfigurationError{Message: "LoginPath: must have no fragment"}
 	}
 	return h, nil
 }

@@ -150,6 +150,25 @@ func TestRequire_bringsTheUserBackToThePage(t *testing.T) {
 	}
 }
 
+func TestRequire_whereItSendsABrowser(t *testing.T) {
+	s := newSite(t, httpauth.LoginPath("/auth/login?connection=github"))
+	page := http.StripPrefix("/app", s.handlers.Require(http.NotFoundHandler()))
+	for _, target := range []string{"/app/page?a=b&c=d", "http://app.example/app/page?a=b&c=d"} {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		r.Header.Set("Accept", "text/html")
+		w := httptest.NewRecorder()
+		page.ServeHTTP(w, r)
+		want := "/app/page?a=b&c=d"
+		if r.RequestURI != want { // then only what is left of it is known
+			want = "/page?a=b&c=d"
+		}
+		want = "/auth/login?connection=github&return_to=" + url.QueryEscape(want)
+		if got := w.Header().Get("Location"); w.Code != http.StatusFound || got != want {
+			t.Errorf("%s: %d to %s, want %s", target, w.Code, got, want)
+		}
+	}
+}
+
 func TestRequire_tellsAProgramToSignIn(t *testing.T) {
 	s := newSite(t)
 	resp := s.hop("/me")
@@ -374,12 +393,14 @@ func TestHandlers_aStoreThatIsDownIs503(t *testing.T) {
 }
 
 func TestNew_refusesABaseThatIsNoOrigin(t *testing.T) {
-	for _, base := range []string{"", "app.example", "ftp://app.example", "https://user@app.example", "https://app.example?a=b"} {
+	for _, base := range []string{"", "app.example", "ftp://app.example", "https://user@app.example", "https://app.example?a=b", "https://app.example?"} {
 		if _, err := httpauth.New(nil, base); tokenward.CodeOf(err) != "configuration_error" {
 			t.Errorf("New(%q): %v, want a configuration_error", base, err)
 		}
 	}
-	if _, err := httpauth.New(nil, "https://app.example", httpauth.LoginPath("https://evil.example")); tokenward.CodeOf(err) != "configuration_error" {
-		t.Errorf("LoginPath elsewhere: %v, want a configuration_error", err)
+	for _, login := range []string{"https://evil.example", "/login#form"} {
+		if _, err := httpauth.New(nil, "https://app.example", httpauth.LoginPath(login)); tokenward.CodeOf(err) != "configuration_error" {
+			t.Errorf("LoginPath(%q): %v, want a configuration_error", login, err)
+		}
 	}
 }

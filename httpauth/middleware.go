@@ -3,6 +3,7 @@ package httpauth
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/tokenward/tokenward"
 )
@@ -27,15 +28,28 @@ func (h *Handlers) Require(next http.Handler) http.Handler {
 		case user != nil:
 			next.ServeHTTP(w, r)
 		case navigates(r):
-			to := h.o.login
-			if path, ok := ReturnPath(r.URL.RequestURI()); ok {
-				to += "?return_to=" + url.QueryEscape(path)
-			}
-			redirect(w, to)
+			redirect(w, h.loginFrom(r))
 		default:
 			writeError(w, http.StatusUnauthorized, "no_session", "sign in first")
 		}
 	}))
+}
+
+// loginFrom is where to sign in to come back to the page that r is for.
+func (h *Handlers) loginFrom(r *http.Request) string {
+	page := r.RequestURI // as the browser asked for it: r.URL may lack a prefix
+	if !strings.HasPrefix(page, "/") {
+		page = r.URL.RequestURI()
+	}
+	page, ok := ReturnPath(page)
+	if !ok {
+		return h.o.login
+	}
+	sep := "?"
+	if strings.Contains(h.o.login, "?") {
+		sep = "&"
+	}
+	return h.o.login + sep + "return_to=" + url.QueryEscape(page)
 }
 
 // Protect refuses requests that change something and that another origin caused, Origin

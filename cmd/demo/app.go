@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -76,6 +77,9 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 		return a, fmt.Errorf("-listen: %w", err)
 	}
 	a.base = strings.TrimRight(s.baseURL, "/")
+	if u, err := url.Parse(a.base); err == nil {
+		a.base = u.String() // HTTPS is https
+	}
 	if a.base == "" {
 		a.base = "http://" + reachable(s.listen, a.listener)
 	}

@@ -359,10 +359,11 @@ func TestCookies(t *testing.T) {
 	}{
 		{"", "_a0_session", "_a0_tx", false},
 		{"https://app.example", "__Host-_a0_session", "__Host-_a0_tx", true},
+		{"HTTPS://app.example/", "__Host-_a0_session", "__Host-_a0_tx", true},
 	}
 	for _, tt := range tests {
 		s := newSite(t, "-base-url", tt.base)
-		s.tenant.Set(idptest.WithClient(demoID, demoSecret, tt.base+"/auth/callback"))
+		s.tenant.Set(idptest.WithClient(demoID, demoSecret, strings.ToLower(strings.TrimSuffix(tt.base, "/"))+"/auth/callback"))
 		jar := s.client.Jar // which would keep what is Secure to itself
 		if tt.secure {
 			s.client.Jar = nil
