@@ -73,15 +73,15 @@ func (h *hand) take(turn func(), s *started) {
 	turn()
 }
 
-// Run implements messages.Hand. Store work counts as pending until it was delivered; a
-// request on the wire does not, only its delivery.
+// Run implements messages.Hand. Work with the store counts as pending until it was delivered;
+// a request on the wire does not, only its delivery.
 func (h *hand) Run(kind messages.Work, work func(context.Context) any, deliver func(any)) {
 	j := job{kind, work, deliver}
-	if kind == messages.StoreWork {
+	if kind != messages.ProviderWork {
 		h.r.tally.Add(1)
-		if !h.r.store.pass() && !h.r.store.enter(func() { h.follow(&started{j}) }) {
-			return
-		}
+	}
+	if kind == messages.StoreWork && !h.r.store.pass() && !h.r.store.enter(func() { h.follow(&started{j}) }) {
+		return
 	}
 	if s := h.started; s != nil && s.job.work == nil {
 		s.job = j

@@ -2,6 +2,7 @@ package tokenward_test
 
 import (
 	"context"
+	"fmt"
 	"errors"
 	"testing"
 	"time"
@@ -175,6 +176,34 @@ func TestProcesses_snapshotAge(t *testing.T) {
 		r.clock.Advance(time.Second)
 		r.client = p[1].Client
 		r.wantCode("after the snapshot age", r.tokenErr(id, tokenward.TokenRequest{}), session.CodeMissingRefreshToken)
+	})
+}
+
+// A store that hangs for other sessions, of which there are more than store work may be under way:
+// the lease of a request that is out is renewed all the same.
+func TestProcesses_theLeaseWaitsBehindNobody(t *testing.T) {
+	processes(t, 2, nil, func(t *testing.T, r *rig, id string, p []process) {
+		hold := r.tenant.Hold(idptest.Refresh, idptest.BeforeGrant)
+		one := p[0].ask(id, tokenward.TokenRequest{})
+		r.rest()
+		const n = 600
+		p[0].store.Hang(storetest.OpLoad, n)
+		var others []*caller
+		for i := range n {
+			others = append(others, p[0].ask(fmt.Sprint("made up ", i), tokenward.TokenRequest{}))
+		}
+		r.pass(9)
+		r.want("requests in the air, nine seconds later", hold.Held(), 1)
+		hold.Release()
+		r.pass(20)
+		if _, err := one.wait(); err != nil {
+			t.Error(err)
+		}
+		r.want("requests at once", r.tenant.PeakPerFamily(), 1)
+		for _, c := range others {
+			_, err := c.wait()
+			r.wantCode("another session", err, "store_error")
+		}
 	})
 }
 

@@ -195,11 +195,11 @@ func (a *Session) do(kind messages.Work, work func(context.Context) any, deliver
 	a.env.Runner.Run(kind, work, deliver)
 }
 
-// renewLease renews the lease. It waits behind no other store work: what hangs there must
-// not cost the lease.
+// renewLease renews the lease. It waits behind no store work, this session's or another's: what
+// hangs there must not cost the lease.
 func (a *Session) renewLease() {
 	env, key := a.env, a.entry.Key
-	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
+	env.Runner.Run(messages.LeaseWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer cancel()
 		m := &renewedLease{at: env.Clock.Now()}

@@ -185,13 +185,15 @@ type Hand interface {
 	Run(kind Work, work func(ctx context.Context) any, deliver func(any))
 }
 
-// Work is a kind of work, each bounded apart.
+// Work is a kind of work. Requests and store work are bounded apart; the renewal of a lease
+// waits behind nothing.
 type Work uint8
 
 // The kinds of work.
 const (
 	ProviderWork Work = iota
 	StoreWork
+	LeaseWork
 )
 
 // Adopt gives an actor its session: with a State as the store holds it, without one
