@@ -175,7 +175,7 @@ func (c *Client) start() {
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &messages.Freshness{},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
 		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Hand: c.runner.Hand, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
-		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout, Inactivity: o.cookies.inactivity(),
+		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout,
 		OnSaveError: o.onSaveError,
 	}
 	if written {
@@ -184,6 +184,9 @@ func (c *Client) start() {
 			c.log.Warn("the rotation overlap at the provider is too short for what a crash cuts off to be recovered in time",
 				zap.Duration("overlap", *o.overlap), zap.Duration("needed", need))
 		}
+	}
+	if _, ok := store.As[store.Toucher](o.states); ok || c.carrier != nil { // else use would not keep it
+		c.env.Inactivity = o.cookies.inactivity()
 	}
 	if shared && c.feed == nil {
 		c.env.Rules.SnapshotAge = o.limits.SnapshotAge

@@ -18,6 +18,7 @@ import (
 	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/storetest"
 )
 
 const otherSecret = "another secret of at least thirty-two bytes"
@@ -173,6 +174,21 @@ func TestCookie_thatLapsedStillEndsItsSession(t *testing.T) {
 		}
 		if _, err := r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, tokenward.SessionID(id)); !errors.Is(err, tokenward.ErrMissingRefreshToken) {
 			t.Errorf("%s: the session that it named: %v, want it ended", name, err)
+		}
+	}
+}
+
+// A store that cannot be told of it keeps a session that is used all the same.
+func TestCookie_inAStoreThatCannotBeTouched(t *testing.T) {
+	r := newRig(t)
+	r.client = r.newClient(tokenward.WithStateStore(storetest.Without[store.Toucher](r.memory)))
+	b := newBrowser(r)
+	b.login()
+	for h := range 71 {
+		r.clock.Advance(time.Hour)
+		r.settle() // it goes to sleep
+		if b.user() == nil {
+			t.Fatalf("a session that is used every hour ended after %d hours", h+1)
 		}
 	}
 }

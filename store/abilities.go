@@ -125,7 +125,7 @@ type ChangeFeed interface {
 }
 
 // Toucher extends the life of a record for the inactivity limit, without a new
-// version.
+// version. Without it a record stays for the session's absolute lifetime, used or not.
 type Toucher interface {
 	// Touch lets the record under key live for ttl from now, or for ever when ttl is 0,
 	// whatever its TTL was. It fails with ErrNotFound when there is no record. It is no
