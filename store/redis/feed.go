@@ -23,9 +23,10 @@ func parseNotice(s string) (key session.Key, v session.Version, ok bool) {
 	return key, v, true
 }
 
-// Watch implements store.ChangeFeed by a subscription, on a line of its own. It tells
+// Watch implements store.ChangeFeed by a subscription, on lines of its own. It tells
 // this process's writes too. It returns as soon as the connection fails, or a ping stays
-// without an answer until the next one is due.
+// without an answer until the next one is due; and, found out with the pings, when the server is a
+// replica now or has been one: what was written elsewhere meanwhile nobody told its subscribers.
 func (s *Store) Watch(ctx context.Context, changed func(session.Key, session.Version), lost func()) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -34,13 +35,14 @@ func (s *Store) Watch(ctx context.Context, changed func(session.Key, session.Ver
 		return &Error{Op: string(watch), Err: ErrClosed}
 	}
 	defer s.end()
-	w := &watcher{store: s, line: s.newLine(), told: make(chan any), failed: make(chan error, 2)}
+	w := &watcher{store: s, line: s.newLine(), asking: s.newLine(), told: make(chan any), failed: make(chan error, 3), due: make(chan struct{}, 1)}
 	inner, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(s.life, cancel)()
 	w.under.Go(func() { w.listen(withoutDeadline{inner}) })
 	defer func() {
 		cancel()
 		w.line.close()
+		w.asking.close()
 		w.under.Wait()
 	}()
 	for {
@@ -64,15 +66,17 @@ func (s *Store) Watch(ctx context.Context, changed func(session.Key, session.Ver
 
 const watch script = "watch"
 
-// watcher is a Watch under way. Its goroutines end with its line.
+// watcher is a Watch under way. Its goroutines end with its lines.
 type watcher struct {
-	store *Store
-	line  *line
-	alive liveness
-	under sync.WaitGroup
+	store  *Store
+	line   *line
+	asking *line // about the server: a subscription can ask nothing
+	alive  liveness
+	under  sync.WaitGroup
 
-	told   chan any   // subscriptions and messages
-	failed chan error // one for each goroutine
+	told   chan any      // subscriptions and messages
+	failed chan error    // one for each goroutine
+	due    chan struct{} // ask the server
 }
 
 // listen subscribes, and passes on what arrives.
@@ -84,12 +88,23 @@ func (w *watcher) listen(ctx context.Context) {
 	}()
 	sub := w.line.client.Subscribe(ctx)
 	defer func() { _ = sub.Close() }()
-	if err := sub.Subscribe(ctx, w.store.channel); err != nil {
+	history, err := w.ask(ctx)
+	if err == nil {
+		err = sub.Subscribe(ctx, w.store.channel)
+	}
+	if err != nil {
 		w.failed <- err
 		return
 	}
+	w.under.Go(func() { w.failed <- w.mind(ctx, history) })
 	w.under.Go(func() {
-		ping := func(ctx context.Context) error { return sub.Ping(ctx) }
+		ping := func(ctx context.Context) error {
+			select {
+			case w.due <- struct{}{}:
+			default:
+			}
+			return sub.Ping(ctx)
+		}
 		w.failed <- w.alive.watch(ctx, w.store.clock, w.store.pings, ping)
 	})
 	for {
@@ -110,4 +125,42 @@ func (w *watcher) listen(ctx context.Context) {
 			return
 		}
 	}
+}
+
+const (
+	errReplica      = plainError("the server is a replica now: its subscribers are not told of writes to the primary")
+	errOtherHistory = plainError("the server has been a replica meanwhile")
+)
+
+// mind returns when the server is no primary any more, or has not been one all the time, or
+// cannot be asked.
+func (w *watcher) mind(ctx context.Context, history string) error {
+	for {
+		select {
+		case <-w.due:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		now, err := w.ask(ctx)
+		switch {
+		case err != nil:
+			return err
+		case now != history:
+			return errOtherHistory
+		}
+	}
+}
+
+// ask returns the name of the history of writes that the server has. It has another after it
+// was a replica; one that does not say has always the same.
+func (w *watcher) ask(ctx context.Context) (history string, err error) {
+	text, err := w.asking.client.Info(ctx, "replication").Result()
+	if err != nil {
+		return "", err
+	}
+	info := parseInfo(text)
+	if info["role"] == "slave" {
+		return "", errReplica
+	}
+	return info["master_replid"], nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/servers"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store/redis"
@@ -156,4 +158,35 @@ func TestWatch_endsWithTheStore(t *testing.T) {
 	wantErr(t, "Load", err, redis.ErrClosed)
 	wantErr(t, "Watch", s.Watch(t.Context(), nil, nil), redis.ErrClosed)
 	must(t, s.Close())
+}
+
+// After a failover a server may be a replica and keep its subscribers, who are told no more of
+// what is written. The gap is told whether the server is one still or is not any more.
+func TestWatch_endsAtAFailover(t *testing.T) {
+	r := servers.NewRedis(t, servers.RedisConfig{})
+	c := clock.NewFake(time.Unix(0, 0))
+	s := openAt(t, r.URL(), redis.Clock(c))
+	nobody, err := servers.FreeAddr()
+	must(t, err)
+	follow := func() { must(t, admin(t, r).ReplicaOf(t.Context(), "127.0.0.1", port(nobody)).Err()) }
+	lead := func() { must(t, admin(t, r).ReplicaOf(t.Context(), "no", "one").Err()) }
+	for name, failover := range map[string]func(){
+		"a replica":                   follow,
+		"a replica, and not any more": func() { follow(); lead() },
+	} {
+		w := watchOn(t, s)
+		within(t, "the first lost", w.lost)
+		failover()
+		must(t, c.WaitTimers(t.Context(), 1))
+		c.Advance(3 * time.Second)
+		if err := within(t, "the end of Watch", w.ended); !errors.As(err, new(*redis.Error)) {
+			t.Errorf("%s: err = %v, want a *redis.Error", name, err)
+		}
+		lead()
+	}
+	follow()
+	w := watchOn(t, s)
+	if err := within(t, "the end of Watch", w.ended); err == nil || len(w.lost) > 0 {
+		t.Errorf("Watch of a replica: err = %v, lost called %d times", err, len(w.lost))
+	}
 }
