@@ -23,7 +23,8 @@ const maxBody = 1 << 20
 var errBodyTooLong = errors.New("the answer is longer than 1 MiB")
 
 // useHTTP takes a copy of the host's client that follows no redirects: a POST that
-// is redirected would take the refresh token along to wherever it is sent.
+// is redirected would take the refresh token along to wherever it is sent. Nor does the
+// copy send one twice.
 func (c *Client) useHTTP(h *http.Client) {
 	if h == nil {
 		h = &http.Client{}
@@ -37,6 +38,7 @@ func (c *Client) useHTTP(h *http.Client) {
 	}
 	own := *h
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	own.Transport = once{h.Transport}
 	c.http = &own
 }
 
