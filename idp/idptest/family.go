@@ -96,14 +96,14 @@ func (t *Tenant) present(c *call, text string, clientID string, rotate bool) (*l
 	}()
 	tok := f.tokens[serial]
 	switch {
-	case f.revoked:
-		return nil, "", &oauthError{"invalid_grant", "Unknown or invalid refresh token."}
 	case tok == nil, tok.spent && !now.Before(tok.at.Add(t.cfg.overlap)):
 		p.Reused = true
-		f.reuses++
+		f.reuses++ // also when the family is revoked already
 		t.counters.reuses++
 		t.kill(f)
 		return nil, "", &oauthError{"invalid_grant", "Refresh token reuse was detected: the token family is revoked."}
+	case f.revoked:
+		return nil, "", &oauthError{"invalid_grant", "Unknown or invalid refresh token."}
 	}
 	p.Accepted = true
 	if !rotate {

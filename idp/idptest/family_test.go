@@ -41,22 +41,27 @@ func TestRotation_aTokenUsedAgainRevokesTheFamily(t *testing.T) {
 		if r := a.refresh(second); r.str("error") != "invalid_grant" {
 			t.Errorf("the newest of a revoked family = %d %s, want invalid_grant", r.status, r.raw)
 		}
+		if r := a.refresh(first); r.str("error") != "invalid_grant" {
+			t.Errorf("used a third time = %d %s, want invalid_grant", r.status, r.raw)
+		}
 		if r := a.refresh(other); r.status != 200 {
 			t.Errorf("another user's = %d %s, want 200", r.status, r.raw)
 		}
 		if a.tenant.FamilyAlive(idptest.Subject) || !a.tenant.FamilyAlive("grace") {
 			t.Error("want the family dead, the other alive")
 		}
-		if r, n := a.tenant.Reuses(), a.tenant.RevokedFamilies(); r != 1 || n != 1 {
-			t.Errorf("reuses, revoked = %d, %d, want 1, 1", r, n)
+		if r, n := a.tenant.Reuses(), a.tenant.RevokedFamilies(); r != 2 || n != 1 {
+			t.Errorf("reuses, revoked = %d, %d, want 2, 1", r, n)
 		}
 		want := []idptest.Presentation{
 			{Kind: idptest.Refresh, Serial: 0, Accepted: true},
 			{Kind: idptest.Refresh, Serial: 0, Reused: true},
 			{Kind: idptest.Refresh, Serial: 1},
+			{Kind: idptest.Refresh, Serial: 0, Reused: true},
 		}
-		if got := a.tenant.Families()[0].Seen; !slices.Equal(got, want) {
-			t.Errorf("presented = %v, want %v", got, want)
+		f := a.tenant.Families()[0]
+		if !slices.Equal(f.Seen, want) || f.Reuses != 2 {
+			t.Errorf("presented = %v, %d of them reuses, want %v, 2", f.Seen, f.Reuses, want)
 		}
 	})
 }
