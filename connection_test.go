@@ -177,7 +177,9 @@ func TestConnection_response(t *testing.T) {
 		{"no expires_in", idptest.ExpiresIn(idptest.Absent), time.Hour, "openid profile email"},
 		{"expires_in as text", idptest.ExpiresIn("90"), 90 * time.Second, "openid profile email"},
 		{"expires_in with a fraction", idptest.ExpiresIn(json.RawMessage("90.9")), 90 * time.Second, "openid profile email"},
-		{"expires_in that is no number", idptest.ExpiresIn("soon"), time.Hour, "openid profile email"},
+		{"expires_in null", idptest.ExpiresIn(nil), time.Hour, "openid profile email"},
+		{"expires_in that is no number", idptest.ExpiresIn("soon"), 0, "openid profile email"},
+		{"expires_in negative", idptest.ExpiresIn(-1), 0, "openid profile email"},
 		{"no scope", idptest.NoScope(), time.Hour, ""},
 	}
 	for _, tt := range tests {

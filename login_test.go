@@ -1003,6 +1003,20 @@ func TestComplete_whatTheResponseLeavesOut(t *testing.T) {
 			t.Errorf("refresh token %q, internal %+v", s.RefreshToken, s.Internal)
 		}
 	})
+	t.Run("an expires_in that cannot be used", func(t *testing.T) {
+		for _, in := range []any{-1, "soon", []int{60}} {
+			r := newRig(t)
+			back := r.callback(tokenward.LoginRequest{})
+			r.tenant.Script(idptest.CodeExchange, idptest.ExpiresIn(in))
+			res, err := r.complete(back)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if set := r.state(res.SessionID).TokenSets[0]; set.ExpiresAt != t0.Unix() {
+				t.Errorf("%v: the token expires after %d s, want at once", in, set.ExpiresAt-t0.Unix())
+			}
+		}
+	})
 	t.Run("an empty sid", func(t *testing.T) {
 		r := newRig(t)
 		id := r.login(idptest.Claims{"sid": ""})

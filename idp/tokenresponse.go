@@ -41,8 +41,9 @@ func invalidResponse(status int, why string) error {
 }
 
 // parseTokenResponse takes a token response apart without judging it. A member
-// of the wrong type counts as absent; of several with one name the last that can
-// be used counts, so that no refresh token is lost to a null after it.
+// of the wrong type counts as absent, but for expires_in, which is then zero; of several
+// with one name the last that can be used counts, so that no refresh token is lost to a
+// null after it.
 func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 	var t session.TokenResponse
 	err := members(body, func(name string, value json.RawMessage) error {
@@ -61,8 +62,9 @@ func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 			}
 		case "expires_in":
 			if n, ok := parseExpiresIn(value); ok {
-				t.ExpiresIn, t.HasExpiresIn = n, true
+				t.ExpiresIn = n
 			}
+			t.HasExpiresIn = t.HasExpiresIn || !absent(value)
 		case "authorization_details":
 			if !absent(value) {
 				t.AuthorizationDetails = bytes.Clone(value) // not the whole answer with it

@@ -41,8 +41,10 @@ func TestParseTokenResponse(t *testing.T) {
 		{
 			"all of the wrong type",
 			`{"access_token":1,"refresh_token":"rt","id_token":{},"token_type":[],"expires_in":{},"scope":["a"],"authorization_details":null}`,
-			session.TokenResponse{RefreshToken: "rt"},
+			session.TokenResponse{RefreshToken: "rt", HasExpiresIn: true},
 		},
+		{"expires_in negative", `{"expires_in":-1}`, session.TokenResponse{HasExpiresIn: true}},
+		{"expires_in twice: the last that is one", `{"expires_in":60,"expires_in":"soon","expires_in":null}`, session.TokenResponse{ExpiresIn: 60, HasExpiresIn: true}},
 		{"all null", `{"access_token":null,"refresh_token":null,"scope":null,"expires_in":null}`, session.TokenResponse{}},
 		{"empty scope", `{"scope":""}`, session.TokenResponse{HasScope: true}},
 		{"other case", `{"Access_Token":"at","REFRESH_TOKEN":"rt"}`, session.TokenResponse{}},

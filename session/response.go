@@ -15,8 +15,8 @@ type TokenResponse struct {
 	IDToken      string
 	TokenType    string
 
-	ExpiresIn    int64 // seconds, floored; meaningful when HasExpiresIn
-	HasExpiresIn bool  // expires_in was present and usable (a number or numeric string, not negative)
+	ExpiresIn    int64 // seconds, floored; 0 where expires_in was negative or no number, for then the token is good for one answer
+	HasExpiresIn bool  // expires_in was present, and not null
 	Scope        string
 	HasScope     bool // scope was present, as a string
 
