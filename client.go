@@ -129,6 +129,8 @@ func (o *options) check() error {
 		return &ConfigurationError{Message: "WithClock: the clock must not be nil"}
 	case o.log == nil:
 		return &ConfigurationError{Message: "WithLogger: the logger must not be nil"}
+	case o.signs && o.signingKey == nil:
+		return &ConfigurationError{Message: "WithSigningKey: the key must not be nil; without the option the client secret is used"}
 	case o.leeway < 0 || o.buffer < 0:
 		return &ConfigurationError{Message: "WithLeeway, WithRefreshBuffer: must not be negative"}
 	case o.sessionName == "" || o.txName == "":

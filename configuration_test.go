@@ -87,6 +87,7 @@ func TestNew_namesWhatIsWrong(t *testing.T) {
 		{"two audiences", func(c *tokenward.Config) {
 			c.Audience, c.AuthorizationParams = "https://a.example", map[string]string{"audience": "https://b.example"}
 		}, nil, wrongWith, "Audience"},
+		{"a signing key that is nil", nil, tokenward.WithSigningKey(nil, "", ""), wrongWith, "WithSigningKey"},
 		{"a signing key that is none", nil, tokenward.WithSigningKey("canary", "", ""), wrongWith, "SigningKey"},
 		{"a signing key of another kind", nil, tokenward.WithSigningKey(ed25519.NewKeyFromSeed(make([]byte, 32)), "RS256", ""), wrongWith, "SigningKey"},
 		{"a signing algorithm that is none", nil, tokenward.WithSigningKey(ed25519.NewKeyFromSeed(make([]byte, 32)), "none", ""), wrongWith, "SigningAlg"},

@@ -32,6 +32,7 @@ type options struct {
 	nonce          bool
 	revoke         bool
 	pushed         bool
+	signs          bool // by signingKey
 	signingKey     crypto.PrivateKey
 	signingAlg     string
 	signingKeyID   string
@@ -109,7 +110,7 @@ func WithPushedAuthorization(use bool) Option { return func(o *options) { o.push
 // idp.ParseSigningKey); alg is a name of RFC 7518, when empty RS256 for RSA keys, ES256 for
 // P-256 and so on; keyID, which may be empty, becomes the header kid.
 func WithSigningKey(key crypto.PrivateKey, alg, keyID string) Option {
-	return func(o *options) { o.signingKey, o.signingAlg, o.signingKeyID = key, alg, keyID }
+	return func(o *options) { o.signs, o.signingKey, o.signingAlg, o.signingKeyID = true, key, alg, keyID }
 }
 
 // WithRevocation revokes the refresh token when a user logs out (RFC 7009): Logout

@@ -130,6 +130,8 @@ func TestPrivateKeyJWT_refusesAtNew(t *testing.T) {
 		{"nil EC key", (*ecdsa.PrivateKey)(nil), "ES256", ""},
 		{"short Ed25519 key", ed25519.PrivateKey{1}, "EdDSA", ""},
 		{"no key", nil, "", idp.PrivateKeyJWT},
+		{"an algorithm and no key", nil, "RS256", ""},
+		{"an algorithm and no key, by secret", nil, "RS256", idp.ClientSecretBasic},
 		{"key and client_secret_post", rsaKey(), "", idp.ClientSecretPost},
 	}
 	for _, tt := range tests {
@@ -138,6 +140,14 @@ func TestPrivateKeyJWT_refusesAtNew(t *testing.T) {
 		if !errors.As(err, &conf) || !strings.HasPrefix(conf.Message, "Signing") {
 			t.Errorf("%s: %v, want a ConfigurationError", tt.name, err)
 		}
+	}
+}
+
+func TestPrivateKeyJWT_keyIDWithoutAKey(t *testing.T) {
+	_, err := idp.New(idp.Config{ClientID: "c", ClientSecret: "s", SigningKeyID: "key-1"})
+	var conf *session.ConfigurationError
+	if !errors.As(err, &conf) {
+		t.Errorf("%v, want a ConfigurationError", err)
 	}
 }
 

@@ -46,6 +46,8 @@ func newCredentials(cfg Config) (credentials, error) {
 		return credentials{}, &session.ConfigurationError{Message: "SigningKey: Auth says that it is not to be used"}
 	case c.method == PrivateKeyJWT:
 		return credentials{}, &session.ConfigurationError{Message: "SigningKey is required for private_key_jwt"}
+	case cfg.SigningAlg != "" || cfg.SigningKeyID != "":
+		return credentials{}, &session.ConfigurationError{Message: "SigningKey is required where SigningAlg or SigningKeyID is set"}
 	case c.method == "":
 		c.method = ClientSecretBasic
 	case c.method != ClientSecretBasic && c.method != ClientSecretPost:
