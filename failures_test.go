@@ -361,6 +361,8 @@ func TestExchangeFailures(t *testing.T) {
 	}{
 		{"an OAuth error", idptest.OAuthError("invalid_request", "no account"), "api_error"},
 		{"a status", idptest.Status(503), "api_error"},
+		{"created", idptest.Respond(201, "application/json", `{"access_token":"at"}`), "api_error"},
+		{"no content", idptest.Status(204), "api_error"},
 		{"garbage", idptest.Garbage(), "retrieval_error"},
 		{"a reset connection", idptest.ResetConn(), "retrieval_error"},
 		{"no access token", idptest.Edit(func(b map[string]any) { delete(b, "access_token") }), "retrieval_error"},

@@ -186,6 +186,8 @@ func TestExchangeFailure(t *testing.T) {
 		{"refused", refused, session.CodeAPIError, "api_error: no such account: invalid_request: no such account (HTTP status 400)"},
 		{"refused, wrapped", fmt.Errorf("exchange: %w", refused), session.CodeAPIError, ""},
 		{"no answer", &session.APIError{Code: session.CodeTokenError, Err: io.EOF}, session.CodeRetrievalError, ""},
+		{"created", &session.APIError{Code: session.CodeInvalidResponse, Status: 201}, session.CodeAPIError, ""},
+		{"no content", &session.APIError{Code: session.CodeInvalidResponse, Status: 204}, session.CodeAPIError, ""},
 		{"nonsense with status 200", &session.APIError{Code: session.CodeInvalidResponse, Status: 200}, session.CodeRetrievalError, ""},
 		{"discovery answered 503", &session.APIError{Code: session.CodeMetadataError, Status: 503}, session.CodeRetrievalError, ""},
 		{"network", io.EOF, session.CodeRetrievalError, ""},

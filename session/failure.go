@@ -38,8 +38,8 @@ func ExchangeFailure(err error) error {
 	return &ConnectionTokenError{Code: CodeRetrievalError, Message: "the connection's token could not be had", Err: err}
 }
 
-// refused reports whether the token endpoint was reached and said no. Discovery may
-// have been answered with an error status as well.
+// refused reports whether the token endpoint was reached and did not say yes, for which
+// there is one status. Discovery may have been answered with another as well.
 func (e *APIError) refused() bool {
-	return e.Status != 0 && (e.Status < 200 || e.Status > 299) && e.Code != CodeMetadataError
+	return e.Status != 0 && e.Status != 200 && e.Code != CodeMetadataError
 }
