@@ -186,17 +186,20 @@ func (cfg *config) account(connection, hint string) (string, bool) {
 
 // resource decides for which audience and with which scope a refresh is answered.
 func (cfg *config) resource(l *login, audience, scope string) (string, string) {
-	_, allowed := cfg.policy[audience]
+	if audience == "" {
+		audience = l.audience
+	}
+	allowed, named := cfg.policy[audience]
+	named = named || cfg.policy == nil
 	switch {
-	case audience == "" || audience == l.audience:
-		if scope == "" {
-			return l.audience, l.scope
-		}
-		return l.audience, cfg.granted(l.audience, scope)
-	case cfg.policy != nil && !allowed:
+	case audience == l.audience && scope == "":
+		return audience, l.scope
+	case audience == l.audience && !named:
+		return audience, limited(scope, scopes(l.scope))
+	case !named:
 		return l.audience, l.scope
-	case scope == "" && allowed:
-		return audience, cfg.policy[audience]
+	case scope == "" && cfg.policy != nil:
+		return audience, allowed
 	case scope == "":
 		return audience, l.scope
 	}
@@ -206,13 +209,19 @@ func (cfg *config) resource(l *login, audience, scope string) (string, string) {
 // oidcScopes are granted whatever the policy says.
 var oidcScopes = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
 
-// granted returns what of the requested scope is granted for audience.
+// granted returns what of the requested scope is granted for audience: all of it where
+// the policy does not name that, which only a login asks for.
 func (cfg *config) granted(audience, requested string) string {
-	words := scopes(requested)
-	if cfg.policy != nil {
-		allowed := append(scopes(cfg.policy[audience]), oidcScopes...)
-		words = slices.DeleteFunc(words, func(w string) bool { return !slices.Contains(allowed, w) })
+	allowed, named := cfg.policy[audience]
+	if !named {
+		return strings.Join(scopes(requested), " ")
 	}
+	return limited(requested, append(scopes(allowed), oidcScopes...))
+}
+
+// limited returns what of the requested scope is among allowed.
+func limited(requested string, allowed []string) string {
+	words := slices.DeleteFunc(scopes(requested), func(w string) bool { return !slices.Contains(allowed, w) })
 	return strings.Join(words, " ")
 }
 

@@ -69,6 +69,34 @@ func TestRefresh_grantsByPolicy(t *testing.T) {
 	}
 }
 
+// A policy that does not name the login's own audience takes nothing from the login.
+func TestRefresh_thePolicyLeavesTheLogin(t *testing.T) {
+	const login = "openid offline_access read:a write:a"
+	tests := []struct {
+		name            string
+		audience, scope string
+		wantAud, want   string
+	}{
+		{"nothing named", "", "", "https://a.example", login},
+		{"the login's audience", "https://a.example", "", "https://a.example", login},
+		{"fewer scopes", "https://a.example", "openid read:a", "https://a.example", "openid read:a"},
+		{"more scopes", "", "read:a admin:a profile", "https://a.example", "read:a"},
+		{"what the policy names", "https://b.example", "openid read:b read:a", "https://b.example", "openid read:b"},
+		{"an audience outside the policy", "https://c.example", "read:c", "https://a.example", login},
+	}
+	a := inProcess(t, idptest.WithPolicy(map[string]string{"https://b.example": "read:b"}))
+	r := a.login(nil, "audience", "https://a.example", "scope", login)
+	if r.str("scope") != login {
+		t.Errorf("the login was granted %q, want %q", r.str("scope"), login)
+	}
+	for _, tt := range tests {
+		r = a.refresh(r.str("refresh_token"), "audience", tt.audience, "scope", tt.scope)
+		if c := claims(t, r.str("access_token")); c["aud"] != tt.wantAud || r.str("scope") != tt.want {
+			t.Errorf("%s: aud %v, scope %q, want %s, %q", tt.name, c["aud"], r.str("scope"), tt.wantAud, tt.want)
+		}
+	}
+}
+
 func TestRefresh_withoutPolicyGrantsWhatIsAsked(t *testing.T) {
 	a := inProcess(t)
 	token := a.login(nil).str("refresh_token")

@@ -87,7 +87,9 @@ func WithAudience(audience string) Option { return func(cfg *config) { cfg.audie
 // refresh tokens): it maps each allowed audience to its allowed scopes, separated
 // by spaces. Other scopes are not granted, save those of OpenID Connect; an
 // audience that the policy does not name is answered with a token for the login's
-// own audience. Without a policy whatever is asked for is granted.
+// own audience, which need not be named: there a login is granted what it asks for, and
+// a refresh no more than the login was. Without a policy whatever is asked for is
+// granted.
 func WithPolicy(scopesByAudience map[string]string) Option {
 	return func(cfg *config) { cfg.policy = maps.Clone(scopesByAudience) }
 }
