@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/subtle"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 
@@ -98,6 +99,16 @@ func (t *Tenant) authenticate(c *call) (client, *oauthError) {
 	return cl, nil
 }
 
+// denied answers a client that is not the one. Where it came with HTTP authentication it
+// is asked for that again (RFC 6749 section 5.2).
+func (c *call) denied(e *oauthError) *reply {
+	r := e.reply()
+	if r.status == http.StatusUnauthorized && authMethod(c) == AuthBasic {
+		r.header.Set("WWW-Authenticate", `Basic realm="tenant"`)
+	}
+	return r
+}
+
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // asserted checks a client assertion (RFC 7523 section 3). Each is good once.
@@ -123,7 +134,9 @@ func (t *Tenant) asserted(c *call) (client, *oauthError) {
 		return failed(err.Error())
 	case claims.Subject != claims.Issuer || id != "" && id != claims.Issuer:
 		return failed("iss, sub and client_id differ")
-	case !slices.Contains(claims.Audience, t.issuer) && !slices.Contains(claims.Audience, t.URL(pathToken)):
+	case !slices.ContainsFunc(claims.Audience, func(aud string) bool {
+		return aud == t.issuer || aud == t.URL(pathToken) || aud == t.URL(pathPAR) && c.kind == PAR // RFC 9126 section 2
+	}):
 		return failed("aud is not this tenant")
 	case claims.ID == "":
 		return failed("it has no jti")

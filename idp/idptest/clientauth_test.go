@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -60,6 +62,10 @@ func TestClientAuthentication(t *testing.T) {
 			if r.str("error") != tt.want || (r.status == 401) != (tt.want == "invalid_client") {
 				t.Errorf("%s = %d %s, want %s", tt.name, r.status, r.raw, tt.want)
 			}
+			asked := r.header.Get("WWW-Authenticate")
+			if want := r.status == 401 && tt.auth == idptest.AuthBasic; strings.HasPrefix(asked, "Basic ") != want || (asked != "") != want {
+				t.Errorf("%s: WWW-Authenticate = %q", tt.name, asked)
+			}
 			if got := a.tenant.LastAuth(idptest.Refresh); got != tt.auth {
 				t.Errorf("%s: LastAuth = %s, want %s", tt.name, got, tt.auth)
 			}
@@ -84,22 +90,30 @@ func TestClientAssertion(t *testing.T) {
 		{"no jti", jwt.MapClaims{}, "invalid_client"},
 		{"too old", jwt.MapClaims{"jti": "3", "exp": t0.Unix()}, "invalid_client"},
 		{"for another", jwt.MapClaims{"jti": "4", "aud": "https://other.example/"}, "invalid_client"},
+		{"for another endpoint", jwt.MapClaims{"jti": "7", "aud": a.tenant.URL("/oauth/par")}, "invalid_client"},
 		{"of another", jwt.MapClaims{"jti": "5", "sub": idptest.ClientID}, "invalid_client"},
 		{"of a client with a secret", jwt.MapClaims{"jti": "6", "iss": idptest.ClientID, "sub": idptest.ClientID}, "invalid_client"},
 	}
-	for _, tt := range tests {
+	signed := func(change jwt.MapClaims) []string {
 		c := jwt.MapClaims{"iss": "signer", "sub": "signer", "aud": a.tenant.Issuer(), "iat": t0.Unix(), "exp": t0.Add(time.Minute).Unix()}
-		for k, v := range tt.change {
-			c[k] = v
-		}
-		signed, err := jwt.NewWithClaims(jwt.SigningMethodRS256, c).SignedString(key)
+		maps.Copy(c, change)
+		assertion, err := jwt.NewWithClaims(jwt.SigningMethodRS256, c).SignedString(key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := a.authenticate("", "", "client_assertion", signed,
-			"client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
-		if r.str("error") != tt.want {
+		return []string{"client_assertion", assertion, "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}
+	}
+	for _, tt := range tests {
+		if r := a.authenticate("", "", signed(tt.change)...); r.str("error") != tt.want {
 			t.Errorf("%s = %d %s, want %s", tt.name, r.status, r.raw, tt.want)
+		}
+	}
+	// RFC 9126 section 2: where a request is pushed to is an audience as good as the others.
+	for i, aud := range []string{a.tenant.Issuer(), a.tenant.URL("/oauth/token"), a.tenant.URL("/oauth/par")} {
+		f := a.authorizeForm("client_id", "signer")
+		change(f, signed(jwt.MapClaims{"jti": fmt.Sprint("push ", i), "aud": aud}))
+		if r := a.push(f); r.status != 201 {
+			t.Errorf("pushed, for %s = %d %s, want 201", aud, r.status, r.raw)
 		}
 	}
 	if r := a.authenticate("", "", "client_id", "signer"); r.str("error") != "invalid_client" {

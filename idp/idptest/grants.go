@@ -42,7 +42,7 @@ func (t *Tenant) grant(c *call) *reply {
 	}
 	cl, e := t.authenticate(c)
 	if e != nil {
-		return e.reply()
+		return c.denied(e)
 	}
 	switch c.kind {
 	case CodeExchange:
@@ -228,8 +228,11 @@ func limited(requested string, allowed []string) string {
 // revoke serves the revocation endpoint (RFC 7009).
 func (t *Tenant) revoke(c *call) *reply {
 	cl, e := t.authenticate(c)
-	if e != nil {
-		return e.reply()
+	switch {
+	case e != nil:
+		return c.denied(e)
+	case c.form.Get("token") == "":
+		return oauthReply("invalid_request", "token is required")
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,6 +1,7 @@
 package idptest_test
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"slices"
@@ -121,7 +122,7 @@ func TestAccessToken_saysWhoForHowLong(t *testing.T) {
 	if iat, exp := number(c["iat"]), number(c["exp"]); iat != t0.Unix() || exp != t0.Unix()+90 {
 		t.Errorf("iat, exp = %d, %d, want %d and 90 s more", iat, exp, t0.Unix())
 	}
-	if c["sub"] != idptest.Subject || c["iss"] != a.tenant.Issuer() || c["jti"] == "" {
+	if c["sub"] != idptest.Subject || c["iss"] != a.tenant.Issuer() || c["client_id"] != idptest.ClientID || c["jti"] == "" {
 		t.Errorf("claims = %v", c)
 	}
 	second := a.refresh(first.str("refresh_token"))
@@ -209,6 +210,17 @@ func TestTokenEndpoint_refusesWhatItDoesNotKnow(t *testing.T) {
 	})
 }
 
+func TestRevocation_needsAToken(t *testing.T) {
+	a := inProcess(t)
+	a.login(nil)
+	if r := a.form("/oauth/revoke"); r.status != 400 || r.str("error") != "invalid_request" {
+		t.Errorf("without a token = %d %s, want invalid_request", r.status, r.raw)
+	}
+	if r := a.form("/oauth/revoke", "token", "unknown"); r.status != 200 {
+		t.Errorf("an unknown token = %d %s, want 200", r.status, r.raw)
+	}
+}
+
 func TestLogout_sendsTheBrowserBack(t *testing.T) {
 	const to = "https://app.example/?a=b"
 	tests := []struct{ path, param, state, want string }{
@@ -223,8 +235,11 @@ func TestLogout_sendsTheBrowserBack(t *testing.T) {
 		if got := a.get(a.tenant.URL(tt.path) + "?" + q.Encode()).header.Get("Location"); got != tt.want {
 			t.Errorf("%s: Location = %q, want %q", tt.path, got, tt.want)
 		}
+		if got := a.postTo(context.Background(), tt.path, q).header.Get("Location"); got != tt.want {
+			t.Errorf("%s by POST: Location = %q, want %q", tt.path, got, tt.want)
+		}
 	}
-	if n := a.tenant.Requests(idptest.Logout); n != 3 {
-		t.Errorf("logout requests = %d, want 3", n)
+	if n := a.tenant.Requests(idptest.Logout); n != 6 {
+		t.Errorf("logout requests = %d, want 6", n)
 	}
 }

@@ -150,7 +150,8 @@ func (t *Tenant) idToken(kind Kind, l *login) string {
 	return t.mint(d, l.client.secret)
 }
 
-// accessToken returns an access token for audience, unlike any other.
+// accessToken returns an access token for audience (RFC 9068, and azp as Auth0 has it),
+// unlike any other.
 func (t *Tenant) accessToken(kind Kind, l *login, audience, scope string) string {
 	cfg := t.config()
 	if cfg.opaque {
@@ -158,14 +159,15 @@ func (t *Tenant) accessToken(kind Kind, l *login, audience, scope string) string
 	}
 	now := t.clock.Now()
 	claims := Claims{
-		"iss":   t.issuer,
-		"sub":   l.subject,
-		"aud":   audience,
-		"azp":   l.client.id,
-		"iat":   now.Unix(),
-		"exp":   now.Add(cfg.tokenLife).Unix(),
-		"scope": scope,
-		"jti":   secret(""),
+		"iss":       t.issuer,
+		"sub":       l.subject,
+		"aud":       audience,
+		"azp":       l.client.id,
+		"client_id": l.client.id,
+		"iat":       now.Unix(),
+		"exp":       now.Add(cfg.tokenLife).Unix(),
+		"scope":     scope,
+		"jti":       secret(""),
 	}
 	d := t.draft(kind, "at+jwt", claims)
 	if cfg.editAccessToken != nil {

@@ -51,7 +51,9 @@ func (t *Tenant) read(r *http.Request) *call {
 		c.kind = UserInfo
 	case pathLogout, pathEndSess:
 		c.kind = Logout
-		c.form = r.URL.Query()
+		if r.Method != http.MethodPost {
+			c.form = r.URL.Query()
+		}
 	case pathTrap:
 		c.kind = Trap
 	}

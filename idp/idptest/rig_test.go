@@ -65,6 +65,11 @@ func noRedirects(c *http.Client) *http.Client {
 
 // authorizeURL returns a good authorize URL; changes are name, value pairs.
 func (a *app) authorizeURL(changes ...string) string {
+	return a.tenant.URL("/authorize") + "?" + a.authorizeForm(changes...).Encode()
+}
+
+// authorizeForm returns the parameters of a good authorize request.
+func (a *app) authorizeForm(changes ...string) url.Values {
 	sum := sha256.Sum256([]byte(verifier))
 	q := url.Values{
 		"client_id":             {idptest.ClientID},
@@ -76,7 +81,7 @@ func (a *app) authorizeURL(changes ...string) string {
 		"code_challenge_method": {"S256"},
 	}
 	change(q, changes)
-	return a.tenant.URL("/authorize") + "?" + q.Encode()
+	return q
 }
 
 func change(q url.Values, changes []string) {
@@ -164,15 +169,18 @@ func (a *app) post(ctx context.Context, f url.Values) answer {
 	return a.postTo(ctx, "/oauth/token", f)
 }
 
+// push pushes an authorization request.
+func (a *app) push(f url.Values) answer { return a.postTo(context.Background(), "/oauth/par", f) }
+
 // postTo sends a form, with the client in the Authorization header unless the form
-// has a client_secret.
+// says who it is.
 func (a *app) postTo(ctx context.Context, path string, f url.Values) answer {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.tenant.URL(path), strings.NewReader(f.Encode()))
 	if err != nil {
 		a.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if !f.Has("client_secret") {
+	if !f.Has("client_secret") && !f.Has("client_assertion") {
 		req.SetBasicAuth(idptest.ClientID, idptest.ClientSecret)
 	}
 	return a.do(req)

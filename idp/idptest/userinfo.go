@@ -15,8 +15,8 @@ func (t *Tenant) userinfo(c *call) *reply {
 	if c.req.Method != http.MethodGet && c.req.Method != http.MethodPost {
 		return plain(http.StatusMethodNotAllowed, "userinfo takes GET and POST")
 	}
-	token, ok := strings.CutPrefix(c.req.Header.Get("Authorization"), "Bearer ")
-	if !ok {
+	scheme, token, _ := strings.Cut(c.req.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
 		return challenge(http.StatusUnauthorized, "")
 	}
 	var claims struct {

@@ -27,11 +27,13 @@ func TestUserInfo_isOfTheTokensUser(t *testing.T) {
 	clk := clock.NewFake(t0)
 	overBoth(t, func(t *testing.T, a *app) {
 		r := a.login(nil, "login_hint", "grace", "audience", "https://api.example")
-		for _, token := range []string{r.str("access_token"), a.refresh(r.str("refresh_token")).str("access_token")} {
+		for scheme, token := range map[string]string{
+			"Bearer": r.str("access_token"), "bEARER": a.refresh(r.str("refresh_token")).str("access_token"),
+		} {
 			for _, method := range []string{http.MethodGet, http.MethodPost} {
-				got := a.userinfo(method, "Bearer "+token)
+				got := a.userinfo(method, scheme+" "+token)
 				if got.status != 200 || got.str("sub") != "grace" || got.str("email") != "grace@example.com" || got.body["sid"] != nil || len(got.body) != 2 {
-					t.Errorf("%s: %d %s", method, got.status, got.raw)
+					t.Errorf("%s, %s: %d %s", method, scheme, got.status, got.raw)
 				}
 			}
 		}
@@ -55,6 +57,7 @@ func TestUserInfo_refusals(t *testing.T) {
 	}{
 		{"no token", "", 401, "Bearer"},
 		{"another scheme", "Basic " + token, 401, "Bearer"},
+		{"no scheme", token, 401, "Bearer"},
 		{"nonsense", "Bearer x", 401, `Bearer error="invalid_token"`},
 		{"an ID token", "Bearer " + r.str("id_token"), 401, `Bearer error="invalid_token"`},
 		{"another tenant's", "Bearer " + other.login(nil).str("access_token"), 401, `Bearer error="invalid_token"`},
