@@ -83,22 +83,32 @@ func (t *Tenant) authorize(c *call) *reply {
 		return plain(http.StatusBadRequest, err.Error())
 	}
 	q := c.form
-	kind := q.Get("response_type")
-	switch {
-	case kind != "code" && kind != "id_token":
-		return t.backWith(to, q, &oauthError{"unsupported_response_type", "response_type must be code or id_token"})
-	case kind == "code" && (q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256"):
-		return t.backWith(to, q, &oauthError{"invalid_request", "PKCE with S256 is required"})
-	case kind == "id_token" && (q.Get("nonce") == "" || !posts(q)):
-		return t.backWith(to, q, &oauthError{"invalid_request", "an ID token needs a nonce and response_mode form_post"})
-	case !slices.Contains(scopes(q.Get("scope")), "openid"):
-		return t.backWith(to, q, &oauthError{"invalid_scope", "scope must contain openid"})
+	if e := wrongWith(q); e != nil {
+		return t.backWith(to, q, e)
 	}
+	kind := q.Get("response_type")
 	l := t.signIn(c, cl)
 	if kind == "id_token" {
 		return t.back(to, q, url.Values{kind: {t.idToken(c.kind, l)}})
 	}
 	return t.back(to, q, url.Values{kind: {t.newCode(l)}})
+}
+
+// wrongWith returns what of an authorize request the client is told to be wrong, nil for
+// nothing.
+func wrongWith(q url.Values) *oauthError {
+	kind := q.Get("response_type")
+	switch {
+	case kind != "code" && kind != "id_token":
+		return &oauthError{"unsupported_response_type", "response_type must be code or id_token"}
+	case kind == "code" && (q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256"):
+		return &oauthError{"invalid_request", "PKCE with S256 is required"}
+	case kind == "id_token" && (q.Get("nonce") == "" || !posts(q)):
+		return &oauthError{"invalid_request", "an ID token needs a nonce and response_mode form_post"}
+	case !slices.Contains(scopes(q.Get("scope")), "openid"):
+		return &oauthError{"invalid_scope", "scope must contain openid"}
+	}
+	return nil
 }
 
 // redirectTarget checks what must be right before anything is sent to the

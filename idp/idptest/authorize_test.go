@@ -23,24 +23,41 @@ func TestAuthorize_sendsTheBrowserBackWithACode(t *testing.T) {
 	})
 }
 
+// Authorize requests with something wrong in them that the client is told.
+var badRequests = []struct {
+	name, param, value string
+	want               string
+}{
+	{"implicit flow", "response_type", "token", "unsupported_response_type"},
+	{"no PKCE", "code_challenge", "", "invalid_request"},
+	{"plain PKCE", "code_challenge_method", "plain", "invalid_request"},
+	{"no openid", "scope", "profile", "invalid_scope"},
+}
+
 func TestAuthorize_tellsTheClientWhatIsWrong(t *testing.T) {
-	tests := []struct {
-		name, param, value string
-		want               string
-	}{
-		{"implicit flow", "response_type", "token", "unsupported_response_type"},
-		{"no PKCE", "code_challenge", "", "invalid_request"},
-		{"plain PKCE", "code_challenge_method", "plain", "invalid_request"},
-		{"no openid", "scope", "profile", "invalid_scope"},
-	}
 	a := inProcess(t)
-	for _, tt := range tests {
+	for _, tt := range badRequests {
 		to, err := a.tenant.Authorize(a.authorizeURL(tt.param, tt.value))
 		u, _ := url.Parse(to)
 		if err != nil || u.Query().Get("error") != tt.want || u.Query().Get("state") != "the-state" {
 			t.Errorf("%s: callback = %q, %v, want error %s", tt.name, to, err, tt.want)
 		}
 	}
+}
+
+func TestPushedRequest_isRefusedWhereAuthorizeWouldRefuseIt(t *testing.T) {
+	a := inProcess(t)
+	refused := func(name, param, value, want string) {
+		t.Helper()
+		if r := a.push(a.authorizeForm(param, value)); r.status != 400 || r.str("error") != want {
+			t.Errorf("%s: %d %s, want %s", name, r.status, r.raw, want)
+		}
+	}
+	for _, tt := range badRequests {
+		refused(tt.name, tt.param, tt.value, tt.want)
+	}
+	refused("unregistered redirect_uri", "redirect_uri", "https://evil.example/callback", "invalid_request")
+	refused("a request_uri", "request_uri", "urn:none", "invalid_request")
 }
 
 func TestAuthorize_doesNotRedirectToWhomItDoesNotKnow(t *testing.T) {
@@ -118,12 +135,8 @@ func TestCode_isGoodForTenMinutes(t *testing.T) {
 
 func TestPushedRequest_isWhatAuthorizeDoes(t *testing.T) {
 	overBoth(t, func(t *testing.T, a *app) {
-		u, _ := url.Parse(a.authorizeURL("login_hint", "grace"))
-		var changes []string
-		for k := range u.Query() {
-			changes = append(changes, k, u.Query().Get(k))
-		}
-		r := a.form("/oauth/par", changes...)
+		form := a.authorizeForm("login_hint", "grace")
+		r := a.push(form)
 		if r.status != 201 || r.str("request_uri") == "" {
 			t.Fatalf("push = %d %s", r.status, r.raw)
 		}
@@ -141,7 +154,8 @@ func TestPushedRequest_isWhatAuthorizeDoes(t *testing.T) {
 		if _, err := a.tenant.Authorize(short); err == nil {
 			t.Error("a request_uri was good twice")
 		}
-		if a.form("/oauth/par", append(changes, "client_secret", "wrong")...).str("error") != "invalid_client" {
+		form.Set("client_secret", "wrong")
+		if a.push(form).str("error") != "invalid_client" {
 			t.Error("a push with the wrong secret was accepted")
 		}
 	})

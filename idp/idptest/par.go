@@ -19,7 +19,7 @@ func (t *Tenant) push(c *call) *reply {
 	cl, e := t.authenticate(c)
 	switch {
 	case e != nil:
-		return e.reply()
+		return c.denied(e)
 	case c.form.Has("request_uri"):
 		return oauthReply("invalid_request", "request_uri cannot be pushed")
 	}
@@ -27,6 +27,9 @@ func (t *Tenant) push(c *call) *reply {
 	c.form.Set("client_id", cl.id)
 	if _, _, err := t.redirectTarget(c); err != nil {
 		return oauthReply("invalid_request", err.Error())
+	}
+	if e := wrongWith(c.form); e != nil {
+		return e.reply()
 	}
 	uri := secret("urn:ietf:params:oauth:request_uri:")
 	t.mu.Lock()
