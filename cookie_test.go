@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -590,9 +591,11 @@ func web(t *testing.T, r *rig) (get func(path string) string) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		b := make([]byte, 4096)
-		n, _ := resp.Body.Read(b)
-		return string(b[:n])
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
 	}
 }
 

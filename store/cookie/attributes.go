@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"math"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +43,7 @@ func (a Attributes) Name(name string) string {
 //
 // It, Set and Remove may be called at once for one request.
 func (a Attributes) Values(w http.ResponseWriter, r *http.Request, name string) []string {
-	defer lock(r)()
+	defer lock(w)()
 	return a.values(w, r, name)
 }
 
@@ -50,7 +51,7 @@ func (a Attributes) Values(w http.ResponseWriter, r *http.Request, name string) 
 // than a second it takes it away. An answer that says nothing about caching
 // must not be cached from then on: nobody else may get that cookie.
 func (a Attributes) Set(w http.ResponseWriter, r *http.Request, name, value string, maxAge time.Duration) {
-	defer lock(r)()
+	defer lock(w)()
 	a.set(w, r, name, value, maxAge)
 }
 
@@ -107,14 +108,17 @@ func nameOf(line string) string {
 }
 
 // Calls for one request may come from several goroutines, and a header is none for
-// those. So whoever reads or writes one holds the lock of its request.
+// those. So whoever reads or writes one holds its lock, whichever writer or request leads to it.
 var (
 	locks    [64]sync.Mutex
 	lockSeed = maphash.MakeSeed()
 )
 
-func lock(r *http.Request) (unlock func()) {
-	l := &locks[maphash.Comparable(lockSeed, r)%uint64(len(locks))]
+func lock(w http.ResponseWriter) (unlock func()) {
+	if w == nil {
+		return func() {}
+	}
+	l := &locks[maphash.Comparable(lockSeed, reflect.ValueOf(w.Header()).Pointer())%uint64(len(locks))]
 	l.Lock()
 	return l.Unlock
 }

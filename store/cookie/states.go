@@ -181,7 +181,7 @@ func (b Brought) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(
 // nil. What is newer than what this process knows it takes in: an older state, and one of a
 // session that ended here, it does not.
 func (s *States) Bring(w http.ResponseWriter, r *http.Request) Brought {
-	unlock := lock(r)
+	unlock := lock(w)
 	value, ok := s.attributes.join(w, r, s.name)
 	unlock()
 	if !ok {
@@ -221,7 +221,7 @@ func (s *States) Bring(w http.ResponseWriter, r *http.Request) Brought {
 // has ended it does not carry. It fails when the state is too large for cookies: then
 // this process alone has it.
 func (s *States) Carry(w http.ResponseWriter, r *http.Request, id string, b Brought, life time.Duration, always bool) error {
-	defer lock(r)()
+	defer lock(w)()
 	p, ok := s.newest(id, b, life, always)
 	if !ok {
 		return nil
@@ -256,7 +256,7 @@ func (s *States) newest(id string, b Brought, life time.Duration, always bool) (
 
 // Drop takes the browser's cookies away.
 func (s *States) Drop(w http.ResponseWriter, r *http.Request) {
-	defer lock(r)()
+	defer lock(w)()
 	s.attributes.trim(w, r, s.name, 0)
 }
 

@@ -98,7 +98,7 @@ func (t *Transactions) Put(ctx context.Context, key string, data []byte, ttl tim
 			"the login under way comes to a cookie of %d bytes and a browser keeps %d: "+
 				"make it an id of what you keep elsewhere, or use WithTransactionStore to keep logins on the server", n, maxCookie)}
 	}
-	defer lock(o.Request)()
+	defer lock(o.Response)()
 	t.prune(o, name, len(name)+len(value), now)
 	t.attributes.set(o.Response, o.Request, name, value, maxAge)
 	return nil
@@ -130,7 +130,7 @@ func (t *Transactions) Take(ctx context.Context, key string, o store.Options) ([
 		return nil, store.ErrNotFound
 	}
 	if o.Response != nil {
-		defer lock(o.Request)()
+		defer lock(o.Response)()
 		t.prune(o, name, 0, now)
 		t.attributes.set(o.Response, o.Request, name, "", 0)
 	}
