@@ -34,6 +34,7 @@ const (
 	dutyQuarantine             // a failed session may start again
 	dutySleeper                // a session that sleeps ends; the store cannot tell
 	dutyClaim                  // sessions that sleep end, says the store's index
+	dutyClaimAgain             // they could not be claimed, or not all
 	dutySweep                  // look in the index again
 	dutyOrphans                // look for requests that were cut off
 	dutyUnreadable             // say how many records could not be read

@@ -30,7 +30,7 @@ func (s *Supervisor) arm() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	wait := clock.Until(s.env.Clock, time.Unix(second, 0))
+	wait := min(clock.Until(s.env.Clock, time.Unix(second, 0)), longestWait)
 	if wait <= 0 { // it was heard of late: no timer that the clock's next move would have to find
 		s.turn = true
 		s.send(s.self, &dueNow{})
@@ -38,6 +38,51 @@ func (s *Supervisor) arm() {
 	}
 	self, send := s.self, s.env.Send
 	s.timer = s.env.Clock.AfterFunc(wait, func() { send(self, &dueNow{}) })
+}
+
+// lookBack notices that the clock was set back. What is to be done a while after something is then
+// done in that while, not when it is that late once more.
+func (s *Supervisor) lookBack() {
+	now := s.now().Unix()
+	back := now < s.seen
+	s.seen = now
+	if !back {
+		return
+	}
+	var far []*deadline
+	for _, bucket := range s.due.buckets {
+		for _, d := range bucket {
+			if most := s.most(d); most > 0 && d.second > now+most {
+				far = append(far, d)
+			}
+		}
+	}
+	for _, d := range far {
+		s.due.add(d, now+s.most(d))
+	}
+	s.orphans.skip = nil
+}
+
+// most returns how many seconds ahead d is at most, 0 for what has a time of its own.
+func (s *Supervisor) most(d *deadline) int64 {
+	switch d.what {
+	case dutyForget:
+		if d.slot.missing {
+			return int64(s.limits.RememberMissing/time.Second) + 1
+		}
+	case dutyQuarantine:
+		return int64(quarantine / time.Second)
+	case dutyClaimAgain:
+		return claimAgain
+	case dutySweep:
+		return int64(sweepEvery / time.Second)
+	case dutyOrphans:
+		return orphansEvery
+	case dutyUnreadable:
+		return unreadableEvery
+	case dutyCeiling, dutyIdle, dutySleeper, dutyClaim:
+	}
+	return 0
 }
 
 // dueNow does what is due, a bounded number in one turn, so that others get theirs.
@@ -75,6 +120,8 @@ func (s *Supervisor) fulfil(d *deadline) {
 		s.eraseAll([]sleeper{{d.ref, d.only}})
 	case dutyClaim:
 		delete(s.claims, d.second)
+		s.claim()
+	case dutyClaimAgain:
 		s.claim()
 	case dutySweep:
 		s.sweep()

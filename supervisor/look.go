@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"errors"
+	"time"
 
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
@@ -104,10 +105,16 @@ func outdated(c *Callers, e *messages.Entry) bool {
 	switch {
 	case s.Phase != messages.Missing && !ended:
 		return false
-	case !now.Before(s.Until):
+	case !remembers(e, now):
 		return true
 	}
 	return ended && e.PID() == nil && !c.Trust.trusted(e, now)
+}
+
+// remembers reports whether the time has not passed for which e remembers that there is no session.
+func remembers(e *messages.Entry, now time.Time) bool {
+	s := e.Snapshot()
+	return now.Before(s.Until) && (s.Phase != messages.Missing || e.Age(now) >= 0) // below 0 the clock was set back
 }
 
 func (l *Look) opened(c *Callers, came Came) (Wait, bool) {

@@ -78,3 +78,33 @@ func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
 		r.settle()
 	}
 }
+
+// What was remembered before the clock was set back is not remembered until it is that late again.
+func TestMissing_thoughTheClockWasSetBack(t *testing.T) {
+	for name, id := range map[string]string{"by its id": "a", "by its key": ""} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c := &Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
+			replied := make(chan *messages.Entry, 1)
+			r.send(&messages.OpenSession{ID: id, Key: keyOf("a"), Reply: replied})
+			<-replied
+			r.settle()
+			r.clock.Set(r.clock.Now().Add(-time.Hour))
+			r.put("a", 0) // signed in elsewhere
+			l := &Look{Caller: Caller{Ctx: t.Context(), ID: "a"}}
+			w, more := l.Step(c, Came{})
+			for more {
+				r.settle()
+				came := Came{What: DoneCame}
+				if w.Entry != nil {
+					came = Came{What: EntryCame, Entry: <-w.Entry}
+				}
+				w, more = l.Step(c, came)
+			}
+			if l.Err != nil || l.Snapshot.Phase != messages.Ready {
+				t.Errorf("phase %d, %v; want ready", l.Snapshot.Phase, l.Err)
+			}
+			r.counts()
+		})
+	}
+}

@@ -96,7 +96,7 @@ func (s *Supervisor) followUp(m *messages.FollowUp) {
 		s.command(sl, m)
 	case sl != nil && sl.load != nil:
 		sl.load.followUp = m
-	case sl != nil && s.now().Before(sl.entry.Snapshot().Until):
+	case sl != nil && remembers(sl.entry, s.now()):
 		// over, says what is remembered of it
 	default:
 		if sl != nil {

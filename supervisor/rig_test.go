@@ -142,6 +142,14 @@ func (r *rig) settle() {
 	}
 }
 
+// pass lets d pass, and what is due be done.
+func (r *rig) pass(d time.Duration) {
+	for end := r.clock.Now().Add(d); r.clock.Now().Before(end); {
+		r.clock.Advance(min(time.Second, end.Sub(r.clock.Now())))
+		r.settle()
+	}
+}
+
 // inside has f look at the supervisor, on its own goroutine.
 func (r *rig) inside(f func(*Supervisor)) {
 	m := &look{f: func() { f(r.s) }, done: make(chan struct{})}

@@ -151,6 +151,15 @@ func (s *Supervisor) claim() {
 	}, func(m any) { s.send(s.self, m) })
 }
 
+// claimIn claims again in some seconds, or before, where that was to be.
+func (s *Supervisor) claimIn(seconds int64) {
+	second := s.now().Unix() + seconds
+	if s.again.place == 0 || second < s.again.second {
+		s.again.what = dutyClaimAgain
+		s.due.add(&s.again, second)
+	}
+}
+
 // claimed deletes what was claimed, but for sessions that are awake or on their way, which
 // end by themselves, and those that have ended meanwhile. One that is awake and of another
 // login than the store says is told to look.
@@ -159,9 +168,9 @@ func (s *Supervisor) claimed(m *claimed) {
 	case s.closing:
 	case m.err != nil:
 		s.env.Log.Warn("sessions that are due could not be claimed; they are tried again", zap.Error(m.err))
-		s.due.add(&deadline{what: dutyClaim}, s.now().Unix()+claimAgain)
+		s.claimIn(claimAgain)
 	case m.more && s.awake >= s.limits.Resident:
-		s.due.add(&deadline{what: dutyClaim}, s.now().Unix()+1) // those in hand come first
+		s.claimIn(1) // those in hand come first
 	case m.more:
 		s.claim()
 	}

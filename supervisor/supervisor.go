@@ -28,6 +28,7 @@ const (
 	sweepWindow     = 5 * time.Minute  // what it is asked about
 	claimHold       = time.Minute      // how long a claim stands
 	quarantine      = 30 * time.Second // after the third failure
+	longestWait     = time.Minute      // of the timer, which then does not depend on the clock being set
 	failureWindow   = 60               // seconds
 	failuresAllowed = 2                // within it, before quarantine
 )
@@ -52,7 +53,9 @@ type Supervisor struct {
 	timer   clock.Timer
 	armed   int64 // the second the timer is armed for, 0 when none
 	turn    bool  // more is due and will be handled in the next turn
+	seen    int64 // the second of the last message
 	claims  map[int64]bool
+	again   deadline // the next claim after one that failed, or left some
 
 	sleepers map[session.Key]*deadline // where the store has no index
 
@@ -122,6 +125,7 @@ func (s *Supervisor) Receive(ctx actor.Context) {
 // handle does what m says. A defect ends m with internal_error, and nothing else.
 func (s *Supervisor) handle(m any) {
 	s.contain(m)
+	s.lookBack()
 	s.arm()
 	s.env.Tally.Resident.Store(int64(s.awake))
 }

@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -411,6 +413,112 @@ func TestRemember_notWhatAnotherProcessMayHaveReplaced(t *testing.T) {
 	if p := e.Snapshot().Phase; p != messages.Ready {
 		t.Errorf("phase = %d, want ready", p)
 	}
+}
+
+// countedIntents counts how often it was asked for orphans.
+type countedIntents struct {
+	store.Intents
+	asked atomic.Int64
+}
+
+func (c *countedIntents) Orphans(context.Context, int, store.Options) ([]store.Orphan, error) {
+	c.asked.Add(1)
+	return nil, nil
+}
+
+// Where the clock was set back, what is due a while after something is due in that while.
+func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
+	set := func(r *rig) {
+		r.clock.Set(r.clock.Now().Add(-3 * time.Hour))
+		r.send(&dueNow{}) // a short wait is measured by the machine, and ends all the same
+		r.settle()
+	}
+	t.Run("orphans", func(t *testing.T) {
+		c := &countedIntents{}
+		r := newRig(t, func(r *rig, _ *Limits) { r.env.Intents = c })
+		r.pass(20 * time.Second)
+		set(r)
+		before := c.asked.Load()
+		r.pass(time.Minute)
+		if n := c.asked.Load() - before; n != 60/orphansEvery {
+			t.Errorf("looked for %d times in a minute", n)
+		}
+	})
+	t.Run("sleepers", func(t *testing.T) {
+		r := newRig(t)
+		r.pass(20 * time.Second)
+		set(r)
+		if err := r.login("a", session.Ceiling(r.clock.Now().Add(40*time.Minute).Unix())); err != nil {
+			t.Fatal(err)
+		}
+		r.pass(20 * time.Minute)
+		if r.dir.Lookup("a") != nil {
+			t.Fatal("still awake")
+		}
+		r.pass(20*time.Minute - session.CeilingLeeway)
+		if n := r.memory.Len(); n != 0 {
+			t.Error("it is still in the store")
+		}
+		r.counts()
+	})
+	t.Run("a claim that failed", func(t *testing.T) {
+		r := newRig(t, func(r *rig, _ *Limits) { r.put("a", in(-4*time.Hour)) })
+		r.put("b", in(-4*time.Hour))
+		r.store.Fail(storetest.OpClaimDue, 1)
+		r.pass(sweepEvery)
+		set(r)
+		r.pass(claimAgain * time.Second)
+		if n := r.memory.Len(); n != 0 {
+			t.Errorf("%d are still in the store", n)
+		}
+		r.counts()
+	})
+	t.Run("quarantine", func(t *testing.T) {
+		r := newRig(t)
+		r.put("a", 0)
+		e := r.open("a")
+		r.settle()
+		for range failuresAllowed + 1 {
+			r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+			r.settle()
+		}
+		set(r)
+		r.pass(quarantine)
+		f := r.ask(e, session.QuestionKey("a", ""))
+		<-f.Done()
+		if err := f.Answer().Err; err != nil {
+			t.Error(err)
+		}
+		r.settle()
+		r.counts()
+	})
+	t.Run("no session", func(t *testing.T) {
+		r := newRig(t)
+		r.open("a")
+		r.settle()
+		set(r)
+		r.pass(2 * time.Second)
+		r.inside(func(s *Supervisor) {
+			if s.missing != 0 {
+				t.Error("it is still remembered")
+			}
+		})
+		r.counts()
+	})
+}
+
+// However far ahead the next thing to do is, the timer looks at the clock now and then.
+func TestSetBack_isNoticed(t *testing.T) {
+	r := newRig(t)
+	before := time.Unix(0, 0)
+	r.inside(func(s *Supervisor) { before = time.Unix(s.seen, 0) })
+	r.clock.Advance(longestWait)
+	r.settle()
+	r.inside(func(s *Supervisor) {
+		if after := time.Unix(s.seen, 0); after.Sub(before) != longestWait {
+			t.Errorf("it was looked at after %v", after.Sub(before))
+		}
+	})
 }
 
 func TestDirectory(t *testing.T) {
