@@ -116,6 +116,11 @@ func (s *Supervisor) fulfil(d *deadline) {
 	case dutyQuarantine:
 		s.recover(d.slot)
 	case dutySleeper:
+		if s.spare() <= 0 {
+			s.evict()
+			s.due.add(d, s.now().Unix()+1)
+			return
+		}
 		delete(s.sleepers, d.ref)
 		s.eraseAll([]sleeper{{d.ref, d.only}})
 	case dutyClaim:

@@ -32,9 +32,9 @@ type swept struct {
 // claimed brings sessions that this process is to delete.
 type claimed struct {
 	messages.Redacted
-	refs []sleeper
-	more bool
-	err  error
+	refs  []sleeper
+	limit int // as many were asked for
+	err   error
 }
 
 type sleeper struct {
@@ -133,6 +133,13 @@ func (s *Supervisor) claim() {
 	if s.closing {
 		return
 	}
+	limit := min(claimBatch, s.spare()-s.claiming)
+	if limit <= 0 {
+		s.evict()
+		s.claimIn(1)
+		return
+	}
+	s.claiming += limit
 	env, index := s.env, s.index
 	until := session.Ceiling(s.now().Add(session.CeilingLeeway).Unix() + 1)
 	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
@@ -140,16 +147,20 @@ func (s *Supervisor) claim() {
 		defer cancel()
 		var refs []store.Ref
 		err := actors.Contain(func() (err error) {
-			refs, err = index.ClaimDue(ctx, until, claimBatch, claimHold, store.Options{Background: true})
+			refs, err = index.ClaimDue(ctx, until, limit, claimHold, store.Options{Background: true})
 			return err
 		})
-		m := &claimed{err: err, more: len(refs) == claimBatch}
+		m := &claimed{err: err, limit: limit}
 		for _, r := range refs {
 			m.refs = append(m.refs, sleeper{r.Key, r.Incarnation})
 		}
 		return m
 	}, func(m any) { s.send(s.self, m) })
 }
+
+// spare is how many more sessions may be in memory to be deleted: where that fails they stay, and
+// are to leave room for others.
+func (s *Supervisor) spare() int { return 2*s.limits.Resident - s.limits.Resident/2 - s.awake }
 
 // claimIn claims again in some seconds, or before, where that was to be.
 func (s *Supervisor) claimIn(seconds int64) {
@@ -164,17 +175,8 @@ func (s *Supervisor) claimIn(seconds int64) {
 // end by themselves, and those that have ended meanwhile. One that is awake and of another
 // login than the store says is told to look.
 func (s *Supervisor) claimed(m *claimed) {
-	switch {
-	case s.closing:
-	case m.err != nil:
-		s.env.Log.Warn("sessions that are due could not be claimed; they are tried again", zap.Error(m.err))
-		s.claimIn(claimAgain)
-	case m.more && s.awake >= s.limits.Resident:
-		s.claimIn(1) // those in hand come first
-	case m.more:
-		s.claim()
-	}
-	refs := m.refs[:0]
+	s.claiming -= m.limit
+	refs, more := m.refs[:0], len(m.refs) == m.limit
 	for _, r := range m.refs {
 		sl := s.slots[r.key]
 		if sl == nil || sl.pid == nil && sl.load == nil && sl.entry.Snapshot().Incarnation != r.only {
@@ -184,6 +186,16 @@ func (s *Supervisor) claimed(m *claimed) {
 		}
 	}
 	s.eraseAll(refs)
+	switch {
+	case s.closing:
+	case m.err != nil:
+		s.env.Log.Warn("sessions that are due could not be claimed; they are tried again", zap.Error(m.err))
+		s.claimIn(claimAgain)
+	case more && s.awake >= s.limits.Resident:
+		s.claimIn(1) // those in hand come first
+	case more:
+		s.claim()
+	}
 }
 
 // eraseAll ends sessions that sleep. Each gets an actor for as long as that takes,

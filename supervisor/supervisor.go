@@ -55,7 +55,9 @@ type Supervisor struct {
 	turn    bool  // more is due and will be handled in the next turn
 	seen    int64 // the second of the last message
 	claims  map[int64]bool
-	again   deadline // the next claim after one that failed, or left some
+
+	claiming int      // sessions at most that claims under way will bring
+	again    deadline // the next claim after one that failed, or left some
 
 	sleepers map[session.Key]*deadline // where the store has no index
 

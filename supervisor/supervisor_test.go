@@ -257,6 +257,69 @@ func TestSleepers_aFailedDeletionIsTriedAgain(t *testing.T) {
 	r.counts()
 }
 
+// While sessions that are due cannot be deleted they leave room for others, however many they are.
+func TestSleepers_leaveRoom(t *testing.T) {
+	const n = 3000
+	for _, indexed := range []bool{true, false} {
+		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
+			r := newRig(t, func(r *rig, l *Limits) {
+				l.Resident = 100
+				if !indexed {
+					r.env.Store = storetest.Without[store.Index](r.store)
+				}
+				for i := range n {
+					r.put(id(i), in(time.Minute))
+				}
+			})
+			for i := range n {
+				if !indexed { // it is known once it was awake
+					r.open(id(i))
+					r.settle()
+				}
+			}
+			r.put("other", 0)
+			r.settle()
+			r.store.Fail(storetest.OpDelete, 1_000_000)
+			for range 16 {
+				r.pass(5 * time.Second)
+				r.inside(func(s *Supervisor) {
+					if s.awake > s.limits.Resident*3/2 {
+						t.Errorf("%d are in memory", s.awake)
+					}
+				})
+			}
+			e := r.open("other")
+			r.settle()
+			if e == nil || e.Snapshot().Phase != messages.Ready {
+				t.Error("there is no room for another session")
+			}
+			r.store.Heal()
+			r.pass(3 * time.Minute)
+			if left := r.memory.Len(); left != 1 {
+				t.Errorf("%d are left in the store, want the other one", left)
+			}
+			r.counts()
+		})
+	}
+}
+
+// Claims that fail one after the other are tried again together.
+func TestSleepers_oneClaimAgain(t *testing.T) {
+	r := newRig(t, func(r *rig, _ *Limits) {
+		for i := range 60 {
+			r.put(id(i), in(time.Minute+time.Duration(i)*time.Second))
+		}
+	})
+	r.pass(time.Minute)
+	r.store.Fail(storetest.OpClaimDue, 1_000)
+	r.pass(time.Minute)
+	before := r.store.Count(storetest.OpClaimDue)
+	r.pass(time.Minute)
+	if n := r.store.Count(storetest.OpClaimDue) - before; n > 60/claimAgain+2 {
+		t.Errorf("claimed %d times in a minute", n)
+	}
+}
+
 // Without an index a deadline stays behind when a session is passivated.
 func TestSleepers_withoutAnIndex(t *testing.T) {
 	r := newRig(t, func(r *rig, l *Limits) {
