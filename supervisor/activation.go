@@ -61,6 +61,9 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 	}
 	sl := s.enter(m.ID, m.Key)
 	sl.load = &load{key: m.Key, first: m.First, ended: before}
+	if before != nil {
+		s.stay(sl, before.signs)
+	}
 	reply(m.Reply, sl.entry)
 	s.read(sl.load, m.Call)
 }
@@ -128,6 +131,7 @@ func (s *Supervisor) loaded(m *loaded) {
 		return // it was voided
 	}
 	sl.load = nil
+	s.leave(sl)
 	sl.entry.Read(m.era, m.at)
 	var gone *store.GoneError
 	switch {
@@ -249,6 +253,7 @@ func (s *Supervisor) owner(id string, key session.Key) *slot {
 		sl = s.enter(id, key)
 	}
 	sl.load = nil
+	s.leave(sl)
 	s.name(sl, id)
 	s.wake(sl, &messages.Adopt{Entry: sl.entry})
 	return sl

@@ -41,7 +41,11 @@ func (s *Supervisor) findLeft(m *messages.FindLeft) {
 		for key, sl := range s.left[n] {
 			also := len(m.And) == 0 || slices.ContainsFunc(sl.signs, func(n store.IndexValue) bool { return slices.Contains(m.And, n) })
 			if also {
-				refs = append(refs, store.Ref{Key: key, Incarnation: sl.entry.Snapshot().Incarnation})
+				e := sl.entry
+				if sl.load != nil { // it is looked for again
+					e = sl.load.ended.entry
+				}
+				refs = append(refs, store.Ref{Key: key, Incarnation: e.Snapshot().Incarnation})
 			}
 		}
 	}

@@ -1,12 +1,14 @@
 package supervisor
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/storetest"
 )
 
 // What is remembered of an end is not trusted for longer than what is shown of a session:
@@ -81,5 +83,98 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 			t.Errorf("phase = %d, want missing", p)
 		}
 		r.counts()
+	})
+}
+
+// What a ceiling left is found by its names while the end is looked up again, and ended as what
+// it was.
+func TestRemembered_isFoundWhileItIsLookedForAgain(t *testing.T) {
+	begin := func(t *testing.T) (*rig, *storetest.Gate) {
+		r := newRig(t)
+		call := messages.NewCall(t.Context(), store.Options{})
+		r.send(&messages.ReplaceSession{ID: "a", Key: keyOf("a"), Incarnation: session.Incarnation{1}, Call: call, State: &session.State{
+			User: session.User{"sub": "ann"}, RefreshToken: "r0", Domain: "tenant.example",
+			Internal: session.Internal{SID: "sid", Ceiling: in(time.Minute)},
+		}})
+		<-call.Done()
+		<-r.ask(r.dir.Lookup("a"), session.ConnectionKey("google", "")).Done()
+		r.clock.Advance(time.Minute)
+		r.settle()
+		gate := r.store.Hold(storetest.OpLoad)
+		replied := make(chan *messages.Entry, 1)
+		r.send(&messages.OpenSession{
+			ID: "a", Key: keyOf("a"), Call: messages.NewCall(context.Background(), store.Options{}), Stale: r.dir.Lookup("a"), Reply: replied,
+		})
+		<-replied
+		return r, gate
+	}
+	find := func(r *rig) []store.Ref {
+		reply := make(chan []store.Ref, 1)
+		r.send(&messages.FindLeft{Named: r.env.Codec.Sealer.LookupSID("https://tenant.example/", "sid"), Reply: reply})
+		return <-reply
+	}
+	want := func(t *testing.T, r *rig, n int) {
+		t.Helper()
+		left := find(r)
+		if len(left) != n || n == 1 && left[0] != (store.Ref{Key: keyOf("a"), Incarnation: session.Incarnation{1}}) {
+			t.Errorf("found %v, want %d", left, n)
+		}
+	}
+	t.Run("nobody has", func(t *testing.T) {
+		r, gate := begin(t)
+		want(t, r, 1)
+		gate.Release()
+		r.settle()
+		want(t, r, 1)
+		r.clock.Advance(2 * time.Hour)
+		r.settle()
+		want(t, r, 0)
+		r.inside(func(s *Supervisor) {
+			if len(s.left) != 0 {
+				t.Errorf("names that stay = %d", len(s.left))
+			}
+		})
+	})
+	t.Run("logout token", func(t *testing.T) {
+		r, gate := begin(t)
+		call := messages.NewCall(t.Context(), store.Options{})
+		r.send(&messages.EndSession{Key: keyOf("a"), Only: session.Incarnation{1}, Why: session.ReasonBackchannelLogout, Call: call})
+		<-call.Done()
+		gate.Release()
+		r.settle()
+		want(t, r, 0)
+		e := r.open("a")
+		r.settle()
+		if s := e.Snapshot(); s.Phase != messages.Ended || len(s.State.ConnectionTokenSets) != 0 {
+			t.Errorf("phase %d, %d connection tokens", s.Phase, len(s.State.ConnectionTokenSets))
+		}
+		r.counts()
+	})
+	t.Run("signed in elsewhere", func(t *testing.T) {
+		r, gate := begin(t)
+		r.put("a", 0)
+		gate.Release()
+		r.settle()
+		want(t, r, 0)
+		r.counts()
+	})
+	t.Run("signed in here", func(t *testing.T) {
+		r, gate := begin(t)
+		write := r.store.Hold(storetest.OpReplace)
+		login := r.startLogin("a", 0)
+		want(t, r, 0)
+		write.Release()
+		gate.Release()
+		<-login.Done()
+		r.settle()
+		want(t, r, 0)
+		r.counts()
+	})
+	t.Run("store fails", func(t *testing.T) {
+		r, gate := begin(t)
+		r.store.Fail(storetest.OpLoad, 1)
+		gate.Release()
+		r.settle()
+		want(t, r, 1)
 	})
 }
