@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,23 +60,27 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	}); err != nil {
 		return supervisor.StoreError(err)
 	}
-	left, err := c.left(ctx, values, issuer, t)
+	named := inParallel(refs, func(r store.Ref) error { return c.endNamed(ctx, issuer, r.Key, t, o) })
+	left, err := c.left(ctx, values, issuer, t) // now, for some of them may have reached their ceiling
 	if err != nil {
 		return err
 	}
-	var ends errgroup.Group
-	ends.SetLimit(16)
-	for _, r := range left {
-		ends.Go(func() error { return c.endRef(ctx, r.Key, r.Incarnation, o) })
-	}
-	for _, r := range refs {
-		ends.Go(func() error { return c.endNamed(ctx, issuer, r.Key, t, o) })
-	}
-	if err := ends.Wait(); err != nil {
+	err = inParallel(left, func(r store.Ref) error { return c.endRef(ctx, r.Key, r.Incarnation, o) })
+	if err := cmp.Or(named, err); err != nil {
 		return err
 	}
 	c.logouts.done(c.clock.Now(), t, issuer)
 	return nil
+}
+
+// inParallel does end for all of refs, and returns the first error.
+func inParallel(refs []store.Ref, end func(store.Ref) error) error {
+	var ends errgroup.Group
+	ends.SetLimit(16)
+	for _, r := range refs {
+		ends.Go(func() error { return end(r) })
+	}
+	return ends.Wait()
 }
 
 // endNamed ends the session under key if it is one that t names: an index may

@@ -443,3 +443,25 @@ func TestBackchannel_endsWhatACeilingLeft(t *testing.T) {
 		r.wantConnectionCode(name, r.connectionErr(id, q), "missing_refresh_token")
 	}
 }
+
+// A logout token that comes just before the ceiling: what that leaves meanwhile ends with it.
+func TestBackchannel_atTheCeiling(t *testing.T) {
+	r := newRig(t, withTenant(idptest.WithConnectionTokenLife(10*time.Hour)))
+	id := r.login(until(time.Hour), idptest.Claims{"sid": "sid-1"})
+	q := tokenward.ConnectionRequest{Connection: google}
+	r.connection(id, q)
+	r.clock.Advance(time.Hour - session.CeilingLeeway - time.Second)
+	token := r.tenant.LogoutToken("", "sid-1")
+	gate := r.store.Hold(storetest.OpLoad) // the session was found, and is looked at
+	done := make(chan error, 1)
+	go func() { done <- r.backchannel(token) }()
+	gate.Arrived(t, 1)
+	r.clock.Advance(2 * time.Second)
+	r.settle()
+	gate.Release()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	r.settle()
+	r.wantConnectionCode("after the logout token", r.connectionErr(id, q), "missing_refresh_token")
+}
