@@ -183,7 +183,11 @@ func (c *core) proceed(now time.Time) {
 	c.writeNext(now)
 	if (c.resign || c.closing || c.phase != messages.Ready) && !c.resting && c.idle() {
 		c.resting = true
-		c.do(tell{&messages.AtRest{Handled: c.handled}})
+		m := &messages.AtRest{Handled: c.handled}
+		if c.phase == messages.Ended {
+			m.Own = slices.Clone(c.own[:])
+		}
+		c.do(tell{m})
 	}
 	c.resign = false
 }

@@ -115,11 +115,13 @@ type Abort struct {
 
 // AtRest reports that a session has nothing under way and gives up its entry.
 // Handled is how many commands of the supervisor it has seen: had more been sent,
-// they will wake it, and the report is void.
+// they will wake it, and the report is void. Own is what was written last of a session that
+// has ended: its notices may be late.
 type AtRest struct {
 	Redacted
 	Key     session.Key
 	Handled uint64
+	Own     []session.Version
 }
 
 // Busy reports that a session will not be passivated now.

@@ -24,6 +24,7 @@ type load struct {
 type ended struct {
 	entry *messages.Entry
 	signs []store.IndexValue
+	own   []session.Version // written here before
 }
 
 // loaded brings what a load found.
@@ -51,7 +52,7 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 			return
 		}
 		if known && sl.entry.Snapshot().Phase == messages.Ended {
-			before = &ended{sl.entry, sl.signs}
+			before = &ended{sl.entry, sl.signs, sl.own}
 		}
 		s.drop(sl) // a marker whose time has passed
 	}
@@ -63,6 +64,7 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 	sl.load = &load{key: m.Key, first: m.First, ended: before}
 	if before != nil {
 		s.stay(sl, before.signs)
+		sl.own = before.own
 	}
 	reply(m.Reply, sl.entry)
 	s.read(sl.load, m.Call)
@@ -187,7 +189,7 @@ func (s *Supervisor) remembered(sl *slot, m *loaded) {
 	if m.left || !errors.Is(m.err, store.ErrNotFound) {
 		sl.entry.ReadAs(old.entry)
 	}
-	s.keep(sl, old.entry.Snapshot(), old.signs)
+	s.keep(sl, old)
 	sl.entry.Publish(old.entry.Snapshot())
 }
 

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -8,7 +9,6 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
-	"github.com/tokenward/tokenward/store"
 )
 
 // dueNow says that a deadline may have come.
@@ -185,17 +185,23 @@ func (s *Supervisor) reread(m *messages.Reread) {
 }
 
 // changed passes on that a session's record was written or deleted, maybe by this process. What
-// is known of a session that is not awake is forgotten, and a load under way is begun anew.
+// is known of a session that is not awake is forgotten, unless this process wrote that before it ended, and
+// a load under way is begun anew.
 func (s *Supervisor) changed(m *messages.Changed) {
 	sl := s.slots[m.Key]
 	switch {
 	case sl == nil || s.closing:
 	case sl.pid != nil:
 		s.command(sl, &messages.Reread{Key: m.Key, Version: m.Version})
+	case !m.Version.IsZero() && slices.Contains(sl.own, m.Version):
 	case sl.load != nil:
-		followUp := sl.load.followUp
+		followUp, before := sl.load.followUp, sl.load.ended
 		sl.load = nil
 		s.fail(sl, nil)
+		if before != nil && m.Version.IsZero() {
+			before.entry.Read(0, time.Unix(0, 0))
+			s.remember(before)
+		}
 		if followUp != nil {
 			s.followUp(followUp)
 		}
@@ -262,7 +268,7 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 		s.watchIdle(sl)
 		return
 	}
-	pid, last, signs := sl.pid, sl.entry.Snapshot(), sl.signs
+	pid, last, end := sl.pid, sl.entry.Snapshot(), &ended{sl.entry, sl.signs, m.Own}
 	sl.pid = nil
 	s.awake--
 	sleeps := last.Phase == messages.Ready && last.Ceiling != 0 && s.index == nil && !s.closing
@@ -280,17 +286,18 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 	case last.Phase == messages.Ready && last.Ceiling != 0:
 		s.claimAt(last.Ceiling)
 	case last.Phase == messages.Ended && s.now().Before(last.Until):
-		s.remember(sl.entry, last, signs)
+		s.remember(end)
 	}
 }
 
 // remember keeps the end of a session for a while, and its connection tokens.
-func (s *Supervisor) remember(e *messages.Entry, last *messages.Snapshot, names []store.IndexValue) {
-	sl := &slot{entry: messages.NewEntry(e.ID, e.Key, last)}
+func (s *Supervisor) remember(end *ended) {
+	e := end.entry
+	sl := &slot{entry: messages.NewEntry(e.ID, e.Key, e.Snapshot())}
 	sl.entry.ReadAs(e)
 	s.slots[e.Key] = sl
 	s.dir.put(sl.entry)
-	s.keep(sl, last, names)
+	s.keep(sl, end)
 	s.ended = append(s.ended, e.Key)
 	for len(s.ended) > s.limits.Resident {
 		oldest := s.slots[s.ended[0]]
@@ -302,10 +309,12 @@ func (s *Supervisor) remember(e *messages.Entry, last *messages.Snapshot, names 
 }
 
 // keep has what sl remembers be forgotten in time.
-func (s *Supervisor) keep(sl *slot, last *messages.Snapshot, names []store.IndexValue) {
+func (s *Supervisor) keep(sl *slot, end *ended) {
+	last := end.entry.Snapshot()
 	if len(last.State.ConnectionTokenSets) > 0 {
-		s.stay(sl, names)
+		s.stay(sl, end.signs)
 	}
+	sl.own = end.own
 	sl.other.what, sl.other.slot = dutyForget, sl
 	s.due.add(&sl.other, secondAfter(last.Until))
 }

@@ -178,3 +178,91 @@ func TestRemembered_isFoundWhileItIsLookedForAgain(t *testing.T) {
 		want(t, r, 1)
 	})
 }
+
+// The store's notices may come late: one of what this process wrote before the end says nothing new, and
+// one of a deletion has the store asked.
+func TestRemembered_thoughNoticesComeLate(t *testing.T) {
+	begin := func(t *testing.T) (*rig, session.Version) {
+		r := newRig(t)
+		if err := r.login("a", in(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		<-r.ask(r.dir.Lookup("a"), session.ConnectionKey("google", "")).Done()
+		r.settle()
+		rec, err := r.memory.Load(t.Context(), keyOf("a"), store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.clock.Advance(time.Minute)
+		r.settle()
+		return r, rec.Version
+	}
+	look := func(r *rig) *messages.Entry {
+		replied := make(chan *messages.Entry, 1)
+		r.send(&messages.OpenSession{
+			ID: "a", Key: keyOf("a"), Call: messages.NewCall(context.Background(), store.Options{}), Stale: r.dir.Lookup("a"), Reply: replied,
+		})
+		return <-replied
+	}
+	want := func(t *testing.T, r *rig) {
+		t.Helper()
+		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != messages.Ended || len(e.Snapshot().State.ConnectionTokenSets) != 1 {
+			t.Error("the connection token is gone")
+		}
+		r.counts()
+	}
+	t.Run("afterwards", func(t *testing.T) {
+		r, v := begin(t)
+		r.send(&messages.Changed{Key: keyOf("a"), Version: v})
+		r.send(&messages.Changed{Key: keyOf("a")})
+		r.settle()
+		want(t, r)
+		look(r)
+		r.settle()
+		r.send(&messages.Changed{Key: keyOf("a"), Version: v})
+		r.settle()
+		want(t, r)
+		r.send(&messages.Changed{Key: keyOf("a"), Version: session.Version{1}})
+		r.settle()
+		if r.dir.Lookup("a") != nil {
+			t.Error("somebody signed in elsewhere, and the end is remembered")
+		}
+	})
+	for name, notice := range map[string]func(session.Version) *messages.Changed{
+		"of a write, during a load":    func(v session.Version) *messages.Changed { return &messages.Changed{Key: keyOf("a"), Version: v} },
+		"of a deletion, during a load": func(session.Version) *messages.Changed { return &messages.Changed{Key: keyOf("a")} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, v := begin(t)
+			gate := r.store.Hold(storetest.OpLoad)
+			look(r)
+			r.send(notice(v))
+			gate.Release()
+			r.settle()
+			want(t, r)
+			look(r)
+			r.settle()
+			want(t, r)
+		})
+	}
+	t.Run("of a logout, during a load", func(t *testing.T) {
+		r, _ := begin(t)
+		gate := r.store.Hold(storetest.OpLoad)
+		first := look(r)
+		if err := r.memory.Delete(t.Context(), keyOf("a"), session.Incarnation{}, session.ReasonLogout, store.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		r.send(&messages.Changed{Key: keyOf("a")})
+		gate.Release()
+		r.settle()
+		if p := first.Snapshot().Phase; p != messages.Failed {
+			t.Errorf("phase = %d, want failed: whoever waits looks again", p)
+		}
+		look(r)
+		r.settle()
+		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != messages.Missing {
+			t.Error("it is not missing")
+		}
+		r.counts()
+	})
+}

@@ -83,6 +83,7 @@ type slot struct {
 	missing bool     // it only remembers that there is no session
 
 	signs []store.IndexValue // under which it stands in left
+	own   []session.Version  // written here before the end that it remembers
 
 	generation session.Generation
 }
