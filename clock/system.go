@@ -88,10 +88,11 @@ type systemTimer struct {
 	wall func() time.Time
 	f    func()
 
-	mu    sync.Mutex
-	step  *time.Timer // nil until the first Reset
-	armed bool        // the call is still to come
-	due   time.Time   // by the wall clock; zero when one step is all
+	mu     sync.Mutex
+	step   *time.Timer // nil until the first Reset
+	resets uint64      // a step of an earlier Reset is none
+	armed  bool        // the call is still to come
+	due    time.Time   // by the wall clock; zero when one step is all
 }
 
 func (t *systemTimer) Stop() bool {
@@ -112,27 +113,28 @@ func (t *systemTimer) Reset(d time.Duration) bool {
 	if d > longestWait {
 		t.due = t.wall().Add(d)
 	}
-	if d = min(d, longestWait); t.step == nil {
-		t.step = time.AfterFunc(d, t.stepped)
-	} else {
-		t.step.Reset(d)
+	if t.step != nil {
+		t.step.Stop()
 	}
+	t.resets++
+	reset := t.resets
+	t.step = time.AfterFunc(min(d, longestWait), func() { t.stepped(reset) })
 	return was
 }
 
-// stepped ends one step. One that Stop or Reset came too late to hold back finds
-// the timer disarmed, or not yet due, and does no harm.
-func (t *systemTimer) stepped() {
-	if t.over() {
+// stepped ends one step of what a Reset armed. One that Stop or Reset came too late to hold
+// back finds the timer disarmed, or armed anew, and does no harm.
+func (t *systemTimer) stepped(reset uint64) {
+	if t.over(reset) {
 		t.f()
 	}
 }
 
 // over reports whether the wait is over; if not, it takes the next step.
-func (t *systemTimer) over() bool {
+func (t *systemTimer) over(reset uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.armed {
+	if !t.armed || reset != t.resets {
 		return false
 	}
 	if !t.due.IsZero() {

@@ -159,13 +159,26 @@ func TestSystem_stopAndReset(t *testing.T) {
 // A step that runs out just as the timer is stopped or armed anew comes late.
 func TestSystem_lateStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		calls := 0
-		timer := System().AfterFunc(time.Hour, func() { calls++ }).(*systemTimer)
-		timer.stepped() // of an earlier arming: not due yet
+		var calls atomic.Int32
+		timer := System().AfterFunc(time.Hour, func() { calls.Add(1) }).(*systemTimer)
+		timer.stepped(timer.resets) // not due yet
+		timer.Reset(30 * time.Second)
+		earlier := timer.resets
+		timer.Reset(40 * time.Second)
+		timer.stepped(earlier)
+		if n := calls.Load(); n != 0 {
+			t.Errorf("calls = %d, want 0", n)
+		}
+		time.Sleep(40 * time.Second)
+		synctest.Wait()
+		if n := calls.Load(); n != 1 {
+			t.Errorf("calls when it is due = %d, want 1", n)
+		}
+		timer.Reset(time.Second)
 		timer.Stop()
-		timer.stepped()
-		if calls != 0 {
-			t.Errorf("calls = %d, want 0", calls)
+		timer.stepped(timer.resets)
+		if n := calls.Load(); n != 1 {
+			t.Errorf("calls once it was stopped = %d, want 1", n)
 		}
 	})
 }
