@@ -4,14 +4,20 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
@@ -289,5 +295,76 @@ func TestClose_atOnce(t *testing.T) {
 			t.Error("the caller was answered with a token that nobody has")
 		}
 		hold.Release()
+	})
+}
+
+// lentTo notes whether the request that a call lends is in use.
+type lentTo struct {
+	store.StateStore
+	entered, finish chan struct{}
+	inUse           atomic.Bool
+}
+
+func (l *lentTo) Unwrap() store.StateStore { return l.StateStore }
+
+func (l *lentTo) Replace(ctx context.Context, _ session.Key, _ store.Record, o store.Options) error {
+	l.inUse.Store(o.Request != nil)
+	close(l.entered)
+	<-ctx.Done()
+	<-l.finish // rolls back, say
+	l.inUse.Store(false)
+	return ctx.Err()
+}
+
+// What a call lent to the store is not used any more once it has returned, though closing was cut short.
+func TestClose_cutShortWaitsForWhatIsLent(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		l := &lentTo{StateStore: r.memory, entered: make(chan struct{}), finish: make(chan struct{})}
+		var err error
+		r.client, err = tokenward.New(r.cfg, tokenward.WithClock(r.clock), tokenward.WithStateStore(l), tokenward.WithHTTPClient(r.tenant.Client()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := httptest.NewRecorder()
+		to, err := r.client.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{}, tokenward.HTTP(first, httptest.NewRequest(http.MethodGet, "/", nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := r.tenant.Authorize(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := httptest.NewRequest(http.MethodGet, "/callback", nil)
+		for _, c := range first.Result().Cookies() {
+			req.AddCookie(c)
+		}
+		login := make(chan error, 1)
+		go func() {
+			_, err := r.client.CompleteInteractiveLogin(context.Background(), back, tokenward.HTTP(httptest.NewRecorder(), req))
+			login <- err
+		}()
+		<-l.entered
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		closed := r.closeIn(ctx)
+		synctest.Wait()
+		if len(login) > 0 {
+			t.Errorf("the call returned, and the request is in use: %v", l.inUse.Load())
+		}
+		r.clock.Advance(time.Second)
+		synctest.Wait()
+		var cut *tokenward.CloseError
+		select {
+		case err := <-closed:
+			if !errors.As(err, &cut) {
+				t.Errorf("Close: %v, want a CloseError", err)
+			}
+		default:
+			t.Error("Close waits for a store that does not heed its context")
+		}
+		close(l.finish)
+		if err := <-login; !errors.Is(err, session.ErrClosed) {
+			t.Errorf("the login: %v, want closed", err)
+		}
 	})
 }

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/messages"
@@ -30,6 +31,9 @@ type errand struct {
 	options store.Options  // where nobody does
 
 	done written // what comes back
+
+	over  atomic.Bool // it has come back, or the session waits for it no longer
+	after error       // then, what the call is told once it comes back
 }
 
 // run does one piece of store work.
@@ -48,7 +52,28 @@ func (a *Session) run(w *write) {
 	if w.flight != nil {
 		e.options = w.flight.Options
 	}
-	a.do(messages.StoreWork, e.perform, a.send)
+	a.running = e
+	a.do(messages.StoreWork, e.perform, func(m any) {
+		a.send(m)
+		if e.over.Swap(true) {
+			e.call.End(e.after)
+		}
+	})
+}
+
+// release tells whoever waits for w that nothing more comes of it. What a caller has lent to an
+// errand stays in use until that comes back.
+func (a *Session) release(w *write, err error) {
+	for _, call := range w.calls {
+		if e := a.running; e != nil && call == e.call {
+			e.after = err
+			if !call.Leave() && !e.over.Swap(true) {
+				continue
+			}
+		}
+		call.End(err)
+	}
+	w.calls = nil
 }
 
 func (e *errand) perform(base context.Context) any {

@@ -85,7 +85,7 @@ func (a *Session) fail(m, reason any) {
 			if w.kind == erase {
 				a.box.erase = append(a.box.erase, w)
 			}
-			w.end(session.ErrInternal)
+			a.release(w, session.ErrInternal)
 		}
 		a.box.closing = a.box.closing || c.closing
 	}

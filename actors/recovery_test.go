@@ -362,6 +362,43 @@ func TestDefect_betweenTheEffectsOfAMessage(t *testing.T) {
 	}
 }
 
+// What a call lent to the store is in use until that has answered: only then is it told of the defect, or that
+// its session was abandoned.
+func TestDefect_waitsForWhatACallLent(t *testing.T) {
+	for want, strike := range map[session.Code]func(*bench){
+		session.CodeInternalError: (*bench).poison,
+		session.CodeClosed:        func(b *bench) { b.s.abandon() },
+	} {
+		for _, begun := range []bool{true, false} {
+			b := newBench(t)
+			b.live("r0")
+			call := messages.NewCall(t.Context(), store.Options{})
+			b.send(&messages.ReplaceSession{Incarnation: session.NewIncarnation(rand.Reader), State: &session.State{}, Call: call})
+			gate, done, j := b.store.Hold(storetest.OpReplace), make(chan struct{}), b.jobs[0]
+			b.jobs = nil
+			if begun {
+				go func() { defer close(done); j() }()
+				gate.Arrived(t, 1)
+			}
+			strike(b)
+			if ended, _ := call.Ended(); ended == begun {
+				t.Errorf("%s: the write has begun %v, and the call ended %v", want, begun, ended)
+			}
+			gate.Release()
+			if begun {
+				<-done
+			}
+			if ended, err := call.Ended(); !ended || session.CodeOf(err) != want {
+				t.Errorf("ended %v, %v, want %s", ended, err, want)
+			}
+			b.deliver()
+			if b.s.running != nil && begun {
+				t.Errorf("%s: what was lent is kept", want)
+			}
+		}
+	}
+}
+
 // A defect that strikes again before the record could be read deletes nothing.
 func TestDefect_twiceWhileTheStoreIsDown(t *testing.T) {
 	b := newBench(t)

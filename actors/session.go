@@ -106,6 +106,7 @@ type Session struct {
 
 	granted bool          // the slot that was asked for was free
 	encoder store.Encoder // for the errand under way
+	running *errand       // that; nil when there is none
 
 	timer, poll, renewal clock.Timer
 }
@@ -179,6 +180,9 @@ func (a *Session) handle(m any) {
 		}
 	}()
 	a.box.note(m)
+	if _, back := m.(*written); back {
+		a.running = nil
+	}
 	if a.core == nil {
 		a.whileFailed(m)
 		return
@@ -213,14 +217,7 @@ func (a *Session) abandon() {
 	a.entry.LandAll(messages.Answer{Again: true})
 	if a.core != nil {
 		for _, w := range a.core.lane {
-			w.end(session.ErrClosed)
+			a.release(w, session.ErrClosed)
 		}
 	}
-}
-
-func (w *write) end(err error) {
-	for _, call := range w.calls {
-		call.End(err)
-	}
-	w.calls = nil
 }
