@@ -43,16 +43,18 @@ func (a Attributes) Name(name string) string {
 //
 // It, Set and Remove may be called at once for one request.
 func (a Attributes) Values(w http.ResponseWriter, r *http.Request, name string) []string {
-	defer lock(w)()
-	return a.values(w, r, name)
+	h, unlock := lock(w)
+	defer unlock()
+	return a.values(h, r, name)
 }
 
 // Set sets a cookie, in place of what w has for that name. With a maxAge of less
 // than a second it takes it away. An answer that says nothing about caching
 // must not be cached from then on: nobody else may get that cookie.
 func (a Attributes) Set(w http.ResponseWriter, r *http.Request, name, value string, maxAge time.Duration) {
-	defer lock(w)()
-	a.set(w, r, name, value, maxAge)
+	h, unlock := lock(w)
+	defer unlock()
+	a.set(h, r, name, value, maxAge)
 }
 
 // Remove takes a cookie away.
@@ -62,18 +64,16 @@ func (a Attributes) Remove(w http.ResponseWriter, r *http.Request, name string) 
 
 const setCookie = "Set-Cookie"
 
-func (a Attributes) values(w http.ResponseWriter, r *http.Request, name string) []string {
-	if w != nil {
-		for _, line := range slices.Backward(w.Header()[setCookie]) {
-			if nameOf(line) != name {
-				continue
-			}
-			c, err := http.ParseSetCookie(line)
-			if err != nil || c.MaxAge < 0 {
-				return nil
-			}
-			return []string{c.Value}
+func (a Attributes) values(h http.Header, r *http.Request, name string) []string {
+	for _, line := range slices.Backward(h[setCookie]) {
+		if nameOf(line) != name {
+			continue
 		}
+		c, err := http.ParseSetCookie(line)
+		if err != nil || c.MaxAge < 0 {
+			return nil
+		}
+		return []string{c.Value}
 	}
 	var values []string
 	for _, c := range r.CookiesNamed(name) {
@@ -82,10 +82,11 @@ func (a Attributes) values(w http.ResponseWriter, r *http.Request, name string) 
 	return values
 }
 
-func (a Attributes) set(w http.ResponseWriter, r *http.Request, name, value string, maxAge time.Duration) {
-	h := w.Header()
+func (a Attributes) set(h http.Header, r *http.Request, name, value string, maxAge time.Duration) {
 	h[setCookie] = slices.DeleteFunc(h[setCookie], func(line string) bool { return nameOf(line) == name })
-	http.SetCookie(w, a.cookie(r, name, value, maxAge))
+	if line := a.cookie(r, name, value, maxAge).String(); line != "" {
+		h.Add(setCookie, line)
+	}
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "private, no-store")
 	}
@@ -108,19 +109,25 @@ func nameOf(line string) string {
 }
 
 // Calls for one request may come from several goroutines, and a header is none for
-// those. So whoever reads or writes one holds its lock, whichever writer or request leads to it.
+// those. So whoever reads or writes one holds its lock, whichever writer or request leads to it;
+// and asking a writer for its header may make it.
 var (
+	asking   sync.Mutex
 	locks    [64]sync.Mutex
 	lockSeed = maphash.MakeSeed()
 )
 
-func lock(w http.ResponseWriter) (unlock func()) {
+// lock returns the header of w, none where w is nil, for its caller alone.
+func lock(w http.ResponseWriter) (h http.Header, unlock func()) {
 	if w == nil {
-		return func() {}
+		return nil, func() {}
 	}
-	l := &locks[maphash.Comparable(lockSeed, reflect.ValueOf(w.Header()).Pointer())%uint64(len(locks))]
+	asking.Lock()
+	h = w.Header()
+	asking.Unlock()
+	l := &locks[maphash.Comparable(lockSeed, reflect.ValueOf(h).Pointer())%uint64(len(locks))]
 	l.Lock()
-	return l.Unlock
+	return h, l.Unlock
 }
 
 // encoding accepts one text for a value, and no other.

@@ -80,17 +80,35 @@ func TestAttributes_values(t *testing.T) {
 	}
 }
 
+// Middleware hands on another request and a writer of its own, with the same header; and the
+// server may make that when it is first asked for.
 func TestAttributes_fromManyGoroutines(t *testing.T) {
-	var a cookie.Attributes
-	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
-	var wg sync.WaitGroup
-	for range 20 {
-		// Middleware hands on another request and a writer of its own, with the same header.
-		r, w := r.WithContext(t.Context()), struct{ http.ResponseWriter }{w}
-		wg.Go(func() { a.Values(w, r, "n"); a.Set(w, r, "n", "v", time.Minute); a.Remove(w, r, "m") })
-	}
-	wg.Wait()
-	if n := len(w.Header()["Set-Cookie"]); n != 2 {
-		t.Errorf("%d Set-Cookie lines, want 2", n)
+	names := []string{"a", "b", "c", "d"}
+	for _, http2 := range []bool{false, true} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var a cookie.Attributes
+			var all sync.WaitGroup
+			for _, n := range names {
+				r, w := r.WithContext(t.Context()), struct{ http.ResponseWriter }{w}
+				all.Go(func() { a.Values(w, r, n); a.Set(w, r, n, "v", time.Minute); a.Remove(w, r, "m") })
+			}
+			all.Wait()
+		}))
+		if server.EnableHTTP2 = http2; http2 {
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+		for range 50 {
+			resp, err := server.Client().Get(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if n := len(resp.Header["Set-Cookie"]); n != len(names)+1 {
+				t.Errorf("HTTP/2 %t: %d Set-Cookie lines, want %d", http2, n, len(names)+1)
+			}
+		}
+		server.Close()
 	}
 }

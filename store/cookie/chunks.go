@@ -15,16 +15,16 @@ const (
 
 // A long value is kept in chunks: cookies named name.0, name.1 and so on. It begins with
 // its length and a full stop, so that chunks that are left over from a longer one do no
-// harm. The callers of these hold the lock of the request.
+// harm. The callers of these hold the lock of the header.
 
 func chunkName(name string, n int) string { return name + "." + strconv.Itoa(n) }
 
 // join returns the value that is kept under name. It reports whether all of it is there.
-func (a Attributes) join(w http.ResponseWriter, r *http.Request, name string) (string, bool) {
+func (a Attributes) join(h http.Header, r *http.Request, name string) (string, bool) {
 	var text strings.Builder
 	whole := 0
 	for n := range maxChunks {
-		values := a.values(w, r, chunkName(name, n))
+		values := a.values(h, r, chunkName(name, n))
 		if len(values) == 0 {
 			return "", false
 		}
@@ -52,24 +52,24 @@ func (a Attributes) join(w http.ResponseWriter, r *http.Request, name string) (s
 }
 
 // split keeps value under name, and takes away the chunks that it does not need.
-func (a Attributes) split(w http.ResponseWriter, r *http.Request, name, value string, maxAge time.Duration) error {
+func (a Attributes) split(h http.Header, r *http.Request, name, value string, maxAge time.Duration) error {
 	text := strconv.Itoa(len(value)) + "." + value
 	chunks := (len(text) + chunkSize - 1) / chunkSize
 	if chunks > maxChunks {
 		return fmt.Errorf("the session comes to %d bytes and cookies are to hold %d", len(text), maxChunks*chunkSize)
 	}
 	for n := range chunks {
-		a.set(w, r, chunkName(name, n), text[n*chunkSize:min((n+1)*chunkSize, len(text))], maxAge)
+		a.set(h, r, chunkName(name, n), text[n*chunkSize:min((n+1)*chunkSize, len(text))], maxAge)
 	}
-	a.trim(w, r, name, chunks)
+	a.trim(h, r, name, chunks)
 	return nil
 }
 
 // trim takes away the chunks from number n on.
-func (a Attributes) trim(w http.ResponseWriter, r *http.Request, name string, n int) {
+func (a Attributes) trim(h http.Header, r *http.Request, name string, n int) {
 	for ; n < maxChunks; n++ {
-		if chunk := chunkName(name, n); a.values(w, r, chunk) != nil {
-			a.set(w, r, chunk, "", 0)
+		if chunk := chunkName(name, n); a.values(h, r, chunk) != nil {
+			a.set(h, r, chunk, "", 0)
 		}
 	}
 }

@@ -181,8 +181,8 @@ func (b Brought) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(
 // nil. What is newer than what this process knows it takes in: an older state, and one of a
 // session that ended here, it does not.
 func (s *States) Bring(w http.ResponseWriter, r *http.Request) Brought {
-	unlock := lock(w)
-	value, ok := s.attributes.join(w, r, s.name)
+	header, unlock := lock(w)
+	value, ok := s.attributes.join(header, r, s.name)
 	unlock()
 	if !ok {
 		return Brought{}
@@ -221,12 +221,13 @@ func (s *States) Bring(w http.ResponseWriter, r *http.Request) Brought {
 // has ended it does not carry. It fails when the state is too large for cookies: then
 // this process alone has it.
 func (s *States) Carry(w http.ResponseWriter, r *http.Request, id string, b Brought, life time.Duration, always bool) error {
-	defer lock(w)()
+	header, unlock := lock(w)
+	defer unlock()
 	p, ok := s.newest(id, b, life, always)
 	if !ok {
 		return nil
 	}
-	if err := s.attributes.split(w, r, s.name, Seal(s.sealer, s.name, p.encode()), life); err != nil {
+	if err := s.attributes.split(header, r, s.name, Seal(s.sealer, s.name, p.encode()), life); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -256,8 +257,9 @@ func (s *States) newest(id string, b Brought, life time.Duration, always bool) (
 
 // Drop takes the browser's cookies away.
 func (s *States) Drop(w http.ResponseWriter, r *http.Request) {
-	defer lock(w)()
-	s.attributes.trim(w, r, s.name, 0)
+	h, unlock := lock(w)
+	defer unlock()
+	s.attributes.trim(h, r, s.name, 0)
 }
 
 // do runs f with what is held.

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -98,9 +99,10 @@ func (t *Transactions) Put(ctx context.Context, key string, data []byte, ttl tim
 			"the login under way comes to a cookie of %d bytes and a browser keeps %d: "+
 				"make it an id of what you keep elsewhere, or use WithTransactionStore to keep logins on the server", n, maxCookie)}
 	}
-	defer lock(o.Response)()
-	t.prune(o, name, len(name)+len(value), now)
-	t.attributes.set(o.Response, o.Request, name, value, maxAge)
+	h, unlock := lock(o.Response)
+	defer unlock()
+	t.prune(h, o.Request, name, len(name)+len(value), now)
+	t.attributes.set(h, o.Request, name, value, maxAge)
 	return nil
 }
 
@@ -130,9 +132,10 @@ func (t *Transactions) Take(ctx context.Context, key string, o store.Options) ([
 		return nil, store.ErrNotFound
 	}
 	if o.Response != nil {
-		defer lock(o.Response)()
-		t.prune(o, name, 0, now)
-		t.attributes.set(o.Response, o.Request, name, "", 0)
+		h, unlock := lock(o.Response)
+		defer unlock()
+		t.prune(h, o.Request, name, 0, now)
+		t.attributes.set(h, o.Request, name, "", 0)
 	}
 	return tx.data, nil
 }
@@ -154,13 +157,13 @@ func (t *Transactions) find(ctx context.Context, key string, o store.Options) (*
 
 // prune takes away the browser's transactions that are over, and the oldest ones, so
 // that together with size bytes under name they stay within maxTransactions. Those
-// that cannot be read stay. The caller holds the lock of the request.
-func (t *Transactions) prune(o store.Options, name string, size int, now time.Time) {
-	if o.Request == nil {
+// that cannot be read stay. The caller holds the lock of the header.
+func (t *Transactions) prune(h http.Header, r *http.Request, name string, size int, now time.Time) {
+	if r == nil {
 		return
 	}
 	var others []pending
-	for _, c := range o.Request.Cookies() {
+	for _, c := range r.Cookies() {
 		if c.Name == name || !t.ours(c.Name) {
 			continue
 		}
@@ -170,7 +173,7 @@ func (t *Transactions) prune(o store.Options, name string, size int, now time.Ti
 		case !ok:
 			size += bytes
 		case now.UnixMicro() >= tx.expires || t.wasTaken(c.Name, tx.stamp):
-			t.attributes.set(o.Response, o.Request, c.Name, "", 0)
+			t.attributes.set(h, r, c.Name, "", 0)
 		default:
 			others = append(others, pending{c.Name, tx.stamp, bytes})
 		}
@@ -178,7 +181,7 @@ func (t *Transactions) prune(o store.Options, name string, size int, now time.Ti
 	slices.SortFunc(others, func(a, b pending) int { return cmp.Compare(b.stamp, a.stamp) })
 	for _, p := range others {
 		if size += p.bytes; size > maxTransactions {
-			t.attributes.set(o.Response, o.Request, p.name, "", 0)
+			t.attributes.set(h, r, p.name, "", 0)
 		}
 	}
 }
