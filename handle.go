@@ -44,16 +44,16 @@ func (h *Handle) Format(f fmt.State, _ rune) {
 
 // GetAccessToken is Client.GetAccessToken for this session.
 func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (Token, error) {
-	q, kept := h.c.question.of(r)
-	if e := h.entry.Load(); kept && e != nil && !h.c.resolving() {
+	q := h.c.question.find(r)
+	if q == nil {
+		return h.c.newToken(ctx, r, h.o)
+	}
+	if e := h.entry.Load(); e != nil && !h.c.resolving() {
 		if t := h.c.callers.Hit(e, q); t != nil {
 			return *t, nil
 		}
 	}
 	t, err := h.c.token(ctx, q, h.o)
-	if !kept && err == nil {
-		h.c.question.keep(r)
-	}
 	if e := h.c.callers.Dir.Lookup(h.o.id); e != h.entry.Load() {
 		h.entry.Store(e)
 	}

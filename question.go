@@ -1,9 +1,10 @@
 package tokenward
 
 import (
-	"maps"
+	"hash/maphash"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tokenward/tokenward/session"
@@ -23,26 +24,32 @@ type ConnectionRequest struct {
 }
 
 const (
-	maxQuestions = 4096
-	longQuestion = 1024 // bytes of a request that is not kept
 	fewQuestions = 8    // as many are found faster by comparing than by hashing
+	questionSets = 2048 // of the others, each with
+	questionWays = 4    // places
+	longQuestion = 2048 // bytes of a request that is not kept
 )
 
 // questions keeps the question that each TokenRequest comes to, so that asking
 // again allocates nothing. What is asked may come from a stranger: only what was answered with a
-// token is kept, and when there are too many it begins anew.
+// token is kept, and what is new takes the place of something old.
 type questions struct {
 	policy session.Policy
 	usual  *session.Question
-	known  atomic.Pointer[knownQuestions]
+
+	few  atomic.Pointer[[]*asked] // the first of them
+	seed maphash.Seed
+	sets [questionSets]questionSet
+
+	keeping sync.Mutex // for whoever keeps one
 }
 
-// knownQuestions is not changed once it is stored.
-type knownQuestions struct {
-	few []asked // the first of them
-	all map[TokenRequest]*session.Question
+type questionSet struct {
+	places [questionWays]atomic.Pointer[asked]
+	next   uint32 // the place that is taken next
 }
 
+// asked is not changed once it is stored.
 type asked struct {
 	request  TokenRequest
 	question *session.Question
@@ -50,52 +57,52 @@ type asked struct {
 
 func (qs *questions) init(p session.Policy) {
 	qs.policy, qs.usual = p, p.Question("", "")
-	qs.known.Store(&knownQuestions{})
+	qs.few.Store(new([]*asked))
+	qs.seed = maphash.MakeSeed()
 }
 
-// of returns the question of r, and whether it is one that is kept.
-func (qs *questions) of(r TokenRequest) (q *session.Question, kept bool) {
+// find returns the question of r, nil where it is not kept.
+func (qs *questions) find(r TokenRequest) *session.Question {
 	if r == (TokenRequest{}) {
-		return qs.usual, true
+		return qs.usual
 	}
-	known := qs.known.Load()
-	for i := range known.few {
-		if a := &known.few[i]; a.request == r {
-			return a.question, true
+	for _, a := range *qs.few.Load() {
+		if a.request == r {
+			return a.question
 		}
 	}
-	if q := known.all[r]; q != nil {
-		return q, true
+	set := qs.set(r)
+	for i := range set.places {
+		if a := set.places[i].Load(); a != nil && a.request == r {
+			return a.question
+		}
 	}
-	return qs.policy.Question(r.Audience, r.Scope), false
+	return nil
+}
+
+func (qs *questions) set(r TokenRequest) *questionSet {
+	h := maphash.String(qs.seed, r.Audience) + 31*maphash.String(qs.seed, r.Scope)
+	return &qs.sets[h%questionSets]
 }
 
 // keep keeps the question of r, which was answered with a token.
 func (qs *questions) keep(r TokenRequest) {
-	if len(r.Audience)+len(r.Scope) > longQuestion {
+	if len(r.Audience)+len(r.Scope) > longQuestion || qs.find(r) != nil {
 		return
 	}
 	r = TokenRequest{Audience: strings.Clone(r.Audience), Scope: strings.Clone(r.Scope)} // not the URL that they stood in
-	q := qs.policy.Question(r.Audience, r.Scope)
-	for {
-		known := qs.known.Load()
-		if known.all[r] != nil || qs.known.CompareAndSwap(known, known.with(r, q)) {
-			return
-		}
+	a := &asked{r, qs.policy.Question(r.Audience, r.Scope)}
+	qs.keeping.Lock()
+	defer qs.keeping.Unlock()
+	if qs.find(r) != nil {
+		return
 	}
-}
-
-func (k *knownQuestions) with(r TokenRequest, q *session.Question) *knownQuestions {
-	if len(k.all) >= maxQuestions {
-		k = &knownQuestions{}
+	if few := *qs.few.Load(); len(few) < fewQuestions {
+		grown := append(slices.Clip(few), a)
+		qs.few.Store(&grown)
+		return
 	}
-	grown := &knownQuestions{few: k.few, all: maps.Clone(k.all)}
-	if grown.all == nil {
-		grown.all = make(map[TokenRequest]*session.Question)
-	}
-	grown.all[r] = q
-	if len(k.few) < fewQuestions {
-		grown.few = append(slices.Clip(k.few), asked{r, q})
-	}
-	return grown
+	set := qs.set(r)
+	set.places[set.next%questionWays].Store(a)
+	set.next++
 }

@@ -15,16 +15,25 @@ import (
 // missing_refresh_token and refresh_token_error. If ctx ends first it returns
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
 func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (Token, error) {
-	q, kept := c.question.of(r)
-	if kept && o.id != "" && !c.resolving() {
+	q := c.question.find(r)
+	if q == nil {
+		return c.newToken(ctx, r, o)
+	}
+	if o.id != "" && !c.resolving() {
 		if e := c.callers.Dir.Lookup(o.id); e != nil {
 			if t := c.callers.Hit(e, q); t != nil {
 				return *t, nil
 			}
 		}
 	}
-	t, err := c.token(ctx, q, c.resolve(ctx, o))
-	if !kept && err == nil {
+	return c.token(ctx, q, c.resolve(ctx, o))
+}
+
+// newToken is GetAccessToken where the question is not kept yet. It is apart from the rest, which
+// needs less stack.
+func (c *Client) newToken(ctx context.Context, r TokenRequest, o StoreOptions) (Token, error) {
+	t, err := c.token(ctx, c.policy.Question(r.Audience, r.Scope), c.resolve(ctx, o))
+	if err == nil {
 		c.question.keep(r)
 	}
 	return t, err
