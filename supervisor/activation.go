@@ -73,10 +73,10 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 // room makes room for one more session and reports whether there is any. While there
 // are more than there should be, two go for each that comes, or that is refused.
 func (s *Supervisor) room() bool {
-	if s.awake >= s.limits.Resident {
+	if s.awake-s.erasing >= s.limits.Resident {
 		s.evict()
 	}
-	if s.awake > s.limits.Resident {
+	if s.awake-s.erasing > s.limits.Resident {
 		s.evict()
 	}
 	return s.awake < 2*s.limits.Resident
@@ -223,6 +223,7 @@ func (s *Supervisor) drop(sl *slot) {
 	if sl.missing {
 		s.missing--
 	}
+	s.erased(sl)
 	s.due.cancel(&sl.ceiling)
 	s.due.cancel(&sl.other)
 	s.idle.cancel(&sl.idle)

@@ -23,6 +23,9 @@ func (s *Supervisor) arm() {
 	if other, some := s.idle.next(); some && (!ok || other < second) {
 		second, ok = other, true
 	}
+	if other, some := s.asleep.next(); some && (!ok || other < second) && (s.spare() > 0 || other > s.now().Unix()) {
+		second, ok = other, true
+	}
 	if !ok || second == s.armed {
 		return
 	}
@@ -94,7 +97,13 @@ func (s *Supervisor) dueNow() {
 		if d == nil {
 			d = s.idle.take(now)
 		}
+		if d == nil && s.spare() > 0 {
+			d = s.asleep.take(now)
+		}
 		if d == nil {
+			if second, some := s.asleep.next(); some && second <= now {
+				s.crowded()
+			}
 			return
 		}
 		s.fulfil(d)
@@ -116,11 +125,6 @@ func (s *Supervisor) fulfil(d *deadline) {
 	case dutyQuarantine:
 		s.recover(d.slot)
 	case dutySleeper:
-		if s.spare() <= 0 {
-			s.evict()
-			s.due.add(d, s.now().Unix()+1)
-			return
-		}
 		delete(s.sleepers, d.ref)
 		s.eraseAll([]sleeper{{d.ref, d.only}})
 	case dutyClaim:
@@ -144,6 +148,7 @@ func (s *Supervisor) began(m *messages.SessionBegan) {
 		return
 	}
 	sl.generation = m.Generation
+	s.erased(sl)
 	s.leave(sl)
 	s.wakeUp(m.Key)
 	s.due.cancel(&sl.ceiling)
@@ -215,6 +220,9 @@ func (s *Supervisor) changed(m *messages.Changed) {
 // watchIdle looks again once the session may have been unused for long enough.
 func (s *Supervisor) watchIdle(sl *slot) {
 	s.idle.cancel(&sl.idle)
+	if sl.erasing {
+		return
+	}
 	sl.idle.what, sl.idle.slot = dutyIdle, sl
 	s.idle.add(&sl.idle, sl.entry.Used()+int64(s.limits.PassivateAfter/time.Second))
 }
@@ -282,7 +290,7 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 	case sleeps:
 		d := &deadline{what: dutySleeper, ref: m.Key, only: last.Incarnation}
 		s.sleepers[m.Key] = d
-		s.due.add(d, last.Ceiling.Deadline().Unix())
+		s.asleep.add(d, last.Ceiling.Deadline().Unix())
 	case last.Phase == messages.Ready && last.Ceiling != 0:
 		s.claimAt(last.Ceiling)
 	case last.Phase == messages.Ended && s.now().Before(last.Until):

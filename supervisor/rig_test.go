@@ -220,7 +220,7 @@ func (r *rig) ask(e *messages.Entry, key session.FlightKey) *messages.Flight {
 func (r *rig) counts() {
 	r.t.Helper()
 	r.inside(func(s *Supervisor) {
-		awake, missing := 0, 0
+		awake, missing, erasing := 0, 0, 0
 		for _, sl := range s.slots {
 			if sl.pid != nil || sl.load != nil {
 				awake++
@@ -228,9 +228,15 @@ func (r *rig) counts() {
 			if sl.missing {
 				missing++
 			}
+			if sl.erasing {
+				erasing++
+			}
 		}
 		if s.awake != awake || s.missing != missing {
 			r.t.Errorf("counted %d awake and %d missing, there are %d and %d", s.awake, s.missing, awake, missing)
+		}
+		if s.erasing != erasing {
+			r.t.Errorf("counted %d that are only to be deleted, there are %d", s.erasing, erasing)
 		}
 		if n := r.tally.Resident.Load(); n != int64(awake) {
 			r.t.Errorf("resident = %d, want %d", n, awake)

@@ -46,7 +46,7 @@ type sleeper struct {
 // ceiling is known anew, or it has gone.
 func (s *Supervisor) wakeUp(key session.Key) {
 	if d := s.sleepers[key]; d != nil {
-		s.due.cancel(d)
+		s.asleep.cancel(d)
 		delete(s.sleepers, key)
 	}
 }
@@ -130,13 +130,12 @@ func (s *Supervisor) claimAt(c session.Ceiling) {
 }
 
 func (s *Supervisor) claim() {
-	if s.closing {
+	if s.closing || s.index == nil {
 		return
 	}
-	limit := min(claimBatch, s.spare()-s.claiming)
+	limit := min(claimBatch, s.spare())
 	if limit <= 0 {
-		s.evict()
-		s.claimIn(1)
+		s.crowded()
 		return
 	}
 	s.claiming += limit
@@ -158,9 +157,20 @@ func (s *Supervisor) claim() {
 	}, func(m any) { s.send(s.self, m) })
 }
 
-// spare is how many more sessions may be in memory to be deleted: where that fails they stay, and
-// are to leave room for others.
-func (s *Supervisor) spare() int { return 2*s.limits.Resident - s.limits.Resident/2 - s.awake }
+// spare is how many more sessions may be in memory only to be deleted: where that fails they stay, and
+// are to leave room for others, none of which goes for them.
+func (s *Supervisor) spare() int {
+	return min(max(s.limits.Resident/2, 1)-s.erasing, 2*s.limits.Resident-s.awake) - s.claiming
+}
+
+// crowded has those that are due wait for a second. Of others one goes where they are more than
+// there should be.
+func (s *Supervisor) crowded() {
+	if s.awake-s.erasing > s.limits.Resident {
+		s.evict()
+	}
+	s.claimIn(1)
+}
 
 // claimIn claims again in some seconds, or before, where that was to be.
 func (s *Supervisor) claimIn(seconds int64) {
@@ -191,8 +201,6 @@ func (s *Supervisor) claimed(m *claimed) {
 	case m.err != nil:
 		s.env.Log.Warn("sessions that are due could not be claimed; they are tried again", zap.Error(m.err))
 		s.claimIn(claimAgain)
-	case more && s.awake >= s.limits.Resident:
-		s.claimIn(1) // those in hand come first
 	case more:
 		s.claim()
 	}
@@ -204,5 +212,18 @@ func (s *Supervisor) eraseAll(refs []sleeper) {
 	for _, r := range refs {
 		s.env.Tally.Ceilings.Add(1)
 		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
+		if sl := s.slots[r.key]; sl != nil && sl.pid != nil && !sl.erasing {
+			sl.erasing = true
+			s.erasing++
+			s.idle.cancel(&sl.idle) // it goes by itself
+		}
+	}
+}
+
+// erased notes that sl is not, or no longer, in memory only to be deleted.
+func (s *Supervisor) erased(sl *slot) {
+	if sl.erasing {
+		sl.erasing = false
+		s.erasing--
 	}
 }

@@ -46,6 +46,7 @@ type Supervisor struct {
 
 	slots   map[session.Key]*slot
 	awake   int // slots with an actor or a load
+	erasing int // of these, slots that are awake only to be deleted
 	missing int // slots that say missing
 	ended   []session.Key
 	due     deadlines
@@ -60,6 +61,7 @@ type Supervisor struct {
 	again    deadline // the next claim after one that failed, or left some
 
 	sleepers map[session.Key]*deadline // where the store has no index
+	asleep   deadlines                 // those, by second
 
 	left map[store.IndexValue]map[session.Key]*slot // of what a ceiling may have left something
 
@@ -80,6 +82,7 @@ type slot struct {
 	idle    deadline
 	other   deadline // forget, quarantine
 	failed  []int64  // seconds of its failures
+	erasing bool     // it is awake only to be deleted
 	missing bool     // it only remembers that there is no session
 
 	signs []store.IndexValue // under which it stands in left
@@ -99,7 +102,7 @@ func newSupervisor(env *actors.Env, dir *Directory, limits Limits) *Supervisor {
 	s := &Supervisor{
 		env: env, dir: dir, limits: limits,
 		slots: make(map[session.Key]*slot), claims: make(map[int64]bool), sleepers: make(map[session.Key]*deadline),
-		due: newDeadlines(), idle: newDeadlines(),
+		due: newDeadlines(), idle: newDeadlines(), asleep: newDeadlines(),
 	}
 	s.left = make(map[store.IndexValue]map[session.Key]*slot)
 	s.index, _ = store.As[store.Index](env.Store)

@@ -303,6 +303,95 @@ func TestSleepers_leaveRoom(t *testing.T) {
 	}
 }
 
+// Sessions that are in use stay in memory while others that are due cannot be deleted.
+func TestSleepers_putOutNobody(t *testing.T) {
+	const due, used = 1000, 60
+	for _, indexed := range []bool{true, false} {
+		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
+			r := newRig(t, func(r *rig, l *Limits) {
+				l.Resident = 100
+				if !indexed {
+					r.env.Store = storetest.Without[store.Index](r.store)
+				}
+				for i := range due {
+					r.put(id(i), in(time.Minute))
+				}
+			})
+			for i := range due {
+				if !indexed { // it is known once it was awake
+					r.open(id(i))
+					r.settle()
+				}
+			}
+			r.pass(time.Second)
+			for i := due; i < due+used; i++ {
+				r.put(id(i), 0)
+				r.open(id(i))
+				r.settle()
+			}
+			r.store.Fail(storetest.OpDelete, 1_000_000)
+			for range 240 {
+				for i := due; i < due+used; i++ {
+					e := r.dir.Lookup(id(i))
+					if e == nil {
+						t.Fatalf("%v after the start one is not in memory", r.clock.Now().Sub(t0))
+					}
+					e.Use(r.clock.Now().Unix())
+				}
+				r.pass(time.Second)
+			}
+			r.counts()
+		})
+	}
+}
+
+// However few may be in memory, and whoever else is, those that are due are deleted in the end.
+func TestSleepers_goThoughThereIsLittleRoom(t *testing.T) {
+	const n = 50
+	for _, indexed := range []bool{true, false} {
+		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
+			r := newRig(t, func(r *rig, l *Limits) {
+				l.Resident = 1
+				if !indexed {
+					r.env.Store = storetest.Without[store.Index](r.store)
+				}
+				for i := range n {
+					r.put(id(i), in(time.Minute))
+				}
+			})
+			for i := range n {
+				if !indexed {
+					r.open(id(i))
+					r.settle()
+				}
+			}
+			r.store.Fail(storetest.OpUpdate, 1_000)
+			for _, id := range []string{"a", "b"} { // they cannot go
+				r.put(id, 0)
+				e := r.open(id)
+				r.settle()
+				<-r.ask(e, session.QuestionKey("a", "")).Done()
+			}
+			r.store.Fail(storetest.OpDelete, 1_000)
+			r.pass(2 * time.Minute)
+			r.counts()
+			r.store.Heal()
+			for range 2 * n {
+				for _, id := range []string{"a", "b"} {
+					if e := r.dir.Lookup(id); e != nil {
+						e.Use(r.clock.Now().Unix())
+					}
+				}
+				r.pass(time.Second)
+			}
+			if left := r.memory.Len(); left != 2 {
+				t.Errorf("%d are left in the store, want the two others", left)
+			}
+			r.counts()
+		})
+	}
+}
+
 // Claims that fail one after the other are tried again together.
 func TestSleepers_oneClaimAgain(t *testing.T) {
 	r := newRig(t, func(r *rig, _ *Limits) {
