@@ -198,6 +198,9 @@ func (s *Supervisor) remembered(sl *slot, m *loaded) {
 func (s *Supervisor) mark(sl *slot, snapshot *messages.Snapshot, at time.Time) {
 	s.awake--
 	s.wakeUp(sl.entry.Key)
+	if now := s.now(); now.Before(at) { // the clock was set back meanwhile
+		at = now
+	}
 	snapshot.Until = at.Add(s.limits.RememberMissing)
 	sl.entry.Publish(snapshot)
 	if s.missing >= maxMissing {

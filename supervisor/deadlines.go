@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"container/heap"
+	"maps"
+	"slices"
 
 	"github.com/tokenward/tokenward/session"
 )
@@ -103,6 +105,14 @@ func (ds *deadlines) next() (second int64, ok bool) {
 		ds.empty--
 	}
 	return 0, false
+}
+
+// all returns everything, by second.
+func (ds *deadlines) all() (all []*deadline) {
+	for _, second := range slices.Sorted(maps.Keys(ds.buckets)) {
+		all = append(all, ds.buckets[second]...)
+	}
+	return all
 }
 
 // take removes and returns a deadline of the earliest second up to now, or nil.

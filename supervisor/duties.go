@@ -52,16 +52,16 @@ func (s *Supervisor) lookBack() {
 	if !back {
 		return
 	}
-	var far []*deadline
-	for _, bucket := range s.due.buckets {
-		for _, d := range bucket {
-			if most := s.most(d); most > 0 && d.second > now+most {
-				far = append(far, d)
-			}
+	for _, d := range s.due.all() {
+		if most := s.most(d); most > 0 && d.second > now+most {
+			s.due.add(d, now+most)
 		}
 	}
-	for _, d := range far {
-		s.due.add(d, now+s.most(d))
+	for _, d := range slices.Backward(s.idle.all()) { // of one second the last is taken first
+		if d.slot.entry.Used() > now {
+			d.slot.entry.Use(now)
+		}
+		s.watchIdle(d.slot)
 	}
 	s.orphans.skip = nil
 }
@@ -72,6 +72,9 @@ func (s *Supervisor) most(d *deadline) int64 {
 	case dutyForget:
 		if d.slot.missing {
 			return int64(s.limits.RememberMissing/time.Second) + 1
+		}
+		if len(d.slot.entry.Snapshot().State.ConnectionTokenSets) == 0 {
+			return int64(s.env.Rules.RememberEnded/time.Second) + 1
 		}
 	case dutyQuarantine:
 		return int64(quarantine / time.Second)
@@ -337,7 +340,7 @@ func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
 	now := s.now().Unix()
 	recent := sl.failed[:0]
 	for _, at := range sl.failed {
-		if now-at < failureWindow {
+		if at <= now && now-at < failureWindow {
 			recent = append(recent, at)
 		}
 	}

@@ -111,9 +111,11 @@ func (s *Supervisor) swept(m *swept) {
 		s.claimAt(c)
 	}
 	if !s.closing {
-		next := m.asked // not now: what came due while the store answered is asked for at once
-		if m.err != nil {
-			next = s.now()
+		// Not now: what came due while the store answered is asked for at once. Later than now where the
+		// clock was set back meanwhile.
+		next, now := m.asked, s.now()
+		if m.err != nil || now.Before(next) {
+			next = now
 		}
 		s.due.add(&deadline{what: dutySweep}, next.Add(sweepEvery).Unix())
 	}

@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -578,11 +580,17 @@ func (c *countedIntents) Orphans(context.Context, int, store.Options) ([]store.O
 	return nil, nil
 }
 
+// setBack sets the clock back, and the supervisor notices.
+func setBack(r *rig) {
+	r.clock.Set(r.clock.Now().Add(-3 * time.Hour))
+	r.send(&dueNow{}) // a short wait is measured by the machine, and ends all the same
+	r.inside(func(*Supervisor) {})
+}
+
 // Where the clock was set back, what is due a while after something is due in that while.
 func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 	set := func(r *rig) {
-		r.clock.Set(r.clock.Now().Add(-3 * time.Hour))
-		r.send(&dueNow{}) // a short wait is measured by the machine, and ends all the same
+		setBack(r)
 		r.settle()
 	}
 	t.Run("orphans", func(t *testing.T) {
@@ -656,6 +664,151 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 			}
 		})
 		r.counts()
+	})
+	t.Run("no session, during the load", func(t *testing.T) {
+		r := newRig(t)
+		gate := r.store.Hold(storetest.OpLoad)
+		r.open("a")
+		gate.Arrived(t, 1)
+		setBack(r)
+		gate.Release()
+		r.settle()
+		r.pass(2 * time.Second)
+		r.inside(func(s *Supervisor) {
+			if s.missing != 0 {
+				t.Error("it is still remembered")
+			}
+		})
+		r.counts()
+	})
+	t.Run("the end of a session", func(t *testing.T) {
+		r := newRig(t)
+		if err := r.login("a", in(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		r.pass(2 * time.Minute)
+		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != messages.Ended {
+			t.Fatal("it is not remembered")
+		}
+		set(r)
+		r.pass(r.env.Rules.RememberEnded + time.Second)
+		if r.dir.Lookup("a") != nil {
+			t.Error("it is still remembered")
+		}
+		r.counts()
+	})
+	t.Run("a sweep", func(t *testing.T) {
+		r := newRig(t)
+		r.pass(sweepEvery - time.Second)
+		gate := r.store.Hold(storetest.OpDue)
+		r.clock.Advance(time.Second)
+		gate.Arrived(t, 1)
+		setBack(r)
+		gate.Release()
+		r.settle()
+		r.put("a", session.Ceiling(r.clock.Now().Add(40*time.Minute).Unix())) // began in another process
+		r.pass(40*time.Minute - session.CeilingLeeway)
+		if n := r.memory.Len(); n != 0 {
+			t.Error("it is still in the store")
+		}
+		r.counts()
+	})
+	t.Run("unused", func(t *testing.T) {
+		r := newRig(t)
+		r.put("a", 0)
+		r.open("a")
+		r.settle()
+		set(r)
+		r.pass(15 * time.Minute)
+		if r.dir.Lookup("a") != nil {
+			t.Error("still awake")
+		}
+		r.counts()
+	})
+	t.Run("used meanwhile", func(t *testing.T) {
+		r := newRig(t)
+		r.put("a", 0)
+		e := r.open("a")
+		r.pass(time.Second)
+		r.clock.Set(r.clock.Now().Add(-3 * time.Hour))
+		e.Use(r.clock.Now().Unix()) // before the supervisor has noticed
+		r.send(&dueNow{})
+		r.settle()
+		r.pass(15 * time.Minute)
+		if r.dir.Lookup("a") != nil {
+			t.Error("still awake")
+		}
+	})
+	t.Run("failures", func(t *testing.T) {
+		r := newRig(t)
+		r.put("a", 0)
+		e := r.open("a")
+		r.settle()
+		fail := func() {
+			r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+			r.settle()
+		}
+		for range failuresAllowed {
+			fail()
+		}
+		set(r)
+		r.pass(2 * failureWindow * time.Second)
+		fail()
+		f := r.ask(e, session.QuestionKey("a", ""))
+		<-f.Done()
+		if err := f.Answer().Err; err != nil {
+			t.Error(err)
+		}
+		r.settle()
+		r.counts()
+	})
+}
+
+// Where the clock was set back, the session goes that was used least recently all the same.
+func TestSetBack_evictsWhatIsUnused(t *testing.T) {
+	r := newRig(t, func(_ *rig, l *Limits) { l.Resident = 2 })
+	for _, id := range []string{"unused", "used"} {
+		r.put(id, 0)
+		r.open(id)
+		r.settle()
+	}
+	setBack(r)
+	for range 600 {
+		r.pass(time.Second)
+		r.dir.Lookup("used").Use(r.clock.Now().Unix()) // as a hit does
+	}
+	r.put("third", 0)
+	r.open("third")
+	r.settle()
+	if r.dir.Lookup("used") == nil || r.dir.Lookup("unused") != nil {
+		t.Error("the one in use went")
+	}
+}
+
+// What waits too long is put into the same order every time.
+func TestSetBack_inOrder(t *testing.T) {
+	r := newRig(t, func(_ *rig, l *Limits) { l.RememberMissing = time.Minute })
+	for i := range 50 {
+		r.open(id(i))
+		r.settle()
+		r.clock.Advance(time.Second / 2)
+	}
+	setBack(r)
+	r.settle()
+	r.inside(func(s *Supervisor) {
+		for _, bucket := range s.due.buckets {
+			last := -1
+			for _, d := range bucket {
+				if d.what != dutyForget {
+					continue
+				}
+				i, _ := strconv.Atoi(strings.TrimPrefix(d.slot.entry.ID, "session-"))
+				if i < last {
+					t.Errorf("%d comes after %d", i, last)
+				}
+				last = i
+			}
+		}
 	})
 }
 
