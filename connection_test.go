@@ -465,6 +465,37 @@ func TestConnection_underWayAtTheCeiling(t *testing.T) {
 	}, withTenant(idptest.WithExchangeRotation(), idptest.WithConnectionTokenLife(5*time.Hour)))
 }
 
+// The same where domains come from a resolver: what is left still belongs to the session's, though nothing was left
+// before the token came.
+func TestConnection_underWayAtTheCeilingOfADomain(t *testing.T) {
+	d := newDomains(t)
+	d.tenant.Set(idptest.WithConnectionTokenLife(5 * time.Hour))
+	d.tenant.SetUser(idptest.Subject, until(35*time.Second))
+	o := at(d.tenant, tokenward.SessionID(d.signIn(d.tenant)))
+	hold := d.tenant.Hold(idptest.ConnectionExchange, idptest.BeforeGrant)
+	q := tokenward.ConnectionRequest{Connection: google}
+	var first tokenward.ConnectionToken
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		first, err = d.client.GetAccessTokenForConnection(t.Context(), q, o)
+	}()
+	if err := hold.Wait(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	d.clock.Advance(5 * time.Second)
+	d.settle()
+	hold.Release()
+	if <-done; err != nil {
+		t.Fatalf("under way: %v", err)
+	}
+	d.settle()
+	if again, err := d.client.GetAccessTokenForConnection(t.Context(), q, o); err != nil || again != first {
+		t.Errorf("from what is left: %v, %v", again, err)
+	}
+}
+
 // An exchange that fails after the ceiling says so.
 func TestConnection_failsAfterTheCeiling(t *testing.T) {
 	r := newRig(t)

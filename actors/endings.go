@@ -114,7 +114,7 @@ func remainder(s *session.State, now time.Time) *session.State {
 	if r := s.Remainder(now); r != nil {
 		return r
 	}
-	return &session.State{}
+	return &session.State{Domain: s.SessionDomain("")}
 }
 
 // answerAll answers whoever waits for the generation ended, whose state was old.
