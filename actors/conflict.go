@@ -40,6 +40,9 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		c.erasing = append(c.erasing, w) // tried again like a deletion
 		c.later()
 	case m.err != nil:
+		if w.again {
+			c.lease.intent = nil // it stands, for nobody has decided what the refusal means
+		}
 		if c.nothingToSay(w) {
 			c.finishReread(w)
 			return
@@ -115,8 +118,11 @@ func (c *core) forfeit(w *write) bool {
 }
 
 // saveRest writes what the store, as it was read again, lacks, or ends w where that is
-// nothing.
+// nothing. That somebody else wrote takes nothing from a refusal of the same token.
 func (c *core) saveRest(w *write) {
+	if c.forfeit(w) {
+		return
+	}
 	if c.state != c.saved {
 		c.save(again(w))
 		return

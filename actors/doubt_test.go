@@ -250,3 +250,56 @@ func TestReread_whileItStartsAgain(t *testing.T) {
 	}
 	t.Errorf("%d effects, want the call to end with %v", len(out), session.ErrInternal)
 }
+
+// cutOff returns a world under leases in which a refresh token that a process left behind is
+// presented, and refused: its record is read once more.
+func cutOff(t *testing.T) *world {
+	w := newWorld(t)
+	underLeases(w)
+	in, s := w.newLogin(0)
+	w.record = &record{w.version(), in, s}
+	w.orphan(true)
+	w.load()
+	w.command(&messages.FollowUp{Intent: *w.intent})
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	w.stored(storeDoes) // the claim
+	w.stored(storeDoes) // the intent
+	w.landed(landRefused)
+	if w.writing == nil || w.writing.kind != reread {
+		t.Fatal("the record is not read")
+	}
+	return w
+}
+
+// The store fails when the record is to be read once more: the intent stands, so the next who asks
+// finds the token out.
+func TestRecovery_thatCannotReadTheRecordIsNotOver(t *testing.T) {
+	w := cutOff(t)
+	w.stored(storeFails)
+	for w.writing != nil {
+		w.stored(storeDoes)
+	}
+	if w.intent == nil || w.holder != nobody {
+		t.Fatalf("intent %v, holder %q, want the intent to stand and no holder", w.intent, w.holder)
+	}
+	j := w.takeSlot(keyA)
+	w.stored(storeDoes) // the claim
+	w.stored(storeDoes) // the intent
+	w.landed(landRefused)
+	w.drain()
+	if !j.landed || w.record.state.RefreshToken != "" {
+		t.Errorf("landed = %v, the store has %q, want it to be given up", j.landed, w.record.state.RefreshToken)
+	}
+}
+
+// Somebody wrote meanwhile, but spent no refresh token: the refusal stands.
+func TestRecovery_besideAnotherWrite(t *testing.T) {
+	w := cutOff(t)
+	w.record = &record{w.version(), w.record.incarnation, w.record.state.Clone()}
+	w.drain()
+	if got := w.record.state.RefreshToken; got != "" {
+		t.Errorf("the store has %q, want it to be given up", got)
+	}
+}
