@@ -145,9 +145,7 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	if c.state == c.saved && c.phase == messages.Ready {
 		c.do(setUnsaved(messages.Saved))
 	}
-	// Another process spent the token too, and what it got is known already: that stays. An empty
-	// one was given up, for it was refused to them.
-	theirs := c.state.RefreshToken != a.token && c.state.RefreshToken != "" && c.current(a) && !a.lasting
+	theirs := c.theirs(a)
 	if theirs {
 		late := *m
 		late.response.RefreshToken = ""
@@ -177,6 +175,12 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 		c.putOff = false
 		c.retry()
 	}
+}
+
+// theirs reports whether another process spent a's token too, and what it got is known already:
+// that stays. An empty one was given up, for it was refused to them.
+func (c *core) theirs(a *airborne) bool {
+	return c.state.RefreshToken != a.token && c.state.RefreshToken != "" && c.current(a) && !a.lasting
 }
 
 func (c *core) landToken(a *airborne, m *flightLanded, now time.Time) {

@@ -55,7 +55,7 @@ func (b *blackBox) remember(c *core) {
 		return // it is not known yet
 	}
 	b.alive = c.phase == messages.Ready
-	b.ours = c.air != nil && c.air.generation == c.generation && !c.air.lasting
+	b.ours = c.air != nil && c.air.generation == c.generation && !c.air.lasting && !c.theirs(c.air)
 	b.token, b.kept = "", ""
 	if b.alive {
 		b.token, b.kept = c.state.RefreshToken, c.saved.RefreshToken
@@ -226,7 +226,7 @@ func (c *core) reopenDone(w *write, m *written, now time.Time) {
 		// It was ended or replaced since.
 	case m.err == nil:
 		newest := m.state
-		if w.token != w.spent && m.state.RefreshToken == w.spent {
+		if t := m.state.RefreshToken; w.token != w.spent && m.incarnation == c.incarnation && (t == w.spent || t == "") {
 			newest = newest.WithRefreshToken(w.token)
 		}
 		if w.shown {

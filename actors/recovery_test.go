@@ -267,6 +267,63 @@ func TestDefect_keepsGenerationsApart(t *testing.T) {
 	}
 }
 
+// What another process wrote while the session had failed: a new refresh token goes on top of one that was
+// given up there, and not on another login's, which may have none.
+func TestDefect_thenWrittenElsewhere(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kept  string
+		found session.Incarnation
+		want  string
+	}{
+		"given up":             {"r0", session.Incarnation{1}, "r1"},
+		"another login's":      {"", session.Incarnation{2}, ""},
+		"given up, by another": {"r0", session.Incarnation{2}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCore(testRules())
+			c.generation, c.incarnation = 1, session.Incarnation{1}
+			c.state = &session.State{}
+			c.saved = c.state
+			c.lane = append(c.lane, &write{kind: reopen, spent: tt.kept, token: "r1"})
+			c.proceed(t0)
+			c.on(&written{kind: reopen, state: &session.State{}, version: session.Version{1}, incarnation: tt.found}, t0)
+			if got := c.state.RefreshToken; got != tt.want {
+				t.Errorf("refresh token %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// What a request brings whose refresh token another process has spent too stays behind what that
+// got, as without a defect.
+func TestDefect_behindAnotherProcess(t *testing.T) {
+	b := newBench(t)
+	in := b.live("r0")
+	b.respond = rotated("r1")
+	b.ask(keyA)
+	b.grant()
+	v := session.NewVersion(rand.Reader)
+	r, err := b.s.env.Codec.Encode(b.entry.Key, &session.State{RefreshToken: "theirs"}, v, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.store.Replace(t.Context(), b.entry.Key, r, store.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	request := b.jobs[0]
+	b.jobs = b.jobs[1:]
+	b.send(&messages.Reread{})
+	b.work()
+	b.poison()
+	request()
+	b.deliver()
+	b.send(&messages.Recover{})
+	b.rest()
+	if got := b.stored(); got != "theirs" {
+		t.Errorf("the store has %s, want theirs", got)
+	}
+}
+
 // A logout of another incarnation, while the session has failed, takes neither the session
 // nor its unsaved refresh token.
 func TestDefect_otherLogoutLeavesTheSession(t *testing.T) {
