@@ -303,3 +303,53 @@ func TestRecovery_besideAnotherWrite(t *testing.T) {
 		t.Errorf("the store has %q, want it to be given up", got)
 	}
 }
+
+// A look for orphans lists an intent whose request is out; when the session hears of it that has
+// landed, and nothing is left to find out.
+func TestRecovery_ofWhatHasLandedSpendsNothing(t *testing.T) {
+	for _, unsaved := range []bool{false, true} {
+		t.Run(fmt.Sprintf("something is still to be saved: %v", unsaved), func(t *testing.T) {
+			w := newTestWorld(t)
+			w.rules.Intents = true
+			w.takeSlot(keyGoogle)
+			w.stored(storeDoes) // the intent
+			listed := *w.intent
+			w.landed(landPlain)
+			if unsaved {
+				w.stored(storeFails) // the intent is cleared all the same
+			}
+			for w.writing != nil {
+				w.stored(storeDoes)
+			}
+			w.command(&messages.FollowUp{Intent: listed})
+			w.drain()
+			if w.spends != 1 || w.intent != nil {
+				t.Errorf("%d requests for one question, intent %v", w.spends, w.intent)
+			}
+		})
+	}
+}
+
+// A save of this process that comes first clears the intent: the token is presented all the same, for
+// nobody else will.
+func TestRecovery_behindASave(t *testing.T) {
+	w := newWorld(t)
+	underLeases(w)
+	in, s := w.newLogin(0)
+	w.record = &record{w.version(), in, s}
+	w.load()
+	w.takeSlot(keyGoogle)
+	w.stored(storeDoes) // the claim
+	w.stored(storeDoes) // the intent
+	w.landed(landPlain)
+	w.stored(storeFails)
+	w.stored(storeDoes) // the lease is given back
+	w.orphan(false)
+	w.retryNow()
+	w.command(&messages.FollowUp{Intent: *w.intent})
+	w.deliverAll()
+	w.drain()
+	if w.spends != 2 {
+		t.Errorf("requests = %d, want one for the question and one for what was left behind", w.spends)
+	}
+}

@@ -155,6 +155,10 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 		c.claimAgain()
 	case c.state.RefreshToken != a.token, c.state.Internal.Over(now):
 		c.goOn(a, now) // another process's came meanwhile, or the session's end
+	case c.recovers(a.flight) && !m.again && !c.recovery.cleared: // nothing is left to find out
+		c.lease.unspent = true
+		c.giveUp()
+		c.land(a.flight, messages.Answer{})
 	case theirs && m.unsettled > 0:
 		c.lease.intent = nil // it stands: whoever spent the token may be about to save what came of it
 		c.denyFor(a, m.unsettled)
@@ -293,8 +297,9 @@ func (c *core) letGo() {
 
 // recovery is an intent of which nobody knows what came, and the flight that finds out.
 type recovery struct {
-	intent store.Intent
-	flight *messages.Flight
+	intent  store.Intent
+	flight  *messages.Flight
+	cleared bool // perhaps, by a save in between
 }
 
 // recovers reports whether f finds out what came of an intent.
@@ -314,7 +319,7 @@ func (c *core) followUp(m *messages.FollowUp) {
 		return
 	}
 	f := messages.NewFlight(c.rules.Usual, store.Options{})
-	c.recovery = &recovery{m.Intent, f}
+	c.recovery = &recovery{intent: m.Intent, flight: f}
 	c.queue = append(c.queue, f)
 }
 

@@ -40,6 +40,9 @@ func (c *core) saveDone(w *write, m *written) {
 	if m.epoch != 0 {
 		c.hold(m.epoch, m.at)
 	}
+	if c.recovery != nil {
+		c.recovery.cleared = true
+	}
 	if w.generation != c.generation || c.phase != messages.Ready {
 		return
 	}
