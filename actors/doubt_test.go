@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"testing"
@@ -177,29 +176,35 @@ func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
 	}
 }
 
-// The provider says "too many requests" to a recovery: it has said nothing about the token,
-// so the intent stands and is followed up again.
-func TestRecovery_thatIsRateLimitedIsNotOver(t *testing.T) {
-	w := newTestWorld(t)
-	w.rules.Intents = true
-	in := store.Intent{Token: sha256.Sum256([]byte("login1/0")), At: 1}
-	w.intent = &in
-	w.command(&messages.FollowUp{Intent: in})
-	w.deliverAll()
-	w.grant(nil)
-	w.deliverAll()
-	w.stored(storeDoes) // intend
-	if w.air == nil {
-		t.Fatal("no request in the air")
-	}
-	w.air, w.held = nil, false
-	w.post(&flightLanded{err: &session.APIError{Code: "too_many_requests", Status: 429}})
-	w.deliverAll()
-	for w.writing != nil {
-		w.stored(storeDoes)
-	}
-	if w.intent == nil {
-		t.Error("the intent is gone, though nobody knows what came of its token")
+// The provider refuses a recovery for what it is, not for its token: it has said nothing about
+// that, so the intent stands and is followed up again.
+func TestRecovery_thatIsRefusedUnseenIsNotOver(t *testing.T) {
+	for _, refusal := range []session.APIError{
+		{Code: "too_many_requests", Status: 429}, {Status: 408}, {Status: 401}, {Code: "invalid_client", Status: 400},
+		{Code: "unauthorized_client", Status: 403}, {Code: "invalid_request", Status: 400},
+	} {
+		t.Run(fmt.Sprintf("%d %s", refusal.Status, refusal.Code), func(t *testing.T) {
+			w := newTestWorld(t)
+			w.rules.Intents = true
+			w.orphan(false)
+			w.command(&messages.FollowUp{Intent: *w.intent})
+			w.deliverAll()
+			w.grant(nil)
+			w.deliverAll()
+			w.stored(storeDoes) // intend
+			if w.air == nil {
+				t.Fatal("no request in the air")
+			}
+			w.air, w.held = nil, false
+			w.post(&flightLanded{err: &refusal})
+			w.deliverAll()
+			for w.writing != nil {
+				w.stored(storeDoes)
+			}
+			if w.intent == nil {
+				t.Error("the intent is gone, though nobody knows what came of its token")
+			}
+		})
 	}
 }
 

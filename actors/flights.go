@@ -281,11 +281,18 @@ func refused(err error) bool {
 	return errors.As(err, &e) && e.Status >= 400 && e.Status < 500
 }
 
-// unlooked reports whether the provider refused a request without a look at its token (RFC 6585
-// section 4, RFC 9110 section 15.5.9).
+// unlooked reports whether the provider refused a request without a look at its token: for who sent it
+// or how it is put (RFC 6749 section 5.2), or for the moment (RFC 6585 section 4, RFC 9110 section 15.5.9).
 func unlooked(err error) bool {
 	var e *session.APIError
-	return errors.As(err, &e) && (e.Status == 429 || e.Status == 408)
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
+	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request":
+		return true
+	}
+	return e.Status == 401 || e.Status == 408 || e.Status == 429
 }
 
 func (r *Rules) applyOptions() session.ApplyOptions {
