@@ -398,9 +398,18 @@ func TestConnection_endsOfTheRemainder(t *testing.T) {
 // A session that a connection call loads past its ceiling answers that call first: from the
 // cache, or by an exchange. Then it ends.
 func TestConnection_loadsASessionPastItsCeiling(t *testing.T) {
+	loadsPastItsCeiling(t)
+}
+
+// The same where the exchange needs the session's lease.
+func TestConnection_loadsASessionPastItsCeilingUnderLeases(t *testing.T) {
+	loadsPastItsCeiling(t, func(c *rigConfig) { c.memory = append(c.memory, store.Shared()) })
+}
+
+func loadsPastItsCeiling(t *testing.T, options ...rigOption) {
 	for _, connection := range []string{google, "github"} {
 		t.Run(connection, func(t *testing.T) {
-			r := newRig(t, withTenant(idptest.WithConnectionTokenLife(10*time.Hour), idptest.WithExchangeRotation()))
+			r := newRig(t, append(options, withTenant(idptest.WithConnectionTokenLife(10*time.Hour), idptest.WithExchangeRotation()))...)
 			id := r.login(until(time.Hour))
 			first := r.connection(id, tokenward.ConnectionRequest{Connection: google})
 			updates := r.store.Updates()

@@ -132,8 +132,11 @@ func (c *core) answerAll(old *session.State, ended session.Generation, why sessi
 	}
 	c.queue = nil
 	if a := c.air; a != nil && a.generation == ended {
-		// Where others may have spent the token meanwhile, there is no record to tell any more.
-		known := a.sent || !c.rules.Leases
+		// Where others may have spent the token meanwhile, the record tells until it is deleted: for
+		// what is before that in the lane. Who waits for a slot has come too late.
+		known := a.sent || !c.rules.Leases || slices.ContainsFunc(c.lane, func(w *write) bool {
+			return w.kind == claim || w.kind == intend
+		})
 		if ceiling && known && a.flight.Question.Key.ForConnection() {
 			if !a.sent {
 				a.token, a.domain = old.RefreshToken, c.rules.domainOf(old)

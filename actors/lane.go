@@ -143,7 +143,7 @@ func (c *core) writeNext(now time.Time) {
 				w.epoch, w.take = c.lease.epoch, c.rules.Leases && !c.lease.held
 			}
 		case claim, intend:
-			if a := c.air; !c.current(a) || a.lasting {
+			if a := c.air; !c.current(a) || a.lasting && !c.rules.Leases {
 				c.lane = pop(c.lane)
 				c.goOn(a, now)
 				continue

@@ -45,6 +45,8 @@ func (c *core) claimDone(w *write, m *written, now time.Time) {
 		c.hold(m.epoch, m.at)
 	}
 	switch {
+	case a.lasting:
+		c.lastClaimDone(w, m, late, now)
 	case late && c.current(a):
 		c.claimAgain()
 	case errors.Is(m.err, store.ErrLeased) && c.current(a):
@@ -56,6 +58,28 @@ func (c *core) claimDone(w *write, m *written, now time.Time) {
 		c.storeFailed(a, m.err)
 	default:
 		c.giveUp()
+	}
+}
+
+// lastClaimDone is claimDone for a request that outlives the ceiling. The deletion is behind it in
+// the lane, so the record still says what may be spent.
+func (c *core) lastClaimDone(w *write, m *written, late bool, now time.Time) {
+	a := c.air
+	if m.err == nil {
+		c.rereadDone(w, m, now) // another login may have taken the session's place
+	}
+	switch {
+	case !c.current(a):
+		c.giveUp()
+	case errors.Is(m.err, store.ErrLeased), errors.Is(m.err, store.ErrNotFound):
+		c.tooLate(a)
+	case m.err != nil:
+		c.storeFailed(a, m.err)
+	case late, m.incarnation != c.incarnation, m.state.RefreshToken == "":
+		c.tooLate(a)
+	default:
+		a.token = m.state.RefreshToken
+		c.fly(a)
 	}
 }
 
@@ -138,7 +162,9 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 	switch {
 	case !c.current(a):
 		c.giveUp()
-	case a.lasting:
+	case a.lasting && c.rules.Leases && (overtaken || m.err == nil && (!c.lease.held || c.lease.epoch > w.intent.Epoch)):
+		c.tooLate(a)
+	case a.lasting && (m.err == nil || !c.rules.Leases):
 		c.fly(a)
 	case c.rules.Leases && (m.err == nil || overtaken) && c.lease.held && c.lease.epoch > w.intent.Epoch:
 		c.claimAgain()
@@ -194,6 +220,13 @@ func (c *core) fly(a *airborne) {
 func (c *core) giveUp() {
 	c.air = nil
 	c.do(dropSlot{})
+}
+
+// tooLate answers a flight that outlives the ceiling and may not spend the refresh token: nothing is
+// left that could be read again.
+func (c *core) tooLate(a *airborne) {
+	c.giveUp()
+	c.land(a.flight, c.over(a.flight, session.ReasonCeiling))
 }
 
 // deny has a flight wait until another process has let go of the session: its writes are

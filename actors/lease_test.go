@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -253,5 +254,125 @@ func TestLogin_waitsForNothingThatTheOneBeforeDid(t *testing.T) {
 	w.drain()
 	if !j.landed || j.answer.Err != nil {
 		t.Errorf("landed = %v, %v", j.landed, j.answer.Err)
+	}
+}
+
+// preparing returns a world under leases with a question for a connection's token of which the
+// claim runs, or the intent, when the ceiling comes.
+func preparing(t *testing.T, kind writeKind) (*world, *journey) {
+	w := newWorld(t)
+	underLeases(w)
+	in, s := w.newLogin(session.Ceiling(w.now.Unix() + 60))
+	w.record = &record{w.version(), in, s}
+	w.load()
+	j := w.takeSlot(keyGoogle)
+	if kind == intend {
+		w.stored(storeDoes) // the claim
+	}
+	if w.writing == nil || w.writing.kind != kind {
+		t.Fatal("something else runs")
+	}
+	w.pass()
+	return w, j
+}
+
+// reached has the ceiling come, and everything come to rest. The lease is given back.
+func (w *world) reached() {
+	w.t.Helper()
+	w.reachCeiling()
+	w.deliverAll()
+	w.drain()
+	if w.core != nil || w.record != nil || w.intent != nil || w.holder == self {
+		w.fail("at rest %v, record %v, intent %v, holder %q; want nothing left", w.core == nil, w.record, w.intent, w.holder)
+	}
+}
+
+// What comes before a request under leases is part of it: the ceiling comes then, and whoever asked
+// gets the token of the connection, for what the record holds before it is deleted.
+func TestCeiling_whileTheLeaseIsTaken(t *testing.T) {
+	for name, kind := range map[string]writeKind{"claim": claim, "intent": intend} {
+		t.Run(name, func(t *testing.T) {
+			w, j := preparing(t, kind)
+			w.reached()
+			if !j.landed || j.answer.Err != nil || w.spends != 1 {
+				t.Errorf("landed = %v, %v, requests = %d; want a token for one", j.landed, j.answer.Err, w.spends)
+			}
+			if n := len(w.shown.State.ConnectionTokenSets); n != 1 {
+				t.Errorf("connection tokens that are left = %d, want 1", n)
+			}
+		})
+	}
+}
+
+// Where another process has spent the refresh token before the lease was taken, what it got is
+// spent.
+func TestCeiling_spendsWhatTheRecordHolds(t *testing.T) {
+	w, j := preparing(t, claim)
+	w.record = &record{w.version(), w.record.incarnation, w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))}
+	w.reached() // fails where another one is spent
+	if !j.landed || j.answer.Err != nil {
+		t.Errorf("landed = %v, %v, want a token", j.landed, j.answer.Err)
+	}
+}
+
+// Where the token cannot be known to be this process's to spend, none is.
+func TestCeiling_withoutTheLease(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kind   writeKind
+		happen func(*world)
+	}{
+		"leased elsewhere": {claim, func(w *world) { _, _ = w.take(other) }},
+		"signed out":       {claim, func(w *world) { w.record, w.gone = nil, session.ReasonLogout }},
+		"given up":         {claim, func(w *world) { w.record.state.RefreshToken = "" }},
+		"overtaken":        {intend, func(w *world) { w.holder = nobody; _, _ = w.take(other) }},
+		"lapsed": {intend, func(w *world) {
+			w.late = true
+			w.stored(storeDoes) // the intent, and the answer takes long
+			w.holder = nobody
+			_, _ = w.take(other)
+			w.renewalDue()
+			w.deliverAll()
+			w.renewNow(storeDoes)
+			w.deliverAll()
+		}},
+		"lapsed, and taken again": {intend, func(w *world) {
+			w.late = true
+			w.stored(storeDoes)
+			w.holder = nobody
+			_, _ = w.take(other)
+			w.holder = nobody
+			w.renewalDue()
+			w.deliverAll()
+			w.renewNow(storeDoes)
+			w.deliverAll()
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, j := preparing(t, tt.kind)
+			tt.happen(w)
+			w.reached()
+			if !j.landed || session.CodeOf(j.answer.Err) != session.CodeMissingRefreshToken || w.spends != 0 {
+				t.Errorf("landed = %v, %v, requests = %d; want missing_refresh_token, and none", j.landed, j.answer.Err, w.spends)
+			}
+		})
+	}
+}
+
+// A login takes the session's place before the lease was had: its refresh token is not spent.
+func TestCeiling_thenAnotherLogin(t *testing.T) {
+	for name, signIn := range map[string]func(*world){
+		"here":      func(w *world) { w.login(0); w.deliverAll() },
+		"elsewhere": func(w *world) { w.elsewhere("signed in") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, j := preparing(t, claim)
+			w.reachCeiling()
+			w.deliverAll()
+			signIn(w)
+			w.drain() // fails where it is
+			if !j.landed || name == "elsewhere" && (session.CodeOf(j.answer.Err) != session.CodeMissingRefreshToken || w.spends != 0) {
+				t.Errorf("landed = %v, %v, requests = %d; want missing_refresh_token, and none", j.landed, j.answer.Err, w.spends)
+			}
+		})
 	}
 }
