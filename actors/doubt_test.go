@@ -256,6 +256,30 @@ func TestReread_whileItStartsAgain(t *testing.T) {
 	t.Errorf("%d effects, want the call to end with %v", len(out), session.ErrInternal)
 }
 
+// Nothing is sent after all, when the intent was written over the one that a process left behind: that
+// is not cleared, for nobody knows what came of its token.
+func TestRecovery_thatIsNotSentIsNotOver(t *testing.T) {
+	for name, end := range map[string]func(*world){
+		"closing": func(w *world) { w.command(&messages.Finish{}); w.deliverAll(); w.stored(storeDoes) },
+		"the store does it, and says that it failed": func(w *world) { w.stored(storeLies) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newTestWorld(t)
+			w.rules.Intents = true
+			w.orphan(false)
+			w.command(&messages.FollowUp{Intent: *w.intent})
+			w.deliverAll()
+			w.grant(nil)
+			w.deliverAll()
+			end(w)
+			w.drain()
+			if w.spends != 0 || w.intent == nil {
+				t.Errorf("requests = %d, intent %v, want none and one", w.spends, w.intent)
+			}
+		})
+	}
+}
+
 // cutOff returns a world under leases in which a refresh token that a process left behind is
 // presented, and refused: its record is read once more.
 func cutOff(t *testing.T) *world {

@@ -159,6 +159,9 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 	if !overtaken {
 		c.lease.intent = w.intent // perhaps, if the store did not answer
 	}
+	if theirs && !c.current(a) || m.err != nil && !overtaken && c.recovers(a.flight) {
+		c.lease.intent = nil // what a process left behind stands, in its words or in ours
+	}
 	switch {
 	case !c.current(a):
 		c.giveUp()
