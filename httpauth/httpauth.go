@@ -13,6 +13,7 @@ import (
 type Handlers struct {
 	client  *tokenward.Client
 	base    *url.URL
+	origin  string // of base
 	o       options
 	allowed map[string]bool
 	guard   *http.CrossOriginProtection
@@ -62,17 +63,13 @@ func New(client *tokenward.Client, baseURL string, opts ...Option) (*Handlers, e
 		base.User != nil || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" {
 		return nil, &tokenward.ConfigurationError{Message: "baseURL: must be an http or https URL without user, query or fragment"}
 	}
-	base.Host = strings.ToLower(base.Host) // as browsers say it
-	if port := ":" + base.Port(); port == ":443" && base.Scheme == "https" || port == ":80" && base.Scheme == "http" {
-		base.Host = strings.TrimSuffix(base.Host, port)
-	}
-	h := &Handlers{client: client, base: base, allowed: make(map[string]bool), guard: http.NewCrossOriginProtection()}
+	h := &Handlers{client: client, base: base, origin: origin(base), allowed: make(map[string]bool), guard: http.NewCrossOriginProtection()}
 	h.o = options{login: "/auth/login", after: "/", onError: WriteError}
 	for _, opt := range opts {
 		opt(&h.o)
 	}
 	// Behind a proxy the Host of a request may not be what browsers see.
-	if err := h.guard.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
+	if err := h.guard.AddTrustedOrigin(h.origin); err != nil {
 		return nil, &tokenward.ConfigurationError{Message: "baseURL: is no origin", Err: err}
 	}
 	for _, name := range h.o.allow {

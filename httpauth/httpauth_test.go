@@ -292,6 +292,34 @@ func TestLogout_endsTheSessionAndStaysOnTheOrigin(t *testing.T) {
 	}
 }
 
+// An origin may be written in several ways.
+func TestLogout_knowsItsOrigin(t *testing.T) {
+	s := newSite(t)
+	const page = "https://app.example/bye"
+	for _, base := range []string{"https://app.example", "HTTPS://App.Example/", "https://app.example:443", "https://app.example:", "https://app.example/under"} {
+		h, err := httpauth.New(s.client, base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for target, want := range map[string]string{
+			page: page, "HTTPS://APP.example:443/bye": page, "https://app.example:/bye": page, "/bye": page,
+			"https://app.example": "https://app.example", "http://app.example/bye": "", "https://app.example:444/bye": "",
+			"https://app.example.evil/bye": "", "https://app.example@evil.example/bye": "", "https://app.example//evil.example": "",
+			"https://u@app.example/bye": "", "https:app.example/bye": "", `https://app.example\evil`: "", "//app.example/bye": "",
+		} {
+			w := httptest.NewRecorder()
+			h.Logout(w, httptest.NewRequest(http.MethodGet, "/auth/logout?return_to="+url.QueryEscape(target), nil))
+			at, err := url.Parse(w.Header().Get("Location"))
+			if err != nil || w.Code != http.StatusFound {
+				t.Fatal(w.Code, err)
+			}
+			if got := at.Query().Get("returnTo") + at.Query().Get("post_logout_redirect_uri"); got != want {
+				t.Errorf("base %s: return_to %q leads to %q, want %q", base, target, got, want)
+			}
+		}
+	}
+}
+
 func TestLogout_isRefusedToOtherSites(t *testing.T) {
 	s := newSite(t)
 	s.get("/auth/login?return_to=/me")

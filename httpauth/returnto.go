@@ -42,18 +42,28 @@ func ReturnPath(target string) (string, bool) {
 // returnURL makes of a path or an absolute URL on this origin an absolute URL, and of
 // anything else "".
 func (h *Handlers) returnURL(target string) string {
-	if path, ok := ReturnPath(target); ok {
-		return h.base.Scheme + "://" + h.base.Host + path
+	path := target
+	if u, err := url.Parse(target); err == nil && u.User == nil && origin(u) == h.origin {
+		path, _ = strings.CutPrefix(target[len(u.Scheme+"://"):], u.Host)
+		if path == "" {
+			return h.origin
+		}
 	}
-	rest, ok := strings.CutPrefix(target, h.base.Scheme+"://"+h.base.Host)
-	switch {
-	case !ok:
-		return ""
-	case rest == "":
-		return target
-	}
-	if _, ok := ReturnPath(rest); !ok {
+	path, ok := ReturnPath(path)
+	if !ok {
 		return ""
 	}
-	return target
+	return h.origin + path
+}
+
+// origin returns the origin of u, which has a host, as browsers say it (RFC 6454 section 6.2).
+func origin(u *url.URL) string {
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
+	switch u.Scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return u.Scheme + "://" + host
 }
