@@ -119,6 +119,14 @@ func (c *core) erase(w *write) {
 	c.lane = append(c.lane, w)
 }
 
+// settle says that w was tried.
+func (w *write) settle() {
+	for _, e := range w.ends {
+		e.settle()
+	}
+	w.ends = nil
+}
+
 // writeNext starts the next write.
 func (c *core) writeNext(now time.Time) {
 	for !c.laneBusy && len(c.lane) > 0 {
@@ -281,10 +289,7 @@ func (c *core) eraseDone(w *write, m *written, now time.Time) {
 		}
 	}()
 	w.calls = nil
-	for _, e := range w.ends {
-		e.settle()
-	}
-	w.ends = nil
+	w.settle()
 	if m.err != nil {
 		if !w.tried {
 			c.do(report{"an ended session could not be deleted", m.err})

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,16 +19,18 @@ import (
 type blackBox struct {
 	generation  session.Generation
 	incarnation session.Incarnation
-	alive       bool   // the session had not ended
-	token       string // the newest refresh token
-	kept        string // the one that the store is known to hold
+	alive       bool           // the session had not ended
+	reason      session.Reason // why it had
+	token       string         // the newest refresh token
+	kept        string         // the one that the store is known to hold
 	handled     uint64
 	closing     bool
 
-	air   bool // a slot was asked for or a request sent, and has not come back
-	slot  bool // a slot is held, and its request not sent yet
-	ours  bool // what comes back belongs to the session as it is
-	busy  bool // store work is running
+	air   bool   // a slot was asked for or a request sent, and has not come back
+	slot  bool   // a slot is held, and its request not sent yet
+	ours  bool   // what comes back belongs to the session as it is
+	busy  bool   // store work is running
+	lane  *write // that, or what ran when the core failed
 	erase []*write
 
 	recover bool // the supervisor said so
@@ -54,7 +57,7 @@ func (b *blackBox) remember(c *core) {
 	if c.phase == messages.Opening {
 		return // it is not known yet
 	}
-	b.alive = c.phase == messages.Ready
+	b.alive, b.reason = c.phase == messages.Ready, c.reason
 	b.ours = c.air != nil && c.air.generation == c.generation && !c.air.lasting && !c.theirs(c.air)
 	b.token, b.kept = "", ""
 	if b.alive {
@@ -78,12 +81,16 @@ func (a *Session) fail(m, reason any) {
 	a.core = nil
 	if c != nil {
 		all := slices.Concat(c.erasing, c.lane)
-		if c.done != nil {
+		if c.laneBusy {
+			a.box.lane = c.lane[0]
+		}
+		if done, ok := m.(*written); ok && c.done != nil {
 			all = append([]*write{c.done}, all...)
+			defer a.box.written(c.done, done)
 		}
 		for _, w := range all {
 			if w.kind == erase {
-				a.box.erase = append(a.box.erase, w)
+				a.owe(w)
 			}
 			a.release(w, session.ErrInternal)
 		}
@@ -129,13 +136,29 @@ func internal(f *messages.Flight) messages.Answer {
 	return messages.Answer{Err: &session.AccessTokenError{Code: session.CodeInternalError}}
 }
 
+// written takes what has come of w, which began before the core failed. A deletion that has happened
+// is not done again: somebody may have signed in since.
+func (b *blackBox) written(w *write, m *written) {
+	if w == nil || w.kind != erase || m.err != nil {
+		return
+	}
+	b.erase = slices.DeleteFunc(b.erase, func(have *write) bool { return have == w })
+	w.settle()
+}
+
+// owe notes a deletion that is to be done when the session starts again.
+func (a *Session) owe(w *write) {
+	a.box.erase = append(a.box.erase, w)
+	a.setUnsaved(messages.Pending)
+}
+
 // endWhileFailed ends the session for everyone who looks, at once; its record is deleted
 // when it starts again.
 func (a *Session) endWhileFailed(m *messages.EndSession) {
 	b := &a.box
-	b.erase = append(b.erase, &write{kind: erase, only: m.Only, why: m.Why})
+	a.owe(&write{kind: erase, only: m.Only, why: m.Why})
 	if m.Only.IsZero() || m.Only == b.incarnation {
-		b.alive = false
+		b.alive, b.reason = false, m.Why
 		a.entry.Publish(&messages.Snapshot{
 			Phase: messages.Ended, Generation: b.generation, Incarnation: b.incarnation, State: &session.State{}, Reason: m.Why,
 		})
@@ -173,6 +196,9 @@ func (a *Session) whileFailed(m any) {
 		a.box.handled++
 	case *slotGranted:
 		a.dropSlot()
+	case *written:
+		a.box.written(a.box.lane, m)
+		a.box.lane = nil
 	}
 	if a.box.recover && !a.box.air && !a.box.busy {
 		a.revive()
@@ -192,7 +218,7 @@ func (a *Session) revive() {
 		c.lane = append(c.lane, &write{kind: reopen, spent: b.kept, token: b.token, shown: a.shows(b.token)})
 	} else {
 		c.generation++
-		c.phase, c.reason = messages.Ended, session.ReasonLogout
+		c.phase, c.reason = messages.Ended, cmp.Or(b.reason, session.ReasonLogout)
 		c.do(setUnsaved(messages.Saved))
 		if len(b.erase) > 0 {
 			c.ending = newEnding()

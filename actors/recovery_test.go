@@ -506,3 +506,40 @@ func TestDefect_thenGone(t *testing.T) {
 		t.Errorf("sessions unsaved = %d", n)
 	}
 }
+
+// A deletion under way when the core fails, and one that is to be done when it starts again: what has
+// happened is not done once more, for somebody may have signed in since, and what has not is owed.
+func TestDefect_duringADeletion(t *testing.T) {
+	for name, tt := range map[string]struct {
+		how  func(b *bench)
+		owed messages.Unsaved
+	}{
+		"it happens":            {func(b *bench) { b.poison(); b.work() }, messages.Pending},
+		"it has happened":       {func(b *bench) { b.work(); b.poison() }, messages.Saved},
+		"it fails":              {func(b *bench) { b.store.Fail(storetest.OpDelete, 1); b.poison(); b.work() }, messages.Pending},
+		"it is asked for again": {func(b *bench) { b.work(); b.poison(); b.send(&messages.EndSession{Why: session.ReasonLogout}) }, messages.Pending},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.live("r0")
+			b.send(&messages.EndSession{Why: session.ReasonCeiling})
+			tt.how(b)
+			if got := b.entry.Unsaved(); got != tt.owed {
+				t.Errorf("unsaved: %v, want %v", got, tt.owed)
+			}
+			again := name == "it fails" || name == "it is asked for again"
+			before := b.store.Deletes()
+			b.send(&messages.Recover{})
+			b.rest()
+			if n := b.store.Deletes() - before; (n > 0) != again {
+				t.Errorf("deletions when it starts again: %d", n)
+			}
+			if got := b.entry.Unsaved(); got != messages.Saved || b.stored() != "" {
+				t.Errorf("unsaved: %v, the store has %q", got, b.stored())
+			}
+			if s := b.entry.Snapshot(); s.Phase != messages.Ended || !again && s.Reason != session.ReasonCeiling {
+				t.Errorf("it is shown as %v, %s", s.Phase, s.Reason)
+			}
+		})
+	}
+}

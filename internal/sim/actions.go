@@ -48,7 +48,7 @@ func init() {
 		}},
 		{"read", 15, always, func(w *World, _ int) { w.read(w.process(), w.subject()) }},
 		{"login", 12, always, func(w *World, _ int) { w.login(w.process(), w.subject()) }},
-		{"logout", 5, always, func(w *World, _ int) { w.logout(w.process(), w.subject()) }},
+		{"logout", 6, always, func(w *World, _ int) { w.logout(w.process(), w.subject()) }},
 		{"end", 4, always, func(w *World, _ int) {
 			if s := w.subject(); len(s.families) > 0 {
 				w.end1(w.process(), s)
@@ -77,13 +77,13 @@ func init() {
 		}},
 		{"crash", 14, (*World).vulnerable, func(w *World, i int) { w.crash(i) }},
 		{"start", 100, func(w *World) int { return when(len(w.processes) < max(1, w.config.processes)) }, func(w *World, _ int) { w.start() }},
-		{"close", 2, always, func(w *World, _ int) { w.process().close() }},
+		{"close", 3, always, func(w *World, _ int) { w.process().close() }},
 		{"closing", 60, func(w *World) int { return w.closings() }, func(w *World, _ int) { w.nthClosing().closeOn() }},
 		{"store down", 4, func(w *World) int { return when(!w.storeDown) }, func(w *World, _ int) { w.outage(&w.storeDown, true, "store") }},
 		{"store up", 60, func(w *World) int { return when(w.storeDown) }, func(w *World, _ int) { w.outage(&w.storeDown, false, "store") }},
 		{"provider down", 3, func(w *World) int { return when(!w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, true, "provider") }},
 		{"provider up", 60, func(w *World) int { return when(w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, false, "provider") }},
-		{"elsewhere", 26, func(w *World) int { return when(!w.config.exclusive && w.kind == Alone) }, func(w *World, _ int) { w.elsewhere(w.subject()) }},
+		{"elsewhere", 32, func(w *World) int { return when(!w.config.exclusive && w.kind == Alone) }, func(w *World, _ int) { w.elsewhere(w.subject()) }},
 		{"late", 40, func(w *World) int { return len(w.late) }, func(w *World, i int) { w.arrive(i) }},
 		{"ask at a landing", 4000, (*World).landings, func(w *World, i int) { w.askAtLanding(i) }},
 		{"crash at a save", 25, (*World).saves, func(w *World, i int) { w.nthFeed(i, (*process).saves).crash() }},
@@ -123,13 +123,13 @@ func (w *World) askAtLanding(i int) {
 			i--
 			continue
 		}
+		asked := l.job.about.asked
 		for _, q := range w.questions {
-			if q.Key.Audience == l.job.about.asked.Audience && q.Key.Scopes == "" {
+			if q.Key.Audience == asked.Audience && q.Key != asked && session.ParseScope(asked.Scopes).Covers(q.Want) {
 				w.askToken(l.job.p, l.job.about, q)
+				w.calls[len(w.calls)-1].stepAndForget()
 			}
 		}
-
-		w.calls[len(w.calls)-1].stepAndForget()
 		return
 	}
 }
