@@ -57,7 +57,8 @@ func WithLogger(l *zap.Logger) Option { return func(o *options) { o.log = l } }
 
 // WithHTTPClient says how to reach the provider. It is copied, follows no
 // redirects, and its Timeout is not relied on. It must not retry: a repeated token
-// request spends a refresh token twice, and the provider ends the session.
+// request spends a refresh token twice, and the provider ends the session. What net/http would
+// repeat over HTTP/2 once the form was sent is an error for the same reason.
 func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.http = c } }
 
 // WithStateStore says where sessions are kept. The default is in memory, and
@@ -65,7 +66,9 @@ func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.http = 
 func WithStateStore(s store.StateStore) Option { return func(o *options) { o.states = s } }
 
 // WithTransactionStore says where logins under way are kept. The default is in sealed
-// cookies, and for calls without a browser in memory.
+// cookies, and for calls without a browser in memory. Only with cookies is a login bound to the
+// browser that began it: elsewhere, whoever brings the callback's state completes it, so the
+// host has to see to it that nobody signs somebody else's browser in.
 func WithTransactionStore(s store.TransactionStore) Option {
 	return func(o *options) { o.transactions = s }
 }

@@ -15,7 +15,7 @@ const (
 
 // runner does on goroutines what takes time, and has the turns of session actors taken.
 // Requests to the provider are bounded by slots, store work and turns each by a gate, so
-// that none waits for another. Renewals of leases are as many as requests at most.
+// that none waits for another. Renewals of leases are as many as leases are held.
 type runner struct {
 	ctx    context.Context // ends when the client gives up on what is under way
 	cancel context.CancelCauseFunc

@@ -180,8 +180,12 @@ func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
 // that, so the intent stands and is followed up again.
 func TestRecovery_thatIsRefusedUnseenIsNotOver(t *testing.T) {
 	for _, refusal := range []session.APIError{
-		{Code: "too_many_requests", Status: 429}, {Status: 408}, {Status: 401}, {Code: "invalid_client", Status: 400},
-		{Code: "unauthorized_client", Status: 403}, {Code: "invalid_request", Status: 400},
+		{Code: "too_many_requests", Status: 429},
+		{Status: 408},
+		{Status: 401},
+		{Code: "invalid_client", Status: 400},
+		{Code: "unauthorized_client", Status: 403},
+		{Code: "invalid_request", Status: 400},
 	} {
 		t.Run(fmt.Sprintf("%d %s", refusal.Status, refusal.Code), func(t *testing.T) {
 			w := newTestWorld(t)

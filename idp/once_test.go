@@ -88,15 +88,15 @@ func resetting(t *testing.T, cfg *tls.Config, answer func(stream []byte) []byte)
 			if err != nil {
 				return
 			}
-			context.AfterFunc(t.Context(), func() { conn.Close() })
+			context.AfterFunc(t.Context(), func() { _ = conn.Close() })
 			running.Go(func() {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				serveFrames(conn, answer)
 			})
 		}
 	})
 	t.Cleanup(func() {
-		l.Close()
+		_ = l.Close()
 		running.Wait()
 	})
 	return "https://" + l.Addr().String() + token

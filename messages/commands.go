@@ -188,7 +188,7 @@ type Hand interface {
 }
 
 // Work is a kind of work. Requests and store work are bounded apart; the renewal of a lease
-// waits behind nothing.
+// waits behind none of them.
 type Work uint8
 
 // The kinds of work.
