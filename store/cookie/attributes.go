@@ -122,12 +122,16 @@ func lock(w http.ResponseWriter) (h http.Header, unlock func()) {
 	if w == nil {
 		return nil, func() {}
 	}
-	asking.Lock()
-	h = w.Header()
-	asking.Unlock()
+	h = headerOf(w)
 	l := &locks[maphash.Comparable(lockSeed, reflect.ValueOf(h).Pointer())%uint64(len(locks))]
 	l.Lock()
 	return h, l.Unlock
+}
+
+func headerOf(w http.ResponseWriter) http.Header {
+	asking.Lock()
+	defer asking.Unlock() // a writer whose handler has returned may panic
+	return w.Header()
 }
 
 // encoding accepts one text for a value, and no other.

@@ -80,6 +80,24 @@ func TestAttributes_values(t *testing.T) {
 	}
 }
 
+// goneWriter is a writer whose handler has returned.
+type goneWriter struct{ http.ResponseWriter }
+
+func (goneWriter) Header() http.Header { panic("Header called after Handler finished") }
+
+func TestAttributes_ofAWriterThatPanics(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	func() {
+		defer func() { _ = recover() }()
+		cookie.Attributes{}.Values(goneWriter{}, r, "n")
+	}()
+	w := httptest.NewRecorder()
+	cookie.Attributes{}.Set(w, r, "n", "v", time.Minute) // waits for nobody
+	if n := len(w.Header()["Set-Cookie"]); n != 1 {
+		t.Errorf("%d Set-Cookie lines, want 1", n)
+	}
+}
+
 // Middleware hands on another request and a writer of its own, with the same header; and the
 // server may make that when it is first asked for.
 func TestAttributes_fromManyGoroutines(t *testing.T) {
