@@ -25,8 +25,8 @@ type ConnectionRequest struct {
 
 const (
 	fewQuestions = 8    // as many are found faster by comparing than by hashing
-	questionSets = 2048 // of the others, each with
-	questionWays = 4    // places
+	questionSets = 1024 // of the others, each with
+	questionWays = 8    // places
 	longQuestion = 2048 // bytes of a request that is not kept
 )
 
