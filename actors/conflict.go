@@ -139,6 +139,7 @@ func (c *core) merge(w *write, m *written) {
 	if spent == "" {
 		spent = c.saved.RefreshToken
 	}
+	given := c.state.RefreshToken == "" && c.saved.RefreshToken != "" // up, and that is not saved yet
 	if c.state.RefreshToken != c.saved.RefreshToken {
 		mine = c.state.RefreshToken
 	}
@@ -151,7 +152,12 @@ func (c *core) merge(w *write, m *written) {
 		for _, later := range c.lane {
 			next = c.reapply(later, next)
 		}
-		c.change(next.WithRefreshToken(mine))
+		next = next.WithRefreshToken(mine)
+		if given && next.RefreshToken == spent {
+			next = next.Clone()
+			next.RefreshToken = ""
+		}
+		c.change(next)
 		c.saveRest(w)
 		return
 	}

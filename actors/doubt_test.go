@@ -184,6 +184,8 @@ func TestRecovery_thatIsRefusedUnseenIsNotOver(t *testing.T) {
 		{Status: 408},
 		{Status: 401},
 		{Code: "invalid_client", Status: 400},
+		{Code: session.CodeTokenError, Status: 403},
+		{Code: session.CodeInvalidResponse, Status: 404},
 		{Code: "unauthorized_client", Status: 403},
 		{Code: "invalid_request", Status: 400},
 	} {
@@ -384,5 +386,80 @@ func TestRecovery_behindASave(t *testing.T) {
 	w.drain()
 	if w.spends != 2 {
 		t.Errorf("requests = %d, want one for the question and one for what was left behind", w.spends)
+	}
+}
+
+// A caller's question finds what a process left behind; its intent is put, and the lease is found to have
+// gone elsewhere before the answer to that comes. Nothing was sent: what was left behind stands.
+func TestRecovery_thenTheLeaseIsElsewhere(t *testing.T) {
+	w := newWorld(t)
+	underLeases(w)
+	w.lapses = true
+	in, s := w.newLogin(0)
+	w.record = &record{w.version(), in, s}
+	w.orphan(true)
+	w.load()
+	w.takeSlot(keyA)
+	w.stored(storeDoes) // the claim
+	w.late = true
+	w.stored(storeDoes) // the intent, over the orphan's; the answer takes long
+	w.holder = nobody
+	_, _ = w.take(other)
+	w.renewalDue()
+	w.deliverAll()
+	w.renewNow(storeDoes)
+	w.deliverAll()
+	w.answerNow()
+	w.deliverAll()
+	for w.writing != nil {
+		w.stored(storeDoes) // claim: leased; then what follows
+	}
+	if w.spends != 0 || w.intent == nil {
+		t.Errorf("requests %d, intent %v; want none, and one that stands", w.spends, w.intent)
+	}
+}
+
+// The save before has cleared what is followed up, and the provider refuses: the token is given up.
+func TestRecovery_behindASaveAndRefused(t *testing.T) {
+	w := newWorld(t)
+	underLeases(w)
+	in, s := w.newLogin(0)
+	w.record = &record{w.version(), in, s}
+	w.load()
+	w.takeSlot(keyGoogle)
+	w.stored(storeDoes)
+	w.stored(storeDoes)
+	w.landed(landPlain)
+	w.stored(storeFails)
+	w.stored(storeDoes)
+	w.orphan(true)
+	w.retryNow()
+	w.command(&messages.FollowUp{Intent: *w.intent})
+	w.deliverAll()
+	for w.air == nil {
+		switch {
+		case w.slot:
+			w.grant(nil)
+			w.deliverAll()
+		default:
+			w.stored(storeDoes)
+		}
+	}
+	w.landed(landRefused)
+	w.drain()
+	if got := w.record.state.RefreshToken; got != "" {
+		t.Errorf("the store has %q, want it to be given up", got)
+	}
+}
+
+// A refused token is given up, and the save of that meets another process's write, which spent none.
+func TestRecovery_thatGaveUpMeetsAnotherWrite(t *testing.T) {
+	w := cutOff(t)
+	w.stored(storeDoes) // nobody else wrote: it is given up, and that is being saved
+	w.record = &record{w.version(), w.record.incarnation, w.record.state.Clone()}
+	w.intent = nil // as their Update does
+	w.drain()
+	if got := w.record.state.RefreshToken; got != "" {
+		t.Errorf("the store has %q, want it to be given up", got)
 	}
 }

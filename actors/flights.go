@@ -282,14 +282,16 @@ func refused(err error) bool {
 }
 
 // unlooked reports whether the provider refused a request without a look at its token: for who sent it
-// or how it is put (RFC 6749 section 5.2), or for the moment (RFC 6585 section 4, RFC 9110 section 15.5.9).
+// or how it is put (RFC 6749 section 5.2), or for the moment (RFC 6585 section 4, RFC 9110 section 15.5.9); or
+// whether it was not the provider, for a refusal of its has a code.
 func unlooked(err error) bool {
 	var e *session.APIError
 	if !errors.As(err, &e) {
 		return false
 	}
 	switch e.Code {
-	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request":
+	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request",
+		session.CodeTokenError, session.CodeAPIError, session.CodeInvalidResponse:
 		return true
 	}
 	return e.Status == 401 || e.Status == 408 || e.Status == 429

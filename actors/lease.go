@@ -155,12 +155,13 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 	overtaken := errors.Is(m.err, store.ErrConflict) || errors.Is(m.err, store.ErrNotFound)
 	have := c.lease.intent // what stood may be this process's own, under the same lease
 	ours := have != nil && have.Token == w.intent.Token && have.Epoch == w.intent.Epoch
-	theirs, unspent := m.again && !ours, !m.again || ours && c.lease.unspent
+	again := m.again || m.err == nil && c.recovers(a.flight) && c.recovery.cleared && w.intent.Token == c.recovery.intent.Token
+	theirs, unspent := again && !ours, !again || ours && c.lease.unspent
 	if !overtaken {
 		c.lease.intent = w.intent // perhaps, if the store did not answer
 	}
-	if theirs && !c.current(a) || m.err != nil && !overtaken && c.recovers(a.flight) {
-		c.lease.intent = nil // what a process left behind stands, in its words or in ours
+	if theirs || m.err != nil && !overtaken && c.recovers(a.flight) {
+		c.lease.intent = nil // what a process left behind stands, in its words or in ours, until its token is sent
 	}
 	switch {
 	case !c.current(a):
@@ -202,7 +203,7 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 			c.land(a.flight, answer)
 			return
 		}
-		a.again, c.lease.unspent = !unspent, false
+		a.again, c.lease.unspent, c.lease.intent = !unspent, false, w.intent
 		c.fly(a)
 	}
 }

@@ -71,14 +71,18 @@ func (a *Session) fail(m, reason any) {
 	a.env.Tally.Failures.Add(1)
 	a.env.Log.Error("a defect in a session was contained", zap.Stringer("session", a.entry.Key),
 		zap.String("panic", fmt.Sprintf("%T", reason)), zap.String("message", fmt.Sprintf("%T", m)), zap.Stack("stack"))
-	for _, e := range a.todo { // that the core believes done
+	c := a.core
+	a.core = nil
+	todo := a.todo // that the core believes done
+	if c != nil {
+		todo = slices.Concat(todo, c.out)
+	}
+	for _, e := range todo {
 		if e, ok := e.(endCall); ok {
 			e.call.End(session.ErrInternal)
 		}
 	}
 	a.todo = nil
-	c := a.core
-	a.core = nil
 	if c != nil {
 		all := slices.Concat(c.erasing, c.lane)
 		if c.laneBusy {
@@ -148,7 +152,9 @@ func (b *blackBox) written(w *write, m *written) {
 
 // owe notes a deletion that is to be done when the session starts again.
 func (a *Session) owe(w *write) {
-	a.box.erase = append(a.box.erase, w)
+	if !slices.Contains(a.box.erase, w) {
+		a.box.erase = append(a.box.erase, w)
+	}
 	a.setUnsaved(messages.Pending)
 }
 
