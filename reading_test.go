@@ -15,12 +15,12 @@ import (
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
-// lateClock is that of a process that slept: what it armed for more than a minute
+// lateClock is that of a process that slept: what it armed for a minute or more
 // comes too late to matter.
 type lateClock struct{ *clock.Fake }
 
 func (c lateClock) AfterFunc(d time.Duration, f func()) clock.Timer {
-	if d > time.Minute {
+	if d >= time.Minute {
 		d = 1 << 62
 	}
 	return c.Fake.AfterFunc(d, f)

@@ -217,6 +217,7 @@ func (s *Supervisor) mark(sl *slot, snapshot *messages.Snapshot, at time.Time) {
 // was given up by its caller, and the others ask again.
 func (s *Supervisor) fail(sl *slot, err error) {
 	s.awake--
+	s.dir.remove(sl.entry) // first, so that who asks once it is told is not told the same
 	sl.entry.Publish(&messages.Snapshot{Phase: messages.Failed, Err: err})
 	s.drop(sl)
 }
