@@ -1,6 +1,9 @@
 package session
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // SessionExpiredError is returned when a login arrives with a ceiling that is
 // already reached, or when a logout overtook it.
@@ -25,6 +28,10 @@ type APIError struct {
 	Description string // error_description
 	Status      int    // HTTP status, 0 when there was no answer
 	Err         error  // cause, nil when there is none
+
+	// RetryAfter is how long to wait before the request is worth another try (RFC 9110
+	// section 10.2.3), 0 where that is unknown.
+	RetryAfter time.Duration
 }
 
 // ErrorCode returns the code.
