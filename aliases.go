@@ -54,6 +54,10 @@ var (
 const (
 	ClientSecretBasic = idp.ClientSecretBasic // HTTP Basic
 	ClientSecretPost  = idp.ClientSecretPost  // in the form
+	PublicClient      = idp.PublicClient      // not at all: PKCE alone protects the code
+
+	TLSClientAuth           = idp.TLSClientAuth           // by a certificate that an authority issued
+	SelfSignedTLSClientAuth = idp.SelfSignedTLSClientAuth // by a certificate that the provider knows
 )
 
 // CodeOf returns the code of err, "" when it has none.

@@ -84,6 +84,9 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := cfg.checkAuthentication(o); err != nil {
+		return nil, err
+	}
 	sealer, err := store.NewSealer(o.sessionName, rand.Reader, cfg.Secrets...)
 	if err != nil {
 		return nil, err
@@ -98,8 +101,10 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.logouts.init()
 	c.runner = newRunner(o.limits, c.tally)
 	if c.idp, err = idp.New(idp.Config{
-		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Auth: cfg.ClientAuth,
+		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
+		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "",
 		SigningKey: o.signingKey, SigningAlg: o.signingAlg, SigningKeyID: o.signingKeyID,
+		SigningCertificate: o.certificate, AssertTokenEndpoint: o.assertEndpoint,
 		HTTPClient: o.http, Clock: o.clock,
 		Algorithms: o.algorithms, Leeway: o.leeway, Timeout: o.limits.FlightTimeout, Limit: c.runner.limit,
 	}); err != nil {

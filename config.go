@@ -24,12 +24,15 @@ type Config struct {
 	DomainResolver DomainResolver
 
 	// ClientID and ClientSecret are those of the application registered at the
-	// provider. Without a secret, logins and refreshes fail with a ConfigurationError.
+	// provider. WithClientSecretFunc and WithSigningKey stand in for the secret.
 	ClientID     string
 	ClientSecret string
 
-	// ClientAuth says how the secret is sent: ClientSecretBasic (the default) or
-	// ClientSecretPost.
+	// ClientAuth says how the client authenticates. The default is ClientSecretBasic with a
+	// Domain; else, of ClientSecretBasic and ClientSecretPost, the first that the provider's
+	// metadata lists (Basic where it lists none). PublicClient declares an application without
+	// a secret. TLSClientAuth and SelfSignedTLSClientAuth use the certificate of WithHTTPClient's
+	// transport (RFC 8705).
 	ClientAuth idp.AuthMethod
 
 	// Secrets seal what is stored: at least one, each of 32 bytes or more. The first
@@ -100,12 +103,20 @@ func (c Config) check() error {
 		return &MissingRequiredArgumentError{Argument: "secret"}
 	case blank(c.ClientID):
 		return &ConfigurationError{Message: "ClientID: is required"}
-	case c.ClientAuth != "" && c.ClientAuth != ClientSecretBasic && c.ClientAuth != ClientSecretPost && c.ClientAuth != idp.PrivateKeyJWT:
-		return &ConfigurationError{Message: "ClientAuth: must be ClientSecretBasic or ClientSecretPost"}
 	case c.ScopesFor != nil && (c.Scopes != "" || c.AuthorizationParams["scope"] != ""):
 		return &ConfigurationError{Message: "Scopes: give Scopes or ScopesFor, not both"}
 	case c.Audience != "" && c.AuthorizationParams["audience"] != "" && c.AuthorizationParams["audience"] != c.Audience:
 		return &ConfigurationError{Message: "Audience: AuthorizationParams names another one"}
+	}
+	return nil
+}
+
+// checkAuthentication refuses an application that nothing authenticates and that is not
+// declared public.
+func (c Config) checkAuthentication(o options) error {
+	bySecret := c.ClientAuth == "" || c.ClientAuth == ClientSecretBasic || c.ClientAuth == ClientSecretPost
+	if bySecret && c.ClientSecret == "" && !o.signs && o.secretFunc == nil {
+		return &ConfigurationError{Message: "ClientSecret: a secret or WithSigningKey is required; an application without either is declared by ClientAuth PublicClient"}
 	}
 	return nil
 }

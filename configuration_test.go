@@ -76,6 +76,9 @@ func TestNew_namesWhatIsWrong(t *testing.T) {
 		{"an issuer that is no URL", issuer("https://login.example:port/"), nil, wrongWith, "issuer"},
 		{"no client id", func(c *tokenward.Config) { c.ClientID = "" }, nil, wrongWith, "ClientID"},
 		{"a blank client id", func(c *tokenward.Config) { c.ClientID = "  " }, nil, wrongWith, "ClientID"},
+		{"nothing to authenticate with", func(c *tokenward.Config) { c.ClientSecret = "" }, nil, wrongWith, "ClientSecret"},
+		{"post without a secret", func(c *tokenward.Config) { c.ClientSecret, c.ClientAuth = "", tokenward.ClientSecretPost }, nil, wrongWith, "ClientSecret"},
+		{"a public client with a secret", func(c *tokenward.Config) { c.ClientAuth = tokenward.PublicClient }, nil, wrongWith, "ClientSecret"},
 		{"an unknown client authentication", func(c *tokenward.Config) { c.ClientAuth = "telepathy" }, nil, wrongWith, "ClientAuth"},
 		{"a key is wanted and there is none", func(c *tokenward.Config) { c.ClientAuth = "private_key_jwt" }, nil, wrongWith, "SigningKey"},
 		{"scopes twice", func(c *tokenward.Config) {
@@ -177,7 +180,8 @@ func TestNew_acceptsWhatIsRight(t *testing.T) {
 		{"several secrets", func(c *tokenward.Config) { c.Secrets = []string{secret, "another one of at least thirty-two bytes"} }},
 		{"a secret of exactly 32 bytes", func(c *tokenward.Config) { c.Secrets = []string{strings.Repeat("x", 32)} }},
 		{"no redirect URI, which a login may name", func(c *tokenward.Config) { c.RedirectURI = "" }},
-		{"no client secret, which only requests need", func(c *tokenward.Config) { c.ClientSecret = "" }},
+		{"a public client", func(c *tokenward.Config) { c.ClientSecret, c.ClientAuth = "", tokenward.PublicClient }},
+		{"a client with a certificate", func(c *tokenward.Config) { c.ClientSecret, c.ClientAuth = "", tokenward.TLSClientAuth }},
 		{"the secret in the form", func(c *tokenward.Config) { c.ClientAuth = tokenward.ClientSecretPost }},
 	}
 	for _, tt := range tests {

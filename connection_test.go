@@ -1,6 +1,7 @@
 package tokenward_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"testing"
@@ -280,7 +281,7 @@ func TestConnection_errors(t *testing.T) {
 		r := newRig(t)
 		id := r.login()
 		r.cfg.ClientSecret = ""
-		r.restart()
+		r.restart(tokenward.WithClientSecretFunc(func(context.Context) (string, error) { return "", errors.New("no vault") }))
 		err := r.connectionErr(id, tokenward.ConnectionRequest{Connection: google})
 		wantError[*tokenward.ConfigurationError](t, "exchange", err, "configuration_error")
 		var wrapped *tokenward.AccessTokenForConnectionError

@@ -178,7 +178,7 @@ func TestRefreshFailures_noClientAuthentication(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
 		r.cfg.ClientSecret = ""
-		r.client = r.newClient()
+		r.client = r.newClient(tokenward.WithClientSecretFunc(func(context.Context) (string, error) { return "", errors.New("no vault") }))
 		r.expire()
 		err := r.tokenErr(id, tokenward.TokenRequest{})
 		r.wantCode("access token", err, "refresh_token_error")

@@ -1,7 +1,9 @@
 package tokenward
 
 import (
+	"context"
 	"crypto"
+	"crypto/x509"
 	"net/http"
 	"time"
 
@@ -36,6 +38,9 @@ type options struct {
 	signingKey     crypto.PrivateKey
 	signingAlg     string
 	signingKeyID   string
+	certificate    *x509.Certificate
+	assertEndpoint bool
+	secretFunc     func(ctx context.Context) (string, error)
 	sessionName    string
 	txName         string
 	onSaveError    func(Key, error)
@@ -114,6 +119,26 @@ func WithPushedAuthorization(use bool) Option { return func(o *options) { o.push
 // P-256 and so on; keyID, which may be empty, becomes the header kid.
 func WithSigningKey(key crypto.PrivateKey, alg, keyID string) Option {
 	return func(o *options) { o.signs, o.signingKey, o.signingAlg, o.signingKeyID = true, key, alg, keyID }
+}
+
+// WithSigningCertificate names the certificate of WithSigningKey's key in each assertion, by its
+// thumbprint (x5t#S256 and x5t, RFC 7515 section 4.1.8). Entra ID and ADFS demand it. The
+// default is to name none.
+func WithSigningCertificate(cert *x509.Certificate) Option {
+	return func(o *options) { o.certificate = cert }
+}
+
+// WithAssertionForTokenEndpoint makes the token endpoint the audience of WithSigningKey's
+// assertions, in place of the issuer (RFC 7523 section 3 allows both): login.gov and
+// GOV.UK One Login take nothing else.
+func WithAssertionForTokenEndpoint() Option { return func(o *options) { o.assertEndpoint = true } }
+
+// WithClientSecretFunc has f asked for the client secret at each request, in place of
+// Config.ClientSecret: for secrets that change, such as Apple's, a JWT of at most six months. f
+// must be safe for concurrent use. An error of f fails the request with a ConfigurationError as
+// its cause.
+func WithClientSecretFunc(f func(ctx context.Context) (string, error)) Option {
+	return func(o *options) { o.secretFunc = f }
 }
 
 // WithRevocation revokes the refresh token when a user logs out (RFC 7009): Logout

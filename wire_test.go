@@ -1,9 +1,11 @@
 package tokenward_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -236,12 +238,12 @@ func TestWire_assertion(t *testing.T) {
 	r.want("assertions", len(seen), 2)
 }
 
-// Nothing to authenticate with: a ConfigurationError, before any token request.
+// A secret that cannot be had: a ConfigurationError, before any token request.
 func TestWire_noClientAuthentication(t *testing.T) {
 	r := newRig(t)
 	id := r.login()
 	r.cfg.ClientSecret = ""
-	r.restart()
+	r.restart(tokenward.WithClientSecretFunc(func(context.Context) (string, error) { return "", errors.New("no vault") }))
 	back := r.callback(tokenward.LoginRequest{})
 	r.tenant.Reset()
 	_, err := r.complete(back)

@@ -3,6 +3,9 @@ package idp
 import (
 	"crypto"
 	"crypto/rsa"
+	"crypto/sha1" //nolint:gosec // RFC 7515 section 4.1.7
+	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -28,10 +31,18 @@ type signer struct {
 	keyID    string // kid; empty when there is none
 	clock    clock.Clock
 	rand     io.Reader
+
+	toTokenEndpoint bool              // aud is the token endpoint, not the issuer
+	certificate     *x509.Certificate // of key; nil when the header names none
 }
 
-// assertion returns an assertion for one request to the provider audience.
-func (s *signer) assertion(audience string) (string, error) {
+// assertion returns an assertion for one request to a provider. RFC 7523 section 3 lets aud
+// be either the issuer or the token endpoint.
+func (s *signer) assertion(m *Metadata) (string, error) {
+	audience := m.Issuer
+	if s.toTokenEndpoint {
+		audience = m.TokenEndpoint
+	}
 	jti := make([]byte, 16)
 	if _, err := io.ReadFull(s.rand, jti); err != nil {
 		return "", errors.New("no randomness for the client assertion")
@@ -44,6 +55,11 @@ func (s *signer) assertion(audience string) (string, error) {
 	})
 	if s.keyID != "" {
 		t.Header["kid"] = s.keyID
+	}
+	if s.certificate != nil { // RFC 7515 sections 4.1.7 and 4.1.8
+		sum1, sum256 := sha1.Sum(s.certificate.Raw), sha256.Sum256(s.certificate.Raw) //nolint:gosec // x5t is SHA-1 by definition
+		t.Header["x5t"] = base64.RawURLEncoding.EncodeToString(sum1[:])
+		t.Header["x5t#S256"] = base64.RawURLEncoding.EncodeToString(sum256[:])
 	}
 	return t.SignedString(s.key)
 }
@@ -86,6 +102,12 @@ func (s *signer) try() (err error) {
 	}
 	if s.alg.Verify("", signature, key.Public()) != nil {
 		return errors.New("its public half does not verify what its private half signs")
+	}
+	if s.certificate == nil {
+		return nil
+	}
+	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(s.certificate.PublicKey) {
+		return errors.New("SigningCertificate is of another key")
 	}
 	return nil
 }

@@ -53,12 +53,9 @@ const CodePARError session.Code = "par_error"
 // 9126), so that the URL shows none of them.
 //
 // It fails with a *session.APIError: of the provider's code or par_error, and of
-// those of Authorize; or with a *session.ConfigurationError when no client
-// authentication is configured.
+// those of Authorize; or with a *session.ConfigurationError when the client secret
+// cannot be had.
 func (c *Client) PushAuthorization(ctx context.Context, issuer string, params url.Values) (string, error) {
-	if err := c.auth.configured(); err != nil {
-		return "", err
-	}
 	m, err := c.Metadata(ctx, issuer)
 	if err != nil {
 		return "", err
@@ -73,7 +70,7 @@ func (c *Client) PushAuthorization(ctx context.Context, issuer string, params ur
 	}
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
-	r, s, err := c.send(ctx, m.Issuer, m.PushedAuthorizationRequestEndpoint, c.authorizeParams(params), CodePARError)
+	r, s, err := c.send(ctx, m, m.PushedAuthorizationRequestEndpoint, c.authorizeParams(params), CodePARError)
 	if err != nil {
 		return "", err
 	}

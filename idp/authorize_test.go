@@ -131,7 +131,7 @@ func TestPushAuthorization_fails(t *testing.T) {
 	if _, err := r.client.PushAuthorization(t.Context(), issuer, nil); verdict(err) != "ConfigurationError" {
 		t.Errorf("no secret: %v, want a ConfigurationError", err)
 	}
-	r.wantCount(metadata, 0)
+	r.wantCount("/par", 0)
 }
 
 func TestPushAuthorization_hangEndsByTheClock(t *testing.T) {

@@ -1,11 +1,13 @@
 package idp
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/tokenward/tokenward/session"
 )
@@ -14,12 +16,27 @@ import (
 // words of OpenID Connect Core section 9.
 type AuthMethod string
 
-// Methods of client authentication.
+// Methods of client authentication. Each request carries client_id in its body.
 const (
-	ClientSecretBasic AuthMethod = "client_secret_basic" // HTTP Basic, client_id also in the body
-	ClientSecretPost  AuthMethod = "client_secret_post"  // both in the body
-	PrivateKeyJWT     AuthMethod = "private_key_jwt"     // an assertion signed by SigningKey
+	ClientSecretBasic AuthMethod = "client_secret_basic" // HTTP Basic (RFC 6749 section 2.3.1)
+	ClientSecretPost  AuthMethod = "client_secret_post"  // the secret in the body
+	PrivateKeyJWT     AuthMethod = "private_key_jwt"     // an assertion signed by SigningKey (RFC 7523)
+	PublicClient      AuthMethod = "none"                // no authentication: PKCE protects the code (RFC 6749 section 2.1)
+
+	// Mutual TLS (RFC 8705): the certificate of HTTPClient's transport authenticates the
+	// client, issued by an authority (section 2.1) or self-signed (section 2.2). Requests
+	// go to the metadata's mtls_endpoint_aliases where there are some (section 5).
+	TLSClientAuth           AuthMethod = "tls_client_auth"
+	SelfSignedTLSClientAuth AuthMethod = "self_signed_tls_client_auth"
 )
+
+// UsesCertificate reports whether m authenticates by a TLS certificate.
+func (m AuthMethod) UsesCertificate() bool {
+	return m == TLSClientAuth || m == SelfSignedTLSClientAuth
+}
+
+// usesSecret reports whether m sends a client secret.
+func (m AuthMethod) usesSecret() bool { return m == ClientSecretBasic || m == ClientSecretPost }
 
 // authParams are the parameters of client authentication. Only authenticate sets
 // them; what a caller supplies under these names is dropped.
@@ -29,68 +46,120 @@ var authParams = []string{"client_secret", "client_assertion", "client_assertion
 // form request carries for that, and it prints without the secret.
 type credentials struct {
 	method   AuthMethod
+	chosen   bool // by the host: the provider's metadata does not matter
 	clientID string
-	secret   string
-	basic    string  // of ClientSecretBasic
-	signer   *signer // of PrivateKeyJWT
+	secret   func(ctx context.Context) (string, error) // of ClientSecretBasic and ClientSecretPost
+	signer   *signer                                   // of PrivateKeyJWT
 }
 
 func newCredentials(cfg Config) (credentials, error) {
-	c := credentials{method: cfg.Auth, clientID: cfg.ClientID, secret: cfg.ClientSecret}
-	switch {
-	case cfg.SigningKey != nil && (c.method == "" || c.method == PrivateKeyJWT):
-		c.method, c.secret = PrivateKeyJWT, ""
-		c.signer = &signer{clientID: cfg.ClientID, key: cfg.SigningKey, keyID: cfg.SigningKeyID, clock: cfg.Clock, rand: cfg.Rand}
-		return c, c.signer.use(cfg.SigningAlg)
-	case cfg.SigningKey != nil:
-		return credentials{}, &session.ConfigurationError{Message: "SigningKey: Auth says that it is not to be used"}
-	case c.method == PrivateKeyJWT:
-		return credentials{}, &session.ConfigurationError{Message: "SigningKey is required for private_key_jwt"}
-	case cfg.SigningAlg != "" || cfg.SigningKeyID != "":
-		return credentials{}, &session.ConfigurationError{Message: "SigningKey is required where SigningAlg or SigningKeyID is set"}
-	case c.method == "":
+	c := credentials{method: cfg.Auth, chosen: cfg.Auth != "" || !cfg.ReadMetadata, clientID: cfg.ClientID, secret: cfg.ClientSecretFunc}
+	if c.secret == nil && cfg.ClientSecret != "" {
+		c.secret = func(context.Context) (string, error) { return cfg.ClientSecret, nil }
+	}
+	if c.method == "" {
 		c.method = ClientSecretBasic
-	case c.method != ClientSecretBasic && c.method != ClientSecretPost:
-		return credentials{}, &session.ConfigurationError{Message: fmt.Sprintf("Auth: unknown method %q", cfg.Auth)}
+		if cfg.SigningKey != nil {
+			c.method = PrivateKeyJWT
+		}
 	}
-	if c.method == ClientSecretBasic {
-		// RFC 6749 section 2.3.1: each part is form-encoded before the two are joined.
-		c.basic = base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.clientID) + ":" + url.QueryEscape(c.secret)))
+	if c.method == PrivateKeyJWT && cfg.SigningKey != nil {
+		c.secret = nil
+		c.signer = &signer{
+			clientID: cfg.ClientID, key: cfg.SigningKey, keyID: cfg.SigningKeyID, toTokenEndpoint: cfg.AssertTokenEndpoint,
+			certificate: cfg.SigningCertificate, clock: cfg.Clock, rand: cfg.Rand,
+		}
+		return c, c.signer.use(cfg.SigningAlg)
 	}
-	return c, nil
+	return c, c.check(cfg)
 }
 
-// configured returns a *session.ConfigurationError when there is nothing to
-// authenticate with.
-func (c credentials) configured() error {
-	if c.secret == "" && c.signer == nil {
-		return &session.ConfigurationError{Message: "ClientSecret: no client authentication is configured"}
+// check reports what is wrong with credentials that sign nothing.
+func (c credentials) check(cfg Config) error {
+	wrong := ""
+	switch {
+	case cfg.ClientSecret != "" && cfg.ClientSecretFunc != nil:
+		wrong = "ClientSecret: give ClientSecret or ClientSecretFunc, not both"
+	case cfg.SigningKey != nil:
+		wrong = "SigningKey: ClientAuth says that it is not to be used"
+	case c.method == PrivateKeyJWT:
+		wrong = "SigningKey is required for private_key_jwt"
+	case cfg.SigningAlg != "" || cfg.SigningKeyID != "" || cfg.SigningCertificate != nil:
+		wrong = "SigningKey is required where SigningAlg, SigningKeyID or SigningCertificate is set"
+	case c.method == PublicClient || c.method.UsesCertificate():
+		if c.secret != nil {
+			wrong = fmt.Sprintf("ClientSecret: is not used with %s; leave it out", c.method)
+		}
+	case !c.method.usesSecret():
+		wrong = fmt.Sprintf("ClientAuth: unknown method %q", cfg.Auth)
+	}
+	if wrong != "" {
+		return &session.ConfigurationError{Message: wrong}
 	}
 	return nil
 }
 
-// authenticate adds the client's credentials to a request to the provider issuer,
-// and returns the secrets that it added.
-func (c credentials) authenticate(issuer string, form url.Values, header http.Header) (secrets []string, err error) {
-	if err := c.configured(); err != nil {
-		return nil, err
+// methodAt returns the method for a provider. Where the host chose none, a secret is sent in
+// the form to a provider that lists only that (OpenID Connect Discovery section 3).
+func (c credentials) methodAt(m *Metadata) AuthMethod {
+	methods := m.TokenEndpointAuthMethodsSupported
+	if !c.chosen && c.method == ClientSecretBasic &&
+		slices.Contains(methods, string(ClientSecretPost)) && !slices.Contains(methods, string(ClientSecretBasic)) {
+		return ClientSecretPost
 	}
+	return c.method
+}
+
+// authenticate adds the client's credentials to a request to a provider, and returns the
+// secrets that it added.
+func (c credentials) authenticate(ctx context.Context, m *Metadata, form url.Values, header http.Header) (secrets []string, err error) {
 	for _, p := range authParams {
 		form.Del(p)
 	}
 	form.Set("client_id", c.clientID)
-	switch c.method {
-	case PrivateKeyJWT:
-		assertion, err := c.signer.assertion(issuer)
+	method := c.methodAt(m)
+	switch {
+	case method == PrivateKeyJWT:
+		assertion, err := c.signer.assertion(m)
 		form.Set("client_assertion", assertion)
 		form.Set("client_assertion_type", assertionType)
 		return []string{assertion}, err
-	case ClientSecretPost:
-		form.Set("client_secret", c.secret)
-		return []string{c.secret}, nil
+	case !method.usesSecret():
+		return nil, nil
 	}
-	header.Set("Authorization", "Basic "+c.basic)
-	return []string{c.secret, c.basic}, nil
+	secret, err := c.askSecret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if method == ClientSecretPost {
+		form.Set("client_secret", secret)
+		return []string{secret}, nil
+	}
+	// RFC 6749 section 2.3.1: each part is form-encoded before the two are joined.
+	basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.clientID) + ":" + url.QueryEscape(secret)))
+	header.Set("Authorization", "Basic "+basic)
+	return []string{secret, basic}, nil
+}
+
+// askSecret returns the client secret for one request. What the host's function did wrong is
+// a *session.ConfigurationError; a panic is not shown, for its value may be the secret.
+func (c credentials) askSecret(ctx context.Context) (secret string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			secret, err = "", &session.ConfigurationError{Message: fmt.Sprintf("ClientSecretFunc: it panicked with a %T", p)}
+		}
+	}()
+	if c.secret == nil {
+		return "", &session.ConfigurationError{Message: "ClientSecret: no client authentication is configured"}
+	}
+	secret, err = c.secret(ctx)
+	switch {
+	case err != nil:
+		return "", &session.ConfigurationError{Message: "ClientSecretFunc: the client secret could not be had", Err: err}
+	case secret == "":
+		return "", &session.ConfigurationError{Message: "ClientSecretFunc: it returned no client secret"}
+	}
+	return secret, nil
 }
 
 // Format implements fmt.Formatter.

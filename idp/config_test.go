@@ -17,7 +17,7 @@ func TestNew_refuses(t *testing.T) {
 		cfg   idp.Config
 	}{
 		{"ClientID", idp.Config{}},
-		{"Auth", idp.Config{ClientID: "c", Auth: "tls_client_auth"}},
+		{"Auth", idp.Config{ClientID: "c", Auth: "client_secret_jwt"}},
 		{"Algorithms", idp.Config{ClientID: "c", Algorithms: []string{"none"}}},
 		{"Algorithms", idp.Config{ClientID: "c", Algorithms: []string{"RS256", "HS256"}}},
 		{"Algorithms", idp.Config{ClientID: "c", Algorithms: []string{"hs512"}}},

@@ -25,6 +25,10 @@ type Metadata struct {
 	PushedAuthorizationRequestEndpoint string
 	RevocationEndpoint                 string
 
+	// TokenEndpointAuthMethodsSupported are the methods of client authentication that the token
+	// endpoint takes; nil when the provider does not say.
+	TokenEndpointAuthMethodsSupported []string
+
 	// AuthorizationResponseIssParameterSupported promises an iss in every
 	// authorization response (RFC 9207 section 3).
 	AuthorizationResponseIssParameterSupported bool
@@ -109,7 +113,7 @@ func (c *Client) fetchMetadata(ctx context.Context, issuer string, timeout time.
 	if err != nil {
 		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}
 	}
-	m, err := parseMetadata(r.body)
+	m, err := parseMetadata(r.body, c.auth.method.UsesCertificate())
 	if err == nil && !saysIssuer(m.Issuer, issuer) {
 		// OpenID Connect Discovery section 4.3: another issuer's metadata would let it
 		// speak for this one.
@@ -121,10 +125,23 @@ func (c *Client) fetchMetadata(ctx context.Context, issuer string, timeout time.
 	return m, nil
 }
 
-func parseMetadata(body []byte) (Metadata, error) {
+// parseMetadata reads a metadata document, for clients that authenticate by a certificate with
+// the endpoints that are for these (mtls_endpoint_aliases, RFC 8705 section 5).
+func parseMetadata(body []byte, certificate bool) (Metadata, error) {
 	doc, err := object(body)
 	if err != nil {
 		return Metadata{}, err
+	}
+	if certificate && !absent(doc["mtls_endpoint_aliases"]) {
+		aliases, err := object(doc["mtls_endpoint_aliases"])
+		if err != nil {
+			return Metadata{}, err
+		}
+		for name, alias := range aliases {
+			if strings.HasSuffix(name, "_endpoint") {
+				doc[name] = alias
+			}
+		}
 	}
 	m := Metadata{
 		AuthorizationEndpoint:              usableURL(doc["authorization_endpoint"]),
@@ -137,7 +154,17 @@ func parseMetadata(body []byte) (Metadata, error) {
 		AuthorizationResponseIssParameterSupported: string(doc["authorization_response_iss_parameter_supported"]) == "true",
 	}
 	m.Issuer, _ = text(doc["issuer"])
+	m.TokenEndpointAuthMethodsSupported = listed(doc["token_endpoint_auth_methods_supported"])
 	return m, nil
+}
+
+// listed returns the strings of a list, nil where it is absent or no list of strings.
+func listed(value json.RawMessage) []string {
+	var list []string
+	if json.Unmarshal(value, &list) != nil {
+		return nil
+	}
+	return list
 }
 
 // usableURL returns an endpoint's URL, or nothing where it is not one to send

@@ -118,7 +118,7 @@ func FuzzMetadata(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		m, err := parseMetadata(body)
+		m, err := parseMetadata(body, len(body)%2 == 1)
 		if err != nil {
 			return
 		}

@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,13 +39,34 @@ type Config struct {
 	ClientID string
 
 	// ClientSecret or SigningKey authenticates the client at the token endpoint; with
-	// both the secret is not used. Without either every token request fails with a
-	// *session.ConfigurationError.
+	// both the secret is not used. Without either, and where Auth needs one, every token
+	// request fails with a *session.ConfigurationError.
 	ClientSecret string
+
+	// ClientSecretFunc is asked for the secret at each request, in place of ClientSecret: for
+	// secrets that change, such as Apple's, a JWT of at most six months. It must be safe for
+	// concurrent use. What it fails with fails the request.
+	ClientSecretFunc func(ctx context.Context) (string, error)
+
 	SigningKey   crypto.PrivateKey // *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey; see ParseSigningKey
 	SigningAlg   string            // RFC 7518 section 3.1; default RS256 for RSA keys, ES256 for P-256, and so on
 	SigningKeyID string            // kid of the assertions; empty for none
-	Auth         AuthMethod        // default PrivateKeyJWT with a SigningKey, else ClientSecretBasic
+
+	// SigningCertificate is named in the header of the assertions by its thumbprint (x5t#S256 and
+	// x5t, RFC 7515 section 4.1.8), as Entra ID and ADFS demand. It must be of SigningKey.
+	SigningCertificate *x509.Certificate
+
+	// AssertTokenEndpoint makes the token endpoint the aud of the assertions, in place of the
+	// issuer (RFC 7523 section 3): login.gov and GOV.UK One Login take nothing else.
+	AssertTokenEndpoint bool
+
+	// Auth is the method of authentication. The default is PrivateKeyJWT with a SigningKey, else
+	// ClientSecretBasic, or with ReadMetadata what the provider's metadata lists of
+	// ClientSecretBasic and ClientSecretPost, in this order.
+	Auth AuthMethod
+
+	// ReadMetadata lets a provider's metadata decide what the host left open.
+	ReadMetadata bool
 
 	// HTTPClient makes all requests; nil means one of our own. It is copied, and
 	// the copy follows no redirects. It must not retry: a repeated token request

@@ -17,16 +17,13 @@ const CodeRevocationError session.Code = "revocation_error"
 // the whole family it was rotated from. A token that the provider does not know, or
 // that is spent, is revoked already: that is no error.
 //
-// It fails with a *session.ConfigurationError when no client authentication is
-// configured, else with a *session.APIError: of the code configuration_error when
+// It fails with a *session.ConfigurationError when the client secret cannot be
+// had, else with a *session.APIError: of the code configuration_error when
 // the provider's metadata has no revocation_endpoint, of metadata_error, of the
 // provider's code, or of revocation_error. The token may be good still.
 func (c *Client) Revoke(ctx context.Context, issuer, refreshToken string) error {
 	if refreshToken == "" {
 		return &session.MissingRequiredArgumentError{Argument: "refresh_token"}
-	}
-	if err := c.auth.configured(); err != nil {
-		return err
 	}
 	m, err := c.Metadata(ctx, issuer)
 	if err != nil {
@@ -38,7 +35,7 @@ func (c *Client) Revoke(ctx context.Context, issuer, refreshToken string) error 
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
 	form := url.Values{"token": {refreshToken}, "token_type_hint": {"refresh_token"}}
-	r, s, err := c.send(ctx, m.Issuer, m.RevocationEndpoint, form, CodeRevocationError)
+	r, s, err := c.send(ctx, m, m.RevocationEndpoint, form, CodeRevocationError)
 	if err != nil {
 		return err
 	}

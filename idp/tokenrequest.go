@@ -40,7 +40,7 @@ func (r CodeExchange) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sp
 //
 // It fails with a *session.APIError of the code token_error, whose cause carries
 // what the provider said or what went wrong, or with a *session.ConfigurationError
-// when no client authentication is configured.
+// when the client secret cannot be had.
 func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.TokenResponse, error) {
 	form := url.Values{
 		"grant_type":    {"authorization_code"},
@@ -48,14 +48,11 @@ func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.Toke
 		"redirect_uri":  {r.RedirectURI},
 		"code_verifier": {r.CodeVerifier},
 	}
-	if err := c.auth.configured(); err != nil {
-		return session.TokenResponse{}, err
-	}
 	t, err := c.exchangeCode(ctx, r.Issuer, form)
 	var api *session.APIError
 	switch {
-	case err == nil:
-		return t, nil
+	case err == nil, isConfiguration(err):
+		return t, err
 	case !errors.As(err, &api):
 		return t, &session.APIError{Code: session.CodeTokenError, Err: err}
 	case api.Code == session.CodeTokenError:
@@ -101,8 +98,8 @@ func (r RefreshRequest) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.
 // Refresh spends a refresh token, once, within the deadline of ctx. The response
 // returned with an error may hold a new refresh token, which is to be kept.
 //
-// It fails with a *session.ConfigurationError when no client authentication is
-// configured, else with a *session.APIError. Its Status is that of the token
+// It fails with a *session.ConfigurationError when the client secret cannot be
+// had, else with a *session.APIError. Its Status is that of the token
 // endpoint's answer, 0 when there was none. Its code is the provider's, or
 // token_error when the provider gave none or could not be reached,
 // invalid_response when a 2xx answer could not be used, metadata_error or
@@ -168,12 +165,8 @@ func (c *Client) spend(ctx context.Context, issuer string, form url.Values) (ses
 	return c.requestToken(ctx, m, form)
 }
 
-// tokenProvider returns the metadata of a provider that has a token endpoint, when
-// requests to it could be authenticated.
+// tokenProvider returns the metadata of a provider that has a token endpoint.
 func (c *Client) tokenProvider(ctx context.Context, issuer string) (*Metadata, error) {
-	if err := c.auth.configured(); err != nil {
-		return nil, err
-	}
 	m, err := c.metadata(ctx, issuer)
 	if err != nil {
 		return nil, err
@@ -183,7 +176,7 @@ func (c *Client) tokenProvider(ctx context.Context, issuer string) (*Metadata, e
 
 // requestToken makes one token request and reads its answer.
 func (c *Client) requestToken(ctx context.Context, m *Metadata, form url.Values) (session.TokenResponse, error) {
-	r, s, err := c.send(ctx, m.Issuer, m.TokenEndpoint, form, session.CodeTokenError)
+	r, s, err := c.send(ctx, m, m.TokenEndpoint, form, session.CodeTokenError)
 	if err != nil {
 		return session.TokenResponse{}, err
 	}
@@ -192,10 +185,13 @@ func (c *Client) requestToken(ctx context.Context, m *Metadata, form url.Values)
 
 // send authenticates a form and posts it, once. A request that fails is an
 // APIError of the given code. The scrubber knows all that was secret in it.
-func (c *Client) send(ctx context.Context, issuer, to string, form url.Values, code session.Code) (reply, scrubber, error) {
+func (c *Client) send(ctx context.Context, m *Metadata, to string, form url.Values, code session.Code) (reply, scrubber, error) {
 	header := make(http.Header)
-	secrets, err := c.auth.authenticate(issuer, form, header)
-	if err != nil {
+	secrets, err := c.auth.authenticate(ctx, m, form, header)
+	switch {
+	case isConfiguration(err):
+		return reply{}, scrubber{}, err
+	case err != nil:
 		return reply{}, scrubber{}, failed(code, err)
 	}
 	for _, p := range secretParams {
@@ -207,6 +203,14 @@ func (c *Client) send(ctx context.Context, issuer, to string, form url.Values, c
 		return reply{}, s, &session.APIError{Code: code, Status: r.status, Err: err}
 	}
 	return r, s, nil
+}
+
+// isConfiguration reports whether err says that the client cannot be authenticated as it is
+// configured.
+func isConfiguration(err error) bool {
+	var config *session.ConfigurationError
+	var api *session.APIError
+	return errors.As(err, &config) && !errors.As(err, &api)
 }
 
 func setIf(form url.Values, name, value string) {

@@ -131,17 +131,6 @@ func TestTokenRequests_needArguments(t *testing.T) {
 	r.wantCount(metadata, 0)
 }
 
-func TestTokenRequests_withoutClientAuthentication(t *testing.T) {
-	r := newRig(t, func(cfg *idp.Config) { cfg.ClientSecret = "" })
-	for _, tt := range tokenRequests {
-		if _, err := tt.send(t.Context(), r.client); verdict(err) != "ConfigurationError" {
-			t.Errorf("%s: %v, want a ConfigurationError", tt.name, err)
-		}
-	}
-	r.wantCount(metadata, 0)
-	r.wantCount(token, 0)
-}
-
 func TestTokenRequests_answers(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	tests := []struct {

@@ -57,7 +57,7 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (setting
 	text(&s.domain, "domain", "", "Auth0 `domain`, the same as -issuer https://DOMAIN/")
 	text(&s.clientID, "client-id", "", "client `ID` at the provider")
 	text(&s.clientSecret, "client-secret", "", "client `secret` at the provider")
-	text(&s.clientAuth, "client-auth", "basic", "`how` the client secret is sent: basic or post")
+	text(&s.clientAuth, "client-auth", "", "`how` the client authenticates: basic, post or none (default: by the provider's metadata; basic for -domain)")
 	text(&s.signingKey, "signing-key", "", "PEM `file` with the key for private_key_jwt, in place of a client secret")
 	text(&s.secret, "secret", "", "sealing `secrets` of 32 bytes or more, separated by commas, the newest first (default random)")
 	text(&s.audience, "audience", "", "default `audience`")
@@ -120,8 +120,8 @@ func (s settings) check() error {
 		return errors.New("-issuer and -domain: give one of them")
 	case !s.ownTenant() && s.clientID == "":
 		return errors.New("-client-id: is needed with -issuer or -domain")
-	case s.clientAuth != "basic" && s.clientAuth != "post":
-		return fmt.Errorf("-client-auth: %q is neither basic nor post", s.clientAuth)
+	case s.clientAuth != "" && s.clientAuth != "basic" && s.clientAuth != "post" && s.clientAuth != "none":
+		return fmt.Errorf("-client-auth: %q is neither basic, post nor none", s.clientAuth)
 	}
 	for i, secret := range s.secrets() {
 		if len(secret) < 32 {
@@ -163,10 +163,10 @@ func (s settings) scopes() (byAudience map[string]string, err error) {
 func (s settings) config() (tokenward.Config, []tokenward.Option, error) {
 	cfg := tokenward.Config{
 		Issuer: s.issuer, Domain: s.domain, ClientID: s.clientID, ClientSecret: s.clientSecret,
-		ClientAuth: tokenward.ClientSecretBasic, Secrets: s.secrets(), Audience: s.audience,
-	}
-	if s.clientAuth == "post" {
-		cfg.ClientAuth = tokenward.ClientSecretPost
+		Secrets: s.secrets(), Audience: s.audience,
+		ClientAuth: map[string]idp.AuthMethod{
+			"basic": tokenward.ClientSecretBasic, "post": tokenward.ClientSecretPost, "none": tokenward.PublicClient,
+		}[s.clientAuth],
 	}
 	byAudience, err := s.scopes()
 	if err != nil {
@@ -185,7 +185,7 @@ func (s settings) config() (tokenward.Config, []tokenward.Option, error) {
 		if err != nil {
 			return cfg, nil, fmt.Errorf("-signing-key: %s: %w", s.signingKey, err)
 		}
-		cfg.ClientAuth = ""
+		cfg.ClientAuth = idp.PrivateKeyJWT
 		opts = append(opts, tokenward.WithSigningKey(key, "", ""))
 	}
 	return cfg, opts, nil
