@@ -1,7 +1,6 @@
 package httpauth
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -19,13 +18,7 @@ func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
 		h.o.onError(w, r, err)
 		return
 	}
-	var state appState
-	_ = json.Unmarshal(res.AppState, &state)
-	to, ok := ReturnPath(state.ReturnTo)
-	if !ok {
-		to = h.o.after
-	}
-	redirect(w, to)
+	redirect(w, h.landing(res.AppState))
 }
 
 // refusedError is what the provider told the browser, not us.

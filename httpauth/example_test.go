@@ -28,7 +28,9 @@ func Example() {
 		log.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	web.Register(mux, "/auth") // login, callback, logout, backchannel-logout
+	if err := web.Register(mux, "/auth"); err != nil { // login, callback, logout, backchannel-logout
+		log.Fatal(err)
+	}
 	mux.Handle("/", web.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := auth.GetAccessToken(r.Context(), tokenward.TokenRequest{Audience: "https://api.example.com"}, tokenward.StoreOptions{})
 		if errors.Is(err, tokenward.ErrSessionExpired) {

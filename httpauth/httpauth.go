@@ -1,22 +1,28 @@
 package httpauth
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"github.com/tokenward/tokenward"
 )
 
 // Handlers are the HTTP side of a tokenward.Client. They are safe for concurrent use.
 type Handlers struct {
-	client  *tokenward.Client
-	base    *url.URL
-	origin  string // of base
-	o       options
-	allowed map[string]bool
-	guard   *http.CrossOriginProtection
+	client      *tokenward.Client
+	base        *url.URL
+	origin      string   // of base
+	path        string   // of base, percent-encoded, without a slash at its end; empty where base is an origin
+	redirectURI *url.URL // the client's redirect URI; its Host is empty where there is none
+	o           options
+	allowed     map[string]bool
+	guard       *http.CrossOriginProtection
+	registered  atomic.Pointer[registration]
 }
 
 // Option changes what New makes.
@@ -44,10 +50,12 @@ func AllowParams(names ...string) Option {
 func AllowAnyParams() Option { return func(o *options) { o.allowAny = true } }
 
 // LoginPath is where Require sends browsers that are not signed in, with return_to added to
-// its query. The default is /auth/login.
+// its query. The default is the login under the prefix of Register; without a Register it is
+// /auth/login. The path may leave out that of the base URL.
 func LoginPath(path string) Option { return func(o *options) { o.login = path } }
 
-// AfterLogin is where a login leads that named no return_to. The default is /.
+// AfterLogin is where a login leads that named no return_to. The default is /. The path may
+// leave out that of the base URL.
 func AfterLogin(path string) Option { return func(o *options) { o.after = path } }
 
 // OnError answers a request that failed. The default is WriteError.
@@ -56,17 +64,32 @@ func OnError(f func(w http.ResponseWriter, r *http.Request, err error)) Option {
 }
 
 // New returns handlers for a server that browsers reach at baseURL, such as
-// https://app.example.com. It fails with a *tokenward.ConfigurationError.
+// https://app.example.com. It may have a path, such as https://example.com/app, which a proxy takes
+// off: redirects and return targets then lie below it. Its origin is that of the client's
+// redirect URI. New fails with a *tokenward.ConfigurationError.
 func New(client *tokenward.Client, baseURL string, opts ...Option) (*Handlers, error) {
-	base, err := url.Parse(strings.TrimRight(baseURL, "/"))
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" ||
-		base.User != nil || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" {
-		return nil, &tokenward.ConfigurationError{Message: "baseURL: must be an http or https URL without user, query or fragment"}
+	if client == nil {
+		return nil, wrong("client: is required")
 	}
-	h := &Handlers{client: client, base: base, origin: origin(base), allowed: make(map[string]bool), guard: http.NewCrossOriginProtection()}
-	h.o = options{login: "/auth/login", after: "/", onError: WriteError}
+	base, err := parseBase(baseURL)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handlers{
+		client: client, base: base, origin: origin(base), path: base.EscapedPath(), allowed: make(map[string]bool),
+		guard: http.NewCrossOriginProtection(), o: options{after: "/", onError: WriteError},
+	}
 	for _, opt := range opts {
 		opt(&h.o)
+	}
+	if err := h.o.check(); err != nil {
+		return nil, err
+	}
+	if h.redirectURI, err = url.Parse(client.RedirectURI()); err != nil {
+		return nil, wrong("RedirectURI: cannot be parsed as a URL")
+	}
+	if at := origin(h.redirectURI); h.redirectURI.Host != "" && at != h.origin {
+		return nil, wrong("baseURL: its origin is " + h.origin + ", and that of the client's RedirectURI is " + at + "; browsers must reach both at one origin")
 	}
 	// Behind a proxy the Host of a request may not be what browsers see.
 	if err := h.guard.AddTrustedOrigin(h.origin); err != nil {
@@ -75,25 +98,17 @@ func New(client *tokenward.Client, baseURL string, opts ...Option) (*Handlers, e
 	for _, name := range h.o.allow {
 		h.allowed[name] = true
 	}
-	for _, path := range []string{h.o.login, h.o.after} {
-		if _, ok := ReturnPath(path); !ok {
-			return nil, &tokenward.ConfigurationError{Message: "LoginPath, AfterLogin: must be paths on this origin"}
-		}
-	}
-	if strings.Contains(h.o.login, "#") {
-		return nil, &tokenward.ConfigurationError{Message: "LoginPath: must have no fragment"}
-	}
 	return h, nil
 }
 
-// Register puts the handlers on a mux under prefix, such as /auth: login, callback, logout
-// (GET and POST) and backchannel-logout.
-func (h *Handlers) Register(mux *http.ServeMux, prefix string) {
-	mux.HandleFunc("GET "+prefix+"/login", h.Login)
-	mux.HandleFunc("GET "+prefix+"/callback", h.Callback)
-	mux.HandleFunc("GET "+prefix+"/logout", h.Logout)
-	mux.HandleFunc("POST "+prefix+"/logout", h.Logout)
-	mux.HandleFunc("POST "+prefix+"/backchannel-logout", h.BackchannelLogout)
+func (o options) check() error {
+	if _, ok := ReturnPath(o.after); !ok {
+		return wrong("AfterLogin: must be a path on this origin")
+	}
+	if _, ok := ReturnPath(o.login); o.login != "" && !ok || strings.Contains(o.login, "#") {
+		return wrong("LoginPath: must be a path on this origin, without a fragment")
+	}
+	return nil
 }
 
 // never are parameters that no request may set.
@@ -141,21 +156,33 @@ func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) {
 	redirect(w, at)
 }
 
-// Logout ends the session and redirects to the provider's logout. The query parameter
-// return_to, a path or an absolute URL on this origin, says where that leads; any other
-// is ignored. A request that another site caused is refused with 403.
+// landing is where a completed login leads.
+func (h *Handlers) landing(remembered json.RawMessage) string {
+	var state appState
+	_ = json.Unmarshal(remembered, &state)
+	to, ok := ReturnPath(state.ReturnTo)
+	if !ok {
+		to = h.o.after
+	}
+	return h.below(to)
+}
+
+// Logout ends the session and redirects to the provider's logout; where the provider has none, to
+// return_to or the start page. The query parameter return_to, a path or an absolute URL on this
+// origin, says where that leads; any other is ignored. A request that another site caused is refused with 403.
 func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
 	noStore(w)
 	if r.Header.Get("Sec-Fetch-Site") == "cross-site" || h.guard.Check(r) != nil {
 		writeError(w, http.StatusForbidden, "cross_origin", "a logout must come from this site")
 		return
 	}
-	to, err := h.client.Logout(r.Context(), tokenward.LogoutRequest{ReturnTo: h.returnURL(r.URL.Query().Get("return_to"))}, tokenward.HTTP(w, r))
+	back := h.returnURL(r.URL.Query().Get("return_to"))
+	to, err := h.client.Logout(r.Context(), tokenward.LogoutRequest{ReturnTo: back}, tokenward.HTTP(w, r))
 	if err != nil {
 		h.o.onError(w, r, err)
 		return
 	}
-	redirect(w, to)
+	redirect(w, cmp.Or(to, back, h.below("/")))
 }
 
 const maxLogoutForm = 64 << 10
@@ -178,7 +205,7 @@ func (h *Handlers) BackchannelLogout(w http.ResponseWriter, r *http.Request) {
 
 // redirect sends the browser to an address that is known to be good.
 func redirect(w http.ResponseWriter, to string) {
-	w.Header().Set("Location", to)
+	w.Header().Set("Location", ascii(to))
 	w.WriteHeader(http.StatusFound)
 }
 

@@ -64,7 +64,9 @@ func newSiteWith(t *testing.T, change func(*tokenward.Config), opts ...httpauth.
 		t.Fatal(err)
 	}
 	s.client, s.handlers = client, h
-	h.Register(mux, "/auth")
+	if err := h.Register(mux, "/auth"); err != nil {
+		t.Fatal(err)
+	}
 	mux.Handle("GET /me", h.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := client.GetUser(r.Context(), tokenward.StoreOptions{})
 		fmt.Fprintf(w, "%s %v", user.Sub(), err)
@@ -294,10 +296,10 @@ func TestLogout_endsTheSessionAndStaysOnTheOrigin(t *testing.T) {
 
 // An origin may be written in several ways.
 func TestLogout_knowsItsOrigin(t *testing.T) {
-	s := newSite(t)
+	client, _ := newClient(t, "https://app.example/auth/callback")
 	const page = "https://app.example/bye"
 	for _, base := range []string{"https://app.example", "HTTPS://App.Example/", "https://app.example:443", "https://app.example:", "https://app.example/under"} {
-		h, err := httpauth.New(s.client, base)
+		h, err := httpauth.New(client, base)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -312,6 +314,9 @@ func TestLogout_knowsItsOrigin(t *testing.T) {
 			at, err := url.Parse(w.Header().Get("Location"))
 			if err != nil || w.Code != http.StatusFound {
 				t.Fatal(w.Code, err)
+			}
+			if target == "/bye" && strings.HasSuffix(base, "/under") {
+				want = base + target
 			}
 			if got := at.Query().Get("returnTo") + at.Query().Get("post_logout_redirect_uri"); got != want {
 				t.Errorf("base %s: return_to %q leads to %q, want %q", base, target, got, want)
@@ -421,13 +426,14 @@ func TestHandlers_aStoreThatIsDownIs503(t *testing.T) {
 }
 
 func TestNew_refusesABaseThatIsNoOrigin(t *testing.T) {
+	client, _ := newClient(t, "")
 	for _, base := range []string{"", "app.example", "ftp://app.example", "https://user@app.example", "https://app.example?a=b", "https://app.example?"} {
-		if _, err := httpauth.New(nil, base); tokenward.CodeOf(err) != "configuration_error" {
+		if _, err := httpauth.New(client, base); tokenward.CodeOf(err) != "configuration_error" {
 			t.Errorf("New(%q): %v, want a configuration_error", base, err)
 		}
 	}
 	for _, login := range []string{"https://evil.example", "/login#form"} {
-		if _, err := httpauth.New(nil, "https://app.example", httpauth.LoginPath(login)); tokenward.CodeOf(err) != "configuration_error" {
+		if _, err := httpauth.New(client, "https://app.example", httpauth.LoginPath(login)); tokenward.CodeOf(err) != "configuration_error" {
 			t.Errorf("LoginPath(%q): %v, want a configuration_error", login, err)
 		}
 	}

@@ -21,35 +21,39 @@ func (h *Handlers) Attach(next http.Handler) http.Handler {
 // log in and comes back; every other request gets 401 no_session.
 func (h *Handlers) Require(next http.Handler) http.Handler {
 	return h.Attach(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, err := h.client.GetUser(r.Context(), tokenward.StoreOptions{})
+		login, err := h.loginPath()
+		var user tokenward.User
+		if err == nil {
+			user, err = h.client.GetUser(r.Context(), tokenward.StoreOptions{})
+		}
 		switch {
 		case err != nil:
 			h.o.onError(w, r, err)
 		case user != nil:
 			next.ServeHTTP(w, r)
 		case navigates(r):
-			redirect(w, h.loginFrom(r))
+			redirect(w, h.loginFrom(r, login))
 		default:
 			writeError(w, http.StatusUnauthorized, "no_session", "sign in first")
 		}
 	}))
 }
 
-// loginFrom is where to sign in to come back to the page that r is for.
-func (h *Handlers) loginFrom(r *http.Request) string {
+// loginFrom returns login with the page that r is for as return_to.
+func (h *Handlers) loginFrom(r *http.Request, login string) string {
 	page := r.RequestURI // as the browser asked for it: r.URL may lack a prefix
 	if !strings.HasPrefix(page, "/") {
 		page = r.URL.RequestURI()
 	}
 	page, ok := ReturnPath(page)
 	if !ok {
-		return h.o.login
+		return login
 	}
 	sep := "?"
-	if strings.Contains(h.o.login, "?") {
+	if strings.Contains(login, "?") {
 		sep = "&"
 	}
-	return h.o.login + sep + "return_to=" + url.QueryEscape(page)
+	return login + sep + "return_to=" + url.QueryEscape(h.below(page))
 }
 
 // Protect refuses requests that change something and that another origin caused, Origin

@@ -10,8 +10,9 @@ import (
 
 // Behind a proxy the Host of a request is not the one that browsers see.
 func TestProtect_knowsItsOriginBehindAProxy(t *testing.T) {
+	client, _ := newClient(t, "https://app.example/auth/callback")
 	for _, base := range []string{"https://app.example", "HTTPS://App.Example/", "https://app.example:443"} {
-		h, err := httpauth.New(nil, base)
+		h, err := httpauth.New(client, base)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,20 +40,21 @@ func ReturnPath(target string) (string, bool) {
 }
 
 // returnURL makes of a path or an absolute URL on this origin an absolute URL, and of
-// anything else "".
+// anything else "". A path lies below that of the base URL; a URL says it in full.
 func (h *Handlers) returnURL(target string) string {
-	path := target
+	path, below := target, h.below
 	if u, err := url.Parse(target); err == nil && u.User == nil && origin(u) == h.origin {
 		path, _ = strings.CutPrefix(target[len(u.Scheme+"://"):], u.Host)
 		if path == "" {
 			return h.origin
 		}
+		below = ascii
 	}
 	path, ok := ReturnPath(path)
 	if !ok {
 		return ""
 	}
-	return h.origin + path
+	return h.origin + below(path)
 }
 
 // origin returns the origin of u, which has a host, as browsers say it (RFC 6454 section 6.2).

@@ -115,8 +115,12 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 		return a, fmt.Errorf("-base-url: %w", err)
 	}
 	a.registry = a.newRegistry()
+	handler, err := a.handler()
+	if err != nil {
+		return a, err
+	}
 	a.server = &http.Server{
-		Handler: a.handler(), ErrorLog: zap.NewStdLog(log),
+		Handler: handler, ErrorLog: zap.NewStdLog(log),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
 		WriteTimeout:   2 * time.Minute, // a request may wait for several at the provider; a burst lifts it
 		MaxHeaderBytes: 64 << 10,        // a session in cookies is some ten of these at most

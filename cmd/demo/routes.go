@@ -11,12 +11,11 @@ import (
 )
 
 // handler returns everything that the application answers.
-func (a *app) handler() http.Handler {
+func (a *app) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /auth/login", a.auth.Login)
-	mux.HandleFunc("GET /auth/callback", a.auth.Callback)
-	mux.HandleFunc("GET /auth/logout", a.auth.Logout)
-	mux.HandleFunc("POST /auth/backchannel-logout", a.auth.BackchannelLogout)
+	if err := a.auth.Register(mux, "/auth"); err != nil {
+		return nil, err
+	}
 	mux.HandleFunc("GET /api/user", a.user)
 	mux.HandleFunc("GET /api/session", a.session)
 	mux.HandleFunc("GET /api/token", a.token)
@@ -26,7 +25,7 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics())
 	mux.HandleFunc("GET /{$}", a.page)
-	return a.around(errorsAsJSON(mux))
+	return a.around(errorsAsJSON(mux)), nil
 }
 
 func (a *app) user(w http.ResponseWriter, r *http.Request) {

@@ -107,7 +107,7 @@ func TestRoutes_nobodySignedIn(t *testing.T) {
 		{"DELETE", "/", 405, "method_not_allowed"},
 		{"GET", "/api/burst?n=1", 405, "method_not_allowed"},
 		{"GET", "/auth/backchannel-logout", 405, "method_not_allowed"},
-		{"POST", "/auth/logout", 405, "method_not_allowed"},
+		{"PUT", "/auth/logout", 405, "method_not_allowed"},
 	}
 	for _, tt := range tests {
 		a := s.want(s.do(tt.method, tt.path), tt.status, tt.code)

@@ -77,7 +77,9 @@ func newSite(t *testing.T, s Settings, change func(*tokenward.Config), opts ...t
 	if err != nil {
 		t.Fatal(err)
 	}
-	auth.Register(mux, "/auth")
+	if err := auth.Register(mux, "/auth"); err != nil {
+		t.Fatal(err)
+	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "home") })
 	mux.HandleFunc("GET /user", func(w http.ResponseWriter, r *http.Request) {
 		user, err := client.GetUser(r.Context(), tokenward.HTTP(w, r))
