@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,12 @@ type Metadata struct {
 	// TokenEndpointAuthMethodsSupported are the methods of client authentication that the token
 	// endpoint takes; nil when the provider does not say.
 	TokenEndpointAuthMethodsSupported []string
+
+	// IDTokenSigningAlgValuesSupported are the algorithms that ID tokens may be signed by; nil when
+	// the provider does not say.
+	IDTokenSigningAlgValuesSupported []string
+
+	algorithms []string // of these, the ones that can be accepted
 
 	// AuthorizationResponseIssParameterSupported promises an iss in every
 	// authorization response (RFC 9207 section 3).
@@ -155,6 +162,12 @@ func parseMetadata(body []byte, certificate bool) (Metadata, error) {
 	}
 	m.Issuer, _ = text(doc["issuer"])
 	m.TokenEndpointAuthMethodsSupported = listed(doc["token_endpoint_auth_methods_supported"])
+	m.IDTokenSigningAlgValuesSupported = listed(doc["id_token_signing_alg_values_supported"])
+	for _, alg := range m.IDTokenSigningAlgValuesSupported {
+		if slices.Contains(knownAlgorithms, alg) {
+			m.algorithms = append(m.algorithms, alg)
+		}
+	}
 	return m, nil
 }
 

@@ -77,7 +77,8 @@ type Config struct {
 	Rand  io.Reader   // default crypto/rand; for the jti of client assertions
 
 	// Algorithms are the signature algorithms accepted in ID and logout tokens
-	// (RFC 7518 section 3.1). The default is RS256; none and HS* are refused.
+	// (RFC 7518 section 3.1). The default is RS256, or with ReadMetadata what the provider's
+	// id_token_signing_alg_values_supported lists; none and HS* are refused always.
 	Algorithms []string
 
 	// Leeway is allowed to clocks that differ when exp, iat and nbf are checked. It
@@ -99,15 +100,17 @@ func (c Config) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "idp.Config{ClientI
 // Client talks to providers on behalf of one registered application. It is safe
 // for concurrent use.
 type Client struct {
-	clientID   string
-	auth       credentials
-	http       *http.Client
-	own        *http.Transport // nil when the host brought its client
-	clock      clock.Clock
-	algorithms []string
-	leeway     time.Duration
-	timeout    time.Duration
-	limit      func(ctx context.Context) (release func(), err error)
+	clientID string
+	auth     credentials
+
+	readMetadata bool
+	http         *http.Client
+	own          *http.Transport // nil when the host brought its client
+	clock        clock.Clock
+	algorithms   []string // empty: see acceptedAlgorithms
+	leeway       time.Duration
+	timeout      time.Duration
+	limit        func(ctx context.Context) (release func(), err error)
 
 	cache   *cache
 	recent  atomic.Pointer[recentMetadata]
@@ -146,14 +149,11 @@ func New(cfg Config) (*Client, error) {
 		clientID:   cfg.ClientID,
 		auth:       auth,
 		clock:      cfg.Clock,
-		algorithms: slices.Clone(cfg.Algorithms),
-		leeway:     cfg.Leeway,
-		timeout:    cfg.Timeout,
-		limit:      cfg.Limit,
-		cache:      newCache(),
-	}
-	if len(c.algorithms) == 0 {
-		c.algorithms = []string{"RS256"}
+		algorithms: slices.Clone(cfg.Algorithms), readMetadata: cfg.ReadMetadata,
+		leeway:  cfg.Leeway,
+		timeout: cfg.Timeout,
+		limit:   cfg.Limit,
+		cache:   newCache(),
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout

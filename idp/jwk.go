@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -33,22 +34,44 @@ type jwk struct {
 	key any    // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
-// find returns the keys for a header, and whether its kid is known. A token
-// without a kid is verified only where there is no choice of keys.
+// find returns the keys for a header, and whether the token's key may be among them. These are
+// the keys of its kid, else those without one, for kid is optional (RFC 7517 section 4.5). A
+// token without a kid may be of a key that has one where that is the only key that fits.
 func (s *keySet) find(h header) (fit []any, known bool) {
+	named, unnamed, others := s.fitting(h)
+	switch {
+	case named.known:
+		return named.fit, true
+	case len(unnamed.fit) > 0:
+		return unnamed.fit, true
+	case !h.hasKID && len(others.fit) == 1:
+		return others.fit, true
+	}
+	return nil, false
+}
+
+// candidates are the keys of a set that fit a header.
+type candidates struct {
+	fit   []any
+	known bool // there are keys, whether they fit or not
+}
+
+// fitting divides the keys by their kid: that of the header, none, another.
+func (s *keySet) fitting(h header) (named, unnamed, others candidates) {
 	for _, k := range s.keys {
-		if h.hasKID && k.kid != h.kid {
-			continue
+		to := &others
+		switch {
+		case h.hasKID && k.kid == h.kid:
+			to = &named
+		case k.kid == "":
+			to = &unnamed
 		}
-		known = true
+		to.known = true
 		if k.fits(h.alg) {
-			fit = append(fit, k.key)
+			to.fit = append(to.fit, k.key)
 		}
 	}
-	if !h.hasKID && len(fit) != 1 {
-		return nil, false
-	}
-	return fit, known
+	return named, unnamed, others
 }
 
 // errOtherAlgorithm says that the key a token names is for another algorithm.
@@ -82,7 +105,7 @@ func (k jwk) fits(alg string) bool {
 	case *ecdsa.PublicKey:
 		return alg == curveAlgorithms[key.Curve.Params().Name]
 	case ed25519.PublicKey:
-		return alg == "EdDSA"
+		return alg == "EdDSA" || alg == "Ed25519"
 	}
 	return false
 }
@@ -173,9 +196,9 @@ func ecKey(m map[string]json.RawMessage) any {
 	if !ok {
 		return nil
 	}
-	x, y := octets(m["x"]), octets(m["y"])
 	size := (curve.Params().BitSize + 7) / 8
-	if len(x) != size || len(y) != size {
+	x, y := coordinate(m["x"], size), coordinate(m["y"], size)
+	if x == nil || y == nil {
 		return nil
 	}
 	key, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
@@ -183,6 +206,16 @@ func ecKey(m map[string]json.RawMessage) any {
 		return nil
 	}
 	return key
+}
+
+// coordinate decodes a coordinate of size octets, nil where it is none. RFC 7518 section 6.2.1.2
+// wants its leading zero octets; some providers leave them out, or add one.
+func coordinate(value json.RawMessage, size int) []byte {
+	digits := bytes.TrimLeft(octets(value), "\x00")
+	if len(digits) == 0 || len(digits) > size {
+		return nil
+	}
+	return append(make([]byte, size-len(digits)), digits...)
 }
 
 func ed25519Key(m map[string]json.RawMessage) any {

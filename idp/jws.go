@@ -21,10 +21,20 @@ import (
 // maxToken is the longest token that is looked into, in bytes.
 const maxToken = 256 << 10
 
-// knownAlgorithms can be configured (RFC 7518 section 3.1, RFC 8037 section 3.1).
-// A symmetric algorithm would turn the provider's public key into a secret.
+// knownAlgorithms can be accepted (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section
+// 2.2). A symmetric algorithm would turn the provider's public key into a secret.
 var knownAlgorithms = []string{
-	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
+}
+
+// ed25519Method is EdDSA over Ed25519 by the name that RFC 9864 gives it.
+type ed25519Method struct{ *jwt.SigningMethodEd25519 }
+
+// Alg implements jwt.SigningMethod.
+func (ed25519Method) Alg() string { return "Ed25519" }
+
+func init() {
+	jwt.RegisterSigningMethod("Ed25519", func() jwt.SigningMethod { return ed25519Method{jwt.SigningMethodEdDSA} })
 }
 
 func checkAlgorithms(algorithms []string) error {
@@ -45,9 +55,28 @@ type header struct {
 	typ    string
 }
 
-// readHeader reads the header of a compact JWS. It refuses algorithms that are not
-// accepted before a key is looked for, so that no nonsense causes a request.
-func readHeader(raw string, algorithms []string) (header, error) {
+// acceptedAlgorithms returns the signature algorithms that are accepted of a provider: what the
+// host says, else with ReadMetadata the asymmetric ones that the provider lists, else RS256,
+// which every provider has (OpenID Connect Discovery section 3).
+func (c *Client) acceptedAlgorithms(ctx context.Context, issuer string) ([]string, error) {
+	if len(c.algorithms) > 0 {
+		return c.algorithms, nil
+	}
+	if c.readMetadata {
+		m, err := c.metadata(ctx, issuer)
+		if err != nil {
+			return nil, err
+		}
+		if len(m.algorithms) > 0 {
+			return m.algorithms, nil
+		}
+	}
+	return []string{"RS256"}, nil
+}
+
+// readHeader reads the header of a compact JWS. It refuses algorithms that are never
+// accepted before anything is looked for, so that no nonsense causes a request.
+func readHeader(raw string) (header, error) {
 	first, _, _ := strings.Cut(raw, ".")
 	b, err := base64.RawURLEncoding.Strict().DecodeString(first)
 	if err != nil {
@@ -73,8 +102,9 @@ func readHeader(raw string, algorithms []string) (header, error) {
 	case strings.EqualFold(h.alg, "none"):
 		return header{}, invalidToken("it is unsigned, by its own account")
 	case strings.HasPrefix(strings.ToUpper(h.alg), "HS"):
-		return header{}, invalidToken("its algorithm is symmetric: whoever can check it could have made it")
-	case !slices.Contains(algorithms, h.alg):
+		return header{}, invalidToken("its algorithm is symmetric (" + h.alg + "), so that everyone who can check it could have made it; " +
+			"choose an asymmetric signing key for this application at the provider, such as RS256")
+	case !slices.Contains(knownAlgorithms, h.alg):
 		return header{}, invalidToken("its algorithm is not accepted")
 	}
 	if _, ok := m["crit"]; ok {
@@ -99,9 +129,16 @@ func (c *Client) verify(ctx context.Context, issuer, raw string, from source) (h
 	if len(raw) > maxToken {
 		return header{}, nil, invalidToken("it is too long")
 	}
-	h, err := readHeader(raw, c.algorithms)
+	h, err := readHeader(raw)
 	if err != nil {
 		return header{}, nil, err
+	}
+	algorithms, err := c.acceptedAlgorithms(ctx, issuer)
+	switch {
+	case err != nil:
+		return header{}, nil, err
+	case !slices.Contains(algorithms, h.alg):
+		return header{}, nil, invalidToken("its algorithm " + h.alg + " is not accepted, only " + strings.Join(algorithms, ", "))
 	}
 	if strings.HasSuffix(raw, ".") && strings.Count(raw, ".") == 2 {
 		return header{}, nil, invalidSignature("the token has no signature")
@@ -115,7 +152,7 @@ func (c *Client) verify(ctx context.Context, issuer, raw string, from source) (h
 		}
 		return keys.choose(h)
 	}
-	set, err := c.parse(raw, choose)
+	set, err := parse(raw, h.alg, choose)
 	if !mayBeOfNewerKey(err) {
 		return h, set, err
 	}
@@ -127,18 +164,18 @@ func (c *Client) verify(ctx context.Context, issuer, raw string, from source) (h
 		return header{}, nil, err
 	}
 	keys = newer
-	set, err = c.parse(raw, choose)
+	set, err = parse(raw, h.alg, choose)
 	return h, set, err
 }
 
-// parse reads a token and verifies it with the keys that choose returns, which it
+// parse reads a token signed by alg and verifies it with the keys that choose returns, which it
 // calls when the rest of the token can be read. What goes wrong is an APIError.
-func (c *Client) parse(raw string, choose func() (any, error)) (claims, error) {
+func parse(raw, alg string, choose func() (any, error)) (claims, error) {
 	var (
 		set  claimSet
 		keys any
 	)
-	parser := jwt.NewParser(jwt.WithValidMethods(c.algorithms), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{alg}), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
 	_, err := parser.ParseWithClaims(raw, &set, func(*jwt.Token) (_ any, err error) {
 		keys, err = choose()
 		return keys, err
