@@ -50,10 +50,10 @@ func (u User) Picture() string { return u.text("picture") }
 // Email returns the email address. See EmailVerified.
 func (u User) Email() string { return u.text("email") }
 
-// EmailVerified reports whether the provider verified the email address.
+// EmailVerified reports whether the provider verified the email address. The claim is a
+// boolean (OpenID Connect Core section 5.1); Apple and LinkedIn write the text "true".
 func (u User) EmailVerified() bool {
-	v, _ := u["email_verified"].(bool)
-	return v
+	return u["email_verified"] == true || u["email_verified"] == "true"
 }
 
 // OrgID returns the id of the organization that the user signed in to.

@@ -19,7 +19,7 @@ func TestUser_accessors(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	for name, u := range map[string]session.User{"none": nil, "wrong types": {"sub": 7, "email_verified": "true", "session_expiry": "1900000000"}} {
+	for name, u := range map[string]session.User{"none": nil, "wrong types": {"sub": 7, "email_verified": 1, "session_expiry": "1900000000"}} {
 		if u.Sub() != "" || u.EmailVerified() || u.SessionExpiry() != 0 {
 			t.Errorf("%s: %q %v %d, want zero values", name, u.Sub(), u.EmailVerified(), u.SessionExpiry())
 		}
@@ -41,5 +41,18 @@ func TestUser_Clone_sharesNothing(t *testing.T) {
 	}
 	if session.User(nil).Clone() != nil {
 		t.Error("the copy of no user is a user")
+	}
+}
+
+func TestUser_EmailVerified(t *testing.T) {
+	for _, claim := range []any{true, "true"} {
+		if !(session.User{"email_verified": claim}).EmailVerified() {
+			t.Errorf("EmailVerified of %#v = false, want true", claim)
+		}
+	}
+	for _, claim := range []any{nil, false, "false", "TRUE", "1", 1, []any{true}, map[string]any{"true": true}} {
+		if (session.User{"email_verified": claim}).EmailVerified() {
+			t.Errorf("EmailVerified of %#v = true, want false", claim)
+		}
 	}
 }
