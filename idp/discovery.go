@@ -25,6 +25,15 @@ type Metadata struct {
 	EndSessionEndpoint                 string
 	PushedAuthorizationRequestEndpoint string
 	RevocationEndpoint                 string
+	UserInfoEndpoint                   string
+
+	// ScopesSupported are scopes that the provider knows, though perhaps not all of them; nil
+	// when it does not say.
+	ScopesSupported []string
+
+	// CodeChallengeMethodsSupported are the PKCE methods (RFC 8414 section 2); nil when the
+	// provider does not say, which may mean that it ignores PKCE.
+	CodeChallengeMethodsSupported []string
 
 	// TokenEndpointAuthMethodsSupported are the methods of client authentication that the token
 	// endpoint takes; nil when the provider does not say.
@@ -157,12 +166,16 @@ func parseMetadata(body []byte, certificate bool) (Metadata, error) {
 		EndSessionEndpoint:                 usableURL(doc["end_session_endpoint"]),
 		PushedAuthorizationRequestEndpoint: usableURL(doc["pushed_authorization_request_endpoint"]),
 		RevocationEndpoint:                 usableURL(doc["revocation_endpoint"]),
+		UserInfoEndpoint:                   usableURL(doc["userinfo_endpoint"]),
+
+		ScopesSupported:                   listed(doc["scopes_supported"]),
+		CodeChallengeMethodsSupported:     listed(doc["code_challenge_methods_supported"]),
+		TokenEndpointAuthMethodsSupported: listed(doc["token_endpoint_auth_methods_supported"]),
+		IDTokenSigningAlgValuesSupported:  listed(doc["id_token_signing_alg_values_supported"]),
 
 		AuthorizationResponseIssParameterSupported: string(doc["authorization_response_iss_parameter_supported"]) == "true",
 	}
 	m.Issuer, _ = text(doc["issuer"])
-	m.TokenEndpointAuthMethodsSupported = listed(doc["token_endpoint_auth_methods_supported"])
-	m.IDTokenSigningAlgValuesSupported = listed(doc["id_token_signing_alg_values_supported"])
 	for _, alg := range m.IDTokenSigningAlgValuesSupported {
 		if slices.Contains(knownAlgorithms, alg) {
 			m.algorithms = append(m.algorithms, alg)

@@ -1,0 +1,35 @@
+package session
+
+import "slices"
+
+// idTokenOnly are the claims that count only where the ID token says them: they bind the
+// token, end the session, or say who the user is and how they signed in.
+var idTokenOnly = []string{
+	claimSessionExpiry, "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "nonce", "azp", "at_hash", "c_hash",
+	"auth_time", "acr", "amr", "sid", "org_id", "org_name",
+}
+
+// LacksProfile reports whether u has no name though the profile scope was granted, or no
+// email though the email scope was: then the provider's UserInfo endpoint may have it
+// (OpenID Connect Core sections 5.3 and 5.4).
+func (u User) LacksProfile(granted ScopeSet) bool {
+	return slices.Contains(granted, "profile") && u.Name() == "" ||
+		slices.Contains(granted, "email") && u.Email() == ""
+}
+
+// WithUserInfo returns a copy of u with the claims of a UserInfo answer that u does not have. The
+// claims of the ID token win, and some count only there, session_expiry among them. It
+// reports false, and returns u, where info is about another user (OpenID Connect Core
+// section 5.3.2).
+func (u User) WithUserInfo(info User) (User, bool) {
+	if info.Sub() == "" || info.Sub() != u.Sub() {
+		return u, false
+	}
+	all := u.Clone()
+	for claim, value := range info {
+		if all[claim] == nil && value != nil && !slices.Contains(idTokenOnly, claim) {
+			all[claim] = cloneJSON(value)
+		}
+	}
+	return all, true
+}

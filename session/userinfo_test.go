@@ -1,0 +1,60 @@
+package session_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+func TestUser_LacksProfile(t *testing.T) {
+	tests := []struct {
+		name    string
+		user    session.User
+		granted string
+		want    bool
+	}{
+		{"all there", session.User{"name": "Ada", "email": "a@b.example"}, "openid profile email", false},
+		{"no name", session.User{"email": "a@b.example"}, "openid profile email", true},
+		{"no email", session.User{"name": "Ada"}, "openid profile email", true},
+		{"no name, profile not granted", session.User{"email": "a@b.example"}, "openid email", false},
+		{"neither scope granted", session.User{}, "openid offline_access", false},
+		{"nothing granted", session.User{}, "", false},
+		{"name null", session.User{"name": nil}, "profile", true},
+		{"name empty", session.User{"name": ""}, "profile", true},
+		{"name a number", session.User{"name": json.Number("1")}, "profile", true},
+	}
+	for _, tt := range tests {
+		if got := tt.user.LacksProfile(session.ParseScope(tt.granted)); got != tt.want {
+			t.Errorf("%s: LacksProfile = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestUser_WithUserInfo(t *testing.T) {
+	u := session.User{"sub": "1", "iss": "https://i.example", "email": "id@token.example", "locale": nil}
+	info := session.User{
+		"sub": "1", "name": "Ada", "email": "user@info.example", "locale": "de", "address": map[string]any{"country": "UK"}, "picture": nil,
+		"session_expiry": json.Number("1900000000"), "aud": "x", "exp": json.Number("1"), "iat": json.Number("1"), "nbf": json.Number("1"),
+		"jti": "x", "nonce": "x", "azp": "x", "auth_time": json.Number("1"), "acr": "x", "amr": []any{"x"}, "sid": "x",
+		"org_id": "x", "org_name": "x",
+	}
+	want := session.User{
+		"sub": "1", "iss": "https://i.example", "email": "id@token.example", "name": "Ada", "locale": "de",
+		"address": map[string]any{"country": "UK"},
+	}
+	got, ok := u.WithUserInfo(info)
+	if !ok || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v, want %v", got, ok, want)
+	}
+	got["address"].(map[string]any)["country"] = "changed"
+	if info["address"].(map[string]any)["country"] != "UK" || u["name"] != nil {
+		t.Error("the result shares memory with what it was made of")
+	}
+	for _, other := range []session.User{{"sub": "2", "name": "Eve"}, {"name": "Eve"}, {"sub": 1, "name": "Eve"}, nil} {
+		if got, ok := u.WithUserInfo(other); ok || got["name"] != nil {
+			t.Errorf("the claims of %v were taken: %v", other, got)
+		}
+	}
+}
