@@ -9,7 +9,9 @@ import (
 
 // Callback completes a login and redirects to where it was to lead.
 func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
-	noStore(w)
+	if h.turnedAway(w, r, false) {
+		return
+	}
 	res, err := h.client.CompleteInteractiveLogin(r.Context(), h.base.String()+r.URL.RequestURI(), tokenward.HTTP(w, r))
 	if err != nil {
 		if refused := new(tokenward.APIError); r.URL.Query().Get("error") != "" && errors.As(err, &refused) {

@@ -21,7 +21,6 @@ type Handlers struct {
 	redirectURI *url.URL // the client's redirect URI; its Host is empty where there is none
 	o           options
 	allowed     map[string]bool
-	guard       *http.CrossOriginProtection
 	registered  atomic.Pointer[registration]
 }
 
@@ -77,7 +76,7 @@ func New(client *tokenward.Client, baseURL string, opts ...Option) (*Handlers, e
 	}
 	h := &Handlers{
 		client: client, base: base, origin: origin(base), path: base.EscapedPath(), allowed: make(map[string]bool),
-		guard: http.NewCrossOriginProtection(), o: options{after: "/", onError: WriteError},
+		o: options{after: "/", onError: WriteError},
 	}
 	for _, opt := range opts {
 		opt(&h.o)
@@ -90,10 +89,6 @@ func New(client *tokenward.Client, baseURL string, opts ...Option) (*Handlers, e
 	}
 	if at := origin(h.redirectURI); h.redirectURI.Host != "" && at != h.origin {
 		return nil, wrong("baseURL: its origin is " + h.origin + ", and that of the client's RedirectURI is " + at + "; browsers must reach both at one origin")
-	}
-	// Behind a proxy the Host of a request may not be what browsers see.
-	if err := h.guard.AddTrustedOrigin(h.origin); err != nil {
-		return nil, &tokenward.ConfigurationError{Message: "baseURL: is no origin", Err: err}
 	}
 	for _, name := range h.o.allow {
 		h.allowed[name] = true
@@ -126,7 +121,9 @@ type appState struct {
 // a path on this origin, says where the login leads; others are authorization
 // parameters where they are allowed.
 func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) {
-	noStore(w)
+	if h.turnedAway(w, r, false) {
+		return
+	}
 	query := r.URL.Query()
 	to, ok := ReturnPath(query.Get("return_to"))
 	if !ok {
@@ -169,11 +166,14 @@ func (h *Handlers) landing(remembered json.RawMessage) string {
 
 // Logout ends the session and redirects to the provider's logout; where the provider has none, to
 // return_to or the start page. The query parameter return_to, a path or an absolute URL on this
-// origin, says where that leads; any other is ignored. A request that another site caused is refused with 403.
+// origin, says where that leads; any other is ignored. A request that another site caused is refused
+// with 403. Scripts POST it.
 func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
-	noStore(w)
-	if r.Header.Get("Sec-Fetch-Site") == "cross-site" || h.guard.Check(r) != nil {
-		writeError(w, http.StatusForbidden, "cross_origin", "a logout must come from this site")
+	if h.turnedAway(w, r, r.Method == http.MethodPost) {
+		return
+	}
+	if r.Header.Get("Sec-Fetch-Site") == "cross-site" || h.crossOrigin(r) {
+		h.o.onError(w, r, errCrossOrigin)
 		return
 	}
 	back := h.returnURL(r.URL.Query().Get("return_to"))

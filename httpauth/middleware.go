@@ -57,12 +57,13 @@ func (h *Handlers) loginFrom(r *http.Request, login string) string {
 }
 
 // Protect refuses requests that change something and that another origin caused, Origin
-// null included, with 403 (see http.CrossOriginProtection).
+// null included, with 403. The browser's word for that is Sec-Fetch-Site, and without one Origin: it must
+// be the origin of the base URL, or have its scheme and the request's Host.
 func (h *Handlers) Protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.guard.Check(r) != nil {
+		if !safe(r.Method) && h.crossOrigin(r) {
 			noStore(w)
-			writeError(w, http.StatusForbidden, "cross_origin", "this request must come from this site")
+			h.o.onError(w, r, errCrossOrigin)
 			return
 		}
 		next.ServeHTTP(w, r)

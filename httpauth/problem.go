@@ -19,6 +19,19 @@ type problem struct {
 	MFARequirements any    `json:"mfa_requirements,omitempty"`
 }
 
+// handlerError is an error of the handlers, who ask the client nothing then.
+type handlerError struct {
+	status int
+	code   tokenward.Code
+	text   string
+}
+
+// ErrorCode returns the code, for tokenward.CodeOf.
+func (e *handlerError) ErrorCode() tokenward.Code { return e.code }
+
+// Error implements error.
+func (e *handlerError) Error() string { return e.text }
+
 // cause is what the provider said.
 type cause struct {
 	Error  tokenward.Code `json:"error,omitempty"`
@@ -83,6 +96,10 @@ func describe(err error) string {
 // StatusOf returns the HTTP status that answers err: 4xx for what the browser brought or
 // must do, 502 for the provider's faults, 503 for what will pass.
 func StatusOf(err error) int {
+	var own *handlerError
+	if errors.As(err, &own) {
+		return own.status
+	}
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		return http.StatusBadRequest
@@ -99,12 +116,12 @@ func StatusOf(err error) int {
 	case "internal_error", "":
 		return http.StatusInternalServerError
 	}
-	var own *tokenward.ConfigurationError
+	var config *tokenward.ConfigurationError
 	var issuer *tokenward.IssuerValidationError
 	if errors.As(err, &issuer) && issuer.Callback {
 		return http.StatusBadRequest
 	}
-	if errors.As(err, &own) && !errors.As(err, new(*tokenward.APIError)) && !errors.As(err, &issuer) {
+	if errors.As(err, &config) && !errors.As(err, new(*tokenward.APIError)) && !errors.As(err, &issuer) {
 		return http.StatusInternalServerError
 	}
 	return http.StatusBadGateway
