@@ -27,10 +27,10 @@ func (e *InUseError) Error() string {
 	return "bolt: " + e.Path + " is in use: one process at a time can have it open"
 }
 
-// Unusable says why a file cannot be opened as a store.
+// Unusable says why a file cannot be used as a store.
 type Unusable string
 
-// The reasons for which a file cannot be opened as a store.
+// The reasons for which a file cannot be used as a store. The last three befall a file that is open.
 const (
 	NoFile      Unusable = "is no regular file"
 	NoFolder    Unusable = "is in a folder that does not exist"
@@ -38,9 +38,14 @@ const (
 	NewerFormat Unusable = "was written by a later release"
 	Damaged     Unusable = "is damaged"
 	Refused     Unusable = "cannot be opened"
+	Removed     Unusable = "was removed or renamed while it was open"
+	Replaced    Unusable = "was replaced by another file while it was open"
+	Overwritten Unusable = "was overwritten while it was open"
 )
 
-// FileError says why a file cannot be opened as a store.
+// FileError says why a file cannot be used as a store. Open returns it, and so does each call
+// to a Store whose file is not at its path any more: another process could open the path
+// then, and what is written would be lost with this process.
 type FileError struct {
 	Path   string
 	Why    Unusable
@@ -51,6 +56,12 @@ type FileError struct {
 // Error implements error.
 func (e *FileError) Error() string {
 	text := "bolt: " + e.Path + " " + string(e.Why)
+	switch e.Why {
+	case Removed, Replaced:
+		text += ": nothing is read or saved until that file is back at its path; else restart the process"
+	case Overwritten:
+		text += ": nothing is saved any more; restart the process"
+	}
 	if e.Err != nil {
 		text += ": " + e.Err.Error()
 	}
@@ -84,7 +95,11 @@ func (s *Store) open() error {
 	if err := s.openDB(false); err != nil {
 		return err
 	}
-	if err := s.begin(); err != nil {
+	err = s.begin()
+	if err == nil {
+		err = s.remember()
+	}
+	if err != nil {
 		return errors.Join(err, s.release())
 	}
 	return nil

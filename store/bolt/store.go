@@ -30,6 +30,11 @@
 // store.ErrUnreadable for that key, logged once, and left where it is: no session, and
 // no harm to the others. Damage to the pages of the file itself is a *DamageError for
 // the calls that meet it.
+//
+// Each call looks whether the file that is open is still the one at its path, and each group
+// of writes before its commit. Where it was removed, renamed, replaced or overwritten by a copy, calls
+// fail with a *FileError that says so, and nothing is acknowledged. To restore a copy, stop the
+// process first.
 package bolt
 
 import (
@@ -60,12 +65,15 @@ type Store struct {
 	maxTransactions int
 	hook            func(stage) // for tests
 
-	db      *bbolt.DB
-	file    *os.File
-	claims  claims
-	noted   noted
-	queue   queue
-	stopped chan struct{} // closed when the writing goroutine has ended
+	db        *bbolt.DB
+	file      *os.File
+	absolute  string       // path, wherever the process goes
+	identity  os.FileInfo  // of the file that is open
+	committed atomic.Int64 // id of the newest transaction of this Store
+	claims    claims
+	noted     noted
+	queue     queue
+	stopped   chan struct{} // closed when the writing goroutine has ended
 
 	// These two are the writing goroutine's, and Close's once that has ended.
 	broken error // nothing is written any more
@@ -230,8 +238,17 @@ func (s *Store) view(ctx context.Context, f func(view) error) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
+	if err := s.present(); err != nil {
+		return err
+	}
+	committed := s.committed.Load()
 	err := s.contain(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error { return f(view{tx: tx, now: s.now()}) })
+		return s.db.View(func(tx *bbolt.Tx) error {
+			if err := s.current(tx, committed); err != nil {
+				return err
+			}
+			return f(view{tx: tx, now: s.now()})
+		})
 	})
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return ErrClosed

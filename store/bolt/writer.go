@@ -125,21 +125,39 @@ func (s *Store) transact(f func(*change)) error {
 	if s.broken != nil {
 		return s.broken
 	}
-	var tx *bbolt.Tx
+	var (
+		tx *bbolt.Tx
+		id int
+	)
 	err := s.contain(func() error {
 		return s.db.Update(func(t *bbolt.Tx) error {
-			tx = t
+			tx, id = t, t.ID()
+			if err := s.current(t, s.committed.Load()); err != nil {
+				return err
+			}
 			c := &change{view: view{tx: t, now: s.now()}}
 			// Contained here, what f does is taken back without a look at the file.
-			if err := s.contain(func() error { f(c); return c.err }); err != nil || c.dirty {
+			if err := s.contain(func() error { f(c); return c.err }); err != nil {
+				return err
+			}
+			if err := s.present(); err != nil || c.dirty {
 				return err
 			}
 			return errUnchanged
 		})
 	})
-	switch damage := (*DamageError)(nil); {
-	case err == nil, errors.Is(err, errUnchanged):
+	damage, other := (*DamageError)(nil), (*FileError)(nil)
+	switch {
+	case err == nil:
+		s.committed.Store(int64(id))
 		return nil
+	case errors.Is(err, errUnchanged):
+		return nil
+	case errors.As(err, &other):
+		if other.Why == Overwritten { // which pages are free is not known any more
+			s.broken = err
+		}
+		return err
 	case errors.As(err, &damage):
 		if tx == nil || tx.DB() != nil {
 			s.broken = err
