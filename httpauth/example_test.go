@@ -1,7 +1,6 @@
 package httpauth_test
 
 import (
-	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -33,11 +32,11 @@ func Example() {
 	}
 	mux.Handle("/", web.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := auth.GetAccessToken(r.Context(), tokenward.TokenRequest{Audience: "https://api.example.com"}, tokenward.StoreOptions{})
-		if errors.Is(err, tokenward.ErrSessionExpired) {
-			http.Redirect(w, r, "/auth/login", http.StatusFound) // the ceiling was reached
+		if err != nil { // where the user must sign in again, a page that leads there and back; to programs 401
+			httpauth.WriteError(w, r, err)
 			return
 		}
-		fmt.Fprintln(w, "a token until", token.ExpiresAt, err)
+		fmt.Fprintln(w, "a token until", token.ExpiresAt)
 	})))
 	log.Fatal(http.ListenAndServe("127.0.0.1:8080", mux)) //nolint:gosec // behind a proxy that has timeouts
 }

@@ -33,6 +33,7 @@ type options struct {
 	login    string
 	after    string
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
+	onLogin  func(w http.ResponseWriter, r *http.Request, login *tokenward.LoginResult)
 }
 
 // AllowParams names authorization parameters that a request to Login may carry in its
@@ -56,6 +57,14 @@ func LoginPath(path string) Option { return func(o *options) { o.login = path } 
 // AfterLogin is where a login leads that named no return_to. The default is /. The path may
 // leave out that of the base URL.
 func AfterLogin(path string) Option { return func(o *options) { o.after = path } }
+
+// OnLogin is called when a login has completed, before the browser is redirected. It may set headers and cookies, and
+// must not answer. Where the provider posted the callback, r.PostForm is its form: Apple sends the user's
+// name there, once, as JSON in the field user. That is not signed, so believe it no more than what the
+// user could have typed.
+func OnLogin(f func(w http.ResponseWriter, r *http.Request, login *tokenward.LoginResult)) Option {
+	return func(o *options) { o.onLogin = f }
+}
 
 // OnError answers a request that failed. The default is WriteError.
 func OnError(f func(w http.ResponseWriter, r *http.Request, err error)) Option {
@@ -147,7 +156,7 @@ func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) {
 		at, err = h.client.StartInteractiveLogin(r.Context(), req, tokenward.HTTP(w, r))
 	}
 	if err != nil {
-		h.o.onError(w, r, err)
+		h.fail(w, r, err, "?return_to="+url.QueryEscape(to)) // at the login itself
 		return
 	}
 	redirect(w, at)
@@ -179,19 +188,18 @@ func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
 	back := h.returnURL(r.URL.Query().Get("return_to"))
 	to, err := h.client.Logout(r.Context(), tokenward.LogoutRequest{ReturnTo: back}, tokenward.HTTP(w, r))
 	if err != nil {
-		h.o.onError(w, r, err)
+		login, _ := h.loginPath()
+		h.fail(w, r, err, login)
 		return
 	}
 	redirect(w, cmp.Or(to, back, h.below("/")))
 }
 
-const maxLogoutForm = 64 << 10
-
 // BackchannelLogout takes the provider's logout token (OpenID Connect Back-Channel
 // Logout 1.0): a form with the field logout_token.
 func (h *Handlers) BackchannelLogout(w http.ResponseWriter, r *http.Request) {
 	noStore(w)
-	r.Body = http.MaxBytesReader(w, r.Body, maxLogoutForm)
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		h.o.onError(w, r, &tokenward.BackchannelLogoutError{Message: "the request is no form, or too large"})
 		return

@@ -1,6 +1,7 @@
 package httpauth
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,12 +14,15 @@ import (
 func (h *Handlers) Attach(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		noStore(w)
-		next.ServeHTTP(w, r.WithContext(tokenward.ContextWith(r.Context(), tokenward.HTTP(w, r))))
+		ctx := context.WithValue(r.Context(), signInKey{}, h)
+		next.ServeHTTP(w, r.WithContext(tokenward.ContextWith(ctx, tokenward.HTTP(w, r))))
 	})
 }
 
 // Require is Attach, for signed-in users only. A browser that asks for a page is sent to
-// log in and comes back; every other request gets 401 no_session.
+// log in and comes back; every other request gets 401 no_session. It lets in every user whose session lives; of one whom
+// the provider has revoked the next GetAccessToken says so (tokenward.LoginRequired). Answer with
+// WriteError then: a page that leads to the login and back, or 401.
 func (h *Handlers) Require(next http.Handler) http.Handler {
 	return h.Attach(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		login, err := h.loginPath()
@@ -34,7 +38,8 @@ func (h *Handlers) Require(next http.Handler) http.Handler {
 		case navigates(r):
 			redirect(w, h.loginFrom(r, login))
 		default:
-			writeError(w, http.StatusUnauthorized, "no_session", "sign in first")
+			w.Header().Set("WWW-Authenticate", noCredential)
+			write(w, http.StatusUnauthorized, problem{Error: "no_session", Description: "sign in first"})
 		}
 	}))
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tokenward/tokenward"
 )
@@ -38,10 +40,56 @@ type cause struct {
 	Status int            `json:"status,omitempty"`
 }
 
-// WriteError answers with err as JSON: {"error": CODE, "error_description": TEXT}, for a
-// failed token request also "cause": {"error": OAUTH_CODE, "status": HTTP_STATUS}. The
-// status is that of StatusOf.
-func WriteError(w http.ResponseWriter, _ *http.Request, err error) {
+// WriteError answers with err, with the status of StatusOf. A browser that navigates gets a small page, which says what
+// to do and leads to the login where it knows it: in the handlers, and behind Attach and Require. Every other
+// request gets JSON: {"error": CODE, "error_description": TEXT}, for a failed token request also
+// "cause": {"error": OAUTH_CODE, "status": HTTP_STATUS}.
+//
+// A 401 has the challenge of RFC 6750 section 3: Bearer with a realm, for the application's API is what a session
+// opens. Its error is invalid_token where the request brought a session that has ended or cannot be refreshed any more;
+// where it brought none there is no error. Browsers ask for no password then. A 503, and what the provider wants
+// repeated later only, has Retry-After (RFC 9110 section 10.2.3) in seconds.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	status := StatusOf(err)
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", challenge(err))
+	}
+	if wait := retryAfter(err, status); wait > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+	}
+	if wantsPage(r) {
+		writePage(w, status, "error", errorPage(r, err, status), false)
+		return
+	}
+	write(w, status, problemOf(err))
+}
+
+const noCredential = `Bearer realm="session"`
+
+// challenge returns the WWW-Authenticate of a 401.
+func challenge(err error) string {
+	switch tokenward.CodeOf(err) {
+	case "session_expired", "refresh_token_error":
+		return noCredential + `, error="invalid_token"`
+	}
+	return noCredential
+}
+
+// retryAfter returns when a request that failed with err is worth another try, 0 where that is unknown.
+func retryAfter(err error, status int) time.Duration {
+	var api *tokenward.APIError
+	for cause := err; errors.As(cause, &api); cause = api.Err {
+		if api.RetryAfter > 0 {
+			return api.RetryAfter
+		}
+	}
+	if status == http.StatusServiceUnavailable {
+		return time.Second
+	}
+	return 0
+}
+
+func problemOf(err error) problem {
 	p := problem{Error: tokenward.CodeOf(err), Description: describe(err)}
 	if p.Error == "" {
 		p.Error, p.Description = "internal_error", "the request could not be answered"
@@ -61,7 +109,7 @@ func WriteError(w http.ResponseWriter, _ *http.Request, err error) {
 	if errors.As(err, &mfa) {
 		p.MFAToken, p.MFARequirements = mfa.MFAToken, mfa.Requirements
 	}
-	write(w, StatusOf(err), p)
+	return p
 }
 
 // describe returns what err says, without its cause: that is for the server's log.
@@ -94,7 +142,8 @@ func describe(err error) string {
 }
 
 // StatusOf returns the HTTP status that answers err: 4xx for what the browser brought or
-// must do, 502 for the provider's faults, 503 for what will pass.
+// must do, 401 among them wherever tokenward.LoginRequired says so, 502 for the provider's faults, 503 for
+// what will pass.
 func StatusOf(err error) int {
 	var own *handlerError
 	if errors.As(err, &own) {
@@ -103,6 +152,9 @@ func StatusOf(err error) int {
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		return http.StatusBadRequest
+	}
+	if tokenward.LoginRequired(err) {
+		return http.StatusUnauthorized
 	}
 	switch tokenward.CodeOf(err) {
 	case "session_expired", "missing_session", "missing_refresh_token", "missing_session_domain":
@@ -125,10 +177,6 @@ func StatusOf(err error) int {
 		return http.StatusInternalServerError
 	}
 	return http.StatusBadGateway
-}
-
-func writeError(w http.ResponseWriter, status int, code tokenward.Code, text string) {
-	write(w, status, problem{Error: code, Description: text})
 }
 
 func write(w http.ResponseWriter, status int, p problem) {

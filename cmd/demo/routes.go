@@ -102,6 +102,7 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func noSession(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="session"`) // RFC 6750 section 3: no error where no session was brought
 	writeProblem(w, http.StatusUnauthorized, "no_session", "nobody is signed in")
 }
 

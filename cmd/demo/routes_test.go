@@ -117,6 +117,47 @@ func TestRoutes_nobodySignedIn(t *testing.T) {
 	}
 }
 
+// The callback takes a POST of the provider, and errors are JSON unless a person looks at them.
+func TestCallback_formPost(t *testing.T) {
+	s := newSite(t)
+	at, err := url.Parse(s.callback("?return_to=/there"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	jar := s.client.Jar
+	s.client.Jar = nil
+	page := s.want(s.post("POST", "/auth/callback", at.Query(), "Origin", s.tenant.Issuer(), "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"), 200, "")
+	if !strings.Contains(page.text, at.Query().Get("state")) || !strings.Contains(page.text, `name="tokenward_replay"`) {
+		t.Errorf("the page: %s", page.text)
+	}
+	form := at.Query()
+	form.Set("tokenward_replay", "1")
+	s.want(s.post("POST", "/auth/callback", form), 400, "missing_transaction_error")
+	if shown := s.post("POST", "/auth/callback", form, "Accept", "text/html"); shown.StatusCode != 400 || !strings.HasPrefix(shown.text, "<!doctype html>") {
+		t.Errorf("to a person: %d %s", shown.StatusCode, shown.text)
+	}
+	s.client.Jar = jar
+	if a := s.want(s.post("POST", "/auth/callback", form), http.StatusFound, ""); a.Header.Get("Location") != "/there" {
+		t.Errorf("the login leads to %q", a.Header.Get("Location"))
+	}
+	s.want(s.get("/api/user"), 200, "")
+}
+
+func TestLogout_byPOST(t *testing.T) {
+	s := newSite(t)
+	s.login()
+	s.want(s.do("POST", "/auth/logout", "Origin", "null"), 403, "cross_origin")
+	s.want(s.do("POST", "/auth/logout", "Origin", "https://evil.example"), 403, "cross_origin")
+	s.want(s.do("GET", "/auth/logout", "Origin", "https://evil.example"), 403, "cross_origin")
+	s.want(s.do("GET", "/auth/logout", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "no-cors"), 403, "not_a_navigation")
+	s.want(s.do("GET", "/auth/logout", "Purpose", "prefetch"), 503, "")
+	s.want(s.get("/api/user"), 200, "")
+	s.want(s.do("POST", "/auth/logout", "Origin", s.url, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"), http.StatusFound, "")
+	if a := s.want(s.get("/api/user"), 401, "no_session"); !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Bearer") {
+		t.Errorf("WWW-Authenticate = %q", a.Header.Get("WWW-Authenticate"))
+	}
+}
+
 func TestRoutes_head(t *testing.T) {
 	s := newSite(t)
 	for path, status := range map[string]int{"/": 200, "/healthz": 200, "/readyz": 200, "/metrics": 200, "/api/user": 401, "/nothing": 404, "/auth/login": 204, "/auth/callback": 204, "/auth/logout": 204} {
