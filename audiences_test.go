@@ -179,7 +179,7 @@ func TestAudiences_aTokenWithoutALifeIsHandedOutOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
 		r.expire()
-		r.tenant.Script(idptest.Refresh, idptest.ExpiresIn(idptest.Absent).Always())
+		r.tenant.Script(idptest.Refresh, idptest.ExpiresIn(0).Always())
 		hold := r.tenant.Hold(idptest.Refresh, idptest.BeforeGrant)
 		callers := r.askAll(10, id, tokenward.TokenRequest{})
 		r.rest()

@@ -69,7 +69,7 @@ func (c *Client) Format(f fmt.State, _ rune) {
 // the field.
 func New(cfg Config, opts ...Option) (*Client, error) {
 	o := options{
-		clock: clock.System(), log: zap.NewNop(), leeway: 30 * time.Second,
+		clock: clock.System(), log: zap.NewNop(), leeway: 30 * time.Second, tokenLifetime: time.Hour,
 		endSession: cfg.Issuer != "", sessionName: defaultSessionName, txName: defaultTransactionName,
 	}
 	for _, opt := range opts {
@@ -138,6 +138,8 @@ func (o *options) check() error {
 		return &ConfigurationError{Message: "WithSigningKey: the key must not be nil; without the option the client secret is used"}
 	case o.leeway < 0 || o.buffer < 0:
 		return &ConfigurationError{Message: "WithLeeway, WithRefreshBuffer: must not be negative"}
+	case o.tokenLifetime < time.Second:
+		return &ConfigurationError{Message: "WithDefaultTokenLifetime: must be a second or more, or AsLongAsTheSession"}
 	case o.sessionName == "" || o.txName == "":
 		return &ConfigurationError{Message: "WithIdentifiers: names must not be empty"}
 	case (&http.Cookie{Name: o.sessionName, Value: "x"}).Valid() != nil:
@@ -175,7 +177,7 @@ func (c *Client) start() {
 	c.env = &actors.Env{
 		Rules: actors.Rules{
 			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
-			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, Exclusive: store.IsExclusive(o.states),
+			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, DefaultLifetime: o.tokenLifetime, Exclusive: store.IsExclusive(o.states),
 			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost, Revoke: o.revoke,
 			Leases: leases, Intents: written, Usual: c.question.usual,
 		},

@@ -213,6 +213,7 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	key, _ := c.policy.EffectiveAudience(tx.Audience)
 	state := session.NewState(session.Login{
 		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: tx.Domain, Now: now, Random: c.rand,
+		DefaultLifetime: c.opts.tokenLifetime,
 	})
 	if o.options().Request != nil {
 		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)

@@ -208,11 +208,11 @@ func TestMRRT_goodAnswers(t *testing.T) {
 			{"90", 90 * time.Second},
 			{raw("90.9"), 90 * time.Second},
 			{raw("9e1"), 90 * time.Second},
-			{idptest.Absent, 0},
+			{idptest.Absent, idptest.TokenLife},
 			{-5, 0},
 			{"soon", 0},
 			{true, 0},
-			{raw("null"), 0},
+			{raw("null"), idptest.TokenLife},
 			{raw("1e400"), 0},
 		} {
 			r, id, tok, err := refresh(t, idptest.ExpiresIn(tt.in), b)

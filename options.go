@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -28,6 +29,7 @@ type options struct {
 	algorithms     []string
 	leeway         time.Duration
 	buffer         time.Duration
+	tokenLifetime  time.Duration
 	strictAudience bool
 	updateUser     bool
 	endSession     bool
@@ -92,6 +94,19 @@ func WithLeeway(d time.Duration) Option { return func(o *options) { o.leeway = d
 // WithRefreshBuffer refreshes an access token this long before it expires. The
 // default is zero: tokens are used to their last instant.
 func WithRefreshBuffer(d time.Duration) Option { return func(o *options) { o.buffer = d } }
+
+// AsLongAsTheSession, given to WithDefaultTokenLifetime, keeps a token until its session ends.
+const AsLongAsTheSession = session.AsLongAsTheSession
+
+// WithDefaultTokenLifetime says how long an access token is good for, from its receipt, where
+// the provider's answer has no expires_in (RFC 6749 section 5.1) and the token is no JWT
+// that tells: whole seconds, at least one, or AsLongAsTheSession. The default is an hour. A
+// provider that never sends expires_in (Salesforce) sets the life of its tokens
+// elsewhere: give that. What is too long costs calls that an API refuses; what is too short costs
+// a refresh, and with rotation a refresh token, each time.
+func WithDefaultTokenLifetime(d time.Duration) Option {
+	return func(o *options) { o.tokenLifetime = d }
+}
 
 // WithStrictAudience refuses a token that the provider issued for another audience than
 // the one asked for (incorrect_audience). The default is to hand it out and say so in

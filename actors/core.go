@@ -11,16 +11,17 @@ import (
 
 // Rules are what the host decided about every session.
 type Rules struct {
-	ClientID       string        // for the audience check of a refreshed ID token
-	Issuer         string        // the configured issuer
-	Buffer         time.Duration // refresh this long before a token expires
-	StrictAudience bool          // refuse a token for another audience than the one asked for
-	UpdateUser     bool          // a refreshed ID token replaces the user's claims
-	MaxTokenSets   int           // 0: the default of package session
-	Exclusive      bool          // nobody else writes to the store
-	Leases         bool          // others do, and a refresh token is spent under the session's lease
-	Intents        bool          // what is about to be spent is written down, for the store outlives the process
-	SnapshotAge    time.Duration // how long others' writes may go unseen; 0 where they are told, or there are none
+	ClientID        string        // for the audience check of a refreshed ID token
+	Issuer          string        // the configured issuer
+	Buffer          time.Duration // refresh this long before a token expires
+	StrictAudience  bool          // refuse a token for another audience than the one asked for
+	UpdateUser      bool          // a refreshed ID token replaces the user's claims
+	MaxTokenSets    int           // 0: the default of package session
+	DefaultLifetime time.Duration // of an access token whose life is not said; 0: the default of package session
+	Exclusive       bool          // nobody else writes to the store
+	Leases          bool          // others do, and a refresh token is spent under the session's lease
+	Intents         bool          // what is about to be spent is written down, for the store outlives the process
+	SnapshotAge     time.Duration // how long others' writes may go unseen; 0 where they are told, or there are none
 
 	// Usual is what is asked when a refresh token is presented that a process left behind.
 	Usual *session.Question

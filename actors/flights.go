@@ -300,6 +300,6 @@ func unlooked(err error) bool {
 func (r *Rules) applyOptions() session.ApplyOptions {
 	return session.ApplyOptions{
 		ClientID: r.ClientID, Issuer: r.Issuer, StrictAudience: r.StrictAudience,
-		UpdateUser: r.UpdateUser, MaxTokenSets: r.MaxTokenSets,
+		UpdateUser: r.UpdateUser, MaxTokenSets: r.MaxTokenSets, Buffer: r.Buffer, DefaultLifetime: r.DefaultLifetime,
 	}
 }

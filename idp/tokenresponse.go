@@ -2,11 +2,13 @@ package idp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tokenward/tokenward/session"
 )
@@ -32,18 +34,28 @@ func readAnswer(r reply, s scrubber) (session.TokenResponse, error) {
 		return t, invalidResponse(r.status, "the answer has a status that no token response has")
 	case t.AccessToken == "":
 		return t, invalidResponse(r.status, "the answer has no access_token")
+	case t.TokenType != "" && !strings.EqualFold(t.TokenType, bearer):
+		return t, invalidResponse(r.status, "the answer has a token_type other than Bearer, and no other can be used here")
 	}
 	return t, nil
 }
+
+// bearer is the one token_type whose tokens can be handed out (RFC 6750). A token of
+// another is worth nothing, or is misused, without what that type asks for (RFC 6749 section 7.1).
+const bearer = "Bearer"
+
+// notAType stands for a token_type that is no text, or an empty one.
+const notAType = "?"
 
 func invalidResponse(status int, why string) error {
 	return &session.APIError{Code: session.CodeInvalidResponse, Description: why, Status: status}
 }
 
 // parseTokenResponse takes a token response apart without judging it. A member
-// of the wrong type counts as absent, but for expires_in, which is then zero; of several
-// with one name the last that can be used counts, so that no refresh token is lost to a
-// null after it.
+// of the wrong type counts as absent, but for expires_in, which is then zero, and
+// token_type, which is then not Bearer; of several with one name the last that can be used
+// counts, so that no refresh token is lost to a null after it. Of several token_type one that
+// is not Bearer counts.
 func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 	var t session.TokenResponse
 	err := members(body, func(name string, value json.RawMessage) error {
@@ -55,7 +67,10 @@ func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 		case "id_token":
 			setText(&t.IDToken, value)
 		case "token_type":
-			setText(&t.TokenType, value)
+			if !absent(value) && (t.TokenType == "" || strings.EqualFold(t.TokenType, bearer)) {
+				kind, _ := text(value)
+				t.TokenType = cmp.Or(kind, notAType)
+			}
 		case "scope":
 			if s, ok := text(value); ok {
 				t.Scope, t.HasScope = s, true
@@ -84,8 +99,21 @@ func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 	}
 	if c, ok := claimsOf(t.AccessToken); ok {
 		t.TokenAudience, _ = texts(c["aud"])
+		t.TokenLife = c.life()
 	}
 	return t, nil
+}
+
+// life returns exp - iat in whole seconds, where both are legal dates and the difference is
+// one that an access token's life can be; else 0.
+func (c claims) life() int64 {
+	exp, ok := c.date("exp")
+	iat, also := c.date("iat")
+	life := exp.Sub(iat)
+	if !ok || !also || iat.Unix() <= 0 || life < time.Second || life > 24*time.Hour {
+		return 0
+	}
+	return int64(life / time.Second)
 }
 
 // claimsOf returns the claims of a token that is a readable JWT.

@@ -41,8 +41,13 @@ func TestParseTokenResponse(t *testing.T) {
 		{
 			"all of the wrong type",
 			`{"access_token":1,"refresh_token":"rt","id_token":{},"token_type":[],"expires_in":{},"scope":["a"],"authorization_details":null}`,
-			session.TokenResponse{RefreshToken: "rt", HasExpiresIn: true},
+			session.TokenResponse{RefreshToken: "rt", HasExpiresIn: true, TokenType: notAType},
 		},
+		{"token_type in capitals", `{"token_type":"BEARER"}`, session.TokenResponse{TokenType: "BEARER"}},
+		{"token_type null", `{"token_type":null}`, session.TokenResponse{}},
+		{"token_type empty", `{"token_type":""}`, session.TokenResponse{TokenType: notAType}},
+		{"token_type twice, another first", `{"token_type":"DPoP","token_type":"Bearer"}`, session.TokenResponse{TokenType: "DPoP"}},
+		{"token_type twice, another last", `{"token_type":"Bearer","token_type":"mac"}`, session.TokenResponse{TokenType: "mac"}},
 		{"expires_in negative", `{"expires_in":-1}`, session.TokenResponse{HasExpiresIn: true}},
 		{"expires_in twice: the last that is one", `{"expires_in":60,"expires_in":"soon","expires_in":null}`, session.TokenResponse{ExpiresIn: 60, HasExpiresIn: true}},
 		{"all null", `{"access_token":null,"refresh_token":null,"scope":null,"expires_in":null}`, session.TokenResponse{}},
@@ -113,6 +118,40 @@ func TestParseExpiresIn(t *testing.T) {
 	for _, tt := range tests {
 		if got, ok := parseExpiresIn(json.RawMessage(tt.value)); got != tt.want || ok != tt.ok {
 			t.Errorf("%s: %d, %t, want %d, %t", tt.value, got, ok, tt.want, tt.ok)
+		}
+	}
+}
+
+// The life that a token says of itself: exp - iat, from a second to a day.
+func TestParseTokenResponse_life(t *testing.T) {
+	tests := []struct {
+		claims string
+		want   int64
+	}{
+		{`{"iat":1700000000,"exp":1700000600}`, 600},
+		{`{"iat":1700000000,"exp":1700000001}`, 1},
+		{`{"iat":1700000000,"exp":1700086400}`, 86400},
+		{`{"iat":1700000000.5,"exp":1700000061.25}`, 60},
+		{`{"iat":1700000000,"exp":1700086401}`, 0},
+		{`{"iat":1700000000,"exp":1700000000}`, 0},
+		{`{"iat":1700000000,"exp":1700000000.9}`, 0},
+		{`{"iat":1700000600,"exp":1700000000}`, 0},
+		{`{"exp":1700000600}`, 0},
+		{`{"iat":1700000000}`, 0},
+		{`{"iat":"1700000000","exp":1700000600}`, 0},
+		{`{"iat":1700000000,"exp":"1700000600"}`, 0},
+		{`{"iat":0,"exp":600}`, 0},
+		{`{"iat":-600,"exp":600}`, 0},
+		{`{"iat":1700000000000,"exp":1700000600000}`, 0},
+		{`{"iat":-1e300,"exp":1e300}`, 0},
+		{`{"iat":1700000000,"exp":1e400}`, 0},
+		{`{"iat":null,"exp":null}`, 0},
+		{`[]`, 0},
+	}
+	for _, tt := range tests {
+		r, err := parseTokenResponse([]byte(`{"access_token":"` + unsigned(tt.claims) + `"}`))
+		if err != nil || r.TokenLife != tt.want {
+			t.Errorf("%s: %d (%v), want %d", tt.claims, r.TokenLife, err, tt.want)
 		}
 	}
 }

@@ -23,6 +23,12 @@ type ApplyOptions struct {
 	// MaxTokenSets caps the token sets, and apart from them the connection token
 	// sets; 0 means 64.
 	MaxTokenSets int
+	// Buffer is how long before its expiry a token set is looked up no more; see
+	// TokenCache.Lookup. It says which sets leave first at the cap.
+	Buffer time.Duration
+	// DefaultLifetime is how long an access token is good for where neither expires_in
+	// nor the token itself says: in whole seconds, or AsLongAsTheSession; 0 means an hour.
+	DefaultLifetime time.Duration
 }
 
 // defaultMaxTokenSets is the cap where ApplyOptions has none.
@@ -63,7 +69,7 @@ func (s *State) ApplyRefresh(q *Question, r TokenResponse, now time.Time, o Appl
 		AccessToken:    r.AccessToken,
 		Scope:          r.granted(q.Scope),
 		RequestedScope: q.Scope,
-		ExpiresAt:      r.expiresAt(now, 0),
+		ExpiresAt:      r.accessExpiresAt(now, o.DefaultLifetime, &s.Internal),
 		ActualAudience: otherAudience(q.Audience, r.TokenAudience),
 	}
 	if set.ActualAudience != "" && o.StrictAudience {
@@ -159,15 +165,14 @@ func (s *State) ApplyConnection(k FlightKey, r TokenResponse, now time.Time, o A
 		LoginHint:   k.LoginHint,
 		AccessToken: r.AccessToken,
 		Scope:       r.granted(""),
-		ExpiresAt:   r.expiresAt(now, loginLife),
+		ExpiresAt:   r.expiresAt(now, defaultLife),
 	}
 	same := func(have ConnectionTokenSet) bool {
 		return have.Connection == set.Connection && have.LoginHint == set.LoginHint
 	}
-	expiry := func(have ConnectionTokenSet) int64 { return have.ExpiresAt }
 
 	next := *kept
-	next.ConnectionTokenSets = put(s.ConnectionTokenSets, slices.IndexFunc(s.ConnectionTokenSets, same), set, expiry, now, o)
+	next.ConnectionTokenSets = put(s.ConnectionTokenSets, slices.IndexFunc(s.ConnectionTokenSets, same), set, o.connectionShelf(now))
 	return &next, set.token(), nil
 }
 
@@ -191,22 +196,56 @@ func putTokenSet(sets []TokenSet, set TokenSet, now time.Time, o ApplyOptions) [
 			place = i
 		}
 	}
-	expiry := func(have TokenSet) int64 { return have.ExpiresAt }
-	return put(sets, place, set, expiry, now, o)
+	return put(sets, place, set, o.tokenShelf(now))
+}
+
+// shelf says how a list of token sets is kept.
+type shelf[T any] struct {
+	now    time.Time
+	limit  int
+	expiry func(T) int64
+	// useful reports of each set whether a lookup can ever choose it again.
+	useful func([]T) []bool
+}
+
+func (o *ApplyOptions) limit() int {
+	if o.MaxTokenSets > 0 {
+		return o.MaxTokenSets
+	}
+	return defaultMaxTokenSets
+}
+
+func (o *ApplyOptions) tokenShelf(now time.Time) shelf[TokenSet] {
+	return shelf[TokenSet]{
+		now: now, limit: o.limit(),
+		expiry: func(set TokenSet) int64 { return set.ExpiresAt },
+		useful: func(sets []TokenSet) []bool { return usefulTokenSets(sets, now, o.Buffer) },
+	}
+}
+
+// connectionShelf is for connection tokens, each of which is asked for by its own name.
+func (o *ApplyOptions) connectionShelf(now time.Time) shelf[ConnectionTokenSet] {
+	expiry := func(set ConnectionTokenSet) int64 { return set.ExpiresAt }
+	return shelf[ConnectionTokenSet]{
+		now: now, limit: o.limit(), expiry: expiry,
+		useful: func(sets []ConnectionTokenSet) []bool {
+			useful := make([]bool, len(sets))
+			for i, set := range sets {
+				useful[i] = expiry(set) > now.Unix()
+			}
+			return useful
+		},
+	}
 }
 
 // put returns a copy of sets with set at place, or appended where that is negative,
-// without those that expired long ago, and no longer than the cap: the oldest
-// expiries leave first, set itself never.
-func put[T any](sets []T, place int, set T, expiry func(T) int64, now time.Time, o ApplyOptions) []T {
-	limit := o.MaxTokenSets
-	if limit <= 0 {
-		limit = defaultMaxTokenSets
-	}
+// without those that expired long ago, and no longer than the cap. First those leave that
+// no lookup can choose again, then those that expire first; set itself leaves only where it
+// was of no use from the start.
+func put[T any](sets []T, place int, set T, s shelf[T]) []T {
 	if place < 0 {
 		place = len(sets)
 	}
-
 	next := make([]T, 0, len(sets)+1)
 	fresh := 0 // where set is in next
 	for i := 0; i <= len(sets); i++ {
@@ -214,21 +253,35 @@ func put[T any](sets []T, place int, set T, expiry func(T) int64, now time.Time,
 		case i == place:
 			fresh = len(next)
 			next = append(next, set)
-		case i < len(sets) && now.Unix()-expiry(sets[i]) <= expiredFor:
+		case i < len(sets) && s.now.Unix()-s.expiry(sets[i]) <= expiredFor:
 			next = append(next, sets[i])
 		}
 	}
-	for len(next) > limit {
-		oldest := -1
-		for i := range next {
-			if i != fresh && (oldest < 0 || expiry(next[i]) < expiry(next[oldest])) {
-				oldest = i
-			}
-		}
-		next = slices.Delete(next, oldest, oldest+1)
-		if oldest < fresh {
+	for len(next) > s.limit {
+		i := s.first(next, fresh)
+		next = slices.Delete(next, i, i+1)
+		switch {
+		case i < fresh:
 			fresh--
+		case i == fresh:
+			fresh = -1
 		}
 	}
 	return next
+}
+
+// first returns the place of the set that leaves sets first; the one at fresh stays while
+// it is useful.
+func (s *shelf[T]) first(sets []T, fresh int) int {
+	useful := s.useful(sets)
+	first := -1
+	for i := range sets {
+		switch {
+		case i == fresh && useful[i]:
+		case first < 0, useful[first] && !useful[i],
+			useful[first] == useful[i] && s.expiry(sets[i]) < s.expiry(sets[first]):
+			first = i
+		}
+	}
+	return first
 }

@@ -17,6 +17,8 @@ func TestApply_invariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := options
 		o.MaxTokenSets = rapid.IntRange(1, 4).Draw(t, "cap")
+		o.Buffer = time.Duration(rapid.SampledFrom([]int{0, 0, 10_000}).Draw(t, "buffer")) * time.Second
+		o.DefaultLifetime = rapid.SampledFrom([]time.Duration{0, time.Minute, session.AsLongAsTheSession}).Draw(t, "default lifetime")
 		s := &session.State{User: ann().User, Internal: ann().Internal, RefreshToken: "rt"}
 		newest := s.RefreshToken
 		now := t0
@@ -25,8 +27,9 @@ func TestApply_invariants(t *testing.T) {
 			r := session.TokenResponse{
 				AccessToken:  rapid.SampledFrom([]string{"", fmt.Sprint("t", i), fmt.Sprint("t", i)}).Draw(t, "access token"),
 				RefreshToken: rapid.SampledFrom([]string{"", fmt.Sprint("rt", i)}).Draw(t, "refresh token"),
-				ExpiresIn:    rapid.Int64Range(1, 50_000).Draw(t, "expires in"),
-				HasExpiresIn: true,
+				ExpiresIn:    rapid.Int64Range(0, 50_000).Draw(t, "expires in"),
+				HasExpiresIn: rapid.IntRange(0, 4).Draw(t, "has expires in") > 0,
+				TokenLife:    rapid.SampledFrom([]int64{0, 0, 600}).Draw(t, "the token's own life"),
 				Scope:        scopes().Draw(t, "granted"),
 				HasScope:     rapid.Bool().Draw(t, "has scope"),
 				IDToken:      rapid.SampledFrom([]string{"", "it"}).Draw(t, "ID token"), // unreadable
@@ -41,16 +44,21 @@ func TestApply_invariants(t *testing.T) {
 				k := session.ConnectionKey(rapid.SampledFrom([]string{"c", "d"}).Draw(t, "connection"), word.Draw(t, "hint"))
 				var token session.ConnectionToken
 				if s, token, err = s.ApplyConnection(k, r, now, o); err == nil {
-					if found, ok := s.FindConnection(k, now); !ok || found != token {
+					if found, _ := s.FindConnection(k, now); (found == token) != token.ExpiresAt.After(now) {
 						t.Fatalf("after the exchange for %+v: found %+v, want %+v", k, found, token)
 					}
 				}
 			} else {
 				q := question(word.Draw(t, "audience"), scopes().Draw(t, "scope"))
-				if s, _, err = s.ApplyRefresh(q, r, now, o); err == nil {
-					if session.NewTokenCache(s).Lookup(q, now, 0) == nil {
+				var token session.Token
+				if s, token, err = s.ApplyRefresh(q, r, now, o); err == nil {
+					if session.NewTokenCache(s).Lookup(q, now, o.Buffer) == nil && token.ExpiresAt.After(now.Add(o.Buffer)) {
 						t.Fatalf("after the refresh for %+v: a miss in %+v", q, s.TokenSets)
 					}
+					unlimited := o
+					unlimited.MaxTokenSets = 1000
+					all, _, _ := last.ApplyRefresh(q, r, now, unlimited)
+					wantLeast(t, all, s, token, now.Add(o.Buffer))
 				}
 			}
 
@@ -86,4 +94,49 @@ func TestApply_invariants(t *testing.T) {
 			}
 		}
 	})
+}
+
+// wantLeast checks whom the cap sent away of all: none that some question could still have had
+// from now on, while one stays that no question can have, or that expires earlier. The
+// fresh token is exempt.
+func wantLeast(t *rapid.T, all, kept *session.State, fresh session.Token, now time.Time) {
+	stays := map[string]bool{}
+	for _, set := range kept.TokenSets {
+		stays[set.AccessToken] = true
+	}
+	had := choosable(all, now)
+	for _, left := range all.TokenSets {
+		if stays[left.AccessToken] || !had[left.AccessToken] {
+			continue
+		}
+		for _, set := range kept.TokenSets {
+			if set.AccessToken != fresh.AccessToken && (!had[set.AccessToken] || set.ExpiresAt < left.ExpiresAt) {
+				t.Fatalf("%+v left, and %+v stayed", left, set)
+			}
+		}
+	}
+}
+
+// choosable returns the access tokens that some question gets at some time from now on.
+func choosable(s *session.State, now time.Time) map[string]bool {
+	words := []string{"a", "ab", "b", "c", "read:x", "é"}
+	c, found := session.NewTokenCache(s), map[string]bool{}
+	for _, set := range s.TokenSets {
+		if set.ExpiresAt <= now.Unix() {
+			continue
+		}
+		for bits := range 1 << len(words) {
+			scope := ""
+			for i, w := range words {
+				if bits>>i&1 == 1 {
+					scope += " " + w
+				}
+			}
+			q := session.Question{Key: session.QuestionKey(set.Audience, scope)}
+			if token := c.Lookup(&q, time.Unix(set.ExpiresAt-1, 0), 0); token != nil {
+				found[token.AccessToken] = true
+			}
+		}
+	}
+	return found
 }

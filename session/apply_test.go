@@ -103,7 +103,7 @@ func TestApplyRefresh_expiry(t *testing.T) {
 	}{
 		{"an hour", 3600, true, in(time.Hour)},
 		{"zero", 0, true, in(0)},
-		{"absent", 0, false, in(0)},
+		{"absent", 0, false, in(time.Hour)},
 		{"negative", -5, true, in(0)},
 		{"beyond all seconds", math.MaxInt64, true, 9999999999},
 	}

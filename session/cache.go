@@ -107,6 +107,30 @@ func (c *TokenCache) Lookup(q *Question, now time.Time, buffer time.Duration) *T
 	return &best.token
 }
 
+// usefulTokenSets reports of each set whether Lookup can choose it at now or later. A set that
+// another shadows for the rest of its life is of no more use than one that has expired.
+//
+// The sets that outlive a set are the only ones there are in its last second. So where it is
+// not chosen then, by a question for what it was granted or asked for, it never is: for
+// fewer scopes it loses to the same sets.
+func usefulTokenSets(sets []TokenSet, now time.Time, buffer time.Duration) []bool {
+	at := now.Add(max(buffer, 0)).Unix()
+	c := NewTokenCache(&State{TokenSets: sets})
+	useful := make([]bool, len(sets))
+	for i := range c.sets {
+		e := &c.sets[i]
+		if e.expiresAt <= at {
+			continue
+		}
+		last := time.Unix(e.expiresAt-1, 0)
+		for _, scopes := range []string{e.granted.Value(), e.requested.Value()} {
+			q := Question{Key: FlightKey{Audience: e.audience.Value(), Scopes: scopes}}
+			useful[i] = useful[i] || c.Lookup(&q, last, 0) == &e.token
+		}
+	}
+	return useful
+}
+
 // Format prints c without its tokens.
 func (c TokenCache) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "%d tokens", len(c.sets))

@@ -231,6 +231,7 @@ type tokenResponseView struct {
 
 	ExpiresIn    int64  `json:"expires_in"`
 	HasExpiresIn bool   `json:"has_expires_in"`
+	TokenLife    int64  `json:"token_life,omitempty"`
 	Scope        string `json:"scope"`
 	HasScope     bool   `json:"has_scope"`
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 )
 
@@ -17,8 +18,12 @@ type TokenResponse struct {
 
 	ExpiresIn    int64 // seconds, floored; 0 where expires_in was negative or no number, for then the token is good for one answer
 	HasExpiresIn bool  // expires_in was present, and not null
-	Scope        string
-	HasScope     bool // scope was present, as a string
+	// TokenLife is exp - iat of AccessToken in whole seconds, where that is a readable
+	// JWT, both are legal and the difference is 1 second to 24 hours; else 0. It counts
+	// where expires_in is absent.
+	TokenLife int64
+	Scope     string
+	HasScope  bool // scope was present, as a string
 
 	// IDClaims are the claims of IDToken, not verified; nil without an ID token,
 	// and where it cannot be read.
@@ -56,4 +61,39 @@ func (r *TokenResponse) expiresAt(now time.Time, otherwise int64) int64 {
 		life = max(r.ExpiresIn, 0)
 	}
 	return now.Unix() + min(life, max(endOfSeconds-1-now.Unix(), 0))
+}
+
+// AsLongAsTheSession is a default lifetime: a token whose life is not said is good for as
+// long as its session lives.
+const AsLongAsTheSession time.Duration = math.MaxInt64
+
+// defaultLife is how long, in seconds, a token is good for when neither the provider nor
+// the host says (RFC 6749 section 5.1).
+const defaultLife = 3600
+
+// accessExpiresAt is expiresAt for an access token of a session: one whose life the answer
+// does not say lives for as long as it says itself, else for lifetime, which is 0 for
+// defaultLife.
+func (r *TokenResponse) accessExpiresAt(now time.Time, lifetime time.Duration, i *Internal) int64 {
+	switch {
+	case r.HasExpiresIn || r.TokenLife > 0:
+		return r.expiresAt(now, r.TokenLife)
+	case lifetime == AsLongAsTheSession:
+		return i.lastSecond()
+	case lifetime <= 0:
+		return r.expiresAt(now, defaultLife)
+	}
+	return r.expiresAt(now, int64(lifetime/time.Second))
+}
+
+// lastSecond returns when the session ends at the latest, in seconds since the Unix epoch.
+func (i *Internal) lastSecond() int64 {
+	last := int64(endOfSeconds - 1)
+	if i.Ceiling.Legal() {
+		last = int64(i.Ceiling)
+	}
+	if i.EndsAt != 0 {
+		last = min(last, i.EndsAt)
+	}
+	return last
 }

@@ -66,12 +66,10 @@ type Login struct {
 	Scope    string    // as requested
 	Domain   string    // the one that the login was started with
 	Now      time.Time // when Response was received
-	Random   io.Reader // draws the sid where the claims have none
+	// DefaultLifetime is that of an access token whose life is not said; see ApplyOptions.
+	DefaultLifetime time.Duration
+	Random          io.Reader // draws the sid where the claims have none
 }
-
-// loginLife is how long, in seconds, a token of a login or a connection is good for
-// when the provider does not say.
-const loginLife = 3600
 
 // NewState returns the fresh state of a login. It carries the ceiling that the claims
 // assert; whether that is past already is for PastAtLogin to say.
@@ -97,7 +95,7 @@ func NewState(l Login) *State {
 			AccessToken:    l.Response.AccessToken,
 			Scope:          l.Response.granted(l.Scope),
 			RequestedScope: l.Scope,
-			ExpiresAt:      l.Response.expiresAt(l.Now, loginLife),
+			ExpiresAt:      l.Response.accessExpiresAt(l.Now, l.DefaultLifetime, &s.Internal),
 		}}
 	}
 	return s

@@ -276,9 +276,7 @@ func (w *World) grant(r *request, key session.FlightKey) (resp session.TokenResp
 		resp.HasExpiresIn = true
 		w.saw[expiresAtOnce]++
 	default:
-		if life = 0; key.ForConnection() {
-			life = 3600
-		}
+		life = 3600
 		w.saw[expiryNotSaid]++
 	}
 	is.life, r.issued = life, is
