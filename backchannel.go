@@ -20,12 +20,13 @@ import (
 
 // HandleBackchannelLogout ends the sessions that a logout token names (OpenID
 // Connect Back-Channel Logout 1.0): those of its sid, and of its sub where it has
-// both; of its sub alone, all of that user's. That there are none is success.
+// both; of its sub alone, all of that user's that began before it. That there are none is
+// success.
 //
 // It fails with a *BackchannelLogoutError when the token is refused, a
 // *ConfigurationError when the state store cannot find sessions by what the token names, or
-// the store's error: then the provider should send the token again. A token whose jti was
-// dealt with before is success and ends nothing.
+// the store's error: then the provider should send the token again. A token that was
+// dealt with here within the last hour is success and ends nothing.
 func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string, o StoreOptions) error {
 	if c.callers.Closed() {
 		return session.ErrClosed
@@ -99,10 +100,22 @@ func (c *Client) endNamed(ctx context.Context, issuer string, key session.Key, t
 		return err
 	case !session.SameIssuer(c.issuerOf(s), issuer),
 		t.SID != "" && s.Internal.SID != t.SID,
-		t.Subject != "" && s.User.Sub() != t.Subject:
+		t.Subject != "" && s.User.Sub() != t.Subject,
+		s.LoggedInAt() > endsUntil(t):
 		return nil
 	}
 	return c.endRef(ctx, key, incarnation, o)
+}
+
+// endsUntil returns the last second at which the user may have signed in to a session that t
+// ends. A token that names a user and no session ends what was there when it was made, by
+// the provider's clock or almost: however often and wherever it is sent again, it ends
+// nothing newer.
+func endsUntil(t idp.LogoutToken) int64 {
+	if t.SID != "" {
+		return math.MaxInt64
+	}
+	return t.IssuedAt + int64(session.CeilingLeeway/time.Second)
 }
 
 // left returns the sessions that t names and that have ended at their ceiling, but
@@ -113,7 +126,7 @@ func (c *Client) left(ctx context.Context, values []store.IndexValue, issuer str
 		and = c.sealer.LookupSub(issuer, t.Subject)
 	}
 	replied := make(chan []store.Ref, 1)
-	c.send(&messages.FindLeft{Named: values, And: and, Reply: replied})
+	c.send(&messages.FindLeft{Named: values, And: and, LoggedInBy: endsUntil(t), Reply: replied})
 	select {
 	case refs := <-replied:
 		return refs, nil
@@ -179,9 +192,6 @@ func (l *logoutMemory) repeated(now time.Time, t idp.LogoutToken, issuer string)
 
 // done notes that what t names has ended.
 func (l *logoutMemory) done(now time.Time, t idp.LogoutToken, issuer string) {
-	if t.JTI == "" {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.order) > 0 && (len(l.order) >= maxLogouts || now.Sub(l.handled[l.order[0]]) >= handledLife) {

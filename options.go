@@ -114,7 +114,8 @@ func WithDefaultTokenLifetime(d time.Duration) Option {
 func WithStrictAudience() Option { return func(o *options) { o.strictAudience = true } }
 
 // WithUserUpdates lets the ID token of a refresh replace the user's claims. The
-// default is to leave them as they were at login. The ceiling never changes.
+// default is to leave them as they were at login. The ceiling never changes, nor does iat,
+// which says when the login was.
 func WithUserUpdates() Option { return func(o *options) { o.updateUser = true } }
 
 // WithEndSession makes Logout use the provider's end_session_endpoint where its

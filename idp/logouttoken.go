@@ -2,6 +2,10 @@ package idp
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
 
 	"github.com/tokenward/tokenward/session"
 )
@@ -15,7 +19,7 @@ type LogoutToken struct {
 	Issuer   string
 	SID      string
 	Subject  string
-	JTI      string // empty when there is none; a token that comes again has the same
+	JTI      string // jti, or a hash of the token without one: a token that comes again has the same
 	IssuedAt int64  // seconds since the Unix epoch
 }
 
@@ -64,10 +68,8 @@ func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (Log
 			return LogoutToken{}, err
 		}
 	}
-	if claims["exp"] != nil {
-		if err := claims.checkExpiry(now, c.leeway); err != nil {
-			return LogoutToken{}, err
-		}
+	if err := claims.checkLogoutAge(now, c.leeway); err != nil {
+		return LogoutToken{}, err
 	}
 	if err := claims.checkLogout(); err != nil {
 		return LogoutToken{}, err
@@ -76,10 +78,28 @@ func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (Log
 	t.Issuer, _ = claims.text("iss")
 	t.SID, _ = claims.text("sid")
 	t.Subject, _ = claims.text("sub")
-	t.JTI, _ = claims.text("jti")
+	if t.JTI, _ = claims.text("jti"); t.JTI == "" {
+		signed := raw[:strings.LastIndex(raw, ".")] // a signature can have several forms
+		t.JTI = fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(signed)))
+	}
 	iat, _ := claims.date("iat")
 	t.IssuedAt = iat.Unix()
 	return t, nil
+}
+
+// maxLogoutAge is how old a logout token without exp may be.
+const maxLogoutAge = 10 * time.Minute
+
+// checkLogoutAge checks exp. A token without it (Hydra sends none; Back-Channel Logout
+// section 2.4 did not ask for it at first) is taken for a while after its iat.
+func (c claims) checkLogoutAge(now time.Time, leeway time.Duration) error {
+	if c["exp"] != nil {
+		return c.checkExpiry(now, leeway)
+	}
+	if iat, _ := c.date("iat"); now.Sub(iat) > maxLogoutAge {
+		return &session.APIError{Code: session.CodeTokenExpired, Description: "the token has no exp, and is older than 10 minutes"}
+	}
+	return nil
 }
 
 // checkLogout checks what makes a token a logout token, and what keeps an ID token

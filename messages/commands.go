@@ -151,10 +151,11 @@ type SessionEnded struct {
 
 // FindLeft asks the supervisor which sessions that their ceiling ended may have left
 // connection tokens: those with one of the values Named and, unless that is empty, one
-// of And. Reply (capacity 1) gets them.
+// of And, whose user signed in at LoggedInBy (seconds since the Unix epoch) or before. Reply (capacity 1) gets them.
 type FindLeft struct {
 	Redacted
 	Named, And []store.IndexValue
+	LoggedInBy int64
 	Reply      chan<- []store.Ref
 }
 

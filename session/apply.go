@@ -17,7 +17,7 @@ type ApplyOptions struct {
 	// than the one asked for. Without it the token is kept, with ActualAudience.
 	StrictAudience bool
 	// UpdateUser lets the claims of a refreshed ID token replace those of the user,
-	// all but session_expiry. Claims that it lacks stay: what a refresh asks for one
+	// all but session_expiry and iat. Claims that it lacks stay: what a refresh asks for one
 	// API may hold fewer than the login asked for.
 	UpdateUser bool
 	// MaxTokenSets caps the token sets, and apart from them the connection token
@@ -130,8 +130,8 @@ func otherAudience(asked string, actual []string) string {
 	return strings.Join(actual, " ")
 }
 
-// updated returns u with the claims of a refreshed ID token laid over it. The
-// ceiling is fixed at login, so session_expiry stays as it was.
+// updated returns u with the claims of a refreshed ID token laid over it. What says how long
+// the login lives and when it was stays as it was: session_expiry and iat.
 func (u User) updated(claims map[string]any) User {
 	if len(claims) == 0 {
 		return u
@@ -141,7 +141,7 @@ func (u User) updated(claims map[string]any) User {
 		next = User{}
 	}
 	for claim, v := range claims {
-		if claim != claimSessionExpiry {
+		if claim != claimSessionExpiry && claim != claimIssuedAt {
 			next[claim] = cloneJSON(v)
 		}
 	}

@@ -101,6 +101,17 @@ func NewState(l Login) *State {
 	return s
 }
 
+// LoggedInAt returns when the user signed in, in seconds since the Unix epoch: the iat of the
+// login's ID token, else when the session was made. A refresh changes neither.
+func (s *State) LoggedInAt() int64 {
+	n, _ := s.User[claimIssuedAt].(json.Number)
+	f, err := n.Float64()
+	if err != nil || f < 1 || f >= endOfSeconds {
+		return s.Internal.CreatedAt
+	}
+	return int64(f)
+}
+
 // Clone returns a deep copy of s, which its owner may change.
 func (s *State) Clone() *State {
 	if s == nil {
@@ -127,13 +138,13 @@ func (s *State) SessionDomain(configured string) string {
 }
 
 // Remainder returns what outlives the end of a session at its ceiling: the
-// connection tokens that have not expired, and the domain they belong to. It is nil
-// when there are none.
+// connection tokens that have not expired, the domain they belong to, and when the user
+// signed in. It is nil when there are none.
 func (s *State) Remainder(now time.Time) *State {
 	if s == nil {
 		return nil
 	}
-	r := &State{Domain: s.SessionDomain("")}
+	r := &State{Domain: s.SessionDomain(""), Internal: Internal{CreatedAt: s.LoggedInAt()}}
 	for _, set := range s.ConnectionTokenSets {
 		if set.ExpiresAt > now.Unix() {
 			r.ConnectionTokenSets = append(r.ConnectionTokenSets, set)

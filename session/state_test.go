@@ -154,6 +154,7 @@ func TestState_Session_showsAllButInternal(t *testing.T) {
 func TestState_Remainder(t *testing.T) {
 	r := ann().Remainder(t0)
 	want := &session.State{Domain: "tenant.example", ConnectionTokenSets: ann().ConnectionTokenSets[:2]}
+	want.Internal.CreatedAt = ann().Internal.CreatedAt
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("Remainder = %+v, want %+v", r, want)
 	}

@@ -10,7 +10,10 @@ import (
 // Ceiling. A claim that is absent, or not of its type, reads as the zero value.
 type User map[string]any
 
-const claimSessionExpiry = "session_expiry"
+const (
+	claimSessionExpiry = "session_expiry"
+	claimIssuedAt      = "iat"
+)
 
 // newUser returns a copy of claims with session_expiry in its sanitised form.
 func newUser(claims map[string]any) User {

@@ -40,12 +40,12 @@ func (s *Supervisor) findLeft(m *messages.FindLeft) {
 	for _, n := range m.Named {
 		for key, sl := range s.left[n] {
 			also := len(m.And) == 0 || slices.ContainsFunc(sl.signs, func(n store.IndexValue) bool { return slices.Contains(m.And, n) })
-			if also {
-				e := sl.entry
-				if sl.load != nil { // it is looked for again
-					e = sl.load.ended.entry
-				}
-				refs = append(refs, store.Ref{Key: key, Incarnation: e.Snapshot().Incarnation})
+			e := sl.entry
+			if sl.load != nil { // it is looked for again
+				e = sl.load.ended.entry
+			}
+			if left := e.Snapshot(); also && left.State.LoggedInAt() <= m.LoggedInBy {
+				refs = append(refs, store.Ref{Key: key, Incarnation: left.Incarnation})
 			}
 		}
 	}
