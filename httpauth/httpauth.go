@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -32,6 +33,7 @@ type options struct {
 	allowAny bool
 	login    string
 	after    string
+	logout   map[string]string
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
 	onLogin  func(w http.ResponseWriter, r *http.Request, login *tokenward.LoginResult)
 }
@@ -57,6 +59,12 @@ func LoginPath(path string) Option { return func(o *options) { o.login = path } 
 // AfterLogin is where a login leads that named no return_to. The default is /. The path may
 // leave out that of the base URL.
 func AfterLogin(path string) Option { return func(o *options) { o.after = path } }
+
+// LogoutParams are added to the provider's logout URL: Cognito wants logout_uri, for example. See
+// tokenward.LogoutRequest.
+func LogoutParams(params map[string]string) Option {
+	return func(o *options) { o.logout = maps.Clone(params) }
+}
 
 // OnLogin is called when a login has completed, before the browser is redirected. It may set headers and cookies, and
 // must not answer. Where the provider posted the callback, r.PostForm is its form: Apple sends the user's
@@ -173,8 +181,8 @@ func (h *Handlers) landing(remembered json.RawMessage) string {
 	return h.below(to)
 }
 
-// Logout ends the session and redirects to the provider's logout; where the provider has none, to
-// return_to or the start page. The query parameter return_to, a path or an absolute URL on this
+// Logout ends the session and redirects to the provider's logout; where the provider has none, or does not say where it
+// is, to return_to or the start page. The query parameter return_to, a path or an absolute URL on this
 // origin, says where that leads; any other is ignored. A request that another site caused is refused
 // with 403. Scripts POST it.
 func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
@@ -186,8 +194,8 @@ func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	back := h.returnURL(r.URL.Query().Get("return_to"))
-	to, err := h.client.Logout(r.Context(), tokenward.LogoutRequest{ReturnTo: back}, tokenward.HTTP(w, r))
-	if err != nil {
+	to, err := h.client.Logout(r.Context(), tokenward.LogoutRequest{ReturnTo: back, Params: h.o.logout}, tokenward.HTTP(w, r))
+	if err != nil && tokenward.CodeOf(err) != "metadata_error" { // the session ends before the provider is asked where to go
 		login, _ := h.loginPath()
 		h.fail(w, r, err, login)
 		return

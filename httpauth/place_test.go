@@ -18,7 +18,11 @@ import (
 // newClient returns a client with that redirect URI, whose provider is in this process.
 func newClient(t *testing.T, redirectURI string, change ...func(*tokenward.Config)) (*tokenward.Client, *idptest.Tenant) {
 	t.Helper()
-	clk := clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	return newClientAt(t, clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), redirectURI, change...)
+}
+
+func newClientAt(t *testing.T, clk *clock.Fake, redirectURI string, change ...func(*tokenward.Config)) (*tokenward.Client, *idptest.Tenant) {
+	t.Helper()
 	tenant := idptest.NewTenant(t, idptest.InProcess(), idptest.WithClock(clk), idptest.WithClient(idptest.ClientID, idptest.ClientSecret, redirectURI))
 	cfg := tokenward.Config{
 		Issuer: tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,

@@ -6,8 +6,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/httpauth"
 	"github.com/tokenward/tokenward/idp/idptest"
 )
@@ -16,6 +18,7 @@ import (
 type signedIn struct {
 	*visitor
 	t        *testing.T
+	clock    *clock.Fake
 	tenant   *idptest.Tenant
 	client   *tokenward.Client
 	handlers *httpauth.Handlers
@@ -25,13 +28,14 @@ type signedIn struct {
 func newSignedIn(t *testing.T, opts ...httpauth.Option) *signedIn {
 	t.Helper()
 	const base = "https://app.example"
-	client, tenant := newClient(t, base+"/auth/callback")
+	clk := clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	client, tenant := newClientAt(t, clk, base+"/auth/callback")
 	h, mux := newHandlers(t, client, base, opts...), http.NewServeMux()
 	if err := h.Register(mux, "/auth"); err != nil {
 		t.Fatal(err)
 	}
 	mux.Handle("/me", h.Require(served))
-	s := &signedIn{visitor: newVisitor(mux, base), t: t, tenant: tenant, client: client, handlers: h}
+	s := &signedIn{visitor: newVisitor(mux, base), t: t, clock: clk, tenant: tenant, client: client, handlers: h}
 	s.login()
 	s.back = s.start("")
 	return s
@@ -51,6 +55,14 @@ func (s *signedIn) login() {
 	s.t.Helper()
 	if w := s.get(s.start("")); w.Code != http.StatusFound {
 		s.t.Fatalf("the login: %d %s", w.Code, w.Body)
+	}
+}
+
+// settle waits for what the clock and the requests have set going.
+func (s *signedIn) settle() {
+	s.t.Helper()
+	if err := s.client.Settle(s.t.Context()); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
