@@ -67,7 +67,7 @@ func (s *State) ApplyRefresh(q *Question, r TokenResponse, now time.Time, o Appl
 	set := TokenSet{
 		Audience:       q.Key.Audience,
 		AccessToken:    r.AccessToken,
-		Scope:          r.granted(q.Scope),
+		Scope:          r.granted(s.grantOf(q)),
 		RequestedScope: q.Scope,
 		ExpiresAt:      r.accessExpiresAt(now, o.DefaultLifetime, &s.Internal),
 		ActualAudience: otherAudience(q.Audience, r.TokenAudience),

@@ -87,6 +87,8 @@ func (w *writer) internal(i *Internal) {
 	if i.EndsAt != 0 {
 		o.setInt("ends_at", i.EndsAt)
 	}
+	o.setSome("granted_audience", i.GrantedAudience)
+	o.setSome("granted_scope", i.GrantedScope)
 	if i.Ceiling.Legal() {
 		o.setInt("session_expires_at", int64(i.Ceiling))
 	}
@@ -123,7 +125,11 @@ func DecodeState(data []byte) (*State, error) {
 		CreatedAt: internal.seconds("created_at"),
 		Ceiling:   ParseCeiling(internal.number("session_expires_at")),
 		EndsAt:    max(0, internal.seconds("ends_at")),
-		extra:     internal.rest(),
+
+		GrantedAudience: internal.text("granted_audience"),
+		GrantedScope:    internal.text("granted_scope"),
+
+		extra: internal.rest(),
 	}
 	for _, m := range o.list("token_sets") {
 		set := TokenSet{

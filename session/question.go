@@ -1,5 +1,7 @@
 package session
 
+import "strings"
+
 // DefaultAudience is the lookup key of tokens for which no audience was
 // configured or asked. As that stand-in it never goes on the wire.
 const DefaultAudience = "default"
@@ -14,6 +16,9 @@ type Question struct {
 	Audience string    // the audience parameter; empty sends none
 	Scope    string    // the scope parameter, in the order it was asked; empty sends none
 	Want     ScopeSet  // Scope as a set
+
+	configured ScopeSet // the scopes of Scope that are configured
+	named      string   // the scopes of Scope that the call named beside them
 }
 
 // FlightKey identifies what a request that spends the refresh token is for. Two
@@ -72,13 +77,17 @@ func (p Policy) EffectiveAudience(named string) (key, send string) {
 // worth keeping: making one allocates, asking one does not.
 func (p Policy) Question(audience, scope string) *Question {
 	key, send := p.EffectiveAudience(audience)
-	scope = MergeScopes(p.configured(key), scope)
-	want := ParseScope(scope)
+	configured := MergeScopes(p.configured(key))
+	merged := MergeScopes(configured, scope)
+	want := ParseScope(merged)
 	return &Question{
 		Key:      FlightKey{Audience: key, Scopes: want.String()},
 		Audience: send,
-		Scope:    scope,
+		Scope:    merged,
 		Want:     want,
+
+		configured: ParseScope(configured),
+		named:      strings.TrimSpace(strings.TrimPrefix(merged, configured)),
 	}
 }
 

@@ -139,6 +139,9 @@ type internalView struct {
 	Ceiling   Ceiling `json:"session_expires_at,omitempty"`
 	EndsAt    int64   `json:"ends_at,omitempty"`
 
+	GrantedScope    string `json:"granted_scope,omitempty"`
+	GrantedAudience string `json:"granted_audience,omitempty"`
+
 	extra map[string]json.RawMessage
 }
 

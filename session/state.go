@@ -29,6 +29,12 @@ type Internal struct {
 	Ceiling   Ceiling // stored as session_expires_at
 	EndsAt    int64   // when its own lifetime is over, seconds since the Unix epoch; 0: never
 
+	// GrantedScope is the scope that the login's answer named, as the provider spelled it, and
+	// GrantedAudience the lookup key that it was for. They are set where refreshes keep to the
+	// grant; see RefreshScope.
+	GrantedScope    string
+	GrantedAudience string
+
 	extra map[string]json.RawMessage
 }
 
@@ -66,6 +72,8 @@ type Login struct {
 	Scope    string    // as requested
 	Domain   string    // the one that the login was started with
 	Now      time.Time // when Response was received
+	// KeepToGrant has refreshes ask for no more than the answer named; see RefreshScope.
+	KeepToGrant bool
 	// DefaultLifetime is that of an access token whose life is not said; see ApplyOptions.
 	DefaultLifetime time.Duration
 	Random          io.Reader // draws the sid where the claims have none
@@ -88,6 +96,9 @@ func NewState(l Login) *State {
 			CreatedAt: l.Now.Unix(),
 			Ceiling:   ParseCeiling(l.Claims[claimSessionExpiry]),
 		},
+	}
+	if l.KeepToGrant && l.Response.Scope != "" {
+		s.Internal.GrantedScope, s.Internal.GrantedAudience = l.Response.Scope, QuestionKey(l.Audience, "").Audience
 	}
 	if l.Response.AccessToken != "" {
 		s.TokenSets = []TokenSet{{

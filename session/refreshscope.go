@@ -1,0 +1,43 @@
+package session
+
+// RefreshScope returns the scope parameter of a refresh for q, empty where none is sent.
+//
+// RFC 6749 section 6 lets no refresh ask for more than was granted, and providers that hold to it
+// refuse every refresh of a user who granted less than the application is configured to ask
+// for. So where the login's answer named fewer scopes than are configured, a refresh for the login's
+// audience names none, which means those granted; or, with scopes of the call's own, those
+// granted and these. openid and offline_access do not count: many answers leave them out. Auth0
+// narrows a grant silently: its sessions have no GrantedScope.
+func (s *State) RefreshScope(q *Question) string {
+	if !s.narrowed(q) {
+		return q.Scope
+	}
+	if q.named == "" {
+		return ""
+	}
+	return MergeScopes(s.Internal.GrantedScope, q.named)
+}
+
+// narrowed reports whether the user granted less than q's configured scopes.
+func (s *State) narrowed(q *Question) bool {
+	i := &s.Internal
+	if i.GrantedScope == "" || i.GrantedAudience != q.Key.Audience {
+		return false
+	}
+	granted := ParseScope(i.GrantedScope)
+	for _, scope := range q.configured {
+		if scope != "openid" && scope != "offline_access" && !granted.Covers(ScopeSet{scope}) {
+			return true
+		}
+	}
+	return false
+}
+
+// grantOf returns the scope that an answer to a refresh for q has granted when it names none
+// (RFC 6749 section 5.1): what was asked for, or what the login was granted where nothing was.
+func (s *State) grantOf(q *Question) string {
+	if asked := s.RefreshScope(q); asked != "" || q.Scope == "" {
+		return asked
+	}
+	return s.Internal.GrantedScope
+}
