@@ -27,7 +27,10 @@ type login struct {
 	authTime     int64 // sent as auth_time; 0 when max_age did not ask for it
 	organization string
 	audience     string
-	scope        string
+	scope        string // granted
+	offline      bool   // access_type=offline
+	prompted     bool   // prompt=consent
+	first        bool   // no login of this user at this client before
 	claims       Claims
 	expires      time.Time // of the code
 }
@@ -83,7 +86,14 @@ func (t *Tenant) authorize(c *call) *reply {
 		return plain(http.StatusBadRequest, err.Error())
 	}
 	q := c.form
-	if e := wrongWith(q); e != nil {
+	p := t.profile()
+	if p.Metadata.PARRequired && !c.pulled {
+		return errorPage(&oauthError{"invalid_request", "the request must be pushed first"})
+	}
+	if e := p.demands(q); e != nil {
+		return errorPage(e)
+	}
+	if e := p.wrongWith(q); e != nil {
 		return t.backWith(to, q, e)
 	}
 	kind := q.Get("response_type")
@@ -91,22 +101,30 @@ func (t *Tenant) authorize(c *call) *reply {
 	if kind == "id_token" {
 		return t.back(to, q, url.Values{kind: {t.idToken(c.kind, l)}})
 	}
-	return t.back(to, q, url.Values{kind: {t.newCode(l)}})
+	values := url.Values{kind: {t.newCode(l)}}
+	if p.Authorize.UserOnce && l.first && posts(q) {
+		values.Set("user", t.userOnce(l))
+	}
+	return t.back(to, q, values)
 }
 
 // wrongWith returns what of an authorize request the client is told to be wrong, nil for
 // nothing.
-func wrongWith(q url.Values) *oauthError {
+func (p *Profile) wrongWith(q url.Values) *oauthError {
 	kind := q.Get("response_type")
+	pkce := q.Get("code_challenge") != "" || q.Get("code_challenge_method") != "" || p.Authorize.PKCE == PKCERequired
 	switch {
 	case kind != "code" && kind != "id_token":
 		return &oauthError{"unsupported_response_type", "response_type must be code or id_token"}
-	case kind == "code" && (q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256"):
+	case kind == "code" && pkce && p.Authorize.PKCE <= PKCERequired && (q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256"):
 		return &oauthError{"invalid_request", "PKCE with S256 is required"}
 	case kind == "id_token" && (q.Get("nonce") == "" || !posts(q)):
 		return &oauthError{"invalid_request", "an ID token needs a nonce and response_mode form_post"}
 	case !slices.Contains(scopes(q.Get("scope")), "openid"):
 		return &oauthError{"invalid_scope", "scope must contain openid"}
+	}
+	if w := p.Scopes.unknown(q.Get("scope")); w != "" && p.Scopes.Unknown == UnknownRedirected {
+		return &oauthError{"invalid_scope", w + " is unknown"}
 	}
 	return nil
 }
@@ -163,6 +181,7 @@ func (t *Tenant) back(to *url.URL, q, values url.Values) *reply {
 			panic(fmt.Sprintf("idptest: the form cannot be written: %v", err))
 		}
 		r.body = page.Bytes()
+		r.form, r.formTo = values, q.Get("redirect_uri")
 		return r
 	}
 	u := *to
@@ -190,6 +209,8 @@ func (t *Tenant) signIn(c *call, cl client) *login {
 		redirectURI:  q.Get("redirect_uri"),
 		challenge:    q.Get("code_challenge"),
 		nonce:        q.Get("nonce"),
+		offline:      q.Get("access_type") == "offline",
+		prompted:     q.Get("prompt") == "consent",
 		organization: q.Get("organization"),
 		expires:      t.clock.Now().Add(CodeLife),
 	}
@@ -204,9 +225,15 @@ func (t *Tenant) signIn(c *call, cl client) *login {
 		l.audience = t.cfg.audience
 	}
 	if l.audience == "" {
-		l.audience = t.URL(pathUserInfo)
+		l.audience = t.endpoint(t.cfg.profile.Location.UserInfo, false)
 	}
-	l.scope = t.cfg.granted(l.audience, q.Get("scope"))
+	if l.audience == "" {
+		l.audience = t.issuer
+	}
+	l.scope = t.cfg.granted(l.audience, t.cfg.profile.Scopes.grant(q.Get("scope")))
+	who := consent{cl.id, l.subject}
+	l.first = !t.consented[who]
+	t.consented[who] = true
 	own, _ := c.req.Context().Value(claimsKey{}).([]Claims)
 	l.claims = Claims{}
 	for _, more := range append([]Claims{t.nextLogin}, own...) {

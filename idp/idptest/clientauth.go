@@ -2,7 +2,10 @@ package idptest
 
 import (
 	"crypto"
+	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"maps"
 	"net/http"
 	"net/url"
@@ -75,28 +78,65 @@ func authMethod(c *call) AuthMethod {
 
 // authenticate finds the client of c and checks that it is the one.
 func (t *Tenant) authenticate(c *call) (client, *oauthError) {
-	failed := &oauthError{"invalid_client", "Client authentication failed."}
-	id, password := c.form.Get("client_id"), c.form.Get("client_secret")
+	cfg := t.config()
+	rules := &cfg.profile.Clients
 	method := authMethod(c)
-	switch method {
-	case AuthSeveral:
+	switch {
+	case method == AuthSeveral:
 		return client{}, &oauthError{"invalid_request", "The client authenticates in several ways."}
-	case AuthPrivateKey:
+	case !rules.takes(method):
+		return client{}, &oauthError{"invalid_client", "The method " + string(method) + " is not accepted."}
+	case method == AuthPrivateKey:
 		return t.asserted(c)
-	case AuthBasic:
-		user, pass, ok := c.req.BasicAuth()
-		user, err1 := url.QueryUnescape(user)
-		pass, err2 := url.QueryUnescape(pass)
-		if !ok || err1 != nil || err2 != nil || id != "" && id != user {
-			return client{}, failed
-		}
-		id, password = user, pass
 	}
-	cl, ok := t.config().clients[id]
-	if !ok || cl.key != nil || subtle.ConstantTimeCompare([]byte(cl.secret), []byte(password)) != 1 {
-		return client{}, failed
+	id, password, ok := credentials(c, rules.RawBasic)
+	cl, known := cfg.clients[id]
+	good := ok && known
+	switch {
+	case good && rules.SecretJWT && cl.key != nil:
+		good = t.secretIsJWT(cl, password)
+	case good:
+		good = cl.key == nil && subtle.ConstantTimeCompare([]byte(cl.secret), []byte(password)) == 1
+	}
+	if !good {
+		return client{}, &oauthError{"invalid_client", "Client authentication failed."}
 	}
 	return cl, nil
+}
+
+// takes reports whether a client may authenticate so.
+func (r *ClientRules) takes(method AuthMethod) bool {
+	if r.Methods == nil {
+		return method == AuthBasic || method == AuthPost
+	}
+	return slices.Contains(r.Methods, method)
+}
+
+// credentials returns the client id and the secret of c, and whether they make sense.
+// With raw the header is taken as it is, without form-decoding.
+func credentials(c *call, raw bool) (id, password string, ok bool) {
+	id, password = c.form.Get("client_id"), c.form.Get("client_secret")
+	if authMethod(c) != AuthBasic {
+		return id, password, true
+	}
+	user, pass, ok := c.req.BasicAuth()
+	if ok && !raw {
+		var err1, err2 error
+		user, err1 = url.QueryUnescape(user)
+		pass, err2 = url.QueryUnescape(pass)
+		ok = err1 == nil && err2 == nil
+	}
+	return user, pass, ok && (id == "" || id == user)
+}
+
+// secretIsJWT checks a secret that is a JWT (ClientRules.SecretJWT).
+func (t *Tenant) secretIsJWT(cl client, password string) bool {
+	now := t.clock.Now()
+	claims := &jwt.RegisteredClaims{}
+	token, err := jwt.ParseWithClaims(password, claims, func(*jwt.Token) (any, error) { return cl.key, nil },
+		jwt.WithValidMethods([]string{"ES256"}), jwt.WithTimeFunc(t.clock.Now), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+		jwt.WithAudience(t.issuer), jwt.WithSubject(cl.id))
+	return err == nil && token.Header["kid"] != nil && claims.Issuer != "" && !claims.ExpiresAt.After(now.Add(secretLife))
 }
 
 // denied answers a client that is not the one. Where it came with HTTP authentication it
@@ -120,8 +160,9 @@ func (t *Tenant) asserted(c *call) (client, *oauthError) {
 		return failed("client_assertion_type must be " + assertionType)
 	}
 	var cl client
+	rules := t.profile().Clients
 	claims := &jwt.RegisteredClaims{}
-	_, err := jwt.ParseWithClaims(c.form.Get("client_assertion"), claims,
+	token, err := jwt.ParseWithClaims(c.form.Get("client_assertion"), claims,
 		func(*jwt.Token) (any, error) {
 			cl = t.config().clients[claims.Issuer]
 			return cl.key, nil
@@ -134,10 +175,12 @@ func (t *Tenant) asserted(c *call) (client, *oauthError) {
 		return failed(err.Error())
 	case claims.Subject != claims.Issuer || id != "" && id != claims.Issuer:
 		return failed("iss, sub and client_id differ")
-	case !slices.ContainsFunc(claims.Audience, func(aud string) bool {
-		return aud == t.issuer || aud == t.URL(pathToken) || aud == t.URL(pathPAR) && c.kind == PAR // RFC 9126 section 2
-	}):
+	case !slices.ContainsFunc(claims.Audience, func(aud string) bool { return t.isAudience(c, rules.Audience, aud) }):
 		return failed("aud is not this tenant")
+	case rules.Thumbprint && token.Header["x5t"] == nil && token.Header["x5t#S256"] == nil:
+		return failed("its header has neither x5t nor x5t#S256")
+	case rules.Thumbprint && !thumbprintOf(cl, token.Header):
+		return failed("its header names another certificate")
 	case claims.ID == "":
 		return failed("it has no jti")
 	}
@@ -148,4 +191,36 @@ func (t *Tenant) asserted(c *call) (client, *oauthError) {
 	}
 	t.jtis[claims.ID] = true
 	return cl, nil
+}
+
+// isAudience reports whether an assertion for aud is for the request c.
+func (t *Tenant) isAudience(c *call, want Audience, aud string) bool {
+	loc := t.profile().Location
+	asked := loc.Token
+	switch c.kind {
+	case PAR:
+		asked = loc.PAR
+	case Revocation:
+		asked = loc.Revocation
+	}
+	here := aud == t.endpoint(asked, false) || aud == t.endpoint(asked, true)
+	switch want {
+	case AudienceIssuer:
+		return aud == t.issuer
+	case AudienceEndpoint:
+		return here
+	}
+	return here || aud == t.issuer || aud == t.endpoint(loc.Token, false) // RFC 9126 section 2
+}
+
+// thumbprintOf reports whether a header has the thumbprint of the certificate of cl. Only
+// that of the client ClientID is known; of others any will do.
+func thumbprintOf(cl client, header map[string]any) bool {
+	if cl.id != ClientID {
+		return true
+	}
+	der := selfSigned(applicationRSA()).Raw
+	short, long := sha1.Sum(der), sha256.Sum256(der) //nolint:gosec // RFC 7515 section 4.1.7
+	return header["x5t"] == base64.RawURLEncoding.EncodeToString(short[:]) ||
+		header["x5t#S256"] == base64.RawURLEncoding.EncodeToString(long[:])
 }

@@ -3,30 +3,62 @@ package idptest
 import "net/http"
 
 // discovery answers the provider's metadata (OpenID Connect Discovery 1.0).
-func (t *Tenant) discovery(*call) *reply {
-	doc := map[string]any{
-		"issuer":                                           t.issuer,
-		"authorization_endpoint":                           t.URL(pathAuthorize),
-		"token_endpoint":                                   t.URL(pathToken),
-		"jwks_uri":                                         t.URL(pathJWKS),
-		"pushed_authorization_request_endpoint":            t.URL(pathPAR),
-		"revocation_endpoint":                              t.URL(pathRevoke),
-		"userinfo_endpoint":                                t.URL(pathUserInfo),
-		"end_session_endpoint":                             t.URL(pathEndSess),
-		"response_types_supported":                         []string{"code", "id_token"},
-		"response_modes_supported":                         []string{"query", "form_post"},
-		"grant_types_supported":                            []string{grantCode, grantRefresh, grantConnection},
-		"code_challenge_methods_supported":                 []string{"S256"},
-		"token_endpoint_auth_methods_supported":            []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
-		"token_endpoint_auth_signing_alg_values_supported": []string{"RS256", "PS256", "ES256"},
-		"id_token_signing_alg_values_supported":            []string{"RS256"},
-		"subject_types_supported":                          []string{"public"},
-		"scopes_supported":                                 []string{"openid", "profile", "email", "offline_access"},
-		"backchannel_logout_supported":                     true,
-		"backchannel_logout_session_supported":             true,
+func (t *Tenant) discovery(c *call) *reply {
+	cfg := t.config()
+	loc := cfg.profile.Location
+	doc := cfg.profile.Metadata.document()
+	doc["issuer"] = t.issuer
+	if c.alias && loc.AliasIssuer != "" {
+		doc["issuer"] = t.place(loc.AliasIssuer)
 	}
-	if t.config().responseIssuer {
+	for name, address := range map[string]string{
+		"authorization_endpoint":                loc.Authorize,
+		"token_endpoint":                        loc.Token,
+		"jwks_uri":                              loc.JWKS,
+		"pushed_authorization_request_endpoint": loc.PAR,
+		"revocation_endpoint":                   loc.Revocation,
+		"userinfo_endpoint":                     loc.UserInfo,
+		"end_session_endpoint":                  loc.EndSession,
+	} {
+		if address != "" {
+			doc[name] = t.endpoint(address, c.alias)
+		}
+	}
+	if cfg.responseIssuer {
 		doc["authorization_response_iss_parameter_supported"] = true
 	}
 	return jsonReply(http.StatusOK, doc)
+}
+
+// document returns m as the discovery document has it.
+func (m *Metadata) document() map[string]any {
+	doc := map[string]any{"subject_types_supported": []string{"public"}, "response_types_supported": []string{"code"}}
+	for name, list := range map[string][]string{
+		"scopes_supported": m.Scopes,
+		"token_endpoint_auth_signing_alg_values_supported": m.AuthAlgs,
+		"id_token_signing_alg_values_supported":            m.IDTokenAlgs,
+		"code_challenge_methods_supported":                 m.Challenges,
+		"response_types_supported":                         m.ResponseTypes,
+		"response_modes_supported":                         m.ResponseModes,
+		"grant_types_supported":                            m.GrantTypes,
+		"subject_types_supported":                          m.Subjects,
+	} {
+		if list != nil {
+			doc[name] = list
+		}
+	}
+	if m.AuthMethods != nil {
+		doc["token_endpoint_auth_methods_supported"] = m.AuthMethods
+	}
+	for name, is := range map[string]bool{
+		"backchannel_logout_supported":          m.BackChannel,
+		"backchannel_logout_session_supported":  m.BackChannelSession,
+		"require_pushed_authorization_requests": m.PARRequired,
+	} {
+		if is {
+			doc[name] = true
+		}
+	}
+	Claims(doc).add(m.More)
+	return doc
 }

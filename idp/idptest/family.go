@@ -20,9 +20,10 @@ type family struct {
 	tokens  map[int]*token // those that may still be presented
 	revoked bool
 
-	flights tally
-	seen    []Presentation
-	reuses  int
+	throttled int // refreshes that Refusals.Throttled answered
+	flights   tally
+	seen      []Presentation
+	reuses    int
 }
 
 // token is a refresh token that is good, or was until the overlap ends. One that
@@ -100,6 +101,9 @@ func (t *Tenant) present(c *call, text string, clientID string, rotate bool) (*l
 		p.Reused = true
 		f.reuses++ // also when the family is revoked already
 		t.counters.reuses++
+		if t.cfg.profile.Refresh.KeepFamily {
+			return nil, "", &oauthError{"invalid_grant", "Unknown or invalid refresh token."}
+		}
 		t.kill(f)
 		return nil, "", &oauthError{"invalid_grant", "Refresh token reuse was detected: the token family is revoked."}
 	case f.revoked:
@@ -109,7 +113,7 @@ func (t *Tenant) present(c *call, text string, clientID string, rotate bool) (*l
 	if !rotate {
 		return f.login, "", nil
 	}
-	if !tok.spent {
+	if !tok.spent && t.cfg.profile.Refresh.Rotation != RotateKeepOld {
 		tok.spent, tok.at = true, now
 		delete(f.tokens, tok.parent) // now older than the previous one
 	}

@@ -263,16 +263,19 @@ func HugeBody(size int) Fault {
 // of discovery, of the JWKS. Numbers are json.Number; json.RawMessage writes what
 // Go's own types cannot.
 func Edit(change func(body map[string]any)) Fault {
-	return shaping(func(r *reply) {
-		var body map[string]any
-		d := json.NewDecoder(strings.NewReader(string(r.body)))
-		d.UseNumber()
-		if d.Decode(&body) != nil {
-			return
-		}
-		change(body)
-		r.body = marshal(body)
-	})
+	return shaping(func(r *reply) { r.edit(change) })
+}
+
+// edit changes the body, where that is a JSON object.
+func (r *reply) edit(change func(body map[string]any)) {
+	var body map[string]any
+	d := json.NewDecoder(strings.NewReader(string(r.body)))
+	d.UseNumber()
+	if d.Decode(&body) != nil {
+		return
+	}
+	change(body)
+	r.body = marshal(body)
 }
 
 // ExpiresIn answers with this expires_in: a number, a text, json.RawMessage, or

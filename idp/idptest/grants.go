@@ -9,7 +9,9 @@ import (
 )
 
 // oauthError is an error of RFC 6749 section 5.2.
-type oauthError struct{ code, description string }
+type oauthError struct {
+	code, description string
+}
 
 func (e *oauthError) reply() *reply { return oauthReply(e.code, e.description) }
 
@@ -26,7 +28,7 @@ func oauthReply(code, description string) *reply {
 		body["error_description"] = description
 	}
 	r := jsonReply(status, body)
-	r.oauth = &oauthError{code, description}
+	r.oauth = &oauthError{code: code, description: description}
 	return r
 }
 
@@ -39,6 +41,9 @@ func plain(status int, text string) *reply {
 func (t *Tenant) grant(c *call) *reply {
 	if c.req.Method != http.MethodPost {
 		return plain(http.StatusMethodNotAllowed, "the token endpoint takes POST")
+	}
+	if r := t.throttled(c); r != nil {
+		return r
 	}
 	cl, e := t.authenticate(c)
 	if e != nil {
@@ -71,47 +76,69 @@ func (t *Tenant) exchangeCode(c *call, cl client) *reply {
 		return oauthReply("invalid_grant", "Invalid authorization code")
 	case l.redirectURI != c.form.Get("redirect_uri"):
 		return oauthReply("invalid_grant", "redirect_uri is not that of the authorize request")
-	case l.challenge != challenge:
-		return oauthReply("invalid_grant", "Failed to verify code verifier")
 	}
-	body := map[string]any{
-		"access_token": t.accessToken(c.kind, l, l.audience, l.scope),
-		"token_type":   "Bearer",
-		"expires_in":   int64(t.config().tokenLife.Seconds()),
-		"scope":        l.scope,
+	switch t.profile().Authorize.PKCE {
+	case PKCERefused:
+		if c.form.Has("code_verifier") {
+			return oauthReply("invalid_client", "Client authentication failed")
+		}
+	case PKCEIgnored:
+	default:
+		if l.challenge != challenge && (l.challenge != "" || c.form.Has("code_verifier")) {
+			return oauthReply("invalid_grant", "Failed to verify code verifier")
+		}
 	}
-	if id := t.idToken(c.kind, l); id != "" {
-		body["id_token"] = id
-	}
-	if slices.Contains(scopes(l.scope), "offline_access") {
+	refreshToken := ""
+	if t.entitled(l) {
 		t.mu.Lock()
-		body["refresh_token"] = t.newFamily(l)
+		refreshToken = t.newFamily(l)
 		t.mu.Unlock()
 	}
-	return jsonReply(http.StatusOK, body)
+	return t.tokens(c, l, l.audience, l.scope, refreshToken)
 }
 
 // refresh grants a refresh token (RFC 6749 section 6).
 func (t *Tenant) refresh(c *call, cl client) *reply {
 	cfg := t.config()
-	l, next, e := t.present(c, c.form.Get("refresh_token"), cl.id, !cfg.noRotation)
-	if e != nil {
+	if e := t.mayAskFor(c, cl.id, &cfg.profile.Scopes); e != nil {
 		return e.reply()
 	}
-	audience, scope := cfg.resource(l, c.form.Get("audience"), c.form.Get("scope"))
-	body := map[string]any{
-		"access_token": t.accessToken(c.kind, l, audience, scope),
-		"token_type":   "Bearer",
-		"expires_in":   int64(cfg.tokenLife.Seconds()),
-		"scope":        scope,
+	presented := c.form.Get("refresh_token")
+	l, next, e := t.present(c, presented, cl.id, !cfg.noRotation)
+	if e != nil {
+		return e.refreshReply()
 	}
-	if id := t.idToken(c.kind, l); id != "" {
-		body["id_token"] = id
+	asked := c.form.Get("scope")
+	if asked != "" {
+		asked, _ = cfg.profile.Scopes.again(asked, l.scope)
 	}
-	if next != "" {
-		body["refresh_token"] = next
+	audience, scope := cfg.resource(l, c.form.Get("audience"), asked)
+	if next == "" && cfg.profile.Refresh.Rotation == SameTokenRepeated {
+		next = presented
 	}
-	return jsonReply(http.StatusOK, body)
+	return t.tokens(c, l, audience, scope, next)
+}
+
+// mayAskFor refuses a refresh of a good token that asks for a scope it cannot have,
+// before the token is spent.
+func (t *Tenant) mayAskFor(c *call, clientID string, r *ScopeRules) *oauthError {
+	asked := c.form.Get("scope")
+	t.mu.Lock()
+	f := c.family
+	good := f != nil && !f.revoked && f.login.client.id == clientID
+	t.mu.Unlock()
+	if !good || asked == "" {
+		return nil // the token is judged first
+	}
+	_, e := r.again(asked, f.login.scope)
+	return e
+}
+
+// refreshReply is reply to a refresh token that is not accepted.
+func (e *oauthError) refreshReply() *reply {
+	r := e.reply()
+	r.refresh = true
+	return r
 }
 
 // The token types of a connection exchange.

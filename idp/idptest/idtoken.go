@@ -1,7 +1,7 @@
 package idptest
 
 import (
-	"crypto/rsa"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -41,8 +41,8 @@ type Draft struct {
 	// It is empty for a logout token.
 	Kind Kind
 	// Header is the JOSE header. An alg of "none" leaves the token unsigned, one of
-	// HS256, HS384 or HS512 signs it with the client's secret, one of the RS and PS
-	// families with the tenant's key.
+	// HS256, HS384 or HS512 signs it with the client's secret, any other with the tenant's
+	// key of that kind. The set has the kind of Profile.Keys only.
 	Header map[string]any
 	// Claims are the claims. Deleting one leaves it out.
 	Claims Claims
@@ -64,7 +64,10 @@ func (t *Tenant) mint(d *Draft, clientSecret string) string {
 	}
 	alg, _ := d.Header["alg"].(string)
 	token := &jwt.Token{Header: d.Header, Claims: jwt.MapClaims(d.Claims), Method: jwt.GetSigningMethod(alg)}
-	if token.Method == nil {
+	switch {
+	case alg == "Ed25519": // RFC 9864: another name for EdDSA with that curve
+		token.Method = jwt.SigningMethodEdDSA
+	case token.Method == nil:
 		token.Method = jwt.SigningMethodRS256
 	}
 	var key any
@@ -74,7 +77,7 @@ func (t *Tenant) mint(d *Draft, clientSecret string) string {
 	case strings.HasPrefix(alg, "HS"):
 		key = []byte(clientSecret)
 	default:
-		key = t.rsaKey(d.WrongKey)
+		key = t.private(alg, d.WrongKey)
 	}
 	signed, err := token.SignedString(key)
 	if err != nil {
@@ -84,13 +87,6 @@ func (t *Tenant) mint(d *Draft, clientSecret string) string {
 		signed = breakSignature(signed)
 	}
 	return signed
-}
-
-func (t *Tenant) rsaKey(wrong bool) *rsa.PrivateKey {
-	if wrong {
-		return t.strange()
-	}
-	return t.signer().key
 }
 
 // breakSignature changes the first character of the signature.
@@ -108,25 +104,61 @@ func breakSignature(token string) string {
 
 // draft begins a token of the given JOSE type.
 func (t *Tenant) draft(kind Kind, typ string, claims Claims) *Draft {
-	return &Draft{
+	keys := &t.profile().Keys
+	d := &Draft{
 		Kind:   kind,
-		Header: map[string]any{"alg": "RS256", "typ": typ, "kid": t.signer().id},
+		Header: map[string]any{"alg": keys.alg(), "typ": typ, "kid": t.signer().id},
 		Claims: claims,
 	}
+	if keys.TokenNoKID {
+		delete(d.Header, "kid")
+	}
+	return d
 }
 
 // idToken returns the ID token of l, or "" when it was left out.
 func (t *Tenant) idToken(kind Kind, l *login) string {
+	t.mu.Lock()
+	p, user, edit := t.cfg.profile, t.cfg.users[l.subject], t.cfg.editIDToken
+	t.mu.Unlock()
+	form := &p.IDToken
+	if form.NotAtRefresh && kind == Refresh {
+		return ""
+	}
 	now := t.clock.Now()
 	claims := Claims{
 		"iss": t.issuer,
 		"sub": l.subject,
 		"aud": l.client.id,
 		"iat": now.Unix(),
-		"exp": now.Add(IDTokenLife).Unix(),
-		"sid": l.sid,
+		"exp": now.Add(cmp.Or(form.Life, IDTokenLife)).Unix(),
 	}
-	if l.nonce != "" && kind != Refresh {
+	form.fill(claims, l, kind)
+	claims.add(p.Scopes.claims(user, l.scope, form.AnyScope, form.Thin, form.Never))
+	if form.VerifiedText {
+		claims.verifiedAsText()
+	}
+	claims.add(form.Claims)
+	claims.add(l.claims)
+	d := t.draft(kind, "JWT", claims)
+	if edit != nil {
+		edit(d)
+	}
+	return t.mint(d, l.client.secret)
+}
+
+// fill adds to claims what is about the login rather than the user.
+func (f *IDTokenForm) fill(claims Claims, l *login, kind Kind) {
+	if f.NoScheme {
+		_, claims["iss"], _ = strings.Cut(claims["iss"].(string), "://")
+	}
+	if len(f.Audiences) > 0 {
+		claims["aud"], claims["azp"] = append([]string{l.client.id}, f.Audiences...), l.client.id
+	}
+	if f.SID {
+		claims["sid"] = l.sid
+	}
+	if l.nonce != "" && kind != Refresh && !f.NoNonce {
 		claims["nonce"] = l.nonce
 	}
 	if l.authTime != 0 {
@@ -138,26 +170,20 @@ func (t *Tenant) idToken(kind Kind, l *login) string {
 	case l.organization != "":
 		claims["org_name"] = strings.ToLower(l.organization)
 	}
-	t.mu.Lock()
-	user, edit := t.cfg.users[l.subject].clone(), t.cfg.editIDToken
-	t.mu.Unlock()
-	claims.add(user)
-	claims.add(l.claims)
-	d := t.draft(kind, "JWT", claims)
-	if edit != nil {
-		edit(d)
-	}
-	return t.mint(d, l.client.secret)
 }
 
 // accessToken returns an access token for audience (RFC 9068, and azp as Auth0 has it),
 // unlike any other.
 func (t *Tenant) accessToken(kind Kind, l *login, audience, scope string) string {
 	cfg := t.config()
-	if cfg.opaque {
-		return secret("at_")
-	}
 	now := t.clock.Now()
+	if cfg.opaque || cfg.profile.Tokens.Opaque {
+		token := secret("at_")
+		if cfg.profile.Tokens.Opaque {
+			t.remember(token, access{l.subject, l.client.id, scope, now.Add(cfg.tokenLife)})
+		}
+		return token
+	}
 	claims := Claims{
 		"iss":       t.issuer,
 		"sub":       l.subject,

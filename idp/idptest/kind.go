@@ -42,17 +42,9 @@ const (
 	grantConnection = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
 )
 
-// The paths of the endpoints.
+// The paths that do not depend on the profile.
 const (
 	pathDiscovery = "/.well-known/openid-configuration"
-	pathJWKS      = "/.well-known/jwks.json"
-	pathAuthorize = "/authorize"
-	pathPAR       = "/oauth/par"
-	pathToken     = "/oauth/token"
-	pathRevoke    = "/oauth/revoke"
-	pathUserInfo  = "/userinfo"
-	pathLogout    = "/v2/logout"
-	pathEndSess   = "/oidc/logout"
 	pathTrap      = "/trap"
 )
 

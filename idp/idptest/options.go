@@ -12,6 +12,7 @@ import (
 type Option func(*config)
 
 type config struct {
+	profile   *Profile // is never changed, and never nil
 	clock     clock.Clock
 	address   string
 	issuer    string
@@ -39,7 +40,9 @@ type config struct {
 }
 
 func defaults() config {
+	usual := auth0()
 	return config{
+		profile:        &usual,
 		clock:          clock.System(),
 		address:        "127.0.0.1:0",
 		clients:        map[string]client{ClientID: {id: ClientID, secret: ClientSecret}},
@@ -59,12 +62,13 @@ func WithClock(c clock.Clock) Option { return func(cfg *config) { cfg.clock = c 
 func WithAddress(addr string) Option { return func(cfg *config) { cfg.address = addr } }
 
 // InProcess makes a tenant that does not listen: it is reached through Transport,
-// Client and Authorize only. Its issuer is https://tenant.example/ unless
-// WithIssuer says otherwise.
+// Client and Authorize only. Its issuer is https://tenant.example/, or that of its profile,
+// unless WithIssuer says otherwise.
 func InProcess() Option { return func(cfg *config) { cfg.inProcess = true } }
 
 // WithIssuer sets the issuer, with a path or not, as discovery shall say it. The
-// default is the address the tenant listens on.
+// default is the address the tenant listens on. A profile whose issuer has a path of
+// its own has that below this URL.
 func WithIssuer(issuer string) Option { return func(cfg *config) { cfg.issuer = issuer } }
 
 // WithUser adds a user. Its claims go into every ID token, verbatim. See

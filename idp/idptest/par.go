@@ -1,6 +1,7 @@
 package idptest
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"time"
@@ -28,7 +29,8 @@ func (t *Tenant) push(c *call) *reply {
 	if _, _, err := t.redirectTarget(c); err != nil {
 		return oauthReply("invalid_request", err.Error())
 	}
-	if e := wrongWith(c.form); e != nil {
+	p := t.profile()
+	if e := cmp.Or(p.demands(c.form), p.wrongWith(c.form)); e != nil {
 		return e.reply()
 	}
 	uri := secret("urn:ietf:params:oauth:request_uri:")
@@ -56,6 +58,6 @@ func (t *Tenant) pull(c *call) bool {
 	if !ok || !t.clock.Now().Before(p.expires) || p.form.Get("client_id") != c.form.Get("client_id") {
 		return false
 	}
-	c.form = p.form
+	c.form, c.pulled = p.form, true
 	return true
 }

@@ -12,6 +12,8 @@ import (
 type call struct {
 	req     *http.Request
 	kind    Kind // "" for a path that nobody serves
+	alias   bool // it asks at the second place of the metadata
+	pulled  bool // form is what was pushed
 	form    url.Values
 	subject string          // "" while unknown
 	family  *family         // of the refresh token that it presents, if any
@@ -31,31 +33,17 @@ func (t *Tenant) read(r *http.Request) *call {
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		c.form, _ = url.ParseQuery(body)
 	}
-	switch strings.TrimPrefix(r.URL.Path, strings.TrimRight(t.base.Path, "/")) {
-	case pathDiscovery:
-		c.kind = Discovery
-	case pathJWKS:
-		c.kind = JWKS
-	case pathAuthorize:
-		c.kind = Authorize
-		if r.Method == http.MethodGet {
-			c.form = r.URL.Query()
-		}
-	case pathPAR:
-		c.kind = PAR
-	case pathToken:
+	host := r.URL.Host
+	if host == "" {
+		host = r.Host
+	}
+	at := t.find(host, r.URL.Path)
+	c.kind, c.alias = at.kind, at.alias
+	switch {
+	case at.kind == Token:
 		c.kind = kindOfGrant(c.form.Get("grant_type"))
-	case pathRevoke:
-		c.kind = Revocation
-	case pathUserInfo:
-		c.kind = UserInfo
-	case pathLogout, pathEndSess:
-		c.kind = Logout
-		if r.Method != http.MethodPost {
-			c.form = r.URL.Query()
-		}
-	case pathTrap:
-		c.kind = Trap
+	case at.kind == Authorize && r.Method == http.MethodGet, at.kind == Logout && r.Method != http.MethodPost:
+		c.form = r.URL.Query()
 	}
 	return c
 }
@@ -137,11 +125,11 @@ func (t *Tenant) serveCall(c *call) *reply {
 	case Authorize:
 		return t.authorize(c)
 	case PAR:
-		return t.push(c)
+		return t.shaped(t.push(c))
 	case CodeExchange, Refresh, ConnectionExchange, Token:
-		return t.grant(c)
+		return t.shaped(t.grant(c))
 	case Revocation:
-		return t.revoke(c)
+		return t.shaped(t.revoke(c))
 	case UserInfo:
 		return t.userinfo(c)
 	case Logout:

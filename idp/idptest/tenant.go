@@ -1,4 +1,5 @@
-// Package idptest is a fake Auth0 tenant for tests.
+// Package idptest is a fake identity provider for tests: an Auth0 tenant, or with
+// WithProfile one of the providers of Profiles.
 //
 // A Tenant signs users in without a person, rotates refresh tokens, detects when
 // one is used again, answers for several audiences and connections, and counts
@@ -21,7 +22,6 @@
 package idptest
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -54,11 +54,13 @@ const (
 	CodeLife            = 10 * time.Minute
 )
 
-// Tenant is a fake Auth0 tenant. It is safe for concurrent use.
+// Tenant is a fake provider. It is safe for concurrent use.
 type Tenant struct {
 	clock  clock.Clock
-	issuer string   // as discovery says it
-	base   *url.URL // the issuer, for resolving paths
+	issuer string             // as ID tokens and, usually, discovery say it
+	base   *url.URL           // the issuer
+	prefix string             // in place of scheme and host of the profile's addresses; "" in-process
+	routes map[string][]route // by path
 
 	ctx    context.Context // ends with the tenant
 	cancel context.CancelFunc
@@ -80,6 +82,8 @@ type Tenant struct {
 	bySID     map[string]*family
 	pushed    map[string]pushed
 	jtis      map[string]bool // of client assertions that were used
+	opaque    map[string]access
+	consented map[consent]bool
 	script    []*scripted
 	healed    chan struct{} // closed by Heal
 	holds     []*Hold
@@ -102,6 +106,8 @@ func New(opts ...Option) (*Tenant, error) {
 		bySID:     map[string]*family{},
 		pushed:    map[string]pushed{},
 		jtis:      map[string]bool{},
+		opaque:    map[string]access{},
+		consented: map[consent]bool{},
 		healed:    make(chan struct{}),
 		counters:  newCounters(),
 	}
@@ -129,28 +135,17 @@ func NewTenant(tb testing.TB, opts ...Option) *Tenant {
 // open settles the issuer, and listens unless the tenant is in-process only.
 func (t *Tenant) open() error {
 	if t.cfg.inProcess {
-		return t.settle("https://tenant.example/")
+		return t.settle("")
 	}
 	l, err := net.Listen("tcp", t.cfg.address)
 	if err != nil {
 		return fmt.Errorf("idptest: %w", err)
 	}
-	if err := t.settle("http://" + l.Addr().String() + "/"); err != nil {
+	if err := t.settle("http://" + l.Addr().String()); err != nil {
 		l.Close() //nolint:errcheck // nobody has connected
 		return err
 	}
 	t.serve(l)
-	return nil
-}
-
-// settle sets the issuer: the configured one, else usual.
-func (t *Tenant) settle(usual string) error {
-	t.issuer = cmp.Or(t.cfg.issuer, usual)
-	u, err := url.Parse(t.issuer)
-	if err != nil || u.Host == "" {
-		return fmt.Errorf("idptest: issuer %q is not an absolute URL", t.issuer)
-	}
-	t.base = u
 	return nil
 }
 
@@ -195,8 +190,9 @@ func (t *Tenant) Close() {
 	}
 }
 
-// Issuer returns the tenant's issuer URL, which ends in a slash. A client finds
-// everything else from there.
+// Issuer returns the tenant's issuer URL, which ends in a slash unless a profile says
+// otherwise. A client finds everything else from there, but for the profiles whose
+// Config says more.
 func (t *Tenant) Issuer() string { return t.issuer }
 
 // Address returns the host and port that the tenant listens on, whatever its issuer is. It
@@ -217,6 +213,13 @@ func (t *Tenant) Set(opts ...Option) {
 	for _, o := range opts {
 		o(&t.cfg)
 	}
+}
+
+// profile returns the provider that the tenant plays. It is not to be changed.
+func (t *Tenant) profile() *Profile {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cfg.profile
 }
 
 // config returns a copy of the present settings.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"syscall"
 	"time"
@@ -22,6 +23,10 @@ type reply struct {
 	chunk  int           // bytes sent at once; 0 for all
 	pause  time.Duration // before each chunk
 	oauth  *oauthError   // what an error answer says
+	// refresh says that the error is about a refresh token.
+	refresh bool
+	form    url.Values // that the page posts; nil for none
+	formTo  string
 }
 
 // ending says how a reply ends.
@@ -135,7 +140,7 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := req.Context().Err(); err != nil {
 		return nil, context.Cause(req.Context())
 	}
-	if req.URL.Scheme != t.base.Scheme || req.URL.Host != t.base.Host {
+	if !t.answers(req.URL) {
 		return nil, fmt.Errorf("idptest: %s://%s is not this tenant, %s", req.URL.Scheme, req.URL.Host, t.issuer)
 	}
 	if t.ctx.Err() != nil {

@@ -10,7 +10,8 @@ import (
 )
 
 // userinfo answers with the claims of the user whose access token is presented (OpenID
-// Connect Core section 5.3, RFC 6750). Opaque tokens are not known here.
+// Connect Core section 5.3, RFC 6750). Tokens that WithOpaqueTokens made opaque are not
+// known here; those of a profile are.
 func (t *Tenant) userinfo(c *call) *reply {
 	if c.req.Method != http.MethodGet && c.req.Method != http.MethodPost {
 		return plain(http.StatusMethodNotAllowed, "userinfo takes GET and POST")
@@ -19,22 +20,48 @@ func (t *Tenant) userinfo(c *call) *reply {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return challenge(http.StatusUnauthorized, "")
 	}
-	var claims struct {
-		Scope string `json:"scope"`
-		jwt.RegisteredClaims
-	}
-	if _, err := jwt.ParseWithClaims(token, &claims, t.verifyingKey,
-		jwt.WithValidMethods([]string{"RS256"}), jwt.WithTimeFunc(t.clock.Now), jwt.WithExpirationRequired(), jwt.WithIssuer(t.issuer)); err != nil {
+	who, ok := t.bearer(token)
+	if !ok {
 		return challenge(http.StatusUnauthorized, "invalid_token")
 	}
-	if !slices.Contains(scopes(claims.Scope), "openid") {
+	if !slices.Contains(scopes(who.scope), "openid") {
 		return challenge(http.StatusForbidden, "insufficient_scope")
 	}
-	body := Claims{"sub": claims.Subject}
+	p := t.profile()
+	form := &p.UserInfo
+	body := Claims{"sub": who.subject}
+	body.add(p.Scopes.claims(t.user(who.subject), who.scope, form.AnyScope, false, form.Never))
+	if form.VerifiedText {
+		body.verifiedAsText()
+	}
+	body.add(form.Claims)
+	if !form.Signed {
+		return jsonReply(http.StatusOK, body)
+	}
+	body.add(Claims{"iss": t.issuer, "aud": who.client})
+	r := plain(http.StatusOK, "")
+	r.header.Set("Content-Type", "application/jwt")
+	r.body = []byte(t.mint(t.draft(UserInfo, "JWT", body), t.config().clients[who.client].secret))
+	return r
+}
+
+// bearer returns what an access token stands for, and whether it is good.
+func (t *Tenant) bearer(token string) (access, bool) {
 	t.mu.Lock()
-	body.add(t.cfg.users[claims.Subject])
+	known, ok := t.opaque[token]
+	alg := t.cfg.profile.Keys.alg()
 	t.mu.Unlock()
-	return jsonReply(http.StatusOK, body)
+	if ok {
+		return known, t.clock.Now().Before(known.expires)
+	}
+	var claims struct {
+		Scope  string `json:"scope"`
+		Client string `json:"client_id"`
+		jwt.RegisteredClaims
+	}
+	_, err := jwt.ParseWithClaims(token, &claims, t.verifyingKey,
+		jwt.WithValidMethods([]string{alg}), jwt.WithTimeFunc(t.clock.Now), jwt.WithExpirationRequired(), jwt.WithIssuer(t.issuer))
+	return access{subject: claims.Subject, client: claims.Client, scope: claims.Scope}, err == nil
 }
 
 // verifyingKey returns the published key of an access token.
@@ -42,11 +69,18 @@ func (t *Tenant) verifyingKey(token *jwt.Token) (any, error) {
 	if token.Header["typ"] != "at+jwt" {
 		return nil, errors.New("it is not an access token")
 	}
+	return t.publishedKey(token)
+}
+
+// publishedKey returns the key of a token that the tenant signed: of its kid, or the newest
+// where tokens have none.
+func (t *Tenant) publishedKey(token *jwt.Token) (any, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, k := range t.keys {
-		if token.Header["kid"] == k.id {
-			return &k.key.PublicKey, nil
+	keys := &t.cfg.profile.Keys
+	for i, k := range t.keys {
+		if token.Header["kid"] == k.id || keys.TokenNoKID && i == len(t.keys)-1 {
+			return pooledFor(keys.alg(), k.n).Public(), nil
 		}
 	}
 	return nil, errors.New("its kid is unknown")
