@@ -1,5 +1,7 @@
 package idptest
 
+import "slices"
+
 // Profile says how one provider behaves: what it sends, what it demands and what it
 // refuses. A tenant plays it by WithProfile:
 //
@@ -89,7 +91,9 @@ const ReturnTo = "{return_to}"
 
 // profiles makes every profile, in the order of Profiles. Each call makes it anew, so
 // that callers can change what they got.
-var profiles = []func() Profile{auth0}
+var profiles = slices.Concat(
+	[]func() Profile{auth0},
+	workforceProfiles, microsoftProfiles, hostedProfiles, selfHostedProfiles, socialProfiles, governmentProfiles, anyProfiles)
 
 // Profiles returns all profiles that this package knows: the Auth0 tenant first, then
 // others by kind. Callers may change what they get.
