@@ -35,6 +35,16 @@ func WithClientKey(id string, key crypto.PublicKey, redirectURIs ...string) Opti
 	return withClient(client{id: id, key: key, redirectURIs: redirectURIs})
 }
 
+// WithRedirectURI lets the client ClientID redirect to uris too, in whatever way it
+// authenticates.
+func WithRedirectURI(uris ...string) Option {
+	return func(cfg *config) {
+		c := cfg.clients[ClientID]
+		c.redirectURIs = append(slices.Clone(c.redirectURIs), uris...)
+		withClient(c)(cfg)
+	}
+}
+
 func withClient(c client) Option {
 	return func(cfg *config) {
 		cfg.clients = maps.Clone(cfg.clients)

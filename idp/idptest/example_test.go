@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"github.com/tokenward/tokenward/idp/idptest"
 )
@@ -104,4 +105,25 @@ func token(tenant *idptest.Tenant, form url.Values) map[string]any {
 		panic(err)
 	}
 	return body
+}
+
+// A profile makes the tenant another provider. Its Config says how an application is set
+// up for it, Lacks what cannot be had there.
+func ExampleWithProfile() {
+	p, _ := idptest.ProfileNamed("google")
+	tenant, err := idptest.New(idptest.InProcess(), idptest.WithProfile(p))
+	if err != nil {
+		panic(err)
+	}
+	defer tenant.Close()
+
+	fmt.Println(tenant.Application().Issuer, p.Config.Params["access_type"], p.Lacks.EndSession)
+	_, err = tenant.Callback("https://accounts.google.com/o/oauth2/v2/auth?" + url.Values{
+		"client_id": {idptest.ClientID}, "redirect_uri": {"http://localhost:3000/callback"}, "response_type": {"code"},
+		"scope": {idptest.DefaultScopes},
+	}.Encode())
+	fmt.Println(strings.Contains(err.Error(), "offline_access is unknown"))
+	// Output:
+	// https://accounts.google.com offline true
+	// true
 }

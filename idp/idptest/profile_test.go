@@ -14,8 +14,7 @@ import (
 	"github.com/tokenward/tokenward/idp/idptest"
 )
 
-// overProfiles runs a story with the client of each profile, in-process and, where
-// socket says so, over the socket.
+// overProfiles runs a story with the client of each profile, in-process.
 func overProfiles(t *testing.T, story func(t *testing.T, c *player)) {
 	t.Helper()
 	for _, p := range idptest.Profiles() {
@@ -178,6 +177,17 @@ func TestProfile_overTheSocketAsInProcess(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWithRedirectURI(t *testing.T) {
+	p, _ := idptest.ProfileNamed("okta-private-key-jwt")
+	const elsewhere = "https://app.example/callback"
+	if back, err := play(t, p).authorize("redirect_uri", elsewhere); err == nil {
+		t.Errorf("callback = %v, want it refused", back)
+	}
+	if back, err := play(t, p, idptest.WithRedirectURI(elsewhere)).authorize("redirect_uri", elsewhere); err != nil || !back.Has("code") {
+		t.Errorf("callback = %v, %v", back, err)
 	}
 }
 
