@@ -69,7 +69,7 @@ func (e *NotReadyError) Unwrap() []error {
 	return all
 }
 
-// Ready reports whether store and provider answer, and the store has everything it
+// Ready reports whether store and provider answer, and the store takes writes and has everything it
 // should: nil, or a *NotReadyError that names the one that does not. A provider's
 // metadata counts for as long as it is cached. Where domains come from a resolver, providers
 // are not asked.
@@ -87,17 +87,27 @@ func (c *Client) Ready(ctx context.Context) error {
 	if at := c.tally.UnreadableAt.Load(); at != 0 && c.clock.Now().Unix()-at < unreadableFor {
 		e.Store = fmt.Errorf("%w (%d so far)", errUnreadable, c.tally.Unreadable.Load())
 	}
-	probe, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
-	defer cancel()
-	err := actors.Contain(func() error {
-		_, err := c.opts.states.Load(probe, session.KeyOf(c.opts.sessionName, ""), store.Options{Background: true})
-		return err
-	})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err := c.checkStore(ctx); err != nil {
 		e.Store = err
 	}
 	if e.Store == nil && e.Provider == nil {
 		return nil
 	}
 	return e
+}
+
+// checkStore asks the store for a record that is not there, and whether it would serve.
+func (c *Client) checkStore(ctx context.Context) error {
+	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
+	defer cancel()
+	return actors.Contain(func() error {
+		_, err := c.opts.states.Load(ctx, session.KeyOf(c.opts.sessionName, ""), store.Options{Background: true})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if checker, ok := store.As[store.Checker](c.opts.states); ok {
+			return checker.Check(ctx)
+		}
+		return nil
+	})
 }

@@ -65,11 +65,14 @@ func (s *Store) run(ctx context.Context, op operation, ask func() error) error {
 		case s.life.Err() != nil:
 			return ErrClosed
 		}
+		if isReadOnly(err) && !s.elsewhere.allow(s.clock.Now()) {
+			return s.failed(op, err)
+		}
 		if lost(err) {
 			s.pool.Reset() // what broke one connection has most likely broken all
 		}
 		if attempt == attempts || !repeatable(op, err) {
-			return &Error{Op: statements[op].name, Err: s.discreet(err)}
+			return s.failed(op, err)
 		}
 	}
 }
@@ -81,7 +84,7 @@ func lost(err error) bool {
 		return false // there was none
 	}
 	pg := answer(err)
-	return pg == nil || pg.Code == readOnly || pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
+	return pg == nil || isReadOnly(err) || pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
 }
 
 // repeatable reports whether op, which failed with err, can be asked again: it had no
@@ -92,7 +95,7 @@ func repeatable(op operation, err error) bool {
 	}
 	if pg := answer(err); pg != nil {
 		switch pg.Code {
-		case serializationFailure, deadlockDetected, noSuchStatement, changedPlan, readOnly:
+		case serializationFailure, deadlockDetected, noSuchStatement, changedPlan, readOnly: // of the last, see Store.elsewhere
 			return true
 		}
 	}

@@ -6,14 +6,16 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tokenward/tokenward/store"
 )
 
 // ErrClosed says that the store was closed.
 var ErrClosed = errors.New("postgres: the store is closed")
 
 // Error says that the server did not answer, or answered that it cannot. Whether a write
-// happened is then not known, unless Err is a *pgconn.PgError of severity ERROR: that one
-// was rolled back.
+// happened is then not known, unless Err is a *store.NotServingError or a *pgconn.PgError of
+// severity ERROR: that one was rolled back.
 type Error struct {
 	Op  string // the operation, as "update"
 	Err error  // cause
@@ -77,6 +79,11 @@ const (
 	changedPlan          = "0A000" // a prepared statement that a migration has outdated
 	readOnly             = "25006" // the primary has become a standby
 	notPermitted         = "42501"
+	noSuchSchema         = "3F000"
+	noSuchTable          = "42P01"
+	noSuchFunction       = "42883"
+	diskFull             = "53100"
+	outOfMemory          = "53200"
 	notAuthorised        = "28" // a class
 )
 
@@ -87,6 +94,47 @@ func answer(err error) *pgconn.PgError {
 		return pg
 	}
 	return nil
+}
+
+const readOnlyRemedy = "the URL has to lead to the primary, and default_transaction_read_only has to be off"
+
+// isReadOnly reports whether the server answered that it takes no writes.
+func isReadOnly(err error) bool {
+	pg := answer(err)
+	return pg != nil && pg.Code == readOnly
+}
+
+// failed returns what a call says that failed with err.
+func (s *Store) failed(op operation, err error) error {
+	return &Error{Op: statements[op].name, Err: s.explained(err)}
+}
+
+// explained is discreet, and says what to do about an answer that the operator can change.
+func (s *Store) explained(err error) error {
+	e := &store.NotServingError{Err: s.discreet(err)}
+	pg := answer(err)
+	switch {
+	case errors.Is(err, errStandby):
+		e.Why, e.Remedy, e.Err = store.ReadOnly, "the URL has to lead to the primary", errStandby
+	case pg == nil:
+		return e.Err
+	case pg.Code == readOnly:
+		e.Why, e.Remedy = store.ReadOnly, readOnlyRemedy
+	case pg.Code == noSuchSchema, pg.Code == noSuchTable, pg.Code == noSuchFunction:
+		e.Why, e.Remedy = store.Incomplete, s.restoreSchema()
+	case pg.Code == notPermitted:
+		e.Why, e.Remedy = store.Forbidden, "its user has to own the schema "+s.schema+", or be allowed to use all in it"
+	case pg.Code == diskFull, pg.Code == outOfMemory:
+		e.Why = store.Full
+	default:
+		return e.Err
+	}
+	return e
+}
+
+// restoreSchema says what to do where something of the schema is missing.
+func (s *Store) restoreSchema() string {
+	return "restore the schema " + s.schema + ", or start a process on it, which sets it up where it is empty"
 }
 
 // discreet returns err without what it must not carry. An error of the client library has the

@@ -1,5 +1,10 @@
 package postgres
 
+import (
+	"sync/atomic"
+	"syscall"
+)
+
 // Instant takes the place of the server's clock: SQL for the present instant.
 func Instant(sql string) Option { return func(o *options) { o.instant = sql } }
 
@@ -14,3 +19,11 @@ const CollectEvery = collectEvery
 
 // LockNumber is the advisory lock for the migrations of a schema.
 func LockNumber(schema string) int64 { return (&Store{schema: schema}).lockNumber() }
+
+// CountDials counts the connections that are tried from now on. For before there are callers.
+func (s *Store) CountDials(n *atomic.Int64) {
+	s.wires.dialer.Control = func(string, string, syscall.RawConn) error {
+		n.Add(1)
+		return nil
+	}
+}

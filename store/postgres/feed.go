@@ -28,7 +28,7 @@ func (s *Store) Watch(ctx context.Context, changed func(session.Key, session.Ver
 	case s.life.Err() != nil:
 		return ErrClosed
 	}
-	return &Error{Op: "watch", Err: s.discreet(err)}
+	return &Error{Op: "watch", Err: s.explained(err)}
 }
 
 func (s *Store) watch(ctx context.Context, changed func(session.Key, session.Version), lost func()) error {

@@ -116,10 +116,18 @@ func (s *Store) parse(url string) (*pgxpool.Config, error) {
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "tokenward"
 	}
-	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-		if conn.PgConn().ParameterStatus("in_hot_standby") == "on" {
+	config.BeforeConnect = func(context.Context, *pgx.ConnConfig) error {
+		if s.standby.known() && !s.standby.allow(s.clock.Now()) {
 			return errStandby
 		}
+		return nil
+	}
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		if conn.PgConn().ParameterStatus("in_hot_standby") == "on" {
+			s.standby.allow(s.clock.Now())
+			return errStandby
+		}
+		s.standby.forget()
 		return nil
 	}
 	config.ShouldPing = broken

@@ -31,6 +31,7 @@ const (
 	opTakeTransaction
 	opCollect
 	opProbe
+	opCheck
 	operations // how many there are
 )
 
@@ -96,6 +97,13 @@ var statements = [operations]struct {
 		SELECT :"schema".collect()`},
 	opProbe: {name: "probe", sql: `
 		SELECT pg_notify(:'channel', $1::text)`},
+	opCheck: {name: "check", reads: true, sql: `
+		SELECT current_setting('transaction_read_only')::boolean, ARRAY(
+			SELECT $1::text WHERE to_regnamespace($1::text) IS NULL
+			UNION ALL SELECT name FROM unnest($2::text[]) AS name WHERE NOT EXISTS (
+				SELECT FROM pg_catalog.pg_class WHERE relname = name AND relnamespace = to_regnamespace($1::text))
+			UNION ALL SELECT name FROM unnest($3::text[]) AS name WHERE NOT EXISTS (
+				SELECT FROM pg_catalog.pg_proc WHERE proname = name AND pronamespace = to_regnamespace($1::text)))`},
 }
 
 // filler fills in what our SQL leaves open: the schema, whose name was checked, what is

@@ -19,6 +19,8 @@ import (
 type Store struct {
 	pool       *pgxpool.Pool
 	wires      *wires
+	elsewhere  seldom          // after a refusal to write: connect anew, the name may lead to another server by now
+	standby    seldom          // connect to what was a standby
 	listening  *pgx.ConnConfig // how Watch connects
 	sql        [operations]string
 	fill       func(string) string
@@ -49,6 +51,7 @@ var (
 	_ store.Intents    = (*Store)(nil)
 	_ store.ChangeFeed = (*Store)(nil)
 	_ store.Toucher    = (*Store)(nil)
+	_ store.Checker    = (*Store)(nil)
 )
 
 // closePatience is how long Close waits for calls under way.

@@ -87,7 +87,7 @@ func (s *Store) failed(ctx context.Context, op script, err error) error {
 	case s.life.Err() != nil:
 		return &Error{Op: string(op), Err: ErrClosed}
 	}
-	return &Error{Op: string(op), Err: s.discreet(err)}
+	return &Error{Op: string(op), Err: s.explained(err)}
 }
 
 // withoutDeadline hides the deadline of a context. The client library would turn it into one

@@ -42,4 +42,17 @@
 //
 // Redis Cluster is refused: its indexes over all sessions, which back-channel logout and
 // ceilings need, would lie on other nodes than the sessions, and no script spans nodes.
+//
+// # Permissions
+//
+// A user needs no more than this rule gives, where the prefix is the default:
+//
+//	ACL SETUSER tokenward on >PASSWORD ~tokenward:* &tokenward:* -@all +ping
+//	  +eval +evalsha +script|load +subscribe +publish +time +get +set +del +getdel +persist +pexpireat
+//	  +hget +hset +hmget +hdel +zadd +zrem +zscore +zrange +zrangebyscore +zrangebylex
+//
+// and +select where the URL names another database than 0. Where one of these commands is refused,
+// Open fails with an OpenError that names it (SUBSCRIBE: Watch, with an Error). INFO, which Redis
+// counts as dangerous, is worth allowing too: without it nothing warns of eviction or of a server
+// without persistence, and a Watch may miss that the server was a replica for less than two pings.
 package redis

@@ -6,13 +6,15 @@ import (
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/tokenward/tokenward/store"
 )
 
 // ErrClosed says that the store was closed.
 var ErrClosed = errors.New("redis: the store is closed")
 
 // Error says that Redis did not answer, or answered that it cannot. Whether a write
-// happened is then not known, unless Redis refused it.
+// happened is then not known, unless Redis refused it: then Err is a *store.NotServingError.
 type Error struct {
 	Op  string // the operation, as "update"
 	Err error  // cause
@@ -95,10 +97,44 @@ func (s *Store) discreet(err error) error {
 	return err
 }
 
+// refusals are the first words of answers of a server that does not serve, and what to do.
+var refusals = []struct {
+	prefix string
+	store.NotServingError
+}{
+	{"READONLY", store.NotServingError{Why: store.ReadOnly, Remedy: "the URL has to lead to the primary"}},
+	{"NOREPLICAS", store.NotServingError{Why: store.ReadOnly, Remedy: "it lacks the replicas that min-replicas-to-write wants"}},
+	{"MISCONF", store.NotServingError{Why: store.ReadOnly, Remedy: "it cannot write to its disk, see its log"}},
+	{"OOM", store.NotServingError{Why: store.Full, Remedy: "raise its maxmemory"}},
+	{"NOPERM", store.NotServingError{Why: store.Forbidden, Remedy: "see the package comment of store/redis for the rule its user needs"}},
+}
+
+// explained is discreet, and says what to do about an answer that the operator can change.
+func (s *Store) explained(err error) error {
+	err = s.discreet(err)
+	for _, r := range refusals {
+		if goredis.HasErrorPrefix(err, r.prefix) {
+			e := r.NotServingError
+			e.Err = err
+			return &e
+		}
+	}
+	if isDenied(err) {
+		return &store.NotServingError{Why: store.Forbidden, Remedy: refusals[len(refusals)-1].Remedy, Err: err}
+	}
+	return err
+}
+
+// isDenied reports whether the user lacks a permission, also within a script.
+func isDenied(err error) bool {
+	return goredis.IsPermissionError(err) || strings.Contains(err.Error(), "executing the script can't") ||
+		strings.Contains(err.Error(), "ACL failure in script")
+}
+
 // refusal sorts an error that came from the server or from the way to it.
 func refusal(err error) Refusal {
 	switch {
-	case goredis.IsAuthError(err), goredis.IsPermissionError(err), strings.Contains(err.Error(), "executing the script can't"):
+	case goredis.IsAuthError(err), isDenied(err):
 		return Denied
 	case errors.As(err, new(goredis.Error)):
 		return Failed

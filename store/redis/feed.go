@@ -152,14 +152,13 @@ func (w *watcher) mind(ctx context.Context, history string) error {
 }
 
 // ask returns the name of the history of writes that the server has. It has another after it
-// was a replica; one that does not say has always the same.
+// was a replica; one that does not say, as where the user may not run INFO, has always the same.
 func (w *watcher) ask(ctx context.Context) (history string, err error) {
-	text, err := w.asking.client.Info(ctx, "replication").Result()
+	info, err := inform(ctx, w.asking.client, "replication")
 	if err != nil {
 		return "", err
 	}
-	info := parseInfo(text)
-	if info["role"] == "slave" {
+	if isReplica(info) {
 		return "", errReplica
 	}
 	return info["master_replid"], nil

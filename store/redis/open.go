@@ -92,13 +92,12 @@ func adjust(c *goredis.Options, tlsConfig *tls.Config) *goredis.Options {
 
 // greet finds out whether the server will do, and claims the prefix for this format.
 func (s *Store) greet(ctx context.Context) error {
-	text, err := call(ctx, s, opening, func(ctx context.Context, c *goredis.Client) (string, error) {
-		return c.Info(ctx).Result()
+	info, err := call(ctx, s, opening, func(ctx context.Context, c *goredis.Client) (map[string]string, error) {
+		return inform(ctx, c)
 	})
 	if err != nil {
 		return s.refused(err)
 	}
-	info := parseInfo(text)
 	if err = fit(info); err != nil {
 		return err
 	}
@@ -108,6 +107,10 @@ func (s *Store) greet(ctx context.Context) error {
 	answer, err := s.runAll(ctx, opening, format, s.channel)
 	if err != nil {
 		return s.refused(err)
+	}
+	if denied, _ := at[string](answer, 1); denied != "" {
+		return &OpenError{Why: Denied, Detail: "its user may not run all commands that are needed: ACL SETUSER NAME +" +
+			strings.ReplaceAll(denied, " ", " +") + " ~" + s.prefix + "* &" + s.prefix + "*"}
 	}
 	found, _ := at[string](answer, 0)
 	n, err := strconv.Atoi(found)
@@ -122,12 +125,16 @@ func (s *Store) greet(ctx context.Context) error {
 }
 
 // teach has the server keep the scripts, so that the first calls cost no more than the
-// later ones.
+// later ones. A user who may not run what comes later, EVAL where the server has lost them, PING and TIME, is
+// refused here.
 func (s *Store) teach(ctx context.Context, c *goredis.Client) (int, error) {
 	_, err := c.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for _, sc := range s.scripts {
 			p.ScriptLoad(ctx, sc.text)
 		}
+		p.Eval(ctx, "return 1", nil)
+		p.Ping(ctx)
+		p.Do(ctx, "time")
 		return nil
 	})
 	return len(s.scripts), err
@@ -152,7 +159,7 @@ func fit(info map[string]string) error {
 		return &OpenError{Why: TooOld, Detail: fmt.Sprintf("it is version %q, and Redis %d.0 is needed", version, needed)}
 	case info["cluster_enabled"] == "1", info["redis_mode"] == "cluster", info["redis_mode"] == "sentinel":
 		return &OpenError{Why: Cluster, Detail: "a single server, or a primary with replicas, is needed"}
-	case info["role"] == "slave":
+	case isReplica(info):
 		return &OpenError{Why: Replica, Detail: "it takes no writes"}
 	}
 	return nil
@@ -160,12 +167,46 @@ func fit(info map[string]string) error {
 
 // report warns of what a host may not have meant.
 func (s *Store) report(info map[string]string) {
+	if _, known := info["aof_enabled"]; !known {
+		s.log.Warn("Redis does not let this user run INFO: whether it evicts sessions, or keeps them over a restart, " +
+			"is not looked at, nor whether it was a replica between two pings; allow it with ACL SETUSER NAME +info")
+		return
+	}
 	if policy := info["maxmemory_policy"]; info["maxmemory"] != "0" && policy != "noeviction" {
 		s.log.Warn("Redis may evict sessions: its maxmemory-policy should be noeviction", zap.String("policy", policy))
 	}
 	if info["aof_enabled"] == "0" {
 		s.log.Warn("Redis has no append-only file: a restart of the server loses sessions")
 	}
+}
+
+// inform returns what the server tells of itself: by INFO, or less of it by HELLO, which every user may run,
+// where the user may not run INFO. It is among the commands that Redis calls dangerous.
+func inform(ctx context.Context, c *goredis.Client, sections ...string) (map[string]string, error) {
+	text, err := c.Info(ctx, sections...).Result()
+	if err == nil || !goredis.IsPermissionError(err) {
+		return parseInfo(text), err
+	}
+	answer, err := c.Do(ctx, "hello").Slice() // the client library speaks version 2: names and values in turn
+	if err != nil {
+		return nil, err
+	}
+	info := make(map[string]string)
+	for i := 0; i+1 < len(answer); i += 2 {
+		name, _ := answer[i].(string)
+		value, _ := answer[i+1].(string)
+		switch name {
+		case "version", "mode":
+			name = "redis_" + name
+		}
+		info[name] = value
+	}
+	return info, nil
+}
+
+// isReplica reports whether the server takes its writes from another one. HELLO calls that by a newer name than INFO.
+func isReplica(info map[string]string) bool {
+	return info["role"] == "slave" || info["role"] == "replica"
 }
 
 // parseInfo returns the answer to INFO by its names.

@@ -1,6 +1,26 @@
 -- ARGV: the format number of this release, the channel of notices. What is not allowed fails
--- before anything is written.
-redis.call('PUBLISH', ARGV[5], '')
+-- before anything is written, or is in the answer: commands that this user may not run. They are
+-- tried on a key that is not there, and leave nothing.
+local probe, denied = prefix .. 'probe', {}
+local function try(name, ...)
+  local answer = redis.pcall(name, ...)
+  local err = type(answer) == 'table' and answer.err
+  if err and (err:find("can't", 1, true) or err:find('ermission', 1, true)) then denied[#denied + 1] = name:lower() end
+end
+try('PUBLISH', ARGV[5], '')
+for _, name in ipairs({'GET', 'GETDEL', 'DEL', 'PERSIST'}) do try(name, probe) end
+for _, name in ipairs({'HGET', 'HMGET', 'HDEL', 'ZREM', 'ZSCORE'}) do try(name, probe, 'x') end
+for _, name in ipairs({'ZRANGE', 'ZRANGEBYSCORE'}) do try(name, probe, 0, 0) end
+try('ZRANGEBYLEX', probe, '-', '+')
+try('PEXPIREAT', probe, 0)
+try('SET', probe, '', 'XX')
+try('ZADD', probe, 'XX', 0, 'x')
+if #denied == 0 then
+  try('HSET', probe, 'x', '')
+  redis.pcall('DEL', probe)
+end
+if #denied > 0 then return {'ok', '', table.concat(denied, ' ')} end
+
 local format = redis.call('GET', prefix .. 'format')
 if not format then
   format = ARGV[4]
