@@ -82,6 +82,7 @@ var shows = []struct {
 	{reflect.TypeFor[store.GoneError](), "Reason"},
 	{reflect.TypeFor[store.Intent](), ""},
 	{reflect.TypeFor[store.Memory](), ""},
+	{reflect.TypeFor[store.NotServingError](), "Why Remedy"},
 	{reflect.TypeFor[store.Options](), "Values"},
 	{reflect.TypeFor[store.Orphan](), ""},
 	{reflect.TypeFor[store.Record](), "Sealed"},
