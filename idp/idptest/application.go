@@ -24,8 +24,8 @@ type Application struct {
 	// ClientSecret is empty where the client has none. Where Profile.Clients.SecretJWT is
 	// set it is good for six months on the tenant's clock: ask for it each time.
 	ClientSecret string
-	// Key signs client assertions, and Certificate is of its public half. Both are nil
-	// where the client authenticates in another way.
+	// Key signs client assertions, or client secrets that are JWTs, and Certificate is of
+	// its public half. Both are nil where the client authenticates in another way.
 	Key         crypto.Signer
 	Certificate *x509.Certificate
 }
@@ -41,12 +41,12 @@ func (t *Tenant) Application() Application {
 	if p.Config.SeparateMetadata {
 		app.MetadataURL = t.place(p.Location.Alias) + pathDiscovery
 	}
-	switch {
-	case p.Config.Auth == AuthPrivateKey:
+	if p.Config.Auth == AuthPrivateKey || p.Clients.SecretJWT {
 		app.Key = p.applicationKey()
 		app.Certificate = selfSigned(app.Key)
-	case p.Clients.SecretJWT:
-		app.ClientSecret = t.secretJWT(p.applicationKey())
+	}
+	if p.Clients.SecretJWT {
+		app.ClientSecret = t.secretJWT(app.Key)
 	}
 	return app
 }

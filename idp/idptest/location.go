@@ -10,7 +10,6 @@ import (
 
 // route is what one path of the tenant serves.
 type route struct {
-	host  string // of the profile; of use only where two hosts have the same path
 	kind  Kind
 	alias bool // it is the metadata at Location.Alias
 }
@@ -29,7 +28,7 @@ func (t *Tenant) settle(listener string) error {
 		return fmt.Errorf("idptest: issuer %q is not an absolute URL", t.issuer)
 	}
 	t.base = u
-	t.routes = map[string][]route{}
+	t.routes, t.hosts = map[string]route{}, map[string]bool{}
 	if !loc.AliasOnly {
 		t.route(strings.TrimRight(t.issuer, "/")+pathDiscovery, Discovery, false)
 	}
@@ -59,25 +58,16 @@ func (t *Tenant) settle(listener string) error {
 	return nil
 }
 
-// route makes at serve kind.
+// route makes at serve kind. The path decides, on whatever host.
 func (t *Tenant) route(at string, kind Kind, alias bool) {
 	u, err := url.Parse(at)
 	if err != nil {
 		panic(fmt.Sprintf("idptest: %v", err))
 	}
-	t.routes[u.Path] = append(t.routes[u.Path], route{u.Host, kind, alias})
-}
-
-// find returns what is served at path. Where two hosts have that path, host decides.
-func (t *Tenant) find(host, path string) route {
-	found := t.routes[path]
-	if i := slices.IndexFunc(found, func(r route) bool { return r.host == host }); i >= 0 {
-		return found[i]
+	if old, taken := t.routes[u.Path]; taken && old.kind != kind {
+		panic(fmt.Sprintf("idptest: the profile has %s and %s at %s", old.kind, kind, u.Path))
 	}
-	if len(found) > 0 {
-		return found[0]
-	}
-	return route{}
+	t.routes[u.Path], t.hosts[u.Host] = route{kind, alias}, true
 }
 
 // place returns where an address of the profile is on this tenant.
@@ -103,21 +93,8 @@ func origin(address string) string {
 	return scheme + "://" + host
 }
 
-// answers reports whether the tenant is reached at scheme and host.
-func (t *Tenant) answers(u *url.URL) bool {
-	if u.Scheme != t.base.Scheme {
-		return false
-	}
-	if u.Host == t.base.Host {
-		return true
-	}
-	for _, routes := range t.routes {
-		if slices.ContainsFunc(routes, func(r route) bool { return r.host == u.Host }) {
-			return true
-		}
-	}
-	return false
-}
+// answers reports whether the tenant is reached at scheme and host of u.
+func (t *Tenant) answers(u *url.URL) bool { return u.Scheme == t.base.Scheme && t.hosts[u.Host] }
 
 // endpoint returns the address of an endpoint of the profile as the metadata names it, at
 // the alias or at the issuer; "" for none.

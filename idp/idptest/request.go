@@ -33,11 +33,7 @@ func (t *Tenant) read(r *http.Request) *call {
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		c.form, _ = url.ParseQuery(body)
 	}
-	host := r.URL.Host
-	if host == "" {
-		host = r.Host
-	}
-	at := t.find(host, r.URL.Path)
+	at := t.routes[r.URL.Path]
 	c.kind, c.alias = at.kind, at.alias
 	switch {
 	case at.kind == Token:

@@ -57,10 +57,11 @@ const (
 // Tenant is a fake provider. It is safe for concurrent use.
 type Tenant struct {
 	clock  clock.Clock
-	issuer string             // as ID tokens and, usually, discovery say it
-	base   *url.URL           // the issuer
-	prefix string             // in place of scheme and host of the profile's addresses; "" in-process
-	routes map[string][]route // by path
+	issuer string           // as ID tokens and, usually, discovery say it
+	base   *url.URL         // the issuer
+	prefix string           // in place of scheme and host of the profile's addresses; "" in-process
+	routes map[string]route // by path
+	hosts  map[string]bool  // on which it is reached
 
 	ctx    context.Context // ends with the tenant
 	cancel context.CancelFunc
