@@ -197,7 +197,7 @@ func (t *Tenant) newCode(l *login) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.codes[code] = l
-	return code
+	return t.issued.note(code)
 }
 
 // signIn begins a login.

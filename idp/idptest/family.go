@@ -51,7 +51,7 @@ func (t *Tenant) grow(f *family, parent int) string {
 	serial := f.next
 	f.next++
 	f.tokens[serial] = &token{parent: parent}
-	return t.tokenText(f.id, serial)
+	return t.issued.note(t.tokenText(f.id, serial))
 }
 
 // tokenText writes a refresh token. It says which it is, so that the tenant need

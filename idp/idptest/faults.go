@@ -27,6 +27,7 @@ type Fault struct {
 	delay  time.Duration
 	header http.Header
 	when   func(url.Values) bool
+	echo   func(secrets []string) Fault
 	// answer returns the answer. good is nil when the grant has not taken place.
 	answer func(c *call, good *reply) *reply
 }
@@ -116,6 +117,10 @@ func (t *Tenant) nextFault(c *call) *Fault {
 
 // spoil answers as f says.
 func (t *Tenant) spoil(c *call, f *Fault, good *reply) *reply {
+	if f.echo != nil {
+		inner := f.echo(t.secretsOf(c))
+		return t.spoil(c, &inner, good)
+	}
 	if f.hangs {
 		t.await(c.req.Context(), c.healed)
 		return nil

@@ -170,7 +170,7 @@ func (t *Tenant) exchangeConnection(c *call, cl client) *reply {
 		return e.reply()
 	}
 	body := map[string]any{
-		"access_token":      cfg.connectionToken(l, connection, account),
+		"access_token":      t.issue(cfg.connectionToken(l, connection, account)),
 		"token_type":        "Bearer",
 		"issued_token_type": typeConnectionToken,
 		"expires_in":        int64(cfg.connectionLife.Seconds()),

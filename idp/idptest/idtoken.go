@@ -60,7 +60,7 @@ type Draft struct {
 // mint signs d. The client's secret is for the HS algorithms.
 func (t *Tenant) mint(d *Draft, clientSecret string) string {
 	if d.Raw != "" || d.Omit {
-		return d.Raw
+		return t.issue(d.Raw)
 	}
 	alg, _ := d.Header["alg"].(string)
 	token := &jwt.Token{Header: d.Header, Claims: jwt.MapClaims(d.Claims), Method: jwt.GetSigningMethod(alg)}
@@ -86,7 +86,7 @@ func (t *Tenant) mint(d *Draft, clientSecret string) string {
 	if d.BrokenSignature {
 		signed = breakSignature(signed)
 	}
-	return signed
+	return t.issue(signed)
 }
 
 // breakSignature changes the first character of the signature.
@@ -178,7 +178,7 @@ func (t *Tenant) accessToken(kind Kind, l *login, audience, scope string) string
 	cfg := t.config()
 	now := t.clock.Now()
 	if cfg.opaque || cfg.profile.Tokens.Opaque {
-		token := secret("at_")
+		token := t.issue(secret("at_"))
 		if cfg.profile.Tokens.Opaque {
 			t.remember(token, access{l.subject, l.client.id, scope, now.Add(cfg.tokenLife)})
 		}

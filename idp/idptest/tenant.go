@@ -89,6 +89,7 @@ type Tenant struct {
 	healed    chan struct{} // closed by Heal
 	holds     []*Hold
 	counters  counters
+	issued    issued
 }
 
 // New starts a tenant. Close ends it. It fails when it cannot listen, or when an
