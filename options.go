@@ -95,7 +95,7 @@ func WithLeeway(d time.Duration) Option { return func(o *options) { o.leeway = d
 // default is zero: tokens are used to their last instant.
 func WithRefreshBuffer(d time.Duration) Option { return func(o *options) { o.buffer = d } }
 
-// AsLongAsTheSession, given to WithDefaultTokenLifetime, keeps a token until its session ends.
+// AsLongAsTheSession is for WithDefaultTokenLifetime: a token is kept until its session ends.
 const AsLongAsTheSession = session.AsLongAsTheSession
 
 // WithDefaultTokenLifetime says how long an access token is good for, from its receipt, where

@@ -52,6 +52,7 @@ type core struct {
 	serial  uint64             // grows with each change of state
 	shown   uint64             // serial of the last one published
 	visible *messages.Snapshot // that one
+	held    session.Held       // tokens it had before, which no error may show
 
 	air      *airborne          // the one request, from asking for a slot until it has landed
 	queue    []*messages.Flight // who flies next; other questions than the one in the air
@@ -84,7 +85,8 @@ type airborne struct {
 	flight     *messages.Flight
 	generation session.Generation
 	sent       bool
-	token      string // the refresh token it spends
+	token      string         // the refresh token it spends
+	state      *session.State // when it was sent
 	domain     string
 	lasting    bool // it outlives the session's ceiling: a connection's
 	revoke     bool // the session was logged out meanwhile: what it brings is revoked
@@ -243,6 +245,7 @@ func (c *core) publish(s *session.State, serial uint64) {
 // change makes s the newest state.
 func (c *core) change(s *session.State) {
 	if s != c.state {
+		c.held.Note(c.state, s)
 		c.state = s
 		c.serial++
 		c.do(setUnsaved(messages.Pending))
@@ -306,7 +309,10 @@ type (
 	renewLease struct{}
 	renewIn    struct{ taken time.Time } // a third of the lease after it was asked for
 	pollIn     struct{ wait time.Duration }
-	revoke     struct{ domain, token string }
+	revoke     struct {
+		domain, token string
+		redact        func(error) error
+	}
 	runWrite   struct{ write *write }
 	retryIn    struct{ wait time.Duration }
 	setUnsaved messages.Unsaved

@@ -99,14 +99,14 @@ func (c *core) revokeNewest(old *session.State, ended session.Generation) {
 	if a := c.air; a != nil && a.sent && a.generation == ended {
 		a.revoke = true
 	} else if old.RefreshToken != "" {
-		c.revoke(c.rules.domainOf(old), old.RefreshToken)
+		c.revoke(c.rules.domainOf(old), old.RefreshToken, old)
 	}
 }
 
-// revoke has token revoked, once. Nobody waits for it; a failure is logged.
-func (c *core) revoke(domain, token string) {
+// revoke has token revoked, once. Nobody waits for it; a failure is logged, without what old had.
+func (c *core) revoke(domain, token string, old *session.State) {
 	c.revoking++
-	c.do(revoke{domain, token})
+	c.do(revoke{domain, token, c.held.Later(old)})
 }
 
 // remainder is what stays of s after its ceiling; never nil.
@@ -139,7 +139,7 @@ func (c *core) answerAll(old *session.State, ended session.Generation, why sessi
 		})
 		if ceiling && known && a.flight.Question.Key.ForConnection() {
 			if !a.sent {
-				a.token, a.domain = old.RefreshToken, c.rules.domainOf(old)
+				a.token, a.domain, a.state = old.RefreshToken, c.rules.domainOf(old), old
 			}
 			a.lasting, a.generation = true, c.generation
 		} else {

@@ -162,7 +162,7 @@ func (a *Session) revoke(e revoke) {
 	env, self, key := a.env, a.self, a.entry.Key
 	over := func(err error) {
 		if err != nil {
-			env.Log.Warn("the refresh token of a session that was logged out could not be revoked", zap.Stringer("session", key), zap.Error(err))
+			env.Log.Warn("the refresh token of a session that was logged out could not be revoked", zap.Stringer("session", key), zap.Error(e.redact(err)))
 		}
 		env.Send(self, &revoked{})
 	}

@@ -142,6 +142,7 @@ func (c *core) domain() string {
 func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	a := c.air
 	c.air = nil
+	m.err = c.held.Redact(m.err, c.state, a.state)
 	if c.state == c.saved && c.phase == messages.Ready {
 		c.do(setUnsaved(messages.Saved))
 	}
@@ -162,7 +163,7 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 		// Whoever waited has been answered. The response is dropped, so that a deleted
 		// session stays deleted and a new one keeps its own tokens.
 		if a.revoke {
-			c.revoke(a.domain, cmp.Or(m.response.RefreshToken, a.token))
+			c.revoke(a.domain, cmp.Or(m.response.RefreshToken, a.token), a.state)
 		}
 	case theirs && m.err == nil:
 		c.queue = slices.Insert(c.queue, 0, a.flight) // it looks among their tokens, else asks again

@@ -215,7 +215,7 @@ func (c *core) fly(a *airborne) {
 		c.do(setUnsaved(messages.Pending)) // what comes back may be a new refresh token
 	}
 	if !a.lasting { // else the token was put aside when the session ended
-		a.token, a.domain = c.state.RefreshToken, c.domain()
+		a.token, a.domain, a.state = c.state.RefreshToken, c.domain(), c.state
 	}
 	c.do(spend{a.flight.Question, a.domain, a.token, a.flight.Options})
 }

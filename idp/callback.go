@@ -11,8 +11,8 @@ import (
 // section 4.1.2.1). Both texts come from a browser: they are cut and cleaned.
 func CallbackError(code, description string) error {
 	var s scrubber
-	e := &session.APIError{Code: session.CodeInvalidResponse, Description: s.clean(description, maxDescription)}
-	if code = s.clean(code, maxErrorCode); code != "" {
+	e := &session.APIError{Code: session.CodeInvalidResponse, Description: s.said(description, maxDescription)}
+	if code = s.said(code, maxErrorCode); code != "" {
 		e.Code = session.Code(code)
 	}
 	return e

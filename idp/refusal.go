@@ -19,18 +19,20 @@ func readRefusal(r reply, s scrubber, otherwise session.Code) error {
 	mfaToken, _ := text(doc["mfa_token"])
 	accessToken, _ := text(doc["access_token"])
 	refreshToken, _ := text(doc["refresh_token"])
-	s = s.and(mfaToken, accessToken, refreshToken)
+	idToken, _ := text(doc["id_token"])
+	s = s.and(mfaToken, accessToken, refreshToken, idToken)
 
 	code, _ := text(doc["error"])
 	description, _ := text(doc["error_description"])
-	e := &session.APIError{Code: otherwise, Description: s.clean(description, maxDescription), Status: r.status}
-	if code = s.clean(code, maxErrorCode); code != "" {
+	e := &session.APIError{Code: otherwise, Description: s.said(description, maxDescription), Status: r.status}
+	if code = s.said(code, maxErrorCode); code != "" {
 		e.Code = session.Code(code)
 	}
 	if e.Code == session.CodeMFARequired && mfaToken != "" {
 		m := &MFAChallenge{token: mfaToken}
 		if !absent(doc["mfa_requirements"]) {
-			m.requirements, _ = decode(doc["mfa_requirements"])
+			requirements, _ := decode(doc["mfa_requirements"])
+			m.requirements = session.ScrubJSON(requirements, s.withoutTokens)
 		}
 		e.Err = m
 	}

@@ -1,11 +1,12 @@
 package idp
 
 import (
-	"cmp"
-	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/tokenward/tokenward/session"
 )
 
 const (
@@ -13,9 +14,8 @@ const (
 	maxDescription = 500
 	maxWireText    = 200
 
-	// minSecret is the length from which a value counts as a secret. What is
-	// shorter protects nothing, and would be cut out of ordinary words.
-	minSecret = 4
+	// maxRead is how many bytes of a text are looked at, for what is left of it is short.
+	maxRead = 64 << 10
 )
 
 // secretParams are the form parameters whose values must not come back in an error.
@@ -31,35 +31,35 @@ func (s scrubber) and(secrets ...string) scrubber {
 	return scrubber{append(slices.Clip(s.secrets), secrets...)}
 }
 
-// forms returns all forms in which the secrets may come back. Few requests fail, so it is
-// left until one does.
-func (s scrubber) forms() []string {
-	var all []string
-	for _, secret := range s.secrets {
-		if len(secret) >= minSecret {
-			all = append(all, secret, url.QueryEscape(secret), url.PathEscape(secret))
-		}
-	}
-	// The longest first, so that no tail of one is left behind a shorter one.
-	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	return all
-}
-
 // clean returns text without control characters, secrets and space around it, at
 // most limit characters of it.
-func (s scrubber) clean(text string, limit int) string {
+func (s scrubber) clean(text string, limit int) string { return cut(s.scrub(text), limit) }
+
+// said is clean for what a provider says in words. It may quote tokens that are not known here,
+// of another session or of one long ago: what looks like an opaque token goes too.
+func (s scrubber) said(text string, limit int) string { return cut(s.withoutTokens(text), limit) }
+
+func (s scrubber) withoutTokens(text string) string {
+	return opaque.ReplaceAllStringFunc(s.scrub(text), func(run string) string {
+		if looksRandom(run) && !uuid.MatchString(run) {
+			return "[redacted]"
+		}
+		return run
+	})
+}
+
+func (s scrubber) scrub(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	var marks []string
-	for _, secret := range s.forms() {
-		marks = append(marks, secret, "[redacted]")
-	}
-	text = strings.NewReplacer(marks...).Replace(text) // in one pass, so that no mark is looked into
-	text = strings.TrimSpace(text)
+	}, strings.ToValidUTF8(text[:min(len(text), maxRead)], "\uFFFD"))
+	return strings.TrimSpace(session.Scrub(text, s.secrets...))
+}
+
+// cut returns at most limit characters of text.
+func cut(text string, limit int) string {
 	n := 0
 	for i := range text {
 		if n == limit {
@@ -68,4 +68,29 @@ func (s scrubber) clean(text string, limit int) string {
 		n++
 	}
 	return text
+}
+
+var (
+	// opaque is a run of characters that is long enough for a token. A point, a colon or a slash
+	// ends it, so that names of hosts, scopes and the parts of URLs stay.
+	opaque = regexp.MustCompile(`[\w~-]{20,}`)
+
+	// uuid is what providers call a request by, in words that their support asks for.
+	uuid = regexp.MustCompile(`^[[:xdigit:]]{8}(-[[:xdigit:]]{4}){3}-[[:xdigit:]]{12}$`)
+)
+
+// looksRandom reports whether run has letters and digits mixed as no word has.
+func looksRandom(run string) bool {
+	var upper, lower, digits int
+	for _, c := range run {
+		switch {
+		case '0' <= c && c <= '9':
+			digits++
+		case 'a' <= c && c <= 'z':
+			lower++
+		case 'A' <= c && c <= 'Z':
+			upper++
+		}
+	}
+	return digits > 0 && (upper > 0 && lower > 0 || digits > 3 && upper+lower > 0)
 }

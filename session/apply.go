@@ -75,7 +75,7 @@ func (s *State) ApplyRefresh(q *Question, r TokenResponse, now time.Time, o Appl
 	if set.ActualAudience != "" && o.StrictAudience {
 		return kept, Token{}, &AccessTokenError{
 			Code:    CodeIncorrectAudience,
-			Message: "the provider answered with a token for " + set.ActualAudience + "; allow this client to refresh for the audience it asked for",
+			Message: "the provider answered with a token for " + Scrub(set.ActualAudience, r.AccessToken, r.RefreshToken, s.RefreshToken) + "; allow this client to refresh for the audience it asked for",
 		}
 	}
 
