@@ -302,6 +302,7 @@ type (
 	dropSlot struct{}
 	spend    struct {
 		question *session.Question
+		scope    string // of a refresh; see session.State.RefreshScope
 		domain   string
 		token    string
 		options  store.Options

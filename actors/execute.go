@@ -143,7 +143,7 @@ func (a *Session) spend(e spend) {
 				return err
 			}
 			m.response, err = env.Provider.Refresh(ctx, idp.RefreshRequest{
-				Issuer: e.domain, RefreshToken: e.token, Audience: e.question.Audience, Scope: e.question.Scope,
+				Issuer: e.domain, RefreshToken: e.token, Audience: e.question.Audience, Scope: e.scope,
 			})
 			return err
 		})

@@ -214,10 +214,12 @@ func (c *core) fly(a *airborne) {
 	if c.state == c.saved && c.phase == messages.Ready {
 		c.do(setUnsaved(messages.Pending)) // what comes back may be a new refresh token
 	}
+	scope := ""
 	if !a.lasting { // else the token was put aside when the session ended
 		a.token, a.domain, a.state = c.state.RefreshToken, c.domain(), c.state
+		scope = c.state.RefreshScope(a.flight.Question)
 	}
-	c.do(spend{a.flight.Question, a.domain, a.token, a.flight.Options})
+	c.do(spend{a.flight.Question, scope, a.domain, a.token, a.flight.Options})
 }
 
 // giveUp gives the slot of a request back that was not sent.

@@ -91,6 +91,13 @@ func (p Policy) Question(audience, scope string) *Question {
 	}
 }
 
+// NamesScopes reports whether the configuration or a login call with these arguments names a
+// scope, so that its scope is not DefaultLoginScope.
+func (p Policy) NamesScopes(audience, perCall string) bool {
+	key, _ := p.EffectiveAudience(audience)
+	return MergeScopes(p.configured(key), perCall) != ""
+}
+
 // LoginScope returns the scope parameter of a login with these arguments of the
 // call, either of which may be empty. Where neither the configuration nor the call
 // names a scope it is DefaultLoginScope; openid is put first where it lacks;
