@@ -45,6 +45,7 @@ func (c *Client) useHTTP(h *http.Client) {
 // reply is a complete answer.
 type reply struct {
 	status int
+	kind   string // Content-Type
 	body   []byte
 }
 
@@ -109,7 +110,7 @@ func (c *Client) do(req *http.Request, s scrubber) (r reply, err error) {
 	case len(body) > maxBody:
 		return reply{status: resp.StatusCode}, errBodyTooLong
 	}
-	return reply{status: resp.StatusCode, body: body}, nil
+	return reply{status: resp.StatusCode, kind: resp.Header.Get("Content-Type"), body: body}, nil
 }
 
 // readBody reads up to a byte more than an answer may have.
