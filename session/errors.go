@@ -40,6 +40,10 @@ const (
 	// CodeInvalidGrant is RFC 6749's: to a refresh it says that the refresh token is
 	// expired, revoked or was used before.
 	CodeInvalidGrant Code = "invalid_grant"
+
+	// RFC 6749's codes for a client that the provider does not accept, whatever the token.
+	CodeInvalidClient      Code = "invalid_client"
+	CodeUnauthorizedClient Code = "unauthorized_client"
 )
 
 // Codes of the error types that have one only.
