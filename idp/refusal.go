@@ -4,6 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/tokenward/tokenward/session"
 )
@@ -14,7 +19,7 @@ import (
 func readRefusal(r reply, s scrubber, otherwise session.Code) error {
 	doc, err := object(r.body)
 	if err != nil {
-		return &session.APIError{Code: otherwise, Description: "the answer is not a JSON object", Status: r.status}
+		return &session.APIError{Code: otherwise, Description: "the answer is not a JSON object", Status: r.status, RetryAfter: r.retryAfter}
 	}
 	mfaToken, _ := text(doc["mfa_token"])
 	accessToken, _ := text(doc["access_token"])
@@ -22,9 +27,9 @@ func readRefusal(r reply, s scrubber, otherwise session.Code) error {
 	idToken, _ := text(doc["id_token"])
 	s = s.and(mfaToken, accessToken, refreshToken, idToken)
 
-	code, _ := text(doc["error"])
+	code, _ := errorCode(doc)
 	description, _ := text(doc["error_description"])
-	e := &session.APIError{Code: otherwise, Description: s.said(description, maxDescription), Status: r.status}
+	e := &session.APIError{Code: otherwise, Description: s.said(description, maxDescription), Status: r.status, RetryAfter: r.retryAfter}
 	if code = s.said(code, maxErrorCode); code != "" {
 		e.Code = session.Code(code)
 	}
@@ -45,8 +50,46 @@ func saysError(body []byte) bool {
 	if err != nil {
 		return false
 	}
-	code, _ := text(doc["error"])
-	return code != ""
+	_, ok := errorCode(doc)
+	return ok
+}
+
+// errorCode returns the code of an answer that has an error, and whether it has one. Most
+// providers give a string (RFC 6749 section 5.2), some an object with a code in it; an object
+// without a code in text is an error too.
+func errorCode(doc map[string]json.RawMessage) (code string, ok bool) {
+	code, ok = text(doc["error"])
+	if ok {
+		return code, code != ""
+	}
+	inner, err := object(doc["error"])
+	if err != nil {
+		return "", false
+	}
+	code, _ = text(inner["code"])
+	return code, true
+}
+
+// retryAfter returns how long a 429 or 503 asks to wait (RFC 9110 section 10.2.3): a whole
+// number of seconds, or until a date by the client's clock. What is neither, or is over, is
+// no time at all.
+func retryAfter(resp *http.Response, now time.Time) time.Duration {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return 0
+	}
+	value := strings.TrimSpace(resp.Header.Get("Retry-After"))
+	if value != "" && strings.Trim(value, "0123456789") == "" {
+		seconds, err := strconv.ParseInt(value, 10, 32)
+		if err != nil {
+			seconds = math.MaxInt32 // decades
+		}
+		return time.Duration(seconds) * time.Second
+	}
+	until, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return max(0, until.Sub(now))
 }
 
 // MFAChallenge is the cause of an APIError of the code mfa_required: errors.As

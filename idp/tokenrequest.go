@@ -58,7 +58,7 @@ func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.Toke
 	case api.Code == session.CodeTokenError:
 		return t, err
 	}
-	return t, &session.APIError{Code: session.CodeTokenError, Status: api.Status, Err: err}
+	return t, &session.APIError{Code: session.CodeTokenError, Status: api.Status, RetryAfter: api.RetryAfter, Err: err}
 }
 
 func (c *Client) exchangeCode(ctx context.Context, issuer string, form url.Values) (session.TokenResponse, error) {
@@ -200,7 +200,7 @@ func (c *Client) send(ctx context.Context, m *Metadata, to string, form url.Valu
 	s := scrubber{}.and(secrets...)
 	r, err := c.post(ctx, to, form, header, s)
 	if err != nil {
-		return reply{}, s, &session.APIError{Code: code, Status: r.status, Err: err}
+		return reply{}, s, &session.APIError{Code: code, Status: r.status, RetryAfter: r.retryAfter, Err: err}
 	}
 	return r, s, nil
 }

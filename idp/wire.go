@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/tokenward/tokenward/session"
 )
@@ -44,9 +45,10 @@ func (c *Client) useHTTP(h *http.Client) {
 
 // reply is a complete answer.
 type reply struct {
-	status int
-	kind   string // Content-Type
-	body   []byte
+	status     int
+	kind       string // Content-Type
+	body       []byte
+	retryAfter time.Duration // how long to wait before the next try, 0 where that is not said
 }
 
 // get fetches a document.
@@ -103,14 +105,16 @@ func (c *Client) do(req *http.Request, s scrubber) (r reply, err error) {
 		return reply{}, newWireError(req.Context(), err, s)
 	}
 	defer resp.Body.Close()
+	r = reply{status: resp.StatusCode, kind: resp.Header.Get("Content-Type"), retryAfter: retryAfter(resp, c.clock.Now())}
 	body, err := readBody(resp)
 	switch {
 	case err != nil:
-		return reply{status: resp.StatusCode}, newWireError(req.Context(), err, s)
+		return r, newWireError(req.Context(), err, s)
 	case len(body) > maxBody:
-		return reply{status: resp.StatusCode}, errBodyTooLong
+		return r, errBodyTooLong
 	}
-	return reply{status: resp.StatusCode, kind: resp.Header.Get("Content-Type"), body: body}, nil
+	r.body = body
+	return r, nil
 }
 
 // readBody reads up to a byte more than an answer may have.
