@@ -79,10 +79,15 @@ type Intents interface {
 	// saved. It is as durable as an Update when the call returns. It fails with ErrNotFound
 	// when there is no record, and with ErrConflict when in.Epoch is older than the
 	// key's lease epoch: then the token must not be spent.
+	//
+	// Tries and Next outlive a request that a caller asks for: where in.Tries is 0 and the
+	// intent that stood is of the same token, they stay. Where in.Tries is higher than 0 and
+	// not higher than that of an intent of the same token, PutIntent changes nothing and fails
+	// with ErrPresented: another recovery was first.
 	PutIntent(ctx context.Context, key session.Key, in Intent, o Options) (again bool, err error)
 
-	// ClearIntent removes the intent if in, field by field, is still the one that
-	// stands; if not, it does nothing, which is success. An Update that succeeds
+	// ClearIntent removes the intent if it still has the Token, the Epoch and the At of in;
+	// if not, it does nothing, which is success. An Update that succeeds
 	// clears the intent too: it was written under the intent's epoch or a later one. So
 	// do Replace and a Delete that removes the record.
 	ClearIntent(ctx context.Context, key session.Key, in Intent, o Options) error
@@ -98,6 +103,31 @@ type Intent struct {
 	Token [32]byte // SHA-256 of the refresh token
 	Epoch int64
 	At    int64 // seconds since the Unix epoch
+
+	// Tries counts how often the token was presented again to find out what came of a request
+	// that was cut off. Next is the earliest time of the next such try, in seconds since the
+	// Unix epoch. Both are 0 at first.
+	Tries int
+	Next  int64
+}
+
+// Over returns the intent that stands once in was put in place of old, nil where none stood,
+// and whether old is of the same token. It fails with ErrPresented, see PutIntent.
+func (in Intent) Over(old *Intent) (next Intent, again bool, err error) {
+	switch {
+	case old == nil || old.Token != in.Token:
+		return in, false, nil
+	case in.Tries == 0:
+		in.Tries, in.Next = old.Tries, old.Next
+	case in.Tries <= old.Tries:
+		return *old, true, ErrPresented
+	}
+	return in, true, nil
+}
+
+// Is reports whether ClearIntent of in removes old: they differ in Tries and Next at most.
+func (in Intent) Is(old Intent) bool {
+	return in.Token == old.Token && in.Epoch == old.Epoch && in.At == old.At
 }
 
 // Orphan is an intent that nobody seems to follow up.

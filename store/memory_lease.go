@@ -51,8 +51,11 @@ func (m *Memory) PutIntent(ctx context.Context, key session.Key, in Intent, _ Op
 		if in.Epoch < e.epoch {
 			return ErrConflict
 		}
-		again = e.intent != nil && e.intent.Token == in.Token
-		e.intent = &in
+		var next Intent
+		if next, again, err = in.Over(e.intent); err != nil {
+			return err
+		}
+		e.intent = &next
 		sh.intents[key] = struct{}{}
 		return nil
 	})
@@ -62,7 +65,7 @@ func (m *Memory) PutIntent(ctx context.Context, key session.Key, in Intent, _ Op
 // ClearIntent implements Intents.
 func (m *Memory) ClearIntent(ctx context.Context, key session.Key, in Intent, _ Options) error {
 	return m.change(ctx, key, func(sh *shard, now int64) error {
-		if e := sh.peek(key, now); e != nil && e.intent != nil && *e.intent == in {
+		if e := sh.peek(key, now); e != nil && e.intent != nil && in.Is(*e.intent) {
 			e.intent = nil
 			delete(sh.intents, key)
 		}

@@ -62,6 +62,9 @@ var (
 	ErrNotFound = errors.New("store: no such record")
 	ErrConflict = errors.New("store: the record was changed by another writer")
 	ErrLeased   = errors.New("store: another owner holds the lease")
+
+	// ErrPresented says that the refresh token of an intent was presented by another recovery.
+	ErrPresented = errors.New("store: the refresh token was presented since")
 )
 
 // GoneError says that the session was deleted, and why. It matches ErrNotFound.

@@ -16,6 +16,7 @@ const (
 	FileFormat   = fileFormat
 	ValueFormat  = valueFormat
 	KindRecord   = kindRecord
+	KindIntent   = kindIntent
 	MaxBatch     = maxBatch
 	MaxNoted     = maxNoted
 	ScanLen      = scanLen

@@ -14,16 +14,21 @@ import (
 
 // PutIntent implements store.Intents. It is as durable as Update.
 func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) (bool, error) {
-	b := marshalIntent(key, in)
 	var again atomic.Bool // a call that its caller has left may still be done
 	err := s.change(ctx, key, func(c *change) error {
 		if _, err := c.session(key).living(c.now); err != nil {
 			return err
 		}
-		have, err := c.intent(key)
-		again.Store(err == nil && have.Token == in.Token)
-		c.set(intentBucket, key[:], b)
-		return nil
+		var stood *store.Intent
+		if have, err := c.intent(key); err == nil {
+			stood = &have
+		}
+		next, same, err := in.Over(stood)
+		again.Store(same)
+		if err == nil {
+			c.set(intentBucket, key[:], marshalIntent(key, next))
+		}
+		return err
 	})
 	return again.Load(), err
 }
@@ -31,7 +36,7 @@ func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent,
 // ClearIntent implements store.Intents.
 func (s *Store) ClearIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) error {
 	return s.change(ctx, key, func(c *change) error {
-		if have, err := c.intent(key); err == nil && have == in {
+		if have, err := c.intent(key); err == nil && in.Is(have) {
 			c.clearIntent(key)
 		}
 		return nil
@@ -66,13 +71,22 @@ func (s *Store) Orphans(ctx context.Context, limit int, _ store.Options) ([]stor
 	return standing[:min(max(0, limit), len(standing))], nil
 }
 
-const intentLen = len(store.Intent{}.Token) + 8 + 8
+// Of an intent that was presented again the value has triesLen bytes more. Without them it is
+// as the first releases wrote it.
+const (
+	intentLen = len(store.Intent{}.Token) + 8 + 8
+	triesLen  = 8 + 8
+)
 
 func marshalIntent(key session.Key, in store.Intent) []byte {
-	b := make([]byte, 0, intentLen)
+	b := make([]byte, 0, intentLen+triesLen)
 	b = append(b, in.Token[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(in.Epoch))
 	b = binary.BigEndian.AppendUint64(b, uint64(in.At))
+	if in.Tries != 0 {
+		b = binary.BigEndian.AppendUint64(b, uint64(in.Tries))
+		b = binary.BigEndian.AppendUint64(b, uint64(in.Next))
+	}
 	return newDraft(key, kindIntent, b).finish(forever, forever)
 }
 
@@ -85,11 +99,15 @@ func (v view) intent(key session.Key) (in store.Intent, err error) {
 		return in, store.ErrNotFound
 	case s.err != nil:
 		return in, s.err
-	case s.kind != kindIntent || len(s.body) != intentLen:
+	case s.kind != kindIntent || len(s.body) != intentLen && len(s.body) != intentLen+triesLen:
 		return in, &store.UnreadableError{Why: store.Corrupt}
 	}
 	b := s.body[copy(in.Token[:], s.body):]
 	in.Epoch = int64(binary.BigEndian.Uint64(b))
 	in.At = int64(binary.BigEndian.Uint64(b[8:]))
+	if b = b[16:]; len(b) > 0 {
+		in.Tries = int(binary.BigEndian.Uint64(b))
+		in.Next = int64(binary.BigEndian.Uint64(b[8:]))
+	}
 	return in, nil
 }

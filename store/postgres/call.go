@@ -118,6 +118,8 @@ func outcome(word string, reason *string) error {
 		return nil
 	case "conflict":
 		return store.ErrConflict
+	case "presented":
+		return store.ErrPresented
 	case "gone":
 		if reason != nil {
 			return &store.GoneError{Reason: session.Reason(*reason)}

@@ -34,7 +34,7 @@ func (s *Store) Release(ctx context.Context, key session.Key, owner string, epoc
 func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) (again bool, err error) {
 	var word string
 	var reason *string
-	if err := s.row(ctx, opPutIntent, []any{key[:], in.Token[:], in.Epoch, in.At}, &word, &reason, &again); err != nil {
+	if err := s.row(ctx, opPutIntent, []any{key[:], in.Token[:], in.Epoch, in.At, int64(in.Tries), in.Next}, &word, &reason, &again); err != nil {
 		return false, err
 	}
 	return again, outcome(word, reason)
@@ -49,7 +49,7 @@ func (s *Store) ClearIntent(ctx context.Context, key session.Key, in store.Inten
 func (s *Store) Orphans(ctx context.Context, limit int, _ store.Options) ([]store.Orphan, error) {
 	return rows(ctx, s, opOrphans, []any{int64(max(0, limit))}, func(row pgx.CollectableRow) (o store.Orphan, ok bool, err error) {
 		var key, token []byte
-		err = row.Scan(&key, &token, &o.Epoch, &o.At)
+		err = row.Scan(&key, &token, &o.Epoch, &o.At, &o.Tries, &o.Next)
 		return o, read(o.Key[:], key) && read(o.Token[:], token), err
 	})
 }

@@ -61,12 +61,13 @@ var statements = [operations]struct {
 		WHERE key = $1::bytea AND lease_owner = $2::text AND lease_epoch = $3::bigint RETURNING true`},
 
 	opPutIntent: {name: "put intent", sql: `
-		SELECT outcome, reason, again FROM :"schema".put_intent($1::bytea, $2::bytea, $3::bigint, $4::bigint)`},
+		SELECT outcome, reason, again FROM :"schema".put_intent(
+			$1::bytea, $2::bytea, $3::bigint, $4::bigint, $5::bigint, $6::bigint)`},
 	opClearIntent: {name: "clear intent", sql: `
 		DELETE FROM :"schema".intents
 		WHERE key = $1::bytea AND token = $2::bytea AND epoch = $3::bigint AND at = $4::bigint RETURNING true`},
 	opOrphans: {name: "orphans", reads: true, sql: `
-		SELECT i.key, i.token, i.epoch, i.at
+		SELECT i.key, i.token, i.epoch, i.at, i.tries, i.next
 		FROM :"schema".intents i JOIN :"schema".sessions s ON s.key = i.key
 		WHERE s.version IS NOT NULL AND s.stands_until > clock_timestamp() AND s.lease_until <= clock_timestamp()
 		ORDER BY i.at, i.key LIMIT $1::bigint`},

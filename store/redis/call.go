@@ -42,6 +42,8 @@ func (s *Store) eval(ctx context.Context, op script, keys []string, id string, a
 			return nil, store.ErrConflict
 		case "leased":
 			return nil, store.ErrLeased
+		case "presented":
+			return nil, store.ErrPresented
 		case "gone":
 			if why, ok := at[string](answer, 1); ok {
 				return nil, &store.GoneError{Reason: session.Reason(why)}

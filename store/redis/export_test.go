@@ -66,6 +66,8 @@ var (
 	ParseInfo   = parseInfo
 	ParseNotice = parseNotice
 	ParseIntent = parseIntent
+	ParseTries  = parseTries
+	FormatTries = formatTries
 	Notice      = notice
 	Fit         = fit
 )

@@ -90,6 +90,41 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
+// What a release that does not know of tries reads of an intent stays as it is.
+func TestLayout_triesStandBesideTheIntent(t *testing.T) {
+	s, c := open(t), side(t)
+	p := redis.PrefixOf(s)
+	key := session.Key{0xab, 31: 0xcd}
+	id := "ab" + strings.Repeat("00", 30) + "cd"
+	must(t, s.Replace(t.Context(), key, store.Record{Version: session.Version{1}, Incarnation: session.Incarnation{2}}, opt))
+	in := store.Intent{Token: [32]byte{5}, At: 1_700_000_000, Tries: 3, Next: 1_700_000_020}
+	must(t, intend(t.Context(), s, key, in, opt))
+	got, err := c.HMGet(t.Context(), p+"s:"+id, "n", "m").Result()
+	must(t, err)
+	want := []any{"800000006553f100" + strings.Repeat("\x00", 8) + "\x05" + strings.Repeat("\x00", 31), "800000006553f1143"}
+	if !slices.Equal(got, want) {
+		t.Errorf("n, m = %q, want %q", got, want)
+	}
+	must(t, s.ClearIntent(t.Context(), key, in, opt))
+	if n, err := c.HExists(t.Context(), p+"s:"+id, "m").Result(); err != nil || n {
+		t.Errorf("m is left: %v, %v", n, err)
+	}
+}
+
+func FuzzTries(f *testing.F) {
+	f.Add("")
+	f.Add(redis.FormatTries(store.Intent{Tries: 3, Next: -1}))
+	f.Fuzz(func(t *testing.T, text string) {
+		var in store.Intent
+		if redis.ParseTries(text, &in) && in.Tries != 0 {
+			var same store.Intent
+			if !redis.ParseTries(redis.FormatTries(in), &same) || same != in {
+				t.Errorf("%q became %v, and that %v", text, in, same)
+			}
+		}
+	})
+}
+
 func FuzzNotice(f *testing.F) {
 	f.Add("")
 	f.Add(strings.Repeat("x", 48))

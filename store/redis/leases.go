@@ -33,7 +33,7 @@ func (s *Store) Release(ctx context.Context, key session.Key, owner string, epoc
 
 // PutIntent implements store.Intents.
 func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) (bool, error) {
-	answer, err := s.run(ctx, putIntent, key, formatIntent(in), in.Epoch)
+	answer, err := s.run(ctx, putIntent, key, formatIntent(in), in.Epoch, formatTries(in))
 	if err != nil {
 		return false, err
 	}
@@ -60,16 +60,16 @@ func (s *Store) Orphans(ctx context.Context, limit int, _ store.Options) ([]stor
 			return nil, err
 		}
 		list, ok := at[[]any](answer, 0)
-		if !ok || len(list)%2 != 0 {
+		if !ok || len(list)%3 != 0 {
 			return nil, unexpected(orphans)
 		}
-		for i := 0; i < len(list) && len(found) < limit; i += 2 {
+		for i := 0; i < len(list) && len(found) < limit; i += 3 {
 			key, err := parseKey(list[i])
 			if err != nil {
 				return nil, unexpected(orphans)
 			}
 			in, ok := parseIntent(list[i+1])
-			if !ok {
+			if !ok || !parseTries(list[i+2], &in) {
 				return nil, unexpected(orphans)
 			}
 			found = append(found, store.Orphan{Key: key, Intent: in})
@@ -108,4 +108,31 @@ func parseIntent(v any) (in store.Intent, ok bool) {
 	in.Epoch = int64(binary.BigEndian.Uint64([]byte(text[intentEpoch:intentToken])))
 	copy(in.Token[:], text[intentToken:])
 	return in, err == nil
+}
+
+// How often a token was presented again is kept beside the intent, so that a release that does
+// not know of it reads the rest: when the next time is, in digits that sort, and the number.
+// Where there is nothing to say it is empty.
+func formatTries(in store.Intent) string {
+	if in.Tries == 0 {
+		return ""
+	}
+	return sortable(in.Next) + strconv.Itoa(in.Tries)
+}
+
+func parseTries(v any, in *store.Intent) (ok bool) {
+	text, ok := v.(string)
+	if !ok || text == "" {
+		return ok
+	}
+	if len(text) < intentEpoch {
+		return false
+	}
+	next, err := parseSortable(text[:intentEpoch])
+	if err != nil {
+		return false
+	}
+	in.Next = next
+	in.Tries, err = strconv.Atoi(text[intentEpoch:])
+	return err == nil
 }

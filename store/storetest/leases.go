@@ -202,6 +202,53 @@ var intentStories = []story{
 		r.must(r.store.Update(r.Context(), key, rec.Version, next(rec), opt))
 		r.wantAgain(r.store, key, two, false)
 	}},
+	{"an intent keeps how often its token was presented again", func(r *rig) {
+		key, rec := r.login()
+		in := ability[store.Intents](r, r.store)
+		one := newIntent(1000)
+		r.intend(r.store, key, one)
+		tried := one
+		tried.At, tried.Tries, tried.Next = 2000, 1, 2005
+		r.wantAgain(r.other, key, tried, true)
+		r.wantOrphans(10, store.Orphan{Key: key, Intent: tried})
+		r.wantPresented(key, tried)
+
+		asked := one // by a caller
+		asked.At = 3000
+		r.wantAgain(r.store, key, asked, true)
+		asked.Tries, asked.Next = tried.Tries, tried.Next
+		r.wantOrphans(10, store.Orphan{Key: key, Intent: asked})
+		r.wantPresented(key, tried)
+		tried.At, tried.Tries, tried.Next = 4000, 8, 7600
+		r.wantAgain(r.store, key, tried, true)
+		r.wantOrphans(10, store.Orphan{Key: key, Intent: tried})
+		r.wantPresented(key, asked)
+
+		cleared := tried // whatever is known of the tries
+		cleared.Tries, cleared.Next = 0, 0
+		almost := cleared
+		almost.At++
+		r.must(in.ClearIntent(r.Context(), key, almost, opt))
+		r.wantOrphans(10, store.Orphan{Key: key, Intent: tried})
+		r.must(in.ClearIntent(r.Context(), key, cleared, opt))
+		r.wantOrphans(10)
+		r.wantAgain(r.store, key, one, false)
+		r.wantOrphans(10, store.Orphan{Key: key, Intent: one})
+
+		r.intend(r.store, key, tried)
+		other := newIntent(5000)
+		r.wantAgain(r.store, key, other, false)
+		r.wantOrphans(10, store.Orphan{Key: key, Intent: other})
+		another := newIntent(6000)
+		another.Tries, another.Next = 1, 6005
+		r.wantAgain(r.store, key, another, false)
+		r.wantOrphans(10, store.Orphan{Key: key, Intent: another})
+		r.must(r.store.Update(r.Context(), key, rec.Version, next(rec), opt))
+		r.wantOrphans(10)
+		another.Tries, another.Next = 0, 0
+		r.wantAgain(r.store, key, another, false)
+		r.wantOrphans(10, store.Orphan{Key: key, Intent: another})
+	}},
 	{"an intent is no write of the record", func(r *rig) {
 		key, rec := r.login()
 		r.intend(r.store, key, newIntent(1000))
@@ -307,6 +354,15 @@ func (r *rig) wantAgain(s store.StateStore, key session.Key, in store.Intent, wa
 	r.must(err)
 	if again != want {
 		r.Fatalf("PutIntent: again = %v, want %v", again, want)
+	}
+}
+
+// wantPresented fails unless each process is told that the token was presented since.
+func (r *rig) wantPresented(key session.Key, in store.Intent) {
+	r.Helper()
+	for _, s := range []store.StateStore{r.store, r.other} {
+		_, err := ability[store.Intents](r, s).PutIntent(r.Context(), key, in, opt)
+		r.wantErr("PutIntent", err, store.ErrPresented)
 	}
 }
 

@@ -22,12 +22,13 @@ local intents = prefix .. 'intents' -- places of intents
 -- mean now. The fields are
 --   v i r  version, incarnation, record        t    when the record lapses; none: never
 --   c      ceiling, 16 digits that sort         x    index values, 64 digits each
---   n      intent: 16 digits that sort, epoch, hash
+--   n m    intent: 16 digits that sort, epoch, hash; how often its token was presented again:
+--          when next, 16 digits that sort, and the number; none: not once
 --   g u    reason of the tombstone, and until when it stands
 --   o l e  owner of the lease, until when, and the last epoch given
 local function read()
-  local f = redis.call('HMGET', key, 'v', 'i', 't', 'c', 'x', 'n', 'g', 'u', 'o', 'l', 'e')
-  local e = {v = f[1], i = f[2], t = f[3], c = f[4], x = f[5], n = f[6], g = f[7], u = f[8], o = f[9], l = f[10], e = f[11]}
+  local f = redis.call('HMGET', key, 'v', 'i', 't', 'c', 'x', 'n', 'g', 'u', 'o', 'l', 'e', 'm')
+  local e = {v = f[1], i = f[2], t = f[3], c = f[4], x = f[5], n = f[6], g = f[7], u = f[8], o = f[9], l = f[10], e = f[11], m = f[12]}
   e.alive = e.v and not (e.t and now >= tonumber(e.t))
   e.gone = e.g and now < tonumber(e.u)
   e.leased = e.o and now < tonumber(e.l)
@@ -72,7 +73,7 @@ end
 
 -- forget removes the record of e and its intent, from the indexes too. The caller settles.
 local function forget(e)
-  redis.call('HDEL', key, 'v', 'i', 'r', 't', 'c', 'x', 'n')
+  redis.call('HDEL', key, 'v', 'i', 'r', 't', 'c', 'x', 'n', 'm')
   if e.x then unlist(e.x) end
   if e.c then
     local place = e.c .. id
@@ -81,7 +82,7 @@ local function forget(e)
     redis.call('ZREM', claims, place)
   end
   if e.n then redis.call('ZREM', intents, e.n:sub(1, 16) .. id) end
-  e.v, e.i, e.t, e.c, e.x, e.n = false, false, false, false, false, false
+  e.v, e.i, e.t, e.c, e.x, e.n, e.m = false, false, false, false, false, false, false
 end
 
 -- settle lets Redis drop the entry once nothing of it means anything. The epoch is
@@ -121,6 +122,7 @@ local function put(e, v, i, r, c, x, ttl, claimable)
   field('c', c)
   field('x', x)
   field('n', false)
+  field('m', false)
   field('g', false)
   field('u', false)
   redis.call('HSET', key, unpack(set))
@@ -150,7 +152,7 @@ local function put(e, v, i, r, c, x, ttl, claimable)
     redis.call('ZADD', open, 0, c .. id)
   end
 
-  e.v, e.i, e.t, e.c, e.x, e.n, e.g, e.u = v, i, t, c, x, false, false, false
+  e.v, e.i, e.t, e.c, e.x, e.n, e.m, e.g, e.u = v, i, t, c, x, false, false, false, false
   settle(e)
 end
 
