@@ -180,7 +180,8 @@ func TestConflict_invalidGrantForAnotherQuestion(t *testing.T) {
 	})
 }
 
-// A refusal that stands is told, and asked for once only.
+// A refusal that stands is told, and asked for once only: the refresh token is dropped, and the
+// session stays.
 func TestConflict_invalidGrantThatStands(t *testing.T) {
 	twoClients(t, func(t *testing.T, r *rig, a, _ *tokenward.Client, id string) {
 		r.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_grant", "").Always())
@@ -190,8 +191,12 @@ func TestConflict_invalidGrantThatStands(t *testing.T) {
 		if u, err := a.GetUser(context.Background(), tokenward.SessionID(id)); u == nil || err != nil {
 			t.Errorf("GetUser = %v, %v: the session must stay", u, err)
 		}
-		r.tenant.Heal()
-		r.wantLiving(id)
+		r.client = a
+		r.wantCode("a caller afterwards", r.tokenErr(id, tokenward.TokenRequest{}), "missing_refresh_token")
+		r.want("requests", r.tenant.Refreshes(), 1)
+		if r.refreshToken(id) != "" {
+			t.Error("the store keeps a refresh token that is dead")
+		}
 	})
 }
 

@@ -66,7 +66,7 @@ func everyMessage(t *testing.T, r *rig) {
 	r.rest()
 	r.store.FailAfter(storetest.OpUpdate, 1)
 	ask("https://three")
-	r.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_request", ""))
+	r.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_scope", ""))
 	ask("https://four")
 	r.store.Fail(storetest.OpDelete, 1)
 	hold := r.tenant.Hold(idptest.Revocation, idptest.BeforeGrant) // so that it comes back last

@@ -159,11 +159,11 @@ func TestInDoubt_aLoginWhoseCallerLeavesDuringTheCommit(t *testing.T) {
 	})
 }
 
-// A provider refuses two audiences by invalid_grant, as one does where consent is missing, and two
-// callers ask at once: the session stays as it is.
+// A provider refuses two audiences, for which consent is missing, and two callers ask at once: the
+// session stays as it is.
 func TestRefusals_twoInARowAreNoCrash(t *testing.T) {
 	processes(t, 1, nil, func(t *testing.T, r *rig, id string, p []process) {
-		r.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_grant", "consent is missing").Times(2))
+		r.tenant.Script(idptest.Refresh, idptest.OAuthError("consent_required", "consent is missing").Times(2))
 		hold := r.tenant.Hold(idptest.Refresh, idptest.BeforeGrant)
 		one := p[0].ask(id, tokenward.TokenRequest{Audience: audience(1)})
 		r.rest()
@@ -185,7 +185,7 @@ func TestRefusals_twoInARowAreNoCrash(t *testing.T) {
 // The same where the first was told 429, which spends nothing.
 func TestRefusals_afterARateLimit(t *testing.T) {
 	processes(t, 1, nil, func(_ *testing.T, r *rig, id string, p []process) {
-		r.tenant.Script(idptest.Refresh, idptest.Status(429), idptest.OAuthError("invalid_grant", "consent is missing"))
+		r.tenant.Script(idptest.Refresh, idptest.Status(429), idptest.OAuthError("consent_required", "consent is missing"))
 		hold := r.tenant.Hold(idptest.Refresh, idptest.BeforeGrant)
 		one := p[0].ask(id, tokenward.TokenRequest{Audience: audience(1)})
 		r.rest()

@@ -11,10 +11,11 @@ import (
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/session"
 )
 
-// What the provider or the network did, and what the caller then sees. In all of
-// them the session stays as it was, and the next call asks again.
+// What the provider or the network did, and what the caller then sees. In all of them the
+// session stays as it was, but for a refresh token that is dead.
 func TestRefreshFailures(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -78,7 +79,14 @@ func TestRefreshFailures(t *testing.T) {
 					t.Errorf("what followed the redirect: %v", spilled)
 				}
 				r.want("requests", r.tenant.Refreshes(), 1)
-				r.want("updates", r.store.Updates(), 0)
+				dropped := 0
+				if session.TokenDead(&session.APIError{Code: tt.code, Status: tt.status}) {
+					dropped = 1
+				}
+				r.want("updates", r.store.Updates(), dropped)
+				if (after.RefreshToken == "") != (dropped == 1) {
+					t.Errorf("the session has a refresh token: %v", after.RefreshToken != "")
+				}
 			})
 		})
 	}

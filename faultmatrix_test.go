@@ -26,16 +26,17 @@ type mishap struct {
 	fault idptest.Fault // of the provider
 	way   func(*testing.T, *idptest.Tenant) *wrongWay
 
-	shapes bool // the good answer, so that it comes after the grant only
-	whole  bool // an answer with status 200 arrives: who does not read it is content
-	fine   bool // the call succeeds
-	keeps  bool // a new refresh token arrives all the same
-	hangs  bool // the call ends at its deadline
+	shapes bool          // the good answer, so that it comes after the grant only
+	whole  bool          // an answer with status 200 arrives: who does not read it is content
+	fine   bool          // the call succeeds
+	keeps  bool          // a new refresh token arrives all the same
+	hangs  bool          // the call ends at its deadline
+	waits  time.Duration // for so long the provider is not asked again
 }
 
 var mishaps = []mishap{
 	{name: "a status", fault: idptest.Status(503)},
-	{name: "too many requests", fault: idptest.Status(429).With("Retry-After", "99999999999999999999")},
+	{name: "too many requests", fault: idptest.Status(429).With("Retry-After", "99999999999999999999"), waits: time.Minute},
 	{name: "an OAuth error", fault: idptest.OAuthError("temporarily_unavailable", "come again")},
 	{name: "a redirect", fault: idptest.Redirect(http.StatusTemporaryRedirect, "")},
 	{name: "a reset connection", fault: idptest.ResetConn()},
@@ -215,6 +216,7 @@ func (m *matrix) cell(t *testing.T, op operation, what mishap, after, overlap bo
 		if !fine && !op.blind {
 			s.unchanged(before, kept)
 		}
+		m.clock.Advance(what.waits)
 		s.recovers(ctx, op, after && op.spends && !overlap && !fine && !kept)
 	})
 }

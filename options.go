@@ -35,6 +35,7 @@ type options struct {
 	endSession     bool
 	nonce          bool
 	revoke         bool
+	endOnDead      bool
 	pushed         bool
 	signs          bool // by signingKey
 	signingKey     crypto.PrivateKey
@@ -162,6 +163,13 @@ func WithClientSecretFunc(f func(ctx context.Context) (string, error)) Option {
 // is not to: at most providers the grant is shared, and the user's other devices are
 // signed out as well.
 func WithRevocation() Option { return func(o *options) { o.revoke = true } }
+
+// WithEndOnDeadToken ends a session, in every process, as soon as the provider refuses its
+// refresh token for good, as it does for a user whose access was revoked. The caller who met
+// the refusal gets refresh_token_error, for which LoginRequired is true; later calls find no
+// session. The default is to drop the refresh token only: the user stays signed in, and tokens
+// are served until they expire.
+func WithEndOnDeadToken() Option { return func(o *options) { o.endOnDead = true } }
 
 // WithNonce sends a nonce with every login and requires it in the ID token (OpenID
 // Connect Core section 3.1.2.1). The default is not to: state and PKCE bind the

@@ -62,7 +62,7 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		// Nobody else wrote: a refusal stands, and a write is still to be done. If it was
 		// refused all the same, the lease had lapsed and was taken since: here, or by
 		// another process.
-		if w.refused && c.forfeit(w) {
+		if c.dropRefreshToken(w, now) {
 			return
 		}
 		if w.state != nil && c.state != c.saved {
@@ -84,10 +84,10 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 		if i := slices.IndexFunc(c.tried, func(a attempt) bool { return a.version == m.version }); i >= 0 {
 			// The write that was in doubt had happened; more may have been learnt since.
 			c.saved, c.version, c.tried = c.tried[i].state, m.version, nil
-			c.saveRest(w)
+			c.saveRest(w, now)
 			return
 		}
-		c.merge(w, m)
+		c.merge(w, m, now)
 	}
 }
 
@@ -102,25 +102,33 @@ func (c *core) nothingToSay(w *write) bool {
 	return w.kind == claim || w.refused || c.state == c.saved || w.flight == nil && c.saving()
 }
 
-// forfeit gives a refresh token up that the provider refused, and reports whether it did: one
-// that was spent before by somebody who was cut off is lost, and so is the session's
-// future. Else a refusal changes nothing.
-func (c *core) forfeit(w *write) bool {
-	if !w.again || c.state.RefreshToken != w.spent {
+// dropRefreshToken gives a refresh token up that the provider refused for good, or ends the
+// session where the rules say so, and reports whether it did: the session may have another one
+// by now. The user and the tokens that have not expired stay. A token that may have been spent
+// in a request that was cut off counts as lost.
+func (c *core) dropRefreshToken(w *write, now time.Time) bool {
+	if !w.dead || c.state.RefreshToken != w.spent {
 		return false
+	}
+	if w.again {
+		c.do(lost{w.answer.Err})
+	}
+	if c.rules.EndOnDead {
+		c.end(session.ReasonRevoked, nil, now)
+		c.land(w.flight, w.answer)
+		return true
 	}
 	next := c.state.Clone()
 	next.RefreshToken = ""
 	c.change(next)
 	c.save(&write{flight: w.flight, answer: w.answer, spent: w.spent})
-	c.do(lost{w.answer.Err})
 	return true
 }
 
 // saveRest writes what the store, as it was read again, lacks, or ends w where that is
 // nothing. That somebody else wrote takes nothing from a refusal of the same token.
-func (c *core) saveRest(w *write) {
-	if c.forfeit(w) {
+func (c *core) saveRest(w *write, now time.Time) {
+	if c.dropRefreshToken(w, now) {
 		return
 	}
 	if c.state != c.saved {
@@ -134,7 +142,7 @@ func (c *core) saveRest(w *write) {
 }
 
 // merge brings together a record that another process wrote and what is known here.
-func (c *core) merge(w *write, m *written) {
+func (c *core) merge(w *write, m *written, now time.Time) {
 	spent, mine := w.spent, ""
 	if spent == "" {
 		spent = c.saved.RefreshToken
@@ -158,7 +166,7 @@ func (c *core) merge(w *write, m *written) {
 			next.RefreshToken = ""
 		}
 		c.change(next)
-		c.saveRest(w)
+		c.saveRest(w, now)
 		return
 	}
 	// They spent it too: theirs stays. Whoever waits looks in their cache, else asks again,

@@ -30,6 +30,7 @@ type Rules struct {
 	RetryFirst    time.Duration // wait before a failed write is tried again; it doubles
 	RetryMost     time.Duration // up to this
 	Revoke        bool          // a logout revokes the refresh token
+	EndOnDead     bool          // the session ends where the provider refuses the refresh token for good
 }
 
 // core is one session: what it is, what it waits for and what it answers. Its
@@ -61,6 +62,7 @@ type core struct {
 	denied   bool // another process has the lease: the queue waits
 	polls    int  // how often in a row
 	recovery *recovery
+	throttle throttle           // until when the provider is not asked
 	own      [8]session.Version // the last ones written here, which come back as notices
 
 	lane     []*write // store work, one at a time and in order; the first runs when laneBusy
@@ -127,7 +129,7 @@ func (c *core) on(msg any, now time.Time) []effect {
 		c.followUp(m)
 	case *messages.Passivate:
 		c.command()
-		c.passivate()
+		c.passivate(now)
 	case *messages.Finish:
 		c.command()
 		c.finish()
@@ -169,7 +171,7 @@ func (c *core) start(s, saved *session.State, v session.Version, in session.Inca
 	c.generation++
 	c.phase, c.incarnation, c.reason, c.unsure = messages.Ready, in, "", false
 	c.state, c.saved, c.version, c.tried = s, saved, v, nil
-	c.attempts, c.ending, c.denied = 0, nil, false
+	c.attempts, c.ending, c.denied, c.throttle = 0, nil, false, throttle{}
 	c.serial++
 	c.publish(s, c.serial)
 	c.do(setUnsaved(c.unsaved()))
@@ -208,8 +210,8 @@ func (c *core) command() {
 	c.resting = false
 }
 
-func (c *core) passivate() {
-	if c.phase == messages.Ready && !c.idle() {
+func (c *core) passivate(now time.Time) {
+	if c.phase == messages.Ready && (!c.idle() || c.throttle.answer(now) != nil) {
 		c.do(tell{&messages.Busy{}})
 		return
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Two questions at once, both refused with invalid_grant, as a provider does that refuses by
-// audience: nobody was cut off, and the refresh token stays.
+// Two questions at once, both refused as a provider does that refuses by audience: nothing was
+// cut off, and the refresh token stays.
 func TestRefused_twiceInARowIsNoCrash(t *testing.T) {
 	for name, shared := range map[string]bool{"alone, with intents": false, "under leases": true} {
 		t.Run(name, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestRefused_twiceInARowIsNoCrash(t *testing.T) {
 				for w.air == nil {
 					w.stored(storeDoes) // claim, intent
 				}
-				w.landed(landRefused)
+				w.landed(landDenied)
 				if w.writing != nil && w.writing.kind == reread {
 					w.stored(storeDoes)
 				}
@@ -176,18 +176,22 @@ func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
 	}
 }
 
-// The provider refuses a recovery for what it is, not for its token: it has said nothing about
-// that, so the intent stands and is followed up again.
-func TestRecovery_thatIsRefusedUnseenIsNotOver(t *testing.T) {
+// The provider refuses a recovery for the moment or for who asks: it has said nothing about the
+// token, so the intent stands and is followed up again. Every other refusal ends it.
+func TestRecovery_endsWithWhatTheProviderSaysOfTheToken(t *testing.T) {
 	for _, refusal := range []session.APIError{
 		{Code: "too_many_requests", Status: 429},
 		{Status: 408},
-		{Status: 401},
+		{Status: 425},
 		{Code: "invalid_client", Status: 400},
-		{Code: session.CodeTokenError, Status: 403},
 		{Code: session.CodeInvalidResponse, Status: 404},
 		{Code: "unauthorized_client", Status: 403},
+		{Code: "server_error", Status: 500},
+		{Status: 401},
+		{Code: session.CodeTokenError, Status: 403},
 		{Code: "invalid_request", Status: 400},
+		{Code: "invalid_scope", Status: 400},
+		{Code: "token_revoked", Status: 200},
 	} {
 		t.Run(fmt.Sprintf("%d %s", refusal.Status, refusal.Code), func(t *testing.T) {
 			w := newTestWorld(t)
@@ -207,8 +211,14 @@ func TestRecovery_thatIsRefusedUnseenIsNotOver(t *testing.T) {
 			for w.writing != nil {
 				w.stored(storeDoes)
 			}
-			if w.intent == nil {
+			if w.intent == nil && !session.TokenSettled(&refusal) {
 				t.Error("the intent is gone, though nobody knows what came of its token")
+			}
+			if w.intent != nil && session.TokenSettled(&refusal) {
+				t.Error("the intent stands, though the provider has said what it thinks of its token")
+			}
+			if kept := w.record.state.RefreshToken != ""; kept == session.TokenDead(&refusal) {
+				t.Errorf("refresh token kept: %v, dead: %v", kept, !kept)
 			}
 		})
 	}

@@ -82,6 +82,11 @@ func (c *core) takeOff(now time.Time) {
 			c.land(f, c.failure(f, session.CodeMissingRefreshToken, nil))
 			continue
 		}
+		if err := c.throttle.answer(now); err != nil {
+			c.queue = pop(c.queue)
+			c.land(f, refusal(f, err))
+			continue
+		}
 		if c.state.RefreshToken != c.saved.RefreshToken {
 			if !c.saving() {
 				c.save(&write{gate: true})
@@ -131,6 +136,14 @@ func (c *core) slotGranted(m *slotGranted, now time.Time) {
 	}
 }
 
+// refusal is the answer to f when its request failed with err.
+func refusal(f *messages.Flight, err error) messages.Answer {
+	if f.Question.Key.ForConnection() {
+		return messages.Answer{Err: session.ExchangeFailure(err)}
+	}
+	return messages.Answer{Err: session.RefreshFailure(err)}
+}
+
 // domain is where the session's requests go (behaviour of the Auth0 SDKs: its own
 // domain, else the configured one, else the issuer of its user).
 func (c *core) domain() string {
@@ -152,7 +165,11 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 		late.response.RefreshToken = ""
 		m = &late
 	}
-	if a.again && m.err != nil && m.response.RefreshToken == "" && (!refused(m.err) || unlooked(m.err)) {
+	if c.current(a) {
+		c.throttle.note(m.err, now)
+	}
+	exchange := a.flight.Question.Key.ForConnection()
+	if a.again && m.err != nil && m.response.RefreshToken == "" && (exchange || !session.TokenSettled(m.err)) {
 		c.lease.intent = nil // it stands: whether the token still works is not known yet
 	}
 	c.lease.unspent = !a.again && m.response.RefreshToken == "" && (m.err == nil || refused(m.err))
@@ -167,7 +184,7 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 		}
 	case theirs && m.err == nil:
 		c.queue = slices.Insert(c.queue, 0, a.flight) // it looks among their tokens, else asks again
-	case a.flight.Question.Key.ForConnection():
+	case exchange:
 		c.landConnection(a, m, now)
 	default:
 		c.landToken(a, m, now)
@@ -252,14 +269,14 @@ func (c *core) keepToken(r session.TokenResponse) {
 
 // settle writes what the flight changed and then answers; at once where it changed nothing.
 func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer, now time.Time) {
-	if m.response.RefreshToken == "" && invalidGrant(m.err) {
-		w := &write{generation: c.generation, flight: a.flight, answer: answer, spent: a.token, refused: true, again: a.again}
+	if dead := c.dead(a, m.err); m.response.RefreshToken == "" && (dead || invalidGrant(m.err)) {
+		w := &write{generation: c.generation, flight: a.flight, answer: answer, spent: a.token, refused: true, dead: dead, again: a.again}
 		if !c.rules.Exclusive {
 			w.kind = reread // another process may have rotated it
 			c.lane = append(c.lane, w)
 			return
 		}
-		if c.forfeit(w) {
+		if c.dropRefreshToken(w, now) {
 			return
 		}
 	}
@@ -270,32 +287,22 @@ func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer, now 
 	c.save(&write{flight: a.flight, answer: answer, response: &m.response, received: now, spent: a.token})
 }
 
-// invalidGrant reports whether the provider refused the refresh token itself.
+// dead reports whether err says that the refresh token a has spent is of no use any more. The
+// refusal of an exchange may be about the connection's own token: only a refresh finds out.
+func (c *core) dead(a *airborne, err error) bool {
+	return !a.flight.Question.Key.ForConnection() && session.TokenDead(err)
+}
+
+// invalidGrant reports whether a token was refused, that of a connection perhaps.
 func invalidGrant(err error) bool {
 	var e *session.APIError
-	return errors.As(err, &e) && e.Code == "invalid_grant"
+	return errors.As(err, &e) && e.Code == session.CodeInvalidGrant
 }
 
 // refused reports whether the provider said that it did nothing.
 func refused(err error) bool {
 	var e *session.APIError
-	return errors.As(err, &e) && e.Status >= 400 && e.Status < 500
-}
-
-// unlooked reports whether the provider refused a request without a look at its token: for who sent it
-// or how it is put (RFC 6749 section 5.2), or for the moment (RFC 6585 section 4, RFC 9110 section 15.5.9); or
-// whether it was not the provider, for a refusal of its has a code.
-func unlooked(err error) bool {
-	var e *session.APIError
-	if !errors.As(err, &e) {
-		return false
-	}
-	switch e.Code {
-	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request",
-		session.CodeTokenError, session.CodeAPIError, session.CodeInvalidResponse:
-		return true
-	}
-	return e.Status == 401 || e.Status == 408 || e.Status == 429
+	return session.TokenSettled(err) || errors.As(err, &e) && e.Status >= 400 && e.Status < 500
 }
 
 func (r *Rules) applyOptions() session.ApplyOptions {

@@ -24,7 +24,8 @@ type write struct {
 	spent    string
 	gate     bool // the next flight waits for this save
 	refused  bool // reread: the provider refused the spent token
-	again    bool // which may have been spent before, by somebody who was cut off
+	dead     bool // for good: it is dropped, unless another process has rotated it
+	again    bool // it may have been spent before, in a request that was cut off
 	told     bool // reread: the store told of a write, perhaps of another login
 	doubt    bool // reread: whose record it is, is not known
 

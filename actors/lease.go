@@ -130,9 +130,12 @@ func (c *core) goOn(a *airborne, now time.Time) {
 		c.fly(a)
 		return
 	}
-	c.lane = append(c.lane, &write{kind: intend, generation: c.generation, intent: &store.Intent{
-		Token: sha256.Sum256([]byte(a.token)), Epoch: c.lease.epoch, At: now.Unix(),
-	}})
+	in := &store.Intent{Token: sha256.Sum256([]byte(a.token)), Epoch: c.lease.epoch, At: now.Unix()}
+	if c.recovers(f) {
+		in.Tries = c.recovery.intent.Tries + 1
+		in.Next = now.Add(untilNext(in.Tries)).Unix()
+	}
+	c.lane = append(c.lane, &write{kind: intend, generation: c.generation, intent: in})
 }
 
 // answered says what can be said of f without a request.
@@ -157,6 +160,9 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 	ours := have != nil && have.Token == w.intent.Token && have.Epoch == w.intent.Epoch
 	again := m.again || m.err == nil && c.recovers(a.flight) && c.recovery.cleared && w.intent.Token == c.recovery.intent.Token
 	theirs, unspent := again && !ours, !again || ours && c.lease.unspent
+	if m.err == nil && c.recovers(a.flight) {
+		c.recovery.intent = *w.intent
+	}
 	if !overtaken {
 		c.lease.intent = w.intent // perhaps, if the store did not answer
 	}
@@ -179,6 +185,9 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 			c.lane = append(c.lane, &write{kind: reread, generation: c.generation})
 		}
 		c.deny(a)
+	case errors.Is(m.err, store.ErrPresented): // by the recovery of another process, which has let go since
+		c.giveUp()
+		c.land(a.flight, messages.Answer{})
 	case m.err != nil:
 		c.storeFailed(a, m.err)
 	case c.rules.Leases && !c.lease.held:
@@ -354,7 +363,7 @@ func (c *core) followUp(m *messages.FollowUp) {
 		return // over, or about to present it anyway
 	case c.state.RefreshToken != c.saved.RefreshToken:
 		return // it is this process's own: what came is being saved
-	case c.lease.intent != nil && *c.lease.intent == m.Intent:
+	case c.lease.intent != nil && c.lease.intent.Matches(m.Intent):
 		return
 	}
 	f := messages.NewFlight(c.rules.Usual, store.Options{})

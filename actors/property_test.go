@@ -102,7 +102,7 @@ func steps(w *world, shared bool) []step {
 		{"slot", 1, func() bool { return w.slot }, func(t *rapid.T) {
 			w.grant(rapid.SampledFrom([]error{nil, nil, nil, session.ErrOverloaded}).Draw(t, "denied"))
 		}},
-		{"land", 0, func() bool { return w.air != nil }, func(t *rapid.T) { w.land(landing(rapid.IntRange(0, 5).Draw(t, "how"))) }},
+		{"land", 0, func() bool { return w.air != nil }, func(t *rapid.T) { w.land(landing(rapid.IntRange(0, int(landThrottled)).Draw(t, "how"))) }},
 		{"store", 1, func() bool { return w.writing != nil }, func(t *rapid.T) {
 			w.late = w.tells && rapid.Bool().Draw(t, "late")
 			w.finish(outcome(rapid.IntRange(0, 2).Draw(t, "how")))
@@ -132,6 +132,13 @@ func steps(w *world, shared bool) []step {
 			step{"follow up", 0, func() bool { return w.core != nil && w.intent != nil && w.holder != other }, func(*rapid.T) {
 				w.command(&messages.FollowUp{Intent: *w.intent})
 			}},
+			step{"presented elsewhere", 0, func() bool { return w.core != nil && w.intent != nil && w.holder == nobody && w.air == nil }, func(*rapid.T) {
+				listed := *w.intent
+				in := listed
+				in.Tries++
+				w.intent = &in
+				w.command(&messages.FollowUp{Intent: listed})
+			}},
 		)
 	}
 	if w.tells {
@@ -154,6 +161,7 @@ func live(t *rapid.T, w *world, shared bool) {
 		w.record = &record{w.version(), in, s}
 		w.load()
 	}
+	w.rules.EndOnDead = rapid.Bool().Draw(t, "ends when dead")
 	all := steps(w, shared)
 	for range rapid.IntRange(10, 100).Draw(t, "steps") {
 		var now []step

@@ -52,32 +52,33 @@ type world struct {
 	spends int
 
 	// The store.
-	record  *record
-	gone    session.Reason
-	writing *write
-	holder  string // of the lease: self, other, or nobody
-	epoch   int64
-	lapses  bool          // the lease may lapse under a request
-	calm    time.Duration // until an outage is over for everybody
-	unheard bool          // of a lease that was taken or given back: it lapses by itself
-	intent  *store.Intent
-	lost    map[string]bool // logins whose newest refresh token nobody has
-	tells   bool            // the store tells of writes
-	notices []*messages.Reread
-	late    bool // what the store answers is held back, in reply
-	reply   *written
-	doubt   bool // what was told could not be read
-	marker  bool // an end is remembered, and no actor is left
-	poll    bool
-	polled  time.Duration                  // how long that waits
-	renewed time.Time                      // when the lease was asked for that is renewed next
-	renew   bool                           // the timer
-	renews  bool                           // under way
-	names   map[session.Incarnation]string // of logins
-	dead    map[session.Incarnation]bool   // ended, or replaced
-	retry   bool
-	updates int
-	trace   []string
+	record    *record
+	gone      session.Reason
+	writing   *write
+	holder    string // of the lease: self, other, or nobody
+	epoch     int64
+	lapses    bool          // the lease may lapse under a request
+	calm      time.Duration // until an outage is over for everybody
+	unheard   bool          // of a lease that was taken or given back: it lapses by itself
+	intent    *store.Intent
+	lost      map[string]bool // logins whose newest refresh token nobody has
+	throttled time.Time       // until then no request may be sent
+	tells     bool            // the store tells of writes
+	notices   []*messages.Reread
+	late      bool // what the store answers is held back, in reply
+	reply     *written
+	doubt     bool // what was told could not be read
+	marker    bool // an end is remembered, and no actor is left
+	poll      bool
+	polled    time.Duration                  // how long that waits
+	renewed   time.Time                      // when the lease was asked for that is renewed next
+	renew     bool                           // the timer
+	renews    bool                           // under way
+	names     map[session.Incarnation]string // of logins
+	dead      map[session.Incarnation]bool   // ended, or replaced
+	retry     bool
+	updates   int
+	trace     []string
 }
 
 type record struct {
@@ -266,6 +267,8 @@ const (
 	landRotatedError                 // an error, and a new refresh token
 	landUnreachable                  // nothing came through
 	landRefused                      // invalid_grant
+	landDenied                       // invalid_target: the token is well
+	landThrottled                    // 429, to be tried again in half a minute
 )
 
 // land answers the request in the air.
@@ -282,10 +285,17 @@ func (w *world) land(how landing) {
 	case landUnreachable:
 		m.err = &session.APIError{Code: session.CodeTokenError, Err: errors.New("unreachable")}
 	case landRefused:
-		if w.core.air.again {
-			w.lost[familyOf(e.token)] = true // it is taken to be spent, and given up
+		if a := w.core.air; !e.question.Key.ForConnection() && (a.again || e.token == w.newest[familyOf(e.token)]) {
+			w.lost[familyOf(e.token)] = true // it is dropped
 		}
 		m.err = &session.APIError{Code: "invalid_grant", Status: 403}
+	case landDenied:
+		m.err = &session.APIError{Code: "invalid_target", Status: 400}
+	case landThrottled:
+		m.err = &session.APIError{Code: "too_many_requests", Status: 429, RetryAfter: 30 * time.Second}
+		if w.core.current(w.core.air) {
+			w.throttled = w.now.Add(30 * time.Second)
+		}
 	case landPlain:
 	}
 	switch how {
@@ -351,11 +361,14 @@ func (w *world) finish(how outcome) {
 			m.err = store.ErrConflict
 			break
 		}
-		m.again = w.intent != nil && w.intent.Token == job.intent.Token
+		var next store.Intent
+		if next, m.again, m.err = job.intent.Over(w.intent); m.err != nil {
+			break
+		}
 		m.unsettled = w.calm
-		w.intent = job.intent
+		w.intent = &next
 	case release:
-		if job.intent != nil && w.intent != nil && *job.intent == *w.intent {
+		if job.intent != nil && w.intent != nil && job.intent.Matches(*w.intent) {
 			w.intent = nil
 		}
 		if w.holder == self && w.epoch == job.epoch {
@@ -546,6 +559,9 @@ func (w *world) published(s *messages.Snapshot) {
 	old := w.shown
 	switch s.Phase {
 	case messages.Ready:
+		if old == nil || old.Generation != s.Generation {
+			w.throttled = time.Time{} // a login
+		}
 		if w.dead[s.Incarnation] {
 			w.fail("%s came back to life", w.names[s.Incarnation])
 		}
@@ -646,6 +662,9 @@ func (w *world) spent(e spend) {
 	if w.air != nil || !w.held {
 		w.fail("two requests in the air, or one without a slot")
 	}
+	if w.now.Before(w.throttled) {
+		w.fail("%s is spent while the provider is not to be asked", e.token)
+	}
 	w.air = &e
 	w.note("  spends %s for %s", e.token, name(e.question.Key))
 	login := familyOf(e.token)
@@ -658,6 +677,9 @@ func (w *world) spent(e spend) {
 		}
 		if w.rules.Intents && (w.intent == nil || w.intent.Token != sha256.Sum256([]byte(e.token))) {
 			w.fail("%s was spent and is not written down", e.token)
+		}
+		if e.question == w.rules.Usual && w.intent != nil && (w.intent.Tries == 0 || w.intent.Next <= w.now.Unix()) {
+			w.fail("%s was presented again, and the intent does not say so: %+v", e.token, w.intent)
 		}
 	}
 	if login != w.names[w.shown.Incarnation] {

@@ -16,13 +16,15 @@ import (
 func TestWriteError_showsNoCause(t *testing.T) {
 	cause := errors.New("the-cause at db-1.internal")
 	api := &tokenward.APIError{Code: "invalid_grant", Description: "gone", Status: 403, Err: cause}
+	outage := &tokenward.APIError{Code: "temporarily_unavailable", Status: 503, Err: cause}
 	tests := []struct {
 		name   string
 		err    error
 		status int
 		code   string
 	}{
-		{"a refresh", &tokenward.AccessTokenError{Code: "refresh_token_error", Err: api}, 502, "refresh_token_error"},
+		{"a refresh", &tokenward.AccessTokenError{Code: "refresh_token_error", Err: outage}, 502, "refresh_token_error"},
+		{"a refresh, for good", &tokenward.AccessTokenError{Code: "refresh_token_error", Err: api}, 401, "refresh_token_error"},
 		{"an exchange", &tokenward.AccessTokenForConnectionError{Code: "api_error", Err: api}, 502, "api_error"},
 		{"a store", fmt.Errorf("%w: %w", tokenward.ErrStore, cause), 503, "store_error"},
 		{"a store, at a refresh", &tokenward.AccessTokenError{Code: "store_error", Err: cause}, 503, "store_error"},

@@ -11,7 +11,7 @@ func RefreshFailure(err error) error {
 		return err
 	}
 	message := "the access token could not be refreshed"
-	if CodeOf(err) == CodeInvalidGrant {
+	if TokenDead(err) {
 		message = "the provider no longer accepts the refresh token; start a new login"
 	}
 	return &AccessTokenError{Code: CodeRefreshTokenError, Message: message, Err: err}

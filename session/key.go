@@ -75,6 +75,7 @@ const (
 	ReasonLogout            Reason = "logout"             // the user signed out
 	ReasonBackchannelLogout Reason = "backchannel_logout" // the provider said so
 	ReasonCeiling           Reason = "ceiling"            // session_expiry was reached
+	ReasonRevoked           Reason = "revoked"            // the provider refuses the refresh token for good
 	ReasonReplaced          Reason = "replaced"           // a new login took its place
 	ReasonLifetime          Reason = "lifetime"           // its own absolute lifetime was over
 )

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // TokenSettled reports whether err, met while refreshing, says that the provider has judged
@@ -73,3 +74,13 @@ var (
 	otherParameter = regexp.MustCompile(`(?i)\b[a-z]+_[a-z_]+\b|\b(?:scopes?|audience|resource|connection|organization|parameters?)\b|\bgrant type\b|\bclient (?:id|secret|assertion|authentication)\b`)
 	refreshToken   = regexp.MustCompile(`(?i)(?:\bparameter:? )?["']?\brefresh[ _-]?token\b["']?(?: parameter)?|\binvalid_(?:request|grant|token)\b`)
 )
+
+// RetryAfter returns how long to wait before the request that failed with err is worth another
+// try, 0 where that is unknown.
+func RetryAfter(err error) time.Duration {
+	var e *APIError
+	if errors.As(err, &e) {
+		return e.RetryAfter
+	}
+	return 0
+}

@@ -125,8 +125,8 @@ func (in Intent) Over(old *Intent) (next Intent, again bool, err error) {
 	return in, true, nil
 }
 
-// Is reports whether ClearIntent of in removes old: they differ in Tries and Next at most.
-func (in Intent) Is(old Intent) bool {
+// Matches reports whether ClearIntent of in removes old: they differ in Tries and Next at most.
+func (in Intent) Matches(old Intent) bool {
 	return in.Token == old.Token && in.Epoch == old.Epoch && in.At == old.At
 }
 

@@ -65,7 +65,7 @@ func (m *Memory) PutIntent(ctx context.Context, key session.Key, in Intent, _ Op
 // ClearIntent implements Intents.
 func (m *Memory) ClearIntent(ctx context.Context, key session.Key, in Intent, _ Options) error {
 	return m.change(ctx, key, func(sh *shard, now int64) error {
-		if e := sh.peek(key, now); e != nil && e.intent != nil && in.Is(*e.intent) {
+		if e := sh.peek(key, now); e != nil && e.intent != nil && in.Matches(*e.intent) {
 			e.intent = nil
 			delete(sh.intents, key)
 		}

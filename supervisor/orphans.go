@@ -15,8 +15,9 @@ import (
 
 // A process that ends in the middle of a request leaves an intent behind. Every process
 // looks for such orphans, at once when it starts and every few seconds after that; the
-// session that has one presents its refresh token once, under the session's lease where
-// there are others. Within the provider's rotation overlap the session goes on.
+// session that has one presents its refresh token under the session's lease, where there are
+// others, until the provider has said something about it (actors.Due says when). Within the
+// provider's rotation overlap the session goes on.
 
 const (
 	orphansEvery = 5    // seconds
@@ -81,7 +82,7 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 		return
 	}
 	for _, orphan := range m.orphans {
-		if now.Unix() >= o.skip[orphan.Key] {
+		if now.Unix() >= o.skip[orphan.Key] && actors.Due(orphan.Intent, now) {
 			delete(o.skip, orphan.Key)
 			s.followUp(&messages.FollowUp{Key: orphan.Key, Intent: orphan.Intent})
 		}

@@ -179,7 +179,7 @@ func TestToken_failures(t *testing.T) {
 		cause       any
 		causeStatus any
 	}{
-		{"refused", token, idptest.OAuthError("invalid_grant", "gone"), 502, "refresh_token_error", "invalid_grant", 403.0},
+		{"refused", token, idptest.OAuthError("invalid_target", "unknown"), 502, "refresh_token_error", "invalid_target", 400.0},
 		{"an error page", token, idptest.Status(500), 502, "refresh_token_error", "token_error", 500.0},
 		{"a portal", token, idptest.Garbage(), 502, "refresh_token_error", "invalid_response", 200.0},
 		{"cut off", token, idptest.ResetConn(), 502, "refresh_token_error", "token_error", nil},
@@ -206,6 +206,24 @@ func TestToken_failures(t *testing.T) {
 			s.want(s.get("/api/user"), 200, "")
 			s.want(s.get(tt.path), 200, "")
 		})
+	}
+}
+
+// A user whose access was revoked at the provider must sign in again: one refused refresh says so,
+// and none follows at the next view.
+func TestToken_ofAUserWhoWasRevoked(t *testing.T) {
+	const path = "/api/token?audience=https://new.example"
+	s := newSite(t)
+	s.login()
+	s.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_grant", "revoked").Always())
+	a := s.want(s.get(path), 401, "refresh_token_error")
+	if cause, _ := a.body["cause"].(map[string]any); cause["error"] != "invalid_grant" || cause["status"] != 403.0 {
+		t.Errorf("cause = %v, want invalid_grant 403", a.body["cause"])
+	}
+	s.want(s.get(path), 401, "missing_refresh_token")
+	s.want(s.get("/api/user"), 200, "")
+	if n := s.tenant.Refreshes(); n != 1 {
+		t.Errorf("refreshes = %d, want 1", n)
 	}
 }
 
@@ -360,7 +378,7 @@ func TestBurst(t *testing.T) {
 		t.Errorf("refreshes = %d, want 2", n)
 	}
 
-	s.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_grant", "").Always())
+	s.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_target", "").Always())
 	got = s.want(s.do("POST", "/api/burst?n=100&audience=https://c.example"), 200, "").body
 	if fmt.Sprint(got["ok"], got["failed"], got["distinct_tokens"], got["errors"]) != "0 100 0 map[refresh_token_error:100]" {
 		t.Errorf("burst of failures = %v", got)

@@ -19,13 +19,14 @@ type subject struct {
 	n   int
 	key session.Key
 
-	families []*family
-	stored   stored
-	inAir    map[*process]int  // requests
-	asked    session.FlightKey // of the last of them
-	leases   map[*process]*lease
-	epoch    int64             // the newest of its lease
-	owing    map[*process]bool // who is still to do a logout, and so may end a login elsewhere with it
+	families  []*family
+	stored    stored
+	inAir     map[*process]int  // requests
+	asked     session.FlightKey // of the last of them
+	leases    map[*process]*lease
+	epoch     int64 // the newest of its lease
+	presented presented
+	owing     map[*process]bool // who is still to do a logout, and so may end a login elsewhere with it
 
 	// What is certain: the login that is in force, nil for none, unless operations went
 	// wrong or overlapped.

@@ -16,6 +16,7 @@ func (w *World) checkSpend(j *job, r *request) {
 	if r.recovers = w.follows(p, r); r.recovers {
 		p.follow[f.subject] = false
 	}
+	w.checkAnswered(p, f, n)
 	s := f.subject
 	if s.inAir[p] > 0 {
 		w.fail("P1", "two requests of %s are in the air", s.id)
@@ -77,6 +78,40 @@ func (w *World) checkCoalesced(p *process, r *request) {
 	}
 	if waits {
 		w.fail("P2", "a token %s is asked for again, and whoever waits had joined the request before", questionName(r.key))
+	}
+}
+
+// hold is an answer that asks to wait: until when its session sends nothing more.
+type hold struct {
+	until time.Time
+	step  int
+}
+
+// noteAnswer notes that a session has learnt that it is to wait, or that its token is dead.
+func (p *process) noteAnswer(m *mailbox, r *request) {
+	if m.entry == nil || p.bombs > 0 {
+		return
+	}
+	s := m.entry.Snapshot()
+	if s.Phase != messages.Ready || s.State.Internal.SID != r.family.name {
+		return
+	}
+	if r.waits {
+		p.throttled[r.family] = hold{p.now().Add(throttle), p.w.step}
+	}
+	if r.dead && !r.key.ForConnection() && p.w.config.exclusive { // else another process may have the session
+		p.dead[r.family] = r.spent
+	}
+}
+
+// checkAnswered holds that a session that is to wait does, and that it spends no token that was
+// refused for good, unless a defect has made it forget.
+func (w *World) checkAnswered(p *process, f *family, n int) {
+	if spent, ok := p.dead[f]; ok && spent == n && p.bombs == 0 {
+		w.fail("P2", "%s is spent once more, and was refused for good", f.token(n))
+	}
+	if h, ok := p.throttled[f]; ok && p.now().Before(h.until) && p.setBack < h.step && p.bombs == 0 {
+		w.fail("P2", "a request of %s, and the provider is not to be asked for %v", f.name, h.until.Sub(p.now()))
 	}
 }
 
@@ -146,7 +181,7 @@ func (w *World) checkReady(m *mailbox, old, s *messages.Snapshot) {
 	switch asked, ok := m.p.asked[f]; {
 	case f.dead && (w.kind == Alone || f.ended.by == m.p):
 		w.fail("P7", "%s comes back to life", f.name)
-	case n == noToken && f.refused && w.config.intents:
+	case n == noToken && f.refused:
 		f.unusable = true
 	case !ok || n > asked:
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, f.token(n))
@@ -232,6 +267,7 @@ func (w *World) handled(m *mailbox, msg any) {
 			return
 		}
 		r.landed = w.step
+		l.job.p.noteAnswer(m, r)
 		r.family.subject.landings++
 		if is := r.issued; is != nil { // a token's life counts from its receipt
 			is.expires = time.Unix(l.job.p.now().Unix()+is.life, 0)
@@ -289,7 +325,7 @@ func (w *World) checkRest() {
 		switch {
 		case s.current == nil && f != nil:
 			w.fail("P7", "%s is signed out, and the store has %v", s.id, s.stored)
-		case s.current != nil && f != s.current && !s.current.over(w.latest()) && s.current.endsAt == 0:
+		case s.current != nil && f != s.current && !s.current.over(w.latest()) && s.current.endsAt == 0 && !(w.config.endOnDead && s.current.refused):
 			w.fail("P3", "%s is signed in, and the store has %v", s.current.name, s.stored)
 		}
 	}

@@ -154,7 +154,7 @@ func (w *World) judgeState(c *call, s *session.State) {
 func (c *call) living() *family {
 	f, s := c.sure, c.subject
 	if f == nil || s.touched >= c.begin || s.stored.unreadable || f.endsAt != 0 && c.w.latest().Unix() >= f.endsAt ||
-		f.over(c.w.latest()) || f.unusable || f.refused && c.w.config.intents || !c.knew(f.began, 0) || c.ending() {
+		f.over(c.w.latest()) || f.unusable || f.refused || !c.knew(f.began, 0) || c.ending() {
 		return nil
 	}
 	return f
@@ -208,7 +208,9 @@ func (w *World) judgeFailure(c *call, err error) {
 	switch {
 	case r.family.subject != c.subject:
 		w.fail("P6", "call %d about %s got a failure of %s", c.n, c.subject.id, r.family.name)
-	case r.landed != 0 && r.landed < c.begin && !r.grant && w.config.exclusive:
+	case r.waits && r.landed != 0 && r.landed < c.begin:
+		w.saw[heldUp]++
+	case r.landed != 0 && r.landed < c.begin && !r.grant && w.config.exclusive && !r.dead:
 		w.fail("P2", "call %d got the failure of request %d, which was over before the call began", c.n, r.n)
 	}
 }

@@ -130,6 +130,7 @@ func (s processStore) PutIntent(ctx context.Context, key session.Key, in store.I
 	w, sub := s.p.w, s.p.w.byKey[key]
 	err = s.call(ctx, storeCall{name: "PutIntent", of: sub, late: true, act: func(ctx context.Context) (err error) {
 		again, err = w.store.PutIntent(ctx, key, in, o)
+		w.checkBackoff(sub, in, again, err)
 		switch {
 		case err == nil:
 			l := sub.leaseOf(s.p)
@@ -143,6 +144,43 @@ func (s processStore) PutIntent(ctx context.Context, key session.Key, in store.I
 		return err
 	}})
 	return again, err
+}
+
+// presented is how often a refresh token was presented again, and when.
+type presented struct {
+	token [32]byte
+	at    []int64
+}
+
+// checkBackoff holds the tries to find out what came of one request against what is promised: the
+// waits double from 5 s on, and no hour has more than eight. Where clocks differ only the number
+// is held.
+func (w *World) checkBackoff(s *subject, in store.Intent, again bool, err error) {
+	if err == nil && (s.presented.token != in.Token || !again) {
+		s.presented = presented{token: in.Token}
+	}
+	if err != nil || in.Tries == 0 {
+		return
+	}
+	p := &s.presented
+	if n := len(p.at); n >= in.Tries {
+		w.fail("P3", "a token of %s is presented again for the %dth time, and the %dth was before", s.id, in.Tries, n)
+	} else if n > 0 && !w.config.skew {
+		wait := int64(5) << min(n-1, 8)
+		switch {
+		case n == 8:
+			wait = 3600
+		case wait > 900:
+			wait = 900
+		}
+		if in.At < p.at[n-1]+wait {
+			w.fail("P3", "a token of %s is presented again after %d s, and its turn comes after %d", s.id, in.At-p.at[n-1], wait)
+		}
+		w.saw[presentedAgain]++
+	}
+	for len(p.at) < in.Tries {
+		p.at = append(p.at, in.At)
+	}
 }
 
 // ClearIntent implements store.Intents.
@@ -274,14 +312,14 @@ func (w *World) follows(p *process, r *request) bool {
 }
 
 // mayKeep reports whether the store may be asked to keep s: no refresh token is kept only
-// once the provider has refused it.
+// once the provider has refused one for good.
 func (w *World) mayKeep(f *family, s *session.State) bool {
 	n := f.number(s.RefreshToken)
 	if n != noToken {
 		return n <= f.current
 	}
 	f.unusable = true
-	return f.refused && w.config.intents
+	return f.refused
 }
 
 // checkLeft holds that nobody holds a lease for ever, and no intent is left behind.
@@ -301,6 +339,9 @@ func (w *World) checkLeft() {
 		panic(err)
 	}
 	for _, o := range found {
+		if o.Next > w.fake.Now().Unix() {
+			continue // its turn has not come
+		}
 		if s := w.byKey[o.Key]; s.stored.family != nil && !s.stored.unreadable {
 			w.fail("P3", "what was about to be spent for %s is never followed up", s.id)
 		}

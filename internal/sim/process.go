@@ -36,12 +36,14 @@ type process struct {
 
 	// What it must know: the newest refresh tokens that the provider gave it or that it
 	// read, and those that it asked the store to keep, by their numbers.
-	held  map[*family]int
-	asked map[*family]int
-	got   map[*family]int // the newest that it was given, whether or not it took note
-	base  map[*family]int // that of the record that it knows the store to hold
-	knows map[session.Version]bool
-	ended map[*family]int // the step in which it said that the session is over
+	held      map[*family]int
+	asked     map[*family]int
+	got       map[*family]int // the newest that it was given, whether or not it took note
+	base      map[*family]int // that of the record that it knows the store to hold
+	knows     map[session.Version]bool
+	throttled map[*family]hold
+	dead      map[*family]int // the number of the refresh token that was refused for good
+	ended     map[*family]int // the step in which it said that the session is over
 
 	closing bool
 	rest    chan struct{}      // closed once every session is at rest
@@ -62,6 +64,7 @@ func (w *World) start() *process {
 		w: w, n: w.started, alive: true, born: w.step,
 		held: make(map[*family]int), asked: make(map[*family]int), ended: make(map[*family]int),
 		base: make(map[*family]int), got: make(map[*family]int), knows: make(map[session.Version]bool),
+		throttled: make(map[*family]hold), dead: make(map[*family]int),
 	}
 	w.note("process %d starts", p.n)
 	w.processes = append(w.processes, p)
@@ -74,7 +77,7 @@ func (w *World) start() *process {
 		Rules: actors.Rules{
 			ClientID: clientID, Issuer: issuer, Buffer: c.buffer, StrictAudience: true, MaxTokenSets: c.tokenSets,
 			Exclusive: store.IsExclusive(states), RememberEnded: c.rememberEnded, RetryFirst: 50 * time.Millisecond,
-			RetryMost: 5 * time.Second, Revoke: c.revoke,
+			RetryMost: 5 * time.Second, Revoke: c.revoke, EndOnDead: c.endOnDead,
 		},
 		Clock: processClock{p}, Rand: processRand{p}, Store: states, Codec: w.codec, Provider: v, Revoke: v.revoke,
 		Runner: p, Mailbox: p.newMailbox, Tally: &messages.Tally{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },

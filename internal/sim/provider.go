@@ -67,6 +67,8 @@ type request struct {
 	landed int // the step in which its session learnt how it ended; 0: not yet
 	fault  faultKind
 	grant  bool // it was granted
+	waits  bool // its answer asked to wait
+	dead   bool // it was refused for good: its callers are answered once the token is dropped
 	key    session.FlightKey
 	issued *issued
 
@@ -86,6 +88,9 @@ const (
 	faultForeignIDToken
 	faultRefused
 	faultRevoked
+	faultDead
+	faultDenied
+	faultThrottled
 	faultMFA
 	faultPanicBefore
 	faultPanicAfter
@@ -94,8 +99,11 @@ const (
 
 var faultNames = [faultKinds]string{
 	"fine", "not reached", "status 503", "granted, but the answer is lost", "granted, but the answer is broken", "granted, without an access token",
-	"granted, with somebody else's ID token", "refused", "revoked by the provider", "wants a second factor", "a panic before", "a panic after the grant",
+	"granted, with somebody else's ID token", "refused", "revoked by the provider", "dead, in the provider's own words", "refused, but not the token", "429, to wait", "wants a second factor", "a panic before", "a panic after the grant",
 }
+
+// throttle is how long the provider asks to wait.
+const throttle = 20 * time.Second
 
 const issuer = "https://tenant.example/"
 
@@ -155,11 +163,19 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 	case faultStatus:
 		return resp, r.err("temporarily_unavailable", 503)
 	case faultRefused:
-		f.refused = true
+		f.refused, r.dead = true, true
 		return resp, r.err(session.CodeInvalidGrant, 403)
 	case faultRevoked:
-		f.revoked, f.refused = true, true
+		f.revoked, f.refused, r.dead = true, true, true
 		return resp, r.err(session.CodeInvalidGrant, 403)
+	case faultDead:
+		f.refused, r.dead = true, true
+		return resp, r.err("invalid_refresh_token", 200)
+	case faultDenied:
+		return resp, r.err("invalid_target", 400)
+	case faultThrottled:
+		r.waits = true
+		return resp, &session.APIError{Code: "too_many_requests", Status: 429, RetryAfter: throttle, Err: &requestError{r, nil}}
 	case faultMFA:
 		return resp, &session.MFARequiredError{AccessTokenError: session.AccessTokenError{Code: session.CodeMFARequired, Err: r.err("mfa_required", 403)}}
 	case faultPanicBefore:
@@ -173,6 +189,7 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 		return session.TokenResponse{}, &requestError{r, err}
 	}
 	if !ok {
+		r.dead = true
 		return session.TokenResponse{}, r.err(session.CodeInvalidGrant, 403)
 	}
 	switch r.fault {
@@ -335,10 +352,10 @@ func (v provider) revoke(ctx context.Context, _, token string) error {
 // providerFault decides how a request goes.
 func (w *World) providerFault() faultKind {
 	switch {
-	case w.draining:
-		return faultNone
 	case w.providerDown:
 		return faultUnreachable
+	case w.draining:
+		return faultNone
 	case !w.choose.odds(w.config.providerFaults):
 		return faultNone
 	}

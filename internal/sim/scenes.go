@@ -133,7 +133,8 @@ func (w *World) latePausedScene(p, q *process, s *subject) {
 }
 
 // crashScene has p die when a refresh token was rotated and is nowhere yet. Whoever else
-// lives presents the one before, which the provider accepts within its overlap.
+// lives presents the one before, which the provider accepts within its overlap, and presents it
+// again where the provider cannot be reached.
 func (w *World) crashScene(p *process, s *subject) {
 	f := s.stored.family
 	w.config.overlap = one(w.choose, []time.Duration{0, time.Minute})
@@ -142,8 +143,17 @@ func (w *World) crashScene(p *process, s *subject) {
 	}
 	rotated := f.current
 	p.die()
-	w.until(leaseTTL+2*orphansEvery, func() bool { return false })
+	if w.choose.odds(50) { // it is presented in vain at first, two or three times
+		w.providerDown = true
+		w.until(leaseTTL+3*orphansEvery, func() bool { return false })
+		w.providerDown = false
+		w.until(35*time.Second, func() bool { return false })
+	} else {
+		w.until(leaseTTL+2*orphansEvery, func() bool { return false })
+	}
 	switch {
+	case w.failure == nil && w.config.endOnDead && f.revoked && s.stored.family == nil:
+		w.saw[notRecovered]++
 	case w.failure != nil || !w.config.intents || s.stored.family != f || s.stored.unreadable:
 	case w.config.overlap == time.Minute:
 		if s.stored.refresh != f.current || f.revoked || w.leftBehind(s) {

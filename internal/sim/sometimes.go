@@ -56,6 +56,7 @@ const (
 	queuedBeside
 	answeredFromCache
 	failureShared
+	heldUp
 
 	atRestSaid
 	busySaid
@@ -82,6 +83,7 @@ const (
 	leaseTakenAnew
 	twoInTheAir
 	writeFenced
+	presentedAgain
 	intentStood
 	intentFenced
 	orphanFound
@@ -122,6 +124,7 @@ var sometimesNames = map[sometimes]string{
 	revokedAfterLogout: "a logout revokes",
 	slotWaitedFor:      "a flight waits for a slot", slotsOverloaded: "too many wait for a slot", queuedBehind: "a question queues behind a request",
 	queuedBeside: "a question queues beside another", answeredFromCache: "a question that the cache can answer now", failureShared: "a failed request is told to a caller",
+	heldUp: "a call is answered by a request that was told to wait", presentedAgain: "a token is presented again, after its wait",
 	atRestSaid: "a session is at rest", busySaid: "a session will not be passivated", failureSaid: "a defect is reported",
 	recoverSaid: "a session recovers", ceilingSaid: "a ceiling is announced",
 	toldExpired: "a caller is told session_expired", toldOverloaded: "a caller is told overloaded", toldStoreError: "a caller is told store_error",

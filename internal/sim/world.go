@@ -168,6 +168,7 @@ type config struct {
 	index          bool
 	exclusive      bool
 	revoke         bool
+	endOnDead      bool // a session ends where its refresh token is dead
 	tight          bool // somebody may be told that there is too much to do
 	storeFaults    int  // in percent
 	providerFaults int
@@ -200,7 +201,7 @@ func (w *World) configure() {
 	c.exclusive = !pick.odds(25)
 	c.revoke = pick.odds(40)
 	c.storeFaults = one(pick, []int{0, 0, 5, 20})
-	c.providerFaults = one(pick, []int{0, 20, 50, 70})
+	c.providerFaults = one(pick, []int{0, 25, 60, 80})
 	c.hold = pick.odds(65)
 	c.close = pick.odds(40)
 	c.steps = one(pick, []int{200, 400, 600})
@@ -223,6 +224,7 @@ func (w *World) configure() {
 		c.pauses = pick.odds(60)
 		c.skew = pick.odds(30)
 	}
+	c.endOnDead = pick.odds(20)
 }
 
 // newWorld returns a run that has not begun.

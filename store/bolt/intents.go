@@ -36,7 +36,7 @@ func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent,
 // ClearIntent implements store.Intents.
 func (s *Store) ClearIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) error {
 	return s.change(ctx, key, func(c *change) error {
-		if have, err := c.intent(key); err == nil && in.Is(have) {
+		if have, err := c.intent(key); err == nil && in.Matches(have) {
 			c.clearIntent(key)
 		}
 		return nil
