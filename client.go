@@ -53,6 +53,7 @@ type Client struct {
 	system   *actor.ActorSystem
 	ours     bool // system is
 	logouts  logoutMemory
+	losses   losses
 	feed     store.ChangeFeed // nil where no other process writes, or none tells
 	stopped  chan struct{}    // closed when the supervisor is no more
 	closing  sync.Once
@@ -99,6 +100,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	}
 	c.question.init(c.policy)
 	c.logouts.init()
+	c.losses = losses{clock: c.clock, log: c.log, count: &c.tally.Vanished}
 	c.runner = newRunner(o.limits, c.tally)
 	if c.idp, err = idp.New(idp.Config{
 		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
@@ -187,6 +189,9 @@ func (c *Client) start() {
 		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Hand: c.runner.Hand, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout,
 		OnSaveError: o.onSaveError,
+	}
+	if store.IsExclusive(o.states) || leases { // else its tombstones may be in another process, as those of store.Simple
+		c.env.Vanished = c.losses.note
 	}
 	if written {
 		c.env.Intents = intents

@@ -59,6 +59,7 @@ func (c *Client) close(ctx context.Context) error {
 		c.system.Shutdown()
 	}
 	c.idp.Close()
+	c.losses.end()
 	return cut
 }
 

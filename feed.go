@@ -21,12 +21,14 @@ func (c *Client) watch() {
 		if broken {
 			c.env.Unsettled(c.clock.Now())
 		}
+		fresh.Gap(c.clock.Now())
 		fresh.Lost()
 		heard, broken = true, false
 		wait = c.opts.limits.RetryFirst
 	}
 	for {
 		err := actors.Contain(func() error { return c.feed.Watch(ctx, changed, lost) })
+		fresh.Gap(c.clock.Now())
 		fresh.Silent()
 		if ctx.Err() != nil {
 			return

@@ -21,6 +21,7 @@ type Stats struct {
 	Ceilings     int64 // sessions ended by their ceiling
 	Unreadable   int64 // records that no configured secret opens
 	Lost         int64 // sessions whose refresh token a crash has cost
+	Vanished     int64 // records of sessions in memory that the store does not have any more, although nobody ended them
 	Stale        int64 // answers from memory while a shared store did not answer
 	Failures     int64 // defects that were contained
 }
@@ -31,7 +32,7 @@ func (c *Client) Stats() Stats {
 	return Stats{
 		Resident: t.Resident.Load(), Unsaved: t.Failing.Load(), TokenFlights: t.Requests.Load(), Loads: t.Loads.Load(),
 		SaveErrors: t.SaveErrors.Load(), Ceilings: t.Ceilings.Load(), Unreadable: t.Unreadable.Load(),
-		Lost: t.Lost.Load(), Stale: t.Stale.Load(), Failures: t.Failures.Load(),
+		Lost: t.Lost.Load(), Vanished: t.Vanished.Load(), Stale: t.Stale.Load(), Failures: t.Failures.Load(),
 	}
 }
 

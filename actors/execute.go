@@ -214,6 +214,9 @@ func (a *Session) renewLease() {
 // noteRead notes when the store is known to have held what is about to be shown.
 func (a *Session) noteRead(m *written) {
 	confirmed := m.err == nil || errors.Is(m.err, store.ErrNotFound)
+	if m.err == nil && (m.kind == save || m.kind == replace) {
+		a.saved = m.at
+	}
 	switch m.kind {
 	case save, replace, reread, reopen, claim:
 		if confirmed {

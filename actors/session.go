@@ -62,6 +62,10 @@ type Env struct {
 	// OnSaveError, if not nil, is told of each session whose state could not be saved
 	// at the first try.
 	OnSaveError func(key session.Key, err error)
+
+	// Vanished, where not nil, is called for each record of a session in memory that the store does not have any more, and
+	// for which it has no tombstone. It is nil where a store may forget an end that way.
+	Vanished func()
 }
 
 // Mailboxes returns what makes the actors' mailboxes.
@@ -107,6 +111,7 @@ type Session struct {
 	granted bool          // the slot that was asked for was free
 	encoder store.Encoder // for the errand under way
 	running *errand       // that; nil when there is none
+	saved   time.Time     // when this process last wrote the record
 
 	timer, poll, renewal clock.Timer
 }
@@ -180,8 +185,9 @@ func (a *Session) handle(m any) {
 		}
 	}()
 	a.box.note(m)
-	if _, back := m.(*written); back {
+	if m, back := m.(*written); back {
 		a.running = nil
+		a.noteVanished(m)
 	}
 	if a.core == nil {
 		a.whileFailed(m)

@@ -11,8 +11,22 @@ import (
 type Freshness struct {
 	era  atomic.Uint64
 	eras atomic.Uint64
-	down atomic.Int64 // nanoseconds since the Unix epoch until which the store is not asked; 0: it answers
-	calm atomic.Int64 // nanoseconds since the Unix epoch from which on the last outage is over for everybody; 0: there was none
+	down atomic.Int64            // nanoseconds since the Unix epoch until which the store is not asked; 0: it answers
+	past atomic.Pointer[pastEra] // the last era that has ended; nil: none
+	calm atomic.Int64            // nanoseconds since the Unix epoch from which on the last outage is over for everybody; 0: there was none
+}
+
+// pastEra is an era, and when it ended in nanoseconds since the Unix epoch.
+type pastEra struct {
+	era uint64
+	at  int64
+}
+
+// Gap notes, before Lost and Silent, that writes after now may not have been told.
+func (f *Freshness) Gap(now time.Time) {
+	if era := f.era.Load(); era != 0 {
+		f.past.Store(&pastEra{era, now.UnixNano()})
+	}
 }
 
 // Era returns the present era, 0 while writes are not told.
@@ -89,4 +103,14 @@ func (e *Entry) Fresh(f *Freshness, now time.Time, age time.Duration) bool {
 // Age returns how long ago the store held what e shows, as far as is known.
 func (e *Entry) Age(now time.Time) time.Duration {
 	return time.Duration(now.UnixNano() - e.read.Load())
+}
+
+// Stood reports whether the record of e is known to have stood within age before now: it was read or written here then, or
+// every write until then was told.
+func (e *Entry) Stood(f *Freshness, now time.Time, age time.Duration) bool {
+	if e.Fresh(f, now, age) {
+		return true
+	}
+	past := f.past.Load()
+	return past != nil && past.era == e.era.Load() && now.UnixNano()-past.at < int64(age)
 }

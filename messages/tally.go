@@ -12,6 +12,7 @@ type Tally struct {
 	Failures   atomic.Int64 // defects contained
 	Ceilings   atomic.Int64 // sessions ended by their ceiling
 	Lost       atomic.Int64 // sessions whose refresh token a crash has cost
+	Vanished   atomic.Int64 // records that a store does not have any more, although nobody has deleted them
 	Stale      atomic.Int64 // answers from memory while the store did not answer
 	Loads      atomic.Int64 // records asked of the store
 	Unreadable atomic.Int64 // records that no configured secret opens

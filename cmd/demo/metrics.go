@@ -64,6 +64,8 @@ var clientStatsShown = []stat{
 		prometheus.CounterValue, func(s tokenward.Stats) int64 { return s.Unreadable }),
 	newStat("sessions_lost_total", "Sessions whose refresh token a crash has cost.",
 		prometheus.CounterValue, func(s tokenward.Stats) int64 { return s.Lost }),
+	newStat("records_vanished_total", "Records that the store lost: nobody had ended the session.",
+		prometheus.CounterValue, func(s tokenward.Stats) int64 { return s.Vanished }),
 	newStat("stale_answers_total", "Answers from memory while a shared store did not answer.",
 		prometheus.CounterValue, func(s tokenward.Stats) int64 { return s.Stale }),
 	newStat("failures_total", "Defects that were contained.",

@@ -1,0 +1,44 @@
+package actors
+
+import (
+	"errors"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/store"
+)
+
+// noteVanished reports a record that was found to be gone although the session has not ended: no tombstone says so, one that
+// has lapsed would have been seen before, and the record's TTL has not passed.
+func (a *Session) noteVanished(m *written) {
+	if a.env.Vanished == nil || !errors.Is(m.err, store.ErrNotFound) || errors.As(m.err, new(*store.GoneError)) {
+		return
+	}
+	switch m.kind {
+	case reread, claim: // others have the record read again
+		s, now := a.entry.Snapshot(), a.env.Clock.Now()
+		if s.Phase == messages.Ready && a.env.outlasts(a.entry, s, a.saved, now) {
+			a.env.Vanished()
+		}
+	case save, replace, erase, reopen, intend, release:
+	}
+}
+
+// outlasts reports whether the store must have the record of a session that is alive, or a tombstone.
+func (env *Env) outlasts(e *messages.Entry, s *messages.Snapshot, saved, now time.Time) bool {
+	if !env.Rules.Exclusive && !e.Stood(env.Fresh, now, store.DefaultTombstoneLife) {
+		return false
+	}
+	if s.Ceiling.Legal() && s.Ceiling.Reached(now) || s.Over(now) {
+		return false
+	}
+	if s.EndsAt == 0 || env.Inactivity == 0 {
+		return true
+	}
+	// Each write extended the life to this, and use extends it further.
+	since := time.Unix(s.State.Internal.CreatedAt, 0)
+	if saved.After(since) {
+		since = saved
+	}
+	return now.Before(since.Add(env.Inactivity))
+}
