@@ -10,15 +10,31 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// CloseError says whose state could not be saved when the client closed.
+// CloseError says what was still to be done when the client was closed before it was done. Keys may be logged.
 type CloseError struct {
-	Unsaved []Key // may be logged
-	Err     error // why closing was cut short
+	Unsaved []Key // sessions whose newest state, or whose end, the store does not have
+
+	// Undeleted are those of Unsaved that have ended, and whose records could not be deleted: a later
+	// process finds them signed in.
+	Undeleted []Key
+
+	// Waiting are further sessions, of which nothing is unsaved: work had not ended, or an answer of the store is
+	// in doubt, as whether a login that failed has replaced the session. The store decides.
+	Waiting []Key
+
+	Err error // why closing was cut short
 }
 
 // Error implements error.
 func (e *CloseError) Error() string {
-	return fmt.Sprintf("closed before everything was saved (%d sessions): %v", len(e.Unsaved), e.Err)
+	text := fmt.Sprintf("closed before everything was saved (%d sessions", len(e.Unsaved))
+	if n := len(e.Undeleted); n > 0 {
+		text += fmt.Sprintf(", %d of them ended and not deleted", n)
+	}
+	if n := len(e.Waiting); n > 0 {
+		text += fmt.Sprintf("; %d more waited for the store or the provider", n)
+	}
+	return fmt.Sprintf("%s): %v", text, e.Err)
 }
 
 // Unwrap returns why closing was cut short.
@@ -66,10 +82,11 @@ func (c *Client) close(ctx context.Context) error {
 // abort cuts off what is under way.
 func (c *Client) abort(ctx context.Context) error {
 	reply := make(chan []session.Key, 1)
-	c.send(&messages.Abort{Reply: reply})
+	rest := &messages.AbortedRest{}
+	c.send(&messages.Abort{Reply: reply, Rest: rest})
 	unsaved := <-reply // asked first: a request that is cut off looks like one that failed
 	c.runner.cancel(session.ErrClosed)
-	return &CloseError{Unsaved: unsaved, Err: context.Cause(ctx)}
+	return &CloseError{Unsaved: unsaved, Undeleted: rest.Undeleted, Waiting: rest.Waiting, Err: context.Cause(ctx)}
 }
 
 // awaitQuiet waits until nothing of ours runs. What ignores its context, a store or

@@ -110,6 +110,7 @@ var shows = []struct {
 	{reflect.TypeFor[idp.RefreshRequest](), "Issuer Audience Scope"},
 
 	{reflect.TypeFor[messages.Abort](), ""},
+	{reflect.TypeFor[messages.AbortedRest](), ""},
 	{reflect.TypeFor[messages.Adopt](), ""},
 	{reflect.TypeFor[messages.Answer](), "Token.Audience Token.Scope Token.ActualAudience ConnectionToken.Connection ConnectionToken.LoginHint ConnectionToken.Scope"},
 	{reflect.TypeFor[messages.AtRest](), ""},

@@ -111,6 +111,13 @@ type Close struct {
 type Abort struct {
 	Redacted
 	Reply chan<- []session.Key
+	Rest  *AbortedRest // filled in before the reply; nil: not asked for
+}
+
+// AbortedRest says more of the sessions that Abort found not at rest.
+type AbortedRest struct {
+	Undeleted []session.Key // of the reply: those that have ended, and whose deletion is still to be done
+	Waiting   []session.Key // beside the reply: those with nothing to save, and with work that has not ended
 }
 
 // AtRest reports that a session has nothing under way and gives up its entry.

@@ -34,9 +34,19 @@ func (s *Supervisor) closedYet() {
 func (s *Supervisor) abort(m *messages.Abort) {
 	s.closing = true
 	var unsaved []session.Key
+	rest := m.Rest
+	if rest == nil {
+		rest = &messages.AbortedRest{}
+	}
 	for key, sl := range s.slots {
-		if sl.entry.Unsaved() != messages.Saved {
+		switch {
+		case sl.entry.Unsaved() != messages.Saved:
 			unsaved = append(unsaved, key)
+			if sl.entry.Snapshot().Phase == messages.Ended {
+				rest.Undeleted = append(rest.Undeleted, key)
+			}
+		case sl.pid != nil:
+			rest.Waiting = append(rest.Waiting, key)
 		}
 		pid := sl.pid
 		if sl.load != nil || pid != nil {

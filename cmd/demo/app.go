@@ -171,17 +171,25 @@ func (a *app) close(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// unsaved says which sessions the store does not have in their newest state.
+// unsaved says which sessions were not saved or deleted, and which the client waited for.
 func unsaved(err error) error {
 	var cut *tokenward.CloseError
-	if !errors.As(err, &cut) || len(cut.Unsaved) == 0 {
+	if !errors.As(err, &cut) {
 		return err
 	}
-	names := make([]string, 0, 10)
-	for _, key := range cut.Unsaved[:min(len(cut.Unsaved), cap(names))] {
-		names = append(names, key.String())
+	for _, of := range []struct {
+		what string
+		keys []tokenward.Key
+	}{{"not saved", cut.Unsaved}, {"not deleted", cut.Undeleted}, {"waited for the store", cut.Waiting}} {
+		names := make([]string, 0, 10)
+		for _, key := range of.keys[:min(len(of.keys), cap(names))] {
+			names = append(names, key.String())
+		}
+		if len(names) > 0 {
+			err = fmt.Errorf("%w; %s: %s", err, of.what, strings.Join(names, ", "))
+		}
 	}
-	return fmt.Errorf("%w; not saved: %s", err, strings.Join(names, ", "))
+	return err
 }
 
 // reachable returns host and port of a listener as its user wrote the host: the port is
