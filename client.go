@@ -70,7 +70,7 @@ func (c *Client) Format(f fmt.State, _ rune) {
 // the field.
 func New(cfg Config, opts ...Option) (*Client, error) {
 	o := options{
-		clock: clock.System(), log: zap.NewNop(), leeway: 30 * time.Second, tokenLifetime: time.Hour,
+		clock: clock.System(), log: newDefaultLogger(), leeway: 30 * time.Second, tokenLifetime: time.Hour,
 		endSession: cfg.Issuer != "", sessionName: defaultSessionName, txName: defaultTransactionName,
 	}
 	for _, opt := range opts {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
@@ -159,7 +160,7 @@ func TestClose_cutShortNamesWhatIsUnsaved(t *testing.T) {
 // mustNew returns a client that the test closes itself, with an error.
 func mustNew(t *testing.T, r *rig) *tokenward.Client {
 	t.Helper()
-	c, err := tokenward.New(r.cfg, tokenward.WithClock(r.clock), tokenward.WithStateStore(r.store), tokenward.WithHTTPClient(r.tenant.Client()))
+	c, err := tokenward.New(r.cfg, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(r.clock), tokenward.WithStateStore(r.store), tokenward.WithHTTPClient(r.tenant.Client()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +322,7 @@ func TestClose_cutShortWaitsForWhatIsLent(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		l := &lentTo{StateStore: r.memory, entered: make(chan struct{}), finish: make(chan struct{})}
 		var err error
-		r.client, err = tokenward.New(r.cfg, tokenward.WithClock(r.clock), tokenward.WithStateStore(l), tokenward.WithHTTPClient(r.tenant.Client()))
+		r.client, err = tokenward.New(r.cfg, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(r.clock), tokenward.WithStateStore(l), tokenward.WithHTTPClient(r.tenant.Client()))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/session"
@@ -18,7 +20,7 @@ func TestClose_namesASessionWhoseRequestWasCutOff(t *testing.T) {
 	r.clock.Advance(idptest.TokenLife)
 	hold := r.tenant.Hold(idptest.Refresh, idptest.AfterGrant)
 	defer hold.Release()
-	c, err := tokenward.New(r.cfg, tokenward.WithClock(r.clock), tokenward.WithStateStore(r.store), tokenward.WithHTTPClient(r.tenant.Client()))
+	c, err := tokenward.New(r.cfg, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(r.clock), tokenward.WithStateStore(r.store), tokenward.WithHTTPClient(r.tenant.Client()))
 	if err != nil {
 		t.Fatal(err)
 	}

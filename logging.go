@@ -4,11 +4,19 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
+
+// newDefaultLogger returns a logger that writes warnings and errors to standard error, a line each.
+func newDefaultLogger() *zap.Logger {
+	config := zap.NewProductionEncoderConfig()
+	config.EncodeTime = zapcore.ISO8601TimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(config), zapcore.Lock(os.Stderr), zap.WarnLevel)).Named("tokenward")
+}
 
 // newActorSystem returns an actor system that logs to log.
 func newActorSystem(log *zap.Logger) *actor.ActorSystem {

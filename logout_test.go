@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/session"
@@ -87,7 +89,7 @@ func TestLogout_URL(t *testing.T) {
 		}
 	}
 	t.Run("of a domain", func(t *testing.T) {
-		c, err := tokenward.New(wellConfigured())
+		c, err := tokenward.New(wellConfigured(), tokenward.WithLogger(zap.NewNop()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +101,7 @@ func TestLogout_URL(t *testing.T) {
 	})
 	t.Run("of an issuer, by default", func(t *testing.T) {
 		r := newRig(t)
-		c, err := tokenward.New(r.cfg, tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithClock(r.clock))
+		c, err := tokenward.New(r.cfg, tokenward.WithLogger(zap.NewNop()), tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithClock(r.clock))
 		if err != nil {
 			t.Fatal(err)
 		}

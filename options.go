@@ -59,8 +59,8 @@ func WithActorSystem(s *actor.ActorSystem) Option { return func(o *options) { o.
 // drive a clock.Fake.
 func WithClock(c clock.Clock) Option { return func(o *options) { o.clock = c } }
 
-// WithLogger says where to log. The default is nowhere. No token, secret or full
-// session id is ever logged.
+// WithLogger says where to log. The default writes warnings and errors to standard error;
+// zap.NewNop() is silent. No token, secret or full session id is ever logged.
 func WithLogger(l *zap.Logger) Option { return func(o *options) { o.log = l } }
 
 // WithHTTPClient says how to reach the provider. It is copied, follows no

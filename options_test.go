@@ -114,7 +114,7 @@ func TestOptions_httpClient(t *testing.T) {
 // Without stores, a client keeps sessions and logins in memory.
 func TestOptions_defaultStores(t *testing.T) {
 	r := newRig(t)
-	c, err := tokenward.New(r.cfg, tokenward.WithClock(r.clock), tokenward.WithHTTPClient(r.tenant.Client()))
+	c, err := tokenward.New(r.cfg, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(r.clock), tokenward.WithHTTPClient(r.tenant.Client()))
 	if err != nil {
 		t.Fatal(err)
 	}

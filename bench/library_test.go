@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
@@ -52,7 +54,7 @@ func newLibrary(n int, latency, life time.Duration, c clock.Clock) *library {
 	var err error
 	l.client, err = tokenward.New(tokenward.Config{
 		Issuer: issuer, ClientID: clientID, ClientSecret: clientSecret, Secrets: []string{sealSecret},
-	}, tokenward.WithClock(c), tokenward.WithStateStore(memory), tokenward.WithHTTPClient(p.HTTP()),
+	}, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(c), tokenward.WithStateStore(memory), tokenward.WithHTTPClient(p.HTTP()),
 		tokenward.WithLimits(tokenward.Limits{Resident: 2 * n, PassivateAfter: century, FlightTimeout: time.Hour}))
 	must(err)
 	for _, s := range l.sessions {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/httpauth"
@@ -25,7 +27,7 @@ func newFuzzed(f *testing.F, opts ...httpauth.Option) (*httpauth.Handlers, *idpt
 	client, err := tokenward.New(tokenward.Config{
 		Issuer: tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,
 		Secrets: []string{"a secret of at least thirty-two bytes"}, RedirectURI: fuzzBase + "/auth/callback",
-	}, tokenward.WithClock(clk), tokenward.WithHTTPClient(tenant.Client()))
+	}, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(clk), tokenward.WithHTTPClient(tenant.Client()))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
@@ -55,7 +56,7 @@ func newSiteWith(t *testing.T, change func(*tokenward.Config), opts ...httpauth.
 		Secrets: []string{"a secret of at least thirty-two bytes"}, RedirectURI: s.server.URL + "/auth/callback",
 	}
 	change(&cfg)
-	client, err := tokenward.New(cfg, tokenward.WithClock(s.clock), tokenward.WithStateStore(s.store), tokenward.WithHTTPClient(s.tenant.Client()))
+	client, err := tokenward.New(cfg, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(s.clock), tokenward.WithStateStore(s.store), tokenward.WithHTTPClient(s.tenant.Client()))
 	if err != nil {
 		t.Fatal(err)
 	}

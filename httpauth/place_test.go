@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/httpauth"
@@ -31,7 +33,7 @@ func newClientAt(t *testing.T, clk *clock.Fake, redirectURI string, change ...fu
 	for _, f := range change {
 		f(&cfg)
 	}
-	client, err := tokenward.New(cfg, tokenward.WithClock(clk), tokenward.WithHTTPClient(tenant.Client()))
+	client, err := tokenward.New(cfg, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(clk), tokenward.WithHTTPClient(tenant.Client()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
@@ -115,7 +116,7 @@ func (s *soak) open(system *actor.ActorSystem) (err error) {
 	s.client, err = tokenward.New(tokenward.Config{
 		Issuer: s.provider.issuer, ClientID: clientID, ClientSecret: clientSecret, Secrets: []string{"a secret of at least thirty-two bytes"},
 		RedirectURI: "http://127.0.0.1/callback",
-	}, tokenward.WithClock(s.clock), tokenward.WithStateStore(s.shaky), tokenward.WithHTTPClient(&http.Client{Transport: s.transport}),
+	}, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(s.clock), tokenward.WithStateStore(s.shaky), tokenward.WithHTTPClient(&http.Client{Transport: s.transport}),
 		tokenward.WithActorSystem(system), tokenward.WithRevocation(), tokenward.WithLimits(tokenward.Limits{
 			FlightTimeout: flightTimeout, StoreTimeout: time.Second, ProviderRequests: 64, Resident: max(s.cfg.Sessions/3, 1),
 			PassivateAfter: time.Second, RememberEnded: time.Second, RetryMost: 200 * time.Millisecond,

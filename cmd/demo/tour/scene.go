@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp/idptest"
@@ -63,7 +65,7 @@ func setScene(c clock.Clock, inProcess bool, opts ...idptest.Option) (*scene, er
 			Secrets: []string{rand.Text() + rand.Text()}, RedirectURI: redirectURI,
 		},
 	}
-	s.opts = []tokenward.Option{tokenward.WithClock(c), tokenward.WithStateStore(s.store)}
+	s.opts = []tokenward.Option{tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(c), tokenward.WithStateStore(s.store)}
 	s.plain = newPlainClient(t, c, &http.Client{Transport: s.sockets})
 	if inProcess {
 		s.opts = append(s.opts, tokenward.WithHTTPClient(t.Client()))
