@@ -42,7 +42,7 @@ func TestRetryAfter_holdsTheSessionUp(t *testing.T) {
 		"for an hour": {429, func(time.Time) string { return "3600" }, time.Hour, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, r *rig) {
+			inBubble(t, func(_ *testing.T, r *rig) {
 				id, other := r.login(), r.login()
 				r.token(id, tokenward.TokenRequest{Audience: audience(7)})
 				r.clock.Advance(idptest.TokenLife - 2*time.Minute)

@@ -325,7 +325,7 @@ func (w *World) checkRest() {
 		switch {
 		case s.current == nil && f != nil:
 			w.fail("P7", "%s is signed out, and the store has %v", s.id, s.stored)
-		case s.current != nil && f != s.current && !s.current.over(w.latest()) && s.current.endsAt == 0 && !(w.config.endOnDead && s.current.refused):
+		case s.current != nil && f != s.current && !s.current.over(w.latest()) && s.current.endsAt == 0 && (!w.config.endOnDead || !s.current.refused):
 			w.fail("P3", "%s is signed in, and the store has %v", s.current.name, s.stored)
 		}
 	}

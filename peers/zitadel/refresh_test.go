@@ -97,7 +97,8 @@ func TestRefresh_ofATokenThatTheProviderRevoked(t *testing.T) {
 	if at.status != http.StatusOK {
 		t.Fatalf("revoke: %d %s", at.status, at.text)
 	}
-	s.wantRefused("/token", http.StatusBadGateway, "refresh_token_error", "invalid_grant")
+	s.wantRefused("/token", http.StatusUnauthorized, "refresh_token_error", "invalid_grant")
+	s.wantRefused("/token", http.StatusUnauthorized, "missing_refresh_token", "")
 	s.want("refreshes", len(s.wire.refreshes()), 1)
 	s.read("/user", new(tokenward.User)) // who is signed in still
 }
