@@ -678,7 +678,7 @@ func (w *world) spent(e spend) {
 		if w.rules.Intents && (w.intent == nil || w.intent.Token != sha256.Sum256([]byte(e.token))) {
 			w.fail("%s was spent and is not written down", e.token)
 		}
-		if e.question == w.rules.Usual && w.intent != nil && (w.intent.Tries == 0 || w.intent.Next <= w.now.Unix()) {
+		if e.question == w.rules.Usual && w.intent != nil && (w.intent.Tries == 0 || w.intent.Next <= w.intent.At) {
 			w.fail("%s was presented again, and the intent does not say so: %+v", e.token, w.intent)
 		}
 	}

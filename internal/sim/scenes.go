@@ -196,6 +196,9 @@ func (w *World) logoutScene(p, q *process, s *subject) {
 	}
 	w.until(time.Second, func() bool { return len(w.calls) == 0 })
 	w.saw[endedElsewhere]++
+	if w.choose.odds(10) { // p is told of it before anything is asked there
+		w.until(time.Second, func() bool { return w.tidings() == 0 && w.turns() == 0 && w.works() == 0 })
+	}
 	for range 6 {
 		if w.choose.odds(50) {
 			w.pass(one(w.choose, []time.Duration{time.Second, snapshotAge - 2*time.Second, snapshotAge, 2 * snapshotAge}))
