@@ -12,10 +12,11 @@ import (
 // errSentOnce is what becomes of a request that net/http would send again.
 var errSentOnce = errors.New("the connection ended the request after the form was sent; it is not sent again")
 
-// once is a transport that sends a form at most once. net/http repeats a request whose
-// HTTP/2 stream or connection the server gave up, in ways after which it may have read
-// the form. Over HTTP/1 it does so only when nothing has left on a connection that
-// turned out to be closed, and then may.
+// once is a transport that sends a form at most once: it sends it again exactly where no byte of it
+// has left. net/http itself repeats a request whose HTTP/2 stream or connection the server gave up,
+// in ways after which it may have read the form: that is refused here. Over HTTP/1 net/http repeats
+// a form only when nothing has left on a connection that turned out to be closed, and then may;
+// where it gives up although nothing has left, the form is sent again here.
 type once struct{ inner http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper. The request it was given can be sent again: only the
@@ -25,29 +26,62 @@ func (o once) RoundTrip(req *http.Request) (*http.Response, error) {
 	if inner == nil {
 		inner = http.DefaultTransport
 	}
-	body := req.GetBody
-	if body == nil {
+	if req.GetBody == nil {
 		return inner.RoundTrip(req)
 	}
-	var overHTTP2, sent atomic.Bool
+	for {
+		var a attempt
+		resp, err := inner.RoundTrip(a.of(req))
+		if !a.unsent(err) || req.Context().Err() != nil {
+			return resp, err
+		}
+		body, bodyErr := req.GetBody()
+		if bodyErr != nil {
+			return nil, err
+		}
+		again := *req
+		again.Body = body
+		req = &again
+	}
+}
+
+// attempt is one attempt at a request, and what net/http tells of it.
+type attempt struct{ reused, overHTTP2, sent atomic.Bool }
+
+// of returns req to be attempted.
+func (a *attempt) of(req *http.Request) *http.Request {
+	body := req.GetBody
 	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			a.reused.Store(info.Reused)
+			if info.Reused && info.WasIdle && closedByPeer(info.Conn) {
+				_ = info.Conn.Close() // now nothing can leave on it, so net/http takes another one
+			}
+		},
 		WroteHeaderField: func(name string, _ []string) {
 			if strings.HasPrefix(name, ":") {
-				overHTTP2.Store(true)
+				a.overHTTP2.Store(true)
 			}
 		},
 		WroteRequest: func(w httptrace.WroteRequestInfo) {
 			// Over HTTP/1 it is buffered, and may not have left.
-			if w.Err == nil && overHTTP2.Load() {
-				sent.Store(true)
+			if w.Err == nil && a.overHTTP2.Load() {
+				a.sent.Store(true)
 			}
 		},
 	}))
 	req.GetBody = func() (io.ReadCloser, error) {
-		if sent.Load() {
+		if a.sent.Load() {
 			return nil, errSentOnce
 		}
 		return body()
 	}
-	return inner.RoundTrip(req)
+	return req
+}
+
+// unsent reports whether net/http gave up although nothing has left: on an idle connection that the
+// server closed before the request was begun on it. It then closes the connection before anything
+// is written. The error has no name; net/http repeats a GET after it, but not a POST.
+func (a *attempt) unsent(err error) bool {
+	return err != nil && a.reused.Load() && !a.sent.Load() && err.Error() == "http: server closed idle connection"
 }

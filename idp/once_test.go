@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -199,5 +201,205 @@ func TestTokenRequests_staleConnection(t *testing.T) {
 	}
 	if n := forms.Load(); n != 2 {
 		t.Errorf("%d forms, want 2", n)
+	}
+}
+
+// formServer is a provider over HTTP/1 whose token endpoint is answer, and a count of the forms
+// that arrived in full.
+func formServer(t *testing.T, answer http.HandlerFunc) (srv *httptest.Server, forms *atomic.Int32) {
+	t.Helper()
+	forms = new(atomic.Int32)
+	mux := http.NewServeMux()
+	srv = httptest.NewUnstartedServer(mux)
+	mux.HandleFunc(metadata, func(w http.ResponseWriter, _ *http.Request) {
+		json.NewEncoder(w).Encode(map[string]string{"issuer": srv.URL, "token_endpoint": srv.URL + token}) //nolint:errcheck // the client says so
+	})
+	mux.HandleFunc(token, func(w http.ResponseWriter, req *http.Request) {
+		if err := req.ParseForm(); err == nil && req.PostForm.Get("refresh_token") == refreshToken {
+			forms.Add(1)
+		}
+		answer(w, req)
+	})
+	t.Cleanup(srv.Close)
+	return srv, forms
+}
+
+func accessToken(w http.ResponseWriter, _ *http.Request) {
+	_, _ = io.WriteString(w, `{"access_token":"at"}`)
+}
+
+// refreshOver returns a call that spends a refresh token over tr.
+func refreshOver(t *testing.T, issuer string, tr *http.Transport) func(ctx context.Context) error {
+	t.Helper()
+	client := must(idp.New(idp.Config{ClientID: clientID, ClientSecret: clientSecret, HTTPClient: &http.Client{Transport: tr}}))
+	t.Cleanup(func() {
+		client.Close()
+		tr.CloseIdleConnections()
+	})
+	return func(ctx context.Context) error {
+		_, err := client.Refresh(ctx, idp.RefreshRequest{Issuer: issuer, RefreshToken: refreshToken})
+		return err
+	}
+}
+
+// deaf is a connection whose reader can be kept from hearing that the other end has closed it, until
+// something is written.
+type deaf struct {
+	*net.TCPConn
+	held   atomic.Bool
+	hears  func() // may read again
+	heard  <-chan struct{}
+	closed <-chan struct{}
+	close  func()
+}
+
+func newDeaf(conn net.Conn) *deaf {
+	heard, closed := make(chan struct{}), make(chan struct{})
+	return &deaf{
+		TCPConn: conn.(*net.TCPConn),
+		heard:   heard, hears: sync.OnceFunc(func() { close(heard) }),
+		closed: closed, close: sync.OnceFunc(func() { close(closed) }),
+	}
+}
+
+func (d *deaf) Read(b []byte) (int, error) {
+	n, err := d.TCPConn.Read(b)
+	if err != nil && d.held.Load() {
+		<-d.heard
+	}
+	return n, err
+}
+
+func (d *deaf) Write(b []byte) (int, error) {
+	n, err := d.TCPConn.Write(b)
+	if d.held.Load() {
+		d.hears()
+	}
+	return n, err
+}
+
+func (d *deaf) Close() error {
+	d.close()
+	return d.TCPConn.Close()
+}
+
+// deafTransport makes connections of which the newest is last.
+func deafTransport(last **deaf) *http.Transport {
+	return &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		*last = newDeaf(conn)
+		return *last, nil
+	}}
+}
+
+// The server has closed an idle connection, and net/http hears of it just when it has chosen that
+// connection for a form: it gives up although nothing has left. The form goes over another one.
+func TestTokenRequests_closedWhenChosen(t *testing.T) {
+	for range 20 { // net/http meets it in one of two ways
+		var hold atomic.Bool
+		srv, forms := formServer(t, accessToken)
+		srv.Start()
+		var conn *deaf
+		refresh := refreshOver(t, srv.URL, deafTransport(&conn))
+		if err := refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		first := conn
+		hold.Store(true)
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+			if hold.CompareAndSwap(true, false) {
+				srv.CloseClientConnections()
+				<-first.closed // by net/http's reader
+			}
+		}})
+		if err := refresh(ctx); err != nil {
+			t.Fatalf("%v, want a second connection", err)
+		}
+		if conn == first || forms.Load() != 2 {
+			t.Fatalf("%d forms, want 2, over two connections", forms.Load())
+		}
+	}
+}
+
+// The machine knows that the server has closed an idle connection, net/http's reader does not yet:
+// no form is sent into it.
+func TestTokenRequests_closedAndUnheard(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("connections are not looked at there")
+	}
+	srv, forms := formServer(t, accessToken)
+	srv.Start()
+	var conn *deaf
+	refresh := refreshOver(t, srv.URL, deafTransport(&conn))
+	if err := refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := conn
+	first.held.Store(true)
+	defer first.hears()
+	srv.CloseClientConnections()
+	awaitEnd(t, first.TCPConn)
+	if err := refresh(t.Context()); err != nil {
+		t.Fatalf("%v, want a second connection", err)
+	}
+	if conn == first || forms.Load() != 2 {
+		t.Errorf("%d forms, want 2, over two connections", forms.Load())
+	}
+}
+
+// awaitEnd waits until the machine knows that the other end has closed conn.
+func awaitEnd(t *testing.T, conn *net.TCPConn) {
+	t.Helper()
+	buf := make([]byte, 1)
+	if _, err := conn.Read(buf); err == nil {
+		t.Fatal("something was read from an idle connection")
+	}
+}
+
+// A form whose bytes have left on a connection that then ends is not sent again: the provider may
+// have read it. Neither on a new connection, nor on one that was idle.
+func TestTokenRequests_onceOverHTTP1(t *testing.T) {
+	for name, end := range map[string]func(net.Conn){
+		"closed": func(c net.Conn) { _ = c.Close() },
+		"reset":  func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() },
+		"half an answer": func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Le")
+			_ = c.Close()
+		},
+	} {
+		for _, reused := range []bool{false, true} {
+			answer := atomic.Bool{}
+			answer.Store(reused)
+			srv, forms := formServer(t, func(w http.ResponseWriter, req *http.Request) {
+				if answer.CompareAndSwap(true, false) {
+					accessToken(w, req)
+					return
+				}
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				end(conn)
+			})
+			srv.Start()
+			refresh := refreshOver(t, srv.URL, &http.Transport{})
+			want := int32(1)
+			if reused {
+				want++
+				if err := refresh(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := refresh(t.Context()); verdict(err) != "token_error" {
+				t.Errorf("%s, reused %t: %v, want token_error", name, reused, err)
+			}
+			if n := forms.Load(); n != want {
+				t.Errorf("%s, reused %t: %d forms arrived, want %d", name, reused, n, want)
+			}
+		}
 	}
 }
