@@ -54,7 +54,8 @@ func (c *Client) Close(ctx context.Context) error {
 
 func (c *Client) close(ctx context.Context) error {
 	c.callers.Close()
-	c.runner.slots.close()
+	c.runner.users.close()
+	c.runner.strangers.close()
 	rest := make(chan struct{})
 	c.send(&messages.Close{Done: rest})
 	var cut error

@@ -34,22 +34,20 @@ type subject struct {
 	id   string
 }
 
-// cached is how long metadata and keys are kept, and metadata at most.
-const (
-	cached   = 10 * time.Minute
-	outdated = 25 * time.Hour
-)
+// outdated is when neither metadata nor keys are used any more; metadata is not renewed in the
+// background then either.
+const outdated = 25 * time.Hour
 
 var operations = []operation{
 	{name: "code exchange", kind: idptest.CodeExchange, grants: true, reads: true, prepare: login, check: wantAPIError("token_error")},
 	{name: "refresh", kind: idptest.Refresh, grants: true, spends: true, reads: true, prepare: refresh, check: wantTokenError},
 	{name: "connection exchange", kind: idptest.ConnectionExchange, grants: true, spends: true, reads: true, prepare: exchange, check: wantExchangeError},
 	{name: "keys, of a login", kind: idptest.JWKS, reads: true, prepare: func(s *subject) func(context.Context) error {
-		s.clock.Advance(cached)
+		s.clock.Advance(outdated)
 		return login(s)
 	}, check: wantAPIError("jwks_fetch_error")},
 	{name: "keys, of a logout token", kind: idptest.JWKS, reads: true, prepare: func(s *subject) func(context.Context) error {
-		s.clock.Advance(cached)
+		s.clock.Advance(outdated)
 		token := s.tenant.LogoutToken("nobody", "", func(d *idptest.Draft) { d.Claims["aud"] = "demo" })
 		return func(ctx context.Context) error {
 			return s.client.HandleBackchannelLogout(ctx, token, tokenward.StoreOptions{})

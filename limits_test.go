@@ -71,7 +71,7 @@ func TestLimits_providerRequests(t *testing.T) {
 		r.want("requests at once", r.tenant.Peak(idptest.Refresh), 2)
 		hold.Release()
 		r.token(ids[5], tokenward.TokenRequest{})
-	}, withLimits(tokenward.Limits{ProviderRequests: 2, QueuedFlights: 3}))
+	}, withLimits(tokenward.Limits{ProviderRequests: 3, QueuedFlights: 3})) // one of them is for strangers
 }
 
 // A session that ends while it waits for its turn at the provider gives the turn back.

@@ -200,7 +200,7 @@ func WithRotationOverlap(d time.Duration) Option { return func(o *options) { o.o
 type Limits struct {
 	FlightTimeout    time.Duration // of a request to the provider, from sending: 10 s
 	StoreTimeout     time.Duration // of each attempt at store work: 5 s
-	ProviderRequests int           // at the provider at once: 1,024
+	ProviderRequests int           // at the provider at once, a quarter of them for strangers: 1,024
 	QueuedFlights    int           // sessions that wait for the provider, then overloaded: 100,000
 	QueuedQuestions  int           // different questions queued in one session, then overloaded: 64
 	Resident         int           // sessions in memory; twice that while none can go, then overloaded: 100,000

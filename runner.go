@@ -11,30 +11,36 @@ const (
 	storeWorkers = 256
 	turnsPerCPU  = 4   // actors' turns at once
 	throughput   = 300 // messages of one actor before others get a look in
+
+	queuedStrangers = 1000 // requests that wait for a slot of the strangers, then overloaded
 )
 
 // runner does on goroutines what takes time, and has the turns of session actors taken.
-// Requests to the provider are bounded by slots, store work and turns each by a gate, so
-// that none waits for another. Renewals of leases are as many as leases are held.
+// Requests to the provider are bounded by slots, those of signed-in users and those that strangers
+// can cause apart; store work and turns each by a gate. So none waits for another. Renewals of
+// leases are as many as leases are held.
 type runner struct {
 	ctx    context.Context // ends when the client gives up on what is under way
 	cancel context.CancelCauseFunc
 	tally  *messages.Tally
 
-	slots   slots
-	store   gate
-	turns   gate
-	workers workers
+	users     slots // refreshes, connection exchanges, revocations
+	strangers slots // code exchanges, pushed requests, discovery and keys for them
+	store     gate
+	turns     gate
+	workers   workers
 }
 
 var _ messages.Runner = (*runner)(nil)
 
 func newRunner(l Limits, tally *messages.Tally) *runner {
+	users, strangers := shares(l.ProviderRequests)
 	r := &runner{
-		tally: tally,
-		slots: slots{free: l.ProviderRequests, most: l.QueuedFlights},
-		store: gate{free: storeWorkers},
-		turns: gate{free: turnsPerCPU * runtime.GOMAXPROCS(0)},
+		tally:     tally,
+		users:     slots{free: users, most: l.QueuedFlights},
+		strangers: slots{free: strangers, most: queuedStrangers},
+		store:     gate{free: storeWorkers},
+		turns:     gate{free: turnsPerCPU * runtime.GOMAXPROCS(0)},
 	}
 	r.workers.init()
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
@@ -51,17 +57,17 @@ func (r *runner) Hand() messages.Hand { return &hand{r: r} }
 
 // Slot implements messages.Runner.
 func (r *runner) Slot(granted func(error)) bool {
-	_, now := r.slots.take(granted)
+	_, now := r.users.take(false, granted)
 	return now
 }
 
 // Release implements messages.Runner.
-func (r *runner) Release() { r.slots.give() }
+func (r *runner) Release() { r.users.give() }
 
-// limit is the slot of a request that a caller makes itself.
-func (r *runner) limit(ctx context.Context) (release func(), err error) {
-	if err := r.slots.await(ctx); err != nil {
+// limit is idp.Config.Limit.
+func (r *runner) limit(ctx context.Context, first bool) (release func(), err error) {
+	if err := r.strangers.await(ctx, first); err != nil {
 		return nil, err
 	}
-	return r.Release, nil
+	return r.strangers.give, nil
 }

@@ -2,26 +2,36 @@ package tokenward
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/tokenward/tokenward/session"
 )
 
-// slots bound the requests at the provider. Who waits for one costs no goroutine, and is
-// handed it by whoever gives it back, before that returns: so Settle misses nothing.
+// slots bound the requests at the provider of one class. Waiting for one costs no goroutine. The
+// next in line is handed the slot in the call that gives it back, before that returns: so Settle
+// misses nothing.
 type slots struct {
 	mu      sync.Mutex
 	free    int
-	most    int // who may wait
+	most    int // waiters, but for those that go first
 	waiting []*waiter
 	closed  bool
 }
 
 type waiter struct{ granted func(error) }
 
+// shares divides the requests that may be at the provider at once: a quarter is for what strangers
+// can cause, the rest for signed-in users. Each class has one at least.
+func shares(requests int) (users, strangers int) {
+	strangers = max(1, requests/4)
+	return max(1, requests-strangers), strangers
+}
+
 // take reports whether there is a slot now. If not, granted is called: with nil when there is one,
-// or with session.ErrOverloaded or session.ErrClosed.
-func (s *slots) take(granted func(error)) (w *waiter, now bool) {
+// or with session.ErrOverloaded or session.ErrClosed. A request that goes first is put before all
+// others, however many wait.
+func (s *slots) take(first bool, granted func(error)) (w *waiter, now bool) {
 	s.mu.Lock()
 	var err error
 	switch {
@@ -31,6 +41,11 @@ func (s *slots) take(granted func(error)) (w *waiter, now bool) {
 		s.free--
 		s.mu.Unlock()
 		return nil, true
+	case first:
+		w = &waiter{granted}
+		s.waiting = slices.Insert(s.waiting, 0, w)
+		s.mu.Unlock()
+		return w, false
 	case len(s.waiting) >= s.most:
 		err = session.ErrOverloaded
 	default:
@@ -59,7 +74,7 @@ func (s *slots) give() {
 	w.granted(nil)
 }
 
-// close turns away whoever waits.
+// close turns away all that wait.
 func (s *slots) close() {
 	s.mu.Lock()
 	waiting := s.waiting
@@ -71,9 +86,9 @@ func (s *slots) close() {
 }
 
 // await takes a slot for a request that its caller makes itself.
-func (s *slots) await(ctx context.Context) error {
+func (s *slots) await(ctx context.Context, first bool) error {
 	granted := make(chan error, 1)
-	w, now := s.take(func(err error) { granted <- err })
+	w, now := s.take(first, func(err error) { granted <- err })
 	if now {
 		return nil
 	}

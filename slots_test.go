@@ -3,6 +3,7 @@ package tokenward
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +16,7 @@ func TestSlots_areHandedOnInOrder(t *testing.T) {
 	s := &slots{free: 1, most: 2}
 	var got []int
 	ask := func(i int, want error) {
-		if _, now := s.take(func(err error) {
+		if _, now := s.take(false, func(err error) {
 			if !errors.Is(err, want) {
 				t.Errorf("%d: %v, want %v", i, err, want)
 			}
@@ -54,7 +55,7 @@ func TestSlots_noneIsLost(t *testing.T) {
 				go cancel()
 			}
 			defer cancel()
-			if s.await(ctx) != nil {
+			if s.await(ctx, false) != nil {
 				return
 			}
 			n := out.Add(1)
@@ -71,5 +72,22 @@ func TestSlots_noneIsLost(t *testing.T) {
 	wg.Wait()
 	if s.free != 3 || len(s.waiting) != 0 || most.Load() > 3 {
 		t.Errorf("free %d, waiting %d, at once %d", s.free, len(s.waiting), most.Load())
+	}
+}
+
+// A request that others wait for goes before what waits, and is not turned away.
+func TestSlots_first(t *testing.T) {
+	s := &slots{most: 1}
+	var got []string
+	ask := func(name string, first bool) {
+		s.take(first, func(err error) { got = append(got, name+" "+string(session.CodeOf(err))) })
+	}
+	ask("a", false)
+	ask("b", false)
+	ask("c", true)
+	s.give()
+	s.give()
+	if want := []string{"b overloaded", "c ", "a "}; !slices.Equal(got, want) {
+		t.Errorf("answered %q, want %q", got, want)
 	}
 }

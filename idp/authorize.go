@@ -54,7 +54,7 @@ const CodePARError session.Code = "par_error"
 //
 // It fails with a *session.APIError: of the provider's code or par_error, and of
 // those of Authorize; or with a *session.ConfigurationError when the client secret
-// cannot be had.
+// cannot be had. The code overloaded is that of ExchangeCode.
 func (c *Client) PushAuthorization(ctx context.Context, issuer string, params url.Values) (string, error) {
 	m, err := c.Metadata(ctx, issuer)
 	if err != nil {
@@ -68,6 +68,11 @@ func (c *Client) PushAuthorization(ctx context.Context, issuer string, params ur
 			return "", err
 		}
 	}
+	release, err := c.admit(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
 	r, s, err := c.send(ctx, m, m.PushedAuthorizationRequestEndpoint, c.authorizeParams(params), CodePARError)

@@ -8,7 +8,8 @@ import (
 
 const (
 	cacheFor     = 600 * time.Second // metadata and keys
-	cacheStale   = 24 * time.Hour    // endpoints, after that, while the provider does not answer
+	cacheStale   = 24 * time.Hour    // endpoints, after that, while they are renewed
+	renewPause   = 30 * time.Second  // after a renewal that failed
 	cacheIssuers = 100
 	keyCooldown  = 30 * time.Second // between fetches that tokens without a key cause
 )
@@ -19,6 +20,8 @@ type provider struct {
 	meta   Metadata
 	metaAt time.Time
 
+	failedAt time.Time // when the metadata could not be renewed last
+
 	keys    *keySet // nil while not fetched; lost with the metadata
 	keysAt  time.Time
 	askedAt [2]time.Time // when a token of each source last had the keys fetched again
@@ -26,6 +29,7 @@ type provider struct {
 
 func (p provider) fresh(now time.Time) bool  { return within(now, p.metaAt, cacheFor) }
 func (p provider) usable(now time.Time) bool { return within(now, p.metaAt, cacheFor+cacheStale) }
+func (p provider) paused(now time.Time) bool { return within(now, p.failedAt, renewPause) }
 func (p provider) keysFresh(now time.Time) bool {
 	return p.keys != nil && within(now, p.keysAt, cacheFor)
 }
@@ -88,13 +92,12 @@ func (c *cache) putKeys(issuer, uri string, keys *keySet, now time.Time) {
 	}
 }
 
-// dropKeys drops keys that were fetched before the metadata expired: these may
-// outlive their time in an outage, keys may not.
-func (c *cache) dropKeys(issuer string, expired time.Time) {
+// failed starts the pause after a renewal that failed.
+func (c *cache) failed(issuer string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.find(issuer); p != nil && p.keysAt.Before(expired) {
-		p.keys = nil
+	if p := c.find(issuer); p != nil {
+		p.failedAt = now
 	}
 }
 

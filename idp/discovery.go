@@ -51,12 +51,13 @@ type Metadata struct {
 }
 
 // Metadata returns what the provider says about itself. It is asked at most once
-// in 10 minutes, and once for all who ask meanwhile. When it cannot be reached,
-// what it said earlier holds for another 24 hours.
+// in 10 minutes, and once for all who ask at the same time. What is older is used for
+// another 24 hours while it is renewed in the background: a provider that hangs or
+// fails delays nobody then.
 //
 // It fails with a *session.APIError of the code metadata_error.
 func (c *Client) Metadata(ctx context.Context, issuer string) (*Metadata, error) {
-	m, err := c.metadata(ctx, issuer)
+	m, err := c.metadata(ctx, issuer, strangers)
 	if err != nil {
 		return nil, err
 	}
@@ -73,19 +74,25 @@ type recentMetadata struct {
 }
 
 // metadata is Metadata, but what it returns is not to be changed.
-func (c *Client) metadata(ctx context.Context, issuer string) (*Metadata, error) {
-	if r := c.recent.Load(); r != nil && r.issuer == issuer && within(c.clock.Now(), r.at, cacheFor) {
+func (c *Client) metadata(ctx context.Context, issuer string, as class) (*Metadata, error) {
+	now := c.clock.Now()
+	if r := c.recent.Load(); r != nil && r.issuer == issuer && within(now, r.at, cacheFor) {
 		return r.meta, nil
 	}
 	at, err := normalIssuer(issuer)
 	if err != nil {
 		return nil, &session.APIError{Code: session.CodeMetadataError, Err: err}
 	}
-	if p, ok := c.cache.get(at); ok && p.fresh(c.clock.Now()) {
+	p, known := c.cache.get(at)
+	switch {
+	case known && p.fresh(now):
 		c.recent.Store(&recentMetadata{issuer, &p.meta, p.metaAt})
 		return &p.meta, nil
+	case known && p.usable(now):
+		c.renew(at, p, now)
+		return &p.meta, nil
 	}
-	m, err := shared(ctx, c, "metadata "+at, func(ctx context.Context) (Metadata, error) {
+	m, err := shared(ctx, c, "metadata "+at, as, func(ctx context.Context) (Metadata, error) {
 		return c.discover(ctx, at)
 	})
 	if err != nil {
@@ -94,33 +101,38 @@ func (c *Client) metadata(ctx context.Context, issuer string) (*Metadata, error)
 	return &m, nil
 }
 
+// renew has metadata that is past its time fetched in the background, by one request for each
+// issuer, in the class of strangers: a request that hangs takes no slot of signed-in users. After a
+// failure the provider is left alone for a while.
+func (c *Client) renew(issuer string, p provider, now time.Time) {
+	if p.paused(now) {
+		return
+	}
+	c.join(context.Background(), "metadata "+issuer, strangers, func(ctx context.Context) (any, error) {
+		return c.discover(ctx, issuer)
+	})
+}
+
 // discover brings the cached metadata up to date. It runs once at a time for each
 // issuer.
 func (c *Client) discover(ctx context.Context, issuer string) (Metadata, error) {
 	p, known := c.cache.get(issuer)
 	now := c.clock.Now()
-	if known && p.fresh(now) {
+	if known && (p.fresh(now) || p.usable(now) && p.paused(now)) {
 		return p.meta, nil
 	}
-	timeout := c.timeout
-	if known && p.usable(now) {
-		timeout /= 2 // leaves whoever waits with a deadline of its own time to use the old one
-	}
-	m, err := c.fetchMetadata(ctx, issuer, timeout)
+	m, err := c.fetchMetadata(ctx, issuer)
 	now = c.clock.Now()
-	switch {
-	case err == nil:
-		c.cache.put(issuer, m, now)
-		return m, nil
-	case known && p.usable(now):
-		c.cache.dropKeys(issuer, p.metaAt.Add(cacheFor))
-		return p.meta, nil
+	if err != nil {
+		c.cache.failed(issuer, now)
+		return Metadata{}, err
 	}
-	return Metadata{}, err
+	c.cache.put(issuer, m, now)
+	return m, nil
 }
 
-func (c *Client) fetchMetadata(ctx context.Context, issuer string, timeout time.Duration) (Metadata, error) {
-	ctx, cancel := clock.WithTimeout(ctx, c.clock, timeout)
+func (c *Client) fetchMetadata(ctx context.Context, issuer string) (Metadata, error) {
+	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
 	r, err := c.get(ctx, issuer+"/.well-known/openid-configuration")
 	if err == nil && r.status != http.StatusOK {

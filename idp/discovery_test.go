@@ -143,26 +143,29 @@ func TestMetadata_hangEndsByTheClock(t *testing.T) {
 }
 
 func TestMetadata_isCachedForTenMinutes(t *testing.T) {
-	r := newRig(t)
-	ask := func(issuer string) {
-		t.Helper()
-		if _, err := r.client.Metadata(t.Context(), issuer); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		ask := func(issuer string) {
+			t.Helper()
+			if _, err := r.client.Metadata(t.Context(), issuer); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
 		}
-	}
-	for _, same := range []string{issuer, "https://tenant.example", "https://TENANT.example//", "tenant.example", "Tenant.Example"} {
-		ask(same)
-	}
-	r.wantCount(metadata, 1)
-	r.clock.Advance(600*time.Second - 1)
-	ask(issuer)
-	r.wantCount(metadata, 1)
-	r.clock.Advance(1)
-	ask(issuer)
-	r.wantCount(metadata, 2)
-	r.clock.Set(t0.Add(-time.Hour)) // a clock set back makes nothing last longer
-	ask(issuer)
-	r.wantCount(metadata, 3)
+		for _, same := range []string{issuer, "https://tenant.example", "https://TENANT.example//", "tenant.example", "Tenant.Example"} {
+			ask(same)
+		}
+		r.wantCount(metadata, 1)
+		r.clock.Advance(600*time.Second - 1)
+		ask(issuer)
+		r.wantCount(metadata, 1)
+		r.clock.Advance(1)
+		ask(issuer)
+		r.wantCount(metadata, 2)
+		r.clock.Set(t0.Add(-time.Hour)) // a clock set back makes nothing last longer
+		ask(issuer)
+		r.wantCount(metadata, 3)
+	})
 }
 
 func TestMetadata_callersHoldCopies(t *testing.T) {

@@ -20,8 +20,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
 )
@@ -89,9 +87,14 @@ type Config struct {
 	// code exchange and so on. The default is 10 seconds.
 	Timeout time.Duration
 
-	// Limit, when set, is asked before each code exchange for a slot at the
-	// provider, which release gives back.
-	Limit func(ctx context.Context) (release func(), err error)
+	// Limit, when set, is asked for a slot at the provider, which release gives back, before each
+	// request that strangers can cause: code exchanges, UserInfo, pushed authorization requests,
+	// discovery and keys for them. What it refuses with session.ErrOverloaded is not sent. first is
+	// set for discovery and keys, one at a time for each issuer, which others wait for, and for
+	// UserInfo, whose login has spent its code: they go before what waits and are not to be
+	// refused. Requests of signed-in users (Refresh, ExchangeConnection, Revoke) are bounded by
+	// their callers.
+	Limit func(ctx context.Context, first bool) (release func(), err error)
 }
 
 // Format implements fmt.Formatter; it leaves the secret out.
@@ -110,13 +113,13 @@ type Client struct {
 	algorithms   []string // empty: see acceptedAlgorithms
 	leeway       time.Duration
 	timeout      time.Duration
-	limit        func(ctx context.Context) (release func(), err error)
+	limit        func(ctx context.Context, first bool) (release func(), err error)
 
 	cache   *cache
 	recent  atomic.Pointer[recentMetadata]
 	posts   atomic.Pointer[blankPost]
-	flights singleflight.Group // discovery and keys only, never token requests
-	open    context.Context    // ends with Close; the flights end with it
+	flights flights         // discovery and keys only, never token requests
+	open    context.Context // ends with Close; the flights end with it
 	close   context.CancelFunc
 }
 
@@ -158,6 +161,7 @@ func New(cfg Config) (*Client, error) {
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
 	}
+	c.flights.byKey = make(map[string]*flight)
 	c.open, c.close = context.WithCancel(context.Background())
 	c.useHTTP(cfg.HTTPClient)
 	return c, nil
@@ -176,9 +180,10 @@ func (c *Client) Close() {
 func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "idp.Client(%q)", c.clientID) }
 
 // Ready reports whether users could sign in now: the provider's metadata is known
-// and complete, and its keys are. What is cached is not asked again.
+// and complete, and its keys are. What is cached is not asked again. It waits for no slot: a
+// flood of strangers does not make the client unready.
 func (c *Client) Ready(ctx context.Context, issuer string) error {
-	m, err := c.Metadata(ctx, issuer)
+	m, err := c.metadata(ctx, issuer, users)
 	if err != nil {
 		return err
 	}
@@ -187,6 +192,6 @@ func (c *Client) Ready(ctx context.Context, issuer string) error {
 			return err
 		}
 	}
-	_, err = c.keys(ctx, issuer, nil, fromProvider)
+	_, err = c.keys(ctx, issuer, nil, fromProvider, users)
 	return err
 }

@@ -63,7 +63,7 @@ func (c *Client) acceptedAlgorithms(ctx context.Context, issuer string) ([]strin
 		return c.algorithms, nil
 	}
 	if c.readMetadata {
-		m, err := c.metadata(ctx, issuer)
+		m, err := c.metadata(ctx, issuer, strangers)
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +146,7 @@ func (c *Client) verify(ctx context.Context, issuer, raw string, from source) (h
 	var keys *keySet
 	choose := func() (_ any, err error) {
 		if keys == nil {
-			if keys, err = c.keys(ctx, issuer, nil, from); err != nil {
+			if keys, err = c.keys(ctx, issuer, nil, from, strangers); err != nil {
 				return nil, err
 			}
 		}
@@ -156,7 +156,7 @@ func (c *Client) verify(ctx context.Context, issuer, raw string, from source) (h
 	if !mayBeOfNewerKey(err) {
 		return h, set, err
 	}
-	newer, fetchErr := c.keys(ctx, issuer, keys, from)
+	newer, fetchErr := c.keys(ctx, issuer, keys, from, strangers)
 	switch {
 	case fetchErr != nil && (ctx.Err() != nil || errors.Is(err, errKeyNotFound())):
 		return header{}, nil, fetchErr

@@ -27,8 +27,8 @@ func errKeyNotFound() error {
 // keys returns the provider's keys. With not, which lacks a key that is wanted, it
 // returns a newer set if there is one or it may be fetched, else that set again.
 // Tokens of one source have it fetched at most once in 30 seconds.
-func (c *Client) keys(ctx context.Context, issuer string, not *keySet, from source) (*keySet, error) {
-	m, err := c.Metadata(ctx, issuer)
+func (c *Client) keys(ctx context.Context, issuer string, not *keySet, from source, as class) (*keySet, error) {
+	m, err := c.metadata(ctx, issuer, as)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (c *Client) keys(ctx context.Context, issuer string, not *keySet, from sour
 	if set := c.keysAtHand(at, not, from); set != nil {
 		return set, nil
 	}
-	set, err := shared(ctx, c, "keys "+at, func(ctx context.Context) (*keySet, error) {
+	set, err := shared(ctx, c, "keys "+at+" "+m.JWKSURI, as, func(ctx context.Context) (*keySet, error) {
 		return c.loadKeys(ctx, at, m.JWKSURI, not, from)
 	})
 	if err != nil {

@@ -110,31 +110,35 @@ func TestKeys_cooldown(t *testing.T) {
 }
 
 func TestKeys_cooldownOutlivesTheMetadata(t *testing.T) {
-	r := newRig(t)
-	r.wantVerify("1", "ok")
-	r.clock.Advance(590 * time.Second)
-	r.wantVerify("2", "jwks_key_not_found")
-	r.wantCount(jwks, 2)
-	r.clock.Advance(10 * time.Second)
-	r.wantVerify("2", "jwks_key_not_found")
-	r.wantCount(metadata, 2)
-	r.wantCount(jwks, 3) // the new metadata's keys, and no refetch
-	r.clock.Advance(20 * time.Second)
-	r.wantVerify("2", "jwks_key_not_found")
-	r.wantCount(jwks, 4)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.wantVerify("1", "ok")
+		r.clock.Advance(590 * time.Second)
+		r.wantVerify("2", "jwks_key_not_found")
+		r.wantCount(jwks, 2)
+		r.clock.Advance(10 * time.Second)
+		r.renewed()
+		r.wantVerify("2", "jwks_key_not_found")
+		r.wantCount(jwks, 3) // the new metadata's keys, and no refetch
+		r.clock.Advance(20 * time.Second)
+		r.wantVerify("2", "jwks_key_not_found")
+		r.wantCount(jwks, 4)
+	})
 }
 
 func TestKeys_areLostWithTheMetadata(t *testing.T) {
-	r := newRig(t)
-	if _, err := r.client.Metadata(t.Context(), issuer); err != nil {
-		t.Fatal(err)
-	}
-	r.clock.Advance(590 * time.Second)
-	r.wantVerify("1", "ok")
-	r.clock.Advance(10 * time.Second)
-	r.wantVerify("1", "ok")
-	r.wantCount(metadata, 2)
-	r.wantCount(jwks, 2)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		if _, err := r.client.Metadata(t.Context(), issuer); err != nil {
+			t.Fatal(err)
+		}
+		r.clock.Advance(590 * time.Second)
+		r.wantVerify("1", "ok")
+		r.clock.Advance(10 * time.Second)
+		r.renewed()
+		r.wantVerify("1", "ok")
+		r.wantCount(jwks, 2)
+	})
 }
 
 func TestKeys_tokenWithoutKid(t *testing.T) {

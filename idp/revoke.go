@@ -25,7 +25,7 @@ func (c *Client) Revoke(ctx context.Context, issuer, refreshToken string) error 
 	if refreshToken == "" {
 		return &session.MissingRequiredArgumentError{Argument: "refresh_token"}
 	}
-	m, err := c.Metadata(ctx, issuer)
+	m, err := c.metadata(ctx, issuer, users)
 	if err != nil {
 		return err
 	}

@@ -93,6 +93,7 @@ func newRig(t *testing.T, edit ...func(*idp.Config)) *rig {
 		t.Fatal(err)
 	}
 	r.client = client
+	t.Cleanup(client.Close)
 	r.answerJSON(metadata, defaultMetadata())
 	r.publish(rsaJWK("1", rsaKey()))
 	r.answer(token, 200, `{"access_token":"at","expires_in":3600,"token_type":"Bearer"}`)

@@ -38,6 +38,8 @@ func (r CodeExchange) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sp
 
 // ExchangeCode spends an authorization code, once.
 //
+// Where the client is asked for too much at once, the code was not sent and is still good: an
+// APIError of the code overloaded, which is session.ErrOverloaded and has RetryAfter.
 // It fails with a *session.APIError of the code token_error, whose cause carries
 // what the provider said or what went wrong, or with a *session.ConfigurationError
 // when the client secret cannot be had.
@@ -55,24 +57,22 @@ func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.Toke
 		return t, err
 	case !errors.As(err, &api):
 		return t, &session.APIError{Code: session.CodeTokenError, Err: err}
-	case api.Code == session.CodeTokenError:
+	case api.Code == session.CodeTokenError, errors.Is(err, session.ErrOverloaded):
 		return t, err
 	}
 	return t, &session.APIError{Code: session.CodeTokenError, Status: api.Status, RetryAfter: api.RetryAfter, Err: err}
 }
 
 func (c *Client) exchangeCode(ctx context.Context, issuer string, form url.Values) (session.TokenResponse, error) {
-	m, err := c.tokenProvider(ctx, issuer)
+	m, err := c.tokenProvider(ctx, issuer, strangers)
 	if err != nil {
 		return session.TokenResponse{}, err
 	}
-	if c.limit != nil {
-		release, err := c.limit(ctx)
-		if err != nil {
-			return session.TokenResponse{}, err
-		}
-		defer release()
+	release, err := c.admit(ctx)
+	if err != nil {
+		return session.TokenResponse{}, err
 	}
+	defer release()
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
 	return c.requestToken(ctx, m, form)
@@ -158,7 +158,7 @@ func (c *Client) ExchangeConnection(ctx context.Context, r ConnectionExchange) (
 }
 
 func (c *Client) spend(ctx context.Context, issuer string, form url.Values) (session.TokenResponse, error) {
-	m, err := c.tokenProvider(ctx, issuer)
+	m, err := c.tokenProvider(ctx, issuer, users)
 	if err != nil {
 		return session.TokenResponse{}, err
 	}
@@ -166,8 +166,8 @@ func (c *Client) spend(ctx context.Context, issuer string, form url.Values) (ses
 }
 
 // tokenProvider returns the metadata of a provider that has a token endpoint.
-func (c *Client) tokenProvider(ctx context.Context, issuer string) (*Metadata, error) {
-	m, err := c.metadata(ctx, issuer)
+func (c *Client) tokenProvider(ctx context.Context, issuer string, as class) (*Metadata, error) {
+	m, err := c.metadata(ctx, issuer, as)
 	if err != nil {
 		return nil, err
 	}

@@ -274,35 +274,6 @@ func TestTokenRequests_endWithTheirContext(t *testing.T) {
 	}
 }
 
-func TestExchangeCode_takesASlot(t *testing.T) {
-	full := errors.New("no slot")
-	var taken, given int
-	var err error
-	r := newRig(t, func(cfg *idp.Config) {
-		cfg.Limit = func(context.Context) (func(), error) {
-			if err != nil {
-				return nil, err
-			}
-			taken++
-			return func() { given++ }, nil
-		}
-	})
-	for _, tt := range tokenRequests {
-		if _, err := tt.send(t.Context(), r.client); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if taken != 1 || given != 1 {
-		t.Errorf("slots taken and given back = %d, %d, want 1, 1: only the code exchange asks", taken, given)
-	}
-	err = full
-	r.form = nil
-	_, got := tokenRequests[0].send(t.Context(), r.client)
-	if !errors.Is(got, full) || verdict(got) != "token_error" || r.form != nil {
-		t.Errorf("without a slot: %v, form %v, want token_error and no request", got, r.form)
-	}
-}
-
 func TestRefresh_mfaRequired(t *testing.T) {
 	const mfaToken = "mfa-token-canary"
 	r := newRig(t)

@@ -23,20 +23,18 @@ const CodeUserInfoError session.Code = "userinfo_error"
 // It fails with a *session.APIError: configuration_error where the provider's metadata has no
 // userinfo_endpoint, userinfo_error, or of VerifyIDToken's codes for a signed answer.
 func (c *Client) UserInfo(ctx context.Context, issuer, accessToken string) (session.User, error) {
-	m, err := c.metadata(ctx, issuer)
+	m, err := c.metadata(ctx, issuer, strangers)
 	if err != nil {
 		return nil, err
 	}
 	if err := (endpoint{"userinfo_endpoint", m.UserInfoEndpoint}).check(); err != nil {
 		return nil, err
 	}
-	if c.limit != nil {
-		release, err := c.limit(ctx)
-		if err != nil {
-			return nil, failed(CodeUserInfoError, err)
-		}
-		defer release()
+	release, err := c.admitFirst(ctx)
+	if err != nil {
+		return nil, failed(CodeUserInfoError, err)
 	}
+	defer release()
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
 	r, kind, err := c.getWithToken(ctx, m.UserInfoEndpoint, accessToken)

@@ -159,36 +159,6 @@ func (e *wireError) Is(target error) bool       { return errors.Is(e.err, target
 func (e *wireError) As(target any) bool         { return errors.As(e.err, target) }
 func (e *wireError) Format(f fmt.State, _ rune) { io.WriteString(f, e.text) } //nolint:errcheck // fmt.State keeps it
 
-// shared has work done once for all who ask for key meanwhile. The work belongs
-// to none of them: one who gives up leaves it to the others.
-func shared[T any](ctx context.Context, c *Client, key string, work func(context.Context) (T, error)) (T, error) {
-	var none T
-	if err := ctx.Err(); err != nil {
-		return none, err
-	}
-	detached := context.WithoutCancel(ctx)
-	landed := c.flights.DoChan(key, func() (v any, err error) {
-		ctx, cancel := context.WithCancel(detached)
-		defer cancel()
-		defer context.AfterFunc(c.open, cancel)()
-		// The host's transport runs in there; a panic on this goroutine would end the
-		// process.
-		defer func() {
-			if r := recover(); r != nil {
-				v, err = none, fmt.Errorf("the HTTP client panicked with a %T", r)
-			}
-		}()
-		return work(ctx)
-	})
-	select {
-	case r := <-landed:
-		v, _ := r.Val.(T)
-		return v, r.Err
-	case <-ctx.Done():
-		return none, ctx.Err()
-	}
-}
-
 // failed makes an APIError with our own code of err, unless it is one already.
 func failed(code session.Code, err error) error {
 	var api *session.APIError
