@@ -16,7 +16,7 @@ import (
 
 // Metadata is what a provider says about itself (OpenID Connect Discovery
 // section 3). An endpoint that is missing, or that is not an absolute https URL
-// (http for loopback hosts), is empty.
+// (or, of an issuer at a loopback host by http, one such as that), is empty.
 type Metadata struct {
 	Issuer                             string
 	AuthorizationEndpoint              string
@@ -141,7 +141,7 @@ func (c *Client) fetchMetadata(ctx context.Context, issuer string) (Metadata, er
 	if err != nil {
 		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}
 	}
-	m, err := parseMetadata(r.body, c.auth.method.UsesCertificate())
+	m, err := parseMetadata(r.body, c.auth.method.UsesCertificate(), strings.HasPrefix(issuer, "https:"))
 	if err == nil && !saysIssuer(m.Issuer, issuer) {
 		// OpenID Connect Discovery section 4.3: another issuer's metadata would let it
 		// speak for this one.
@@ -154,8 +154,9 @@ func (c *Client) fetchMetadata(ctx context.Context, issuer string) (Metadata, er
 }
 
 // parseMetadata reads a metadata document, for clients that authenticate by a certificate with
-// the endpoints that are for these (mtls_endpoint_aliases, RFC 8705 section 5).
-func parseMetadata(body []byte, certificate bool) (Metadata, error) {
+// the endpoints that are for these (mtls_endpoint_aliases, RFC 8705 section 5). With secure, as
+// for an https issuer, an endpoint by http is none.
+func parseMetadata(body []byte, certificate, secure bool) (Metadata, error) {
 	doc, err := object(body)
 	if err != nil {
 		return Metadata{}, err
@@ -171,14 +172,15 @@ func parseMetadata(body []byte, certificate bool) (Metadata, error) {
 			}
 		}
 	}
+	usable := func(endpoint string) string { return usableURL(doc[endpoint], secure) }
 	m := Metadata{
-		AuthorizationEndpoint:              usableURL(doc["authorization_endpoint"]),
-		TokenEndpoint:                      usableURL(doc["token_endpoint"]),
-		JWKSURI:                            usableURL(doc["jwks_uri"]),
-		EndSessionEndpoint:                 usableURL(doc["end_session_endpoint"]),
-		PushedAuthorizationRequestEndpoint: usableURL(doc["pushed_authorization_request_endpoint"]),
-		RevocationEndpoint:                 usableURL(doc["revocation_endpoint"]),
-		UserInfoEndpoint:                   usableURL(doc["userinfo_endpoint"]),
+		AuthorizationEndpoint:              usable("authorization_endpoint"),
+		TokenEndpoint:                      usable("token_endpoint"),
+		JWKSURI:                            usable("jwks_uri"),
+		EndSessionEndpoint:                 usable("end_session_endpoint"),
+		PushedAuthorizationRequestEndpoint: usable("pushed_authorization_request_endpoint"),
+		RevocationEndpoint:                 usable("revocation_endpoint"),
+		UserInfoEndpoint:                   usable("userinfo_endpoint"),
 
 		ScopesSupported:                   listed(doc["scopes_supported"]),
 		CodeChallengeMethodsSupported:     listed(doc["code_challenge_methods_supported"]),
@@ -206,15 +208,17 @@ func listed(value json.RawMessage) []string {
 }
 
 // usableURL returns an endpoint's URL, or nothing where it is not one to send
-// secrets to. It may have a query but no fragment (RFC 6749 section 3.1).
-func usableURL(value json.RawMessage) string {
+// secrets to: https, or http at a loopback host for an issuer that is such a one itself. An https
+// issuer that names http://127.0.0.1:6379/ would have the client's credentials sent to whatever
+// listens beside it. It may have a query but no fragment (RFC 6749 section 3.1).
+func usableURL(value json.RawMessage, secure bool) string {
 	s, _ := text(value)
 	u, err := url.Parse(s)
 	if err != nil || u.Fragment != "" || u.User != nil || u.Opaque != "" {
 		return ""
 	}
 	bare := url.URL{Scheme: u.Scheme, Host: u.Host}
-	if session.CheckIssuer(bare.String()) != nil {
+	if session.CheckIssuer(bare.String()) != nil || secure && u.Scheme != "https" {
 		return ""
 	}
 	return s

@@ -269,9 +269,9 @@ func TestMetadata_unusableEndpointsCountAsMissing(t *testing.T) {
 	}{
 		{"https://other.example/token", true},
 		{"https://other.example/token?tenant=1", true},
-		{"http://127.0.0.1:8080/token", true},
-		{"http://[::1]/token", true},
-		{"http://localhost/token", true},
+		{"http://127.0.0.1:8080/token", false},
+		{"http://[::1]/token", false},
+		{"http://localhost/token", false},
 		{"http://tenant.example/token", false},
 		{"/token", false},
 		{"//tenant.example/token", false},

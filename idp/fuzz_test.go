@@ -118,11 +118,12 @@ func FuzzMetadata(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		m, err := parseMetadata(body, len(body)%2 == 1)
+		secure := len(body)%3 > 0
+		m, err := parseMetadata(body, len(body)%2 == 1, secure)
 		if err != nil {
 			return
 		}
-		for _, u := range []string{m.RevocationEndpoint, m.TokenEndpoint, m.JWKSURI, m.AuthorizationEndpoint, m.EndSessionEndpoint, m.PushedAuthorizationRequestEndpoint} {
+		for _, u := range []string{m.RevocationEndpoint, m.TokenEndpoint, m.JWKSURI, m.AuthorizationEndpoint, m.EndSessionEndpoint, m.PushedAuthorizationRequestEndpoint, m.UserInfoEndpoint} {
 			if u == "" {
 				continue
 			}
@@ -131,7 +132,7 @@ func FuzzMetadata(f *testing.F) {
 				t.Errorf("endpoint %q: %v", u, err)
 				continue
 			}
-			if req.URL.User != nil || req.URL.Host == "" || req.URL.Scheme != "https" && req.URL.Scheme != "http" {
+			if req.URL.User != nil || req.URL.Host == "" || req.URL.Scheme != "https" && (secure || req.URL.Scheme != "http") {
 				t.Errorf("endpoint %q was let in", u)
 			}
 		}

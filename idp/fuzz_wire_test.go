@@ -137,7 +137,7 @@ func FuzzEndpoint(f *testing.F) {
 		f.Add(s, "client_id", "theirs")
 	}
 	f.Fuzz(func(t *testing.T, endpoint, name, value string) {
-		at := usableURL([]byte(quote(endpoint)))
+		at := usableURL([]byte(quote(endpoint)), false)
 		if at == "" {
 			return
 		}
