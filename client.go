@@ -43,21 +43,23 @@ type Client struct {
 	policy   session.Policy
 	question questions
 
-	idp      *idp.Client
-	sealer   *store.Sealer
-	carrier  carrier // nil where sessions are kept on the server
-	env      *actors.Env
-	tally    *messages.Tally
-	runner   *runner
-	callers  supervisor.Callers
-	system   *actor.ActorSystem
-	ours     bool // system is
-	logouts  logoutMemory
-	losses   losses
-	feed     store.ChangeFeed // nil where no other process writes, or none tells
-	stopped  chan struct{}    // closed when the supervisor is no more
-	closing  sync.Once
-	closeErr error
+	idp       *idp.Client
+	sealer    *store.Sealer
+	carrier   carrier // nil where sessions are kept on the server
+	env       *actors.Env
+	tally     *messages.Tally
+	runner    *runner
+	callers   supervisor.Callers
+	system    *actor.ActorSystem
+	ours      bool // system is
+	logouts   logoutMemory
+	completed completions
+	redirects redirectURIs
+	losses    losses
+	feed      store.ChangeFeed // nil where no other process writes, or none tells
+	stopped   chan struct{}    // closed when the supervisor is no more
+	closing   sync.Once
+	closeErr  error
 }
 
 // Format prints c without its secrets.
@@ -71,7 +73,7 @@ func (c *Client) Format(f fmt.State, _ rune) {
 func New(cfg Config, opts ...Option) (*Client, error) {
 	o := options{
 		clock: clock.System(), log: newDefaultLogger(), leeway: 30 * time.Second, tokenLifetime: time.Hour,
-		endSession: cfg.Issuer != "", sessionName: defaultSessionName, txName: defaultTransactionName,
+		sessionName: defaultSessionName, txName: defaultTransactionName,
 	}
 	for _, opt := range opts {
 		opt(&o)
@@ -101,6 +103,8 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.question.init(c.policy)
 	c.logouts.init()
 	c.losses = losses{clock: c.clock, log: c.log, count: &c.tally.Vanished}
+	c.completed.init()
+	c.redirects.init()
 	c.runner = newRunner(o.limits, c.tally)
 	if c.idp, err = idp.New(idp.Config{
 		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,

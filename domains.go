@@ -38,25 +38,38 @@ func (c *Client) currentFor(ctx context.Context, o StoreOptions, as func(error) 
 }
 
 // current returns the issuer that this call is for.
-func (c *Client) current(ctx context.Context, o store.Options) (issuer string, err error) {
+func (c *Client) current(ctx context.Context, o store.Options) (string, error) {
+	t, err := c.tenant(ctx, o)
+	return t.issuer, err
+}
+
+// tenant is whom a call is for.
+type tenant struct {
+	issuer string
+	domain bool // it was named as an Auth0 domain, not as an issuer URL
+}
+
+// tenant returns whom this call is for.
+func (c *Client) tenant(ctx context.Context, o store.Options) (t tenant, err error) {
 	if !c.resolving() {
-		return c.issuer, nil
+		return tenant{c.issuer, c.cfg.Domain != ""}, nil
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			issuer, err = "", &DomainResolverError{Message: fmt.Sprintf("the domain resolver panicked (%T)", r)}
+			t, err = tenant{}, &DomainResolverError{Message: fmt.Sprintf("the domain resolver panicked (%T)", r)}
 		}
 	}()
 	domain, err := c.cfg.DomainResolver(ctx, o)
 	if err != nil {
-		return "", &DomainResolverError{Message: "the domain resolver failed", Err: err}
+		return t, &DomainResolverError{Message: "the domain resolver failed", Err: err}
 	}
 	named := Config{Domain: domain}
 	if strings.Contains(domain, "://") {
 		named = Config{Issuer: domain}
 	}
-	if issuer, err = named.issuer(); err != nil {
-		return "", &DomainResolverError{Message: "the domain resolver named no usable domain", Err: err}
+	issuer, err := named.issuer()
+	if err != nil {
+		return t, &DomainResolverError{Message: "the domain resolver named no usable domain", Err: err}
 	}
-	return issuer, nil
+	return tenant{issuer, named.Domain != ""}, nil
 }

@@ -54,8 +54,7 @@ func (d *domains) signIn(tenant *idptest.Tenant) string {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	// The callback goes by the login's domain, whatever the resolver says by then.
-	res, err := d.client.CompleteInteractiveLogin(ctx, back, at(d.other, tokenward.StoreOptions{}))
+	res, err := d.client.CompleteInteractiveLogin(ctx, back, at(tenant, tokenward.StoreOptions{}))
 	if err != nil {
 		d.t.Fatal(err)
 	}

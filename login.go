@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/tokenward/tokenward/idp"
@@ -24,7 +26,8 @@ type LoginRequest struct {
 
 	// AuthorizationParams are sent to the provider, over Config.AuthorizationParams.
 	// scope is merged with the configured scopes; client_id, response_type, state, nonce and
-	// the PKCE parameters are ours and dropped.
+	// the PKCE parameters are ours and dropped. With max_age, in seconds, the ID token must
+	// show by auth_time that the user signed in no longer ago.
 	AuthorizationParams map[string]string
 
 	// Organization and Invitation win over parameters of the same name.
@@ -71,22 +74,15 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 		return "", session.ErrClosed
 	}
 	o = c.resolve(ctx, o)
-	issuer, err := c.current(ctx, o.options())
+	t, err := c.tenant(ctx, o.options())
 	if err != nil {
 		return "", err
 	}
-	if _, err := c.idp.Metadata(ctx, issuer); err != nil {
+	m, err := c.idp.Metadata(ctx, t.issuer)
+	if err != nil {
 		return "", err
 	}
-	params := url.Values{}
-	for _, from := range []map[string]string{c.cfg.AuthorizationParams, r.AuthorizationParams} {
-		for k, v := range from {
-			params.Set(k, v)
-		}
-	}
-	for _, k := range ours {
-		params.Del(k)
-	}
+	params := c.loginParams(r)
 	if params.Get("redirect_uri") == "" {
 		if c.cfg.RedirectURI == "" {
 			return "", &MissingRequiredArgumentError{Argument: "redirect_uri"}
@@ -95,7 +91,11 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 	}
 	tx := transaction{
 		CodeVerifier: session.RandomString(c.rand, 64), RedirectURI: params.Get("redirect_uri"),
-		Domain: session.DomainOf(issuer), CreatedAt: c.clock.Now().Unix(),
+		Domain: session.DomainOf(t.issuer), CreatedAt: c.clock.Now().Unix(),
+	}
+	tx.OwnRedirect = c.ownRedirect(r, tx)
+	if tx.MaxAge, err = maxAge(params); err != nil {
+		return "", err
 	}
 	if err := tx.setAppState(r.AppState); err != nil {
 		return "", err
@@ -118,7 +118,7 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 
 	state := session.RandomString(c.rand, 32)
 	params.Set("state", state)
-	if c.opts.nonce {
+	if c.needsNonce(t, m) {
 		tx.Nonce = session.RandomString(c.rand, 32)
 		params.Set("nonce", tx.Nonce)
 	}
@@ -127,7 +127,7 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 	if r.Pushed != nil && *r.Pushed || r.Pushed == nil && c.opts.pushed {
 		authorize = c.idp.PushAuthorization
 	}
-	to, err := authorize(ctx, issuer, params)
+	to, err := authorize(ctx, t.issuer, params)
 	if err != nil {
 		return "", err
 	}
@@ -135,6 +135,43 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 		return "", err
 	}
 	return to, nil
+}
+
+// loginParams returns the parameters of a login that the host set: those of the call over the
+// configured ones.
+func (c *Client) loginParams(r LoginRequest) url.Values {
+	params := url.Values{}
+	for _, from := range []map[string]string{c.cfg.AuthorizationParams, r.AuthorizationParams} {
+		for k, v := range from {
+			params.Set(k, v)
+		}
+	}
+	for _, k := range ours {
+		params.Del(k)
+	}
+	return params
+}
+
+// maxAge returns the max_age among params, nil where there is none.
+func maxAge(params url.Values) (*int64, error) {
+	if !params.Has("max_age") {
+		return nil, nil
+	}
+	n, err := strconv.ParseUint(params.Get("max_age"), 10, 31)
+	if err != nil {
+		return nil, &InvalidArgumentError{Argument: "max_age", Message: "must be a whole number of seconds, such as 3600"}
+	}
+	age := int64(n)
+	return &age, nil
+}
+
+// needsNonce reports whether a login needs a nonce: PKCE binds the code to the login too, but only
+// where the provider looks at it.
+func (c *Client) needsNonce(t tenant, m *idp.Metadata) bool {
+	if c.opts.nonce != nil {
+		return *c.opts.nonce
+	}
+	return !t.domain && !slices.Contains(m.CodeChallengeMethodsSupported, "S256")
 }
 
 // organization puts the organization and invitation into params, and into tx what
@@ -166,6 +203,10 @@ func (c *Client) organization(r LoginRequest, tx *transaction, params url.Values
 // *OrganizationTokenValidationError, a *SessionExpiredError for a ceiling already
 // past: nothing is stored then. With the store's error, and with ctx.Err(), a session may
 // have been stored all the same; nobody was given its id.
+//
+// A login that was turned away before its code was sent (ErrOverloaded, ErrStore of
+// either store, metadata_error, ctx.Err()) is still under way: the same callback completes it later. See
+// claim for when a callback counts as used.
 func (c *Client) CompleteInteractiveLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
 	res, err := c.completeLogin(ctx, callbackURL, o)
 	return res, ofCaller(ctx, err)
@@ -190,13 +231,14 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	}
 	o = c.resolve(ctx, o)
 	query := u.Query()
-	tx, err := c.callback(ctx, query, o.options())
+	tx, err := c.callback(ctx, u, o.options())
 	if err != nil {
 		return nil, err
 	}
-	issuer := session.IssuerOf(tx.Domain)
+	issuer, name := session.IssuerOf(tx.Domain), query.Get("state")
 	response, err := c.idp.ExchangeCode(ctx, idp.CodeExchange{
 		Issuer: issuer, Code: query.Get("code"), RedirectURI: tx.RedirectURI, CodeVerifier: tx.CodeVerifier,
+		Sending: func() error { return c.claim(ctx, name, o.options()) },
 	})
 	if err != nil {
 		return nil, err
@@ -218,40 +260,46 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	if o.options().Request != nil {
 		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)
 	}
-	id, err := c.begin(ctx, state, claims, o)
+	incarnation := session.NewIncarnation(c.rand)
+	id, err := c.begin(ctx, state, incarnation, claims, o)
 	if err != nil {
 		return nil, err
 	}
+	c.complete(ctx, name, completion{Session: c.key(id), Incarnation: incarnation, AppState: tx.AppState}, o.options())
 	return &LoginResult{
 		SessionID: id, Session: state.Session(), AppState: tx.AppState, AuthorizationDetails: response.AuthorizationDetails,
 	}, nil
 }
 
-// callback reads what came back with the browser, and takes the transaction it
-// belongs to. A URL with neither code nor error takes nothing.
-func (c *Client) callback(ctx context.Context, query url.Values, o store.Options) (transaction, error) {
+// callback reads what came back with the browser, and the transaction it belongs to. One that ends
+// the login takes the transaction; one with a code, which claim is for, and one with neither code nor
+// error take nothing.
+func (c *Client) callback(ctx context.Context, u *url.URL, o store.Options) (transaction, error) {
+	query := u.Query()
 	state := query.Get("state")
 	if state == "" {
 		return transaction{}, &MissingRequiredArgumentError{Argument: "state"}
 	}
-	code, refused := query.Get("code"), query.Get("error")
-	tx, err := c.transaction(ctx, state, code != "" || refused != "", o)
+	tx, err := c.transaction(ctx, state, c.opts.transactions.Get, o)
 	if err != nil {
 		return tx, err
 	}
-	if code != "" || refused != "" {
-		err = c.idp.CheckCallbackIssuer(ctx, session.IssuerOf(tx.Domain), query)
-	}
-	var foreign *IssuerValidationError
-	switch {
-	case errors.As(err, &foreign), err != nil && refused == "":
-		return tx, err
-	case refused != "":
-		return tx, idp.CallbackError(refused, query.Get("error_description"))
-	case code == "":
+	refused := query.Get("error")
+	if refused == "" && query.Get("code") == "" {
 		return tx, &MissingRequiredArgumentError{Argument: "code"}
 	}
-	return tx, nil
+	err = c.checkCallbackIssuer(ctx, tx, u, o)
+	foreign := errors.As(err, new(*IssuerValidationError))
+	switch {
+	case refused == "" && !foreign:
+		return tx, err
+	case !foreign:
+		err = idp.CallbackError(refused, query.Get("error_description"))
+	}
+	if _, taken := c.transaction(ctx, state, c.opts.transactions.Take, o); taken != nil {
+		return tx, taken
+	}
+	return tx, err
 }
 
 // verify checks the ID token of a login.
@@ -262,11 +310,11 @@ func (c *Client) verify(ctx context.Context, issuer string, tx transaction, r se
 	case r.IDToken == "":
 		return nil, &APIError{Code: session.CodeInvalidResponse, Description: "the token response has no ID token"}
 	}
-	return c.idp.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Nonce: tx.Nonce, Organization: tx.Organization})
+	return c.idp.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Nonce: tx.Nonce, Organization: tx.Organization, MaxAge: tx.MaxAge})
 }
 
 // begin stores a new session and returns its id.
-func (c *Client) begin(ctx context.Context, state *session.State, claims User, o StoreOptions) (string, error) {
+func (c *Client) begin(ctx context.Context, state *session.State, incarnation session.Incarnation, claims User, o StoreOptions) (string, error) {
 	old, id := "", o.id
 	if o.options().Request != nil {
 		old, id = cmp.Or(o.id, o.brought().lapsed), ""
@@ -278,7 +326,6 @@ func (c *Client) begin(ctx context.Context, state *session.State, claims User, o
 	if c.logouts.refuses(c.clock.Now(), c.issuerOf(state), state.Internal.SID, claims.Sub(), iat) {
 		return "", overtaken()
 	}
-	incarnation := session.NewIncarnation(c.rand)
 	key := c.key(id)
 	call := messages.NewCall(ctx, o.options())
 	login := &messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call}

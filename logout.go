@@ -5,6 +5,8 @@ import (
 	"context"
 	"net/url"
 
+	"go.uber.org/zap"
+
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
@@ -14,25 +16,33 @@ import (
 // LogoutRequest says where a logout leads.
 type LogoutRequest struct {
 	ReturnTo string            // where the provider sends the browser afterwards; empty: it stays there
-	Params   map[string]string // added to the logout URL, such as federated
+	Params   map[string]string // added to the provider's logout URL, such as federated, or Cognito's logout_uri
 }
 
 // Logout ends the session, if there is one, and returns the URL that ends the
-// user's session at the provider.
+// user's session at the provider. At a provider that has none (an issuer URL whose metadata
+// has no end_session_endpoint) that is r.ReturnTo itself, "" where it is empty: send the
+// browser there, or anywhere.
 //
 // When the store fails, the session has ended in this process all the same and its
-// deletion is tried again; the error is returned, and no URL.
+// deletion is tried again; the error is returned, and no URL. When the provider's metadata cannot be
+// had, the session has ended: r.ReturnTo is returned, beside an *APIError of the code
+// metadata_error. Send the browser there all the same.
 func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (string, error) {
 	if c.callers.Closed() {
 		return "", session.ErrClosed
 	}
 	o = c.resolve(ctx, o)
 	o.id = cmp.Or(o.id, o.brought().lapsed) // others may know its id
-	issuer, err := c.current(ctx, o.options())
+	t, err := c.tenant(ctx, o.options())
 	if err != nil {
 		return "", err
 	}
-	hint, ours, err := c.beforeLogout(ctx, o, issuer)
+	endSession := !t.domain
+	if c.opts.endSession != nil {
+		endSession = *c.opts.endSession
+	}
+	hint, ours, err := c.beforeLogout(ctx, o, t.issuer, endSession && !c.opts.noHint)
 	if err != nil {
 		return "", err
 	}
@@ -53,16 +63,21 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 	for k, v := range r.Params {
 		params.Set(k, v)
 	}
-	return c.idp.LogoutURL(ctx, issuer, r.ReturnTo, idp.LogoutOptions{
-		EndSession: c.opts.endSession, IDTokenHint: hint, Params: params,
+	to, err := c.idp.LogoutURL(ctx, t.issuer, r.ReturnTo, idp.LogoutOptions{
+		EndSession: endSession, NoFallback: !t.domain, IDTokenHint: hint, Params: params,
 	})
+	if err != nil {
+		c.log.Warn("a session has ended, but not at the provider, whose metadata cannot be had", zap.Error(err))
+		return r.ReturnTo, err
+	}
+	return to, nil
 }
 
 // beforeLogout reads of the session what is gone afterwards: the ID token for a
 // provider whose end_session_endpoint wants to know whose session to end, and whether it
 // is one of the current issuer. Where neither matters nothing is read.
-func (c *Client) beforeLogout(ctx context.Context, o StoreOptions, issuer string) (hint string, ours bool, err error) {
-	if o.id == "" || !c.opts.endSession && !c.opts.revoke && !c.resolving() {
+func (c *Client) beforeLogout(ctx context.Context, o StoreOptions, issuer string, hinted bool) (hint string, ours bool, err error) {
+	if o.id == "" || !hinted && !c.opts.revoke && !c.resolving() {
 		return "", true, nil
 	}
 	s, err := c.look(ctx, o.id, o.options())
@@ -74,5 +89,8 @@ func (c *Client) beforeLogout(ctx context.Context, o StoreOptions, issuer string
 	case c.callers.Foreign(s, issuer) != "":
 		return "", false, nil
 	}
-	return s.State.IDToken, true, nil
+	if hinted {
+		hint = s.State.IDToken
+	}
+	return hint, true, nil
 }

@@ -59,12 +59,15 @@ func TestLogout_URL(t *testing.T) {
 			url.Values{"client_id": {"demo"}, "post_logout_redirect_uri": {"https://app.example/"}},
 		},
 		{
-			"end session that the metadata lacks",
+			"end session, with what the provider wants beside",
 			[]tokenward.Option{tokenward.WithEndSession(true)},
-			tokenward.LogoutRequest{ReturnTo: "https://app.example/"},
-			idptest.Edit(func(b map[string]any) { delete(b, "end_session_endpoint") }),
-			"/v2/logout",
-			url.Values{"client_id": {"demo"}, "returnTo": {"https://app.example/"}},
+			tokenward.LogoutRequest{ReturnTo: "https://app.example/", Params: map[string]string{"logout_uri": "https://app.example/bye", "state": "st"}},
+			idptest.OK(),
+			"/oidc/logout",
+			url.Values{
+				"client_id": {"demo"}, "post_logout_redirect_uri": {"https://app.example/"},
+				"logout_uri": {"https://app.example/bye"}, "state": {"st"},
+			},
 		},
 	}
 	for _, tt := range tests {

@@ -32,8 +32,10 @@ type options struct {
 	tokenLifetime  time.Duration
 	strictAudience bool
 	updateUser     bool
-	endSession     bool
-	nonce          bool
+	endSession     *bool // nil: by what was named, a domain or an issuer
+	noHint         bool
+	nonce          *bool // nil: where the provider may ignore PKCE
+	anyCallback    bool
 	revoke         bool
 	endOnDead      bool
 	pushed         bool
@@ -119,10 +121,22 @@ func WithStrictAudience() Option { return func(o *options) { o.strictAudience = 
 // which says when the login was.
 func WithUserUpdates() Option { return func(o *options) { o.updateUser = true } }
 
-// WithEndSession makes Logout use the provider's end_session_endpoint where its
-// metadata offers one. The default is that for Config.Issuer, and Auth0's /v2/logout for
-// Config.Domain.
-func WithEndSession(use bool) Option { return func(o *options) { o.endSession = use } }
+// WithEndSession makes Logout use the provider's end_session_endpoint (OpenID Connect
+// RP-Initiated Logout), or never use it and always use Auth0's /v2/logout. The default is the former
+// for an issuer URL, and the latter for a domain, configured or named by the resolver.
+func WithEndSession(use bool) Option { return func(o *options) { o.endSession = &use } }
+
+// WithIDTokenHint says whether Logout tells an end_session_endpoint by the session's ID token whose
+// session to end. The default is that it does, so that the provider need not ask the user; login.gov
+// refuses it.
+func WithIDTokenHint(use bool) Option { return func(o *options) { o.noHint = !use } }
+
+// WithoutMixUpCheck accepts callbacks that do not say which issuer they are from, where a
+// DomainResolver names several. Use it only where none of these issuers can be hostile or taken over, as
+// with custom domains of one tenant. The default is to refuse a callback unless it has iss (RFC
+// 9207), or its login has a redirect URI that only logins of its issuer have, or the
+// resolver, asked with the callback's request, names that issuer (RFC 9700 section 4.4).
+func WithoutMixUpCheck() Option { return func(o *options) { o.anyCallback = true } }
 
 // WithPushedAuthorization sends the parameters of a login to the provider beforehand (RFC
 // 9126), so that the browser sees none of them. The default is that the browser
@@ -172,9 +186,14 @@ func WithRevocation() Option { return func(o *options) { o.revoke = true } }
 func WithEndOnDeadToken() Option { return func(o *options) { o.endOnDead = true } }
 
 // WithNonce sends a nonce with every login and requires it in the ID token (OpenID
-// Connect Core section 3.1.2.1). The default is not to: state and PKCE bind the
-// callback to the login already.
-func WithNonce() Option { return func(o *options) { o.nonce = true } }
+// Connect Core section 3.1.2.1); WithNonce(false) never does. The default is to for an issuer URL whose
+// metadata does not list S256 in code_challenge_methods_supported: a provider that ignores PKCE lets
+// a stolen code open its owner's account in a thief's browser (RFC 9700 section 2.1.1). Elsewhere
+// state and PKCE bind the callback to the login.
+func WithNonce(use ...bool) Option {
+	always := len(use) == 0 || use[0]
+	return func(o *options) { o.nonce = &always }
+}
 
 // WithIdentifiers names sessions and transactions: in store keys, and in the sealing of
 // what is stored. The defaults are _a0_session and _a0_tx. With other names, what was

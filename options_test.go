@@ -297,11 +297,12 @@ func TestOptions_storeTimeout(t *testing.T) {
 			return err
 		})
 	})
-	for op, url := range map[storetest.Op]string{storetest.OpTake: "http://127.0.0.1/callback?state=s&code=c", storetest.OpGet: "http://127.0.0.1/callback?state=s"} {
+	for _, op := range []storetest.Op{storetest.OpGet, storetest.OpTake} {
 		t.Run(string(op), func(t *testing.T) {
 			r, tx := fresh(t)
+			back := r.callback(tokenward.LoginRequest{})
 			wait(t, r, tx.Script, op, func(ctx context.Context) error {
-				_, err := r.client.CompleteInteractiveLogin(ctx, url, tokenward.StoreOptions{})
+				_, err := r.client.CompleteInteractiveLogin(ctx, back, tokenward.StoreOptions{})
 				return err
 			})
 		})

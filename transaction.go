@@ -21,6 +21,8 @@ type transaction struct {
 	Domain       string          `json:"domain"`
 	Organization string          `json:"organization,omitempty"`
 	Nonce        string          `json:"nonce,omitempty"`
+	MaxAge       *int64          `json:"max_age,omitempty"`
+	OwnRedirect  bool            `json:"own_redirect,omitempty"` // RedirectURI is of this domain's logins alone
 	CreatedAt    int64           `json:"created_at"`
 }
 
@@ -58,13 +60,10 @@ func (c *Client) putTransaction(ctx context.Context, state string, tx transactio
 	})
 }
 
-// transaction returns the login that state belongs to; taking it is possible once.
-func (c *Client) transaction(ctx context.Context, state string, take bool, o store.Options) (tx transaction, err error) {
+// transaction returns the login that state belongs to: with Get as it stands, with Take for this
+// call alone.
+func (c *Client) transaction(ctx context.Context, state string, from transactionRead, o store.Options) (tx transaction, err error) {
 	key := c.transactionKey(state)
-	from := c.opts.transactions.Get
-	if take {
-		from = c.opts.transactions.Take
-	}
 	var sealed []byte
 	switch err = c.attempt(ctx, func(ctx context.Context) (err error) {
 		sealed, err = from(ctx, key, o)
@@ -88,5 +87,8 @@ func (c *Client) transaction(ctx context.Context, state string, take bool, o sto
 	}
 	return tx, nil
 }
+
+// transactionRead is Get or Take of a TransactionStore.
+type transactionRead = func(ctx context.Context, key string, o store.Options) ([]byte, error)
 
 func blank(s string) bool { return strings.TrimSpace(s) == "" }

@@ -75,7 +75,7 @@ func (c *Client) PushAuthorization(ctx context.Context, issuer string, params ur
 	defer release()
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
-	r, s, err := c.send(ctx, m, m.PushedAuthorizationRequestEndpoint, c.authorizeParams(params), CodePARError)
+	r, s, err := c.send(ctx, m, m.PushedAuthorizationRequestEndpoint, c.authorizeParams(params), CodePARError, nil)
 	if err != nil {
 		return "", err
 	}

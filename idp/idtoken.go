@@ -3,6 +3,7 @@ package idp
 import (
 	"context"
 	"strings"
+	"time"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -16,6 +17,10 @@ type Expect struct {
 	// Organization is the one that was asked for: an id that starts with org_, else
 	// a name. Empty when any will do.
 	Organization string
+
+	// MaxAge is the max_age that was sent, in seconds; nil when none was. The user must have
+	// signed in at the provider no longer ago.
+	MaxAge *int64
 }
 
 // VerifyIDToken checks an ID token (OpenID Connect Core section 3.1.3.7) and
@@ -61,6 +66,9 @@ func (c *Client) VerifyIDToken(ctx context.Context, issuer, raw string, e Expect
 	if nonce, _ := claims.text("nonce"); e.Nonce != "" && nonce != e.Nonce {
 		return nil, invalidToken("its nonce is not the one that was sent")
 	}
+	if err := claims.checkAuthTime(e.MaxAge, now, c.leeway); err != nil {
+		return nil, err
+	}
 	if err := claims.checkOrganization(e.Organization); err != nil {
 		return nil, err
 	}
@@ -68,6 +76,25 @@ func (c *Client) VerifyIDToken(ctx context.Context, issuer, raw string, e Expect
 		return nil, invalidToken("its sub is not a non-empty string")
 	}
 	return session.User(claims), nil
+}
+
+// checkAuthTime checks that the user signed in at the provider no longer than maxAge seconds
+// ago (OpenID Connect Core section 3.1.3.7, step 13): the browser carries max_age to the provider,
+// and could have left it out.
+func (c claims) checkAuthTime(maxAge *int64, now time.Time, leeway time.Duration) error {
+	if maxAge == nil {
+		return nil
+	}
+	t, ok := c.date("auth_time")
+	switch {
+	case c["auth_time"] == nil:
+		return invalidToken("it has no auth_time, which max_age calls for")
+	case !ok:
+		return invalidToken("its auth_time is not a date")
+	case t.Add(time.Duration(*maxAge) * time.Second).Add(leeway).Before(now):
+		return invalidToken("its auth_time is longer ago than max_age allows; the user must sign in at the provider again")
+	}
+	return nil
 }
 
 // mediaType returns the media type that a typ header means, in small letters and

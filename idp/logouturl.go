@@ -14,6 +14,10 @@ type LogoutOptions struct {
 	// /v2/logout.
 	EndSession bool
 
+	// NoFallback says that the provider has no /v2/logout. Where its metadata has no
+	// end_session_endpoint either, nothing can be ended there, and the URL is returnTo.
+	NoFallback bool
+
 	// IDTokenHint is the session's ID token, expired or not. It tells the provider
 	// whom to sign out, so that it need not ask the user. Only an
 	// end_session_endpoint gets it; it is then part of the URL, which the browser and
@@ -34,7 +38,7 @@ func (o LogoutOptions) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.S
 
 // LogoutURL returns the URL that ends the user's session at the provider, and then
 // sends the browser to returnTo unless that is empty. For Auth0 nothing is asked
-// of the provider.
+// of the provider; else it may fail with a *session.APIError of the code metadata_error.
 func (c *Client) LogoutURL(ctx context.Context, issuer, returnTo string, o LogoutOptions) (string, error) {
 	at, err := normalIssuer(issuer)
 	if err != nil {
@@ -46,8 +50,11 @@ func (c *Client) LogoutURL(ctx context.Context, issuer, returnTo string, o Logou
 		if err != nil {
 			return "", err
 		}
-		if m.EndSessionEndpoint != "" {
+		switch {
+		case m.EndSessionEndpoint != "":
 			to, returnParam, hint = m.EndSessionEndpoint, "post_logout_redirect_uri", o.IDTokenHint
+		case o.NoFallback:
+			return returnTo, nil
 		}
 	}
 	params := make(url.Values, len(o.Params)+3)

@@ -35,7 +35,7 @@ func (c *Client) Revoke(ctx context.Context, issuer, refreshToken string) error 
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
 	form := url.Values{"token": {refreshToken}, "token_type_hint": {"refresh_token"}}
-	r, s, err := c.send(ctx, m, m.RevocationEndpoint, form, CodeRevocationError)
+	r, s, err := c.send(ctx, m, m.RevocationEndpoint, form, CodeRevocationError, nil)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,10 @@ type CodeExchange struct {
 	Code         string
 	RedirectURI  string
 	CodeVerifier string
+
+	// Sending, when set, is called when nothing but sending the code is left to do: what it needs is
+	// known, and it has its slot. An error of Sending is returned as it is, and nothing was sent.
+	Sending func() error
 }
 
 // Format implements fmt.Formatter; it leaves code and verifier out.
@@ -38,11 +42,11 @@ func (r CodeExchange) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sp
 
 // ExchangeCode spends an authorization code, once.
 //
-// Where the client is asked for too much at once, the code was not sent and is still good: an
-// APIError of the code overloaded, which is session.ErrOverloaded and has RetryAfter.
 // It fails with a *session.APIError of the code token_error, whose cause carries
-// what the provider said or what went wrong, or with a *session.ConfigurationError
-// when the client secret cannot be had.
+// what the provider said or what went wrong, with a *session.ConfigurationError
+// when the client secret cannot be had, or with the error of Sending. Where the client is asked
+// for too much at once, the code was not sent and is still good: an APIError of the code
+// overloaded, which is session.ErrOverloaded and has RetryAfter.
 func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.TokenResponse, error) {
 	form := url.Values{
 		"grant_type":    {"authorization_code"},
@@ -50,9 +54,12 @@ func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.Toke
 		"redirect_uri":  {r.RedirectURI},
 		"code_verifier": {r.CodeVerifier},
 	}
-	t, err := c.exchangeCode(ctx, r.Issuer, form)
+	t, err := c.exchangeCode(ctx, r.Issuer, form, r.Sending)
 	var api *session.APIError
+	var unsent *unsentError
 	switch {
+	case errors.As(err, &unsent):
+		return t, unsent.error
 	case err == nil, isConfiguration(err):
 		return t, err
 	case !errors.As(err, &api):
@@ -63,7 +70,10 @@ func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.Toke
 	return t, &session.APIError{Code: session.CodeTokenError, Status: api.Status, RetryAfter: api.RetryAfter, Err: err}
 }
 
-func (c *Client) exchangeCode(ctx context.Context, issuer string, form url.Values) (session.TokenResponse, error) {
+// unsentError is the error of CodeExchange.Sending.
+type unsentError struct{ error }
+
+func (c *Client) exchangeCode(ctx context.Context, issuer string, form url.Values, sending func() error) (session.TokenResponse, error) {
 	m, err := c.tokenProvider(ctx, issuer, strangers)
 	if err != nil {
 		return session.TokenResponse{}, err
@@ -75,7 +85,7 @@ func (c *Client) exchangeCode(ctx context.Context, issuer string, form url.Value
 	defer release()
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
-	return c.requestToken(ctx, m, form)
+	return c.requestToken(ctx, m, form, sending)
 }
 
 // RefreshRequest is a refresh token and what is wanted for it (RFC 6749 section
@@ -162,7 +172,7 @@ func (c *Client) spend(ctx context.Context, issuer string, form url.Values) (ses
 	if err != nil {
 		return session.TokenResponse{}, err
 	}
-	return c.requestToken(ctx, m, form)
+	return c.requestToken(ctx, m, form, nil)
 }
 
 // tokenProvider returns the metadata of a provider that has a token endpoint.
@@ -175,8 +185,8 @@ func (c *Client) tokenProvider(ctx context.Context, issuer string, as class) (*M
 }
 
 // requestToken makes one token request and reads its answer.
-func (c *Client) requestToken(ctx context.Context, m *Metadata, form url.Values) (session.TokenResponse, error) {
-	r, s, err := c.send(ctx, m, m.TokenEndpoint, form, session.CodeTokenError)
+func (c *Client) requestToken(ctx context.Context, m *Metadata, form url.Values, sending func() error) (session.TokenResponse, error) {
+	r, s, err := c.send(ctx, m, m.TokenEndpoint, form, session.CodeTokenError, sending)
 	if err != nil {
 		return session.TokenResponse{}, err
 	}
@@ -184,8 +194,9 @@ func (c *Client) requestToken(ctx context.Context, m *Metadata, form url.Values)
 }
 
 // send authenticates a form and posts it, once. A request that fails is an
-// APIError of the given code. The scrubber knows all that was secret in it.
-func (c *Client) send(ctx context.Context, m *Metadata, to string, form url.Values, code session.Code) (reply, scrubber, error) {
+// APIError of the given code. The scrubber knows all that was secret in it. sending, which may
+// be nil, is called just before, and nothing is sent where it fails.
+func (c *Client) send(ctx context.Context, m *Metadata, to string, form url.Values, code session.Code, sending func() error) (reply, scrubber, error) {
 	header := make(http.Header)
 	secrets, err := c.auth.authenticate(ctx, m, form, header)
 	switch {
@@ -198,6 +209,11 @@ func (c *Client) send(ctx context.Context, m *Metadata, to string, form url.Valu
 		secrets = append(secrets, form.Get(p))
 	}
 	s := scrubber{}.and(secrets...)
+	if sending != nil {
+		if err := sending(); err != nil {
+			return reply{}, s, &unsentError{err}
+		}
+	}
 	r, err := c.post(ctx, to, form, header, s)
 	if err != nil {
 		return reply{}, s, &session.APIError{Code: code, Status: r.status, RetryAfter: r.retryAfter, Err: err}
