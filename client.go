@@ -111,7 +111,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "",
 		SigningKey: o.signingKey, SigningAlg: o.signingAlg, SigningKeyID: o.signingKeyID,
 		SigningCertificate: o.certificate, AssertTokenEndpoint: o.assertEndpoint,
-		HTTPClient: o.http, Clock: o.clock,
+		HTTPClient: o.http, IdleConnTimeout: o.idleTime(), Clock: o.clock,
 		Algorithms: o.algorithms, Leeway: o.leeway, Timeout: o.limits.FlightTimeout, Limit: c.runner.limit,
 	}); err != nil {
 		return nil, err
@@ -153,7 +153,29 @@ func (o *options) check() error {
 	case (&http.Cookie{Name: o.txName, Value: "x"}).Valid() != nil:
 		return &ConfigurationError{Message: "WithIdentifiers: no cookie can have the name of a transaction"}
 	}
+	if err := o.checkIdle(); err != nil {
+		return err
+	}
 	return o.cookies.check()
+}
+
+// idleTime returns what WithIdleConnTimeout says, 0 when it was not given.
+func (o *options) idleTime() time.Duration {
+	if o.idle == nil {
+		return 0
+	}
+	return *o.idle
+}
+
+func (o *options) checkIdle() error {
+	switch {
+	case o.idle == nil:
+	case *o.idle <= 0:
+		return &ConfigurationError{Message: "WithIdleConnTimeout: must be positive"}
+	case o.http != nil:
+		return &ConfigurationError{Message: "WithIdleConnTimeout: does not change the client of WithHTTPClient; set IdleConnTimeout of its transport"}
+	}
+	return nil
 }
 
 // first returns the first of joined errors: one at a time is said, by its type.

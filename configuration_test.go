@@ -98,6 +98,8 @@ func TestNew_namesWhatIsWrong(t *testing.T) {
 		{"no logger", nil, tokenward.WithLogger(nil), wrongWith, "WithLogger"},
 		{"a negative leeway", nil, tokenward.WithLeeway(-time.Second), wrongWith, "WithLeeway"},
 		{"a negative buffer", nil, tokenward.WithRefreshBuffer(-time.Second), wrongWith, "WithRefreshBuffer"},
+		{"connections that are never idle", nil, tokenward.WithIdleConnTimeout(0), wrongWith, "WithIdleConnTimeout"},
+		{"negative idle time", nil, tokenward.WithIdleConnTimeout(-time.Second), wrongWith, "WithIdleConnTimeout"},
 		{"no session name", nil, tokenward.WithIdentifiers("", "tx"), wrongWith, "WithIdentifiers"},
 		{"no transaction name", nil, tokenward.WithIdentifiers("s", ""), wrongWith, "WithIdentifiers"},
 		{"a name that no cookie can have", nil, tokenward.WithIdentifiers("my session", "tx"), wrongWith, "WithIdentifiers"},
@@ -148,6 +150,16 @@ func TestNew_namesWhatIsWrong(t *testing.T) {
 
 func issuer(to string) func(*tokenward.Config) {
 	return func(c *tokenward.Config) { c.Domain, c.Issuer = "", to }
+}
+
+// What would change nothing is refused: the host's client is left as it is.
+func TestNew_idleTimeOfTheHostsClient(t *testing.T) {
+	_, err := tokenward.New(tokenward.Config{Domain: "tenant.eu.auth0.com", ClientID: "id", ClientSecret: "s", Secrets: []string{secret}},
+		tokenward.WithIdleConnTimeout(time.Second), tokenward.WithHTTPClient(http.DefaultClient))
+	var wrong *tokenward.ConfigurationError
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "WithIdleConnTimeout") {
+		t.Errorf("err = %v, want a ConfigurationError about WithIdleConnTimeout", err)
+	}
 }
 
 func limit(set func(*tokenward.Limits)) tokenward.Option {

@@ -23,6 +23,7 @@ type options struct {
 	clock          clock.Clock
 	log            *zap.Logger
 	http           *http.Client
+	idle           *time.Duration
 	states         store.StateStore
 	transactions   store.TransactionStore
 	limits         Limits
@@ -68,8 +69,17 @@ func WithLogger(l *zap.Logger) Option { return func(o *options) { o.log = l } }
 // WithHTTPClient says how to reach the provider. It is copied, follows no
 // redirects, and its Timeout is not relied on. It must not retry: a repeated token
 // request spends a refresh token twice, and the provider ends the session. What net/http would
-// repeat over HTTP/2 once the form was sent is an error for the same reason.
+// repeat over HTTP/2 once the form was sent is an error for the same reason; what failed before
+// any of it was sent, on an idle connection that had been closed, goes over another one.
 func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.http = c } }
+
+// WithIdleConnTimeout says how long a connection to the provider is kept that is not used. The
+// default is 30 seconds. It should be less than the provider, or the proxy before it, keeps one: a
+// request that is sent while the other end closes the connection fails, and is not sent again, for
+// the provider may have read it. Node's servers close after 5 seconds by default, most others after
+// a minute or more. With WithHTTPClient set IdleConnTimeout of its transport instead (net/http's
+// default is 90 seconds): that client is left as it is, and New refuses both.
+func WithIdleConnTimeout(d time.Duration) Option { return func(o *options) { o.idle = &d } }
 
 // WithStateStore says where sessions are kept. The default is in memory, and
 // forgets every session when the process ends.

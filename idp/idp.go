@@ -9,6 +9,7 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -25,7 +26,8 @@ import (
 )
 
 const (
-	defaultTimeout = 10 * time.Second
+	defaultTimeout  = 10 * time.Second
+	defaultIdleTime = 30 * time.Second // less than most servers keep a connection
 
 	// maxIdlePerHost matches the default number of requests at one provider at once,
 	// so that a burst does not open and close a connection for each.
@@ -70,6 +72,10 @@ type Config struct {
 	// the copy follows no redirects. It must not retry: a repeated token request
 	// spends a refresh token twice. Its Timeout is not relied on.
 	HTTPClient *http.Client
+
+	// IdleConnTimeout is how long our own HTTP client keeps a connection that is not used; the
+	// default is 30 seconds. A client of the host's is left as it is.
+	IdleConnTimeout time.Duration
 
 	Clock clock.Clock // default clock.System()
 	Rand  io.Reader   // default crypto/rand; for the jti of client assertions
@@ -148,6 +154,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Timeout < 0 {
 		return nil, &session.ConfigurationError{Message: "Timeout must not be negative"}
 	}
+	if cfg.IdleConnTimeout < 0 {
+		return nil, &session.ConfigurationError{Message: "IdleConnTimeout must not be negative"}
+	}
 	c := &Client{
 		clientID:   cfg.ClientID,
 		auth:       auth,
@@ -163,7 +172,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.flights.byKey = make(map[string]*flight)
 	c.open, c.close = context.WithCancel(context.Background())
-	c.useHTTP(cfg.HTTPClient)
+	c.useHTTP(cfg.HTTPClient, cmp.Or(cfg.IdleConnTimeout, defaultIdleTime))
 	return c, nil
 }
 

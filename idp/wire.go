@@ -26,12 +26,13 @@ var errBodyTooLong = errors.New("the answer is longer than 1 MiB")
 // useHTTP takes a copy of the host's client that follows no redirects: a POST that
 // is redirected would take the refresh token along to wherever it is sent. Nor does the
 // copy send one twice.
-func (c *Client) useHTTP(h *http.Client) {
+func (c *Client) useHTTP(h *http.Client, idle time.Duration) {
 	if h == nil {
 		h = &http.Client{}
 		if t, ok := http.DefaultTransport.(*http.Transport); ok {
 			c.own = t.Clone()
 			c.own.MaxIdleConns = 0
+			c.own.IdleConnTimeout = idle
 			c.own.MaxIdleConnsPerHost = maxIdlePerHost
 			c.own.MaxResponseHeaderBytes = maxBody
 			h.Transport = c.own
