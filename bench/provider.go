@@ -23,7 +23,7 @@ const (
 // that is presented again ends its family, as Auth0's rotation does.
 type Provider struct {
 	Life    time.Duration // of access tokens
-	Latency time.Duration // of each refresh
+	Latency time.Duration // of each refresh and code exchange
 
 	// Hold, if not nil, is asked about each refresh: one for which it returns a channel
 	// waits for that.
@@ -32,6 +32,9 @@ type Provider struct {
 	families  []atomic.Int64 // which refresh token is the newest; negative: revoked
 	refreshes atomic.Int64
 	refused   atomic.Int64
+
+	exchanges     atomic.Int64 // code exchanges under way
+	mostExchanges atomic.Int64 // at once
 }
 
 // NewProvider returns a provider that knows n sessions.
@@ -76,6 +79,9 @@ func (p *Provider) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if form.Get("grant_type") == "authorization_code" {
+		return p.exchange(r), nil
+	}
 	p.refreshes.Add(1)
 	var family int
 	var serial int64
@@ -98,6 +104,17 @@ func (p *Provider) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer(r, http.StatusOK, fmt.Sprintf(
 		`{"access_token":"access.%d.%d.%s","refresh_token":%q,"token_type":"Bearer","expires_in":%d}`,
 		family, serial+1, form.Get("audience"), refreshToken(family, serial+1), int(p.Life.Seconds()))), nil
+}
+
+// exchange refuses a code: none was ever issued.
+func (p *Provider) exchange(r *http.Request) *http.Response {
+	now := p.exchanges.Add(1)
+	defer p.exchanges.Add(-1)
+	for most := p.mostExchanges.Load(); now > most && !p.mostExchanges.CompareAndSwap(most, now); {
+		most = p.mostExchanges.Load()
+	}
+	time.Sleep(p.Latency)
+	return answer(r, http.StatusForbidden, `{"error":"invalid_grant"}`)
 }
 
 func refreshToken(family int, serial int64) string {
