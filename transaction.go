@@ -74,18 +74,27 @@ func (c *Client) transaction(ctx context.Context, state string, from transaction
 	case err != nil:
 		return tx, err
 	}
-	plain, err := c.sealer.Open(key, sealed)
-	if err != nil || json.Unmarshal(plain, &tx) != nil {
-		c.log.Warn("a login transaction cannot be read; it counts as unknown")
+	if !c.openTransaction(key, sealed, &tx) {
+		_ = c.attempt(ctx, func(ctx context.Context) error { // it is of no use; else it lapses
+			_, err := c.opts.transactions.Take(ctx, key, o)
+			return err
+		})
 		return tx, &MissingTransactionError{}
 	}
-	if age := c.clock.Now().Unix() - tx.CreatedAt; age > int64(transactionLife.Seconds()) {
-		return tx, &MissingTransactionError{}
+	return tx, nil
+}
+
+// openTransaction reports whether what is stored can be read and is young enough.
+func (c *Client) openTransaction(key string, sealed []byte, tx *transaction) bool {
+	plain, err := c.sealer.Open(key, sealed)
+	if err != nil || json.Unmarshal(plain, tx) != nil {
+		c.log.Warn("a login transaction cannot be read; it counts as unknown")
+		return false
 	}
 	if tx.Domain == "" {
 		tx.Domain = session.DomainOf(c.issuer)
 	}
-	return tx, nil
+	return c.clock.Now().Unix()-tx.CreatedAt <= int64(transactionLife.Seconds())
 }
 
 // transactionRead is Get or Take of a TransactionStore.

@@ -198,6 +198,12 @@ func TestLogoutURL(t *testing.T) {
 	if want := "https://tenant.example/v2/logout?client_id=client+id"; got != want || err != nil {
 		t.Errorf("no end_session_endpoint: %s, %v, want %s", got, err, want)
 	}
+	for _, back := range []string{"", "https://app.example/"} {
+		o := idp.LogoutOptions{EndSession: true, NoFallback: true, IDTokenHint: "a.b.c", Params: url.Values{"state": {"st"}}}
+		if got, err := r.client.LogoutURL(t.Context(), issuer, back, o); got != back || err != nil {
+			t.Errorf("neither endpoint nor fallback: %q, %v, want %q", got, err, back)
+		}
+	}
 	if _, err := r.client.LogoutURL(t.Context(), "http://evil.example", "", idp.LogoutOptions{}); err == nil {
 		t.Error("an issuer that cannot be used was accepted")
 	}
