@@ -145,6 +145,37 @@ func TestStrangers_overloaded(t *testing.T) {
 	}, withLimits(tokenward.Limits{ProviderRequests: 4}))
 }
 
+// A person whose callback is turned away is still signing in: the same callback completes it later.
+func TestStrangers_turnedAwayKeepsTheLogin(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		to, err := r.client.StartInteractiveLogin(ctx, tokenward.LoginRequest{}, tokenward.StoreOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := r.tenant.Authorize(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hold := r.tenant.Hold(idptest.CodeExchange, idptest.BeforeGrant)
+		var waiting []<-chan error
+		for range 1001 {
+			waiting = append(waiting, r.makeUp())
+		}
+		r.rest()
+		if _, err := r.client.CompleteInteractiveLogin(ctx, back, tokenward.StoreOptions{}); !errors.Is(err, tokenward.ErrOverloaded) {
+			t.Fatalf("err = %v, want overloaded", err)
+		}
+		hold.Release()
+		for _, done := range waiting {
+			r.wantRefused(done)
+		}
+		if _, err := r.client.CompleteInteractiveLogin(ctx, back, tokenward.StoreOptions{}); err != nil {
+			t.Errorf("the same callback later: %v", err)
+		}
+	}, withLimits(tokenward.Limits{ProviderRequests: 4}))
+}
+
 // One who waits leaves with its context, or when it has waited as long as a request may take.
 func TestStrangers_waitIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
