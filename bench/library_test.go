@@ -39,7 +39,7 @@ type library struct {
 }
 
 // newLibrary puts the sessions into a store, as logins would, and has each loaded.
-func newLibrary(n int, latency, life time.Duration, c clock.Clock) *library {
+func newLibrary(n int, latency, life time.Duration, c clock.Clock, opts ...tokenward.Option) *library {
 	p := NewProvider(n, life)
 	p.Latency = latency
 	l := &library{provider: p, sessions: Sessions(p, n, life)}
@@ -54,14 +54,20 @@ func newLibrary(n int, latency, life time.Duration, c clock.Clock) *library {
 	var err error
 	l.client, err = tokenward.New(tokenward.Config{
 		Issuer: issuer, ClientID: clientID, ClientSecret: clientSecret, Secrets: []string{sealSecret},
-	}, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(c), tokenward.WithStateStore(memory), tokenward.WithHTTPClient(p.HTTP()),
-		tokenward.WithLimits(tokenward.Limits{Resident: 2 * n, PassivateAfter: century, FlightTimeout: time.Hour}))
+	}, append([]tokenward.Option{
+		tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(c), tokenward.WithStateStore(memory), tokenward.WithHTTPClient(p.HTTP()),
+		tokenward.WithLimits(limits(n)),
+	}, opts...)...)
 	must(err)
 	for _, s := range l.sessions {
 		_, err := l.client.GetAccessToken(context.Background(), tokenward.TokenRequest{}, tokenward.SessionID(s.ID))
 		must(err)
 	}
 	return l
+}
+
+func limits(n int) tokenward.Limits {
+	return tokenward.Limits{Resident: 2 * n, PassivateAfter: century, FlightTimeout: time.Hour}
 }
 
 var codec = sync.OnceValue(func() *store.Codec {
@@ -101,7 +107,9 @@ func (l *library) Close() {
 
 func newTokenward(n int, latency time.Duration) *contender {
 	clk := &skewed{Clock: clock.System()}
-	l := newLibrary(n, latency, tokenLife, clk)
+	unbounded := limits(n) // as the others are
+	unbounded.ProviderRequests = 2 * max(n, 1024)
+	l := newLibrary(n, latency, tokenLife, clk, tokenward.WithLimits(unbounded))
 	return &contender{
 		provider: l.provider, ids: ids(l.sessions),
 		ask: func(ctx context.Context, id string, r Request) error {
