@@ -55,6 +55,7 @@ type Client struct {
 	logouts   logoutMemory
 	completed completions
 	redirects redirectURIs
+	providers providers
 	losses    losses
 	feed      store.ChangeFeed // nil where no other process writes, or none tells
 	stopped   chan struct{}    // closed when the supervisor is no more
@@ -105,10 +106,11 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.losses = losses{clock: c.clock, log: c.log, count: &c.tally.Vanished}
 	c.completed.init()
 	c.redirects.init()
+	c.providers.init()
 	c.runner = newRunner(o.limits, c.tally)
 	if c.idp, err = idp.New(idp.Config{
 		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
-		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "",
+		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "", Resource: o.resource,
 		SigningKey: o.signingKey, SigningAlg: o.signingAlg, SigningKeyID: o.signingKeyID,
 		SigningCertificate: o.certificate, AssertTokenEndpoint: o.assertEndpoint,
 		HTTPClient: o.http, IdleConnTimeout: o.idleTime(), Clock: o.clock,

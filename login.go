@@ -82,47 +82,14 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 	if err != nil {
 		return "", err
 	}
+	c.noteProvider(t, m)
 	params := c.loginParams(r)
-	if params.Get("redirect_uri") == "" {
-		if c.cfg.RedirectURI == "" {
-			return "", &MissingRequiredArgumentError{Argument: "redirect_uri"}
-		}
-		params.Set("redirect_uri", c.cfg.RedirectURI)
-	}
-	tx := transaction{
-		CodeVerifier: session.RandomString(c.rand, 64), RedirectURI: params.Get("redirect_uri"),
-		Domain: session.DomainOf(t.issuer), CreatedAt: c.clock.Now().Unix(),
-	}
-	tx.OwnRedirect = c.ownRedirect(r, tx)
-	if tx.MaxAge, err = maxAge(params); err != nil {
+	tx, err := c.newTransaction(t, m, r, params)
+	if err != nil {
 		return "", err
 	}
-	if err := tx.setAppState(r.AppState); err != nil {
-		return "", err
-	}
-	if err := c.organization(r, &tx, params); err != nil {
-		return "", err
-	}
-	audience := params.Get("audience")
-	if audience == "" {
-		audience = c.policy.Audience
-	}
-	if audience != "" {
-		params.Set("audience", audience)
-	} else {
-		params.Del("audience")
-	}
-	tx.Audience = audience
-	tx.Scope = c.policy.LoginScope(audience, r.AuthorizationParams["scope"])
-	params.Set("scope", tx.Scope)
-
 	state := session.RandomString(c.rand, 32)
 	params.Set("state", state)
-	if c.needsNonce(t, m) {
-		tx.Nonce = session.RandomString(c.rand, 32)
-		params.Set("nonce", tx.Nonce)
-	}
-	params.Set("code_challenge", idp.Challenge(tx.CodeVerifier))
 	authorize := c.idp.Authorize
 	if r.Pushed != nil && *r.Pushed || r.Pushed == nil && c.opts.pushed {
 		authorize = c.idp.PushAuthorization
@@ -135,6 +102,45 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 		return "", err
 	}
 	return to, nil
+}
+
+// newTransaction returns the transaction of a login, and completes its parameters.
+func (c *Client) newTransaction(t tenant, m *idp.Metadata, r LoginRequest, params url.Values) (tx transaction, err error) {
+	if params.Get("redirect_uri") == "" {
+		if c.cfg.RedirectURI == "" {
+			return tx, &MissingRequiredArgumentError{Argument: "redirect_uri"}
+		}
+		params.Set("redirect_uri", c.cfg.RedirectURI)
+	}
+	tx = transaction{
+		RedirectURI: params.Get("redirect_uri"), Domain: session.DomainOf(t.issuer), AtIssuer: !t.domain, CreatedAt: c.clock.Now().Unix(),
+	}
+	tx.OwnRedirect = c.ownRedirect(r, tx)
+	if tx.MaxAge, err = maxAge(params); err != nil {
+		return tx, err
+	}
+	if err := tx.setAppState(r.AppState); err != nil {
+		return tx, err
+	}
+	if err := c.organization(r, &tx, params); err != nil {
+		return tx, err
+	}
+	tx.Audience = cmp.Or(params.Get("audience"), c.policy.Audience)
+	params.Del("audience")
+	if tx.Audience != "" {
+		params.Set("audience", tx.Audience)
+	}
+	tx.Scope = c.loginScope(t, m, tx.Audience, r.AuthorizationParams["scope"])
+	params.Set("scope", tx.Scope)
+	if c.needsNonce(t, m) {
+		tx.Nonce = session.RandomString(c.rand, 32)
+		params.Set("nonce", tx.Nonce)
+	}
+	if !c.opts.noPKCE {
+		tx.CodeVerifier = session.RandomString(c.rand, 64)
+		params.Set("code_challenge", idp.Challenge(tx.CodeVerifier))
+	}
+	return tx, nil
 }
 
 // loginParams returns the parameters of a login that the host set: those of the call over the
@@ -171,7 +177,7 @@ func (c *Client) needsNonce(t tenant, m *idp.Metadata) bool {
 	if c.opts.nonce != nil {
 		return *c.opts.nonce
 	}
-	return !t.domain && !slices.Contains(m.CodeChallengeMethodsSupported, "S256")
+	return c.opts.noPKCE || !t.domain && !slices.Contains(m.CodeChallengeMethodsSupported, "S256")
 }
 
 // organization puts the organization and invitation into params, and into tx what
@@ -238,7 +244,8 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	issuer, name := session.IssuerOf(tx.Domain), query.Get("state")
 	response, err := c.idp.ExchangeCode(ctx, idp.CodeExchange{
 		Issuer: issuer, Code: query.Get("code"), RedirectURI: tx.RedirectURI, CodeVerifier: tx.CodeVerifier,
-		Sending: func() error { return c.claim(ctx, name, o.options()) },
+		Audience: tx.Audience,
+		Sending:  func() error { return c.claim(ctx, name, o.options()) },
 	})
 	if err != nil {
 		return nil, err
@@ -252,10 +259,11 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	if session.PastAtLogin(ceiling, claims["iat"], c.clock.Now()) {
 		return nil, &SessionExpiredError{Message: "the identity provider's session was over when the login arrived; start a new login"}
 	}
+	claims = c.withUserInfo(ctx, issuer, tx, response, claims)
 	key, _ := c.policy.EffectiveAudience(tx.Audience)
 	state := session.NewState(session.Login{
 		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: tx.Domain, Now: now, Random: c.rand,
-		DefaultLifetime: c.opts.tokenLifetime,
+		DefaultLifetime: c.opts.tokenLifetime, KeepToGrant: tx.AtIssuer,
 	})
 	if o.options().Request != nil {
 		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)

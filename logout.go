@@ -38,10 +38,7 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 	if err != nil {
 		return "", err
 	}
-	endSession := !t.domain
-	if c.opts.endSession != nil {
-		endSession = *c.opts.endSession
-	}
+	endSession := c.usesEndSession(t)
 	hint, ours, err := c.beforeLogout(ctx, o, t.issuer, endSession && !c.opts.noHint)
 	if err != nil {
 		return "", err
@@ -71,6 +68,14 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 		return r.ReturnTo, err
 	}
 	return to, nil
+}
+
+// usesEndSession reports whether a logout leads to the end_session_endpoint where there is one.
+func (c *Client) usesEndSession(t tenant) bool {
+	if c.opts.endSession != nil {
+		return *c.opts.endSession
+	}
+	return !t.domain
 }
 
 // beforeLogout reads of the session what is gone afterwards: the ID token for a

@@ -37,6 +37,9 @@ type options struct {
 	noHint         bool
 	nonce          *bool // nil: where the provider may ignore PKCE
 	anyCallback    bool
+	noPKCE         bool
+	resource       bool
+	userInfo       *bool // nil: at an issuer, not at an Auth0 domain
 	revoke         bool
 	endOnDead      bool
 	pushed         bool
@@ -204,6 +207,22 @@ func WithNonce(use ...bool) Option {
 	always := len(use) == 0 || use[0]
 	return func(o *options) { o.nonce = &always }
 }
+
+// WithPKCE(false) sends no code challenge and no verifier (RFC 7636), for providers such as
+// LinkedIn that refuse them. A nonce takes their place unless WithNonce(false) forbids it too: then
+// a stolen code opens its owner's account. The default is to send them.
+func WithPKCE(use bool) Option { return func(o *options) { o.noPKCE = !use } }
+
+// WithResource sends the audience as the parameter resource (RFC 8707), for providers that know no
+// parameter audience.
+func WithResource() Option { return func(o *options) { o.resource = true } }
+
+// WithUserInfo says whether a login asks the provider's UserInfo endpoint (OpenID Connect Core
+// section 5.3), once, where the ID token lacks the name or the email that the granted scopes are to
+// give. What the ID token says wins, and what ends or names a session counts only there. If it
+// fails, the login goes on without it. The default is that it does at an issuer, and does not at an
+// Auth0 domain.
+func WithUserInfo(use bool) Option { return func(o *options) { o.userInfo = &use } }
 
 // WithIdentifiers names sessions and transactions: in store keys, and in the sealing of
 // what is stored. The defaults are _a0_session and _a0_tx. With other names, what was

@@ -84,6 +84,7 @@ var shows = []struct {
 	{reflect.TypeFor[store.Intent](), ""},
 	{reflect.TypeFor[store.Memory](), ""},
 	{reflect.TypeFor[store.NotServingError](), "Why Remedy"},
+	{reflect.TypeFor[tokenward.Provider](), "Issuer ClientAuth Algorithms LoginScope PKCE Nonce UserInfo Logout"},
 	{reflect.TypeFor[store.Options](), "Values"},
 	{reflect.TypeFor[store.Orphan](), ""},
 	{reflect.TypeFor[store.Record](), "Sealed"},

@@ -22,6 +22,7 @@ type transaction struct {
 	Organization string          `json:"organization,omitempty"`
 	Nonce        string          `json:"nonce,omitempty"`
 	MaxAge       *int64          `json:"max_age,omitempty"`
+	AtIssuer     bool            `json:"at_issuer,omitempty"`    // Domain was named as an issuer URL, not as an Auth0 domain
 	OwnRedirect  bool            `json:"own_redirect,omitempty"` // RedirectURI is of this domain's logins alone
 	CreatedAt    int64           `json:"created_at"`
 }

@@ -80,3 +80,13 @@ func randomIn(text string) string {
 	}
 	return ""
 }
+
+// count returns how many lines of the log have text in them.
+func (w *watchedLog) count(text string) (n int) {
+	for line := range strings.Lines(w.text.String()) {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}

@@ -37,6 +37,10 @@ func (c *Client) authorizeParams(params url.Values) url.Values {
 	for _, p := range authParams {
 		own.Del(p)
 	}
+	if to := own.Get("audience"); to != "" && c.audience != "audience" {
+		own.Del("audience")
+		own.Set(c.audience, to)
+	}
 	own.Set("response_type", "code")
 	own.Set("client_id", c.clientID)
 	if own.Get("code_challenge") != "" {

@@ -110,6 +110,9 @@ func (c credentials) methodAt(m *Metadata) AuthMethod {
 	return c.method
 }
 
+// AuthMethod returns how the client authenticates at a provider.
+func (c *Client) AuthMethod(m *Metadata) AuthMethod { return c.auth.methodAt(m) }
+
 // authenticate adds the client's credentials to a request to a provider, and returns the
 // secrets that it added.
 func (c credentials) authenticate(ctx context.Context, m *Metadata, form url.Values, header http.Header) (secrets []string, err error) {

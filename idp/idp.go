@@ -65,6 +65,9 @@ type Config struct {
 	// ClientSecretBasic and ClientSecretPost, in this order.
 	Auth AuthMethod
 
+	// Resource sends the audience as the parameter resource (RFC 8707) in place of audience.
+	Resource bool
+
 	// ReadMetadata lets a provider's metadata decide what the host left open.
 	ReadMetadata bool
 
@@ -113,6 +116,7 @@ type Client struct {
 	auth     credentials
 
 	readMetadata bool
+	audience     string // the name of the parameter
 	http         *http.Client
 	own          *http.Transport // nil when the host brought its client
 	clock        clock.Clock
@@ -161,11 +165,14 @@ func New(cfg Config) (*Client, error) {
 		clientID:   cfg.ClientID,
 		auth:       auth,
 		clock:      cfg.Clock,
-		algorithms: slices.Clone(cfg.Algorithms), readMetadata: cfg.ReadMetadata,
+		algorithms: slices.Clone(cfg.Algorithms), readMetadata: cfg.ReadMetadata, audience: "audience",
 		leeway:  cfg.Leeway,
 		timeout: cfg.Timeout,
 		limit:   cfg.Limit,
 		cache:   newCache(),
+	}
+	if cfg.Resource {
+		c.audience = "resource"
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout

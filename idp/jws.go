@@ -55,23 +55,29 @@ type header struct {
 	typ    string
 }
 
-// acceptedAlgorithms returns the signature algorithms that are accepted of a provider: what the
+// SigningAlgorithms returns the signature algorithms that are accepted of a provider: what the
 // host says, else with ReadMetadata the asymmetric ones that the provider lists, else RS256,
 // which every provider has (OpenID Connect Discovery section 3).
+func (c *Client) SigningAlgorithms(m *Metadata) []string {
+	switch {
+	case len(c.algorithms) > 0:
+		return c.algorithms
+	case c.readMetadata && m != nil && len(m.algorithms) > 0:
+		return m.algorithms
+	}
+	return []string{"RS256"}
+}
+
+// acceptedAlgorithms returns SigningAlgorithms of an issuer.
 func (c *Client) acceptedAlgorithms(ctx context.Context, issuer string) ([]string, error) {
-	if len(c.algorithms) > 0 {
-		return c.algorithms, nil
+	if len(c.algorithms) > 0 || !c.readMetadata {
+		return c.SigningAlgorithms(nil), nil
 	}
-	if c.readMetadata {
-		m, err := c.metadata(ctx, issuer, strangers)
-		if err != nil {
-			return nil, err
-		}
-		if len(m.algorithms) > 0 {
-			return m.algorithms, nil
-		}
+	m, err := c.metadata(ctx, issuer, strangers)
+	if err != nil {
+		return nil, err
 	}
-	return []string{"RS256"}, nil
+	return c.SigningAlgorithms(m), nil
 }
 
 // readHeader reads the header of a compact JWS. It refuses algorithms that are never

@@ -25,7 +25,8 @@ type CodeExchange struct {
 	Issuer       string
 	Code         string
 	RedirectURI  string
-	CodeVerifier string
+	CodeVerifier string // empty where the login sent no challenge
+	Audience     string // that of the login; sent where it is a resource (RFC 8707)
 
 	// Sending, when set, is called when nothing but sending the code is left to do: what it needs is
 	// known, and it has its slot. An error of Sending is returned as it is, and nothing was sent.
@@ -49,10 +50,13 @@ func (r CodeExchange) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sp
 // overloaded, which is session.ErrOverloaded and has RetryAfter.
 func (c *Client) ExchangeCode(ctx context.Context, r CodeExchange) (session.TokenResponse, error) {
 	form := url.Values{
-		"grant_type":    {"authorization_code"},
-		"code":          {r.Code},
-		"redirect_uri":  {r.RedirectURI},
-		"code_verifier": {r.CodeVerifier},
+		"grant_type":   {"authorization_code"},
+		"code":         {r.Code},
+		"redirect_uri": {r.RedirectURI},
+	}
+	setIf(form, "code_verifier", r.CodeVerifier)
+	if c.audience == "resource" {
+		setIf(form, c.audience, r.Audience) // RFC 8707 section 2.2
 	}
 	t, err := c.exchangeCode(ctx, r.Issuer, form, r.Sending)
 	var api *session.APIError
@@ -123,7 +127,7 @@ func (c *Client) Refresh(ctx context.Context, r RefreshRequest) (session.TokenRe
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {r.RefreshToken},
 	}
-	setIf(form, "audience", r.Audience)
+	setIf(form, c.audience, r.Audience)
 	setIf(form, "scope", r.Scope)
 	return c.spend(ctx, r.Issuer, form)
 }
