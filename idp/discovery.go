@@ -108,7 +108,7 @@ func (c *Client) renew(issuer string, p provider, now time.Time) {
 	if p.paused(now) {
 		return
 	}
-	c.join(context.Background(), "metadata "+issuer, strangers, func(ctx context.Context) (any, error) {
+	c.join(context.Background(), "metadata "+issuer, strangers, true, func(ctx context.Context) (any, error) {
 		return c.discover(ctx, issuer)
 	})
 }

@@ -161,3 +161,21 @@ func TestClose_endsARenewal(t *testing.T) {
 		}
 	})
 }
+
+// A caller who comes to need metadata while its renewal is about to fail asks anew.
+func TestMetadata_aRenewalThatFailsFailsNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.wantRefresh("before", "ok")
+		r.clock.Advance(600*time.Second + 24*time.Hour - 5*time.Second)
+		r.hang(metadata)
+		r.renewed() // has ten seconds
+		r.clock.Advance(6 * time.Second)
+		wait := all(1, func(int) error { return r.refresh(t.Context()) })
+		synctest.Wait()
+		r.answerJSON(metadata, defaultMetadata())
+		r.clock.Advance(4 * time.Second)
+		wantVerdicts(t, wait(), "ok")
+		r.wantCount(metadata, 3)
+	})
+}

@@ -23,6 +23,8 @@ type flight struct {
 	queued  context.Context // ends when the flight need not wait for a slot any more
 	dequeue context.CancelFunc
 	forUser atomic.Bool // a signed-in user waits for it
+
+	renewal bool // it was begun in the background, for no one
 }
 
 // shared has work done once for all who ask for key at the same time.
@@ -31,24 +33,29 @@ func shared[T any](ctx context.Context, c *Client, key string, as class, work fu
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
-	f := c.join(context.WithoutCancel(ctx), key, as, func(ctx context.Context) (any, error) { return work(ctx) })
-	select {
-	case <-f.done:
-		v, _ := f.value.(T)
-		return v, f.err
-	case <-ctx.Done():
-		return none, ctx.Err()
+	for {
+		f := c.join(context.WithoutCancel(ctx), key, as, false, func(ctx context.Context) (any, error) { return work(ctx) })
+		select {
+		case <-f.done:
+			if f.err != nil && f.renewal {
+				continue // it may have been near its deadline when this caller came
+			}
+			v, _ := f.value.(T)
+			return v, f.err
+		case <-ctx.Done():
+			return none, ctx.Err()
+		}
 	}
 }
 
 // join returns the flight for key, and starts it where there is none. It runs in the class of its
 // highest waiter: what strangers wait for is promoted when a signed-in user joins.
-func (c *Client) join(ctx context.Context, key string, as class, work func(context.Context) (any, error)) *flight {
+func (c *Client) join(ctx context.Context, key string, as class, renewal bool, work func(context.Context) (any, error)) *flight {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
 	f, under := c.flights.byKey[key]
 	if !under {
-		f = &flight{done: make(chan struct{})}
+		f = &flight{done: make(chan struct{}), renewal: renewal}
 		f.queued, f.dequeue = context.WithCancel(c.open)
 	}
 	if as == users {
