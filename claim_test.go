@@ -229,6 +229,27 @@ func TestCallback_providerDownBeforeTheCodeIsSent(t *testing.T) {
 	}
 }
 
+// A client secret that cannot be had just now is not the login's fault.
+func TestCallback_secretCannotBeHad(t *testing.T) {
+	fail := false
+	r := newRig(t, withConfig(func(c *tokenward.Config) { c.ClientSecret = "" }),
+		withClient(tokenward.WithClientSecretFunc(func(context.Context) (string, error) {
+			if fail {
+				return "", errors.New("the vault is sealed")
+			}
+			return "demo-secret", nil
+		})))
+	b := newBrowser(r)
+	back := b.startAs(r.client, tokenward.LoginRequest{})
+	fail = true
+	_, err := b.complete(r.client, back)
+	wantError[*tokenward.ConfigurationError](t, "without a secret", err, "configuration_error")
+	fail = false
+	if _, err := b.complete(r.client, back); err != nil {
+		t.Errorf("reloaded: %v", err)
+	}
+}
+
 func TestCallback_callerLeavesBeforeTheCodeIsSent(t *testing.T) {
 	r := newRig(t, withShared())
 	b := newBrowser(r)

@@ -13,7 +13,8 @@ import (
 // (Auth0's multiple custom domains): an Auth0 domain or an issuer URL. It is given the
 // call's store options, is called once per call, and must be safe for concurrent use. An
 // error, a panic or a blank domain fails the call with a *DomainResolverError; there
-// is no fallback.
+// is no fallback. At a callback that does not say its issuer it is asked whether the callback is
+// from the issuer at which the login began; see WithoutMixUpCheck.
 type DomainResolver func(ctx context.Context, o store.Options) (domain string, err error)
 
 // resolving reports whether domains come from a resolver.
