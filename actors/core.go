@@ -17,6 +17,7 @@ type Rules struct {
 	StrictAudience  bool          // refuse a token for another audience than the one asked for
 	UpdateUser      bool          // a refreshed ID token replaces the user's claims
 	MaxTokenSets    int           // 0: the default of package session
+	MaxBytes        int           // of a state as it is written; 0: any number
 	DefaultLifetime time.Duration // of an access token whose life is not said; 0: the default of package session
 	Exclusive       bool          // nobody else writes to the store
 	Leases          bool          // others do, and a refresh token is spent under the session's lease

@@ -23,6 +23,9 @@ type ApplyOptions struct {
 	// MaxTokenSets caps the token sets, and apart from them the connection token
 	// sets; 0 means 64.
 	MaxTokenSets int
+	// MaxBytes is what AppendState may write of a state; 0 is any number. Token sets leave for that
+	// as they do at the cap.
+	MaxBytes int
 	// Buffer is how long before its expiry a token set is looked up no more; see
 	// TokenCache.Lookup. It says which sets leave first at the cap.
 	Buffer time.Duration
@@ -54,7 +57,8 @@ func (s *State) WithRefreshToken(rt string) *State {
 // The state it returns is to be kept whatever the error: a rotated refresh token
 // is in it always, and with an error nothing else has changed (it is s itself
 // where nothing did). Errors are an *AccessTokenError with CodeRefreshTokenError
-// (no access token; an ID token for somebody else) or CodeIncorrectAudience.
+// (no access token; an ID token for somebody else), CodeIncorrectAudience or
+// CodeSessionTooLarge (the token alone is more than MaxBytes allow).
 //
 // It touches token sets, refresh token and ID token only (and the user, where
 // ApplyOptions say so, and a domain that was missing), so applying r to a state that was
@@ -89,6 +93,9 @@ func (s *State) ApplyRefresh(q *Question, r TokenResponse, now time.Time, o Appl
 		if o.UpdateUser {
 			next.User = s.User.updated(r.IDClaims.All)
 		}
+	}
+	if !next.fit(set.AccessToken, now, o) {
+		return kept, Token{}, &AccessTokenError{Code: CodeSessionTooLarge, Message: tooLarge}
 	}
 	return &next, set.token(), nil
 }
@@ -151,7 +158,7 @@ func (u User) updated(claims map[string]any) User {
 // ApplyConnection returns the state after the provider answered the exchange for k
 // with r at now, and the token for those who asked. The state is to be kept whatever
 // the error, as with ApplyRefresh, and it merges in the same way. The error is a
-// *ConnectionTokenError with CodeRetrievalError.
+// *ConnectionTokenError with CodeRetrievalError or CodeSessionTooLarge.
 func (s *State) ApplyConnection(k FlightKey, r TokenResponse, now time.Time, o ApplyOptions) (*State, ConnectionToken, error) {
 	kept := s.WithRefreshToken(r.RefreshToken)
 	if r.AccessToken == "" {
@@ -173,6 +180,9 @@ func (s *State) ApplyConnection(k FlightKey, r TokenResponse, now time.Time, o A
 
 	next := *kept
 	next.ConnectionTokenSets = put(s.ConnectionTokenSets, slices.IndexFunc(s.ConnectionTokenSets, same), set, o.connectionShelf(now))
+	if !next.fit(set.AccessToken, now, o) {
+		return kept, ConnectionToken{}, &ConnectionTokenError{Code: CodeSessionTooLarge, Message: tooLarge}
+	}
 	return &next, set.token(), nil
 }
 

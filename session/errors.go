@@ -21,6 +21,7 @@ const (
 	CodeClosed               Code = "closed"
 	CodeStoreError           Code = "store_error"
 	CodeInternalError        Code = "internal_error"
+	CodeSessionTooLarge      Code = "session_too_large"
 )
 
 // Codes of APIError that are ours; every other is the provider's OAuth error code.
