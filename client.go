@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,6 +54,7 @@ type Client struct {
 	ours      bool // system is
 	logouts   logoutMemory
 	completed completions
+	ended     endedSessions
 	redirects redirectURIs
 	providers providers
 	losses    losses
@@ -83,6 +84,10 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	o.cookies = o.cookies.orDefaults()
 	if err := errors.Join(cfg.check(), o.limits.check(), o.check()); err != nil {
 		return nil, first(err)
+	}
+	var err error
+	if o.cookies, err = o.cookies.at(cfg.redirectURI()); err != nil {
+		return nil, err
 	}
 	issuer, err := cfg.issuer()
 	if err != nil {
@@ -122,12 +127,19 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	case nil:
 		o.states = store.NewMemory(o.clock)
 	case statelessSessions:
-		o.states = cookie.NewStates(sealer, o.clock, o.sessionName, o.cookies.attributes())
+		mine, err := store.NewSealer(o.sessionName+"\n"+issuer+"\n"+cfg.ClientID, rand.Reader, cfg.Secrets...) // no other client's session opens
+		if err != nil {
+			return nil, err
+		}
+		o.states = cookie.NewStates(mine, o.clock, o.sessionName, o.cookies.attributes())
 	}
 	if o.transactions == nil {
 		o.transactions = cookie.NewTransactions(sealer, o.clock, o.txName, o.cookies.attributes())
 	}
 	c.opts = o
+	if o.cookies.Secure && strings.HasPrefix(cfg.redirectURI(), "http:") {
+		c.log.Warn("Secure is set for an http RedirectURI on this machine: Chrome and Firefox keep what is set there, Safari does not")
+	}
 	if c.carrier, _ = store.As[carrier](o.states); c.carrier != nil {
 		c.log.Warn("sessions are kept in cookies: two processes may spend one refresh token, one that no answer has carried " +
 			"is lost with the process, and copied cookies outlive a logout in other processes and after a restart")
@@ -148,17 +160,8 @@ func (o *options) check() error {
 		return &ConfigurationError{Message: "WithLeeway, WithRefreshBuffer: must not be negative"}
 	case o.tokenLifetime < time.Second:
 		return &ConfigurationError{Message: "WithDefaultTokenLifetime: must be a second or more, or AsLongAsTheSession"}
-	case o.sessionName == "" || o.txName == "":
-		return &ConfigurationError{Message: "WithIdentifiers: names must not be empty"}
-	case (&http.Cookie{Name: o.sessionName, Value: "x"}).Valid() != nil:
-		return &ConfigurationError{Message: "WithIdentifiers: no cookie can have the name of the session"}
-	case (&http.Cookie{Name: o.txName, Value: "x"}).Valid() != nil:
-		return &ConfigurationError{Message: "WithIdentifiers: no cookie can have the name of a transaction"}
 	}
-	if err := o.checkIdle(); err != nil {
-		return err
-	}
-	return o.cookies.check()
+	return errors.Join(checkCookieName(o.sessionName, "the session"), checkCookieName(o.txName, "a transaction"), o.checkIdle(), o.cookies.check())
 }
 
 // idleTime returns what WithIdleConnTimeout says, 0 when it was not given.
@@ -184,7 +187,7 @@ func (o *options) checkIdle() error {
 func first(err error) error {
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
-		return joined.Unwrap()[0]
+		return first(joined.Unwrap()[0])
 	}
 	return err
 }
@@ -204,10 +207,14 @@ func (c *Client) start() {
 	if shared {
 		c.feed, _ = store.As[store.ChangeFeed](o.states)
 	}
+	var maxBytes int
+	if c.carrier != nil {
+		maxBytes = c.carrier.StateCapacity()
+	}
 	c.env = &actors.Env{
 		Rules: actors.Rules{
 			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
-			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, DefaultLifetime: o.tokenLifetime, Exclusive: store.IsExclusive(o.states),
+			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, MaxBytes: maxBytes, DefaultLifetime: o.tokenLifetime, Exclusive: store.IsExclusive(o.states),
 			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost, Revoke: o.revoke,
 			EndOnDead: o.endOnDead,
 			Leases:    leases, Intents: written, Usual: c.question.usual,

@@ -14,19 +14,24 @@ import (
 //
 // It fails with an *AccessTokenForConnectionError, among others with the codes
 // missing_refresh_token, api_error and retrieval_error, with a
-// *MissingRequiredArgumentError without a connection, and with a *ConfigurationError
+// *MissingRequiredArgumentError without a connection, with an *InvalidArgumentError where
+// the call names no session, or a connection or login hint of more than Limits.ArgumentBytes, and with a *ConfigurationError
 // where no client authentication is configured.
 func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRequest, o StoreOptions) (ConnectionToken, error) {
 	if r.Connection == "" {
 		return ConnectionToken{}, &MissingRequiredArgumentError{Argument: "connection"}
 	}
+	if err := c.bounded("connection", r.Connection, "login_hint", r.LoginHint); err != nil {
+		return ConnectionToken{}, err
+	}
 	o = c.resolve(ctx, o)
 	defer c.leave(o)
 	if o.id == "" {
+		missing := session.ErrMissingRefreshToken
 		if c.resolving() {
-			return ConnectionToken{}, &AccessTokenForConnectionError{Code: session.CodeMissingSessionDomain}
+			missing = &AccessTokenForConnectionError{Code: session.CodeMissingSessionDomain}
 		}
-		return ConnectionToken{}, supervisor.ConnectionError(c.nobody())
+		return ConnectionToken{}, c.noSession(o, supervisor.ConnectionError, missing)
 	}
 	issuer, err := c.currentFor(ctx, o, supervisor.ConnectionError)
 	if err != nil {

@@ -67,7 +67,7 @@ func TestConnection_orderOfChecks(t *testing.T) {
 	})
 	t.Run("4: no session, no refresh token", func(t *testing.T) {
 		r := newRig(t, withConfig(func(c *tokenward.Config) { c.Scopes = "openid" }))
-		for _, id := range []string{r.login(), "made-up", ""} {
+		for _, id := range []string{r.login(), "made-up"} {
 			r.wantConnectionCode(id, r.connectionErr(id, tokenward.ConnectionRequest{Connection: google}), "missing_refresh_token")
 		}
 		r.wantExchanges("no refresh token", 0)

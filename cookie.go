@@ -1,17 +1,14 @@
 package tokenward
 
 import (
-	"context"
-	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
-	"github.com/tokenward/tokenward/clock"
-	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
-	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/cookie"
 )
 
@@ -19,13 +16,23 @@ import (
 // zero have their defaults.
 type Cookies struct {
 	// Secure sends cookies over https only, and puts __Host- before their names (with a
-	// Domain: __Secure-). Set it wherever browsers reach the server over https, also
-	// where a proxy ends the TLS. Without it cookies are Secure only where the request
-	// came over TLS.
+	// Domain: __Secure-), which keeps other hosts from setting them. Where the redirect URI is
+	// https that is so without being told, also where a proxy ends the TLS. Where there is
+	// no redirect URI, set it if browsers reach the server over https: without it cookies are Secure
+	// only where the request came over TLS.
 	Secure bool
 
-	// Domain shares the session with all hosts under it. The default is with none.
+	// Domain shares the session with all hosts under it: that of the redirect URI, or one above. The
+	// default is with none.
 	Domain string
+
+	// Chunks is how many cookies, of 3 KiB each, a session of WithStatelessSessions takes at most: 5, up to
+	// 32. Access tokens leave it before there would be more, and are asked for again: first those that no call
+	// can get any more, then those that expire first. An access token that does not fit alone is an *AccessTokenError
+	// with the code session_too_large; at a login it is left out, and then the ID token. Proxies that take
+	// headers of 8 KiB only, as nginx and Apache do by default, are to be configured for more, or this
+	// is 2.
+	Chunks int
 
 	// Inactivity is after how long unused a browser's session is over: 24 hours. The
 	// use is noted about every twentieth of it.
@@ -45,6 +52,7 @@ type Cookies struct {
 func WithCookies(k Cookies) Option { return func(o *options) { o.cookies = k } }
 
 func (k Cookies) orDefaults() Cookies {
+	or(&k.Chunks, cookie.DefaultChunks)
 	or(&k.Inactivity, 24*time.Hour)
 	or(&k.Absolute, 72*time.Hour)
 	return k
@@ -54,6 +62,8 @@ func (k Cookies) check() error {
 	switch {
 	case k.Inactivity < time.Second || k.Absolute < time.Second:
 		return &ConfigurationError{Message: "WithCookies: Inactivity and Absolute must be a second or more"}
+	case k.Chunks < 1 || k.Chunks > 32:
+		return &ConfigurationError{Message: "WithCookies: Chunks must be 1 to 32"}
 	case k.Domain != "" && (&http.Cookie{Name: "n", Domain: k.Domain}).Valid() != nil:
 		return &ConfigurationError{Message: "WithCookies: Domain must be a domain name"}
 	}
@@ -61,8 +71,63 @@ func (k Cookies) check() error {
 }
 
 func (k Cookies) attributes() cookie.Attributes {
-	return cookie.Attributes{Secure: k.Secure, Domain: k.Domain}
+	return cookie.Attributes{Secure: k.Secure, Domain: k.Domain, Chunks: k.Chunks}
 }
+
+// at returns k for browsers that reach the server where redirectURI says, and refuses cookies that no browser keeps
+// there (RFC 6265 section 5.3).
+func (k Cookies) at(redirectURI string) (Cookies, error) {
+	refuse := func(why string) (Cookies, error) {
+		return k, &ConfigurationError{Message: "WithCookies: " + why}
+	}
+	domain := strings.ToLower(strings.TrimPrefix(k.Domain, "."))
+	if domain != "" && (!strings.Contains(domain, ".") || net.ParseIP(domain) != nil) {
+		return refuse("Domain must be a domain name such as example.com; browsers share no cookies under an IP address or a name without a dot")
+	}
+	u, err := url.Parse(redirectURI)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return k, nil // each login names its own
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	switch {
+	case domain == "" || domain == host || strings.HasSuffix(host, "."+domain) && net.ParseIP(host) == nil:
+	case strings.HasSuffix(domain, "."+host):
+		return refuse(fmt.Sprintf("Domain %q is below %q, the host of RedirectURI, which cannot set cookies there; name that host or a domain above it", k.Domain, host))
+	default:
+		return refuse(fmt.Sprintf("Domain %q is not that of %q, the host of RedirectURI, and browsers refuse its cookies", k.Domain, host))
+	}
+	if k.Secure && u.Scheme == "http" && !loopback(host) {
+		return refuse("Secure with an http RedirectURI: browsers keep no Secure cookies of http; make the RedirectURI https")
+	}
+	k.Secure = k.Secure || u.Scheme == "https"
+	return k, nil
+}
+
+// loopback reports whether host is this machine (RFC 6761 section 6.3), whose Secure cookies Chrome and Firefox keep over
+// http, and Safari does not.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+}
+
+// checkCookieName refuses a name that browsers keep under conditions only, or not at all.
+func checkCookieName(name, of string) error {
+	lower := strings.ToLower(name)
+	switch {
+	case name == "":
+		return &ConfigurationError{Message: "WithIdentifiers: names must not be empty"}
+	case (&http.Cookie{Name: name, Value: "x"}).Valid() != nil:
+		return &ConfigurationError{Message: "WithIdentifiers: no cookie can have the name of " + of}
+	case len(name) > maxCookieName:
+		return &ConfigurationError{Message: fmt.Sprintf("WithIdentifiers: the name of %s has %d bytes and may have %d", of, len(name), maxCookieName)}
+	case strings.HasPrefix(lower, "__host-"), strings.HasPrefix(lower, "__secure-"), strings.HasPrefix(lower, "__http-"):
+		return &ConfigurationError{Message: "WithIdentifiers: the name of " + of + " must have no cookie prefix; the one that is right comes by itself"}
+	}
+	return nil
+}
+
+// maxCookieName leaves room for a chunk and its attributes in the 4096 bytes that browsers keep.
+const maxCookieName = 256
 
 // inactivity is after how long unused a session is over; 0 is never.
 func (k Cookies) inactivity() time.Duration {
@@ -77,13 +142,15 @@ func (k Cookies) noted() time.Duration {
 	return min(max(k.Inactivity/20, time.Minute), k.Inactivity/2)
 }
 
-// left is how long a browser has to keep the cookie of s if it is used now.
-func (k Cookies) left(s *session.State, now time.Time) time.Duration {
+// left is how long a browser has to keep the cookie of s if it is used now. A ceiling ends it only where the session
+// itself is in the cookie: without the id the server could tell nobody that the session has expired, nor serve
+// the connection tokens that outlive it.
+func (k Cookies) left(s *session.State, now time.Time, stateless bool) time.Duration {
 	ends := s.Internal.EndsAt
 	if ends == 0 {
 		ends = s.Internal.CreatedAt + int64(k.Absolute/time.Second)
 	}
-	if c := s.Internal.Ceiling; c.Legal() {
+	if c := s.Internal.Ceiling; stateless && c.Legal() {
 		ends = min(ends, int64(c))
 	}
 	left := time.Duration(min(max(0, ends-now.Unix()), int64(k.Absolute/time.Second))) * time.Second
@@ -91,170 +158,4 @@ func (k Cookies) left(s *session.State, now time.Time) time.Duration {
 		left = min(left, k.Inactivity)
 	}
 	return left
-}
-
-// statelessSessions stands for the store that New makes.
-type statelessSessions struct{ store.StateStore }
-
-// WithStatelessSessions keeps sessions in the browser, in sealed cookies, in place of a
-// state store. Read what cookie.States cannot promise, and prefer a store on the
-// server where refresh tokens rotate or there are several processes. There is no
-// back-channel logout.
-func WithStatelessSessions() Option {
-	return func(o *options) { o.states = statelessSessions{} }
-}
-
-// carrier is an ability of stores that keep sessions in the browser. Every call with
-// HTTP begins with Bring and ends with Carry or Drop. See cookie.States.
-type carrier interface {
-	Bring(w http.ResponseWriter, r *http.Request) cookie.Brought
-	Carry(w http.ResponseWriter, r *http.Request, id string, b cookie.Brought, life time.Duration, always bool) error
-	Drop(w http.ResponseWriter, r *http.Request)
-}
-
-var _ carrier = (*cookie.States)(nil)
-
-// brought is what is known of the session cookie that a browser brought.
-type brought struct {
-	opened bool   // it is ours
-	lapsed string // the id of a session that was unused for too long: only an end may name it
-	seen   int64  // when the use of the session was noted last, seconds since the Unix epoch
-
-	carried cookie.Brought // where there is a carrier
-}
-
-// sessionCookie is what the cookie holds, sealed.
-type sessionCookie struct {
-	ID   string `json:"id"`
-	Seen int64  `json:"seen"`
-}
-
-func (c *Client) cookieName() string { return c.opts.cookies.attributes().Name(c.opts.sessionName) }
-
-// readCookie returns the id of the browser's session, "" when it has none: the first that
-// opens, should there be several cookies of the name.
-func (c *Client) readCookie(w http.ResponseWriter, r *http.Request) (id string, b brought) {
-	k := c.opts.cookies
-	if c.carrier != nil {
-		b.carried = c.carrier.Bring(w, r)
-		id, b.seen = b.carried.ID, b.carried.Seen.Unix()
-	} else {
-		id, b.seen = c.openCookie(w, r)
-	}
-	b.opened = id != ""
-	if idle := c.clock.Now().Unix() - b.seen; b.opened && !k.Fixed && idle >= int64(k.Inactivity/time.Second) {
-		b.lapsed = id
-		return "", b
-	}
-	return id, b
-}
-
-func (c *Client) openCookie(w http.ResponseWriter, r *http.Request) (id string, seen int64) {
-	name := c.cookieName()
-	for _, value := range c.opts.cookies.attributes().Values(w, r, name) {
-		plain, err := cookie.Open(c.sealer, name, value)
-		var s sessionCookie
-		if err == nil && json.Unmarshal(plain, &s) == nil && s.ID != "" {
-			return s.ID, s.Seen
-		}
-	}
-	return "", 0
-}
-
-// reread has a session that is awake take in what the browser brought.
-func (c *Client) reread(ctx context.Context, o StoreOptions) {
-	if o.id == "" || c.callers.Dir.Lookup(o.id) == nil {
-		return
-	}
-	call := messages.NewCall(ctx, o.options())
-	_ = c.order(ctx, &messages.Reread{Key: c.key(o.id), Call: call}, call) // ctx has ended: so says whoever looks at it next
-}
-
-// writeCookie gives the browser the session with that id.
-func (c *Client) writeCookie(w http.ResponseWriter, r *http.Request, id string, s *session.State) {
-	if c.carrier != nil {
-		c.carry(w, r, id, cookie.Brought{}, s, true)
-		return
-	}
-	now := c.clock.Now()
-	plain, err := json.Marshal(sessionCookie{ID: id, Seen: now.Unix()})
-	if err != nil {
-		return // there is nothing in it that JSON cannot say
-	}
-	k, name := c.opts.cookies, c.cookieName()
-	k.attributes().Set(w, r, name, cookie.Seal(c.sealer, name, plain), k.left(s, now))
-}
-
-// carry gives the browser what it lacks of s.
-func (c *Client) carry(w http.ResponseWriter, r *http.Request, id string, b cookie.Brought, s *session.State, always bool) {
-	if err := c.carrier.Carry(w, r, id, b, c.opts.cookies.left(s, c.clock.Now()), always); err != nil {
-		c.log.Error("a session is too large for cookies; this process alone has its newest state",
-			zap.Stringer("session", c.key(id)), zap.Error(err))
-	}
-}
-
-func (c *Client) removeCookie(w http.ResponseWriter, r *http.Request) {
-	if c.carrier != nil {
-		c.carrier.Drop(w, r)
-		return
-	}
-	c.opts.cookies.attributes().Remove(w, r, c.cookieName())
-}
-
-// leave ends a call about a browser's session: a cookie with nothing behind it is taken
-// away, and the use of the session is noted where that was long ago. A cookie that
-// this process cannot read, or whose record it cannot read, stays as it is; and so it does
-// while an expired session is remembered, for its connection tokens are.
-func (c *Client) leave(o StoreOptions) {
-	r, w, b := o.options().Request, o.options().Response, o.brought()
-	if r == nil || w == nil || !b.opened {
-		return
-	}
-	if b.lapsed != "" {
-		c.removeCookie(w, r)
-		return
-	}
-	e := c.callers.Dir.Lookup(o.id)
-	if e == nil {
-		return
-	}
-	now := c.clock.Now()
-	switch s := e.Snapshot(); s.Phase {
-	case messages.Ready:
-		k := c.opts.cookies
-		due := !k.Fixed && now.Unix()-b.seen >= int64(k.noted()/time.Second)
-		switch {
-		case s.Ceiling.Reached(now), s.State.Internal.Over(now):
-		case c.carrier != nil:
-			c.carry(w, r, o.id, b.carried, s.State, due)
-		case due:
-			c.writeCookie(w, r, o.id, s.State)
-			c.touch(e.Key, s.State, o.options())
-		}
-	case messages.Missing:
-		if s.Err == nil {
-			c.removeCookie(w, r)
-		}
-	case messages.Ended:
-		if s.Reason != session.ReasonCeiling {
-			c.removeCookie(w, r)
-		}
-	case messages.Opening, messages.Failed, messages.Moved:
-	}
-}
-
-// touch has the store keep the record for as long as its session may now be unused.
-// Nobody waits for that: should it fail, the next one comes long before that time is over.
-func (c *Client) touch(key session.Key, s *session.State, o store.Options) {
-	toucher, ok := store.As[store.Toucher](c.opts.states)
-	if !ok || c.callers.Closed() {
-		return
-	}
-	o = store.Options{Values: o.Values, Background: true}
-	c.runner.Run(messages.StoreWork, func(ctx context.Context) any {
-		ctx, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
-		defer cancel()
-		now := c.clock.Now()
-		return toucher.Touch(ctx, key, store.TTL(now, s.Internal.Ceiling, c.env.Life(s, now)), o)
-	}, func(any) {})
 }

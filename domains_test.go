@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -175,7 +176,8 @@ func TestDomainResolver_mattersOnlyWhereThereIsASession(t *testing.T) {
 	if s, err := d.client.GetSession(ctx, o); s != nil || err != nil {
 		t.Errorf("GetSession = %v, %v, want none", s, err)
 	}
-	for _, o := range []tokenward.StoreOptions{o, tokenward.StoreOptions{}.With(map[string]any{"domain": " "})} {
+	none := tokenward.HTTP(nil, httptest.NewRequest(http.MethodGet, "/", nil)).With(map[string]any{"domain": " "})
+	for _, o := range []tokenward.StoreOptions{o, none} {
 		_, err := d.client.GetAccessToken(ctx, tokenward.TokenRequest{}, o)
 		wantError[*tokenward.AccessTokenError](t, "GetAccessToken", err, "missing_refresh_token")
 		_, err = d.client.GetAccessTokenForConnection(ctx, tokenward.ConnectionRequest{Connection: "c"}, o)
@@ -206,7 +208,7 @@ func TestDomainResolver_aSlashAfterTheDomain(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close(context.Background()) //nolint:errcheck // nothing is under way
-		to, err := c.Logout(t.Context(), tokenward.LogoutRequest{}, tokenward.StoreOptions{})
+		to, err := c.Logout(t.Context(), tokenward.LogoutRequest{}, tokenward.SessionID("nobody"))
 		if err != nil || to != "https://tenant.example/v2/logout?client_id=demo" {
 			t.Errorf("logout: %s, %v", to, err)
 		}

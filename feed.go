@@ -14,7 +14,12 @@ import (
 // store tells nothing, sessions are read again when they have reached the snapshot age.
 func (c *Client) watch() {
 	fresh, ctx := c.env.Fresh, c.runner.ctx
-	changed := func(key session.Key, v session.Version) { c.send(&messages.Changed{Key: key, Version: v}) }
+	changed := func(key session.Key, v session.Version) {
+		if v == (session.Version{}) {
+			c.ended.add(key, session.ReasonLogout) // or for another reason, which a late answer need not know
+		}
+		c.send(&messages.Changed{Key: key, Version: v})
+	}
 	wait := c.opts.limits.RetryFirst
 	heard, broken := false, false
 	lost := func() {

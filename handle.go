@@ -19,7 +19,7 @@ type Handle struct {
 	entry atomic.Pointer[messages.Entry]
 }
 
-// Session returns a handle of the session with that id.
+// Session returns a handle of the session with that id. Of an empty one all calls fail.
 func (c *Client) Session(id string) *Handle { return &Handle{c: c, o: SessionID(id)} }
 
 // SessionOf returns a handle of the session that o is about, nil when o names none. So a

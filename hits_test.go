@@ -50,7 +50,7 @@ func TestHits_allocateNothing(t *testing.T) {
 
 // Strangers may ask what they like: nothing of it is kept, and a user's hit costs what it did.
 func TestHits_strangersLeaveNothing(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, withLimits(tokenward.Limits{ArgumentBytes: 1 << 20}))
 	ctx, id := t.Context(), r.login()
 	scopes := func(n int) string {
 		var b strings.Builder
@@ -66,7 +66,7 @@ func TestHits_strangersLeaveNothing(t *testing.T) {
 		}
 	}
 	for i := range 5000 {
-		_, _ = r.client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: audience(i)}, tokenward.StoreOptions{})
+		_, _ = r.client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: audience(i)}, tokenward.SessionID("made up"))
 	}
 	if after := heap(); after > before+8<<20 {
 		t.Errorf("strangers' questions keep %d MiB", (after-before)>>20)

@@ -73,6 +73,9 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 	if c.callers.Closed() {
 		return "", session.ErrClosed
 	}
+	if err := c.boundedParams(r.AuthorizationParams); err != nil {
+		return "", err
+	}
 	o = c.resolve(ctx, o)
 	t, err := c.tenant(ctx, o.options())
 	if err != nil {
@@ -269,6 +272,9 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)
 	}
 	incarnation := session.NewIncarnation(c.rand)
+	if state, err = c.fitted(state); err != nil {
+		return nil, err
+	}
 	id, err := c.begin(ctx, state, incarnation, claims, o)
 	if err != nil {
 		return nil, err
@@ -323,9 +329,9 @@ func (c *Client) verify(ctx context.Context, issuer string, tx transaction, r se
 
 // begin stores a new session and returns its id.
 func (c *Client) begin(ctx context.Context, state *session.State, incarnation session.Incarnation, claims User, o StoreOptions) (string, error) {
-	old, id := "", o.id
+	id := o.id
 	if o.options().Request != nil {
-		old, id = cmp.Or(o.id, o.brought().lapsed), ""
+		id = ""
 	}
 	if id == "" {
 		id = session.RandomString(c.rand, 32)
@@ -353,9 +359,10 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 	}
 	if r := o.options().Request; r != nil {
 		if w := o.options().Response; w != nil {
-			c.writeCookie(w, r, id, state)
+			c.writeCookie(w, r, id, state, nil)
 		}
-		if old != "" {
+		for _, old := range o.ended() {
+			c.ended.add(c.key(old), session.ReasonReplaced)
 			gone := messages.NewCall(ctx, o.options())
 			end := &messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone}
 			if err := c.order(ctx, end, gone); err != nil && !errors.Is(err, ctx.Err()) {

@@ -10,6 +10,7 @@ import (
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/supervisor"
 )
 
@@ -19,10 +20,10 @@ type LogoutRequest struct {
 	Params   map[string]string // added to the provider's logout URL, such as federated, or Cognito's logout_uri
 }
 
-// Logout ends the session, if there is one, and returns the URL that ends the
+// Logout ends the session, if the browser has one, and returns the URL that ends the
 // user's session at the provider. At a provider that has none (an issuer URL whose metadata
 // has no end_session_endpoint) that is r.ReturnTo itself, "" where it is empty: send the
-// browser there, or anywhere.
+// browser there, or anywhere. It fails with an *InvalidArgumentError where the call names no session.
 //
 // When the store fails, the session has ended in this process all the same and its
 // deletion is tried again; the error is returned, and no URL. When the provider's metadata cannot be
@@ -33,28 +34,21 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 		return "", session.ErrClosed
 	}
 	o = c.resolve(ctx, o)
-	o.id = cmp.Or(o.id, o.brought().lapsed) // others may know its id
+	ids := o.ended() // of those that lapsed others may know the id
+	if len(ids) == 0 {
+		if err := c.noSession(o, asItIs, nil); err != nil {
+			return "", err
+		}
+		ids = []string{""}
+	}
 	t, err := c.tenant(ctx, o.options())
 	if err != nil {
 		return "", err
 	}
 	endSession := c.usesEndSession(t)
-	hint, ours, err := c.beforeLogout(ctx, o, t.issuer, endSession && !c.opts.noHint)
+	hint, err := c.logout(ctx, ids, t.issuer, endSession && !c.opts.noHint, o.options())
 	if err != nil {
 		return "", err
-	}
-	if o.id != "" && ours {
-		call := messages.NewCall(ctx, o.options())
-		end := &messages.EndSession{ID: o.id, Key: c.key(o.id), Why: session.ReasonLogout, Call: call}
-		if err := c.order(ctx, end, call); err != nil {
-			if ctx.Err() != nil {
-				return "", ctx.Err()
-			}
-			return "", supervisor.StoreError(err)
-		}
-	}
-	if req, w := o.options().Request, o.options().Response; req != nil && w != nil && ours {
-		c.removeCookie(w, req)
 	}
 	params := url.Values{}
 	for k, v := range r.Params {
@@ -78,14 +72,37 @@ func (c *Client) usesEndSession(t tenant) bool {
 	return !t.domain
 }
 
+// logout ends sessions and takes the cookie of the first away, unless it is one of another issuer. It returns the ID
+// token of the first.
+func (c *Client) logout(ctx context.Context, ids []string, issuer string, hinted bool, o store.Options) (hint string, err error) {
+	for i, id := range ids {
+		idToken, ours, failed := c.beforeLogout(ctx, id, o, issuer, hinted)
+		if failed == nil && ours && id != "" {
+			c.ended.add(c.key(id), session.ReasonLogout)
+			call := messages.NewCall(ctx, o)
+			end := &messages.EndSession{ID: id, Key: c.key(id), Why: session.ReasonLogout, Call: call}
+			if failed = c.order(ctx, end, call); failed != nil {
+				failed = ofCaller(ctx, supervisor.StoreError(failed))
+			}
+		}
+		if err = cmp.Or(err, failed); i == 0 && failed == nil && ours {
+			hint = idToken
+			if o.Request != nil && o.Response != nil {
+				c.removeCookie(o.Response, o.Request, id)
+			}
+		}
+	}
+	return hint, err
+}
+
 // beforeLogout reads of the session what is gone afterwards: the ID token for a
 // provider whose end_session_endpoint wants to know whose session to end, and whether it
 // is one of the current issuer. Where neither matters nothing is read.
-func (c *Client) beforeLogout(ctx context.Context, o StoreOptions, issuer string, hinted bool) (hint string, ours bool, err error) {
-	if o.id == "" || !hinted && !c.opts.revoke && !c.resolving() {
+func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, issuer string, hinted bool) (hint string, ours bool, err error) {
+	if id == "" || !hinted && !c.opts.revoke && !c.resolving() {
 		return "", true, nil
 	}
-	s, err := c.look(ctx, o.id, o.options())
+	s, err := c.look(ctx, id, o)
 	switch {
 	case err != nil && c.resolving():
 		return "", false, ofCaller(ctx, err)

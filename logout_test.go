@@ -73,7 +73,7 @@ func TestLogout_URL(t *testing.T) {
 	for _, tt := range tests {
 		r := newRig(t, withClient(tt.options...))
 		r.tenant.Script(idptest.Discovery, tt.fault)
-		to, err := r.client.Logout(t.Context(), tt.req, tokenward.StoreOptions{})
+		to, err := r.client.Logout(t.Context(), tt.req, tokenward.SessionID("nobody"))
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -109,7 +109,7 @@ func TestLogout_URL(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer closeClient(t, c)
-		got, err := c.Logout(t.Context(), tokenward.LogoutRequest{}, tokenward.StoreOptions{})
+		got, err := c.Logout(t.Context(), tokenward.LogoutRequest{}, tokenward.SessionID("nobody"))
 		if want := r.tenant.URL("/oidc/logout") + "?client_id=demo"; got != want || err != nil {
 			t.Errorf("URL = %s, %v, want %s", got, err, want)
 		}
@@ -160,7 +160,7 @@ func TestLogout_ofASessionOutOfMemory(t *testing.T) {
 func TestLogout_ofNobody(t *testing.T) {
 	r := newRig(t)
 	for name, o := range map[string]tokenward.StoreOptions{
-		"nobody is named": {}, "an id of nobody": tokenward.SessionID("made-up"), "a new browser": newBrowser(r).options(),
+		"an id of nobody": tokenward.SessionID("made-up"), "a new browser": newBrowser(r).options(),
 	} {
 		to, err := r.client.Logout(t.Context(), tokenward.LogoutRequest{}, o)
 		if to == "" || err != nil {

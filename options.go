@@ -261,6 +261,7 @@ type Limits struct {
 	Lease            time.Duration // of a session while its refresh token is spent, renewed at a third: 5 s
 	SnapshotAge      time.Duration // a session is read again after, where a shared store tells of no writes: 30 s
 	Outage           time.Duration // a session in memory is served while a shared store is down: 5 min
+	ArgumentBytes    int           // of an audience, scope, connection or login hint of a call, not of the Config: 2,048
 }
 
 func (l Limits) orDefaults() Limits {
@@ -279,6 +280,7 @@ func (l Limits) orDefaults() Limits {
 	or(&l.Lease, 5*time.Second)
 	or(&l.SnapshotAge, 30*time.Second)
 	or(&l.Outage, 5*time.Minute)
+	or(&l.ArgumentBytes, 2048)
 	return l
 }
 
@@ -297,6 +299,7 @@ func (l Limits) check() error {
 		"RememberMissing": int64(l.RememberMissing), "TokenSets": int64(l.TokenSets),
 		"RetryFirst": int64(l.RetryFirst), "RetryMost": int64(l.RetryMost),
 		"Lease": int64(l.Lease), "SnapshotAge": int64(l.SnapshotAge), "Outage": int64(l.Outage),
+		"ArgumentBytes": int64(l.ArgumentBytes),
 	} {
 		if v < 0 {
 			return &ConfigurationError{Message: "Limits." + name + ": must not be negative"}

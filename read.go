@@ -12,7 +12,8 @@ import (
 // asks the provider and never waits for a refresh.
 //
 // It fails when the store does not answer (ErrStore), with ErrOverloaded and
-// ErrClosed, and with ctx.Err().
+// ErrClosed, with ctx.Err(), and with an *InvalidArgumentError where the call names no
+// session: neither an id nor a request, nor does the context.
 func (c *Client) GetUser(ctx context.Context, o StoreOptions) (User, error) {
 	s, err := c.read(ctx, o)
 	if s == nil || err != nil {
@@ -36,12 +37,9 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 	o = c.resolve(ctx, o)
 	defer c.leave(o)
 	if o.id == "" {
-		if c.callers.Closed() {
-			return nil, session.ErrClosed
-		}
-		return nil, nil
+		return nil, c.noSession(o, asItIs, nil)
 	}
-	issuer, err := c.currentFor(ctx, o, func(err error) error { return err })
+	issuer, err := c.currentFor(ctx, o, asItIs)
 	if err != nil {
 		return nil, err
 	}

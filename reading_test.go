@@ -41,9 +41,7 @@ func TestRead_none(t *testing.T) {
 	forged := newBrowser(r)
 	forged.cookie = &http.Cookie{Name: "_a0_session", Value: "!!"}
 	tests := map[string]tokenward.StoreOptions{
-		"nobody is named":    {},
 		"an id of nobody":    tokenward.SessionID("made-up"),
-		"an empty id":        tokenward.SessionID(""),
 		"a new browser":      b.options(),
 		"a cookie of theirs": forged.options(),
 	}

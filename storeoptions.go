@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -18,25 +19,37 @@ type StoreOptions struct {
 }
 
 type more struct {
-	options store.Options
-	brought brought // by the request, once it was read
+	options  store.Options
+	brought  brought // by the request, once it was read
+	nameless bool    // no session, not even the context's
 }
 
-// HTTP is the session of a browser: r is read for it, and w is written to when it
-// begins or ends, and now and then while it is used. What a call has written to w counts
-// for the next. So call before the header is sent; w may be nil where nothing is to be
-// written. Neither is kept past the call.
+// HTTP is the session of a browser: r is read for it, and cookies are set on w when it
+// begins or ends, and now and then while it is used. What a call has set on w counts
+// for the next. w may be nil where nothing is to be set.
+//
+// It is for one goroutine, before the answer begins: a header is no place for several. Behind
+// httpauth's Attach, Require and handlers, and wherever w is from cookie.Wrap (or leads to one by Unwrap), w may be
+// used from any goroutine and at any time, for cookies are kept aside there until the answer begins. Zero
+// StoreOptions, behind Attach or Require, may be used with a context that outlives the request.
 func HTTP(w http.ResponseWriter, r *http.Request) StoreOptions {
 	return StoreOptions{more: &more{options: store.Options{Request: r, Response: w}}}
 }
 
 // SessionID is the session with that id. A login with it makes exactly this id, and
-// replaces what was there.
-func SessionID(id string) StoreOptions { return StoreOptions{id: id} }
+// replaces what was there. An empty id names no session: calls that need one fail.
+func SessionID(id string) StoreOptions {
+	if id == "" {
+		return StoreOptions{more: nameless}
+	}
+	return StoreOptions{id: id}
+}
+
+var nameless = &more{nameless: true}
 
 // With returns o with values of the host's own, for its stores. They are read only.
 func (o StoreOptions) With(values map[string]any) StoreOptions {
-	m := more{options: o.options(), brought: o.brought()}
+	m := more{options: o.options(), brought: o.brought(), nameless: o.more != nil && o.more.nameless}
 	m.options.Values = values
 	o.more = &m
 	return o
@@ -76,7 +89,7 @@ func (c *Client) resolve(ctx context.Context, o StoreOptions) StoreOptions {
 }
 
 func (c *Client) find(ctx context.Context, o StoreOptions) StoreOptions {
-	if o.options().Request == nil {
+	if o.options().Request == nil && (o.more == nil || !o.more.nameless) {
 		if from, ok := ctx.Value(contextKey{}).(StoreOptions); ok {
 			if values := o.options().Values; values != nil {
 				from = from.With(values)
@@ -86,7 +99,7 @@ func (c *Client) find(ctx context.Context, o StoreOptions) StoreOptions {
 	}
 	if r := o.options().Request; o.id == "" && r != nil {
 		m := more{options: o.options()}
-		o.id, m.brought = c.readCookie(m.options.Response, r)
+		o.id, m.brought = c.readCookie(ctx, m.options)
 		o.more = &m
 		if m.brought.carried.Newer {
 			c.reread(ctx, o)
@@ -94,5 +107,46 @@ func (c *Client) find(ctx context.Context, o StoreOptions) StoreOptions {
 	}
 	return o
 }
+
+// noSession returns the error of a call without a session: missing, as kind makes it, where the browser has none, or why that is unknown; an
+// InvalidArgumentError where the call names none.
+func (c *Client) noSession(o StoreOptions, kind func(error) error, missing error) error {
+	switch {
+	case c.callers.Closed():
+		return kind(session.ErrClosed)
+	case o.options().Request == nil:
+		return &InvalidArgumentError{Argument: "session", Message: "the call names no session: give HTTP or SessionID, or a context of ContextWith, " +
+			"which requests have behind httpauth's Attach and Require"}
+	case o.brought().unread != nil:
+		return kind(o.brought().unread)
+	case missing == nil:
+		return nil
+	}
+	return kind(missing)
+}
+
+// bounded refuses what is longer than users may make a session keep. What the Config says is as long as it is.
+func (c *Client) bounded(name, value, other, otherValue string) error {
+	for range 2 {
+		if len(value) > c.opts.limits.ArgumentBytes && !c.configured(value) {
+			return &InvalidArgumentError{Argument: name, Message: fmt.Sprintf("has %d bytes; WithLimits allows %d (ArgumentBytes)",
+				len(value), c.opts.limits.ArgumentBytes)}
+		}
+		name, value = other, otherValue
+	}
+	return nil
+}
+
+func (c *Client) boundedParams(params map[string]string) error {
+	return cmp.Or(c.bounded("audience", params["audience"], "scope", params["scope"]),
+		c.bounded("connection", params["connection"], "login_hint", params["login_hint"]))
+}
+
+func (c *Client) configured(audience string) bool {
+	_, listed := c.policy.ScopeFor[audience]
+	return listed || audience == c.policy.Audience
+}
+
+func asItIs(err error) error { return err }
 
 func (c *Client) key(id string) session.Key { return c.callers.Key(id) }

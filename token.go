@@ -12,7 +12,8 @@ import (
 // and callers who arrive meanwhile share that one request.
 //
 // It fails with an *AccessTokenError, among others with the codes session_expired,
-// missing_refresh_token and refresh_token_error. If ctx ends first it returns
+// missing_refresh_token and refresh_token_error, and with an *InvalidArgumentError where
+// the call names no session, or an audience or scope of more than Limits.ArgumentBytes. If ctx ends first it returns
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
 func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (Token, error) {
 	q := c.question.find(r)
@@ -32,6 +33,9 @@ func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOpti
 // newToken is GetAccessToken where the question is not kept yet. It is apart from the rest, which
 // needs less stack.
 func (c *Client) newToken(ctx context.Context, r TokenRequest, o StoreOptions) (Token, error) {
+	if err := c.bounded("audience", r.Audience, "scope", r.Scope); err != nil {
+		return Token{}, err
+	}
 	t, err := c.token(ctx, c.policy.Question(r.Audience, r.Scope), c.resolve(ctx, o))
 	if err == nil {
 		c.question.keep(r)
@@ -42,7 +46,7 @@ func (c *Client) newToken(ctx context.Context, r TokenRequest, o StoreOptions) (
 func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions) (Token, error) {
 	defer c.leave(o)
 	if o.id == "" {
-		return Token{}, supervisor.TokenError(c.nobody())
+		return Token{}, c.noSession(o, supervisor.TokenError, session.ErrMissingRefreshToken)
 	}
 	issuer, err := c.currentFor(ctx, o, supervisor.TokenError)
 	if err != nil {
@@ -62,12 +66,4 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 
 func caller(ctx context.Context, o StoreOptions) supervisor.Caller {
 	return supervisor.Caller{Ctx: ctx, ID: o.id, Options: o.options()}
-}
-
-// nobody says that a call is about no session.
-func (c *Client) nobody() error {
-	if c.callers.Closed() {
-		return session.ErrClosed
-	}
-	return session.ErrMissingRefreshToken
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/store/cookie"
 )
 
 // Callback completes a login and redirects to where it was to lead. It takes the authorization response from the
@@ -18,6 +19,8 @@ import (
 //
 // A browser that loads a completed callback again is led to where the login led while its session lives.
 func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
+	w, finish := cookie.Wrap(w)
+	defer finish()
 	if h.turnedAway(w, r, false) {
 		return
 	}

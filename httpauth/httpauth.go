@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/store/cookie"
 )
 
 // Handlers are the HTTP side of a tokenward.Client. They are safe for concurrent use.
@@ -138,6 +139,8 @@ type appState struct {
 // a path on this origin, says where the login leads; others are authorization
 // parameters where they are allowed.
 func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) {
+	w, finish := cookie.Wrap(w)
+	defer finish()
 	if h.turnedAway(w, r, false) {
 		return
 	}
@@ -186,6 +189,8 @@ func (h *Handlers) landing(remembered json.RawMessage) string {
 // origin, says where that leads; any other is ignored. A request that another site caused is refused
 // with 403. Scripts POST it.
 func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
+	w, finish := cookie.Wrap(w)
+	defer finish()
 	if h.turnedAway(w, r, r.Method == http.MethodPost) {
 		return
 	}
@@ -206,6 +211,8 @@ func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
 // BackchannelLogout takes the provider's logout token (OpenID Connect Back-Channel
 // Logout 1.0): a form with the field logout_token.
 func (h *Handlers) BackchannelLogout(w http.ResponseWriter, r *http.Request) {
+	w, finish := cookie.Wrap(w)
+	defer finish()
 	noStore(w)
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {

@@ -7,15 +7,21 @@ import (
 	"strings"
 
 	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/store/cookie"
 )
 
 // Attach says whose request it is: within next, calls of the client with zero
-// StoreOptions are about the session of the browser that sent it.
+// StoreOptions are about the session of the browser that sent it: on any goroutine, and also after next has
+// returned, with a context that outlives the request. Cookies are written when the answer begins (see cookie.Wrap).
 func (h *Handlers) Attach(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w, finish := cookie.Wrap(w)
+		defer finish()
 		noStore(w)
 		ctx := context.WithValue(r.Context(), signInKey{}, h)
-		next.ServeHTTP(w, r.WithContext(tokenward.ContextWith(ctx, tokenward.HTTP(w, r))))
+		asked := r.WithContext(ctx)
+		asked.Header = r.Header.Clone() // next may change its own
+		next.ServeHTTP(w, r.WithContext(tokenward.ContextWith(ctx, tokenward.HTTP(w, asked))))
 	})
 }
 

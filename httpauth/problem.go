@@ -165,7 +165,7 @@ func StatusOf(err error) int {
 		return http.StatusBadRequest
 	case "overloaded", "store_error", "closed":
 		return http.StatusServiceUnavailable
-	case "internal_error", "":
+	case "internal_error", "session_too_large", "":
 		return http.StatusInternalServerError
 	}
 	var config *tokenward.ConfigurationError

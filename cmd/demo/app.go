@@ -106,7 +106,7 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 		return a, err
 	}
 	a.closeStore = closeStore
-	all := append(fromFlags, tokenward.WithLogger(log), tokenward.WithCookies(tokenward.Cookies{Secure: strings.HasPrefix(a.base, "https://")}))
+	all := append(fromFlags, tokenward.WithLogger(log))
 	if a.client, err = tokenward.New(cfg, append(append(all, keep...), opts...)...); err != nil {
 		return a, err
 	}
@@ -123,7 +123,7 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 		Handler: handler, ErrorLog: zap.NewStdLog(log),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
 		WriteTimeout:   2 * time.Minute, // a request may wait for several at the provider; a burst lifts it
-		MaxHeaderBytes: 64 << 10,        // a session in cookies is some ten of these at most
+		MaxHeaderBytes: 64 << 10,        // a session in cookies is a quarter of it at most
 	}
 	return a, nil
 }

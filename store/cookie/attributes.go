@@ -2,13 +2,9 @@ package cookie
 
 import (
 	"encoding/base64"
-	"hash/maphash"
 	"math"
 	"net/http"
-	"reflect"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tokenward/tokenward/store"
@@ -24,9 +20,14 @@ type Attributes struct {
 
 	// Domain shares the cookies with all hosts under it. Empty: with none.
 	Domain string
+
+	// Chunks is how many cookies of 3 KiB a session of States may take: 1 to 32. The default is
+	// DefaultChunks.
+	Chunks int
 }
 
-// Name returns the name that the cookie called name has in the browser.
+// Name returns the name that the cookie called name has in the browser. No other name is
+// read: a cookie without the prefix may come from another host.
 func (a Attributes) Name(name string) string {
 	switch {
 	case a.Secure && a.Domain == "":
@@ -38,37 +39,36 @@ func (a Attributes) Name(name string) string {
 }
 
 // Values returns the values of the cookie with exactly that name as the browser
-// has them once it has received w: what was already set there, else what r brings. w
+// has them once it has received w: the one that was already set there, else all that r brings. w
 // may be nil.
-//
-// It, Set and Remove may be called at once for one request.
 func (a Attributes) Values(w http.ResponseWriter, r *http.Request, name string) []string {
-	h, unlock := lock(w)
+	to, unlock := answerTo(w)
 	defer unlock()
-	return a.values(h, r, name)
+	return a.values(to, r, name)
 }
 
 // Set sets a cookie, in place of what w has for that name. With a maxAge of less
-// than a second it takes it away. An answer that says nothing about caching
-// must not be cached from then on: nobody else may get that cookie.
-func (a Attributes) Set(w http.ResponseWriter, r *http.Request, name, value string, maxAge time.Duration) {
-	h, unlock := lock(w)
+// than a second it takes it away. While, which may be nil, says whether that is still wanted: it is asked at
+// once, and where w is from Wrap once more when the cookie is written.
+//
+// A shared cache may not keep an answer with a cookie: see Wrap.
+func (a Attributes) Set(w http.ResponseWriter, r *http.Request, name, value string, maxAge time.Duration, while func() bool) {
+	to, unlock := answerTo(w)
 	defer unlock()
-	a.set(h, r, name, value, maxAge)
+	a.set(to, r, name, value, maxAge, &condition{while: while})
 }
 
-// Remove takes a cookie away.
-func (a Attributes) Remove(w http.ResponseWriter, r *http.Request, name string) {
-	a.Set(w, r, name, "", 0)
+// Remove takes a cookie away if the browser has it.
+func (a Attributes) Remove(w http.ResponseWriter, r *http.Request, name string, while func() bool) {
+	to, unlock := answerTo(w)
+	defer unlock()
+	if a.values(to, r, name) != nil {
+		a.set(to, r, name, "", 0, &condition{while: while})
+	}
 }
 
-const setCookie = "Set-Cookie"
-
-func (a Attributes) values(h http.Header, r *http.Request, name string) []string {
-	for _, line := range slices.Backward(h[setCookie]) {
-		if nameOf(line) != name {
-			continue
-		}
+func (a Attributes) values(to answer, r *http.Request, name string) []string {
+	if line, ok := to.find(name); ok {
 		c, err := http.ParseSetCookie(line)
 		if err != nil || c.MaxAge < 0 {
 			return nil
@@ -82,13 +82,9 @@ func (a Attributes) values(h http.Header, r *http.Request, name string) []string
 	return values
 }
 
-func (a Attributes) set(h http.Header, r *http.Request, name, value string, maxAge time.Duration) {
-	h[setCookie] = slices.DeleteFunc(h[setCookie], func(line string) bool { return nameOf(line) == name })
-	if line := a.cookie(r, name, value, maxAge).String(); line != "" {
-		h.Add(setCookie, line)
-	}
-	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "private, no-store")
+func (a Attributes) set(to answer, r *http.Request, name, value string, maxAge time.Duration, c *condition) {
+	if line := a.cookie(r, name, value, maxAge).String(); line != "" && c.met() {
+		to.put(name, line, c)
 	}
 }
 
@@ -106,32 +102,6 @@ func (a Attributes) cookie(r *http.Request, name, value string, maxAge time.Dura
 func nameOf(line string) string {
 	name, _, _ := strings.Cut(line, "=")
 	return strings.TrimSpace(name)
-}
-
-// Calls for one request may come from several goroutines, and a header is none for
-// those. So whoever reads or writes one holds its lock, whichever writer or request leads to it;
-// and asking a writer for its header may make it.
-var (
-	asking   sync.Mutex
-	locks    [64]sync.Mutex
-	lockSeed = maphash.MakeSeed()
-)
-
-// lock returns the header of w, none where w is nil, for its caller alone.
-func lock(w http.ResponseWriter) (h http.Header, unlock func()) {
-	if w == nil {
-		return nil, func() {}
-	}
-	h = headerOf(w)
-	l := &locks[maphash.Comparable(lockSeed, reflect.ValueOf(h).Pointer())%uint64(len(locks))]
-	l.Lock()
-	return h, l.Unlock
-}
-
-func headerOf(w http.ResponseWriter) http.Header {
-	asking.Lock()
-	defer asking.Unlock() // a writer whose handler has returned may panic
-	return w.Header()
 }
 
 // encoding accepts one text for a value, and no other.

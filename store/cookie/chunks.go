@@ -1,6 +1,7 @@
 package cookie
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -10,66 +11,106 @@ import (
 
 const (
 	chunkSize = 3072 // characters: with its name and attributes within what browsers keep
+	tagSize   = 8    // characters: what says which chunks belong together
 	maxChunks = 32
+
+	// DefaultChunks is how many cookies a session takes at most: with a login under way 20 KiB. Go's server takes a
+	// header of 1 MiB, Node.js 16 KiB, nginx and Apache 8 KiB in a line unless they are configured for more.
+	DefaultChunks = 5
 )
 
-// A long value is kept in chunks: cookies named name.0, name.1 and so on. It begins with
-// its length and a full stop, so that chunks that are left over from a longer one do no
-// harm. The callers of these hold the lock of the header.
+// A long value is kept in chunks: cookies named name.0, name.1 and so on. Each begins with a tag of the whole value and
+// a full stop, so that chunks of two values, which a browser may have for two domains, are not mixed. In the first
+// the length of the value and a full stop follow, so that chunks that are left over from a longer one do no harm.
+// The callers of these have the answer for themselves.
 
 func chunkName(name string, n int) string { return name + "." + strconv.Itoa(n) }
 
-// join returns the value that is kept under name. It reports whether all of it is there.
-func (a Attributes) join(h http.Header, r *http.Request, name string) (string, bool) {
-	var text strings.Builder
-	whole := 0
-	for n := range maxChunks {
-		values := a.values(h, r, chunkName(name, n))
-		if len(values) == 0 {
-			return "", false
+func tagOf(value string) string {
+	h := sha256.Sum256([]byte(value))
+	return encoding.EncodeToString(h[:tagSize*3/4]) + "."
+}
+
+// join returns the different values that are kept under name as a whole.
+func (a Attributes) join(to answer, r *http.Request, name string) (values []string) {
+	seen := make(map[string]bool)
+	for _, first := range a.values(to, r, chunkName(name, 0)) {
+		if len(first) <= tagSize || first[tagSize] != '.' || seen[first] {
+			continue
 		}
-		if n == 0 {
-			digits, _, ok := strings.Cut(values[0], ".")
-			length, err := strconv.Atoi(digits)
-			if !ok || err != nil || length <= 0 || length > maxChunks*chunkSize || strconv.Itoa(length) != digits {
-				return "", false
-			}
-			whole = len(digits) + 1 + length
-		}
-		text.WriteString(values[0])
-		if text.Len() >= whole {
-			break
-		}
-		if len(values[0]) != chunkSize {
-			return "", false
+		seen[first] = true
+		if value, ok := a.follow(to, r, name, first); ok {
+			values = append(values, value)
 		}
 	}
-	if text.Len() != whole {
+	return values
+}
+
+// follow returns the value whose first chunk is given. It reports whether all of it is there.
+func (a Attributes) follow(to answer, r *http.Request, name, first string) (string, bool) {
+	tag, rest := first[:tagSize+1], first[tagSize+1:]
+	digits, part, ok := strings.Cut(rest, ".")
+	length, err := strconv.Atoi(digits)
+	if !ok || err != nil || length <= 0 || length > maxChunks*chunkSize || strconv.Itoa(length) != digits {
 		return "", false
 	}
-	_, value, _ := strings.Cut(text.String(), ".")
-	return value, true
+	var value strings.Builder
+	chunk := first
+	for n := 0; ; {
+		value.WriteString(part)
+		if value.Len() >= length {
+			break
+		}
+		if n++; n == maxChunks || len(chunk) != chunkSize {
+			return "", false
+		}
+		if chunk, ok = tagged(tag, a.values(to, r, chunkName(name, n))); !ok {
+			return "", false
+		}
+		part = chunk[len(tag):]
+	}
+	return value.String(), value.Len() == length && tagOf(value.String()) == tag
+}
+
+func tagged(tag string, chunks []string) (string, bool) {
+	for _, chunk := range chunks {
+		if strings.HasPrefix(chunk, tag) {
+			return chunk, true
+		}
+	}
+	return "", false
+}
+
+// capacity is how many characters a value may have.
+func (a Attributes) capacity() int {
+	chunks := a.Chunks
+	if chunks <= 0 {
+		chunks = DefaultChunks
+	}
+	return min(chunks, maxChunks)*(chunkSize-tagSize-1) - len("99999.")
 }
 
 // split keeps value under name, and takes away the chunks that it does not need.
-func (a Attributes) split(h http.Header, r *http.Request, name, value string, maxAge time.Duration) error {
-	text := strconv.Itoa(len(value)) + "." + value
-	chunks := (len(text) + chunkSize - 1) / chunkSize
-	if chunks > maxChunks {
-		return fmt.Errorf("the session comes to %d bytes and cookies are to hold %d", len(text), maxChunks*chunkSize)
+func (a Attributes) split(to answer, r *http.Request, name, value string, maxAge time.Duration, c *condition) error {
+	if limit := a.capacity(); len(value) > limit {
+		return fmt.Errorf("the session comes to %d bytes and its cookies are to hold %d", len(value), limit)
 	}
-	for n := range chunks {
-		a.set(h, r, chunkName(name, n), text[n*chunkSize:min((n+1)*chunkSize, len(text))], maxAge)
+	tag, rest := tagOf(value), strconv.Itoa(len(value))+"."+value
+	n := 0
+	for ; rest != ""; n++ {
+		size := min(chunkSize-len(tag), len(rest))
+		a.set(to, r, chunkName(name, n), tag+rest[:size], maxAge, c)
+		rest = rest[size:]
 	}
-	a.trim(h, r, name, chunks)
+	a.trim(to, r, name, n, c)
 	return nil
 }
 
-// trim takes away the chunks from number n on.
-func (a Attributes) trim(h http.Header, r *http.Request, name string, n int) {
+// trim takes away the chunks from number n on, however many an earlier release or another limit made.
+func (a Attributes) trim(to answer, r *http.Request, name string, n int, c *condition) {
 	for ; n < maxChunks; n++ {
-		if chunk := chunkName(name, n); a.values(h, r, chunk) != nil {
-			a.set(h, r, chunk, "", 0)
+		if chunk := chunkName(name, n); a.values(to, r, chunk) != nil {
+			a.set(to, r, chunk, "", 0, c)
 		}
 	}
 }

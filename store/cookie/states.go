@@ -38,8 +38,10 @@ const DefaultMaxStates = 400_000
 //     session that was logged out has that session again, until they lapse.
 //   - A ceiling is reached when the session is next used. There is no index, so
 //     back-channel logout is a configuration error.
-//   - Cookies travel with every request: some 5 KiB for a session with two tokens.
-//     Servers and proxies refuse headers beyond a size, often 8 KiB.
+//   - Cookies travel with every request: some 5 KiB for a session with two tokens, and up to
+//     Attributes.Chunks of 3 KiB. Servers and proxies refuse headers beyond a size, often 8 KiB.
+//   - Two clients that share a secret accept each other's sessions, unless each has a Sealer
+//     with an identifier of its own.
 //
 // Where refresh tokens rotate, or there are several processes, keep sessions on the
 // server.
@@ -177,20 +179,36 @@ func (b Brought) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "cookie.Brought{Ne
 // MarshalJSON writes b without the session's id.
 func (b Brought) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(b)) }
 
-// Bring reads the session that the browser has once it has received w, which may be
-// nil. What is newer than what this process knows it takes in: an older state, and one of a
+// Bring reads the sessions that the browser has once it has received w, which may be
+// nil: one, or at most MaxValues where it has cookies of several, which happens after a change of their Domain. What
+// is newer than what this process knows it takes in: an older state, and one of a
 // session that ended here, it does not.
-func (s *States) Bring(w http.ResponseWriter, r *http.Request) Brought {
-	header, unlock := lock(w)
-	value, ok := s.attributes.join(header, r, s.name)
+func (s *States) Bring(w http.ResponseWriter, r *http.Request) (all []Brought) {
+	to, unlock := answerTo(w)
+	values := s.attributes.join(to, r, s.name)
 	unlock()
-	if !ok {
-		return Brought{}
+	for _, value := range values {
+		p, ok := s.open(value)
+		if !ok {
+			continue
+		}
+		b := s.takeIn(p)
+		if i := slices.IndexFunc(all, func(o Brought) bool { return o.ID == b.ID }); i < 0 {
+			all = append(all, b)
+		} else if b.counter > all[i].counter {
+			all[i] = b
+		}
+		if len(all) == MaxValues {
+			break
+		}
 	}
-	p, ok := s.open(value)
-	if !ok {
-		return Brought{}
-	}
+	return all
+}
+
+// MaxValues is how many sessions are looked at whose cookies come under one name.
+const MaxValues = 4
+
+func (s *States) takeIn(p payload) Brought {
 	b := Brought{ID: p.id, Seen: time.Unix(p.seen, 0), incarnation: p.record.Incarnation, counter: p.counter}
 	key := session.KeyOf(s.identifier, p.id)
 	s.mu.Lock()
@@ -218,24 +236,28 @@ func (s *States) Bring(w http.ResponseWriter, r *http.Request) Brought {
 
 // Carry puts the newest state of the session on w, for the browser to keep for life, where
 // it is newer than what the browser brought, or always when told so. A session that
-// has ended it does not carry. It fails when the state is too large for cookies: then
-// this process alone has it.
-func (s *States) Carry(w http.ResponseWriter, r *http.Request, id string, b Brought, life time.Duration, always bool) error {
-	header, unlock := lock(w)
+// has ended it does not carry; while, which may be nil, is asked as Attributes.Set does. It fails when the state is too
+// large for cookies: then this process alone has it.
+func (s *States) Carry(w http.ResponseWriter, r *http.Request, id string, b Brought, life time.Duration, always bool, while func() bool) error {
+	to, unlock := answerTo(w)
 	defer unlock()
 	p, ok := s.newest(id, b, life, always)
 	if !ok {
 		return nil
 	}
-	if err := s.attributes.split(header, r, s.name, Seal(s.sealer, s.name, p.encode()), life); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if h := s.held[session.KeyOf(s.identifier, id)]; h != nil {
-		h.carried = max(h.carried, p.counter)
-	}
-	return nil
+	return s.attributes.split(to, r, s.name, Seal(s.sealer, s.name, p.encode()), life, &condition{while: while, written: func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if h := s.held[session.KeyOf(s.identifier, id)]; h != nil {
+			h.carried = max(h.carried, p.counter)
+		}
+	}})
+}
+
+// StateCapacity is how many bytes a state may have, as session.AppendState writes it, for Carry to find room for it.
+func (s *States) StateCapacity() int {
+	const sealing = 256 + 64 // of the state and of the payload, and what stands in both besides
+	return s.attributes.capacity()*3/4 - sealing
 }
 
 // newest returns what the browser that brought b lacks.
@@ -255,11 +277,11 @@ func (s *States) newest(id string, b Brought, life time.Duration, always bool) (
 	return p, true
 }
 
-// Drop takes the browser's cookies away.
-func (s *States) Drop(w http.ResponseWriter, r *http.Request) {
-	h, unlock := lock(w)
+// Drop takes the browser's cookies away; while is as for Carry.
+func (s *States) Drop(w http.ResponseWriter, r *http.Request, while func() bool) {
+	to, unlock := answerTo(w)
 	defer unlock()
-	s.attributes.trim(h, r, s.name, 0)
+	s.attributes.trim(to, r, s.name, 0, &condition{while: while})
 }
 
 // do runs f with what is held.

@@ -2,9 +2,12 @@ package cookie_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +29,20 @@ func newStates(t testing.TB, c clock.Clock, secrets ...string) *cookie.States {
 
 func TestStates(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, c clock.Clock) store.StateStore { return newStates(t, c, secretA) })
+}
+
+// bring returns the only session that the browser brings.
+func bring(s *cookie.States, w http.ResponseWriter, r *http.Request) cookie.Brought {
+	if all := s.Bring(w, r); len(all) == 1 {
+		return all[0]
+	}
+	return cookie.Brought{}
+}
+
+// chunkTag is what each chunk of value begins with.
+func chunkTag(value string) string {
+	h := sha256.Sum256([]byte(value))
+	return base64.RawURLEncoding.EncodeToString(h[:6]) + "."
 }
 
 // process is a server process with its store, and one session of one browser.
@@ -65,9 +82,9 @@ func (p *process) update(prev byte, r store.Record) {
 func (p *process) visit(b *browser) cookie.Brought {
 	p.t.Helper()
 	w, r := b.request()
-	brought := p.s.Bring(w, r)
+	brought := bring(p.s, w, r)
 	if brought.ID != "" {
-		if err := p.s.Carry(w, r, p.id, brought, 24*time.Hour, false); err != nil {
+		if err := p.s.Carry(w, r, p.id, brought, 24*time.Hour, false, nil); err != nil {
 			p.t.Fatal(err)
 		}
 	}
@@ -80,7 +97,7 @@ func (p *process) login(b *browser, r store.Record) {
 	p.t.Helper()
 	p.replace(r)
 	w, req := b.request()
-	if err := p.s.Carry(w, req, p.id, cookie.Brought{}, 24*time.Hour, true); err != nil {
+	if err := p.s.Carry(w, req, p.id, cookie.Brought{}, 24*time.Hour, true, nil); err != nil {
 		p.t.Fatal(err)
 	}
 	b.took(w)
@@ -145,7 +162,7 @@ func TestStates_olderReplacesNothing(t *testing.T) {
 	next.visit(b)
 	next.has("what the browser has now", 2)
 	w, r := b.request()
-	if err := p.s.Carry(w, r, "id", p.s.Bring(w, r), time.Hour, false); err != nil || len(w.Header()["Set-Cookie"]) != 0 {
+	if err := p.s.Carry(w, r, "id", bring(p.s, w, r), time.Hour, false, nil); err != nil || len(w.Header()["Set-Cookie"]) != 0 {
 		t.Errorf("what the browser has is written again, %v", err)
 	}
 }
@@ -164,7 +181,7 @@ func TestStates_endedStaysEnded(t *testing.T) {
 		t.Errorf("a day later: %v, want that it ended", err)
 	}
 	w, r := b.request()
-	p.s.Drop(w, r)
+	p.s.Drop(w, r, nil)
 	if b.took(w); len(b.cookies()) != 0 {
 		t.Errorf("cookies = %v, want none", b.cookies())
 	}
@@ -190,7 +207,7 @@ func TestStates_everyByteCounts(t *testing.T) {
 			for _, bad := range []string{v[:i], v[:i] + "A" + v[i+1:], v[:i] + "B" + v[i+1:], v[:i] + v[i+1:]} {
 				b.jar[n] = bad
 				w, r := b.request()
-				if got := p.s.Bring(w, r); got.ID != "" && bad != v {
+				if got := bring(p.s, w, r); got.ID != "" && bad != v {
 					t.Fatalf("%s changed at %d: it opens", n, i)
 				}
 			}
@@ -229,7 +246,7 @@ func TestStates_chunkSets(t *testing.T) {
 		jar := b.cookies()
 		tt.change(jar)
 		w, r := (&browser{jar: jar}).request()
-		if got := p.s.Bring(w, r).ID != ""; got != tt.want {
+		if got := bring(p.s, w, r).ID != ""; got != tt.want {
 			t.Errorf("%s: a session: %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -242,7 +259,7 @@ func TestStates_chunkSets(t *testing.T) {
 	}
 	p.update(2, record(3, 100_000))
 	w, r := b.request()
-	if err := p.s.Carry(w, r, "id", cookie.Brought{}, time.Hour, true); err == nil || len(w.Header()) != 0 {
+	if err := p.s.Carry(w, r, "id", cookie.Brought{}, time.Hour, true, nil); err == nil || len(w.Header()) != 0 {
 		t.Errorf("a state too large: %v", err)
 	}
 }
@@ -257,7 +274,7 @@ func TestStates_manyRequestsAtOnce(t *testing.T) {
 	for range 50 {
 		wg.Go(func() {
 			w, r := b.request()
-			brought := p.s.Bring(w, r)
+			brought := bring(p.s, w, r)
 			for {
 				rec, err := p.s.Load(context.Background(), p.key, store.Options{})
 				if err != nil {
@@ -271,7 +288,7 @@ func TestStates_manyRequestsAtOnce(t *testing.T) {
 					break
 				}
 			}
-			if err := p.s.Carry(w, r, p.id, brought, time.Hour, false); err != nil {
+			if err := p.s.Carry(w, r, p.id, brought, time.Hour, false, nil); err != nil {
 				t.Error(err)
 			}
 			b.took(w)
@@ -297,11 +314,11 @@ func TestStates_oneAnswer(t *testing.T) {
 		if i > 0 {
 			p.update(i, record(i+1, int(5000-2400*int(i))))
 		}
-		if err := p.s.Carry(w, r, "id", p.s.Bring(w, r), time.Hour, false); err != nil {
+		if err := p.s.Carry(w, r, "id", bring(p.s, w, r), time.Hour, false, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := p.s.Bring(w, r); got.ID != "id" {
+	if got := bring(p.s, w, r); got.ID != "id" {
 		t.Error("what the answer carries is not read")
 	}
 	b.took(w)
@@ -319,7 +336,7 @@ func FuzzChunks(f *testing.F) {
 		f.Fatal(err)
 	}
 	w, r := b.request()
-	if err := s.Carry(w, r, "id", cookie.Brought{}, time.Hour, true); err != nil {
+	if err := s.Carry(w, r, "id", cookie.Brought{}, time.Hour, true, nil); err != nil {
 		f.Fatal(err)
 	}
 	b.took(w)
@@ -333,16 +350,150 @@ func FuzzChunks(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header string) {
 		w, r := newBrowser().request()
 		r.Header.Set("Cookie", header)
-		got := s.Bring(w, r)
+		got := bring(s, w, r)
 		if got.ID != "" && (got.ID != "id" || !strings.Contains(header, zero) || !strings.Contains(header, one)) {
 			t.Errorf("Bring = %+v", got)
 		}
 		if len(w.Header()) != 0 {
 			t.Errorf("header = %v", w.Header())
 		}
-		s.Drop(w, r)
-		if got := s.Bring(w, r); got.ID != "" {
+		s.Drop(w, r, nil)
+		if got := bring(s, w, r); got.ID != "" {
 			t.Errorf("after Drop: %+v", got)
 		}
 	})
+}
+
+// A browser may have the chunks of two values, for two domains, in any order. They are not mixed, also where one of
+// the sessions has more of them.
+func TestStates_chunksOfTwoDomains(t *testing.T) {
+	clk := clock.NewFake(t0)
+	s := newStates(t, clk, secretA)
+	jars := map[string]map[string]string{}
+	for id, size := range map[string]int{"old": 6000, "new": 3000} {
+		if err := s.Replace(t.Context(), session.KeyOf(name, id), record(1, size), store.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		b := newBrowser()
+		w, r := b.request()
+		if err := s.Carry(w, r, id, cookie.Brought{}, time.Hour, true, nil); err != nil {
+			t.Fatal(err)
+		}
+		b.took(w)
+		jars[id] = b.cookies()
+	}
+	if len(jars["old"]) != 3 || len(jars["new"]) != 2 {
+		t.Fatalf("%d and %d chunks, want 3 and 2", len(jars["old"]), len(jars["new"]))
+	}
+	for _, order := range []string{"old new", "new old", "old", "new", "old old new new old"} {
+		ids := strings.Fields(order)
+		for _, turned := range []bool{false, true} { // for the chunks after the first
+			_, r := newBrowser().request()
+			for n := range 3 {
+				mine := slices.Clone(ids)
+				if turned && n > 0 {
+					slices.Reverse(mine)
+				}
+				for _, id := range mine {
+					if v, ok := jars[id][fmt.Sprintf("%s.%d", name, n)]; ok {
+						r.AddCookie(&http.Cookie{Name: fmt.Sprintf("%s.%d", name, n), Value: v})
+					}
+				}
+			}
+			var got []string
+			for _, b := range newStates(t, clk, secretA).Bring(nil, r) {
+				got = append(got, b.ID)
+			}
+			want := slices.Clone(ids)
+			if len(want) > 2 {
+				want = []string{"old", "new"}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, turned %t: sessions %q", order, turned, got)
+			}
+		}
+	}
+	// Without one of its chunks a value is none, whatever the other one has.
+	_, r := newBrowser().request()
+	r.AddCookie(&http.Cookie{Name: name + ".0", Value: jars["old"][name+".0"]})
+	r.AddCookie(&http.Cookie{Name: name + ".1", Value: jars["new"][name+".1"]})
+	if got := s.Bring(nil, r); len(got) != 0 {
+		t.Errorf("a mixture: %+v", got)
+	}
+}
+
+func TestStates_fourSessionsAtMost(t *testing.T) {
+	clk := clock.NewFake(t0)
+	s := newStates(t, clk, secretA)
+	_, r := newBrowser().request()
+	r.AddCookie(&http.Cookie{Name: name + ".0", Value: "AAAAAAAA.1.A"}) // opens not, and does not count
+	for i := range 6 {
+		id := fmt.Sprint("id", i)
+		if err := s.Replace(t.Context(), session.KeyOf(name, id), record(1, 100), store.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		b := newBrowser()
+		w, req := b.request()
+		if err := s.Carry(w, req, id, cookie.Brought{}, time.Hour, true, nil); err != nil {
+			t.Fatal(err)
+		}
+		b.took(w)
+		r.AddCookie(&http.Cookie{Name: name + ".0", Value: b.jar[name+".0"]})
+	}
+	if got := newStates(t, clk, secretA).Bring(nil, r); len(got) != 4 || got[0].ID != "id0" || got[3].ID != "id3" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What Carry says it can carry it can, and a byte more than all that it refuses.
+func TestStates_capacity(t *testing.T) {
+	clk := clock.NewFake(t0)
+	for chunks, want := range map[int]int{0: 5, 1: 1, 2: 2, 5: 5, 32: 32, 99: 32} {
+		s := cookie.NewStates(sealer(t, secretA), clk, name, cookie.Attributes{Chunks: chunks})
+		const sealing = 49 // what Sealer.Seal adds
+		size := s.StateCapacity() + sealing
+		id := strings.Repeat("i", 32)
+		for _, more := range []int{0, 500} {
+			if err := s.Replace(t.Context(), session.KeyOf(name, id), record(1, size+more), store.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			b := newBrowser()
+			w, r := b.request()
+			err := s.Carry(w, r, id, cookie.Brought{}, time.Hour, true, nil)
+			if (err == nil) != (more == 0) {
+				t.Errorf("%d chunks, a state of %d bytes more than there is room for: %v", chunks, more, err)
+			}
+			if b.took(w); more == 0 && len(b.jar) != want {
+				t.Errorf("%d chunks: %d cookies, want %d", chunks, len(b.jar), want)
+			}
+		}
+	}
+}
+
+// A refresh token counts as carried once the answer has begun, not when a call has returned.
+func TestStates_carriedWhenWritten(t *testing.T) {
+	clk, b := clock.NewFake(t0), newBrowser()
+	p := newProcess(t, clk, secretA)
+	p.login(b, record(1, 100))
+	p.update(1, record(2, 100))
+	late := b.cookies()
+	for _, begun := range []bool{true, false} {
+		rec, r := b.request()
+		w, finish := cookie.Wrap(rec)
+		if begun {
+			w.WriteHeader(http.StatusOK)
+		}
+		if err := p.s.Carry(w, r, p.id, bring(p.s, w, r), time.Hour, false, nil); err != nil {
+			t.Fatal(err)
+		}
+		finish()
+		if got := len(rec.Result().Cookies()); (got == 0) != begun {
+			t.Errorf("begun %t: %d cookies", begun, got)
+		}
+	}
+	b.jar = late
+	p.visit(b)
+	next := newProcess(t, clk, secretA)
+	next.visit(b)
+	next.has("the next answer", 2)
 }

@@ -88,7 +88,7 @@ func (t *Transactions) Put(ctx context.Context, key string, data []byte, ttl tim
 	name := t.name(key)
 	now := t.clock.Now()
 	if ttl <= 0 {
-		t.attributes.Remove(o.Response, o.Request, name)
+		t.attributes.Set(o.Response, o.Request, name, "", 0, nil)
 		return nil
 	}
 	tx := transaction{stamp: t.stamp(now), expires: now.Add(ttl).UnixMicro(), data: data}
@@ -99,10 +99,10 @@ func (t *Transactions) Put(ctx context.Context, key string, data []byte, ttl tim
 			"the login under way comes to a cookie of %d bytes and a browser keeps %d: "+
 				"make it an id of what you keep elsewhere, or use WithTransactionStore to keep logins on the server", n, maxCookie)}
 	}
-	h, unlock := lock(o.Response)
+	to, unlock := answerTo(o.Response)
 	defer unlock()
-	t.prune(h, o.Request, name, len(name)+len(value), now)
-	t.attributes.set(h, o.Request, name, value, maxAge)
+	t.prune(to, o.Request, name, len(name)+len(value), now)
+	t.attributes.set(to, o.Request, name, value, maxAge, &condition{})
 	return nil
 }
 
@@ -132,10 +132,10 @@ func (t *Transactions) Take(ctx context.Context, key string, o store.Options) ([
 		return nil, store.ErrNotFound
 	}
 	if o.Response != nil {
-		h, unlock := lock(o.Response)
+		to, unlock := answerTo(o.Response)
 		defer unlock()
-		t.prune(h, o.Request, name, 0, now)
-		t.attributes.set(h, o.Request, name, "", 0)
+		t.prune(to, o.Request, name, 0, now)
+		t.attributes.set(to, o.Request, name, "", 0, &condition{})
 	}
 	return tx.data, nil
 }
@@ -157,8 +157,8 @@ func (t *Transactions) find(ctx context.Context, key string, o store.Options) (*
 
 // prune takes away the browser's transactions that are over, and the oldest ones, so
 // that together with size bytes under name they stay within maxTransactions. Those
-// that cannot be read stay. The caller holds the lock of the header.
-func (t *Transactions) prune(h http.Header, r *http.Request, name string, size int, now time.Time) {
+// that cannot be read stay. The caller has the answer for itself.
+func (t *Transactions) prune(to answer, r *http.Request, name string, size int, now time.Time) {
 	if r == nil {
 		return
 	}
@@ -173,7 +173,7 @@ func (t *Transactions) prune(h http.Header, r *http.Request, name string, size i
 		case !ok:
 			size += bytes
 		case now.UnixMicro() >= tx.expires || t.wasTaken(c.Name, tx.stamp):
-			t.attributes.set(h, r, c.Name, "", 0)
+			t.attributes.set(to, r, c.Name, "", 0, &condition{})
 		default:
 			others = append(others, pending{c.Name, tx.stamp, bytes})
 		}
@@ -181,7 +181,7 @@ func (t *Transactions) prune(h http.Header, r *http.Request, name string, size i
 	slices.SortFunc(others, func(a, b pending) int { return cmp.Compare(b.stamp, a.stamp) })
 	for _, p := range others {
 		if size += p.bytes; size > maxTransactions {
-			t.attributes.set(h, r, p.name, "", 0)
+			t.attributes.set(to, r, p.name, "", 0, &condition{})
 		}
 	}
 }
