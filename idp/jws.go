@@ -326,9 +326,14 @@ func (c claims) checkPast(name string, now time.Time, leeway time.Duration) erro
 	return nil
 }
 
-// checkIssuer returns a *session.IssuerValidationError unless iss is issuer.
+// checkIssuer returns a *session.IssuerValidationError unless iss is issuer. Google's tokens may
+// leave https:// out (OpenID Connect Core section 15.6.2).
 func (c claims) checkIssuer(issuer string) error {
-	if iss, _ := c["iss"].(string); !saysIssuer(iss, issuer) {
+	iss, _ := c["iss"].(string)
+	if iss == "accounts.google.com" {
+		iss = "https://" + iss
+	}
+	if !saysIssuer(iss, issuer) {
 		return &session.IssuerValidationError{Message: "the token is from another issuer"}
 	}
 	return nil
