@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint vuln licences test leftout stress sim sim-long mutants crash processes fuzz soak bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint vuln licences providers test leftout stress sim sim-long mutants crash processes fuzz soak bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
@@ -25,6 +25,9 @@ vuln: $(VULN) ## known defects in what is called; asks vuln.go.dev, or VULNDB, a
 
 licences: ## docs/licences.md: under what terms what go.mod requires may be used
 	go run ./internal/licences
+
+providers: ## docs/providers.md: how an application is configured for each provider
+	go run ./internal/providers/write
 
 test: ## every test under the race detector, then what is too big for it
 	go test -race -timeout 10m ./...

@@ -1,0 +1,180 @@
+// Package providers says how an application is configured for each of the providers that
+// idptest has a profile of. docs/providers.md is written from it, the table test of the root
+// package signs in with it, and the demo's -provider runs it: page, test and demo are one.
+package providers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/idp/idptest"
+)
+
+// Setup is how an application is configured for one provider.
+type Setup struct {
+	Config  tokenward.Config // all but Secrets and RedirectURI, which no provider decides
+	Options []tokenward.Option
+	// LogoutParams are for httpauth.LogoutParams or tokenward.LogoutRequest. See LogoutParamsTo.
+	LogoutParams map[string]string
+	// Settings are what is set beside issuer, client id and client secret, in the order of the
+	// page.
+	Settings []Setting
+}
+
+// Setting is one line of a configuration, beside issuer, client id and client secret.
+type Setting struct {
+	Name string // Config.Scopes, WithPKCE, httpauth.LogoutParams
+	Code string // in Go: the value of a field of Config, or the call that makes an option
+}
+
+// Names returns the names of the settings, separated by commas; "" for none.
+func (s Setup) Names() string {
+	names := make([]string, len(s.Settings))
+	for i, one := range s.Settings {
+		names[i] = one.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// LogoutParamsTo returns the parameters of a logout that leads to the URL back.
+func (s Setup) LogoutParamsTo(back string) map[string]string {
+	params := maps.Clone(s.LogoutParams)
+	for name, value := range params {
+		params[name] = strings.ReplaceAll(value, idptest.ReturnTo, back)
+	}
+	return params
+}
+
+// Bare returns how an application is configured that knows only the issuer of the tenant t, its
+// own id and its secret, at any provider.
+func Bare(t *idptest.Tenant) Setup {
+	app := t.Application()
+	return Setup{Config: tokenward.Config{Issuer: app.Issuer, ClientID: app.ClientID, ClientSecret: app.ClientSecret}}
+}
+
+// For returns how an application is configured for the tenant t, which plays the profile p.
+func For(p idptest.Profile, t *idptest.Tenant) Setup {
+	s := Bare(t)
+	if host, ok := strings.CutPrefix(strings.TrimSuffix(s.Config.Issuer, "/"), "https://"); ok && p.Name == "auth0" {
+		s.Config.Issuer, s.Config.Domain = "", host
+	}
+	s.authenticate(&p, t)
+	s.ask(&p)
+	if life := p.Tokens.Life; p.Tokens.ExpiresIn == idptest.ExpiresAbsent && p.Lacks.RefreshTokens {
+		s.option("WithDefaultTokenLifetime", "tokenward.AsLongAsTheSession", tokenward.WithDefaultTokenLifetime(tokenward.AsLongAsTheSession))
+	} else if p.Tokens.ExpiresIn == idptest.ExpiresAbsent {
+		s.option("WithDefaultTokenLifetime", fmt.Sprintf("%d*time.Hour", life/time.Hour), tokenward.WithDefaultTokenLifetime(life))
+	}
+	if p.Config.NoLogoutHint {
+		s.option("WithIDTokenHint", "false", tokenward.WithIDTokenHint(false))
+	}
+	if len(p.Config.LogoutParams) > 0 {
+		s.LogoutParams = p.Config.LogoutParams
+		s.set("httpauth.LogoutParams", "httpauth.LogoutParams("+goMap(s.LogoutParamsTo("https://app.example.com/"))+")")
+	}
+	return s
+}
+
+// authenticate sets how the client authenticates, where the metadata does not lead there.
+func (s *Setup) authenticate(p *idptest.Profile, t *idptest.Tenant) {
+	app := t.Application()
+	switch auth := p.Config.Auth; {
+	case auth == idptest.AuthNone:
+		s.Config.ClientAuth = tokenward.PublicClient
+		s.set("Config.ClientAuth", "tokenward.PublicClient")
+	case auth == idptest.AuthPrivateKey:
+		s.option("WithSigningKey", `key, "", ""`, tokenward.WithSigningKey(app.Key, "", ""))
+	case auth == idptest.AuthPost && byMetadata(p) != idptest.AuthPost:
+		s.Config.ClientAuth = idp.ClientSecretPost
+		s.set("Config.ClientAuth", "tokenward.ClientSecretPost")
+	}
+	if p.Config.Thumbprint {
+		s.option("WithSigningCertificate", "certificate", tokenward.WithSigningCertificate(app.Certificate))
+	}
+	if p.Config.AssertionAudience == idptest.AudienceEndpoint {
+		s.option("WithAssertionForTokenEndpoint", "", tokenward.WithAssertionForTokenEndpoint())
+	}
+	if p.Clients.SecretJWT {
+		s.Config.ClientSecret = ""
+		s.option("WithClientSecretFunc", "clientSecret", tokenward.WithClientSecretFunc(func(context.Context) (string, error) {
+			return t.Application().ClientSecret, nil
+		}))
+	}
+}
+
+// byMetadata returns how a client with a secret authenticates that goes by the metadata.
+func byMetadata(p *idptest.Profile) idptest.AuthMethod {
+	for _, m := range p.Metadata.AuthMethods {
+		if m == idptest.AuthBasic || m == idptest.AuthPost {
+			return m
+		}
+	}
+	return idptest.AuthBasic
+}
+
+// ask sets what a login asks for and how.
+func (s *Setup) ask(p *idptest.Profile) {
+	cfg := &p.Config
+	if cfg.Scopes != "" && cfg.Scopes != usualScopes(p) {
+		s.Config.Scopes = cfg.Scopes
+		s.set("Config.Scopes", strings.ReplaceAll(strconv.Quote(cfg.Scopes), idptest.ClientID+`"`, `" + os.Getenv("CLIENT_ID")`))
+	}
+	params := maps.Clone(cfg.Params)
+	if cfg.ResponseMode != "" {
+		params = map[string]string{"response_mode": cfg.ResponseMode}
+		maps.Copy(params, cfg.Params)
+	}
+	if len(params) > 0 {
+		s.Config.AuthorizationParams = params
+		s.set("Config.AuthorizationParams", goMap(params))
+	}
+	if cfg.NoPKCE {
+		s.option("WithPKCE", "false", tokenward.WithPKCE(false))
+	}
+	switch {
+	case cfg.NoNonce:
+		s.option("WithNonce", "false", tokenward.WithNonce(false))
+	case cfg.Nonce && slices.Contains(p.Metadata.Challenges, "S256"): // elsewhere it is sent by default
+		s.option("WithNonce", "", tokenward.WithNonce())
+	}
+	if cfg.PAR {
+		s.option("WithPushedAuthorization", "true", tokenward.WithPushedAuthorization(true))
+	}
+}
+
+// usualScopes returns what a login is granted that names no scope.
+func usualScopes(p *idptest.Profile) string {
+	listed := p.Metadata.Scopes
+	known := p.Scopes.Known == nil || slices.Contains(p.Scopes.Known, "offline_access")
+	if listed != nil && !slices.Contains(listed, "offline_access") || !known && p.Scopes.Unknown == idptest.UnknownDropped {
+		return strings.TrimSuffix(idptest.DefaultScopes, " offline_access")
+	}
+	return idptest.DefaultScopes
+}
+
+func (s *Setup) set(name, code string) { s.Settings = append(s.Settings, Setting{name, code}) }
+
+func (s *Setup) option(name, arguments string, o tokenward.Option) {
+	s.Options = append(s.Options, o)
+	s.set(name, "tokenward."+name+"("+arguments+")")
+}
+
+// goMap returns a map as Go writes it.
+func goMap(m map[string]string) string {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		value := strconv.Quote(m[name])
+		if strings.Contains(m[name], `"`) {
+			value = "`" + m[name] + "`"
+		}
+		pairs = append(pairs, strconv.Quote(name)+": "+value)
+	}
+	return "map[string]string{" + strings.Join(pairs, ", ") + "}"
+}
