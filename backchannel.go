@@ -42,6 +42,7 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	if err != nil {
 		return err
 	}
+	issuer = c.idp.TenantOf(ctx, issuer, logoutToken)
 	t, err := c.idp.VerifyLogoutToken(ctx, issuer, logoutToken)
 	if err != nil {
 		return err

@@ -93,8 +93,8 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.checkAuthentication(o); err != nil {
-		return nil, err
+	if err := errors.Join(cfg.checkAuthentication(o), cfg.checkMetadataURL(o)); err != nil {
+		return nil, first(err)
 	}
 	sealer, err := store.NewSealer(o.sessionName, rand.Reader, cfg.Secrets...)
 	if err != nil {
@@ -116,6 +116,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	if c.idp, err = idp.New(idp.Config{
 		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
 		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "", Resource: o.resource,
+		Issuer: issuer, MetadataURL: o.metadataURL, Tenants: o.tenants,
 		SigningKey: o.signingKey, SigningAlg: o.signingAlg, SigningKeyID: o.signingKeyID,
 		SigningCertificate: o.certificate, AssertTokenEndpoint: o.assertEndpoint,
 		HTTPClient: o.http, IdleConnTimeout: o.idleTime(), Clock: o.clock,

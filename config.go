@@ -3,6 +3,7 @@ package tokenward
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/tokenward/tokenward/idp"
@@ -117,6 +118,21 @@ func (c Config) checkAuthentication(o options) error {
 	bySecret := c.ClientAuth == "" || c.ClientAuth == ClientSecretBasic || c.ClientAuth == ClientSecretPost
 	if bySecret && c.ClientSecret == "" && !o.signs && o.secretFunc == nil {
 		return &ConfigurationError{Message: "ClientSecret: a secret or WithSigningKey is required; an application without either is declared by ClientAuth PublicClient"}
+	}
+	return nil
+}
+
+// checkMetadataURL checks the options that are about one issuer.
+func (c Config) checkMetadataURL(o options) error {
+	if o.metadataURL == "" && o.tenants == nil {
+		return nil
+	}
+	if c.Issuer == "" {
+		return &ConfigurationError{Message: "WithMetadataURL, WithTenants: need Config.Issuer"}
+	}
+	u, err := url.Parse(o.metadataURL)
+	if o.metadataURL != "" && (err != nil || u.User != nil || u.Fragment != "" || session.CheckIssuer((&url.URL{Scheme: u.Scheme, Host: u.Host}).String()) != nil) {
+		return &ConfigurationError{Message: "WithMetadataURL: must be an https URL (http is accepted for loopback hosts only)"}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tokenward/tokenward/idp"
@@ -94,7 +95,11 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 	state := session.RandomString(c.rand, 32)
 	params.Set("state", state)
 	authorize := c.idp.Authorize
-	if r.Pushed != nil && *r.Pushed || r.Pushed == nil && c.opts.pushed {
+	pushed := c.opts.pushed || m.RequirePushedAuthorizationRequests && !t.domain
+	if r.Pushed != nil {
+		pushed = *r.Pushed
+	}
+	if pushed {
 		authorize = c.idp.PushAuthorization
 	}
 	to, err := authorize(ctx, t.issuer, params)
@@ -263,6 +268,9 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 		return nil, &SessionExpiredError{Message: "the identity provider's session was over when the login arrived; start a new login"}
 	}
 	claims = c.withUserInfo(ctx, issuer, tx, response, claims)
+	if iss, _ := claims["iss"].(string); c.opts.tenants != nil && strings.Contains(iss, "://") {
+		tx.Domain = session.DomainOf(iss) // that of the tenant, where the issuer is a template
+	}
 	key, _ := c.policy.EffectiveAudience(tx.Audience)
 	state := session.NewState(session.Login{
 		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: tx.Domain, Now: now, Random: c.rand,

@@ -46,7 +46,7 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 		return "", err
 	}
 	endSession := c.usesEndSession(t)
-	hint, err := c.logout(ctx, ids, t.issuer, endSession && !c.opts.noHint, o.options())
+	hint, issuer, err := c.logout(ctx, ids, t.issuer, endSession && !c.opts.noHint, o.options())
 	if err != nil {
 		return "", err
 	}
@@ -54,7 +54,7 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 	for k, v := range r.Params {
 		params.Set(k, v)
 	}
-	to, err := c.idp.LogoutURL(ctx, t.issuer, r.ReturnTo, idp.LogoutOptions{
+	to, err := c.idp.LogoutURL(ctx, issuer, r.ReturnTo, idp.LogoutOptions{
 		EndSession: endSession, NoFallback: !t.domain, IDTokenHint: hint, Params: params,
 	})
 	if err != nil {
@@ -73,10 +73,11 @@ func (c *Client) usesEndSession(t tenant) bool {
 }
 
 // logout ends sessions and takes the cookie of the first away, unless it is one of another issuer. It returns the ID
-// token of the first.
-func (c *Client) logout(ctx context.Context, ids []string, issuer string, hinted bool, o store.Options) (hint string, err error) {
+// token of the first, and the issuer that it is of.
+func (c *Client) logout(ctx context.Context, ids []string, current string, hinted bool, o store.Options) (hint, issuer string, err error) {
+	issuer = current
 	for i, id := range ids {
-		idToken, ours, failed := c.beforeLogout(ctx, id, o, issuer, hinted)
+		idToken, of, ours, failed := c.beforeLogout(ctx, id, o, current, hinted)
 		if failed == nil && ours && id != "" {
 			c.ended.add(c.key(id), session.ReasonLogout)
 			call := messages.NewCall(ctx, o)
@@ -86,33 +87,37 @@ func (c *Client) logout(ctx context.Context, ids []string, issuer string, hinted
 			}
 		}
 		if err = cmp.Or(err, failed); i == 0 && failed == nil && ours {
-			hint = idToken
+			hint, issuer = idToken, of
 			if o.Request != nil && o.Response != nil {
 				c.removeCookie(o.Response, o.Request, id)
 			}
 		}
 	}
-	return hint, err
+	return hint, issuer, err
 }
 
 // beforeLogout reads of the session what is gone afterwards: the ID token for a
-// provider whose end_session_endpoint wants to know whose session to end, and whether it
-// is one of the current issuer. Where neither matters nothing is read.
-func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, issuer string, hinted bool) (hint string, ours bool, err error) {
-	if id == "" || !hinted && !c.opts.revoke && !c.resolving() {
-		return "", true, nil
+// provider whose end_session_endpoint wants to know whose session to end, its own issuer where the
+// configured one is a template, and whether it is one of the current issuer. Where none of them
+// matters nothing is read.
+func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, current string, hinted bool) (hint, issuer string, ours bool, err error) {
+	if id == "" || !hinted && !c.opts.revoke && !c.resolving() && c.opts.tenants == nil {
+		return "", current, true, nil
 	}
 	s, err := c.look(ctx, id, o)
 	switch {
 	case err != nil && c.resolving():
-		return "", false, ofCaller(ctx, err)
+		return "", current, false, ofCaller(ctx, err)
 	case err != nil || s.Phase != messages.Ready:
-		return "", true, nil
-	case c.callers.Foreign(s, issuer) != "":
-		return "", false, nil
+		return "", current, true, nil
+	case c.callers.Foreign(s, current) != "":
+		return "", current, false, nil
 	}
 	if hinted {
 		hint = s.State.IDToken
 	}
-	return hint, true, nil
+	if issuer = current; c.opts.tenants != nil {
+		issuer = c.issuerOf(s.State)
+	}
+	return hint, issuer, true, nil
 }

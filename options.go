@@ -37,6 +37,8 @@ type options struct {
 	noHint         bool
 	nonce          *bool // nil: where the provider may ignore PKCE
 	anyCallback    bool
+	metadataURL    string
+	tenants        func(ctx context.Context, tenantID string) bool
 	noPKCE         bool
 	resource       bool
 	userInfo       *bool // nil: at an issuer, not at an Auth0 domain
@@ -206,6 +208,20 @@ func WithEndOnDeadToken() Option { return func(o *options) { o.endOnDead = true 
 func WithNonce(use ...bool) Option {
 	always := len(use) == 0 || use[0]
 	return func(o *options) { o.nonce = &always }
+}
+
+// WithMetadataURL says where the provider's metadata is, where that is not Config.Issuer followed by
+// /.well-known/openid-configuration: with Azure AD B2C, Entra External ID, and Entra ID's tenants. The
+// issuer in it must still be Config.Issuer.
+func WithMetadataURL(url string) Option { return func(o *options) { o.metadataURL = url } }
+
+// WithTenants allows Config.Issuer to be a template, as with Entra ID's organizations and common:
+// the issuer in the metadata has {tenantid} in it, and each ID token says by its claim tid which
+// tenant it is from. allowed says whether users of that tenant may sign in; it must be safe for
+// concurrent use. A session belongs to its tenant's own issuer, at which its tokens are refreshed.
+// The default is to refuse such metadata.
+func WithTenants(allowed func(ctx context.Context, tenantID string) bool) Option {
+	return func(o *options) { o.tenants = allowed }
 }
 
 // WithPKCE(false) sends no code challenge and no verifier (RFC 7636), for providers such as

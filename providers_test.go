@@ -8,12 +8,6 @@ import (
 	"github.com/tokenward/tokenward/internal/providers"
 )
 
-// awaiting are the providers that a feature which is under way is needed for.
-var awaiting = map[string]string{
-	"entra-organizations": "issuer templates",
-	"entra-b2c":           "WithMetadataURL",
-}
-
 // Every provider, with an application configured as docs/providers.md shows: all that the provider
 // offers works, and where it cannot the error says what to do at the provider.
 func TestProviders_asTheDocumentationConfiguresThem(t *testing.T) {
@@ -21,11 +15,7 @@ func TestProviders_asTheDocumentationConfiguresThem(t *testing.T) {
 		t.Run(p.Name, func(t *testing.T) {
 			v := newVisitor(t, p, providers.For)
 			err := v.visit()
-			switch why := awaiting[p.Name]; {
-			case why != "" && err == nil:
-				t.Errorf("it works: it awaits %s no more", why)
-			case why != "":
-				t.Logf("awaits %s: %v", why, err)
+			switch {
 			case p.Refused != "":
 				if err == nil || !strings.Contains(err.Error(), "choose an asymmetric signing key") {
 					t.Errorf("%v, want what to do about a symmetric signature", err)
@@ -44,7 +34,8 @@ func TestProviders_asTheDocumentationConfiguresThem(t *testing.T) {
 var beside = map[string]string{
 	"okta-private-key-jwt":      "WithSigningKey, WithAssertionForTokenEndpoint",
 	"entra-certificate":         "WithSigningKey, WithSigningCertificate",
-	"entra-b2c":                 "Config.Scopes",
+	"entra-organizations":       "WithMetadataURL, WithTenants",
+	"entra-b2c":                 "WithMetadataURL, Config.Scopes",
 	"cognito":                   "httpauth.LogoutParams",
 	"node-oidc-provider":        "Config.AuthorizationParams",
 	"google":                    "Config.AuthorizationParams",
@@ -62,14 +53,13 @@ var beside = map[string]string{
 	"franceconnect":             "Config.AuthorizationParams, httpauth.LogoutParams",
 	"basic-not-decoded":         "Config.ClientAuth",
 	"public-client":             "Config.ClientAuth",
-	"par-required":              "WithPushedAuthorization",
 }
 
 // With nothing but issuer, client id and secret the user signs in, is known, has tokens, refreshed where the
 // login brought a refresh token, and signs out: at all providers that are not among beside, and at those
 // of providers.Without, which says what the settings bring there.
 func TestProviders_withIssuerAndCredentialsOnly(t *testing.T) {
-	const want = 32
+	const want = 33
 	bare := func(_ idptest.Profile, t *idptest.Tenant) providers.Setup { return providers.Bare(t) }
 	var works []string
 	for _, p := range idptest.Profiles() {
@@ -82,7 +72,7 @@ func TestProviders_withIssuerAndCredentialsOnly(t *testing.T) {
 		if names != beside[p.Name] {
 			t.Errorf("%s: docs/providers.md sets %q beside, want %q", p.Name, names, beside[p.Name])
 		}
-		needs := p.Refused != "" || awaiting[p.Name] != "" || names != "" && providers.Without[p.Name] == ""
+		needs := p.Refused != "" || names != "" && providers.Without[p.Name] == ""
 		if needs != (err != nil) {
 			t.Errorf("%s: %v; docs/providers.md sets %q beside, without which: %q", p.Name, err, names, providers.Without[p.Name])
 		}

@@ -45,6 +45,9 @@ type Metadata struct {
 
 	algorithms []string // of these, the ones that can be accepted
 
+	// RequirePushedAuthorizationRequests says that a login must be pushed (RFC 9126 section 5).
+	RequirePushedAuthorizationRequests bool
+
 	// AuthorizationResponseIssParameterSupported promises an iss in every
 	// authorization response (RFC 9207 section 3).
 	AuthorizationResponseIssParameterSupported bool
@@ -134,7 +137,11 @@ func (c *Client) discover(ctx context.Context, issuer string) (Metadata, error) 
 func (c *Client) fetchMetadata(ctx context.Context, issuer string) (Metadata, error) {
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
-	r, err := c.get(ctx, issuer+"/.well-known/openid-configuration")
+	from := issuer + "/.well-known/openid-configuration"
+	if c.metadataURL != "" && session.SameIssuer(issuer, c.issuer) {
+		from = c.metadataURL
+	}
+	r, err := c.get(ctx, from)
 	if err == nil && r.status != http.StatusOK {
 		err = fmt.Errorf("HTTP status %d", r.status)
 	}
@@ -142,10 +149,14 @@ func (c *Client) fetchMetadata(ctx context.Context, issuer string) (Metadata, er
 		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}
 	}
 	m, err := parseMetadata(r.body, c.auth.method.UsesCertificate(), strings.HasPrefix(issuer, "https:"))
-	if err == nil && !saysIssuer(m.Issuer, issuer) {
+	if err == nil && !saysIssuer(m.Issuer, issuer) && !c.isTemplateOf(m.Issuer, issuer) {
 		// OpenID Connect Discovery section 4.3: another issuer's metadata would let it
 		// speak for this one.
-		err = &session.IssuerValidationError{Message: "the metadata is of another issuer"}
+		why := "the metadata is of another issuer"
+		if strings.Contains(m.Issuer, tenantMark) {
+			why = "the issuer in the metadata is a template; say which tenants may sign in by WithTenants"
+		}
+		err = &session.IssuerValidationError{Message: why}
 	}
 	if err != nil {
 		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}
@@ -187,6 +198,7 @@ func parseMetadata(body []byte, certificate, secure bool) (Metadata, error) {
 		TokenEndpointAuthMethodsSupported: listed(doc["token_endpoint_auth_methods_supported"]),
 		IDTokenSigningAlgValuesSupported:  listed(doc["id_token_signing_alg_values_supported"]),
 
+		RequirePushedAuthorizationRequests:         string(doc["require_pushed_authorization_requests"]) == "true",
 		AuthorizationResponseIssParameterSupported: string(doc["authorization_response_iss_parameter_supported"]) == "true",
 	}
 	m.Issuer, _ = text(doc["issuer"])

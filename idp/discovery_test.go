@@ -213,7 +213,6 @@ func TestMetadata_failures(t *testing.T) {
 		{"500", 500, `{"issuer":"https://tenant.example/"}`},
 		{"404", 404, ``},
 		{"201", 201, `{"issuer":"https://tenant.example/"}`},
-		{"redirect", 302, ``},
 		{"not JSON", 200, `<html>`},
 		{"truncated", 200, `{"issuer":"https://tenant.exam`},
 		{"list", 200, `[]`},

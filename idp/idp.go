@@ -65,6 +65,17 @@ type Config struct {
 	// ClientSecretBasic and ClientSecretPost, in this order.
 	Auth AuthMethod
 
+	// Issuer is the configured issuer, which MetadataURL and Tenants are about.
+	Issuer string
+
+	// MetadataURL is where the metadata of Issuer is, where that is not below Issuer.
+	MetadataURL string
+
+	// Tenants, when set, allows Issuer to be a template: metadata whose issuer has {tenantid} in it,
+	// in whose place each ID token has the tenant's id (claim tid), as with Entra ID's
+	// organizations and common. It says which tenants may sign in.
+	Tenants func(ctx context.Context, tenantID string) bool
+
 	// Resource sends the audience as the parameter resource (RFC 8707) in place of audience.
 	Resource bool
 
@@ -115,6 +126,9 @@ type Client struct {
 	clientID string
 	auth     credentials
 
+	issuer       string
+	metadataURL  string
+	tenants      func(ctx context.Context, tenantID string) bool
 	readMetadata bool
 	audience     string // the name of the parameter
 	http         *http.Client
@@ -166,6 +180,7 @@ func New(cfg Config) (*Client, error) {
 		auth:       auth,
 		clock:      cfg.Clock,
 		algorithms: slices.Clone(cfg.Algorithms), readMetadata: cfg.ReadMetadata, audience: "audience",
+		issuer: cfg.Issuer, metadataURL: cfg.MetadataURL, tenants: cfg.Tenants,
 		leeway:  cfg.Leeway,
 		timeout: cfg.Timeout,
 		limit:   cfg.Limit,

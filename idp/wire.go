@@ -50,10 +50,40 @@ type reply struct {
 	kind       string // Content-Type
 	body       []byte
 	retryAfter time.Duration // how long to wait before the next try, 0 where that is not said
+	location   string        // where a redirect leads
 }
 
-// get fetches a document.
+// maxRedirects is how many redirects lead to one document.
+const maxRedirects = 5
+
+// get fetches a document that needs no credentials. Unlike a form it may be redirected, but never
+// from https to http.
 func (c *Client) get(ctx context.Context, from string) (reply, error) {
+	for range maxRedirects + 1 {
+		r, err := c.getOnce(ctx, from)
+		if err != nil || r.status < 300 || r.status > 399 || r.location == "" {
+			return r, err
+		}
+		to, err := url.Parse(from)
+		if err == nil {
+			to, err = to.Parse(r.location)
+		}
+		if err != nil || !fetchable(to, strings.HasPrefix(from, "https:")) {
+			return r, errors.New("it is redirected to where no metadata or keys are taken from")
+		}
+		from = to.String()
+	}
+	return reply{}, fmt.Errorf("it is redirected more than %d times", maxRedirects)
+}
+
+// fetchable reports whether a document may be fetched from u: by https, or at a loopback host by
+// http unless secure.
+func fetchable(u *url.URL, secure bool) bool {
+	bare := url.URL{Scheme: u.Scheme, Host: u.Host}
+	return u.User == nil && session.CheckIssuer(bare.String()) == nil && (!secure || u.Scheme == "https")
+}
+
+func (c *Client) getOnce(ctx context.Context, from string) (reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return reply{}, errors.New("the URL cannot be used")
@@ -106,7 +136,7 @@ func (c *Client) do(req *http.Request, s scrubber) (r reply, err error) {
 		return reply{}, newWireError(req.Context(), err, s)
 	}
 	defer resp.Body.Close()
-	r = reply{status: resp.StatusCode, kind: resp.Header.Get("Content-Type"), retryAfter: retryAfter(resp, c.clock.Now())}
+	r = reply{status: resp.StatusCode, kind: resp.Header.Get("Content-Type"), retryAfter: retryAfter(resp, c.clock.Now()), location: resp.Header.Get("Location")}
 	body, err := readBody(resp)
 	switch {
 	case err != nil:

@@ -47,6 +47,7 @@ var (
 	key          crypto.PrivateKey
 	certificate  *x509.Certificate
 	clientSecret func(context.Context) (string, error)
+	isCustomer   func(context.Context, string) bool
 	_            = httpauth.New
 	_            = time.Hour
 )

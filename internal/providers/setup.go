@@ -65,6 +65,12 @@ func For(p idptest.Profile, t *idptest.Tenant) Setup {
 	if host, ok := strings.CutPrefix(strings.TrimSuffix(s.Config.Issuer, "/"), "https://"); ok && p.Name == "auth0" {
 		s.Config.Issuer, s.Config.Domain = "", host
 	}
+	if app := t.Application(); app.MetadataURL != "" && (p.Location.AliasOnly || p.Config.TenantTemplate) { // else it is below the issuer too
+		s.option("WithMetadataURL", strconv.Quote(app.MetadataURL), tokenward.WithMetadataURL(app.MetadataURL))
+	}
+	if p.Config.TenantTemplate {
+		s.option("WithTenants", "isCustomer", tokenward.WithTenants(func(context.Context, string) bool { return true }))
+	}
 	s.authenticate(&p, t)
 	s.ask(&p)
 	if life := p.Tokens.Life; p.Tokens.ExpiresIn == idptest.ExpiresAbsent && p.Lacks.RefreshTokens {
@@ -144,7 +150,7 @@ func (s *Setup) ask(p *idptest.Profile) {
 	case cfg.Nonce && slices.Contains(p.Metadata.Challenges, "S256"): // elsewhere it is sent by default
 		s.option("WithNonce", "", tokenward.WithNonce())
 	}
-	if cfg.PAR {
+	if cfg.PAR && !p.Metadata.PARRequired { // which the metadata says
 		s.option("WithPushedAuthorization", "true", tokenward.WithPushedAuthorization(true))
 	}
 }
