@@ -19,6 +19,7 @@ import (
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/httpauth"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/internal/providers"
 )
 
 // How long closing may take: for requests under way, then for what they set going at the
@@ -84,21 +85,20 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 		a.base = "http://" + reachable(s.listen, a.listener)
 	}
 	redirectURI := a.base + "/auth/callback"
-	if s.ownTenant() {
-		if a.tenant, err = bringTenant(&s, redirectURI); err != nil {
-			return a, err
-		}
+	setup, err := a.bring(&s, redirectURI)
+	if err != nil {
+		return a, err
 	}
 	if s.secret == "" {
 		s.secret = rand.Text() + rand.Text()
 		log.Warn("no -secret was given: a random one seals the sessions, and nobody can open them after a restart")
 	}
-	if a.issuer = s.issuer; s.domain != "" {
-		a.issuer = "https://" + s.domain + "/"
-	}
-	cfg, fromFlags, err := s.config()
+	cfg, fromFlags, err := s.config(setup)
 	if err != nil {
 		return a, err
+	}
+	if a.issuer = cfg.Issuer; cfg.Domain != "" {
+		a.issuer = "https://" + cfg.Domain + "/"
 	}
 	cfg.RedirectURI = redirectURI
 	keep, closeStore, err := s.openStore(log)
@@ -110,7 +110,7 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 	if a.client, err = tokenward.New(cfg, append(append(all, keep...), opts...)...); err != nil {
 		return a, err
 	}
-	a.auth, err = httpauth.New(a.client, a.base, httpauth.AllowAnyParams(), httpauth.OnError(a.fail))
+	a.auth, err = httpauth.New(a.client, a.base, httpauth.AllowAnyParams(), httpauth.OnError(a.fail), a.logoutParams(setup))
 	if err != nil {
 		return a, fmt.Errorf("-base-url: %w", err)
 	}
@@ -126,6 +126,26 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 		MaxHeaderBytes: 64 << 10,        // a session in cookies is a quarter of it at most
 	}
 	return a, nil
+}
+
+// bring starts the fake tenant where the application brings its provider along. With -provider it
+// returns how the application is configured.
+func (a *app) bring(s *settings, redirectURI string) (setup *providers.Setup, err error) {
+	switch {
+	case s.provider != "":
+		a.tenant, setup, err = bringProvider(*s, redirectURI)
+	case s.ownTenant():
+		a.tenant, err = bringTenant(s, redirectURI)
+	}
+	return setup, err
+}
+
+// logoutParams are those of the provider that setup is for, if any.
+func (a *app) logoutParams(setup *providers.Setup) httpauth.Option {
+	if setup == nil {
+		return httpauth.LogoutParams(nil)
+	}
+	return httpauth.LogoutParams(setup.LogoutParamsTo(a.base + "/"))
 }
 
 // start serves. What ends that before close does is sent.

@@ -213,6 +213,12 @@ func TestSettings_exitTwoWithOneLine(t *testing.T) {
 		{"durable store, random secret", with("-store", "bolt:canary.db"), nil, "-secret"},
 		{"durable store, random secret, by environment", nil, map[string]string{"DEMO_STORE": "redis://canary"}, "-secret"},
 		{"log level", with("-log-level", "loud"), nil, "-log-level"},
+		{"no such provider", []string{"-provider", "nobody"}, nil, "none of auth0, okta,"},
+		{"no such provider, by environment", nil, map[string]string{"DEMO_PROVIDER": "nobody"}, "par-required"},
+		{"no such provider for the tenant", []string{"-tenant", busy, "-provider", "nobody"}, nil, "-provider"},
+		{"provider and issuer", with("-provider", "google"), nil, "-issuer"},
+		{"provider and issuer, by environment", nil, map[string]string{"DEMO_PROVIDER": "google", "AUTH0_ISSUER": "https://x.example", "AUTH0_CLIENT_ID": "c"}, "-issuer"},
+		{"provider and client", []string{"-provider", "google", "-client-secret", "canary"}, nil, "-client-secret"},
 		{"boolean in the environment", nil, map[string]string{"AUTH0_PAR": "maybe"}, "AUTH0_PAR"},
 		{"address in the environment", nil, map[string]string{"DEMO_LISTEN": busy}, "-listen"},
 	}
@@ -245,7 +251,7 @@ func TestSettings_flagsWinOverTheEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, _, err := s.config()
+	cfg, _, err := s.config(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

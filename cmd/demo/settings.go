@@ -15,6 +15,8 @@ import (
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/internal/providers"
 )
 
 // settings are what command line and environment say.
@@ -30,6 +32,7 @@ type settings struct {
 	par                    bool
 	store                  string
 	tenant                 string
+	provider               string
 	logLevel               string
 }
 
@@ -38,7 +41,7 @@ var variables = map[string]string{
 	"listen": "DEMO_LISTEN", "base-url": "APP_BASE_URL", "issuer": "AUTH0_ISSUER", "domain": "AUTH0_DOMAIN",
 	"client-id": "AUTH0_CLIENT_ID", "client-secret": "AUTH0_CLIENT_SECRET", "client-auth": "AUTH0_CLIENT_AUTH",
 	"signing-key": "AUTH0_SIGNING_KEY_FILE", "secret": "AUTH0_SECRET", "audience": "AUTH0_AUDIENCE", "scope": "AUTH0_SCOPE",
-	"par": "AUTH0_PAR", "store": "DEMO_STORE", "tenant": "DEMO_TENANT", "log-level": "DEMO_LOG_LEVEL",
+	"par": "AUTH0_PAR", "store": "DEMO_STORE", "tenant": "DEMO_TENANT", "provider": "DEMO_PROVIDER", "log-level": "DEMO_LOG_LEVEL",
 }
 
 // parse reads command line and environment. Usage goes to stdout when it is asked for;
@@ -65,6 +68,7 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (setting
 	fs.BoolVar(&s.par, "par", false, "push authorization requests [$"+variables["par"]+"]")
 	text(&s.store, "store", "", storeUsage)
 	text(&s.tenant, "tenant", "", "run only a fake tenant, at this `address`: client "+demoID+", secret "+demoSecret)
+	text(&s.provider, "provider", "", "`name` of a provider that the fake tenant plays, such as google or apple; the application is configured as docs/providers.md says (default auth0)")
 	text(&s.logLevel, "log-level", "warn", "`level` of the log on standard error: debug, info, warn or error")
 	err := fs.Parse(args)
 	switch {
@@ -92,16 +96,32 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (setting
 	if s.tenant != "" && !given["issuer"] {
 		s.issuer = "" // the environment's is for applications
 	}
-	switch { // whoever names a provider by flag means it, whatever the environment is for
-	case given["issuer"] && !given["domain"]:
-		s.domain = ""
-	case given["domain"] && !given["issuer"]:
-		s.issuer = ""
-	}
+	s.prefer(given)
 	if err != nil || s.tour {
 		return s, err
 	}
 	return s, s.check()
+}
+
+// prefer drops what the environment says of another provider than the flags do: -issuer, -domain and
+// -provider each name one.
+func (s *settings) prefer(given map[string]bool) {
+	byFlag := given["issuer"] || given["domain"] || given["provider"]
+	for name, value := range map[string]*string{"issuer": &s.issuer, "domain": &s.domain, "provider": &s.provider} {
+		if byFlag && !given[name] && s.tenant == "" {
+			*value = ""
+		}
+	}
+	if s.provider == "" {
+		return
+	}
+	for name, value := range map[string]*string{
+		"client-id": &s.clientID, "client-secret": &s.clientSecret, "client-auth": &s.clientAuth, "signing-key": &s.signingKey,
+	} {
+		if !given[name] {
+			*value = "" // the fake tenant knows its own client
+		}
+	}
 }
 
 // check finds what is wrong without asking anybody.
@@ -109,8 +129,8 @@ func (s settings) check() error {
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.logLevel) {
 		return fmt.Errorf("-log-level: %q is not debug, info, warn or error", s.logLevel)
 	}
-	if s.tenant != "" {
-		return nil
+	if err := s.checkProvider(); err != nil || s.tenant != "" {
+		return err
 	}
 	if _, _, err := net.SplitHostPort(s.listen); err != nil {
 		return fmt.Errorf("-listen: %w", err)
@@ -132,6 +152,27 @@ func (s settings) check() error {
 		return err
 	}
 	return s.checkStore()
+}
+
+// checkProvider finds what is wrong with -provider.
+func (s settings) checkProvider() error {
+	if s.provider == "" {
+		return nil
+	}
+	if _, known := idptest.ProfileNamed(s.provider); !known {
+		var names []string
+		for _, p := range idptest.Profiles() {
+			names = append(names, p.Name)
+		}
+		return fmt.Errorf("-provider: %q is none of %s", s.provider, strings.Join(names, ", "))
+	}
+	switch {
+	case s.tenant == "" && !s.ownTenant():
+		return errors.New("-provider: is played by the fake tenant; leave -issuer and -domain out")
+	case s.clientID+s.clientSecret+s.clientAuth+s.signingKey != "":
+		return errors.New("-provider: the fake tenant has a client as docs/providers.md says; leave -client-id, -client-secret, -client-auth and -signing-key out")
+	}
+	return nil
 }
 
 // ownTenant reports whether the application brings its provider along.
@@ -159,23 +200,32 @@ func (s settings) scopes() (byAudience map[string]string, err error) {
 	return byAudience, nil
 }
 
-// config returns what the library is to know, all but where the application is.
-func (s settings) config() (tokenward.Config, []tokenward.Option, error) {
+// config returns what the library is to know, all but where the application is. With -provider
+// that is of setup, else of the flags; scopes, audience and -par are of the flags in both.
+func (s settings) config(setup *providers.Setup) (tokenward.Config, []tokenward.Option, error) {
 	cfg := tokenward.Config{
 		Issuer: s.issuer, Domain: s.domain, ClientID: s.clientID, ClientSecret: s.clientSecret,
-		Secrets: s.secrets(), Audience: s.audience,
 		ClientAuth: map[string]idp.AuthMethod{
 			"basic": tokenward.ClientSecretBasic, "post": tokenward.ClientSecretPost, "none": tokenward.PublicClient,
 		}[s.clientAuth],
 	}
-	byAudience, err := s.scopes()
-	if err != nil {
-		return cfg, nil, err
+	var opts []tokenward.Option
+	if setup != nil {
+		cfg, opts = setup.Config, setup.Options
 	}
-	if cfg.ScopesFor = byAudience; byAudience == nil {
+	cfg.Secrets, cfg.Audience = s.secrets(), s.audience
+	byAudience, err := s.scopes()
+	switch {
+	case err != nil:
+		return cfg, nil, err
+	case byAudience != nil:
+		cfg.ScopesFor, cfg.Scopes = byAudience, ""
+	case s.scope != "":
 		cfg.Scopes = s.scope
 	}
-	opts := []tokenward.Option{tokenward.WithPushedAuthorization(s.par)}
+	if s.par {
+		opts = append(opts, tokenward.WithPushedAuthorization(true))
+	}
 	if s.signingKey != "" {
 		text, err := os.ReadFile(s.signingKey)
 		if err != nil {

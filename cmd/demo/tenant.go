@@ -10,6 +10,7 @@ import (
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/internal/providers"
 )
 
 // The client that the fake tenant knows.
@@ -20,7 +21,7 @@ const (
 
 // runTenant runs only the fake tenant until ctx ends.
 func runTenant(ctx context.Context, s settings, stdout io.Writer) (int, error) {
-	t, err := idptest.New(idptest.WithAddress(s.tenant), idptest.WithIssuer(s.issuer), idptest.WithClient(demoID, demoSecret))
+	t, err := idptest.New(append(s.playing(), idptest.WithAddress(s.tenant), idptest.WithIssuer(s.issuer), idptest.WithClient(demoID, demoSecret))...)
 	if err != nil {
 		return exitUsage, fmt.Errorf("-tenant: %w", err)
 	}
@@ -28,6 +29,26 @@ func runTenant(ctx context.Context, s settings, stdout io.Writer) (int, error) {
 	fmt.Fprintf(stdout, "tenant on http://%s\n", t.Address())
 	<-ctx.Done()
 	return exitOK, nil
+}
+
+// playing makes a tenant play -provider, if there is one.
+func (s settings) playing() []idptest.Option {
+	if p, ok := idptest.ProfileNamed(s.provider); ok {
+		return []idptest.Option{idptest.WithProfile(p)}
+	}
+	return nil
+}
+
+// bringProvider starts a tenant that plays -provider for the application alone, and returns how
+// that is configured.
+func bringProvider(s settings, redirectURI string) (*idptest.Tenant, *providers.Setup, error) {
+	t, err := idptest.New(append(s.playing(), idptest.WithRedirectURI(redirectURI))...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the fake tenant: %w", err)
+	}
+	p, _ := idptest.ProfileNamed(s.provider)
+	setup := providers.For(p, t)
+	return t, &setup, nil
 }
 
 // bringTenant starts a fake tenant for the application alone, and says so in s. It knows
