@@ -111,6 +111,8 @@ func openBrowser(t *testing.T) (context.Context, *complaints) {
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, // root has no sandbox
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-back-forward-cache", true), // chromedp loses a page that is taken from there
+		chromedp.Flag("host-resolver-rules", "MAP *.example.test 127.0.0.1"),
 		chromedp.WSURLReadTimeout(patience),
 	)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
