@@ -224,7 +224,7 @@ func WithTenants(allowed func(ctx context.Context, tenantID string) bool) Option
 	return func(o *options) { o.tenants = allowed }
 }
 
-// WithPKCE(false) sends no code challenge and no verifier (RFC 7636), for providers such as
+// WithPKCE says whether logins use PKCE. WithPKCE(false) sends no code challenge and no verifier (RFC 7636), for providers such as
 // LinkedIn that refuse them. A nonce takes their place unless WithNonce(false) forbids it too: then
 // a stolen code opens its owner's account. The default is to send them.
 func WithPKCE(use bool) Option { return func(o *options) { o.noPKCE = !use } }

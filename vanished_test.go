@@ -122,7 +122,7 @@ func TestVanished_whatWasEndedElsewhereIsNotLost(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			processes(t, 2, tt.hide, func(t *testing.T, r *rig, id string, p []process) {
+			processes(t, 2, tt.hide, func(_ *testing.T, r *rig, id string, p []process) {
 				tt.end(r, id, p[1])
 				for _, p := range p {
 					_, _ = p.ask(id, tokenward.TokenRequest{}).wait()

@@ -34,8 +34,10 @@ func (s *Store) Check(ctx context.Context) error {
 	case len(missing) > 0 && missing[0] == s.schema:
 		return failed(&store.NotServingError{Why: store.Incomplete, Remedy: s.restoreSchema(), Err: errors.New("there is no schema " + s.schema)})
 	case len(missing) > 0:
-		return failed(&store.NotServingError{Why: store.Incomplete, Remedy: s.restoreSchema(),
-			Err: errors.New("the schema " + s.schema + " lacks " + strings.Join(missing, ", "))})
+		return failed(&store.NotServingError{
+			Why: store.Incomplete, Remedy: s.restoreSchema(),
+			Err: errors.New("the schema " + s.schema + " lacks " + strings.Join(missing, ", ")),
+		})
 	}
 	return nil
 }
