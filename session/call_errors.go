@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -37,10 +38,11 @@ type APIError struct {
 // ErrorCode returns the code.
 func (e *APIError) ErrorCode() Code { return e.Code }
 
-// Error implements error.
+// Error implements error. The status is said once, where a cause is of the same answer.
 func (e *APIError) Error() string {
 	s := text(e.Code, e.Description, e.Err)
-	if e.Status != 0 {
+	var cause *APIError
+	if e.Status != 0 && (!errors.As(e.Err, &cause) || cause.Status != e.Status) {
 		s += fmt.Sprintf(" (HTTP status %d)", e.Status)
 	}
 	return s

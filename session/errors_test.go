@@ -124,6 +124,10 @@ func TestErrors_sayWhatToDo(t *testing.T) {
 		{&session.SessionExpiredError{}, "session_expired: the session has reached its ceiling; start a new login"},
 		{&session.ConnectionTokenError{Code: session.CodeAPIError, Message: "no such account"}, "api_error: no such account"},
 		{&session.APIError{Code: "invalid_grant", Description: "reused", Status: 403}, "invalid_grant: reused (HTTP status 403)"},
+		{
+			&session.APIError{Code: "token_error", Status: 403, Err: &session.APIError{Code: "invalid_grant", Status: 403}},
+			"token_error: invalid_grant (HTTP status 403)",
+		},
 		{&session.AccessTokenError{Code: session.CodeStoreError, Err: io.EOF}, "store_error: the store did not answer; try again later: EOF"},
 		{&session.MissingRequiredArgumentError{Argument: "connection"}, "missing_required_argument_error: connection is required"},
 		{&session.InvalidArgumentError{Argument: "organization", Message: "only white space"}, "invalid_argument: organization: only white space"},
