@@ -1,6 +1,7 @@
 package tokenward_test
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
@@ -26,6 +27,21 @@ func TestProviders_asTheDocumentationConfiguresThem(t *testing.T) {
 				t.Errorf("there is a refresh token: %v", v.refreshes)
 			}
 		})
+	}
+}
+
+// The same where the application writes out the scopes that it would ask for: what the user did not
+// grant is not asked for again at a refresh (RFC 6749 section 6).
+func TestProviders_withScopesWrittenOut(t *testing.T) {
+	written := func(p idptest.Profile, t *idptest.Tenant) providers.Setup {
+		s := providers.For(p, t)
+		s.Config.Scopes = cmp.Or(p.Config.Scopes, idptest.DefaultScopes)
+		return s
+	}
+	for _, p := range idptest.Profiles() {
+		if err := newVisitor(t, p, written).visit(); (err != nil) != (p.Refused != "") {
+			t.Errorf("%s: %v", p.Name, err)
+		}
 	}
 }
 

@@ -99,6 +99,9 @@ func (v *visitor) signIn() error {
 	if err != nil {
 		return err
 	}
+	if n := v.tenant.Requests(idptest.UserInfo); n > v.tenant.Requests(idptest.CodeExchange) {
+		return fmt.Errorf("%d userinfo requests, want one at most", n)
+	}
 	v.session = tokenward.SessionID(res.SessionID)
 	v.user = res.Session.User
 	v.refreshes = v.tenant.Family(v.user.Sub()).Subject != ""
@@ -185,14 +188,14 @@ func (v *visitor) refresh() error {
 	v.expire()
 	old := v.token
 	var later *tokenward.APIError
-	n, err := v.requests(idptest.Refresh, v.ask)
+	n, err := v.requests(idptest.Token, v.ask)
 	if errors.As(err, &later) && later.RetryAfter > 0 {
-		held, early := v.requests(idptest.Refresh, v.ask)
+		held, early := v.requests(idptest.Token, v.ask)
 		if held != 0 || early == nil {
 			return fmt.Errorf("before Retry-After: %d requests, %w", held, early)
 		}
 		v.clock.Advance(later.RetryAfter)
-		n, err = v.requests(idptest.Refresh, v.ask)
+		n, err = v.requests(idptest.Token, v.ask)
 	}
 	switch {
 	case err != nil:
@@ -210,7 +213,7 @@ func (v *visitor) isRefused() error {
 	}
 	v.tenant.Revoke(v.user.Sub())
 	v.expire()
-	n, err := v.requests(idptest.Refresh, v.ask)
+	n, err := v.requests(idptest.Token, v.ask)
 	if tokenward.CodeOf(err) != "refresh_token_error" || !tokenward.LoginRequired(err) || n != 1 {
 		return fmt.Errorf("revoked: %d refreshes, LoginRequired %v, %w", n, tokenward.LoginRequired(err), err)
 	}
