@@ -40,7 +40,7 @@ func findChromium(t *testing.T) string {
 }
 
 // startDemo builds the demo, starts it and returns its address. It must end well.
-func startDemo(t *testing.T) string {
+func startDemo(t *testing.T, flags ...string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "demo")
 	build := exec.Command("go", "build", "-o", binary, "./cmd/demo")
@@ -48,7 +48,7 @@ func startDemo(t *testing.T) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	demo := exec.Command(binary, "-listen", "127.0.0.1:0")
+	demo := exec.Command(binary, append([]string{"-listen", "127.0.0.1:0"}, flags...)...)
 	demo.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}
 	demo.Stderr = os.Stderr
 	stdout, err := demo.StdoutPipe()
@@ -198,5 +198,27 @@ func TestDemo(t *testing.T) {
 		if !strings.Contains(text, "/api/user") {
 			t.Errorf("the browser complained: %s", text)
 		}
+	}
+}
+
+// Sign-in and sign-out at providers that the fake tenant plays, each in a way of its own: no logout at
+// the provider, tenants below a template, a callback by POST.
+func TestDemo_providers(t *testing.T) {
+	for _, name := range []string{"google", "entra-organizations", "apple"} {
+		t.Run(name, func(t *testing.T) {
+			ctx, _ := openBrowser(t)
+			base := startDemo(t, "-provider", name)
+			if err := chromedp.Do(ctx, chromedp.Navigate(base), chromedp.WaitVisible("#welcome"),
+				chromedp.Click("#sign-in button"), chromedp.WaitVisible("#sign-out")); err != nil {
+				t.Fatalf("sign in: %v", err)
+			}
+			sub := get(t, ctx, chromedp.Evaluate[string](`fetch("/api/user").then(r => r.json()).then(u => u.sub)`, chromedp.EvalAwaitPromise))
+			if sub == "" {
+				t.Error("nobody is signed in")
+			}
+			if err := chromedp.Do(ctx, chromedp.Click("#sign-out"), chromedp.WaitVisible("#welcome")); err != nil {
+				t.Fatalf("sign out: %v", err)
+			}
+		})
 	}
 }
