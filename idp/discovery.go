@@ -153,7 +153,7 @@ func (c *Client) fetchMetadata(ctx context.Context, issuer string) (Metadata, er
 		// OpenID Connect Discovery section 4.3: another issuer's metadata would let it
 		// speak for this one.
 		why := "the metadata is of another issuer"
-		if strings.Contains(m.Issuer, tenantMark) {
+		if c.tenants == nil && strings.Contains(m.Issuer, tenantMark) {
 			why = "the issuer in the metadata is a template; say which tenants may sign in by WithTenants"
 		}
 		err = &session.IssuerValidationError{Message: why}

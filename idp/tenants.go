@@ -15,16 +15,16 @@ const tenantMark = "{tenantid}"
 var tenantID = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z-]{0,126}[0-9A-Za-z])?$`)
 
 // isTemplateOf reports whether the issuer in the metadata of the configured issuer is a template
-// that is allowed: on the same host, with one place for the tenant's id in its path.
+// that is allowed: on the same host by the same scheme, with one place for the tenant's id in its path.
 func (c *Client) isTemplateOf(template, issuer string) bool {
 	if c.tenants == nil || !session.SameIssuer(issuer, c.issuer) || strings.Count(template, tenantMark) != 1 {
 		return false
 	}
 	host, _, _ := strings.Cut(template, tenantMark)
-	return strings.HasPrefix(issuer, "https:") && sameHost(host, issuer)
+	return sameHost(host, issuer)
 }
 
-// sameHost reports whether two URLs, which may be cut short in their path, have one host.
+// sameHost reports whether two URLs, which may be cut short in their path, have one scheme and host.
 func sameHost(a, b string) bool {
 	origin := func(s string) string {
 		scheme, rest, _ := strings.Cut(s, "://")
