@@ -42,3 +42,17 @@ func TestLogoutParams_areAdded(t *testing.T) {
 		t.Errorf("the logout leads to %v, %v", at, err)
 	}
 }
+
+// A provider without a logout of its own: the browser goes to where the provider would have sent it.
+func TestLogout_atAProviderWithoutOne(t *testing.T) {
+	for query, want := range map[string]string{"": "/", "?return_to=/bye": "https://app.example/bye", "?return_to=https://evil.example": "/"} {
+		const base = "https://app.example"
+		client, tenant := newClient(t, base+"/auth/callback")
+		tenant.Script(idptest.Discovery, idptest.Edit(func(meta map[string]any) { delete(meta, "end_session_endpoint") }).Always())
+		h := newHandlers(t, client, base)
+		w := newVisitor(http.HandlerFunc(h.Logout), base).get("/auth/logout" + query)
+		if to := w.Header().Get("Location"); w.Code != http.StatusFound || to != want {
+			t.Errorf("logout%s: %d to %q %s, want %q", query, w.Code, to, w.Body, want)
+		}
+	}
+}

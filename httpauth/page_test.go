@@ -134,9 +134,10 @@ func TestUnauthorized_hasAChallenge(t *testing.T) {
 		&tokenward.AccessTokenError{Code: "missing_session"}:                    none,
 		&tokenward.AccessTokenError{Code: "missing_refresh_token"}:              none,
 		&tokenward.AccessTokenForConnectionError{Code: "missing_refresh_token"}: none,
-		tokenward.ErrOverloaded:                                                 "",
-		errors.New("another"):                                                   "",
-		&tokenward.MissingTransactionError{}:                                    "",
+		&tokenward.AccessTokenError{Code: "refresh_token_error", Err: &tokenward.APIError{Code: "invalid_grant", Status: 400}}: invalid,
+		tokenward.ErrOverloaded:              "",
+		errors.New("another"):                "",
+		&tokenward.MissingTransactionError{}: "",
 	} {
 		for _, accept := range []string{"text/html", "application/json"} {
 			w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)

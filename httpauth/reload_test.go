@@ -30,6 +30,9 @@ func TestCallback_loadedAgain(t *testing.T) {
 	if n := s.tenant.Requests(idptest.CodeExchange); n != 2 {
 		t.Errorf("codes sent = %d, want one for each login", n)
 	}
+	if w := s.send(http.MethodGet, back, nil); w.Code != http.StatusBadRequest || codeIn(w.Body.String()) != "missing_transaction_error" {
+		t.Errorf("a program: %d %s, want 400 missing_transaction_error", w.Code, w.Body)
+	}
 	thief := newVisitor(s.handler, s.base)
 	checkPage(t, "another browser", thief.get(back), http.StatusBadRequest, "missing_transaction_error")
 	thief.cookies = copied
