@@ -223,16 +223,22 @@ func (c *Client) removeCookie(w http.ResponseWriter, r *http.Request, id string)
 // leave ends a call about a browser's session: the use of the session is noted where that was long ago. It takes no
 // cookie away: when the answer arrives the browser may have another one by that name. Nor does it renew that of
 // a session which has ended by the time the answer is written.
-func (c *Client) leave(o StoreOptions) {
+func (c *Client) leave(ctx context.Context, o StoreOptions) {
 	r, w, b := o.options().Request, o.options().Response, o.brought()
 	if r == nil || w == nil || !b.opened || o.id == "" {
 		return
 	}
+	k, now := c.opts.cookies, c.clock.Now()
+	due := !k.Fixed && now.Unix()-b.seen >= int64(k.noted()/time.Second)
 	e := c.callers.Dir.Lookup(o.id)
+	if due && (e == nil || e.Snapshot().Phase == messages.Moved) {
+		_, _ = c.look(ctx, o.id, o.options()) // it has just gone to sleep: without a renewal it might lapse, used as it is
+		e = c.callers.Dir.Lookup(o.id)
+	}
 	if e == nil {
 		return
 	}
-	now, s, key := c.clock.Now(), e.Snapshot(), e.Key
+	s, key := e.Snapshot(), e.Key
 	if s.Phase != messages.Ready || s.Ceiling.Reached(now) || s.State.Internal.Over(now) {
 		return
 	}
@@ -249,8 +255,6 @@ func (c *Client) leave(o StoreOptions) {
 		ended, _ := c.ended.has(key) // out of memory, it may live
 		return !ended
 	}
-	k := c.opts.cookies
-	due := !k.Fixed && now.Unix()-b.seen >= int64(k.noted()/time.Second)
 	switch {
 	case c.carrier != nil:
 		c.carry(w, r, o.id, b.carried, s.State, due, lives)

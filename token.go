@@ -44,7 +44,7 @@ func (c *Client) newToken(ctx context.Context, r TokenRequest, o StoreOptions) (
 }
 
 func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions) (Token, error) {
-	defer c.leave(o)
+	defer c.leave(ctx, o)
 	if o.id == "" {
 		return Token{}, c.noSession(o, supervisor.TokenError, session.ErrMissingRefreshToken)
 	}
