@@ -366,11 +366,13 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 		return "", supervisor.StoreError(err)
 	}
 	if r := o.options().Request; r != nil {
+		for _, old := range o.ended() { // first: a read beside this call must not renew the old cookie over the new one
+			c.ended.add(c.key(old), session.ReasonReplaced)
+		}
 		if w := o.options().Response; w != nil {
 			c.writeCookie(w, r, id, state, nil)
 		}
 		for _, old := range o.ended() {
-			c.ended.add(c.key(old), session.ReasonReplaced)
 			gone := messages.NewCall(ctx, o.options())
 			end := &messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone}
 			if err := c.order(ctx, end, gone); err != nil && !errors.Is(err, ctx.Err()) {

@@ -44,3 +44,12 @@ func TestRedirects_thatAreRefused(t *testing.T) {
 		r.wantCount("/metadata", 0)
 	}
 }
+
+// A scheme in capitals is the same scheme.
+func TestRedirects_schemeInCapitals(t *testing.T) {
+	r := newRig(t)
+	r.answerJSON(metadata, with(defaultMetadata(), claimsOf{"jwks_uri": "HTTPS://tenant.example/keys"}))
+	r.leads("/keys", "http://127.0.0.1/jwks")
+	r.wantVerify("1", "jwks_fetch_error")
+	r.wantCount(jwks, 0)
+}

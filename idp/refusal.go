@@ -89,7 +89,7 @@ func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return max(0, until.Sub(now))
+	return min(max(0, until.Sub(now)), math.MaxInt32*time.Second)
 }
 
 // MFAChallenge is the cause of an APIError of the code mfa_required: errors.As

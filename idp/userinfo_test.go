@@ -1,12 +1,14 @@
 package idp_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -101,5 +103,26 @@ func TestUserInfo_signed(t *testing.T) {
 		if verdict(err) != tt.want || err == nil && !reflect.DeepEqual(got, session.User(tt.claims)) {
 			t.Errorf("%s: %v, %v, want %s", tt.name, got, err, tt.want)
 		}
+	}
+}
+
+// Keys that a signed answer needs take a slot of their own, once UserInfo's is given back.
+func TestUserInfo_signedByANewKeyWithOneSlot(t *testing.T) {
+	taken := 0
+	r := newRig(t, func(c *idp.Config) {
+		c.Limit = func(context.Context, bool) (func(), error) {
+			if taken++; taken > 1 {
+				return nil, session.ErrOverloaded
+			}
+			return func() { taken-- }, nil
+		}
+	})
+	r.answerJSON(metadata, with(defaultMetadata(), claimsOf{"userinfo_endpoint": "https://tenant.example/userinfo"}))
+	r.handle(userinfo, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/jwt")
+		_, _ = w.Write([]byte(sign(rs256(), claimsOf{"sub": "1", "name": "Ada"}, rsaKey())))
+	})
+	if got, err := r.client.UserInfo(t.Context(), issuer, newToken); err != nil || got.Name() != "Ada" {
+		t.Errorf("UserInfo = %v, %v", got, err)
 	}
 }

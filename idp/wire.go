@@ -68,7 +68,7 @@ func (c *Client) get(ctx context.Context, from string) (reply, error) {
 		if err == nil {
 			to, err = to.Parse(r.location)
 		}
-		if err != nil || !fetchable(to, strings.HasPrefix(from, "https:")) {
+		if err != nil || !fetchable(to, !strings.HasPrefix(strings.ToLower(from), "http:")) {
 			return r, errors.New("it is redirected to where no metadata or keys are taken from")
 		}
 		from = to.String()

@@ -1,6 +1,9 @@
 package session
 
-import "slices"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // idTokenOnly are the claims that count only where the ID token says them: they bind the
 // token, end the session, or say who the user is and how they signed in.
@@ -17,8 +20,18 @@ func (u User) LacksProfile(granted ScopeSet) bool {
 		slices.Contains(granted, "email") && u.Email() == ""
 }
 
+// maxInfoClaim is how long a claim of UserInfo may be in JSON: a session is to stay small, and may
+// have to fit into cookies, while a picture may be written out as a data: URL.
+const maxInfoClaim = 2048
+
+func tooLong(claim any) bool {
+	text, err := json.Marshal(claim)
+	return err != nil || len(text) > maxInfoClaim
+}
+
 // WithUserInfo returns a copy of u with the claims of a UserInfo answer that u does not have. The
-// claims of the ID token win, and some count only there, session_expiry among them. It
+// claims of the ID token win, and some count only there, session_expiry among them; one longer than
+// 2,048 bytes is left out. It
 // reports false, and returns u, where info is about another user (OpenID Connect Core
 // section 5.3.2).
 func (u User) WithUserInfo(info User) (User, bool) {
@@ -27,7 +40,7 @@ func (u User) WithUserInfo(info User) (User, bool) {
 	}
 	all := u.Clone()
 	for claim, value := range info {
-		if all[claim] == nil && value != nil && !slices.Contains(idTokenOnly, claim) {
+		if all[claim] == nil && value != nil && !slices.Contains(idTokenOnly, claim) && !tooLong(value) {
 			all[claim] = cloneJSON(value)
 		}
 	}

@@ -3,6 +3,7 @@ package session_test
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/tokenward/tokenward/session"
@@ -35,7 +36,7 @@ func TestUser_LacksProfile(t *testing.T) {
 func TestUser_WithUserInfo(t *testing.T) {
 	u := session.User{"sub": "1", "iss": "https://i.example", "email": "id@token.example", "locale": nil}
 	info := session.User{
-		"sub": "1", "name": "Ada", "email": "user@info.example", "locale": "de", "address": map[string]any{"country": "UK"}, "picture": nil,
+		"sub": "1", "name": "Ada", "email": "user@info.example", "locale": "de", "address": map[string]any{"country": "UK"}, "picture": nil, "photo": strings.Repeat("x", 3000),
 		"session_expiry": json.Number("1900000000"), "aud": "x", "exp": json.Number("1"), "iat": json.Number("1"), "nbf": json.Number("1"),
 		"jti": "x", "nonce": "x", "azp": "x", "auth_time": json.Number("1"), "acr": "x", "amr": []any{"x"}, "sid": "x",
 		"org_id": "x", "org_name": "x",

@@ -13,6 +13,7 @@ const (
 	chunkSize = 3072 // characters: with its name and attributes within what browsers keep
 	tagSize   = 8    // characters: what says which chunks belong together
 	maxChunks = 32
+	maxFirsts = 8 // values that are put together of one name: following one reads the cookies for each of its chunks
 
 	// DefaultChunks is how many cookies a session takes at most: with a login under way 20 KiB. Go's server takes a
 	// header of 1 MiB, Node.js 16 KiB, nginx and Apache 8 KiB in a line unless they are configured for more.
@@ -39,6 +40,9 @@ func (a Attributes) join(to answer, r *http.Request, name string) (values []stri
 			continue
 		}
 		seen[first] = true
+		if len(seen) > maxFirsts {
+			break // no browser has so many
+		}
 		if value, ok := a.follow(to, r, name, first); ok {
 			values = append(values, value)
 		}

@@ -73,7 +73,7 @@ func (x *wrapper) cookies() *wrapper { return x }
 
 // find implements answer. The caller holds mu.
 func (x *wrapper) find(name string) (string, bool) {
-	for _, l := range x.set {
+	for _, l := range slices.Backward(x.set) {
 		if l.name == name {
 			return l.text, true
 		}
@@ -81,12 +81,15 @@ func (x *wrapper) find(name string) (string, bool) {
 	return lineFor(name, x.earlier)
 }
 
-// put implements answer. The caller holds mu.
+// put implements answer. The caller holds mu. A line takes the place of an earlier one of its name, which
+// stands all the same where the condition of the later one is not met in the end.
 func (x *wrapper) put(name, text string, c *condition) {
 	if x.begun.Load() {
 		return
 	}
-	x.set = slices.DeleteFunc(x.set, func(l line) bool { return l.name == name })
+	if c == nil || c.while == nil {
+		x.set = slices.DeleteFunc(x.set, func(l line) bool { return l.name == name })
+	}
 	x.set = append(x.set, line{name, text, c})
 }
 
@@ -105,14 +108,14 @@ func (x *wrapper) start() {
 		return
 	}
 	h := x.inner.Header()
-	wrote := false
-	for _, l := range x.set {
-		if l.condition.atLast() {
+	wrote := make(map[string]bool)
+	for _, l := range slices.Backward(x.set) {
+		if !wrote[l.name] && l.condition.atLast() {
 			header(h).add(l.name, l.text)
-			wrote = true
+			wrote[l.name] = true
 		}
 	}
-	if wrote {
+	if len(wrote) > 0 {
 		makePrivate(h)
 	}
 }
@@ -160,8 +163,25 @@ func (x *wrapper) Unwrap() http.ResponseWriter { return x.inner }
 
 // FlushError is for http.ResponseController, which asks for it first and would else flush inner.
 func (x *wrapper) FlushError() error {
+	if !canFlush(x.inner) {
+		return http.ErrNotSupported // nothing is sent
+	}
 	x.begin()
 	return http.NewResponseController(x.inner).Flush()
+}
+
+// canFlush reports whether w, or a writer inside it, can flush, as http.ResponseController looks for it.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		switch inner := w.(type) {
+		case interface{ FlushError() error }, http.Flusher:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = inner.Unwrap()
+		default:
+			return false
+		}
+	}
 }
 
 type flusher struct{ x *wrapper }
