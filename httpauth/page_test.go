@@ -127,6 +127,7 @@ func TestErrors_behindRequireLeadBackToThePage(t *testing.T) {
 // RFC 9110 section 15.5.2 demands a challenge, RFC 6750 section 3 says which.
 func TestUnauthorized_hasAChallenge(t *testing.T) {
 	const none, invalid = `Bearer realm="session"`, `Bearer realm="session", error="invalid_token"`
+	dead := &tokenward.AccessTokenError{Code: "refresh_token_error", Err: &tokenward.APIError{Code: "invalid_grant", Status: 400}}
 	for err, want := range map[error]string{
 		tokenward.ErrSessionExpired:                                             invalid,
 		&tokenward.SessionExpiredError{}:                                        invalid,
@@ -134,7 +135,7 @@ func TestUnauthorized_hasAChallenge(t *testing.T) {
 		&tokenward.AccessTokenError{Code: "missing_session"}:                    none,
 		&tokenward.AccessTokenError{Code: "missing_refresh_token"}:              none,
 		&tokenward.AccessTokenForConnectionError{Code: "missing_refresh_token"}: none,
-		&tokenward.AccessTokenError{Code: "refresh_token_error", Err: &tokenward.APIError{Code: "invalid_grant", Status: 400}}: invalid,
+		dead:                                 invalid,
 		tokenward.ErrOverloaded:              "",
 		errors.New("another"):                "",
 		&tokenward.MissingTransactionError{}: "",
