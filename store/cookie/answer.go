@@ -26,6 +26,8 @@ type condition struct {
 	holds   bool
 }
 
+func (c *condition) conditional() bool { return c != nil && c.while != nil }
+
 func (c *condition) met() bool { return c.while == nil || c.while() }
 
 // atLast decides, once.

@@ -81,15 +81,15 @@ func (x *wrapper) find(name string) (string, bool) {
 	return lineFor(name, x.earlier)
 }
 
-// put implements answer. The caller holds mu. A line takes the place of an earlier one of its name, which
-// stands all the same where the condition of the later one is not met in the end.
+// put implements answer. The caller holds mu. A line takes the place of an earlier one of its name. One with a
+// condition leaves one without in reserve, in case its condition is not met in the end.
 func (x *wrapper) put(name, text string, c *condition) {
 	if x.begun.Load() {
 		return
 	}
-	if c == nil || c.while == nil {
-		x.set = slices.DeleteFunc(x.set, func(l line) bool { return l.name == name })
-	}
+	x.set = slices.DeleteFunc(x.set, func(l line) bool {
+		return l.name == name && (!c.conditional() || l.condition.conditional())
+	})
 	x.set = append(x.set, line{name, text, c})
 }
 
