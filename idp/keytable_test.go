@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/tokenward/tokenward/idp"
@@ -86,6 +87,8 @@ func TestKeys_asProvidersPublishThem(t *testing.T) {
 		{"one kid for two keys", keys{kid(otherPlain, "1"), kid(rsaPlain, "1")}, "RS256", "1", rsaKey(), "ok"},
 		{"the key is there twice", keys{kid(rsaPlain, "1"), kid(rsaPlain, "1")}, "RS256", "1", rsaKey(), "ok"},
 		{"forty keys", forty, "RS256", "1", rsaKey(), "ok"},
+
+		{"more keys without kid than are tried", append(slices.Repeat(keys{otherPlain}, 8), rsaPlain), "RS256", absent, rsaKey(), "invalid_signature"},
 
 		{"unknown kty", keys{{"kty": "AKP", "kid": "1", "alg": "ML-DSA-44", "pub": "AAAA"}, kid(rsaPlain, "1")}, "RS256", "1", rsaKey(), "ok"},
 		{"an encryption key first", keys{with(rsaJWK("enc", anotherKey()), claimsOf{"use": "enc", "alg": "RSA-OAEP"}), rsaPlain}, "RS256", absent, rsaKey(), "ok"},

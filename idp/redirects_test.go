@@ -53,3 +53,16 @@ func TestRedirects_schemeInCapitals(t *testing.T) {
 	r.wantVerify("1", "jwks_fetch_error")
 	r.wantCount(jwks, 0)
 }
+
+// Of the statuses between 300 and 399 five send a GET on.
+func TestRedirects_statuses(t *testing.T) {
+	for status, want := range map[int]string{301: "ok", 302: "ok", 303: "ok", 307: "ok", 308: "ok", 300: "jwks_fetch_error", 304: "jwks_fetch_error"} {
+		r := newRig(t)
+		r.handle(jwks, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(status)
+		})
+		r.answerJSON("/elsewhere", map[string]any{"keys": []any{rsaJWK("1", rsaKey())}})
+		r.wantVerify("1", want)
+	}
+}

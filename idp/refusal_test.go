@@ -90,6 +90,7 @@ func TestRefresh_saysWhenToTryAgain(t *testing.T) {
 		{429, "soon", 0},
 		{429, "", 0},
 		{429, strings.Repeat("9", 40), (1<<31 - 1) * time.Second},
+		{429, "Fri, 31 Dec 9999 23:59:59 GMT", (1<<31 - 1) * time.Second},
 		{500, "7", 0},
 		{400, "7", 0},
 	} {

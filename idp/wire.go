@@ -61,7 +61,7 @@ const maxRedirects = 5
 func (c *Client) get(ctx context.Context, from string) (reply, error) {
 	for range maxRedirects + 1 {
 		r, err := c.getOnce(ctx, from)
-		if err != nil || r.status < 300 || r.status > 399 || r.location == "" {
+		if err != nil || !redirects(r.status) || r.location == "" {
 			return r, err
 		}
 		to, err := url.Parse(from)
@@ -74,6 +74,16 @@ func (c *Client) get(ctx context.Context, from string) (reply, error) {
 		from = to.String()
 	}
 	return reply{}, fmt.Errorf("it is redirected more than %d times", maxRedirects)
+}
+
+// redirects reports whether a status sends a GET on (RFC 9110 section 15.4): 300 leaves a choice, and
+// 304 is for caches.
+func redirects(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
 }
 
 // fetchable reports whether a document may be fetched from u: by https, or at a loopback host by
