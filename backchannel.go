@@ -42,10 +42,12 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	if err != nil {
 		return err
 	}
-	issuer = c.idp.TenantOf(ctx, issuer, logoutToken)
 	t, err := c.idp.VerifyLogoutToken(ctx, issuer, logoutToken)
 	if err != nil {
 		return err
+	}
+	if c.opts.tenants != nil {
+		issuer = t.Issuer // that of the tenant
 	}
 	if c.logouts.repeated(c.clock.Now(), t, issuer) {
 		return nil

@@ -3,7 +3,6 @@ package tokenward
 import (
 	"cmp"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/tokenward/tokenward/idp"
@@ -124,15 +123,8 @@ func (c Config) checkAuthentication(o options) error {
 
 // checkMetadataURL checks the options that are about one issuer.
 func (c Config) checkMetadataURL(o options) error {
-	if o.metadataURL == "" && o.tenants == nil {
-		return nil
-	}
-	if c.Issuer == "" {
+	if c.Issuer == "" && (o.metadataURL != "" || o.tenants != nil) {
 		return &ConfigurationError{Message: "WithMetadataURL, WithTenants: need Config.Issuer"}
-	}
-	u, err := url.Parse(o.metadataURL)
-	if o.metadataURL != "" && (err != nil || u.User != nil || u.Fragment != "" || session.CheckIssuer((&url.URL{Scheme: u.Scheme, Host: u.Host}).String()) != nil) {
-		return &ConfigurationError{Message: "WithMetadataURL: must be an https URL (http is accepted for loopback hosts only)"}
 	}
 	return nil
 }

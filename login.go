@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tokenward/tokenward/idp"
@@ -259,7 +258,7 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 		return nil, err
 	}
 	now := c.clock.Now()
-	claims, err := c.verify(ctx, issuer, tx, response)
+	issuer, claims, err := c.verify(ctx, issuer, tx, response)
 	if err != nil {
 		return nil, err
 	}
@@ -268,12 +267,9 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 		return nil, &SessionExpiredError{Message: "the identity provider's session was over when the login arrived; start a new login"}
 	}
 	claims = c.withUserInfo(ctx, issuer, tx, response, claims)
-	if iss, _ := claims["iss"].(string); c.opts.tenants != nil && strings.Contains(iss, "://") {
-		tx.Domain = session.DomainOf(iss) // that of the tenant, where the issuer is a template
-	}
 	key, _ := c.policy.EffectiveAudience(tx.Audience)
 	state := session.NewState(session.Login{
-		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: tx.Domain, Now: now, Random: c.rand,
+		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: session.DomainOf(issuer), Now: now, Random: c.rand,
 		DefaultLifetime: c.opts.tokenLifetime, KeepToGrant: tx.AtIssuer,
 	})
 	if o.options().Request != nil {
@@ -324,15 +320,21 @@ func (c *Client) callback(ctx context.Context, u *url.URL, o store.Options) (tra
 	return tx, err
 }
 
-// verify checks the ID token of a login.
-func (c *Client) verify(ctx context.Context, issuer string, tx transaction, r session.TokenResponse) (User, error) {
+// verify checks the ID token of a login. It returns the issuer that the session belongs to, which is
+// another than that of the login where that stands for many tenants.
+func (c *Client) verify(ctx context.Context, issuer string, tx transaction, r session.TokenResponse) (string, User, error) {
 	switch {
 	case r.IDToken == "" && tx.Organization != "":
-		return nil, &OrganizationTokenValidationError{Message: "an organization was asked for and no ID token was returned"}
+		return "", nil, &OrganizationTokenValidationError{Message: "an organization was asked for and no ID token was returned"}
 	case r.IDToken == "":
-		return nil, &APIError{Code: session.CodeInvalidResponse, Description: "the token response has no ID token"}
+		return "", nil, &APIError{Code: session.CodeInvalidResponse, Description: "the token response has no ID token"}
 	}
-	return c.idp.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Nonce: tx.Nonce, Organization: tx.Organization, MaxAge: tx.MaxAge})
+	issuer, err := c.idp.TenantIssuer(ctx, issuer, r.IDToken)
+	if err != nil {
+		return "", nil, err
+	}
+	claims, err := c.idp.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Nonce: tx.Nonce, Organization: tx.Organization, MaxAge: tx.MaxAge})
+	return issuer, claims, err
 }
 
 // begin stores a new session and returns its id.

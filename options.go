@@ -72,7 +72,7 @@ func WithClock(c clock.Clock) Option { return func(o *options) { o.clock = c } }
 func WithLogger(l *zap.Logger) Option { return func(o *options) { o.log = l } }
 
 // WithHTTPClient says how to reach the provider. It is copied, follows no
-// redirects, and its Timeout is not relied on. It must not retry: a repeated token
+// redirects but those to metadata and keys, and its Timeout is not relied on. It must not retry: a repeated token
 // request spends a refresh token twice, and the provider ends the session. What net/http would
 // repeat over HTTP/2 once the form was sent is an error for the same reason; what failed before
 // any of it was sent, on an idle connection that had been closed, goes over another one.
@@ -215,11 +215,16 @@ func WithNonce(use ...bool) Option {
 // issuer in it must still be Config.Issuer.
 func WithMetadataURL(url string) Option { return func(o *options) { o.metadataURL = url } }
 
-// WithTenants allows Config.Issuer to be a template, as with Entra ID's organizations and common:
-// the issuer in the metadata has {tenantid} in it, and each ID token says by its claim tid which
-// tenant it is from. allowed says whether users of that tenant may sign in; it must be safe for
-// concurrent use. A session belongs to its tenant's own issuer, at which its tokens are refreshed.
-// The default is to refuse such metadata.
+// WithTenants lets users of many tenants sign in at one issuer, as with Entra ID's aliases
+// organizations, common and consumers: Config.Issuer is such an alias
+// (https://login.microsoftonline.com/organizations/v2.0), or the template with {tenantid} that its
+// metadata names, with WithMetadataURL. Each ID token says by its claim tid which tenant it is from.
+// allowed says whether users of that tenant may sign in, before the token's signature is verified; it
+// must be safe for concurrent use, and a panic is a no. The default is to refuse such metadata.
+//
+// A session belongs to its tenant's own issuer: its ID token is verified by that one's keys, its
+// tokens are refreshed there, and its user is signed out there. allowed is asked at logins only: a
+// session of a tenant that is not allowed any more goes on until it ends by itself or by Logout.
 func WithTenants(allowed func(ctx context.Context, tenantID string) bool) Option {
 	return func(o *options) { o.tenants = allowed }
 }

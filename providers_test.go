@@ -50,7 +50,7 @@ func TestProviders_withScopesWrittenOut(t *testing.T) {
 var beside = map[string]string{
 	"okta-private-key-jwt":      "WithSigningKey, WithAssertionForTokenEndpoint",
 	"entra-certificate":         "WithSigningKey, WithSigningCertificate",
-	"entra-organizations":       "WithMetadataURL, WithTenants",
+	"entra-organizations":       "WithTenants",
 	"entra-b2c":                 "WithMetadataURL, Config.Scopes",
 	"cognito":                   "httpauth.LogoutParams",
 	"node-oidc-provider":        "Config.AuthorizationParams",

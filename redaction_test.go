@@ -107,7 +107,7 @@ var shows = []struct {
 	{reflect.TypeFor[idp.LogoutOptions](), ""},
 	{reflect.TypeFor[idp.LogoutToken](), "Issuer SID Subject JTI"},
 	{reflect.TypeFor[idp.MFAChallenge](), ""},
-	{reflect.TypeFor[idp.Metadata](), "*"},
+	{reflect.TypeFor[idp.Metadata](), "* tenants.*"},
 	{reflect.TypeFor[idp.RefreshRequest](), "Issuer Audience Scope"},
 
 	{reflect.TypeFor[messages.Abort](), ""},

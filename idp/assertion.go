@@ -40,7 +40,7 @@ type signer struct {
 // be either the issuer or the token endpoint.
 func (s *signer) assertion(m *Metadata) (string, error) {
 	audience := m.Issuer
-	if s.toTokenEndpoint {
+	if s.toTokenEndpoint || m.tenants != nil { // a template is no audience
 		audience = m.TokenEndpoint
 	}
 	jti := make([]byte, 16)

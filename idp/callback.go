@@ -37,7 +37,7 @@ func (c *Client) CheckCallbackIssuer(ctx context.Context, issuer string, query u
 		return &session.IssuerValidationError{Message: "the authorization response has several iss", Callback: true}
 	case iss == "" && m.AuthorizationResponseIssParameterSupported:
 		return &session.IssuerValidationError{Message: "the authorization response has no iss, which the provider promises", Callback: true}
-	case iss != "" && !saysIssuer(iss, m.Issuer):
+	case iss != "" && !m.says(iss):
 		return &session.IssuerValidationError{Message: "the authorization response is from another issuer", Callback: true}
 	}
 	return nil

@@ -44,6 +44,7 @@ type Metadata struct {
 	IDTokenSigningAlgValuesSupported []string
 
 	algorithms []string // of these, the ones that can be accepted
+	tenants    *tenants // whose users may sign in; nil where the issuer is one
 
 	// RequirePushedAuthorizationRequests says that a login must be pushed (RFC 9126 section 5).
 	RequirePushedAuthorizationRequests bool
@@ -137,11 +138,7 @@ func (c *Client) discover(ctx context.Context, issuer string) (Metadata, error) 
 func (c *Client) fetchMetadata(ctx context.Context, issuer string) (Metadata, error) {
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
-	from := issuer + "/.well-known/openid-configuration"
-	if c.metadataURL != "" && session.SameIssuer(issuer, c.issuer) {
-		from = c.metadataURL
-	}
-	r, err := c.get(ctx, from)
+	r, err := c.get(ctx, c.metadataAt(issuer))
 	if err == nil && r.status != http.StatusOK {
 		err = fmt.Errorf("HTTP status %d", r.status)
 	}
@@ -149,14 +146,8 @@ func (c *Client) fetchMetadata(ctx context.Context, issuer string) (Metadata, er
 		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}
 	}
 	m, err := parseMetadata(r.body, c.auth.method.UsesCertificate(), strings.HasPrefix(issuer, "https:"))
-	if err == nil && !saysIssuer(m.Issuer, issuer) && !c.isTemplateOf(m.Issuer, issuer) {
-		// OpenID Connect Discovery section 4.3: another issuer's metadata would let it
-		// speak for this one.
-		why := "the metadata is of another issuer"
-		if c.tenants == nil && strings.Contains(m.Issuer, tenantMark) {
-			why = "the issuer in the metadata is a template; say which tenants may sign in by WithTenants"
-		}
-		err = &session.IssuerValidationError{Message: why}
+	if err == nil {
+		err = c.checkMetadata(&m, issuer)
 	}
 	if err != nil {
 		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}

@@ -3,8 +3,8 @@
 // ID tokens and logout tokens that come back.
 //
 // It decides nothing about sessions. One call makes one token request: there is
-// no retry here, no redirect is followed, and what the provider answers is taken
-// apart but judged by the caller. Issuers are given as issuer URLs or as domains
+// no retry here, no redirect is followed but to metadata and keys, and what the provider
+// answers is taken apart but judged by the caller. Issuers are given as issuer URLs or as domains
 // (see session.IssuerOf).
 package idp
 
@@ -73,7 +73,9 @@ type Config struct {
 
 	// Tenants, when set, allows Issuer to be a template: metadata whose issuer has {tenantid} in it,
 	// in whose place each ID token has the tenant's id (claim tid), as with Entra ID's
-	// organizations and common. It says which tenants may sign in.
+	// organizations, common and consumers. Issuer is that template, or an alias that differs from it,
+	// or from the one tenant's issuer in the metadata, in the tenant alone. Tenants says which tenants
+	// may sign in; a panic is a no. See TenantIssuer.
 	Tenants func(ctx context.Context, tenantID string) bool
 
 	// Resource sends the audience as the parameter resource (RFC 8707) in place of audience.
@@ -83,7 +85,7 @@ type Config struct {
 	ReadMetadata bool
 
 	// HTTPClient makes all requests; nil means one of our own. It is copied, and
-	// the copy follows no redirects. It must not retry: a repeated token request
+	// the copy follows no redirects but those to metadata and keys. It must not retry: a repeated token request
 	// spends a refresh token twice. Its Timeout is not relied on.
 	HTTPClient *http.Client
 
@@ -126,8 +128,8 @@ type Client struct {
 	clientID string
 	auth     credentials
 
-	issuer       string
-	metadataURL  string
+	issuer       string // that of metadataURL and tenants, in normal form
+	metadataURL  string // empty: below the issuer
 	tenants      func(ctx context.Context, tenantID string) bool
 	readMetadata bool
 	audience     string // the name of the parameter
@@ -180,7 +182,6 @@ func New(cfg Config) (*Client, error) {
 		auth:       auth,
 		clock:      cfg.Clock,
 		algorithms: slices.Clone(cfg.Algorithms), readMetadata: cfg.ReadMetadata, audience: "audience",
-		issuer: cfg.Issuer, metadataURL: cfg.MetadataURL, tenants: cfg.Tenants,
 		leeway:  cfg.Leeway,
 		timeout: cfg.Timeout,
 		limit:   cfg.Limit,
@@ -191,6 +192,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
+	}
+	if err := c.useIssuer(cfg); err != nil {
+		return nil, err
 	}
 	c.flights.byKey = make(map[string]*flight)
 	c.open, c.close = context.WithCancel(context.Background())

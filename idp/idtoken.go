@@ -55,7 +55,7 @@ func (c *Client) VerifyIDToken(ctx context.Context, issuer, raw string, e Expect
 	if err := claims.checkPast("nbf", now, c.leeway); err != nil {
 		return nil, err
 	}
-	if err := c.checkTokenIssuer(ctx, issuer, claims); err != nil {
+	if err := claims.checkIssuer(issuer); err != nil {
 		return nil, err
 	}
 	for _, name := range []string{"nonce", "azp", "at_hash"} {

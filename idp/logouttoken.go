@@ -43,7 +43,11 @@ func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (Log
 	if err != nil {
 		return LogoutToken{}, err
 	}
-	if err := unverified.checkIssuer(issuer); err != nil {
+	from, err := c.issuerOfLogout(ctx, issuer, unverified)
+	if err != nil {
+		return LogoutToken{}, err
+	}
+	if err := unverified.checkIssuer(from); err != nil {
 		return LogoutToken{}, err
 	}
 	h, claims, err := c.verify(ctx, issuer, raw, fromAnybody)
@@ -57,7 +61,7 @@ func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (Log
 	if err := claims.checkAudience(c.clientID); err != nil {
 		return LogoutToken{}, err
 	}
-	if err := claims.checkIssuer(issuer); err != nil {
+	if err := claims.checkIssuer(from); err != nil {
 		return LogoutToken{}, err
 	}
 	if claims["iat"] == nil {

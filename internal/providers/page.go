@@ -32,7 +32,7 @@ var notes = map[string][]string{
 		"The addresses of the user are in the claim `emails`, a list.",
 		"The client id as a scope is what gives an access token.",
 	},
-	"entra-organizations":       {"`isCustomer` says which tenants' users may sign in: `func(ctx context.Context, tenantID string) bool`."},
+	"entra-organizations":       {"`isCustomer` says which tenants' users may sign in: `func(ctx context.Context, tenantID string) bool`. The aliases `common` and `consumers` work in the same way."},
 	"entra-ciam":                {"The issuer has the directory's id as its host. Its metadata can be reached there too."},
 	"keycloak":                  {"offline_access, which the default asks for, makes an offline session, which a logout in the browser does not end at Keycloak. `Scopes: \"openid profile email\"` makes one that it does."},
 	"cognito":                   {"A logout always leads to the `logout_uri`, which must be registered."},

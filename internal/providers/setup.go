@@ -65,10 +65,12 @@ func For(p idptest.Profile, t *idptest.Tenant) Setup {
 	if host, ok := strings.CutPrefix(strings.TrimSuffix(s.Config.Issuer, "/"), "https://"); ok && p.Name == "auth0" {
 		s.Config.Issuer, s.Config.Domain = "", host
 	}
-	if app := t.Application(); app.MetadataURL != "" && (p.Location.AliasOnly || p.Config.TenantTemplate) { // else it is below the issuer too
-		s.option("WithMetadataURL", strconv.Quote(app.MetadataURL), tokenward.WithMetadataURL(app.MetadataURL))
+	at := t.Application().MetadataURL
+	if p.Location.AliasOnly { // else it is below the issuer too
+		s.option("WithMetadataURL", strconv.Quote(at), tokenward.WithMetadataURL(at))
 	}
 	if p.Config.TenantTemplate {
+		s.Config.Issuer = strings.TrimSuffix(at, "/.well-known/openid-configuration") // the alias is an issuer's name too
 		s.option("WithTenants", "isCustomer", tokenward.WithTenants(func(context.Context, string) bool { return true }))
 	}
 	s.authenticate(&p, t)
