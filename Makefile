@@ -32,7 +32,7 @@ providers: ## docs/providers.md: how an application is configured for each provi
 test: ## every test under the race detector, then what is too big for it
 	go test -race -timeout 10m ./...
 	go test -timeout 5m -run HundredThousand .
-	go test -timeout 5m -run 'TestCrash$$' ./internal/crash
+	go test -timeout 5m -run 'TestCrash$$' ./internal/testing/crash
 	@$(MAKE) --no-print-directory leftout
 
 leftout: ## which tests were left out here, and what to install for them
@@ -45,22 +45,22 @@ leftout: ## which tests were left out here, and what to install for them
 
 stress: ## the tests that need no server, twenty times under the race detector
 	go test -race -count=20 -timeout 2h \
-		$$(go list -f '{{.ImportPath}} {{.Imports}} {{.TestImports}} {{.XTestImports}}' ./... | grep -v internal/servers | cut -d ' ' -f 1)
+		$$(go list -f '{{.ImportPath}} {{.Imports}} {{.TestImports}} {{.XTestImports}}' ./... | grep -v internal/testing/servers | cut -d ' ' -f 1)
 
 sim: ## the simulation, 2,000 seeds of one process and as many of several: what make test runs of it
-	go test -count=1 ./internal/sim
+	go test -count=1 ./internal/testing/sim
 
 sim-long: ## the same with N (1000) seeds each, from SEED (1) on
-	go test -count=1 -v -timeout 0 -run Simulation ./internal/sim -sim.n $(N) -sim.first $(SEED)
+	go test -count=1 -v -timeout 0 -run Simulation ./internal/testing/sim -sim.n $(N) -sim.first $(SEED)
 
 mutants: ## defects planted in a copy, each of which the simulation must find
-	go run ./internal/sim/mutants
+	go run ./internal/testing/sim/mutants
 
 crash: ## kill -9 at N (1000) seeded moments over the durable stores; SEED, STORE, OVERLAP, SERVER=1 choose
-	go run ./internal/crash/prove -n $(N) -seed $(SEED) -store "$(STORE)" -overlap "$(OVERLAP)" $(if $(SERVER),-server)
+	go run ./internal/testing/crash/prove -n $(N) -seed $(SEED) -store "$(STORE)" -overlap "$(OVERLAP)" $(if $(SERVER),-server)
 
 processes: ## three processes on one Redis, then on one PostgreSQL: CALLS (100000) mixed calls on each
-	go test -count=1 -v -timeout 0 -run MixedCalls ./internal/processes -processes.calls $(or $(CALLS),100000)
+	go test -count=1 -v -timeout 0 -run MixedCalls ./internal/testing/processes -processes.calls $(or $(CALLS),100000)
 
 fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel=1)
 	@go test -list '^Fuzz' ./... | \
@@ -74,7 +74,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel
 	}
 
 soak: ## load and faults for D (10m) on STORE (memory), then what has grown
-	go test -count=1 -v -timeout 0 -run Soak ./internal/soak -soak.d $(D) -soak.store '$(or $(STORE),memory)'
+	go test -count=1 -v -timeout 0 -run Soak ./internal/testing/soak -soak.d $(D) -soak.store '$(or $(STORE),memory)'
 
 bench: ## every benchmark
 	go test -run '^$$' -bench . -benchmem -timeout 1h ./...

@@ -60,7 +60,7 @@ func TestMayImport(t *testing.T) {
 		{"store", "store/bolt", false},
 		{"idp", "store/bolt", true},
 		{"idp/idptest", "idp", true},
-		{"actors", "internal/sim", false},
+		{"actors", "internal/testing/sim", false},
 		{"actors", "elsewhere", false},
 	}
 	for _, tt := range tests {

@@ -20,7 +20,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/tokenward/tokenward/idp/idptest"
-	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 )
 
 // The servers are for every test that leaves them as they are.

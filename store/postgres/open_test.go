@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/postgres"
 )

@@ -6,7 +6,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/redis"

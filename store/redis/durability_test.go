@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/redis"

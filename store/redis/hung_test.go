@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
-	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/redis"

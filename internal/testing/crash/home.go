@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/bolt"
 	"github.com/tokenward/tokenward/store/postgres"

@@ -14,8 +14,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tokenward/tokenward/internal/crash"
-	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/internal/testing/crash"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 )
 
 func main() {

@@ -102,7 +102,7 @@ func told(t *testing.T, f *Failed) {
 	if f.Kind == Beside {
 		processes = " -sim.processes"
 	}
-	t.Logf("again: go test ./internal/sim -run TestReplay -sim.seed=%d%s -v", f.Seed, processes)
+	t.Logf("again: go test ./internal/testing/sim -run TestReplay -sim.seed=%d%s -v", f.Seed, processes)
 }
 
 // One seed is one run, to the letter.

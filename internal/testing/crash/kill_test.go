@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenward/tokenward/internal/crash"
-	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/internal/testing/crash"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 )
 
 // A hundred kills within the provider's overlap and some without one, of servers on each

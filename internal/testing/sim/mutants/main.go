@@ -2,8 +2,8 @@
 // plants one defect in a copy of the product, and the simulation must find it, by a promise
 // that is broken.
 //
-//	go run ./internal/sim/mutants             # all of them
-//	go run ./internal/sim/mutants -only gate  # those with gate in their name
+//	go run ./internal/testing/sim/mutants             # all of them
+//	go run ./internal/testing/sim/mutants -only gate  # those with gate in their name
 //
 // The product itself is not touched: the patched copies are laid over it when the
 // simulation is built. A patch that no longer applies, does not build, survives, or makes the
@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	folder  = "internal/sim/mutants"
+	folder  = "internal/testing/sim/mutants"
 	patient = 5 * time.Minute // with one mutant
 )
 
@@ -145,7 +145,7 @@ func (l *lab) examine(patched map[string]string) (*killed, error) {
 	}
 	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), patient)
 	defer cancel()
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", specFile, "-o", program, "./internal/sim")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", specFile, "-o", program, "./internal/testing/sim")
 	build.Dir = l.root
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("it does not build: %w\n%s", err, out)

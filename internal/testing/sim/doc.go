@@ -15,7 +15,7 @@
 // a run proves something. A run that fails tells its story in words, the shortest that
 // could be found.
 //
-//	go test ./internal/sim                                   # the standard run
-//	go test ./internal/sim -run TestReplay -sim.seed=N -v    # one seed, told step by step
-//	go test ./internal/sim -run TestReplay -sim.seed=N -sim.processes -v  # one of several processes
+//	go test ./internal/testing/sim                                   # the standard run
+//	go test ./internal/testing/sim -run TestReplay -sim.seed=N -v    # one seed, told step by step
+//	go test ./internal/testing/sim -run TestReplay -sim.seed=N -sim.processes -v  # one of several processes
 package sim

@@ -23,7 +23,7 @@ import (
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp/idptest"
-	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/bolt"
 	"github.com/tokenward/tokenward/store/postgres"

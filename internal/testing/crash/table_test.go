@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenward/tokenward/internal/crash"
+	"github.com/tokenward/tokenward/internal/testing/crash"
 )
 
 func TestTable(t *testing.T) {

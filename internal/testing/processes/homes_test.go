@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenward/tokenward/internal/servers"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/postgres"
 	"github.com/tokenward/tokenward/store/redis"
