@@ -71,7 +71,7 @@ const head = `# Providers
 
 How an application is configured for each of %d providers, and what the provider cannot do. ` + "`make providers`" + ` writes this page from
 the profiles of [idp/idptest](../idp/idptest) and from [internal/providers](../internal/providers). The table test
-([providers_test.go](../providers_test.go)) signs in at each of them with just this configuration: user, cached token, two refreshes, a
+([providers_test.go](../test/providers_test.go)) signs in at each of them with just this configuration: user, cached token, two refreshes, a
 refused refresh, logout, back-channel logout. So the page says what was tried against the profiles, which are made of what the providers
 document and of what users of many clients reported, at the date given. It does not say that somebody tried it at the provider itself.
 

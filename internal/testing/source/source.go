@@ -1,0 +1,69 @@
+// Package source reads the module's own source code, for tests that hold the code to a rule.
+package source
+
+import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// File is one parsed file.
+type File struct {
+	Path string // from the module's root, with slashes
+	Fset *token.FileSet
+	AST  *ast.File
+}
+
+// Root returns the folder of the module's go.mod.
+func Root(t testing.TB) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(out)))
+}
+
+// Files returns what is under a folder of the module, without tests and nested modules. "."
+// is the root. A folder that is not there has no files.
+func Files(t testing.TB, folder string) (files []File) {
+	t.Helper()
+	root := os.DirFS(Root(t))
+	err := fs.WalkDir(root, folder, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && name == folder:
+			return fs.SkipAll
+		case err != nil:
+			return err
+		case entry.IsDir() && name != ".":
+			_, nested := fs.Stat(root, path.Join(name, "go.mod"))
+			if nested == nil || strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" {
+				return fs.SkipDir
+			}
+		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"):
+			text, err := fs.ReadFile(root, name)
+			if err != nil {
+				return err
+			}
+			fset := token.NewFileSet()
+			file, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			files = append(files, File{name, fset, file})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}

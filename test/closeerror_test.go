@@ -1,0 +1,52 @@
+package test_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/store/storetest"
+)
+
+// With the store down, Close says by hash what it has waited for: what is unsaved, what is to be deleted, and the login
+// that failed and may have replaced the session all the same.
+func TestClose_cutShortNamesWhatItWaitedFor(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.client = mustNew(t, r)
+		again, ended, fine := r.login(), r.login(), r.login()
+		for _, op := range []storetest.Op{storetest.OpReplace, storetest.OpLoad, storetest.OpDelete} {
+			r.store.Inject(storetest.Fault{Op: op, Err: storetest.ErrFault})
+		}
+		if _, err := r.tryLogin(tokenward.SessionID(again)); tokenward.CodeOf(err) != "store_error" {
+			t.Fatalf("a login while the store is down: err = %v, want store_error", err)
+		}
+		if err := <-r.logout(ended); tokenward.CodeOf(err) != "store_error" {
+			t.Fatalf("a logout while the store is down: err = %v, want store_error", err)
+		}
+		r.rest()
+		ctx, cancel := context.WithCancel(context.Background())
+		done := r.closeIn(ctx)
+		r.rest()
+		cancel()
+		err := <-done
+		var cut *tokenward.CloseError
+		if !errors.As(err, &cut) {
+			t.Fatalf("Close: err = %v (%T), want a CloseError", err, err)
+		}
+		if !slices.Equal(cut.Waiting, []tokenward.Key{key(again)}) {
+			t.Errorf("waiting = %v, want the session of the login that failed, %v", cut.Waiting, key(again))
+		}
+		if want := []tokenward.Key{key(ended)}; !slices.Equal(cut.Undeleted, want) || !slices.Equal(cut.Unsaved, want) {
+			t.Errorf("undeleted = %v, unsaved = %v, want the session that was signed out, %v", cut.Undeleted, cut.Unsaved, key(ended))
+		}
+		if slices.Contains(slices.Concat(cut.Waiting, cut.Undeleted, cut.Unsaved), key(fine)) {
+			t.Error("a session at rest is named")
+		}
+		if text := err.Error(); !strings.Contains(text, "1 of them ended and not deleted") || !strings.Contains(text, "1 more waited for the store") {
+			t.Errorf("err = %q, want it to say what Close waited for", text)
+		}
+	})
+}
