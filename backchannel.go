@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -141,7 +142,7 @@ func (c *Client) left(ctx context.Context, values []store.IndexValue, issuer str
 }
 
 func (c *Client) endRef(ctx context.Context, key session.Key, incarnation session.Incarnation, o StoreOptions) error {
-	call := messages.NewCall(ctx, o.options())
+	call := directory.NewCall(ctx, o.options())
 	c.ended.add(key, session.ReasonBackchannelLogout)
 	end := &messages.EndSession{Key: key, Only: incarnation, Why: session.ReasonBackchannelLogout, Call: call}
 	if err := c.order(ctx, end, call); err != nil {

@@ -11,7 +11,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -140,9 +142,9 @@ func (c *Client) choose(ctx context.Context, found []cookie.Brought, lapsed func
 			switch {
 			case err != nil:
 				unread = cmp.Or(unread, err)
-			case s.Phase == messages.Ready && !s.Ceiling.Reached(c.clock.Now()):
+			case s.Phase == directory.Ready && !s.Ceiling.Reached(c.clock.Now()):
 				now, began = living, s.State.Internal.CreatedAt
-			case s.Phase == messages.Ready, s.Phase == messages.Ended && s.Reason == session.ReasonCeiling:
+			case s.Phase == directory.Ready, s.Phase == directory.Ended && s.Reason == session.ReasonCeiling:
 				now = remembered
 			}
 		}
@@ -161,7 +163,7 @@ func (c *Client) reread(ctx context.Context, o StoreOptions) {
 	if o.id == "" || c.callers.Dir.Lookup(o.id) == nil {
 		return
 	}
-	call := messages.NewCall(ctx, o.options())
+	call := directory.NewCall(ctx, o.options())
 	_ = c.order(ctx, &messages.Reread{Key: c.key(o.id), Call: call}, call) // ctx has ended: so says whoever looks at it next
 }
 
@@ -211,7 +213,7 @@ func (c *Client) removeCookie(w http.ResponseWriter, r *http.Request, id string)
 			return false
 		}
 		e := c.callers.Dir.Lookup(id) // another process may have said so
-		return e == nil || e.Snapshot().Phase != messages.Ended || e.Snapshot().Reason != session.ReasonReplaced
+		return e == nil || e.Snapshot().Phase != directory.Ended || e.Snapshot().Reason != session.ReasonReplaced
 	}
 	if c.carrier != nil {
 		c.carrier.Drop(w, r, while)
@@ -231,7 +233,7 @@ func (c *Client) leave(ctx context.Context, o StoreOptions) {
 	k, now := c.opts.cookies, c.clock.Now()
 	due := !k.Fixed && now.Unix()-b.seen >= int64(k.noted()/time.Second)
 	e := c.callers.Dir.Lookup(o.id)
-	if due && (e == nil || e.Snapshot().Phase == messages.Moved) {
+	if due && (e == nil || e.Snapshot().Phase == directory.Moved) {
 		_, _ = c.look(ctx, o.id, o.options()) // it has just gone to sleep: without a renewal it might lapse, used as it is
 		e = c.callers.Dir.Lookup(o.id)
 	}
@@ -239,17 +241,17 @@ func (c *Client) leave(ctx context.Context, o StoreOptions) {
 		return
 	}
 	s, key := e.Snapshot(), e.Key
-	if s.Phase != messages.Ready || s.Ceiling.Reached(now) || s.State.Internal.Over(now) {
+	if s.Phase != directory.Ready || s.Ceiling.Reached(now) || s.State.Internal.Over(now) {
 		return
 	}
 	lives := func() bool {
 		if e := c.callers.Dir.Lookup(o.id); e != nil {
 			switch now := e.Snapshot(); now.Phase {
-			case messages.Ready:
+			case directory.Ready:
 				return now.Incarnation == s.Incarnation
-			case messages.Ended, messages.Missing:
+			case directory.Ended, directory.Missing:
 				return false
-			case messages.Opening, messages.Failed, messages.Moved:
+			case directory.Opening, directory.Failed, directory.Moved:
 			}
 		}
 		ended, _ := c.ended.has(key) // out of memory, it may live
@@ -272,7 +274,7 @@ func (c *Client) touch(key session.Key, s *session.State, o store.Options) {
 		return
 	}
 	o = store.Options{Values: o.Values, Background: true}
-	c.runner.Run(messages.StoreWork, func(ctx context.Context) any {
+	c.runner.Run(actors.StoreWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
 		defer cancel()
 		now := c.clock.Now()

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
-	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -75,7 +74,7 @@ func (c *Client) release(key session.Key, owner string, o store.Options) {
 		return
 	}
 	o = store.Options{Values: o.Values, Background: true}
-	c.runner.Run(messages.StoreWork, func(ctx context.Context) any {
+	c.runner.Run(actors.StoreWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
 		defer cancel()
 		return actors.Contain(func() error {

@@ -17,7 +17,7 @@ import (
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/cookie"
@@ -47,7 +47,7 @@ type Client struct {
 	sealer    *store.Sealer
 	carrier   carrier // nil where sessions are kept on the server
 	env       *actors.Env
-	tally     *messages.Tally
+	tally     *directory.Tally
 	runner    *runner
 	callers   supervisor.Callers
 	system    *actor.ActorSystem
@@ -104,7 +104,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c := &Client{
 		cfg: cfg, opts: o, issuer: issuer, domain: session.DomainOf(issuer), clock: o.clock, log: o.log, rand: rand.Reader,
 		policy: cfg.policy(),
-		sealer: sealer, tally: &messages.Tally{}, stopped: make(chan struct{}),
+		sealer: sealer, tally: &directory.Tally{}, stopped: make(chan struct{}),
 	}
 	c.question.init(c.policy)
 	c.logouts.init()
@@ -220,7 +220,7 @@ func (c *Client) start() {
 			EndOnDead: o.endOnDead,
 			Leases:    leases, Intents: written, Usual: c.question.usual,
 		},
-		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &messages.Freshness{},
+		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &directory.Freshness{},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
 		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Hand: c.runner.Hand, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout,
@@ -243,11 +243,11 @@ func (c *Client) start() {
 		c.env.Rules.SnapshotAge = o.limits.SnapshotAge
 	}
 	k := &c.callers
-	k.Trust = supervisor.Trust{
+	k.Trust = directory.Trust{
 		Fresh: c.env.Fresh, Tally: c.tally, Shared: shared,
 		Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Probe: o.limits.StoreTimeout,
 	}
-	k.Dir, k.Clock, k.Buffer, k.Questions = supervisor.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
+	k.Dir, k.Clock, k.Buffer, k.Questions = directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
 	k.Name, k.Resolving, k.Send = o.sessionName, c.resolving(), c.env.Send
 	k.Boss = c.system.Root.Spawn(supervisor.Props(c.env, k.Dir, supervisor.Limits{
 		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,

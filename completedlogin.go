@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"net/url"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 )
 
 // CompletedLogin is for a callback that a browser loads again. It returns the AppState of the login that
@@ -29,7 +29,7 @@ func (c *Client) CompletedLogin(ctx context.Context, callbackURL string, o Store
 		return nil, false
 	}
 	s, err := c.look(ctx, o.id, o.options())
-	if err != nil || s.Phase != messages.Ready || s.Incarnation != done.Incarnation || s.Ceiling.Reached(c.clock.Now()) {
+	if err != nil || s.Phase != directory.Ready || s.Incarnation != done.Incarnation || s.Ceiling.Reached(c.clock.Now()) {
 		return nil, false
 	}
 	return bytes.Clone(done.AppState), true

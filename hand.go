@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/actors"
 )
 
 // hand takes the turns of one actor, and does what they start. What takes time is done by
@@ -32,7 +32,7 @@ const (
 
 // job is something that takes time, and what to do with its result.
 type job struct {
-	kind    messages.Work
+	kind    actors.Work
 	work    func(context.Context) any
 	deliver func(any)
 }
@@ -73,14 +73,14 @@ func (h *hand) take(turn func(), s *started) {
 	turn()
 }
 
-// Run implements messages.Hand. Work with the store counts as pending until it was delivered;
+// Run implements actors.Hand. Work with the store counts as pending until it was delivered;
 // a request on the wire does not, only its delivery.
-func (h *hand) Run(kind messages.Work, work func(context.Context) any, deliver func(any)) {
+func (h *hand) Run(kind actors.Work, work func(context.Context) any, deliver func(any)) {
 	j := job{kind, work, deliver}
-	if kind != messages.ProviderWork {
+	if kind != actors.ProviderWork {
 		h.r.tally.Add(1)
 	}
-	if kind == messages.StoreWork && !h.r.store.pass() && !h.r.store.enter(func() { h.follow(&started{j}) }) {
+	if kind == actors.StoreWork && !h.r.store.pass() && !h.r.store.enter(func() { h.follow(&started{j}) }) {
 		return
 	}
 	if s := h.started; s != nil && s.job.work == nil {
@@ -105,13 +105,13 @@ func (h *hand) follow(s *started) {
 // do does a job, and returns the turn to take next, nil where somebody else takes it.
 func (h *hand) do(j job) (turn func()) {
 	result := j.work(h.r.ctx)
-	if j.kind == messages.ProviderWork {
+	if j.kind == actors.ProviderWork {
 		h.r.tally.Add(1)
 	}
 	ours := h.delivery.CompareAndSwap(noDelivery, delivering) // else another delivery is under way
 	j.deliver(result)
 	h.r.tally.Add(-1)
-	if j.kind == messages.StoreWork {
+	if j.kind == actors.StoreWork {
 		if next := h.r.store.leave(); next != nil {
 			h.r.workers.do(next)
 		}

@@ -5,11 +5,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/internal/directory"
 )
 
 func newTestRunner(t *testing.T) *runner {
-	r := newRunner(Limits{ProviderRequests: 10, QueuedFlights: 10}, &messages.Tally{})
+	r := newRunner(Limits{ProviderRequests: 10, QueuedFlights: 10}, &directory.Tally{})
 	t.Cleanup(func() { <-r.workers.end() })
 	return r
 }
@@ -65,10 +66,10 @@ func TestHand_oneWorkerCarriesAFlight(t *testing.T) {
 	}
 	b.post(func() {
 		step("asked")
-		b.hand.Run(messages.ProviderWork, work("request"), func(any) {
+		b.hand.Run(actors.ProviderWork, work("request"), func(any) {
 			b.post(func() {
 				step("answered")
-				b.hand.Run(messages.StoreWork, work("write"), func(any) {
+				b.hand.Run(actors.StoreWork, work("write"), func(any) {
 					b.post(func() {
 						step("written")
 						close(landed)
@@ -91,8 +92,8 @@ func TestHand_twoJobsOfOneTurn(t *testing.T) {
 	var done sync.WaitGroup
 	done.Add(2)
 	b.post(func() {
-		b.hand.Run(messages.ProviderWork, func(context.Context) any { met <- struct{}{}; return nil }, func(any) { b.post(done.Done) })
-		b.hand.Run(messages.StoreWork, func(context.Context) any { <-met; return nil }, func(any) { b.post(done.Done) })
+		b.hand.Run(actors.ProviderWork, func(context.Context) any { met <- struct{}{}; return nil }, func(any) { b.post(done.Done) })
+		b.hand.Run(actors.StoreWork, func(context.Context) any { <-met; return nil }, func(any) { b.post(done.Done) })
 	})
 	done.Wait()
 }
@@ -103,7 +104,7 @@ func TestHand_messageDuringADelivery(t *testing.T) {
 	b := &box{hand: &hand{r: r}}
 	handled := make(chan string, 2)
 	b.post(func() {
-		b.hand.Run(messages.ProviderWork, func(context.Context) any { return nil }, func(any) {
+		b.hand.Run(actors.ProviderWork, func(context.Context) any { return nil }, func(any) {
 			posted := make(chan struct{})
 			go func() {
 				b.post(func() { handled <- "a stranger's" })
@@ -124,9 +125,9 @@ func TestHand_messageDuringADelivery(t *testing.T) {
 func TestHand_everythingAtOnce(t *testing.T) {
 	r := newTestRunner(t)
 	r.store.free, r.turns.free = 2, 2
-	const actors, posts = 20, 50
+	const hands, posts = 20, 50
 	var all sync.WaitGroup
-	for range actors {
+	for range hands {
 		b := &box{hand: &hand{r: r}}
 		handled := 0 // by one turn at a time, else the race detector says so
 		for range posts {
@@ -134,8 +135,8 @@ func TestHand_everythingAtOnce(t *testing.T) {
 			go b.post(func() {
 				handled++
 				done := func(any) { b.post(func() { handled++; all.Done() }) }
-				b.hand.Run(messages.ProviderWork, func(context.Context) any { return nil }, done)
-				b.hand.Run(messages.StoreWork, func(context.Context) any { return nil }, done)
+				b.hand.Run(actors.ProviderWork, func(context.Context) any { return nil }, done)
+				b.hand.Run(actors.StoreWork, func(context.Context) any { return nil }, done)
 			})
 		}
 	}

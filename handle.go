@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 )
 
 // Handle is one session, for loops that ask for it again and again. It is safe for
@@ -16,7 +16,7 @@ import (
 type Handle struct {
 	c     *Client
 	o     StoreOptions
-	entry atomic.Pointer[messages.Entry]
+	entry atomic.Pointer[directory.Entry]
 }
 
 // Session returns a handle of the session with that id. Of an empty one all calls fail.

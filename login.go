@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -351,7 +352,7 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 		return "", overtaken()
 	}
 	key := c.key(id)
-	call := messages.NewCall(ctx, o.options())
+	call := directory.NewCall(ctx, o.options())
 	login := &messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call}
 	err := c.order(ctx, login, call)
 	// A logout token that came while the session was being written found nothing to end.
@@ -375,7 +376,7 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 			c.writeCookie(w, r, id, state, nil)
 		}
 		for _, old := range o.ended() {
-			gone := messages.NewCall(ctx, o.options())
+			gone := directory.NewCall(ctx, o.options())
 			end := &messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone}
 			if err := c.order(ctx, end, gone); err != nil && !errors.Is(err, ctx.Err()) {
 				c.log.Warn("the session that a login replaced could not be deleted; it is tried again")

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -80,7 +81,7 @@ func (c *Client) logout(ctx context.Context, ids []string, current string, hinte
 		idToken, of, ours, failed := c.beforeLogout(ctx, id, o, current, hinted)
 		if failed == nil && ours && id != "" {
 			c.ended.add(c.key(id), session.ReasonLogout)
-			call := messages.NewCall(ctx, o)
+			call := directory.NewCall(ctx, o)
 			end := &messages.EndSession{ID: id, Key: c.key(id), Why: session.ReasonLogout, Call: call}
 			if failed = c.order(ctx, end, call); failed != nil {
 				failed = ofCaller(ctx, supervisor.StoreError(failed))
@@ -108,7 +109,7 @@ func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, c
 	switch {
 	case err != nil && c.resolving():
 		return "", current, false, ofCaller(ctx, err)
-	case err != nil || s.Phase != messages.Ready:
+	case err != nil || s.Phase != directory.Ready:
 		return "", current, true, nil
 	case c.callers.Foreign(s, current) != "":
 		return "", current, false, nil

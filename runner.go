@@ -4,7 +4,8 @@ import (
 	"context"
 	"runtime"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/internal/directory"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 type runner struct {
 	ctx    context.Context // ends when the client gives up on what is under way
 	cancel context.CancelCauseFunc
-	tally  *messages.Tally
+	tally  *directory.Tally
 
 	users     slots // refreshes, connection exchanges, revocations
 	strangers slots // code exchanges, pushed requests, discovery and keys for them
@@ -31,9 +32,9 @@ type runner struct {
 	workers   workers
 }
 
-var _ messages.Runner = (*runner)(nil)
+var _ actors.Runner = (*runner)(nil)
 
-func newRunner(l Limits, tally *messages.Tally) *runner {
+func newRunner(l Limits, tally *directory.Tally) *runner {
 	users, strangers := shares(l.ProviderRequests)
 	r := &runner{
 		tally:     tally,
@@ -47,21 +48,21 @@ func newRunner(l Limits, tally *messages.Tally) *runner {
 	return r
 }
 
-// Run implements messages.Runner, for work that is not started in a turn of a hand.
-func (r *runner) Run(kind messages.Work, work func(context.Context) any, deliver func(any)) {
+// Run implements actors.Runner, for work that is not started in a turn of a hand.
+func (r *runner) Run(kind actors.Work, work func(context.Context) any, deliver func(any)) {
 	(&hand{r: r}).Run(kind, work, deliver)
 }
 
 // Hand is actors.Env.Hand.
-func (r *runner) Hand() messages.Hand { return &hand{r: r} }
+func (r *runner) Hand() actors.Hand { return &hand{r: r} }
 
-// Slot implements messages.Runner.
+// Slot implements actors.Runner.
 func (r *runner) Slot(granted func(error)) bool {
 	_, now := r.users.take(false, granted)
 	return now
 }
 
-// Release implements messages.Runner.
+// Release implements actors.Runner.
 func (r *runner) Release() { r.users.give() }
 
 // limit is idp.Config.Limit.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/supervisor"
 )
@@ -40,7 +40,7 @@ func (c *Client) wait(ctx context.Context, w supervisor.Wait) supervisor.Came {
 
 // look returns a session as it is now: Ready, Ended or Missing. Where it is not
 // resident it is loaded.
-func (c *Client) look(ctx context.Context, id string, o store.Options) (*messages.Snapshot, error) {
+func (c *Client) look(ctx context.Context, id string, o store.Options) (*directory.Snapshot, error) {
 	l := supervisor.Look{Caller: supervisor.Caller{Ctx: ctx, ID: id, Options: o}}
 	for w, more := l.Step(&c.callers, supervisor.Came{}); more; {
 		w, more = l.Step(&c.callers, c.wait(ctx, w))
@@ -49,7 +49,7 @@ func (c *Client) look(ctx context.Context, id string, o store.Options) (*message
 }
 
 // order sends m, and waits for the work that m lends call to.
-func (c *Client) order(ctx context.Context, m any, call *messages.Call) error {
+func (c *Client) order(ctx context.Context, m any, call *directory.Call) error {
 	o := supervisor.Order{Caller: supervisor.Caller{Ctx: ctx}, Message: m, Call: call}
 	for w, more := o.Step(&c.callers, supervisor.Came{}); more; {
 		w, more = o.Step(&c.callers, c.wait(ctx, w))

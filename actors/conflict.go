@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -13,11 +13,11 @@ import (
 // rereadDone decides, once the record was read again, what a conflict, a refused
 // refresh token or a login in doubt means.
 func (c *core) rereadDone(w *write, m *written, now time.Time) {
-	if c.phase == messages.Ended && (w.told || m.err == nil) { // whoever had it read
+	if c.phase == directory.Ended && (w.told || m.err == nil) { // whoever had it read
 		c.begunElsewhere(m, now)
 		return
 	}
-	if w.generation != c.generation || c.phase != messages.Ready {
+	if w.generation != c.generation || c.phase != directory.Ready {
 		return
 	}
 	if m.err == nil {
@@ -220,7 +220,7 @@ func (c *core) lost(w *write, why session.Reason, now time.Time) {
 		c.land(w.flight, c.overtaken(w, why))
 	}
 	c.ending.settle()
-	c.do(setUnsaved(messages.Saved))
+	c.do(setUnsaved(directory.Saved))
 }
 
 // begunElsewhere takes what is in the store of a session that has ended here: somebody may

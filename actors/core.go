@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -39,7 +40,7 @@ type Rules struct {
 type core struct {
 	rules *Rules
 
-	phase       messages.Phase // Opening (nothing known), Ready or Ended
+	phase       directory.Phase // Opening (nothing known), Ready or Ended
 	generation  session.Generation
 	incarnation session.Incarnation
 	reason      session.Reason // why it Ended
@@ -50,15 +51,15 @@ type core struct {
 	state   *session.State
 	saved   *session.State
 	version session.Version
-	tried   []attempt          // writes that may or may not have happened
-	serial  uint64             // grows with each change of state
-	shown   uint64             // serial of the last one published
-	visible *messages.Snapshot // that one
-	held    session.Held       // tokens it had before, which no error may show
+	tried   []attempt           // writes that may or may not have happened
+	serial  uint64              // grows with each change of state
+	shown   uint64              // serial of the last one published
+	visible *directory.Snapshot // that one
+	held    session.Held        // tokens it had before, which no error may show
 
-	air      *airborne          // the one request, from asking for a slot until it has landed
-	queue    []*messages.Flight // who flies next; other questions than the one in the air
-	refused  *messages.Flight   // one that was sent again after invalid_grant
+	air      *airborne           // the one request, from asking for a slot until it has landed
+	queue    []*directory.Flight // who flies next; other questions than the one in the air
+	refused  *directory.Flight   // one that was sent again after invalid_grant
 	lease    lease
 	denied   bool // another process has the lease: the queue waits
 	polls    int  // how often in a row
@@ -85,7 +86,7 @@ type core struct {
 
 // airborne is the request in the air.
 type airborne struct {
-	flight     *messages.Flight
+	flight     *directory.Flight
 	generation session.Generation
 	sent       bool
 	token      string         // the refresh token it spends
@@ -98,12 +99,12 @@ type airborne struct {
 
 // current reports whether someone still waits for what a brings.
 func (c *core) current(a *airborne) bool {
-	return a.lasting || a.generation == c.generation && c.phase == messages.Ready
+	return a.lasting || a.generation == c.generation && c.phase == directory.Ready
 }
 
 // newCore returns the core of a session of which nothing is known yet.
 func newCore(r *Rules) *core {
-	return &core{rules: r, phase: messages.Opening}
+	return &core{rules: r, phase: directory.Opening}
 }
 
 // on handles one message and returns what is to be done, in order. The list is good until the
@@ -170,7 +171,7 @@ func (c *core) begin(s *session.State, v session.Version, in session.Incarnation
 // start is begin for a state s that may be newer than the saved one.
 func (c *core) start(s, saved *session.State, v session.Version, in session.Incarnation) {
 	c.generation++
-	c.phase, c.incarnation, c.reason, c.unsure = messages.Ready, in, "", false
+	c.phase, c.incarnation, c.reason, c.unsure = directory.Ready, in, "", false
 	c.state, c.saved, c.version, c.tried = s, saved, v, nil
 	c.attempts, c.ending, c.denied, c.throttle = 0, nil, false, throttle{}
 	c.serial++
@@ -187,10 +188,10 @@ func (c *core) proceed(now time.Time) {
 	c.takeOff(now) // store work that was void may have made room
 	c.letGo()
 	c.writeNext(now)
-	if (c.resign || c.closing || c.phase != messages.Ready) && !c.resting && c.idle() {
+	if (c.resign || c.closing || c.phase != directory.Ready) && !c.resting && c.idle() {
 		c.resting = true
 		m := &messages.AtRest{Handled: c.handled}
-		if c.phase == messages.Ended {
+		if c.phase == directory.Ended {
 			m.Own = slices.Clone(c.own[:])
 		}
 		c.do(tell{m})
@@ -212,7 +213,7 @@ func (c *core) command() {
 }
 
 func (c *core) passivate(now time.Time) {
-	if c.phase == messages.Ready && (!c.idle() || c.throttle.answer(now) != nil) {
+	if c.phase == directory.Ready && (!c.idle() || c.throttle.answer(now) != nil) {
 		c.do(tell{&messages.Busy{}})
 		return
 	}
@@ -238,8 +239,8 @@ func (c *core) publish(s *session.State, serial uint64) {
 		return
 	}
 	c.shown = serial
-	c.visible = &messages.Snapshot{
-		Phase: messages.Ready, Generation: c.generation, Incarnation: c.incarnation,
+	c.visible = &directory.Snapshot{
+		Phase: directory.Ready, Generation: c.generation, Incarnation: c.incarnation,
 		Ceiling: s.Internal.Ceiling, EndsAt: s.Internal.EndsAt, State: s, Tokens: session.NewTokenCache(s),
 	}
 	c.do(publish{c.visible})
@@ -251,28 +252,28 @@ func (c *core) change(s *session.State) {
 		c.held.Note(c.state, s)
 		c.state = s
 		c.serial++
-		c.do(setUnsaved(messages.Pending))
+		c.do(setUnsaved(directory.Pending))
 	}
 }
 
 func (c *core) do(e effect) { c.out = append(c.out, e) }
 
 // land answers everyone who waits for f.
-func (c *core) land(f *messages.Flight, a messages.Answer) {
+func (c *core) land(f *directory.Flight, a directory.Answer) {
 	c.recovered(f)
 	c.do(land{f, a})
 }
 
 // failure is the answer to f that says code, as the type of error that f's question has.
-func (c *core) failure(f *messages.Flight, code session.Code, cause error) messages.Answer {
+func (c *core) failure(f *directory.Flight, code session.Code, cause error) directory.Answer {
 	if f.Question.Key.ForConnection() {
-		return messages.Answer{Err: &session.ConnectionTokenError{Code: code, Err: cause}}
+		return directory.Answer{Err: &session.ConnectionTokenError{Code: code, Err: cause}}
 	}
-	return messages.Answer{Err: &session.AccessTokenError{Code: code, Err: cause}}
+	return directory.Answer{Err: &session.AccessTokenError{Code: code, Err: cause}}
 }
 
 // over is the answer to f when the session has ended for why.
-func (c *core) over(f *messages.Flight, why session.Reason) messages.Answer {
+func (c *core) over(f *directory.Flight, why session.Reason) directory.Answer {
 	switch {
 	case f.Question.Key.ForConnection():
 		return c.failure(f, session.CodeMissingRefreshToken, nil)
@@ -282,11 +283,11 @@ func (c *core) over(f *messages.Flight, why session.Reason) messages.Answer {
 	return c.failure(f, session.CodeMissingSession, nil)
 }
 
-func calls(c *messages.Call) []*messages.Call {
+func calls(c *directory.Call) []*directory.Call {
 	if c == nil {
 		return nil
 	}
-	return []*messages.Call{c}
+	return []*directory.Call{c}
 }
 
 // pop takes the first element off list.
@@ -296,10 +297,10 @@ func pop[T any](list []T) []T { return slices.Delete(list, 0, 1) }
 type effect any
 
 type (
-	publish struct{ snapshot *messages.Snapshot }
+	publish struct{ snapshot *directory.Snapshot }
 	land    struct {
-		flight *messages.Flight
-		answer messages.Answer
+		flight *directory.Flight
+		answer directory.Answer
 	}
 	askSlot  struct{}
 	dropSlot struct{}
@@ -319,10 +320,10 @@ type (
 	}
 	runWrite   struct{ write *write }
 	retryIn    struct{ wait time.Duration }
-	setUnsaved messages.Unsaved
+	setUnsaved directory.Unsaved
 	tell       struct{ message any }
 	endCall    struct {
-		call *messages.Call
+		call *directory.Call
 		err  error
 	}
 	lost   struct{ err error }

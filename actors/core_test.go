@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 )
@@ -125,11 +126,11 @@ func TestUnsaved_whileARequestIsInTheAir(t *testing.T) {
 	w.grant(nil)
 	w.deliverAll()
 	w.stored(storeDoes)
-	if u := w.entry.Unsaved(); u != messages.Pending {
+	if u := w.entry.Unsaved(); u != directory.Pending {
 		t.Errorf("unsaved = %d, want pending", u)
 	}
 	w.landed(landUnreachable)
-	if u := w.entry.Unsaved(); u != messages.Saved {
+	if u := w.entry.Unsaved(); u != directory.Saved {
 		t.Errorf("unsaved = %d after a failure, want saved", u)
 	}
 	w.drain()
@@ -142,11 +143,11 @@ func TestUnsaved_untilTheLastDeletion(t *testing.T) {
 	w.logout(session.Incarnation{})
 	w.deliverAll()
 	w.stored(storeDoes)
-	if u := w.entry.Unsaved(); u != messages.Pending {
+	if u := w.entry.Unsaved(); u != directory.Pending {
 		t.Errorf("unsaved = %d before the deletion, want pending", u)
 	}
 	w.stored(storeDoes)
-	if u := w.entry.Unsaved(); u != messages.Saved {
+	if u := w.entry.Unsaved(); u != directory.Saved {
 		t.Errorf("unsaved = %d after the deletion, want saved", u)
 	}
 }
@@ -478,7 +479,7 @@ func TestOpening_isNotOverForALogoutOfAnother(t *testing.T) {
 			t.Error("an end is shown of a session that nobody knows")
 		}
 		w.stored(how)
-		if ended := w.shown != nil && w.shown.Phase == messages.Ended; ended != want {
+		if ended := w.shown != nil && w.shown.Phase == directory.Ended; ended != want {
 			t.Errorf("store %d: ended %v, want %v", how, ended, want)
 		}
 		w.drain()
@@ -547,7 +548,7 @@ func TestLost_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
 	w.command(&messages.Reread{Call: w.call()})
 	w.deliverAll()
 	w.stored(storeDoes)
-	if w.shown.Phase != messages.Ended || len(w.shown.State.ConnectionTokenSets) > 0 {
+	if w.shown.Phase != directory.Ended || len(w.shown.State.ConnectionTokenSets) > 0 {
 		t.Errorf("shows phase %d with %d connection tokens, want an end without any", w.shown.Phase, len(w.shown.State.ConnectionTokenSets))
 	}
 	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
@@ -573,7 +574,7 @@ func TestTold_ofALoginAfterTheEnd(t *testing.T) {
 	}
 	w.deliverAll()
 	w.stored(storeDoes) // read
-	if w.shown.Phase != messages.Ready || w.shown.Incarnation != w.record.incarnation {
+	if w.shown.Phase != directory.Ready || w.shown.Incarnation != w.record.incarnation {
 		t.Errorf("shows phase %d of %s, want the new login", w.shown.Phase, w.names[w.shown.Incarnation])
 	}
 	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
@@ -609,7 +610,7 @@ func TestTold_ofALoginThatCannotBeRead(t *testing.T) {
 // Two logins at once, in two processes: what is told of the other's is heard before this
 // process knows that its own, the earlier one, was written.
 func TestTold_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
-	for what, phase := range map[string]messages.Phase{"signed in": messages.Ready, "signed out": messages.Ended} {
+	for what, phase := range map[string]directory.Phase{"signed in": directory.Ready, "signed out": directory.Ended} {
 		w := newTestWorld(t)
 		w.rules.Exclusive, w.tells = false, true
 		w.login(0)
@@ -624,7 +625,7 @@ func TestTold_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
 		w.answerNow()
 		w.deliverAll()
 		w.stored(storeDoes) // read
-		if w.shown.Phase != phase || phase == messages.Ready && w.shown.Incarnation != w.record.incarnation {
+		if w.shown.Phase != phase || phase == directory.Ready && w.shown.Incarnation != w.record.incarnation {
 			t.Errorf("%s elsewhere: shows phase %d of %s", what, w.shown.Phase, w.names[w.shown.Incarnation])
 		}
 		w.drain()
@@ -662,7 +663,7 @@ func TestTold_ofALoginThatIsToBeDeleted(t *testing.T) {
 	w.hear()
 	w.deliverAll()
 	w.stored(storeDoes) // read
-	if w.shown.Phase != messages.Ended {
+	if w.shown.Phase != directory.Ended {
 		t.Errorf("shows phase %d after a logout", w.shown.Phase)
 	}
 	w.drain()
@@ -706,7 +707,7 @@ func TestOutlived_answersNobody(t *testing.T) {
 		j := w.ask(key)
 		w.pass()
 		w.deliverAll()
-		if j.answer.Err == nil || w.slot || w.shown.Phase != messages.Ended || w.shown.Reason != session.ReasonLifetime {
+		if j.answer.Err == nil || w.slot || w.shown.Phase != directory.Ended || w.shown.Reason != session.ReasonLifetime {
 			t.Errorf("%s: %v, and shows phase %d, %q", name(key), j.answer.Err, w.shown.Phase, w.shown.Reason)
 		}
 		w.drain()

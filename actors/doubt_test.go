@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -261,7 +262,7 @@ func TestReread_whileItStartsAgain(t *testing.T) {
 	c.lane, c.laneBusy = []*write{{kind: reopen}}, true
 	c.state = &session.State{}
 	c.saved = c.state
-	call := messages.NewCall(t.Context(), store.Options{})
+	call := directory.NewCall(t.Context(), store.Options{})
 	c.on(&messages.Reread{Call: call}, time.Unix(1_900_000_000, 0))
 	out := c.on(&written{kind: reopen, err: store.ErrConflict}, time.Unix(1_900_000_000, 0))
 	for _, e := range out {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 )
@@ -11,7 +12,7 @@ import (
 // ceilingReached ends the session if its ceiling is reached now; a timer may be
 // early, late or of an older generation.
 func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
-	if c.phase == messages.Ready && m.Generation == c.generation && c.state.Internal.Ceiling.Reached(now) {
+	if c.phase == directory.Ready && m.Generation == c.generation && c.state.Internal.Ceiling.Reached(now) {
 		c.end(session.ReasonCeiling, m.Call, now)
 		return
 	}
@@ -35,9 +36,9 @@ func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
 func (c *core) endSession(m *messages.EndSession, now time.Time) {
 	covers := m.Only.IsZero() || m.Only == c.incarnation
 	switch {
-	case c.phase == messages.Ready && covers:
+	case c.phase == directory.Ready && covers:
 		c.finishGeneration(m.Why, now)
-	case c.phase == messages.Ended && covers, c.phase == messages.Opening && covers:
+	case c.phase == directory.Ended && covers, c.phase == directory.Opening && covers:
 		if a := c.air; a != nil && a.lasting {
 			a.lasting = false
 			c.land(a.flight, c.over(a.flight, m.Why))
@@ -51,7 +52,7 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 // presume takes a session that is not in hand for ended.
 func (c *core) presume(why session.Reason, now time.Time) {
 	c.generation++
-	c.phase, c.reason = messages.Ended, why
+	c.phase, c.reason = directory.Ended, why
 	c.state = &session.State{}
 	c.saved = c.state
 	c.ending = newEnding()
@@ -59,7 +60,7 @@ func (c *core) presume(why session.Reason, now time.Time) {
 }
 
 // end ends the session in hand and has its record deleted, that incarnation only.
-func (c *core) end(why session.Reason, call *messages.Call, now time.Time) {
+func (c *core) end(why session.Reason, call *directory.Call, now time.Time) {
 	c.finishGeneration(why, now)
 	c.erase(&write{only: c.incarnation, why: why, calls: calls(call)})
 }
@@ -70,7 +71,7 @@ func (c *core) end(why session.Reason, call *messages.Call, now time.Time) {
 // record deleted, which settles c.ending.
 func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	old := c.state
-	c.phase, c.reason = messages.Ended, why
+	c.phase, c.reason = directory.Ended, why
 	c.state = &session.State{}
 	if why == session.ReasonCeiling {
 		c.state = remainder(old, now)
@@ -81,7 +82,7 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	c.generation++
 	c.ending = newEnding()
 	c.showEnd(now)
-	c.do(setUnsaved(messages.Pending)) // until it is deleted
+	c.do(setUnsaved(directory.Pending)) // until it is deleted
 	over := &messages.SessionEnded{Reason: why}
 	if why == session.ReasonCeiling && (c.air != nil || len(c.state.ConnectionTokenSets) > 0) {
 		over.Issuer, over.SID, over.Subject = c.rules.domainOf(old), old.Internal.SID, old.User.Sub()
@@ -150,7 +151,7 @@ func (c *core) answerAll(old *session.State, ended session.Generation, why sessi
 
 // overtaken is the answer to w's flight, which had landed, when the session has ended
 // for why: a ceiling does not take back a connection's token.
-func (c *core) overtaken(w *write, why session.Reason) messages.Answer {
+func (c *core) overtaken(w *write, why session.Reason) directory.Answer {
 	if why == session.ReasonCeiling && w.answer.Err == nil && w.flight.Question.Key.ForConnection() {
 		return w.answer
 	}
@@ -160,8 +161,8 @@ func (c *core) overtaken(w *write, why session.Reason) messages.Answer {
 // showEnd publishes the end and what stays: for a ceiling the unexpired
 // connection tokens, and the answer session_expired for a while.
 func (c *core) showEnd(now time.Time) {
-	s := &messages.Snapshot{
-		Phase: messages.Ended, Generation: c.generation, Incarnation: c.incarnation, State: c.state, Reason: c.reason,
+	s := &directory.Snapshot{
+		Phase: directory.Ended, Generation: c.generation, Incarnation: c.incarnation, State: c.state, Reason: c.reason,
 	}
 	if c.ending != nil {
 		s.Settled = c.ending.settled
@@ -183,10 +184,10 @@ func (c *core) showEnd(now time.Time) {
 }
 
 // remembered is the answer of an ended session.
-func (c *core) remembered(f *messages.Flight, now time.Time) messages.Answer {
+func (c *core) remembered(f *directory.Flight, now time.Time) directory.Answer {
 	if f.Question.Key.ForConnection() {
 		if t, ok := c.state.FindConnection(f.Question.Key, now); ok {
-			return messages.Answer{Connection: &t, Cached: true}
+			return directory.Answer{Connection: &t, Cached: true}
 		}
 	} else if c.reason != session.ReasonCeiling {
 		return c.failure(f, session.CodeMissingRefreshToken, nil)

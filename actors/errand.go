@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tokenward/tokenward/clock"
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -27,8 +27,8 @@ type errand struct {
 	epoch       int64
 	take        bool
 
-	call    *messages.Call // who lends a context, nil: nobody
-	options store.Options  // where nobody does
+	call    *directory.Call // who lends a context, nil: nobody
+	options store.Options   // where nobody does
 
 	done written // what comes back
 
@@ -53,7 +53,7 @@ func (a *Session) run(w *write) {
 		e.options = w.flight.Options
 	}
 	a.running = e
-	a.do(messages.StoreWork, e.perform, func(m any) {
+	a.do(StoreWork, e.perform, func(m any) {
 		a.send(m)
 		if e.over.Swap(true) {
 			e.call.End(e.after)
@@ -145,7 +145,7 @@ func (e *errand) takeLease(ctx context.Context) (epoch int64, err error) {
 }
 
 // lender returns the first caller who still waits.
-func lender(calls []*messages.Call) *messages.Call {
+func lender(calls []*directory.Call) *directory.Call {
 	for _, c := range calls {
 		if !c.Left() {
 			return c
@@ -155,7 +155,7 @@ func lender(calls []*messages.Call) *messages.Call {
 }
 
 // lent returns what the caller lends, ended too when the client stops.
-func lent(base context.Context, call *messages.Call) (context.Context, store.Options, func()) {
+func lent(base context.Context, call *directory.Call) (context.Context, store.Options, func()) {
 	ctx, o := call.Begin()
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(base, func() { cancel(context.Cause(base)) })

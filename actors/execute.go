@@ -11,6 +11,7 @@ import (
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -55,7 +56,7 @@ func (a *Session) carryOut(effects []effect) {
 		case retryIn:
 			a.timer = a.after(a.timer, a.jitter(e.wait), &retryDue{})
 		case setUnsaved:
-			a.setUnsaved(messages.Unsaved(e))
+			a.setUnsaved(directory.Unsaved(e))
 		case tell:
 			a.tell(e.message)
 		case endCall:
@@ -91,12 +92,12 @@ func (a *Session) tell(m any) {
 	a.env.Send(a.boss, m)
 }
 
-func (a *Session) setUnsaved(u messages.Unsaved) {
+func (a *Session) setUnsaved(u directory.Unsaved) {
 	was := a.entry.SetUnsaved(u)
-	if u == messages.Failing && was != messages.Failing {
+	if u == directory.Failing && was != directory.Failing {
 		a.env.Tally.Failing.Add(1)
 	}
-	if u != messages.Failing && was == messages.Failing {
+	if u != directory.Failing && was == directory.Failing {
 		a.env.Tally.Failing.Add(-1)
 	}
 }
@@ -106,7 +107,7 @@ func (a *Session) report(e report) {
 	a.env.Log.Warn(e.what+"; it is tried again", zap.Stringer("session", a.entry.Key), zap.Error(e.err))
 	if f := a.env.OnSaveError; f != nil {
 		key := a.entry.Key
-		a.env.Runner.Run(messages.StoreWork, func(context.Context) any { return Contain(func() error { f(key, e.err); return nil }) }, func(any) {})
+		a.env.Runner.Run(StoreWork, func(context.Context) any { return Contain(func() error { f(key, e.err); return nil }) }, func(any) {})
 	}
 }
 
@@ -131,7 +132,7 @@ func (a *Session) after(old clock.Timer, d time.Duration, m any) clock.Timer {
 func (a *Session) spend(e spend) {
 	env := a.env
 	env.Tally.Requests.Add(1)
-	a.do(messages.ProviderWork, func(ctx context.Context) any {
+	a.do(ProviderWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.FlightTimeout)
 		defer cancel()
 		m := &flightLanded{}
@@ -171,7 +172,7 @@ func (a *Session) revoke(e revoke) {
 			over(err)
 			return
 		}
-		env.Runner.Run(messages.ProviderWork, func(ctx context.Context) any {
+		env.Runner.Run(ProviderWork, func(ctx context.Context) any {
 			ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.FlightTimeout)
 			defer cancel()
 			return Contain(func() error { return env.Revoke(ctx, e.domain, e.token) })
@@ -187,7 +188,7 @@ func (a *Session) revoke(e revoke) {
 }
 
 // do has work done elsewhere. It is called in a turn.
-func (a *Session) do(kind messages.Work, work func(context.Context) any, deliver func(any)) {
+func (a *Session) do(kind Work, work func(context.Context) any, deliver func(any)) {
 	if a.hand != nil {
 		a.hand.Run(kind, work, deliver)
 		return
@@ -199,7 +200,7 @@ func (a *Session) do(kind messages.Work, work func(context.Context) any, deliver
 // hangs there must not cost the lease.
 func (a *Session) renewLease() {
 	env, key := a.env, a.entry.Key
-	env.Runner.Run(messages.LeaseWork, func(ctx context.Context) any {
+	env.Runner.Run(LeaseWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer cancel()
 		m := &renewedLease{at: env.Clock.Now()}

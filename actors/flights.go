@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 )
@@ -38,14 +39,14 @@ type flightLanded struct {
 }
 
 // needToken answers f, now or later.
-func (c *core) needToken(f *messages.Flight, now time.Time) {
+func (c *core) needToken(f *directory.Flight, now time.Time) {
 	if slices.Contains(c.queue, f) {
 		return
 	}
 	switch {
-	case c.phase == messages.Ended:
+	case c.phase == directory.Ended:
 		c.land(f, c.remembered(f, now))
-	case c.phase != messages.Ready:
+	case c.phase != directory.Ready:
 		c.land(f, internal(f)) // it starts again after a defect
 	case c.closing:
 		c.land(f, c.failure(f, session.CodeClosed, nil))
@@ -62,7 +63,7 @@ func (c *core) needToken(f *messages.Flight, now time.Time) {
 // (RFC 6749 section 6), so a session flies one at a time, over all questions; and
 // none is spent while the store lacks the newest.
 func (c *core) takeOff(now time.Time) {
-	for c.phase == messages.Ready && c.air == nil && !c.resting && !c.denied && len(c.queue) > 0 {
+	for c.phase == directory.Ready && c.air == nil && !c.resting && !c.denied && len(c.queue) > 0 {
 		f := c.queue[0]
 		if c.state.Internal.Over(now) {
 			c.end(session.ReasonLifetime, nil, now) // answers the queue
@@ -101,8 +102,8 @@ func (c *core) takeOff(now time.Time) {
 
 // fromCache looks whether an earlier answer covers f. What f's callers saw may be
 // older than what is shown now. What the store was not yet asked to keep is not shown.
-func (c *core) fromCache(f *messages.Flight, now time.Time) (messages.Answer, bool) {
-	a := messages.Answer{Cached: true}
+func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, bool) {
+	a := directory.Answer{Cached: true}
 	if c.state.Internal.Over(now) {
 		return a, false // its callers asked an earlier login, or the load took long
 	}
@@ -137,11 +138,11 @@ func (c *core) slotGranted(m *slotGranted, now time.Time) {
 }
 
 // refusal is the answer to f when its request failed with err.
-func refusal(f *messages.Flight, err error) messages.Answer {
+func refusal(f *directory.Flight, err error) directory.Answer {
 	if f.Question.Key.ForConnection() {
-		return messages.Answer{Err: session.ExchangeFailure(err)}
+		return directory.Answer{Err: session.ExchangeFailure(err)}
 	}
-	return messages.Answer{Err: session.RefreshFailure(err)}
+	return directory.Answer{Err: session.RefreshFailure(err)}
 }
 
 // domain is where the session's requests go (behaviour of the Auth0 SDKs: its own
@@ -156,8 +157,8 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	a := c.air
 	c.air = nil
 	m.err = c.held.Redact(m.err, c.state, a.state)
-	if c.state == c.saved && c.phase == messages.Ready {
-		c.do(setUnsaved(messages.Saved))
+	if c.state == c.saved && c.phase == directory.Ready {
+		c.do(setUnsaved(directory.Saved))
 	}
 	theirs := c.theirs(a)
 	if theirs {
@@ -208,7 +209,7 @@ func (c *core) landToken(a *airborne, m *flightLanded, now time.Time) {
 		c.end(session.ReasonCeiling, nil, now)
 		return
 	}
-	answer := messages.Answer{Ceiling: c.state.Internal.Ceiling}
+	answer := directory.Answer{Ceiling: c.state.Internal.Ceiling}
 	if m.err != nil {
 		c.keepToken(m.response)
 		answer.Err = session.RefreshFailure(m.err)
@@ -222,7 +223,7 @@ func (c *core) landToken(a *airborne, m *flightLanded, now time.Time) {
 
 func (c *core) landConnection(a *airborne, m *flightLanded, now time.Time) {
 	f := a.flight
-	answer := messages.Answer{}
+	answer := directory.Answer{}
 	if m.err != nil {
 		c.keepToken(m.response)
 		answer.Err = session.ExchangeFailure(m.err)
@@ -244,11 +245,11 @@ func (c *core) landConnection(a *airborne, m *flightLanded, now time.Time) {
 func (c *core) landAfterCeiling(a *airborne, m *flightLanded, now time.Time) {
 	f := a.flight
 	if m.err != nil {
-		c.land(f, messages.Answer{Err: session.ExchangeFailure(m.err)})
+		c.land(f, directory.Answer{Err: session.ExchangeFailure(m.err)})
 		return
 	}
 	base := c.state
-	if a.generation != c.generation || c.phase != messages.Ended {
+	if a.generation != c.generation || c.phase != directory.Ended {
 		base = &session.State{} // it was logged out or replaced since: nothing stays
 	}
 	next, token, err := base.ApplyConnection(f.Question.Key, m.response, now, c.rules.applyOptions())
@@ -257,7 +258,7 @@ func (c *core) landAfterCeiling(a *airborne, m *flightLanded, now time.Time) {
 		c.saved = c.state
 		c.showEnd(now)
 	}
-	c.land(f, messages.Answer{Connection: &token, Err: err})
+	c.land(f, directory.Answer{Connection: &token, Err: err})
 }
 
 // keepToken keeps a refresh token that came with an otherwise useless answer.
@@ -268,7 +269,7 @@ func (c *core) keepToken(r session.TokenResponse) {
 }
 
 // settle writes what the flight changed and then answers; at once where it changed nothing.
-func (c *core) settle(a *airborne, m *flightLanded, answer messages.Answer, now time.Time) {
+func (c *core) settle(a *airborne, m *flightLanded, answer directory.Answer, now time.Time) {
 	if dead := c.dead(a, m.err); m.response.RefreshToken == "" && (dead || invalidGrant(m.err)) {
 		w := &write{generation: c.generation, flight: a.flight, answer: answer, spent: a.token, refused: true, dead: dead, again: a.again}
 		if !c.rules.Exclusive {

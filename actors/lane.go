@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -17,8 +18,8 @@ type write struct {
 
 	// save, reread: who is answered, and what the provider said, to be merged again
 	// should another writer have come between.
-	flight   *messages.Flight
-	answer   messages.Answer
+	flight   *directory.Flight
+	answer   directory.Answer
 	response *session.TokenResponse
 	received time.Time // when, for a token's life counts from then
 	spent    string
@@ -53,7 +54,7 @@ type write struct {
 	tried bool
 	ends  []*ending // that settle once it was tried
 
-	calls []*messages.Call
+	calls []*directory.Call
 }
 
 // ending is the end of a generation, until its deletion was tried.
@@ -104,7 +105,7 @@ type written struct {
 	// did not take it
 	unsettled time.Duration
 
-	left *messages.Call // erase: it failed as the context ended that this caller had lent
+	left *directory.Call // erase: it failed as the context ended that this caller had lent
 
 	kind writeKind
 	era  uint64 // in which it began
@@ -137,7 +138,7 @@ func (c *core) writeNext(now time.Time) {
 			if w.told { // whatever has become of the session here, the store may have something newer
 				w.generation = c.generation
 			}
-			if w.generation != c.generation || c.phase != messages.Ready && (!w.told || c.phase != messages.Ended) {
+			if w.generation != c.generation || c.phase != directory.Ready && (!w.told || c.phase != directory.Ended) {
 				c.lane = pop(c.lane) // the session ended; whoever waited for a flight has been answered
 				c.endCalls(w, c.starting())
 				continue
@@ -158,12 +159,12 @@ func (c *core) writeNext(now time.Time) {
 				continue
 			}
 		case erase:
-			if c.phase == messages.Ready && (w.only.IsZero() || w.only == c.incarnation) {
+			if c.phase == directory.Ready && (w.only.IsZero() || w.only == c.incarnation) {
 				c.finishGeneration(w.why, now) // a login that came while the logout waited
 				w.ends = append(w.ends, c.ending)
 			}
 		case reopen:
-			if c.phase != messages.Opening {
+			if c.phase != directory.Opening {
 				c.lane = pop(c.lane) // it was ended or replaced since
 				continue
 			}
@@ -208,7 +209,7 @@ func (c *core) written(m *written, now time.Time) {
 // starting returns why nothing is known of a session that starts again after a defect, else nil.
 func (c *core) starting() error {
 	again := func(w *write) bool { return w.kind == reopen }
-	if c.phase == messages.Opening && (slices.ContainsFunc(c.lane, again) || slices.ContainsFunc(c.erasing, again)) {
+	if c.phase == directory.Opening && (slices.ContainsFunc(c.lane, again) || slices.ContainsFunc(c.erasing, again)) {
 		return session.ErrInternal
 	}
 	return nil
@@ -228,10 +229,10 @@ func (c *core) endCalls(w *write, err error) {
 
 // landCovered answers those in the queue whom what was read covers.
 func (c *core) landCovered(now time.Time) {
-	if c.phase != messages.Ready {
+	if c.phase != directory.Ready {
 		return
 	}
-	c.queue = slices.DeleteFunc(c.queue, func(f *messages.Flight) bool {
+	c.queue = slices.DeleteFunc(c.queue, func(f *directory.Flight) bool {
 		a, ok := c.fromCache(f, now)
 		ok = ok && !c.recovers(f)
 		if ok {
@@ -248,7 +249,7 @@ func (c *core) replaceDone(w *write, m *written) {
 		for _, call := range w.calls {
 			c.do(endCall{call, m.err})
 		}
-		if c.phase != messages.Opening {
+		if c.phase != directory.Opening {
 			// It may have happened all the same: see whose record that is now.
 			c.lane = append(c.lane, &write{kind: reread, generation: c.generation, told: true, doubt: true})
 		}
@@ -262,7 +263,7 @@ func (c *core) replaceDone(w *write, m *written) {
 
 // replaced starts the generation of a login that has taken the session's place.
 func (c *core) replaced(s *session.State, v session.Version, in session.Incarnation) {
-	if c.phase == messages.Ready {
+	if c.phase == directory.Ready {
 		c.answerAll(c.state, c.generation, session.ReasonReplaced)
 	} else if a := c.air; a != nil && a.lasting {
 		a.lasting = false
@@ -278,7 +279,7 @@ func (c *core) replaced(s *session.State, v session.Version, in session.Incarnat
 // deletion itself is tried until it succeeds.
 func (c *core) eraseDone(w *write, m *written, now time.Time) {
 	if m.left != nil { // that says nothing of the store
-		w.calls = slices.DeleteFunc(w.calls, func(call *messages.Call) bool { return call == m.left })
+		w.calls = slices.DeleteFunc(w.calls, func(call *directory.Call) bool { return call == m.left })
 		c.do(endCall{m.left, m.err})
 		c.lane = slices.Insert(c.lane, 0, w)
 		return
@@ -296,20 +297,20 @@ func (c *core) eraseDone(w *write, m *written, now time.Time) {
 			c.do(report{"an ended session could not be deleted", m.err})
 		}
 		w.tried = true
-		if c.phase == messages.Opening && c.incarnation.IsZero() { // nobody is kept waiting for longer
+		if c.phase == directory.Opening && c.incarnation.IsZero() { // nobody is kept waiting for longer
 			c.presume(w.why, now)
 			c.ending.settle()
 		}
 		c.erasing = append(c.erasing, w)
-		if c.phase == messages.Ended {
-			c.do(setUnsaved(messages.Failing))
+		if c.phase == directory.Ended {
+			c.do(setUnsaved(directory.Failing))
 		}
 		c.later()
 		return
 	}
 	more := slices.ContainsFunc(c.lane, func(w *write) bool { return w.kind == erase })
-	if c.phase == messages.Ended && len(c.erasing) == 0 && !more {
+	if c.phase == directory.Ended && len(c.erasing) == 0 && !more {
 		c.attempts = 0
-		c.do(setUnsaved(messages.Saved))
+		c.do(setUnsaved(directory.Saved))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -139,9 +140,9 @@ func (c *core) goOn(a *airborne, now time.Time) {
 }
 
 // answered says what can be said of f without a request.
-func (c *core) answered(f *messages.Flight, now time.Time) (messages.Answer, bool) {
+func (c *core) answered(f *directory.Flight, now time.Time) (directory.Answer, bool) {
 	if c.recovers(f) {
-		return messages.Answer{}, sha256.Sum256([]byte(c.state.RefreshToken)) != c.recovery.intent.Token
+		return directory.Answer{}, sha256.Sum256([]byte(c.state.RefreshToken)) != c.recovery.intent.Token
 	}
 	if a, ok := c.fromCache(f, now); ok {
 		return a, true
@@ -149,7 +150,7 @@ func (c *core) answered(f *messages.Flight, now time.Time) (messages.Answer, boo
 	if c.state.RefreshToken == "" {
 		return c.failure(f, session.CodeMissingRefreshToken, nil), true
 	}
-	return messages.Answer{}, false
+	return directory.Answer{}, false
 }
 
 // intendDone sends the request once what it spends is written down.
@@ -187,7 +188,7 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 		c.deny(a)
 	case errors.Is(m.err, store.ErrPresented): // by the recovery of another process, which has let go since
 		c.giveUp()
-		c.land(a.flight, messages.Answer{})
+		c.land(a.flight, directory.Answer{})
 	case m.err != nil:
 		c.storeFailed(a, m.err)
 	case c.rules.Leases && !c.lease.held:
@@ -197,7 +198,7 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 	case c.recovers(a.flight) && !m.again && !c.recovery.cleared: // nothing is left to find out
 		c.lease.unspent = true
 		c.giveUp()
-		c.land(a.flight, messages.Answer{})
+		c.land(a.flight, directory.Answer{})
 	case theirs && m.unsettled > 0:
 		c.lease.intent = nil // it stands: whoever spent the token may be about to save what came of it
 		c.denyFor(a, m.unsettled)
@@ -220,8 +221,8 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 // fly sends the request.
 func (c *core) fly(a *airborne) {
 	a.sent = true
-	if c.state == c.saved && c.phase == messages.Ready {
-		c.do(setUnsaved(messages.Pending)) // what comes back may be a new refresh token
+	if c.state == c.saved && c.phase == directory.Ready {
+		c.do(setUnsaved(directory.Pending)) // what comes back may be a new refresh token
 	}
 	scope := ""
 	if !a.lasting { // else the token was put aside when the session ended
@@ -282,7 +283,7 @@ const (
 // storeFailed answers everyone who waits for a request that the store must be asked for first.
 func (c *core) storeFailed(a *airborne, err error) {
 	c.giveUp()
-	for _, f := range append([]*messages.Flight{a.flight}, c.queue...) {
+	for _, f := range append([]*directory.Flight{a.flight}, c.queue...) {
 		c.land(f, c.failure(f, session.CodeStoreError, err))
 	}
 	c.queue = nil
@@ -330,9 +331,9 @@ func (c *core) letGo() {
 	switch {
 	case !l.held && l.intent == nil, l.renewing, c.air != nil, len(c.lane) > 0:
 		return
-	case c.phase == messages.Ready && c.state.RefreshToken != c.saved.RefreshToken:
+	case c.phase == directory.Ready && c.state.RefreshToken != c.saved.RefreshToken:
 		return
-	case c.phase == messages.Ready && len(c.queue) > 0 && !c.denied:
+	case c.phase == directory.Ready && len(c.queue) > 0 && !c.denied:
 		return // the next flight goes on with them
 	}
 	w := &write{kind: release, intent: l.intent}
@@ -346,12 +347,12 @@ func (c *core) letGo() {
 // recovery is an intent of which nobody knows what came, and the flight that finds out.
 type recovery struct {
 	intent  store.Intent
-	flight  *messages.Flight
+	flight  *directory.Flight
 	cleared bool // perhaps, by a save in between
 }
 
 // recovers reports whether f finds out what came of an intent.
-func (c *core) recovers(f *messages.Flight) bool {
+func (c *core) recovers(f *directory.Flight) bool {
 	return c.recovery != nil && c.recovery.flight == f
 }
 
@@ -359,21 +360,21 @@ func (c *core) recovers(f *messages.Flight) bool {
 // provider has rotated it, its overlap decides whether the session goes on.
 func (c *core) followUp(m *messages.FollowUp) {
 	switch {
-	case c.phase != messages.Ready, c.closing, c.recovery != nil, c.air != nil, len(c.queue) > 0:
+	case c.phase != directory.Ready, c.closing, c.recovery != nil, c.air != nil, len(c.queue) > 0:
 		return // over, or about to present it anyway
 	case c.state.RefreshToken != c.saved.RefreshToken:
 		return // it is this process's own: what came is being saved
 	case c.lease.intent != nil && c.lease.intent.Matches(m.Intent):
 		return
 	}
-	f := messages.NewFlight(c.rules.Usual, store.Options{})
+	f := directory.NewFlight(c.rules.Usual, store.Options{})
 	c.recovery = &recovery{intent: m.Intent, flight: f}
 	c.queue = append(c.queue, f)
 }
 
 // recovered notes that f is over. If it was a recovery, and the session has another refresh
 // token by now, the intent that it was about goes.
-func (c *core) recovered(f *messages.Flight) {
+func (c *core) recovered(f *directory.Flight) {
 	if !c.recovers(f) {
 		return
 	}
@@ -389,7 +390,7 @@ func (c *core) reread(m *messages.Reread) {
 	switch {
 	case told && !m.Version.IsZero() && c.knows(m.Version):
 		return
-	case told && m.Version.IsZero() && c.phase == messages.Ended && !c.signingIn():
+	case told && m.Version.IsZero() && c.phase == directory.Ended && !c.signingIn():
 		return // it was deleted
 	}
 	for i, w := range c.lane {

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -54,10 +55,10 @@ func (b *blackBox) note(m any) {
 // remember takes over what the core knows after a message that it handled.
 func (b *blackBox) remember(c *core) {
 	b.generation, b.incarnation, b.handled, b.closing = c.generation, c.incarnation, c.handled, c.closing
-	if c.phase == messages.Opening {
+	if c.phase == directory.Opening {
 		return // it is not known yet
 	}
-	b.alive, b.reason = c.phase == messages.Ready, c.reason
+	b.alive, b.reason = c.phase == directory.Ready, c.reason
 	b.ours = c.air != nil && c.air.generation == c.generation && !c.air.lasting && !c.theirs(c.air)
 	b.token, b.kept = "", ""
 	if b.alive {
@@ -119,8 +120,8 @@ func (a *Session) fail(m, reason any) {
 	for _, f := range a.entry.Flights() {
 		a.entry.Land(f, internal(f))
 	}
-	if a.entry.Snapshot().Phase == messages.Opening {
-		a.entry.Publish(&messages.Snapshot{Phase: messages.Failed, Err: session.ErrInternal})
+	if a.entry.Snapshot().Phase == directory.Opening {
+		a.entry.Publish(&directory.Snapshot{Phase: directory.Failed, Err: session.ErrInternal})
 	}
 	a.tell(&messages.SessionFailed{})
 }
@@ -133,11 +134,11 @@ func (a *Session) dropSlot() {
 	}
 }
 
-func internal(f *messages.Flight) messages.Answer {
+func internal(f *directory.Flight) directory.Answer {
 	if q := f.Question; q != nil && q.Key.ForConnection() {
-		return messages.Answer{Err: &session.ConnectionTokenError{Code: session.CodeInternalError}}
+		return directory.Answer{Err: &session.ConnectionTokenError{Code: session.CodeInternalError}}
 	}
-	return messages.Answer{Err: &session.AccessTokenError{Code: session.CodeInternalError}}
+	return directory.Answer{Err: &session.AccessTokenError{Code: session.CodeInternalError}}
 }
 
 // written takes what has come of w, which began before the core failed. A deletion that has happened
@@ -155,7 +156,7 @@ func (a *Session) owe(w *write) {
 	if !slices.Contains(a.box.erase, w) {
 		a.box.erase = append(a.box.erase, w)
 	}
-	a.setUnsaved(messages.Pending)
+	a.setUnsaved(directory.Pending)
 }
 
 // endWhileFailed ends the session for everyone who looks, at once; its record is deleted
@@ -165,8 +166,8 @@ func (a *Session) endWhileFailed(m *messages.EndSession) {
 	a.owe(&write{kind: erase, only: m.Only, why: m.Why})
 	if m.Only.IsZero() || m.Only == b.incarnation {
 		b.alive, b.reason = false, m.Why
-		a.entry.Publish(&messages.Snapshot{
-			Phase: messages.Ended, Generation: b.generation, Incarnation: b.incarnation, State: &session.State{}, Reason: m.Why,
+		a.entry.Publish(&directory.Snapshot{
+			Phase: directory.Ended, Generation: b.generation, Incarnation: b.incarnation, State: &session.State{}, Reason: m.Why,
 		})
 	}
 	m.Call.End(session.ErrInternal)
@@ -224,18 +225,18 @@ func (a *Session) revive() {
 		c.lane = append(c.lane, &write{kind: reopen, spent: b.kept, token: b.token, shown: a.shows(b.token)})
 	} else {
 		c.generation++
-		c.phase, c.reason = messages.Ended, cmp.Or(b.reason, session.ReasonLogout)
-		c.do(setUnsaved(messages.Saved))
+		c.phase, c.reason = directory.Ended, cmp.Or(b.reason, session.ReasonLogout)
+		c.do(setUnsaved(directory.Saved))
 		if len(b.erase) > 0 {
 			c.ending = newEnding()
-			c.do(setUnsaved(messages.Pending))
+			c.do(setUnsaved(directory.Pending))
 		}
 	}
 	for _, w := range b.erase {
 		c.reason = w.why
 		c.erase(w)
 	}
-	if c.phase == messages.Ended {
+	if c.phase == directory.Ended {
 		c.showEnd(now)
 	}
 	b.erase, b.recover = nil, false
@@ -248,13 +249,13 @@ func (a *Session) revive() {
 // back.
 func (a *Session) shows(token string) bool {
 	s := a.entry.Snapshot()
-	return s.Phase == messages.Ready && s.State.RefreshToken == token
+	return s.Phase == directory.Ready && s.State.RefreshToken == token
 }
 
 // reopenDone takes the session as the store holds it after a defect.
 func (c *core) reopenDone(w *write, m *written, now time.Time) {
 	switch {
-	case c.phase != messages.Opening:
+	case c.phase != directory.Opening:
 		// It was ended or replaced since.
 	case m.err == nil:
 		newest := m.state
@@ -272,12 +273,12 @@ func (c *core) reopenDone(w *write, m *written, now time.Time) {
 		}
 	case errors.Is(m.err, store.ErrNotFound):
 		c.generation++
-		c.phase, c.reason = messages.Ended, session.ReasonLogout
+		c.phase, c.reason = directory.Ended, session.ReasonLogout
 		var gone *store.GoneError
 		if errors.As(m.err, &gone) {
 			c.reason = gone.Reason
 		}
-		c.do(setUnsaved(messages.Saved))
+		c.do(setUnsaved(directory.Saved))
 		c.showEnd(now)
 	default:
 		c.erasing = append(c.erasing, w) // tried again like a deletion

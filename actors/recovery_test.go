@@ -14,6 +14,7 @@ import (
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -27,8 +28,8 @@ type bench struct {
 	s       *Session
 	clock   *clock.Fake
 	store   *storetest.Faulty
-	tally   *messages.Tally
-	entry   *messages.Entry
+	tally   *directory.Tally
+	entry   *directory.Entry
 	logs    *observer.ObservedLogs
 	told    []any // to the supervisor
 	mailbox []any // to the session
@@ -41,7 +42,7 @@ type bench struct {
 }
 
 func newBench(t *testing.T) *bench {
-	b := &bench{t: t, clock: clock.NewFake(t0), tally: &messages.Tally{}}
+	b := &bench{t: t, clock: clock.NewFake(t0), tally: &directory.Tally{}}
 	b.store = storetest.NewFaulty(store.NewMemory(b.clock))
 	core, logs := observer.New(zapcore.DebugLevel)
 	b.logs = logs
@@ -51,7 +52,7 @@ func newBench(t *testing.T) *bench {
 	}
 	self, boss := actor.NewPID("", "self"), actor.NewPID("", "boss")
 	b.s = &Session{boss: boss, self: self, env: &Env{
-		Fresh: &messages.Freshness{},
+		Fresh: &directory.Freshness{},
 		Rules: *testRules(), Clock: b.clock, Rand: rand.Reader, Store: b.store, Codec: &store.Codec{Sealer: sealer, Domain: "https://tenant.example/"},
 		Provider: b, Runner: b, Tally: b.tally, Log: zap.New(core), FlightTimeout: time.Second, StoreTimeout: time.Second,
 		Send: func(to *actor.PID, m any) {
@@ -62,7 +63,7 @@ func newBench(t *testing.T) *bench {
 			}
 		},
 	}}
-	b.entry = messages.NewEntry("id", session.Key{1}, &messages.Snapshot{Phase: messages.Opening, Settled: make(chan struct{})})
+	b.entry = directory.NewEntry("id", session.Key{1}, &directory.Snapshot{Phase: directory.Opening, Settled: make(chan struct{})})
 	return b
 }
 
@@ -76,7 +77,7 @@ func (b *bench) ExchangeConnection(_ context.Context, r idp.ConnectionExchange) 
 	return b.respond, b.err
 }
 
-func (b *bench) Run(_ messages.Work, work func(context.Context) any, deliver func(any)) {
+func (b *bench) Run(_ Work, work func(context.Context) any, deliver func(any)) {
 	b.jobs = append(b.jobs, func() { deliver(work(context.Background())) })
 }
 
@@ -151,9 +152,9 @@ func (b *bench) live(token string) session.Incarnation {
 	return in
 }
 
-func (b *bench) ask(key session.FlightKey) *messages.Flight {
+func (b *bench) ask(key session.FlightKey) *directory.Flight {
 	q := &session.Question{Key: key, Audience: key.Audience}
-	f, first := b.entry.Join(messages.NewFlight(q, store.Options{}), 8)
+	f, first := b.entry.Join(directory.NewFlight(q, store.Options{}), 8)
 	if first {
 		b.send(&messages.NeedToken{Flight: f})
 	}
@@ -162,7 +163,7 @@ func (b *bench) ask(key session.FlightKey) *messages.Flight {
 
 // poison is a message that the core cannot handle.
 func (b *bench) poison() {
-	b.send(&messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+	b.send(&messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 	if b.s.core != nil {
 		b.t.Fatal("the session has not failed")
 	}
@@ -177,14 +178,14 @@ func (b *bench) stored() string {
 	return s.RefreshToken
 }
 
-func (b *bench) answer(f *messages.Flight) messages.Answer {
+func (b *bench) answer(f *directory.Flight) directory.Answer {
 	b.t.Helper()
 	select {
 	case <-f.Done():
 		return f.Answer()
 	default:
 		b.t.Fatal("a flight has not landed")
-		return messages.Answer{}
+		return directory.Answer{}
 	}
 }
 
@@ -252,7 +253,7 @@ func TestDefect_keepsGenerationsApart(t *testing.T) {
 	b.grant()
 	b.send(&messages.ReplaceSession{
 		State:       &session.State{User: session.User{"sub": "bob"}, RefreshToken: "bob/0"},
-		Incarnation: session.NewIncarnation(rand.Reader), Call: messages.NewCall(t.Context(), store.Options{}),
+		Incarnation: session.NewIncarnation(rand.Reader), Call: directory.NewCall(t.Context(), store.Options{}),
 	})
 	ann := b.jobs[0]
 	b.jobs = b.jobs[1:]
@@ -342,7 +343,7 @@ func TestDefect_otherLogoutLeavesTheSession(t *testing.T) {
 	if got := b.stored(); got != "r1" {
 		t.Errorf("the store has %q, want r1", got)
 	}
-	if p := b.entry.Snapshot().Phase; p != messages.Ready {
+	if p := b.entry.Snapshot().Phase; p != directory.Ready {
 		t.Errorf("phase = %d, want ready", p)
 	}
 }
@@ -384,7 +385,7 @@ func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 	opening := b.entry.Snapshot()
 	b.s.adopt(&messages.Adopt{Entry: b.entry})
 	b.s.env.Rand = strings.NewReader("") // no version can be drawn: a panic
-	call := messages.NewCall(t.Context(), store.Options{})
+	call := directory.NewCall(t.Context(), store.Options{})
 	b.send(&messages.ReplaceSession{State: &session.State{}, Call: call})
 	<-call.Done()
 	if _, err := call.Ended(); session.CodeOf(err) != session.CodeInternalError {
@@ -395,7 +396,7 @@ func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 	default:
 		t.Error("whoever waits for the entry waits for ever")
 	}
-	if s := b.entry.Snapshot(); s.Phase != messages.Failed || session.CodeOf(s.Err) != session.CodeInternalError {
+	if s := b.entry.Snapshot(); s.Phase != directory.Failed || session.CodeOf(s.Err) != session.CodeInternalError {
 		t.Errorf("phase %d, %v, want failed, internal_error", s.Phase, s.Err)
 	}
 	b.s.env.Rand = rand.Reader
@@ -410,7 +411,7 @@ func TestDefect_betweenTheEffectsOfAMessage(t *testing.T) {
 	b := newBench(t)
 	b.live("r0")
 	b.store.Fail(storetest.OpDelete, 1)
-	call := messages.NewCall(t.Context(), store.Options{})
+	call := directory.NewCall(t.Context(), store.Options{})
 	b.send(&messages.EndSession{Why: session.ReasonLogout, Call: call})
 	b.s.env.Rand = panicking{} // the wait before the deletion is tried again is drawn first
 	b.work()
@@ -429,7 +430,7 @@ func TestDefect_waitsForWhatACallLent(t *testing.T) {
 		for _, begun := range []bool{true, false} {
 			b := newBench(t)
 			b.live("r0")
-			call := messages.NewCall(t.Context(), store.Options{})
+			call := directory.NewCall(t.Context(), store.Options{})
 			b.send(&messages.ReplaceSession{Incarnation: session.NewIncarnation(rand.Reader), State: &session.State{}, Call: call})
 			gate, done, j := b.store.Hold(storetest.OpReplace), make(chan struct{}), b.jobs[0]
 			b.jobs = nil
@@ -472,7 +473,7 @@ func TestDefect_twiceWhileTheStoreIsDown(t *testing.T) {
 	b.s.env.Clock = b.clock
 	b.send(&messages.Recover{})
 	b.rest()
-	if b.stored() != "r0" || b.entry.Snapshot().Phase != messages.Ready {
+	if b.stored() != "r0" || b.entry.Snapshot().Phase != directory.Ready {
 		t.Errorf("the store has %q, phase %d, want r0 and ready", b.stored(), b.entry.Snapshot().Phase)
 	}
 }
@@ -512,12 +513,12 @@ func TestDefect_thenGone(t *testing.T) {
 func TestDefect_duringADeletion(t *testing.T) {
 	for name, tt := range map[string]struct {
 		how  func(b *bench)
-		owed messages.Unsaved
+		owed directory.Unsaved
 	}{
-		"it happens":            {func(b *bench) { b.poison(); b.work() }, messages.Pending},
-		"it has happened":       {func(b *bench) { b.work(); b.poison() }, messages.Saved},
-		"it fails":              {func(b *bench) { b.store.Fail(storetest.OpDelete, 1); b.poison(); b.work() }, messages.Pending},
-		"it is asked for again": {func(b *bench) { b.work(); b.poison(); b.send(&messages.EndSession{Why: session.ReasonLogout}) }, messages.Pending},
+		"it happens":            {func(b *bench) { b.poison(); b.work() }, directory.Pending},
+		"it has happened":       {func(b *bench) { b.work(); b.poison() }, directory.Saved},
+		"it fails":              {func(b *bench) { b.store.Fail(storetest.OpDelete, 1); b.poison(); b.work() }, directory.Pending},
+		"it is asked for again": {func(b *bench) { b.work(); b.poison(); b.send(&messages.EndSession{Why: session.ReasonLogout}) }, directory.Pending},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -534,10 +535,10 @@ func TestDefect_duringADeletion(t *testing.T) {
 			if n := b.store.Deletes() - before; (n > 0) != again {
 				t.Errorf("deletions when it starts again: %d", n)
 			}
-			if got := b.entry.Unsaved(); got != messages.Saved || b.stored() != "" {
+			if got := b.entry.Unsaved(); got != directory.Saved || b.stored() != "" {
 				t.Errorf("unsaved: %v, the store has %q", got, b.stored())
 			}
-			if s := b.entry.Snapshot(); s.Phase != messages.Ended || !again && s.Reason != session.ReasonCeiling {
+			if s := b.entry.Snapshot(); s.Phase != directory.Ended || !again && s.Reason != session.ReasonCeiling {
 				t.Errorf("it is shown as %v, %s", s.Phase, s.Reason)
 			}
 		})

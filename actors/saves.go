@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -20,11 +21,11 @@ func (c *core) save(w *write) {
 
 // unsaved says how far the store is behind. What a request in the air brings may be a new
 // refresh token.
-func (c *core) unsaved() messages.Unsaved {
+func (c *core) unsaved() directory.Unsaved {
 	if c.state != c.saved || c.air != nil && c.air.sent && c.current(c.air) && !c.air.lasting {
-		return messages.Pending
+		return directory.Pending
 	}
-	return messages.Saved
+	return directory.Saved
 }
 
 // saving reports whether a save is on its way. One that was refused counts until the record was
@@ -43,7 +44,7 @@ func (c *core) saveDone(w *write, m *written) {
 	if c.recovery != nil {
 		c.recovery.cleared = true
 	}
-	if w.generation != c.generation || c.phase != messages.Ready {
+	if w.generation != c.generation || c.phase != directory.Ready {
 		return
 	}
 	switch {
@@ -85,7 +86,7 @@ func (c *core) stored(w *write, v session.Version) {
 // saveFailed keeps what could not be saved, hands out what was won all the same, so far
 // as the store was asked to keep it, and tries again later.
 func (c *core) saveFailed(w *write, err error) {
-	c.do(setUnsaved(messages.Failing))
+	c.do(setUnsaved(directory.Failing))
 	if w.state != nil {
 		c.publish(w.state, w.serial)
 	}
@@ -127,7 +128,7 @@ func (c *core) later() {
 func (c *core) retry() {
 	c.lane = append(c.lane, c.erasing...)
 	c.erasing = nil
-	if c.phase == messages.Ready && c.state != c.saved && !c.saving() {
+	if c.phase == directory.Ready && c.state != c.saved && !c.saving() {
 		if a := c.air; a != nil && a.sent && c.rules.Intents {
 			c.putOff = true // it would clear what is written down of the request
 			return

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -29,17 +30,17 @@ type Env struct {
 	Store    store.StateStore
 	Codec    *store.Codec
 	Provider Provider
-	Runner   messages.Runner
+	Runner   Runner
 	// Hand makes what runs the turns of one session actor, and what they start. Nil means
 	// Runner and Dispatcher.
-	Hand func() messages.Hand
+	Hand func() Hand
 	// Dispatcher runs the turns of session actors where Hand is nil; nil means the library's, a
 	// goroutine for each.
 	Dispatcher actor.Dispatcher
 	// Mailbox makes the actors' mailboxes; nil means the library's, without a bound and
 	// counted by Tally.
 	Mailbox actor.MailboxProducer
-	Tally   *messages.Tally
+	Tally   *directory.Tally
 	Log     *zap.Logger
 	Send    func(to *actor.PID, message any)
 
@@ -50,7 +51,7 @@ type Env struct {
 	Intents  store.Intents
 	Owner    string
 	LeaseTTL time.Duration
-	Fresh    *messages.Freshness
+	Fresh    *directory.Freshness
 
 	FlightTimeout time.Duration // of a request, from sending
 	StoreTimeout  time.Duration // of each attempt at store work
@@ -100,10 +101,10 @@ func (env *Env) Settled(now time.Time) time.Duration {
 // Session is the session actor: the adapter between the actor library and the core.
 type Session struct {
 	env   *Env
-	hand  messages.Hand // nil: env.Runner
+	hand  Hand // nil: env.Runner
 	boss  *actor.PID
 	self  *actor.PID
-	entry *messages.Entry
+	entry *directory.Entry
 	core  *core    // nil while it has failed
 	todo  []effect // what is still to be carried out
 	box   blackBox
@@ -119,7 +120,7 @@ type Session struct {
 // Props returns how session actors of one supervisor are made.
 func Props(env *Env, boss *actor.PID) *actor.Props {
 	if env.Fresh == nil {
-		env.Fresh = &messages.Freshness{}
+		env.Fresh = &directory.Freshness{}
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
 		actor.WithMailbox(env.Mailboxes()))
@@ -220,7 +221,7 @@ func (a *Session) abandon() {
 	if a.entry == nil {
 		return
 	}
-	a.entry.LandAll(messages.Answer{Again: true})
+	a.entry.LandAll(directory.Answer{Again: true})
 	if a.core != nil {
 		for _, w := range a.core.lane {
 			a.release(w, session.ErrClosed)

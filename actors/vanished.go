@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -17,7 +17,7 @@ func (a *Session) noteVanished(m *written) {
 	switch m.kind {
 	case reread, claim: // others have the record read again
 		s, now := a.entry.Snapshot(), a.env.Clock.Now()
-		if s.Phase == messages.Ready && a.env.outlasts(a.entry, s, a.saved, now) {
+		if s.Phase == directory.Ready && a.env.outlasts(a.entry, s, a.saved, now) {
 			a.env.Vanished()
 		}
 	case save, replace, erase, reopen, intend, release:
@@ -25,7 +25,7 @@ func (a *Session) noteVanished(m *written) {
 }
 
 // outlasts reports whether the store must have the record of a session that is alive, or a tombstone.
-func (env *Env) outlasts(e *messages.Entry, s *messages.Snapshot, saved, now time.Time) bool {
+func (env *Env) outlasts(e *directory.Entry, s *directory.Snapshot, saved, now time.Time) bool {
 	if !env.Rules.Exclusive && !e.Stood(env.Fresh, now, store.DefaultTombstoneLife) {
 		return false
 	}

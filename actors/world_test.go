@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -32,14 +33,14 @@ type world struct {
 	now   time.Time
 
 	core    *core // nil while the session is not resident
-	entry   *messages.Entry
+	entry   *directory.Entry
 	mailbox []any
 	sent    uint64 // commands sent to this core
-	shown   *messages.Snapshot
-	ends    []*messages.Snapshot // every one that said "ended"
+	shown   *directory.Snapshot
+	ends    []*directory.Snapshot // every one that said "ended"
 
 	flights []*journey
-	calls   map[*messages.Call]int // how often each was answered
+	calls   map[*directory.Call]int // how often each was answered
 
 	// The provider. Refresh tokens are "login/number"; newest says which one works.
 	logins int
@@ -89,10 +90,10 @@ type record struct {
 
 // journey is a flight and how it went.
 type journey struct {
-	flight *messages.Flight
+	flight *directory.Flight
 	login  string // of the session that was asked
 	landed bool
-	answer messages.Answer
+	answer directory.Answer
 }
 
 func testRules() *Rules {
@@ -105,7 +106,7 @@ func testRules() *Rules {
 
 func newWorld(t failer) *world {
 	return &world{
-		t: t, rules: testRules(), now: t0, calls: make(map[*messages.Call]int), newest: make(map[string]string),
+		t: t, rules: testRules(), now: t0, calls: make(map[*directory.Call]int), newest: make(map[string]string),
 		names: make(map[session.Incarnation]string), dead: make(map[session.Incarnation]bool), lost: make(map[string]bool),
 	}
 }
@@ -171,7 +172,7 @@ func (w *world) load() {
 
 // wake makes a core that knows nothing.
 func (w *world) wake() {
-	w.entry = messages.NewEntry("id", session.Key{1}, &messages.Snapshot{Phase: messages.Opening, Settled: make(chan struct{})})
+	w.entry = directory.NewEntry("id", session.Key{1}, &directory.Snapshot{Phase: directory.Opening, Settled: make(chan struct{})})
 	w.core, w.sent, w.mailbox, w.shown, w.retry = newCore(w.rules), 0, nil, nil, false
 	w.poll, w.renew, w.renews = false, false, false
 }
@@ -221,7 +222,7 @@ func describe(m any) string {
 // ask has a caller ask key, who joins a flight where there is one.
 func (w *world) ask(key session.FlightKey) *journey {
 	q := &session.Question{Key: key, Audience: key.Audience, Scope: key.Scopes}
-	f, first := w.entry.Join(messages.NewFlight(q, store.Options{}), 8)
+	f, first := w.entry.Join(directory.NewFlight(q, store.Options{}), 8)
 	if !first {
 		return nil
 	}
@@ -231,8 +232,8 @@ func (w *world) ask(key session.FlightKey) *journey {
 	return j
 }
 
-func (w *world) call() *messages.Call {
-	c := messages.NewCall(context.Background(), store.Options{})
+func (w *world) call() *directory.Call {
+	c := directory.NewCall(context.Background(), store.Options{})
 	w.calls[c] = 0
 	return c
 }
@@ -538,7 +539,7 @@ func (w *world) carryOut(effects []effect) {
 			w.renews = true
 		case lost:
 		case setUnsaved:
-			w.entry.SetUnsaved(messages.Unsaved(e))
+			w.entry.SetUnsaved(directory.Unsaved(e))
 		case tell:
 			w.told(e.message)
 		case endCall:
@@ -553,12 +554,12 @@ func (w *world) carryOut(effects []effect) {
 	}
 }
 
-func (w *world) published(s *messages.Snapshot) {
+func (w *world) published(s *directory.Snapshot) {
 	w.t.Helper()
 	w.note("  shows %d of %s", s.Phase, w.names[s.Incarnation])
 	old := w.shown
 	switch s.Phase {
-	case messages.Ready:
+	case directory.Ready:
 		if old == nil || old.Generation != s.Generation {
 			w.throttled = time.Time{} // a login
 		}
@@ -568,17 +569,17 @@ func (w *world) published(s *messages.Snapshot) {
 		if old != nil && old.Incarnation != s.Incarnation {
 			w.dead[old.Incarnation] = true
 		}
-		if old != nil && old.Incarnation == s.Incarnation && old.Phase == messages.Ready && !w.others && number(s.State.RefreshToken) < number(old.State.RefreshToken) {
+		if old != nil && old.Incarnation == s.Incarnation && old.Phase == directory.Ready && !w.others && number(s.State.RefreshToken) < number(old.State.RefreshToken) {
 			w.fail("the snapshot went back from %s to %s", old.State.RefreshToken, s.State.RefreshToken)
 		}
-	case messages.Ended:
+	case directory.Ended:
 		if old != nil {
 			w.dead[old.Incarnation] = true
 		}
 		if s.State == nil || s.State.RefreshToken != "" || len(s.State.TokenSets) > 0 || s.State.User != nil {
 			w.fail("the end of a session shows more than connection tokens")
 		}
-		if old != nil && old.Phase == messages.Ready && len(s.State.ConnectionTokenSets) > 0 && !old.Ceiling.Reached(w.now.Add(session.CeilingLeeway)) {
+		if old != nil && old.Phase == directory.Ready && len(s.State.ConnectionTokenSets) > 0 && !old.Ceiling.Reached(w.now.Add(session.CeilingLeeway)) {
 			w.fail("connection tokens stay of a session that has not reached its ceiling")
 		}
 		w.ends = append(w.ends, s)
@@ -599,7 +600,7 @@ func number(token string) (n int) {
 	return n
 }
 
-func (w *world) answered(f *messages.Flight, a messages.Answer) {
+func (w *world) answered(f *directory.Flight, a directory.Answer) {
 	w.t.Helper()
 	i := slices.IndexFunc(w.flights, func(j *journey) bool { return j.flight == f })
 	if f.Question == w.rules.Usual {
@@ -671,7 +672,7 @@ func (w *world) spent(e spend) {
 	if !w.others && !w.lost[login] && e.token != w.newest[login] {
 		w.fail("%s was spent, the newest is %s", e.token, w.newest[login])
 	}
-	if w.shown.Phase == messages.Ready && w.record != nil && w.names[w.record.incarnation] == login {
+	if w.shown.Phase == directory.Ready && w.record != nil && w.names[w.record.incarnation] == login {
 		if w.rules.Leases && !w.lapses && w.holder != self {
 			w.fail("%s was spent without the lease, which %q holds", e.token, w.holder)
 		}
@@ -686,7 +687,7 @@ func (w *world) spent(e spend) {
 		w.fail("%s was spent for %s", e.token, w.names[w.shown.Incarnation])
 	}
 	switch {
-	case w.shown.Phase == messages.Ready:
+	case w.shown.Phase == directory.Ready:
 		if r := w.record; r != nil && w.names[r.incarnation] == login && !w.others && !w.lost[login] && r.state.RefreshToken != e.token {
 			w.fail("%s was spent while the store has %s", e.token, r.state.RefreshToken)
 		}
@@ -726,7 +727,7 @@ func (w *world) rested() {
 	w.quiet()
 	for _, m := range w.mailbox {
 		if m, ok := m.(*messages.NeedToken); ok {
-			w.answered(m.Flight, messages.Answer{Again: true})
+			w.answered(m.Flight, directory.Answer{Again: true})
 		}
 	}
 	for _, j := range w.flights {
@@ -735,7 +736,7 @@ func (w *world) rested() {
 		}
 	}
 	w.core, w.mailbox = nil, nil
-	w.marker = w.shown != nil && w.shown.Phase == messages.Ended && !w.shown.Until.IsZero()
+	w.marker = w.shown != nil && w.shown.Phase == directory.Ended && !w.shown.Until.IsZero()
 }
 
 // informed checks, when everything was told, that this process knows who is signed in.
@@ -745,12 +746,12 @@ func (w *world) informed() {
 	case !w.tells || w.doubt:
 	case w.core == nil && w.marker && w.record != nil:
 		w.fail("an end is remembered, and %s is signed in", w.names[w.record.incarnation])
-	case w.core == nil || w.core.phase == messages.Opening:
-	case w.shown.Phase == messages.Ready && w.record == nil:
+	case w.core == nil || w.core.phase == directory.Opening:
+	case w.shown.Phase == directory.Ready && w.record == nil:
 		w.fail("%s is shown, and nobody is signed in", w.names[w.shown.Incarnation])
-	case w.record != nil && (w.shown.Phase != messages.Ready || w.shown.Incarnation != w.record.incarnation):
+	case w.record != nil && (w.shown.Phase != directory.Ready || w.shown.Incarnation != w.record.incarnation):
 		w.fail("phase %d of %s is shown, and %s is signed in", w.shown.Phase, w.names[w.shown.Incarnation], w.names[w.record.incarnation])
-	case w.shown.Phase == messages.Ready && w.core.version != w.record.version:
+	case w.shown.Phase == directory.Ready && w.core.version != w.record.version:
 		w.fail("an older version of %s is known than the store has", w.names[w.shown.Incarnation])
 	}
 }
@@ -777,14 +778,14 @@ func (w *world) quiet() {
 	case w.shown == nil || r == nil:
 	case w.dead[r.incarnation]:
 		w.fail("%s is over and still in the store", w.names[r.incarnation])
-	case w.shown.Phase == messages.Ready && r.incarnation == w.shown.Incarnation && !w.others:
+	case w.shown.Phase == directory.Ready && r.incarnation == w.shown.Incarnation && !w.others:
 		if login := w.names[r.incarnation]; r.state.RefreshToken != w.newest[login] && !w.lost[login] {
 			w.fail("the store has %s, the newest is %s", r.state.RefreshToken, w.newest[login])
 		}
 	}
 }
 
-func callOf(m any) *messages.Call {
+func callOf(m any) *directory.Call {
 	switch m := m.(type) {
 	case *messages.ReplaceSession:
 		return m.Call
@@ -871,7 +872,7 @@ func (w *world) drained() {
 			w.fail("%s never landed", name(j.flight.Question.Key))
 		}
 	}
-	if w.core.phase != messages.Ready || w.core.closing {
+	if w.core.phase != directory.Ready || w.core.closing {
 		w.fail("phase %d, closing %v, and never at rest", w.core.phase, w.core.closing)
 	}
 	if w.core.state != w.core.saved {

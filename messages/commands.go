@@ -1,10 +1,7 @@
 package messages
 
 import (
-	"context"
-
-	"github.com/asynkron/protoactor-go/actor"
-
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -17,16 +14,16 @@ type OpenSession struct {
 	Redacted
 	ID    string
 	Key   session.Key
-	Call  *Call // lends context and options to the load
-	First *Flight
-	Stale *Entry // what was found, and is not to be trusted any more; nil: nothing was
-	Reply chan<- *Entry
+	Call  *directory.Call // lends context and options to the load
+	First *directory.Flight
+	Stale *directory.Entry // what was found, and is not to be trusted any more; nil: nothing was
+	Reply chan<- *directory.Entry
 }
 
 // NeedToken asks a session to answer a flight that was joined first by its sender.
 type NeedToken struct {
 	Redacted
-	Flight *Flight
+	Flight *directory.Flight
 }
 
 // ReplaceSession orders a login to be written, whatever was there before. Call is
@@ -37,7 +34,7 @@ type ReplaceSession struct {
 	Key         session.Key
 	State       *session.State
 	Incarnation session.Incarnation
-	Call        *Call
+	Call        *directory.Call
 }
 
 // EndSession orders a session to end and its record to be deleted: that
@@ -49,7 +46,7 @@ type EndSession struct {
 	Key  session.Key
 	Only session.Incarnation
 	Why  session.Reason
-	Call *Call
+	Call *directory.Call
 }
 
 // CeilingReached tells a session to end if its ceiling is reached. Call, which may
@@ -59,7 +56,7 @@ type CeilingReached struct {
 	Redacted
 	Key        session.Key
 	Generation session.Generation
-	Call       *Call
+	Call       *directory.Call
 }
 
 // Reread tells a session that the store may hold something newer than it knows. Call,
@@ -70,7 +67,7 @@ type Reread struct {
 	Key     session.Key
 	Version session.Version // what was written, zero when that is not known or the record was deleted
 	Recent  bool            // a reading that is under way will do
-	Call    *Call
+	Call    *directory.Call
 }
 
 // Changed tells the supervisor of a write, by whatever process: Version is what was
@@ -173,44 +170,11 @@ type SessionFailed struct {
 	Key session.Key
 }
 
-// Runner does what takes time. In production it is goroutines, bounded by kind.
-type Runner interface {
-	// Run does work elsewhere and then deliver, with what work returned. Store work
-	// never waits for provider work.
-	Run(kind Work, work func(ctx context.Context) any, deliver func(any))
-
-	// Slot reports whether a request may be sent to the provider now. If not, it calls granted,
-	// at once or later, here or elsewhere: when a request may be sent, or with an error when too
-	// many wait (overloaded) or the client closes (closed).
-	Slot(granted func(error)) (now bool)
-
-	// Release gives a slot back.
-	Release()
-}
-
-// Hand is a Runner's Run for one actor, in whose turns alone it is called, and the
-// dispatcher of those turns.
-type Hand interface {
-	actor.Dispatcher
-	Run(kind Work, work func(ctx context.Context) any, deliver func(any))
-}
-
-// Work is a kind of work. Requests and store work are bounded apart; the renewal of a lease
-// waits behind none of them.
-type Work uint8
-
-// The kinds of work.
-const (
-	ProviderWork Work = iota
-	StoreWork
-	LeaseWork
-)
-
 // Adopt gives an actor its session: with a State as the store holds it, without one
 // nothing is known of it yet.
 type Adopt struct {
 	Redacted
-	Entry       *Entry
+	Entry       *directory.Entry
 	State       *session.State
 	Version     session.Version
 	Incarnation session.Incarnation

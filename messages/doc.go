@@ -1,6 +1,5 @@
-// Package messages holds what the actors say to each other, and the little that
-// they share with callers: an Entry for each session, the Snapshot it shows and
-// the Flights under way.
+// Package messages holds what the actors say to each other. What they share with
+// callers is in internal/directory.
 //
 // Commands order (OpenSession, NeedToken), events report (SessionEnded). Each
 // command's comment says how it is answered. A message is not changed once it was sent.

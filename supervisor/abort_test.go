@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store/storetest"
@@ -31,13 +32,13 @@ func TestAbort(t *testing.T) {
 	if got := <-reply; len(got) != 1 || got[0] != keyOf("unsaved") {
 		t.Errorf("unsaved = %v, want %v", got, keyOf("unsaved"))
 	}
-	for name, e := range map[string]*messages.Entry{"unsaved": unsaved, "saved": saved, "loading": loading} {
+	for name, e := range map[string]*directory.Entry{"unsaved": unsaved, "saved": saved, "loading": loading} {
 		select {
 		case <-e.Gone():
 		default:
 			t.Errorf("%s: whoever waits is not released", name)
 		}
-		if p := e.Snapshot().Phase; p != messages.Moved {
+		if p := e.Snapshot().Phase; p != directory.Moved {
 			t.Errorf("%s: phase = %d, want moved", name, p)
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -15,14 +17,14 @@ import (
 // meanwhile voids it.
 type load struct {
 	key      session.Key
-	first    *messages.Flight
+	first    *directory.Flight
 	followUp *messages.FollowUp
 	ended    *ended // what was remembered
 }
 
 // ended is what is remembered of a session that has ended.
 type ended struct {
-	entry *messages.Entry
+	entry *directory.Entry
 	signs []store.IndexValue
 	own   []session.Version // written here before
 }
@@ -51,7 +53,7 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 			reply(m.Reply, sl.entry)
 			return
 		}
-		if known && sl.entry.Snapshot().Phase == messages.Ended {
+		if known && sl.entry.Snapshot().Phase == directory.Ended {
 			before = &ended{sl.entry, sl.signs, sl.own}
 		}
 		s.drop(sl) // a marker whose time has passed
@@ -84,10 +86,10 @@ func (s *Supervisor) room() bool {
 
 // enter makes a slot with an entry that is opening.
 func (s *Supervisor) enter(id string, key session.Key) *slot {
-	sl := &slot{entry: messages.NewEntry(id, key, &messages.Snapshot{Phase: messages.Opening, Settled: make(chan struct{})})}
+	sl := &slot{entry: directory.NewEntry(id, key, &directory.Snapshot{Phase: directory.Opening, Settled: make(chan struct{})})}
 	s.slots[key] = sl
 	s.awake++
-	s.dir.put(sl.entry)
+	s.dir.Put(sl.entry)
 	return sl
 }
 
@@ -95,15 +97,15 @@ func (s *Supervisor) enter(id string, key session.Key) *slot {
 func (s *Supervisor) name(sl *slot, id string) {
 	if sl.entry.ID == "" && id != "" {
 		sl.entry.ID = id
-		s.dir.put(sl.entry)
+		s.dir.Put(sl.entry)
 	}
 }
 
 // read starts a load with what its caller lends.
-func (s *Supervisor) read(l *load, call *messages.Call) {
+func (s *Supervisor) read(l *load, call *directory.Call) {
 	env := s.env
 	env.Tally.Loads.Add(1)
-	env.Runner.Run(messages.StoreWork, func(base context.Context) any {
+	env.Runner.Run(actors.StoreWork, func(base context.Context) any {
 		m := &loaded{load: l}
 		if call.Left() {
 			m.left = true
@@ -161,12 +163,12 @@ func (s *Supervisor) loaded(m *loaded) {
 	case m.load.ended != nil && !errors.Is(m.err, store.ErrUnreadable) && (!errors.As(m.err, &gone) || gone.Reason == session.ReasonCeiling):
 		s.remembered(sl, m)
 	case errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling:
-		s.mark(sl, &messages.Snapshot{Phase: messages.Ended, Reason: gone.Reason, State: &session.State{}}, m.at)
+		s.mark(sl, &directory.Snapshot{Phase: directory.Ended, Reason: gone.Reason, State: &session.State{}}, m.at)
 	case errors.Is(m.err, store.ErrNotFound):
-		s.mark(sl, &messages.Snapshot{Phase: messages.Missing}, m.at)
+		s.mark(sl, &directory.Snapshot{Phase: directory.Missing}, m.at)
 	case errors.Is(m.err, store.ErrUnreadable):
 		s.cannotRead(m.load.key, m.err)
-		s.mark(sl, &messages.Snapshot{Phase: messages.Missing, Err: m.err}, m.at)
+		s.mark(sl, &directory.Snapshot{Phase: directory.Missing, Err: m.err}, m.at)
 	default:
 		s.fail(sl, m.err)
 	}
@@ -195,7 +197,7 @@ func (s *Supervisor) remembered(sl *slot, m *loaded) {
 
 // mark remembers for a moment, from when the store was asked, that there was no session. However
 // late that comes to be handled, whoever asks afterwards is not told what was true then.
-func (s *Supervisor) mark(sl *slot, snapshot *messages.Snapshot, at time.Time) {
+func (s *Supervisor) mark(sl *slot, snapshot *directory.Snapshot, at time.Time) {
 	s.awake--
 	s.wakeUp(sl.entry.Key)
 	if now := s.now(); now.Before(at) { // the clock was set back meanwhile
@@ -217,8 +219,8 @@ func (s *Supervisor) mark(sl *slot, snapshot *messages.Snapshot, at time.Time) {
 // was given up by its caller, and the others ask again.
 func (s *Supervisor) fail(sl *slot, err error) {
 	s.awake--
-	s.dir.remove(sl.entry) // first, so that who asks once it is told is not told the same
-	sl.entry.Publish(&messages.Snapshot{Phase: messages.Failed, Err: err})
+	s.dir.Remove(sl.entry) // first, so that who asks once it is told is not told the same
+	sl.entry.Publish(&directory.Snapshot{Phase: directory.Failed, Err: err})
 	s.drop(sl)
 }
 
@@ -234,10 +236,10 @@ func (s *Supervisor) drop(sl *slot) {
 	s.leave(sl)
 	// What says how it ended stays true. A caller who has waited for it must not
 	// be sent round again, for it would find the same.
-	if p := sl.entry.Snapshot().Phase; p == messages.Opening || p == messages.Ready {
-		sl.entry.Publish(&messages.Snapshot{Phase: messages.Moved})
+	if p := sl.entry.Snapshot().Phase; p == directory.Opening || p == directory.Ready {
+		sl.entry.Publish(&directory.Snapshot{Phase: directory.Moved})
 	}
-	s.dir.remove(sl.entry)
+	s.dir.Remove(sl.entry)
 	if s.slots[sl.entry.Key] == sl {
 		delete(s.slots, sl.entry.Key)
 	}

@@ -1,7 +1,7 @@
 package supervisor
 
 import (
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -18,8 +18,8 @@ type ConnectionCall struct {
 
 	at     callState
 	look   Look
-	first  *messages.Flight
-	flight *messages.Flight
+	first  *directory.Flight
+	flight *directory.Flight
 }
 
 // Step takes the next step and reports whether there is more to wait for.
@@ -33,7 +33,7 @@ func (t *ConnectionCall) Step(c *Callers, came Came) (w Wait, more bool) {
 	}
 	if came.What == Begin {
 		// Should the session be loaded past its ceiling, this question comes first.
-		t.first = messages.NewFlight(&session.Question{Key: t.Key}, t.Caller.Options)
+		t.first = directory.NewFlight(&session.Question{Key: t.Key}, t.Caller.Options)
 		t.look = Look{Caller: t.Caller, First: t.first}
 		if c.Resolving {
 			t.look.First = nil // whose session it is must be known first
@@ -64,7 +64,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 	if code := c.Foreign(s, t.Issuer); code != "" {
 		return t.fail(&session.ConnectionTokenError{Code: code})
 	}
-	if s.Phase == messages.Ended && s.Reason == session.ReasonLifetime {
+	if s.Phase == directory.Ended && s.Reason == session.ReasonLifetime {
 		return t.fail(session.ErrMissingRefreshToken)
 	}
 	t.flight = e.Find(t.Key) // first, for what is off the list has landed
@@ -72,7 +72,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 		return t.landed(c, answer)
 	}
 	now := c.Clock.Now()
-	if s.Phase == messages.Ready || s.Phase == messages.Ended {
+	if s.Phase == directory.Ready || s.Phase == directory.Ended {
 		if hit, ok := s.State.FindConnection(t.Key, now); ok && !c.Closed() {
 			e.Use(now.Unix())
 			t.Token = hit
@@ -81,7 +81,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 	}
 	switch {
 	case t.flight != nil:
-	case s.Phase == messages.Ready:
+	case s.Phase == directory.Ready:
 		e.Use(now.Unix())
 		if t.flight = fly(c, e, t.first.Question, &t.Caller); t.flight == nil {
 			return t.fail(session.ErrOverloaded)
@@ -95,7 +95,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 	return Wait{Done: t.flight.Done(), Gone: e.Gone()}, true
 }
 
-func (t *ConnectionCall) landed(c *Callers, a *messages.Answer) (Wait, bool) {
+func (t *ConnectionCall) landed(c *Callers, a *directory.Answer) (Wait, bool) {
 	switch {
 	case a.Again:
 		return t.again(c)

@@ -1,7 +1,7 @@
 package supervisor
 
 import (
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -35,15 +35,15 @@ func (r *ReadCall) Step(c *Callers, came Came) (w Wait, more bool) {
 	if r.Err = r.look.Err; r.Err != nil {
 		return Wait{}, false
 	}
-	if s.Phase == messages.Ready && c.Foreign(s, r.Issuer) != "" {
+	if s.Phase == directory.Ready && c.Foreign(s, r.Issuer) != "" {
 		return Wait{}, false // another domain's session is neither returned nor deleted
 	}
 	now := c.Clock.Now()
 	switch {
-	case s.Phase == messages.Ready && !s.Ceiling.Reached(now):
+	case s.Phase == directory.Ready && !s.Ceiling.Reached(now):
 		e.Use(now.Unix())
 		r.State = s.State
-	case s.Phase == messages.Ready, s.Phase == messages.Ended && s.Reason == session.ReasonCeiling:
+	case s.Phase == directory.Ready, s.Phase == directory.Ended && s.Reason == session.ReasonCeiling:
 		r.at = callExpiring
 		return r.expiry.begin(c, &r.look)
 	}

@@ -1,7 +1,7 @@
 package supervisor
 
 import (
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -19,7 +19,7 @@ type TokenCall struct {
 	at     callState
 	look   Look
 	expiry expiry
-	flight *messages.Flight
+	flight *directory.Flight
 }
 
 type callState uint8
@@ -78,15 +78,15 @@ func (t *TokenCall) found(c *Callers) (w Wait, more bool) {
 	}
 	now := c.Clock.Now()
 	switch {
-	case s.Phase == messages.Ready && c.Foreign(s, t.Issuer) != "":
+	case s.Phase == directory.Ready && c.Foreign(s, t.Issuer) != "":
 		return t.fail(&session.AccessTokenError{Code: c.Foreign(s, t.Issuer)})
-	case s.Phase == messages.Ready && s.Ceiling.Reached(now), s.Phase == messages.Ended && s.Reason == session.ReasonCeiling:
+	case s.Phase == directory.Ready && s.Ceiling.Reached(now), s.Phase == directory.Ended && s.Reason == session.ReasonCeiling:
 		t.at = callExpiring
 		if w, more = t.expiry.begin(c, &t.look); !more {
 			return t.fail(session.ErrSessionExpired)
 		}
 		return w, true
-	case s.Phase != messages.Ready:
+	case s.Phase != directory.Ready:
 		return t.fail(session.ErrMissingRefreshToken)
 	}
 	if hit := c.Hit(e, t.Question); hit != nil {
@@ -101,7 +101,7 @@ func (t *TokenCall) found(c *Callers) (w Wait, more bool) {
 	return Wait{Done: t.flight.Done(), Gone: e.Gone()}, true
 }
 
-func (t *TokenCall) landed(c *Callers, a *messages.Answer) (Wait, bool) {
+func (t *TokenCall) landed(c *Callers, a *directory.Answer) (Wait, bool) {
 	switch {
 	case a.Again:
 		return t.again(c)

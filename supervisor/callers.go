@@ -8,7 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/tokenward/tokenward/clock"
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -17,7 +17,7 @@ import (
 // answer is taken step by step (Look, TokenCall, ConnectionCall, ReadCall, Order): no step
 // waits, each says what to wait for. Whoever takes the steps does the waiting.
 type Callers struct {
-	Dir       *Directory
+	Dir       *directory.Directory
 	Clock     clock.Clock
 	Buffer    time.Duration // a token counts as expired this long before it does
 	Questions int           // flights of one session, in the air and queued
@@ -25,7 +25,7 @@ type Callers struct {
 	Resolving bool          // a session must be one of the issuer that the call is for
 	Boss      *actor.PID
 	Send      func(to *actor.PID, message any)
-	Trust     Trust
+	Trust     directory.Trust
 
 	closed atomic.Bool
 }
@@ -41,13 +41,13 @@ func (c *Callers) Key(id string) session.Key { return session.KeyOf(c.Name, id) 
 
 // Hit finds the answer in what the session shows, or nil. It takes no lock, sends no
 // message and allocates nothing.
-func (c *Callers) Hit(e *messages.Entry, q *session.Question) *session.Token {
+func (c *Callers) Hit(e *directory.Entry, q *session.Question) *session.Token {
 	s := e.Snapshot()
-	if s.Phase != messages.Ready || c.closed.Load() {
+	if s.Phase != directory.Ready || c.closed.Load() {
 		return nil
 	}
 	now := c.Clock.Now()
-	if s.Ceiling.Reached(now) || s.Over(now) || !c.Trust.trusted(e, now) {
+	if s.Ceiling.Reached(now) || s.Over(now) || !c.Trust.Trusted(e, now) {
 		return nil
 	}
 	t := s.Tokens.Lookup(q, now, c.Buffer)
@@ -59,7 +59,7 @@ func (c *Callers) Hit(e *messages.Entry, q *session.Question) *session.Token {
 
 // Foreign says why a session is not one of the issuer: missing_session_domain or
 // domain_mismatch; "" when it is. Without a resolver every session is ours.
-func (c *Callers) Foreign(s *messages.Snapshot, issuer string) session.Code {
+func (c *Callers) Foreign(s *directory.Snapshot, issuer string) session.Code {
 	if !c.Resolving {
 		return ""
 	}
@@ -89,7 +89,7 @@ type Caller struct {
 // or its context's end, or that of the client. Done goes before the others.
 type Wait struct {
 	Done  <-chan struct{}
-	Entry <-chan *messages.Entry
+	Entry <-chan *directory.Entry
 	Gone  <-chan struct{}
 
 	// Bound says that what the caller lent is in use: it waits for Done alone.
@@ -99,7 +99,7 @@ type Wait struct {
 // Came is what a wait ended with.
 type Came struct {
 	What  Event
-	Entry *messages.Entry // for EntryCame
+	Entry *directory.Entry // for EntryCame
 }
 
 // Event is a kind of end of a wait.
@@ -116,7 +116,7 @@ const (
 )
 
 // awaitCall goes on once the work that was lent call has ended, or could be left.
-func awaitCall(ctx context.Context, call *messages.Call, came Came) (w Wait, more bool, err error) {
+func awaitCall(ctx context.Context, call *directory.Call, came Came) (w Wait, more bool, err error) {
 	var left error
 	switch came.What {
 	case LeftCame:
@@ -150,7 +150,7 @@ func given(ctx context.Context, came Came) error {
 type Order struct {
 	Caller  Caller
 	Message any
-	Call    *messages.Call // that of Message
+	Call    *directory.Call // that of Message
 	Err     error
 }
 

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 )
@@ -40,9 +41,9 @@ func (s *Supervisor) abort(m *messages.Abort) {
 	}
 	for key, sl := range s.slots {
 		switch {
-		case sl.entry.Unsaved() != messages.Saved:
+		case sl.entry.Unsaved() != directory.Saved:
 			unsaved = append(unsaved, key)
-			if sl.entry.Snapshot().Phase == messages.Ended {
+			if sl.entry.Snapshot().Phase == directory.Ended {
 				rest.Undeleted = append(rest.Undeleted, key)
 			}
 		case sl.pid != nil:

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 )
@@ -282,21 +283,21 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 	pid, last, end := sl.pid, sl.entry.Snapshot(), &ended{sl.entry, sl.signs, m.Own}
 	sl.pid = nil
 	s.awake--
-	sleeps := last.Phase == messages.Ready && last.Ceiling != 0 && s.index == nil && !s.closing
+	sleeps := last.Phase == directory.Ready && last.Ceiling != 0 && s.index == nil && !s.closing
 	s.drop(sl)
 	s.root.Stop(pid)
 	switch {
 	case s.closing:
 		s.closedYet()
-	case last.Phase == messages.Ready && last.Ceiling.Reached(s.now()): // it went to sleep as that came, and a claim may have passed it over
+	case last.Phase == directory.Ready && last.Ceiling.Reached(s.now()): // it went to sleep as that came, and a claim may have passed it over
 		s.eraseAll([]sleeper{{m.Key, last.Incarnation}})
 	case sleeps:
 		d := &deadline{what: dutySleeper, ref: m.Key, only: last.Incarnation}
 		s.sleepers[m.Key] = d
 		s.asleep.add(d, last.Ceiling.Deadline().Unix())
-	case last.Phase == messages.Ready && last.Ceiling != 0:
+	case last.Phase == directory.Ready && last.Ceiling != 0:
 		s.claimAt(last.Ceiling)
-	case last.Phase == messages.Ended && s.now().Before(last.Until):
+	case last.Phase == directory.Ended && s.now().Before(last.Until):
 		s.remember(end)
 	}
 }
@@ -304,16 +305,16 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 // remember keeps the end of a session for a while, and its connection tokens.
 func (s *Supervisor) remember(end *ended) {
 	e := end.entry
-	sl := &slot{entry: messages.NewEntry(e.ID, e.Key, e.Snapshot())}
+	sl := &slot{entry: directory.NewEntry(e.ID, e.Key, e.Snapshot())}
 	sl.entry.ReadAs(e)
 	s.slots[e.Key] = sl
-	s.dir.put(sl.entry)
+	s.dir.Put(sl.entry)
 	s.keep(sl, end)
 	s.ended = append(s.ended, e.Key)
 	for len(s.ended) > s.limits.Resident {
 		oldest := s.slots[s.ended[0]]
 		s.ended = s.ended[1:]
-		if oldest != nil && oldest.pid == nil && oldest.load == nil && oldest.entry.Snapshot().Phase == messages.Ended {
+		if oldest != nil && oldest.pid == nil && oldest.load == nil && oldest.entry.Snapshot().Phase == directory.Ended {
 			s.drop(oldest)
 		}
 	}

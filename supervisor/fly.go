@@ -3,17 +3,18 @@ package supervisor
 import (
 	"context"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 )
 
 // fly joins the flight for q, or has the session start one. It returns nil when the
 // session has too many.
-func fly(c *Callers, e *messages.Entry, q *session.Question, caller *Caller) *messages.Flight {
+func fly(c *Callers, e *directory.Entry, q *session.Question, caller *Caller) *directory.Flight {
 	if f := e.Find(q.Key); f != nil { // most of a crowd need no flight of their own
 		return f
 	}
-	f, first := e.Join(messages.NewFlight(q, caller.Options), c.Questions)
+	f, first := e.Join(directory.NewFlight(q, caller.Options), c.Questions)
 	if first {
 		c.Send(e.PID(), &messages.NeedToken{Flight: f})
 	}
@@ -21,7 +22,7 @@ func fly(c *Callers, e *messages.Entry, q *session.Question, caller *Caller) *me
 }
 
 // landing is how a wait for f ended. An entry that is gone answers nobody: look again.
-func landing(ctx context.Context, came Came, f *messages.Flight) (*messages.Answer, error) {
+func landing(ctx context.Context, came Came, f *directory.Flight) (*directory.Answer, error) {
 	switch came.What {
 	case LeftCame:
 		return nil, ctx.Err()
@@ -34,4 +35,4 @@ func landing(ctx context.Context, came Came, f *messages.Flight) (*messages.Answ
 	return &again, ctx.Err()
 }
 
-var again = messages.Answer{Again: true}
+var again = directory.Answer{Again: true}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -13,18 +14,18 @@ import (
 // it is loaded; First, if not nil, is then handled before anything else.
 type Look struct {
 	Caller Caller
-	First  *messages.Flight
+	First  *directory.Flight
 
 	// The answer, or why there is none.
-	Entry    *messages.Entry
-	Snapshot *messages.Snapshot
+	Entry    *directory.Entry
+	Snapshot *directory.Snapshot
 	Err      error
 
 	at      lookState
-	reread  bool           // so what is shown is new enough
-	older   bool           // a load was waited for that had begun long before, and found nothing
-	call    *messages.Call // lent to a load, or to the end of what has outlived itself
-	replied chan *messages.Entry
+	reread  bool            // so what is shown is new enough
+	older   bool            // a load was waited for that had begun long before, and found nothing
+	call    *directory.Call // lent to a load, or to the end of what has outlived itself
+	replied chan *directory.Entry
 }
 
 type lookState uint8
@@ -88,8 +89,8 @@ func (l *Look) up(c *Callers) (Wait, bool) {
 	if l.Entry != nil && !outdated(c, l.Entry) {
 		return l.read(c)
 	}
-	l.call = messages.NewCall(l.Caller.Ctx, l.Caller.Options)
-	l.replied = make(chan *messages.Entry, 1)
+	l.call = directory.NewCall(l.Caller.Ctx, l.Caller.Options)
+	l.replied = make(chan *directory.Entry, 1)
 	c.ask(&messages.OpenSession{
 		ID: l.Caller.ID, Key: c.Key(l.Caller.ID), Call: l.call, First: l.First, Stale: l.Entry, Reply: l.replied,
 	})
@@ -99,22 +100,22 @@ func (l *Look) up(c *Callers) (Wait, bool) {
 
 // outdated reports whether a memory of there being no session has had its time, or is of an
 // end since which somebody may have signed in elsewhere.
-func outdated(c *Callers, e *messages.Entry) bool {
+func outdated(c *Callers, e *directory.Entry) bool {
 	s, now := e.Snapshot(), c.Clock.Now()
-	ended := s.Phase == messages.Ended && !s.Until.IsZero()
+	ended := s.Phase == directory.Ended && !s.Until.IsZero()
 	switch {
-	case s.Phase != messages.Missing && !ended:
+	case s.Phase != directory.Missing && !ended:
 		return false
 	case !remembers(e, now):
 		return true
 	}
-	return ended && e.PID() == nil && !c.Trust.trusted(e, now)
+	return ended && e.PID() == nil && !c.Trust.Trusted(e, now)
 }
 
 // remembers reports whether the time has not passed for which e remembers that there is no session.
-func remembers(e *messages.Entry, now time.Time) bool {
+func remembers(e *directory.Entry, now time.Time) bool {
 	s := e.Snapshot()
-	return now.Before(s.Until) && (s.Phase != messages.Missing || e.Age(now) >= 0) // below 0 the clock was set back
+	return now.Before(s.Until) && (s.Phase != directory.Missing || e.Age(now) >= 0) // below 0 the clock was set back
 }
 
 func (l *Look) opened(c *Callers, came Came) (Wait, bool) {
@@ -126,7 +127,7 @@ func (l *Look) opened(c *Callers, came Came) (Wait, bool) {
 	case l.Entry == nil:
 		l.Err = session.ErrOverloaded
 	default:
-		if s := l.Entry.Snapshot(); s.Phase == messages.Opening {
+		if s := l.Entry.Snapshot(); s.Phase == directory.Opening {
 			l.at = lookLoading
 			return Wait{Done: s.Settled}, true
 		}
@@ -149,7 +150,7 @@ func (l *Look) read(c *Callers) (Wait, bool) {
 	if l.Err != nil {
 		return Wait{}, false
 	}
-	if s := l.Entry.Snapshot(); s.Phase == messages.Opening {
+	if s := l.Entry.Snapshot(); s.Phase == directory.Opening {
 		l.at = lookSettling
 		return Wait{Done: s.Settled}, true
 	}
@@ -160,28 +161,28 @@ func (l *Look) judge(c *Callers) (Wait, bool) {
 	s := l.Entry.Snapshot()
 	l.Snapshot = s
 	switch s.Phase {
-	case messages.Ready:
+	case directory.Ready:
 		now := c.Clock.Now()
 		if !s.State.Internal.Over(now) {
-			if l.reread || c.Trust.trusted(l.Entry, now) {
+			if l.reread || c.Trust.Trusted(l.Entry, now) {
 				return Wait{}, false
 			}
 			return l.readAgain(c)
 		}
-		l.call = messages.NewCall(l.Caller.Ctx, l.Caller.Options)
+		l.call = directory.NewCall(l.Caller.Ctx, l.Caller.Options)
 		c.ask(&messages.EndSession{
 			ID: l.Caller.ID, Key: l.Entry.Key, Only: s.Incarnation, Why: session.ReasonLifetime, Call: l.call,
 		})
 		l.at = lookOutlived
 		return Wait{Done: l.call.Done()}, true
-	case messages.Ended, messages.Missing:
+	case directory.Ended, directory.Missing:
 		return Wait{}, false
-	case messages.Failed:
+	case directory.Failed:
 		if s.Err != nil {
 			l.Err = StoreError(s.Err)
 			return Wait{}, false
 		}
-	case messages.Opening, messages.Moved:
+	case directory.Opening, directory.Moved:
 	}
 	l.at = lookAgain
 	return Wait{Gone: l.Entry.Gone()}, true
@@ -190,13 +191,13 @@ func (l *Look) judge(c *Callers) (Wait, bool) {
 // readAgain has the session read again before it is shown.
 func (l *Look) readAgain(c *Callers) (Wait, bool) {
 	now := c.Clock.Now()
-	if !c.Trust.Fresh.Probe(now, c.Trust.rest()) {
-		if !c.Trust.trusted(l.Entry, now) { // somebody else has begun to ask since that was looked at
+	if !c.Trust.Fresh.Probe(now, c.Trust.Rest()) {
+		if !c.Trust.Trusted(l.Entry, now) { // somebody else has begun to ask since that was looked at
 			l.Err = session.ErrStore // and this session has not been read for too long
 		}
 		return Wait{}, false
 	}
-	l.call = messages.NewCall(l.Caller.Ctx, l.Caller.Options)
+	l.call = directory.NewCall(l.Caller.Ctx, l.Caller.Options)
 	c.ask(&messages.Reread{Key: l.Entry.Key, Recent: true, Call: l.call})
 	l.at = lookRereading
 	return Wait{Done: l.call.Done()}, true
@@ -223,7 +224,7 @@ func (l *Look) wasRead(c *Callers, came Came) (Wait, bool) {
 		c.Trust.Fresh.Answered() // it lives, but for this process what it shows is all there is
 		l.reread = true
 	default:
-		c.Trust.Fresh.Failed(now.Add(askAgain))
+		c.Trust.Fresh.Failed(now.Add(directory.AskAgain))
 		if l.Entry.Age(now) >= c.Trust.Outage {
 			l.Err = StoreError(err)
 			return Wait{}, false
@@ -251,14 +252,14 @@ func (l *Look) outlived(c *Callers, came Came) (Wait, bool) {
 
 // expiry has a session deleted whose ceiling a reader found reached, and is over once that
 // was done, or tried.
-type expiry struct{ call *messages.Call }
+type expiry struct{ call *directory.Call }
 
 func (x *expiry) begin(c *Callers, l *Look) (w Wait, more bool) {
 	x.call = nil
-	if s := l.Snapshot; s.Phase == messages.Ended {
+	if s := l.Snapshot; s.Phase == directory.Ended {
 		return Wait{Done: s.Settled}, s.Settled != nil
 	}
-	x.call = messages.NewCall(l.Caller.Ctx, l.Caller.Options)
+	x.call = directory.NewCall(l.Caller.Ctx, l.Caller.Options)
 	c.ask(&messages.CeilingReached{Key: l.Entry.Key, Generation: l.Snapshot.Generation, Call: x.call})
 	return Wait{Done: x.call.Done()}, true
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -33,7 +34,7 @@ func TestMissing_isRememberedFromWhenTheStoreWasAsked(t *testing.T) {
 		slow.then = func() { r.clock.Advance(late) }
 		e := r.open("a")
 		r.settle()
-		if p := e.Snapshot().Phase; p != messages.Missing {
+		if p := e.Snapshot().Phase; p != directory.Missing {
 			t.Fatalf("%v: phase = %d, want missing", late, p)
 		}
 		if got := outdated(&Callers{Clock: r.clock}, e); got != old {
@@ -45,7 +46,7 @@ func TestMissing_isRememberedFromWhenTheStoreWasAsked(t *testing.T) {
 // A caller who comes while a load is on its way shares its answer, but not one that may have
 // been overtaken before the call began.
 func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
-	for late, phase := range map[time.Duration]messages.Phase{0: messages.Missing, time.Minute: messages.Ready} {
+	for late, phase := range map[time.Duration]directory.Phase{0: directory.Missing, time.Minute: directory.Ready} {
 		slow := &meanwhileStore{}
 		r := newRig(t, func(r *rig, _ *Limits) { slow.StateStore, r.env.Store = r.store, slow })
 		c := &Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
@@ -85,7 +86,7 @@ func TestMissing_thoughTheClockWasSetBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			c := &Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
-			replied := make(chan *messages.Entry, 1)
+			replied := make(chan *directory.Entry, 1)
 			r.send(&messages.OpenSession{ID: id, Key: keyOf("a"), Reply: replied})
 			<-replied
 			r.settle()
@@ -101,7 +102,7 @@ func TestMissing_thoughTheClockWasSetBack(t *testing.T) {
 				}
 				w, more = l.Step(c, came)
 			}
-			if l.Err != nil || l.Snapshot.Phase != messages.Ready {
+			if l.Err != nil || l.Snapshot.Phase != directory.Ready {
 				t.Errorf("phase %d, %v; want ready", l.Snapshot.Phase, l.Err)
 			}
 			r.counts()

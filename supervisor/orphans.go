@@ -47,7 +47,7 @@ func (s *Supervisor) lookForOrphans() {
 		return
 	}
 	env := s.env
-	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
+	env.Runner.Run(actors.StoreWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer cancel()
 		m := &foundOrphans{}

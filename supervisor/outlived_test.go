@@ -3,6 +3,7 @@ package supervisor
 import (
 	"testing"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -12,8 +13,8 @@ import (
 func TestOutlived_answersNoQuestionOnItsWayIn(t *testing.T) {
 	r := newRig(t)
 	r.keep("a", &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", EndsAt: t0.Unix()}})
-	first := messages.NewFlight(&session.Question{Key: session.ConnectionKey("google", "")}, store.Options{})
-	if e := r.openFirst("a", first); e.Snapshot().Phase != messages.Ready || len(e.Flights()) != 0 {
+	first := directory.NewFlight(&session.Question{Key: session.ConnectionKey("google", "")}, store.Options{})
+	if e := r.openFirst("a", first); e.Snapshot().Phase != directory.Ready || len(e.Flights()) != 0 {
 		t.Errorf("phase %d with %d flights, want ready with none", e.Snapshot().Phase, len(e.Flights()))
 	}
 	if first.Landed() != nil {
@@ -26,11 +27,11 @@ func TestOutlived_answersNoQuestionOnItsWayIn(t *testing.T) {
 func TestFirst_thatWasAnsweredIsNotAskedAgain(t *testing.T) {
 	r := newRig(t)
 	r.keep("a", &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid"}})
-	first := messages.NewFlight(&session.Question{Key: session.ConnectionKey("google", "")}, store.Options{})
-	before := messages.NewEntry("a", keyOf("a"), &messages.Snapshot{})
+	first := directory.NewFlight(&session.Question{Key: session.ConnectionKey("google", "")}, store.Options{})
+	before := directory.NewEntry("a", keyOf("a"), &directory.Snapshot{})
 	before.Join(first, 1)
-	before.Land(first, messages.Answer{Err: session.ErrClosed})
-	if e := r.openFirst("a", first); e.Snapshot().Phase != messages.Ready || len(e.Flights()) != 0 {
+	before.Land(first, directory.Answer{Err: session.ErrClosed})
+	if e := r.openFirst("a", first); e.Snapshot().Phase != directory.Ready || len(e.Flights()) != 0 {
 		t.Errorf("phase %d with %d flights, want ready with none", e.Snapshot().Phase, len(e.Flights()))
 	}
 	if n := r.tally.Requests.Load(); n != 0 {
@@ -39,10 +40,10 @@ func TestFirst_thatWasAnsweredIsNotAskedAgain(t *testing.T) {
 }
 
 // openFirst opens a session for a question that comes before anything else.
-func (r *rig) openFirst(id string, first *messages.Flight) *messages.Entry {
-	replied := make(chan *messages.Entry, 1)
+func (r *rig) openFirst(id string, first *directory.Flight) *directory.Entry {
+	replied := make(chan *directory.Entry, 1)
 	r.send(&messages.OpenSession{
-		ID: id, Key: keyOf(id), Call: messages.NewCall(r.t.Context(), store.Options{}), First: first, Reply: replied,
+		ID: id, Key: keyOf(id), Call: directory.NewCall(r.t.Context(), store.Options{}), First: first, Reply: replied,
 	})
 	r.settle()
 	return <-replied

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -23,13 +24,13 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		r.clock.Advance(time.Minute)
 		r.settle()
 		c := &Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
-		c.Trust = Trust{Fresh: r.env.Fresh, Tally: r.env.Tally, Shared: true, Age: 30 * time.Second, Outage: time.Hour}
-		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != messages.Ended || e.PID() != nil {
+		c.Trust = directory.Trust{Fresh: r.env.Fresh, Tally: r.env.Tally, Shared: true, Age: 30 * time.Second, Outage: time.Hour}
+		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended || e.PID() != nil {
 			t.Fatal("the end is not remembered")
 		}
 		return r, c
 	}
-	look := func(t *testing.T, r *rig, c *Callers) *messages.Snapshot {
+	look := func(t *testing.T, r *rig, c *Callers) *directory.Snapshot {
 		l := &Look{Caller: Caller{Ctx: t.Context(), ID: "a"}}
 		w, more := l.Step(c, Came{})
 		for more {
@@ -48,7 +49,7 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 	t.Run("signed in elsewhere", func(t *testing.T) {
 		r, c := end(t)
 		r.put("a", 0)
-		if p := look(t, r, c).Phase; p != messages.Ready {
+		if p := look(t, r, c).Phase; p != directory.Ready {
 			t.Errorf("phase = %d, want ready", p)
 		}
 		r.counts()
@@ -57,7 +58,7 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		r, c := end(t)
 		for range 3 {
 			loads := r.env.Tally.Loads.Load()
-			if s := look(t, r, c); s.Phase != messages.Ended || len(s.State.ConnectionTokenSets) != 1 {
+			if s := look(t, r, c); s.Phase != directory.Ended || len(s.State.ConnectionTokenSets) != 1 {
 				t.Errorf("phase %d, want what was remembered", s.Phase)
 			}
 			look(t, r, c)
@@ -79,7 +80,7 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		if err := r.memory.Delete(t.Context(), keyOf("a"), session.Incarnation{}, session.ReasonLogout, store.Options{}); err != nil {
 			t.Fatal(err)
 		}
-		if p := look(t, r, c).Phase; p != messages.Missing {
+		if p := look(t, r, c).Phase; p != directory.Missing {
 			t.Errorf("phase = %d, want missing", p)
 		}
 		r.counts()
@@ -91,7 +92,7 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 func TestRemembered_isFoundWhileItIsLookedForAgain(t *testing.T) {
 	begin := func(t *testing.T) (*rig, *storetest.Gate) {
 		r := newRig(t)
-		call := messages.NewCall(t.Context(), store.Options{})
+		call := directory.NewCall(t.Context(), store.Options{})
 		r.send(&messages.ReplaceSession{ID: "a", Key: keyOf("a"), Incarnation: session.Incarnation{1}, Call: call, State: &session.State{
 			User: session.User{"sub": "ann"}, RefreshToken: "r0", Domain: "tenant.example",
 			Internal: session.Internal{SID: "sid", Ceiling: in(time.Minute)},
@@ -101,9 +102,9 @@ func TestRemembered_isFoundWhileItIsLookedForAgain(t *testing.T) {
 		r.clock.Advance(time.Minute)
 		r.settle()
 		gate := r.store.Hold(storetest.OpLoad)
-		replied := make(chan *messages.Entry, 1)
+		replied := make(chan *directory.Entry, 1)
 		r.send(&messages.OpenSession{
-			ID: "a", Key: keyOf("a"), Call: messages.NewCall(context.Background(), store.Options{}), Stale: r.dir.Lookup("a"), Reply: replied,
+			ID: "a", Key: keyOf("a"), Call: directory.NewCall(context.Background(), store.Options{}), Stale: r.dir.Lookup("a"), Reply: replied,
 		})
 		<-replied
 		return r, gate
@@ -137,7 +138,7 @@ func TestRemembered_isFoundWhileItIsLookedForAgain(t *testing.T) {
 	})
 	t.Run("logout token", func(t *testing.T) {
 		r, gate := begin(t)
-		call := messages.NewCall(t.Context(), store.Options{})
+		call := directory.NewCall(t.Context(), store.Options{})
 		r.send(&messages.EndSession{Key: keyOf("a"), Only: session.Incarnation{1}, Why: session.ReasonBackchannelLogout, Call: call})
 		<-call.Done()
 		gate.Release()
@@ -145,7 +146,7 @@ func TestRemembered_isFoundWhileItIsLookedForAgain(t *testing.T) {
 		want(t, r, 0)
 		e := r.open("a")
 		r.settle()
-		if s := e.Snapshot(); s.Phase != messages.Ended || len(s.State.ConnectionTokenSets) != 0 {
+		if s := e.Snapshot(); s.Phase != directory.Ended || len(s.State.ConnectionTokenSets) != 0 {
 			t.Errorf("phase %d, %d connection tokens", s.Phase, len(s.State.ConnectionTokenSets))
 		}
 		r.counts()
@@ -197,16 +198,16 @@ func TestRemembered_thoughNoticesComeLate(t *testing.T) {
 		r.settle()
 		return r, rec.Version
 	}
-	look := func(r *rig) *messages.Entry {
-		replied := make(chan *messages.Entry, 1)
+	look := func(r *rig) *directory.Entry {
+		replied := make(chan *directory.Entry, 1)
 		r.send(&messages.OpenSession{
-			ID: "a", Key: keyOf("a"), Call: messages.NewCall(context.Background(), store.Options{}), Stale: r.dir.Lookup("a"), Reply: replied,
+			ID: "a", Key: keyOf("a"), Call: directory.NewCall(context.Background(), store.Options{}), Stale: r.dir.Lookup("a"), Reply: replied,
 		})
 		return <-replied
 	}
 	want := func(t *testing.T, r *rig) {
 		t.Helper()
-		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != messages.Ended || len(e.Snapshot().State.ConnectionTokenSets) != 1 {
+		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended || len(e.Snapshot().State.ConnectionTokenSets) != 1 {
 			t.Error("the connection token is gone")
 		}
 		r.counts()
@@ -255,12 +256,12 @@ func TestRemembered_thoughNoticesComeLate(t *testing.T) {
 		r.send(&messages.Changed{Key: keyOf("a")})
 		gate.Release()
 		r.settle()
-		if p := first.Snapshot().Phase; p != messages.Failed {
+		if p := first.Snapshot().Phase; p != directory.Failed {
 			t.Errorf("phase = %d, want failed: whoever waits looks again", p)
 		}
 		look(r)
 		r.settle()
-		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != messages.Missing {
+		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Missing {
 			t.Error("it is not missing")
 		}
 		r.counts()

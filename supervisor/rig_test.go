@@ -16,6 +16,7 @@ import (
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -30,9 +31,9 @@ type rig struct {
 	clock  *clock.Fake
 	memory *store.Memory
 	store  *storetest.Faulty
-	tally  *messages.Tally
+	tally  *directory.Tally
 	env    *actors.Env
-	dir    *Directory
+	dir    *directory.Directory
 	system *actor.ActorSystem
 	boss   *actor.PID
 	s      *Supervisor // look at it through inside only
@@ -58,7 +59,7 @@ func (l looking) Receive(ctx actor.Context) {
 }
 
 func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
-	r := &rig{t: t, clock: clock.NewFake(t0), tally: &messages.Tally{}, dir: NewDirectory()}
+	r := &rig{t: t, clock: clock.NewFake(t0), tally: &directory.Tally{}, dir: directory.NewDirectory()}
 	r.memory = store.NewMemory(r.clock)
 	r.store = storetest.NewFaulty(r.memory)
 	sealer, err := store.NewSealer("test", rand.Reader, "a secret of at least thirty-two bytes")
@@ -114,7 +115,7 @@ func (r *rig) ExchangeConnection(context.Context, idp.ConnectionExchange) (sessi
 	return session.TokenResponse{AccessToken: "access", ExpiresIn: 3600, HasExpiresIn: true}, nil
 }
 
-func (r *rig) Run(_ messages.Work, work func(context.Context) any, deliver func(any)) {
+func (r *rig) Run(_ actors.Work, work func(context.Context) any, deliver func(any)) {
 	r.tally.Add(1)
 	r.work.Go(func() {
 		deliver(work(context.Background()))
@@ -184,9 +185,9 @@ func (r *rig) keep(id string, s *session.State) session.Incarnation {
 }
 
 // open asks for the entry of a session, without waiting for more to see.
-func (r *rig) open(id string) *messages.Entry {
-	replied := make(chan *messages.Entry, 1)
-	r.send(&messages.OpenSession{ID: id, Key: keyOf(id), Call: messages.NewCall(context.Background(), store.Options{}), Reply: replied})
+func (r *rig) open(id string) *directory.Entry {
+	replied := make(chan *directory.Entry, 1)
+	r.send(&messages.OpenSession{ID: id, Key: keyOf(id), Call: directory.NewCall(context.Background(), store.Options{}), Reply: replied})
 	return <-replied
 }
 
@@ -198,8 +199,8 @@ func (r *rig) login(id string, ceiling session.Ceiling) error {
 	return err
 }
 
-func (r *rig) startLogin(id string, ceiling session.Ceiling) *messages.Call {
-	call := messages.NewCall(r.t.Context(), store.Options{})
+func (r *rig) startLogin(id string, ceiling session.Ceiling) *directory.Call {
+	call := directory.NewCall(r.t.Context(), store.Options{})
 	r.send(&messages.ReplaceSession{
 		ID: id, Key: keyOf(id), Incarnation: session.NewIncarnation(rand.Reader), Call: call,
 		State: &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", Ceiling: ceiling}},
@@ -208,8 +209,8 @@ func (r *rig) startLogin(id string, ceiling session.Ceiling) *messages.Call {
 }
 
 // ask starts a flight.
-func (r *rig) ask(e *messages.Entry, key session.FlightKey) *messages.Flight {
-	f, first := e.Join(messages.NewFlight(&session.Question{Key: key, Audience: key.Audience}, store.Options{}), 8)
+func (r *rig) ask(e *directory.Entry, key session.FlightKey) *directory.Flight {
+	f, first := e.Join(directory.NewFlight(&session.Question{Key: key, Audience: key.Audience}, store.Options{}), 8)
 	if first {
 		r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: f})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -64,7 +65,7 @@ func (s *Supervisor) sweep() {
 	now := s.now()
 	from := session.Ceiling(now.Add(session.CeilingLeeway).Unix() + 1)
 	until := session.Ceiling(now.Add(sweepWindow + session.CeilingLeeway).Unix())
-	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
+	env.Runner.Run(actors.StoreWork, func(ctx context.Context) any {
 		m := &swept{asked: now}
 		seen := make(map[session.Ceiling]bool)
 		// What is past is claimed at once, however much it is: one of it is enough to know.
@@ -143,7 +144,7 @@ func (s *Supervisor) claim() {
 	s.claiming += limit
 	env, index := s.env, s.index
 	until := session.Ceiling(s.now().Add(session.CeilingLeeway).Unix() + 1)
-	env.Runner.Run(messages.StoreWork, func(ctx context.Context) any {
+	env.Runner.Run(actors.StoreWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer cancel()
 		var refs []store.Ref
@@ -193,7 +194,7 @@ func (s *Supervisor) claimed(m *claimed) {
 		sl := s.slots[r.key]
 		if sl == nil || sl.pid == nil && sl.load == nil && sl.entry.Snapshot().Incarnation != r.only {
 			refs = append(refs, r)
-		} else if now := sl.entry.Snapshot(); sl.pid != nil && now.Phase == messages.Ready && now.Incarnation != r.only {
+		} else if now := sl.entry.Snapshot(); sl.pid != nil && now.Phase == directory.Ready && now.Incarnation != r.only {
 			s.command(sl, &messages.Reread{Key: r.key})
 		}
 	}

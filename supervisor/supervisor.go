@@ -8,6 +8,7 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -36,7 +37,7 @@ const (
 // Supervisor is the supervisor actor.
 type Supervisor struct {
 	env    *actors.Env
-	dir    *Directory
+	dir    *directory.Directory
 	limits Limits
 	index  store.Index // nil where the store has none
 
@@ -74,7 +75,7 @@ type Supervisor struct {
 
 // slot is what the supervisor knows of one session.
 type slot struct {
-	entry   *messages.Entry
+	entry   *directory.Entry
 	pid     *actor.PID // nil: it is loading, or a marker
 	sent    uint64     // commands sent to pid
 	load    *load      // under way; nil when none
@@ -92,13 +93,13 @@ type slot struct {
 }
 
 // Props returns how a supervisor is made, to be spawned once.
-func Props(env *actors.Env, dir *Directory, limits Limits) *actor.Props {
+func Props(env *actors.Env, dir *directory.Directory, limits Limits) *actor.Props {
 	env.Tally.Add(1) // its start, which no mailbox counts, is something to be handled
 	return actor.PropsFromProducer(func() actor.Actor { return newSupervisor(env, dir, limits) },
 		actor.WithMailbox(env.Mailboxes()))
 }
 
-func newSupervisor(env *actors.Env, dir *Directory, limits Limits) *Supervisor {
+func newSupervisor(env *actors.Env, dir *directory.Directory, limits Limits) *Supervisor {
 	s := &Supervisor{
 		env: env, dir: dir, limits: limits,
 		slots: make(map[session.Key]*slot), claims: make(map[int64]bool), sleepers: make(map[session.Key]*deadline),
@@ -216,7 +217,7 @@ func refuse(m any, err error) {
 }
 
 // reply never blocks: each sender brings a channel of capacity 1, for one reply.
-func reply(to chan<- *messages.Entry, e *messages.Entry) {
+func reply(to chan<- *directory.Entry, e *directory.Entry) {
 	if len(to) == 0 {
 		to <- e
 	}

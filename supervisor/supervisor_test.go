@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -23,13 +24,13 @@ func in(d time.Duration) session.Ceiling {
 // are remembered already.
 func TestMissing_isSaidHoweverMany(t *testing.T) {
 	r := newRig(t, func(_ *rig, l *Limits) { l.Resident = 2 * maxMissing })
-	entries := make([]*messages.Entry, maxMissing+10)
+	entries := make([]*directory.Entry, maxMissing+10)
 	for i := range entries {
 		entries[i] = r.open(id(i))
 	}
 	r.settle()
 	for i, e := range entries {
-		if p := e.Snapshot().Phase; p != messages.Missing {
+		if p := e.Snapshot().Phase; p != directory.Missing {
 			t.Fatalf("session %d: phase %d, want missing", i, p)
 		}
 	}
@@ -84,7 +85,7 @@ func TestLogin_isFoundThoughItsKeyWasKnownOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.settle()
-	if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != messages.Ready {
+	if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ready {
 		t.Errorf("the directory has %v, want a session", e)
 	}
 	r.counts()
@@ -216,7 +217,7 @@ func TestSleepers_endThoughAnEarlierOneIsRemembered(t *testing.T) {
 	}
 	r.clock.Advance(time.Minute)
 	r.settle()
-	if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != messages.Ended {
+	if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended {
 		t.Fatal("the end is not remembered")
 	}
 	r.put("a", in(2*time.Minute))
@@ -292,7 +293,7 @@ func TestSleepers_leaveRoom(t *testing.T) {
 			}
 			e := r.open("other")
 			r.settle()
-			if e == nil || e.Snapshot().Phase != messages.Ready {
+			if e == nil || e.Snapshot().Phase != directory.Ready {
 				t.Error("there is no room for another session")
 			}
 			r.store.Heal()
@@ -470,7 +471,7 @@ func TestQuarantine(t *testing.T) {
 	e := r.open("a")
 	r.settle()
 	poison := func() {
-		r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+		r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 		r.settle()
 	}
 	works := func() bool {
@@ -510,7 +511,7 @@ func TestClose_comesToAnEnd(t *testing.T) {
 	e := r.open("a")
 	r.settle()
 	for range 3 {
-		r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+		r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 		r.settle()
 	}
 	gate := r.store.Hold(storetest.OpLoad)
@@ -527,7 +528,7 @@ func TestClose_comesToAnEnd(t *testing.T) {
 	default:
 		t.Error("closing does not end")
 	}
-	if s := loading.Snapshot(); s.Phase != messages.Failed || session.CodeOf(s.Err) != session.CodeClosed {
+	if s := loading.Snapshot(); s.Phase != directory.Failed || session.CodeOf(s.Err) != session.CodeClosed {
 		t.Errorf("the load: phase %d, %v", s.Phase, s.Err)
 	}
 	r.counts()
@@ -543,7 +544,7 @@ func TestRemember_connectionTokens(t *testing.T) {
 	r.clock.Advance(time.Minute)
 	r.settle()
 	s := r.dir.Lookup("a").Snapshot()
-	if s.Phase != messages.Ended || len(s.State.ConnectionTokenSets) != 1 {
+	if s.Phase != directory.Ended || len(s.State.ConnectionTokenSets) != 1 {
 		t.Fatalf("phase %d, connection tokens %d", s.Phase, len(s.State.ConnectionTokenSets))
 	}
 	r.counts()
@@ -564,7 +565,7 @@ func TestRemember_notWhatAnotherProcessMayHaveReplaced(t *testing.T) {
 	r.settle()
 	e := r.open("a")
 	r.settle()
-	if p := e.Snapshot().Phase; p != messages.Ready {
+	if p := e.Snapshot().Phase; p != directory.Ready {
 		t.Errorf("phase = %d, want ready", p)
 	}
 }
@@ -639,7 +640,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		e := r.open("a")
 		r.settle()
 		for range failuresAllowed + 1 {
-			r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+			r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 			r.settle()
 		}
 		set(r)
@@ -687,7 +688,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.pass(2 * time.Minute)
-		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != messages.Ended {
+		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended {
 			t.Fatal("it is not remembered")
 		}
 		set(r)
@@ -745,7 +746,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		e := r.open("a")
 		r.settle()
 		fail := func() {
-			r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+			r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 			r.settle()
 		}
 		for range failuresAllowed {
@@ -824,23 +825,4 @@ func TestSetBack_isNoticed(t *testing.T) {
 			t.Errorf("it was looked at after %v", after.Sub(before))
 		}
 	})
-}
-
-func TestDirectory(t *testing.T) {
-	d := NewDirectory()
-	a, again := messages.NewEntry("a", keyOf("a"), nil), messages.NewEntry("a", keyOf("a"), nil)
-	d.put(a)
-	d.put(messages.NewEntry("", keyOf("b"), nil))
-	if d.Lookup("a") != a || d.Lookup("") != nil || d.Lookup("b") != nil {
-		t.Error("the directory has something else than was put")
-	}
-	d.put(again)
-	d.remove(a)
-	if d.Lookup("a") != again {
-		t.Error("removing an old entry took the new one")
-	}
-	d.remove(again)
-	if d.Lookup("a") != nil {
-		t.Error("an entry stays")
-	}
 }

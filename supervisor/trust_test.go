@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -17,14 +17,14 @@ func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
 	const outage = 5 * time.Minute
 	for age, served := range map[time.Duration]bool{outage - 1: true, outage: false} {
 		fake := clock.NewFake(t0)
-		c := &Callers{Dir: NewDirectory(), Name: "test", Trust: Trust{
-			Fresh: &messages.Freshness{}, Tally: &messages.Tally{}, Shared: true, Age: 30 * time.Second, Outage: outage, Probe: 5 * time.Second,
+		c := &Callers{Dir: directory.NewDirectory(), Name: "test", Trust: directory.Trust{
+			Fresh: &directory.Freshness{}, Tally: &directory.Tally{}, Shared: true, Age: 30 * time.Second, Outage: outage, Probe: 5 * time.Second,
 		}}
 		c.Clock = &meanwhile{Clock: fake, then: func() { c.Trust.Fresh.Probe(t0, 6*time.Second) }}
 		c.Trust.Fresh.Failed(t0)
-		e := messages.NewEntry("a", session.KeyOf("test", "a"), &messages.Snapshot{Phase: messages.Ready, State: &session.State{}})
+		e := directory.NewEntry("a", session.KeyOf("test", "a"), &directory.Snapshot{Phase: directory.Ready, State: &session.State{}})
 		e.Read(0, t0.Add(-age))
-		c.Dir.put(e)
+		c.Dir.Put(e)
 
 		look := &Look{Caller: Caller{Ctx: context.Background(), ID: "a", Options: store.Options{}}}
 		if _, more := look.Step(c, Came{}); more || (look.Err == nil) != served {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -407,7 +408,7 @@ func TestCanary_inAHostsActorSystem(t *testing.T) {
 		system.Root.Send(dead, v.Interface())
 		sent++
 	}
-	system.Root.Send(dead, &messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+	system.Root.Send(dead, &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 	if sent < 15 || int(letters.Load()) < sent {
 		t.Errorf("%d messages sent, %d dead letters", sent, letters.Load())
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/testing/source"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
@@ -114,20 +115,15 @@ var shows = []struct {
 	{reflect.TypeFor[messages.Abort](), ""},
 	{reflect.TypeFor[messages.AbortedRest](), ""},
 	{reflect.TypeFor[messages.Adopt](), ""},
-	{reflect.TypeFor[messages.Answer](), "Token.Audience Token.Scope Token.ActualAudience ConnectionToken.Connection ConnectionToken.LoginHint ConnectionToken.Scope"},
 	{reflect.TypeFor[messages.AtRest](), ""},
 	{reflect.TypeFor[messages.Busy](), ""},
-	{reflect.TypeFor[messages.Call](), ""},
 	{reflect.TypeFor[messages.CeilingReached](), ""},
 	{reflect.TypeFor[messages.Changed](), ""},
 	{reflect.TypeFor[messages.Close](), ""},
 	{reflect.TypeFor[messages.EndSession](), ""},
-	{reflect.TypeFor[messages.Entry](), ""},
 	{reflect.TypeFor[messages.FindLeft](), ""},
 	{reflect.TypeFor[messages.Finish](), ""},
-	{reflect.TypeFor[messages.Flight](), ""},
 	{reflect.TypeFor[messages.FollowUp](), ""},
-	{reflect.TypeFor[messages.Freshness](), ""},
 	{reflect.TypeFor[messages.NeedToken](), ""},
 	{reflect.TypeFor[messages.OpenSession](), ""},
 	{reflect.TypeFor[messages.Passivate](), ""},
@@ -138,8 +134,16 @@ var shows = []struct {
 	{reflect.TypeFor[messages.SessionBegan](), ""},
 	{reflect.TypeFor[messages.SessionEnded](), ""},
 	{reflect.TypeFor[messages.SessionFailed](), ""},
-	{reflect.TypeFor[messages.Snapshot](), "Reason State.User State.Domain Internal.SID Internal.GrantedAudience Internal.GrantedScope " + tokenSets},
-	{reflect.TypeFor[messages.Tally](), ""},
+
+	{reflect.TypeFor[directory.Answer](), "Token.Audience Token.Scope Token.ActualAudience ConnectionToken.Connection ConnectionToken.LoginHint ConnectionToken.Scope"},
+	{reflect.TypeFor[directory.Call](), ""},
+	{reflect.TypeFor[directory.Directory](), ""},
+	{reflect.TypeFor[directory.Entry](), ""},
+	{reflect.TypeFor[directory.Flight](), ""},
+	{reflect.TypeFor[directory.Freshness](), ""},
+	{reflect.TypeFor[directory.Snapshot](), "Reason State.User State.Domain Internal.SID Internal.GrantedAudience Internal.GrantedScope " + tokenSets},
+	{reflect.TypeFor[directory.Tally](), ""},
+	{reflect.TypeFor[directory.Trust](), ""},
 }
 
 // P10: whatever prints a value of ours, the text has nothing that was not decided on.
@@ -161,7 +165,7 @@ func TestRedaction_ofEveryExportedStruct(t *testing.T) {
 			}
 		}
 	}
-	for _, folder := range []string{".", "session", "store", "store/cookie", "idp", "messages"} {
+	for _, folder := range []string{".", "session", "store", "store/cookie", "idp", "messages", "internal/directory"} {
 		for _, name := range structsIn(t, folder) {
 			if !listed[name] {
 				t.Errorf("%s is not in the list: say which of its fields may be printed", name)

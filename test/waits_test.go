@@ -27,9 +27,6 @@ var turnImports = []string{
 	"bytes", "cmp", "container/heap", "container/list", "context", "crypto/sha256", "errors", "fmt", "hash/maphash", "io", "maps", "math", "slices", "strconv", "strings", "sync/atomic", "time",
 }
 
-// mayLock lists the files that share memory with callers, for a moment at a time.
-var mayLock = []string{"supervisor/directory.go"}
-
 func TestWaits(t *testing.T) {
 	tests := []struct{ code, want string }{
 		{"go f()", "go statement"},
@@ -86,7 +83,6 @@ func TestWaits(t *testing.T) {
 	}
 	for _, tt := range []struct{ file, imported, want string }{
 		{"actors/x.go", "sync", "import of sync"},
-		{"supervisor/directory.go", "sync", ""},
 		{"actors/x.go", "sync/atomic", ""},
 		{"actors/x.go", "os", "import of os"},
 		{"actors/x.go", "net/http", "import of net/http"},
@@ -130,7 +126,7 @@ func waits(files []source.File) (found []string) {
 	for _, f := range files {
 		note := func(pos token.Pos, what string) { found = append(found, f.Fset.Position(pos).String()+": "+what) }
 		for _, spec := range f.AST.Imports {
-			if name := strings.Trim(spec.Path.Value, `"`); !mayImportInTurn(f.Path, name) {
+			if name := strings.Trim(spec.Path.Value, `"`); !mayImportInTurn(name) {
 				note(spec.Pos(), "import of "+name)
 			}
 		}
@@ -142,10 +138,7 @@ func waits(files []source.File) (found []string) {
 	return found
 }
 
-func mayImportInTurn(file, name string) bool {
-	if name == "sync" {
-		return slices.Contains(mayLock, file)
-	}
+func mayImportInTurn(name string) bool {
 	first, _, _ := strings.Cut(name, "/")
 	if !strings.Contains(first, ".") {
 		return slices.Contains(turnImports, name)

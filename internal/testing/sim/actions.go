@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -314,7 +315,7 @@ func (w *World) poison() {
 	p.bombs++
 	w.saw[poisoned]++
 	w.note("%s is sent what it cannot handle", s.id)
-	p.callers.Send(e.PID(), &messages.NeedToken{Flight: messages.NewFlight(nil, store.Options{})})
+	p.callers.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 }
 
 // plant lets m handle its next message with a defect somewhere in it.

@@ -6,15 +6,15 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/supervisor"
 )
 
 // beside is what a process has where others live beside it.
 type beside struct {
-	fresh *messages.Freshness
+	fresh *directory.Freshness
 	skew  time.Duration // how far its clock is off
 
 	setBack     int       // the step in which its clock was last set back
@@ -57,7 +57,7 @@ type change struct {
 // live gives p what Client.start gives it where the store is shared.
 func (p *process) live(env *actors.Env) {
 	c := &p.w.config
-	p.fresh = &messages.Freshness{}
+	p.fresh = &directory.Freshness{}
 	p.follow = make(map[*subject]bool)
 	p.over = make(map[*subject]int)
 	p.dropped, p.noticed, p.unread = make(map[*subject]bool), make(map[*subject]int), make(map[*subject]int)
@@ -70,7 +70,7 @@ func (p *process) live(env *actors.Env) {
 	if !c.feed {
 		env.Rules.SnapshotAge = snapshotAge
 	}
-	p.callers.Trust = supervisor.Trust{
+	p.callers.Trust = directory.Trust{
 		Fresh: p.fresh, Tally: env.Tally, Shared: true, Age: snapshotAge, Outage: outage, Probe: env.StoreTimeout,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -138,9 +139,9 @@ func (w *World) read(p *process, s *subject) {
 	w.call(p, s, "read", func(ctx context.Context) machine { return &supervisor.ReadCall{Caller: p.caller(ctx, s.id)} })
 }
 
-func (w *World) order(p *process, s *subject, name string, m func(*messages.Call) any) *call {
+func (w *World) order(p *process, s *subject, name string, m func(*directory.Call) any) *call {
 	return w.call(p, s, name, func(ctx context.Context) machine {
-		lent := messages.NewCall(ctx, store.Options{})
+		lent := directory.NewCall(ctx, store.Options{})
 		return &supervisor.Order{Caller: p.caller(ctx, s.id), Message: m(lent), Call: lent}
 	})
 }
@@ -173,7 +174,7 @@ func (w *World) login(p *process, s *subject) {
 	w.issued[access] = &issued{
 		family: f, audience: q.Key.Audience, requested: set, granted: set, expires: time.Unix(now.Unix()+life, 0),
 	}
-	c := w.order(p, s, "login "+f.name, func(lent *messages.Call) any {
+	c := w.order(p, s, "login "+f.name, func(lent *directory.Call) any {
 		return &messages.ReplaceSession{ID: s.id, Key: s.key, State: state, Incarnation: f.incarnation, Call: lent}
 	})
 	c.opens(opLogin, f)
@@ -182,7 +183,7 @@ func (w *World) login(p *process, s *subject) {
 
 // logout signs s out, whoever is signed in.
 func (w *World) logout(p *process, s *subject) {
-	c := w.order(p, s, "logout", func(lent *messages.Call) any {
+	c := w.order(p, s, "logout", func(lent *directory.Call) any {
 		return &messages.EndSession{ID: s.id, Key: s.key, Why: session.ReasonLogout, Call: lent}
 	})
 	c.opens(opLogout, nil)
@@ -190,7 +191,7 @@ func (w *World) logout(p *process, s *subject) {
 
 // end ends one login of s, as a logout token does.
 func (w *World) end(p *process, s *subject, f *family) {
-	c := w.order(p, s, "back-channel logout of "+f.name, func(lent *messages.Call) any {
+	c := w.order(p, s, "back-channel logout of "+f.name, func(lent *directory.Call) any {
 		return &messages.EndSession{Key: s.key, Only: f.incarnation, Why: session.ReasonBackchannelLogout, Call: lent}
 	})
 	c.opens(opEnd, f)
@@ -201,10 +202,10 @@ func (w *World) stray(p *process, s *subject) {
 	e := p.callers.Dir.Lookup(s.id)
 	switch w.choose.pick(3) {
 	case 0:
-		w.order(p, s, "read it again", func(lent *messages.Call) any { return &messages.Reread{Key: s.key, Call: lent} })
+		w.order(p, s, "read it again", func(lent *directory.Call) any { return &messages.Reread{Key: s.key, Call: lent} })
 	case 1:
 		generation := session.Generation(w.choose.pick(3))
-		w.order(p, s, "a ceiling of an older generation", func(lent *messages.Call) any {
+		w.order(p, s, "a ceiling of an older generation", func(lent *directory.Call) any {
 			return &messages.CeilingReached{Key: s.key, Generation: generation, Call: lent}
 		})
 	default:
@@ -212,7 +213,7 @@ func (w *World) stray(p *process, s *subject) {
 			return
 		}
 		generation := e.Snapshot().Generation
-		w.order(p, s, "a ceiling that is early", func(lent *messages.Call) any {
+		w.order(p, s, "a ceiling that is early", func(lent *directory.Call) any {
 			return &messages.CeilingReached{Key: s.key, Generation: generation, Call: lent}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -38,7 +39,7 @@ func (w *World) checkSpend(j *job, r *request) {
 		w.fail("P3", "%s is spent while the store has %s", f.token(n), f.token(s.stored.refresh))
 	}
 	switch snap.Phase {
-	case messages.Ready:
+	case directory.Ready:
 		if snap.State.Internal.SID != f.name {
 			w.fail("P6", "%s spends a refresh token of %s", snap.State.Internal.SID, f.name)
 		}
@@ -48,7 +49,7 @@ func (w *World) checkSpend(j *job, r *request) {
 		if _, ok := snap.State.FindConnection(key, p.now()); ok && key.ForConnection() || !key.ForConnection() && w.covered(p, snap.State, key) {
 			w.fail("P2", "a token %s is asked for, and there is one", questionName(key))
 		}
-	case messages.Ended:
+	case directory.Ended:
 		if snap.Reason != session.ReasonCeiling || !key.ForConnection() {
 			w.fail("P7", "a request for %s, which is over", f.name)
 		}
@@ -93,7 +94,7 @@ func (p *process) noteAnswer(m *mailbox, r *request) {
 		return
 	}
 	s := m.entry.Snapshot()
-	if s.Phase != messages.Ready || s.State.Internal.SID != r.family.name {
+	if s.Phase != directory.Ready || s.State.Internal.SID != r.family.name {
 		return
 	}
 	if r.waits {
@@ -158,9 +159,9 @@ func (w *World) checkShown(m *mailbox) {
 	old := m.shown
 	m.shown = s
 	switch s.Phase {
-	case messages.Ready:
+	case directory.Ready:
 		w.checkReady(m, old, s)
-	case messages.Ended:
+	case directory.Ended:
 		if w.kind == Beside {
 			m.p.over[m.subject] = math.MaxInt
 		}
@@ -171,7 +172,7 @@ func (w *World) checkShown(m *mailbox) {
 	}
 }
 
-func (w *World) checkReady(m *mailbox, old, s *messages.Snapshot) {
+func (w *World) checkReady(m *mailbox, old, s *directory.Snapshot) {
 	f := w.families[s.State.Internal.SID]
 	if f == nil || f.subject != m.subject {
 		w.fail("P6", "%s shows %q", m.subject.id, s.State.Internal.SID)
@@ -187,7 +188,7 @@ func (w *World) checkReady(m *mailbox, old, s *messages.Snapshot) {
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, f.token(n))
 	case s.Ceiling != f.ceiling || s.State.Internal.Ceiling != f.ceiling:
 		w.fail("P4", "%s shows a ceiling that it never had", f.name)
-	case old.Phase == messages.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State.RefreshToken) && n < m.p.held[f] && m.p.bombs == 0:
+	case old.Phase == directory.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State.RefreshToken) && n < m.p.held[f] && m.p.bombs == 0:
 		w.fail("P3", "%s goes back to %s", f.name, f.token(n))
 	}
 	for _, t := range s.State.TokenSets {
@@ -373,7 +374,7 @@ func (w *World) checkClosed(p *process) {
 }
 
 // sawQueue counts the ways in which a question meets others.
-func (w *World) sawQueue(m *mailbox, f *messages.Flight) {
+func (w *World) sawQueue(m *mailbox, f *directory.Flight) {
 	if m.entry == nil {
 		return
 	}
@@ -383,7 +384,7 @@ func (w *World) sawQueue(m *mailbox, f *messages.Flight) {
 	case len(flights) > 1:
 		w.saw[queuedBeside]++
 	}
-	if s := m.entry.Snapshot(); s.Phase == messages.Ready && !f.Question.Key.ForConnection() && w.covered(m.p, s.State, f.Question.Key) {
+	if s := m.entry.Snapshot(); s.Phase == directory.Ready && !f.Question.Key.ForConnection() && w.covered(m.p, s.State, f.Question.Key) {
 		w.saw[answeredFromCache]++
 	}
 }

@@ -3,7 +3,8 @@ package sim
 import (
 	"time"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/supervisor"
 )
 
@@ -73,7 +74,7 @@ func (w *World) holdOne() {
 
 // holds reports whether j is a request that is held.
 func (w *World) holds(j *job) bool {
-	return w.held != nil && j.kind == messages.ProviderWork && j.request != nil && j.request.family.subject == w.held && j.stage == sent
+	return w.held != nil && j.kind == actors.ProviderWork && j.request != nil && j.request.family.subject == w.held && j.stage == sent
 }
 
 // rest lets everything go on until nothing is under way, for up to d.
@@ -118,7 +119,7 @@ func (w *World) quiet() bool {
 			return false
 		}
 		for _, m := range p.mailboxes {
-			if m.entry != nil && m.entry.Unsaved() != messages.Saved {
+			if m.entry != nil && m.entry.Unsaved() != directory.Saved {
 				return false
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -231,7 +231,7 @@ func (w *World) checkLease(j *job, r *request) {
 		w.fail("P3", "%s is spent under the lease while the store has %s", f.token(r.spent), f.token(s.stored.refresh))
 	}
 	if w.config.intents {
-		ended := j.snapshot != nil && j.snapshot.Phase == messages.Ended
+		ended := j.snapshot != nil && j.snapshot.Phase == directory.Ended
 		if !ended && l.intent != sha256.Sum256([]byte(f.token(r.spent))) {
 			w.fail("P3", "%s is spent, and the store was not told", f.token(r.spent))
 		}
@@ -265,7 +265,7 @@ func (w *World) checkRenewals() {
 
 // showing is the login that p shows of s.
 func (s *subject) showing(p *process) (in session.Incarnation) {
-	if e := p.callers.Dir.Lookup(s.id); e != nil && e.Snapshot().Phase == messages.Ready {
+	if e := p.callers.Dir.Lookup(s.id); e != nil && e.Snapshot().Phase == directory.Ready {
 		in = e.Snapshot().Incarnation
 	}
 	return in

@@ -6,6 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 )
 
@@ -22,9 +23,9 @@ type mailbox struct {
 	stopped      bool
 
 	// Of a session's actor, from Adopt on.
-	entry   *messages.Entry
+	entry   *directory.Entry
 	subject *subject
-	shown   *messages.Snapshot
+	shown   *directory.Snapshot
 	fresh   []*issued // shown, while their flights can still be joined
 }
 
@@ -140,7 +141,7 @@ func (m *mailbox) adopt(a *messages.Adopt) {
 	}
 }
 
-func gone(e *messages.Entry) bool {
+func gone(e *directory.Entry) bool {
 	select {
 	case <-e.Gone():
 		return true

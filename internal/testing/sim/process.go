@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -80,14 +81,14 @@ func (w *World) start() *process {
 			RetryMost: 5 * time.Second, Revoke: c.revoke, EndOnDead: c.endOnDead,
 		},
 		Clock: processClock{p}, Rand: processRand{p}, Store: states, Codec: w.codec, Provider: v, Revoke: v.revoke,
-		Runner: p, Mailbox: p.newMailbox, Tally: &messages.Tally{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
+		Runner: p, Mailbox: p.newMailbox, Tally: &directory.Tally{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
 		FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second,
 	}
 	k := &p.callers
 	if w.kind == Beside {
 		p.live(env)
 	}
-	k.Dir, k.Clock, k.Buffer, k.Questions = supervisor.NewDirectory(), env.Clock, c.buffer, c.questions+1
+	k.Dir, k.Clock, k.Buffer, k.Questions = directory.NewDirectory(), env.Clock, c.buffer, c.questions+1
 	k.Name, k.Send = name, env.Send
 	k.Boss = w.system.Root.Spawn(supervisor.Props(env, k.Dir, supervisor.Limits{
 		Resident: c.resident, PassivateAfter: c.passivateAfter, RememberMissing: time.Second, Questions: k.Questions,

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -13,13 +14,13 @@ import (
 // between; a job that is over is delivered in one more.
 type job struct {
 	p        *process
-	kind     messages.Work
-	owner    *mailbox           // whose actor wanted it, nil when that is not known
-	snapshot *messages.Snapshot // what its session showed then
-	family   *family            // whose that was
-	newest   int                // its newest refresh token then, so far as p knew
-	epoch    int64              // and of its lease
-	learns   []func()           // what p knows once whoever wanted the work has its result
+	kind     actors.Work
+	owner    *mailbox            // whose actor wanted it, nil when that is not known
+	snapshot *directory.Snapshot // what its session showed then
+	family   *family             // whose that was
+	newest   int                 // its newest refresh token then, so far as p knew
+	epoch    int64               // and of its lease
+	learns   []func()            // what p knows once whoever wanted the work has its result
 	work     func(context.Context) any
 	deliver  func(any)
 
@@ -56,13 +57,13 @@ const (
 
 var errKilled = errors.New("the process has died")
 
-// Run implements messages.Runner.
-func (p *process) Run(kind messages.Work, work func(context.Context) any, deliver func(any)) {
+// Run implements actors.Runner.
+func (p *process) Run(kind actors.Work, work func(context.Context) any, deliver func(any)) {
 	w := p.w
 	j := &job{p: p, kind: kind, work: work, deliver: deliver, owner: w.turn}
 	if m := w.turn; m != nil && m.entry != nil {
 		j.snapshot = m.entry.Snapshot()
-		if j.snapshot.Phase == messages.Ready {
+		if j.snapshot.Phase == directory.Ready {
 			j.family = w.families[j.snapshot.State.Internal.SID]
 			j.newest = p.held[j.family]
 			j.epoch = m.subject.leaseOf(p).known
@@ -149,7 +150,7 @@ type slots struct {
 	held       int
 }
 
-// Slot implements messages.Runner.
+// Slot implements actors.Runner.
 func (p *process) Slot(granted func(error)) (now bool) {
 	s := &p.slots
 	if p.w.turn != nil {
@@ -172,7 +173,7 @@ func (p *process) Slot(granted func(error)) (now bool) {
 	return false
 }
 
-// Release implements messages.Runner.
+// Release implements actors.Runner.
 func (p *process) Release() {
 	s := &p.slots
 	s.held--

@@ -3,7 +3,7 @@ package sim
 import (
 	"slices"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/internal/directory"
 )
 
 // sight is how much a process can know of a session when a call begins.
@@ -65,7 +65,7 @@ func (s *subject) owed() bool {
 	for p := range s.owing {
 		e := p.callers.Dir.Lookup(s.id)
 		switch {
-		case p.w.kind == Alone || !p.alive || p.settled(s) && (e == nil || e.Unsaved() == messages.Saved):
+		case p.w.kind == Alone || !p.alive || p.settled(s) && (e == nil || e.Unsaved() == directory.Saved):
 			delete(s.owing, p) // it is done
 		default:
 			return true

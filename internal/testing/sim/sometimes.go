@@ -3,7 +3,7 @@ package sim
 import (
 	"fmt"
 
-	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/actors"
 )
 
 // sometimes is something that must be met now and then, or a run proves little.
@@ -165,7 +165,7 @@ func crashPoint(j *job) sometimes {
 	if j.stage == acted {
 		step = 1
 	}
-	if j.kind == messages.ProviderWork {
+	if j.kind == actors.ProviderWork {
 		if j.request == nil {
 			return crashOther
 		}

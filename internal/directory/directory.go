@@ -1,11 +1,9 @@
-package supervisor
+package directory
 
 import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
-
-	"github.com/tokenward/tokenward/messages"
 )
 
 const shards = 256
@@ -32,17 +30,17 @@ type shard struct {
 // for what lies behind it must go on.
 type seat struct {
 	hash  atomic.Uint64 // of the entry's id, written first: so that others' entries need not be looked at
-	entry atomic.Pointer[messages.Entry]
+	entry atomic.Pointer[Entry]
 }
 
 // removed stands where an entry was. It has no id, so nobody finds it.
-var removed = &messages.Entry{}
+var removed = &Entry{}
 
 // NewDirectory returns an empty directory.
 func NewDirectory() *Directory { return &Directory{seed: maphash.MakeSeed()} }
 
 // Lookup returns the entry of the session id, or nil when it is not resident.
-func (d *Directory) Lookup(id string) *messages.Entry {
+func (d *Directory) Lookup(id string) *Entry {
 	hash := maphash.String(d.seed, id)
 	seats := d.shards[hash%shards].seats.Load()
 	if seats == nil {
@@ -58,7 +56,8 @@ func (d *Directory) Lookup(id string) *messages.Entry {
 	}
 }
 
-func (d *Directory) put(e *messages.Entry) {
+// Put links e, in place of an entry of the same id. It does nothing for an entry without an id.
+func (d *Directory) Put(e *Entry) {
 	if e.ID == "" {
 		return // known by its key only
 	}
@@ -78,8 +77,8 @@ func (d *Directory) put(e *messages.Entry) {
 	sh.live++
 }
 
-// remove unlinks e, unless another entry has taken its place.
-func (d *Directory) remove(e *messages.Entry) {
+// Remove unlinks e, unless another entry has taken its place.
+func (d *Directory) Remove(e *Entry) {
 	hash := maphash.String(d.seed, e.ID)
 	sh := &d.shards[hash%shards]
 	sh.mu.Lock()
@@ -112,7 +111,7 @@ func (sh *shard) find(hash uint64, id string) *seat {
 }
 
 // add puts e into the first free seat of its hash. The caller holds the lock.
-func (*shard) add(seats []seat, hash uint64, e *messages.Entry) {
+func (*shard) add(seats []seat, hash uint64, e *Entry) {
 	mask := uint64(len(seats) - 1)
 	for i := hash / shards; ; i++ {
 		if s := &seats[i&mask]; s.entry.Load() == nil {

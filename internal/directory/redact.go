@@ -1,0 +1,30 @@
+package directory
+
+import (
+	"fmt"
+	"io"
+)
+
+// What messages carry prints as little, where whoever has it in hand prints that.
+
+// Format prints e without the session's id.
+func (e *Entry) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "tokenward session "+e.Key.String())
+}
+
+// MarshalJSON writes e without the session's id.
+func (e *Entry) MarshalJSON() ([]byte, error) {
+	return []byte(`"tokenward session ` + e.Key.String() + `"`), nil
+}
+
+// Format prints nothing of the question or its answer.
+func (*Flight) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tokenward flight") }
+
+// MarshalJSON writes nothing of the question or its answer.
+func (*Flight) MarshalJSON() ([]byte, error) { return []byte(`"tokenward flight"`), nil }
+
+// Format prints no token.
+func (Answer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tokenward answer") }
+
+// Format prints nothing of what the caller lends.
+func (*Call) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tokenward call") }
