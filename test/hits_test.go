@@ -65,8 +65,9 @@ func TestHits_strangersLeaveNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i := range 5000 {
-		_, _ = r.client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: audience(i)}, tokenward.SessionID("made up"))
+	for i := range 10_000 { // each as long as one that is kept
+		long := fmt.Sprintf("%s/%2000d", audience(1), i)
+		_, _ = r.client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: long}, tokenward.SessionID("made up"))
 	}
 	if after := heap(); after > before+8<<20 {
 		t.Errorf("strangers' questions keep %d MiB", (after-before)>>20)
@@ -80,6 +81,24 @@ func TestHits_strangersLeaveNothing(t *testing.T) {
 	ask()
 	if n := testing.AllocsPerRun(200, ask); n != 0 {
 		t.Errorf("a hit: %v allocations, want 0", n)
+	}
+}
+
+// No question longer than 2,048 bytes is kept: to ask it again allocates.
+func TestHits_longQuestionsAreNotKept(t *testing.T) {
+	r := newRig(t, withLimits(tokenward.Limits{ArgumentBytes: 1 << 20}))
+	ctx, id := t.Context(), r.login()
+	for length, kept := range map[int]bool{2048: true, 2049: false} {
+		q := tokenward.TokenRequest{Audience: audience(1), Scope: strings.Repeat("s", length-len(audience(1)))}
+		ask := func() {
+			if _, err := r.client.GetAccessToken(ctx, q, tokenward.SessionID(id)); err != nil {
+				t.Error(err)
+			}
+		}
+		ask()
+		if n := testing.AllocsPerRun(200, ask); (n == 0) != kept {
+			t.Errorf("%d bytes: %v allocations", length, n)
+		}
 	}
 }
 
