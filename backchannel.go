@@ -13,10 +13,10 @@ import (
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/supervisor"
 )
 
 // HandleBackchannelLogout ends the sessions that a logout token names (OpenID
@@ -63,7 +63,7 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 		refs, err = index.Find(ctx, values, o.options())
 		return err
 	}); err != nil {
-		return supervisor.StoreError(err)
+		return lookup.StoreError(err)
 	}
 	named := inParallel(refs, func(r store.Ref) error { return c.endNamed(ctx, issuer, r.Key, t, o) })
 	left, err := c.left(ctx, values, issuer, t) // now, for some of them may have reached their ceiling
@@ -146,7 +146,7 @@ func (c *Client) endRef(ctx context.Context, key session.Key, incarnation sessio
 	c.ended.add(key, session.ReasonBackchannelLogout)
 	end := &messages.EndSession{Key: key, Only: incarnation, Why: session.ReasonBackchannelLogout, Call: call}
 	if err := c.order(ctx, end, call); err != nil {
-		return supervisor.StoreError(err)
+		return lookup.StoreError(err)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/cookie"
@@ -49,7 +50,7 @@ type Client struct {
 	env       *actors.Env
 	tally     *directory.Tally
 	runner    *runner
-	callers   supervisor.Callers
+	callers   lookup.Callers
 	system    *actor.ActorSystem
 	ours      bool // system is
 	logouts   logoutMemory

@@ -3,8 +3,8 @@ package tokenward
 import (
 	"context"
 
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
-	"github.com/tokenward/tokenward/supervisor"
 )
 
 // GetAccessTokenForConnection returns an access token of an upstream connection
@@ -31,14 +31,14 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 		if c.resolving() {
 			missing = &AccessTokenForConnectionError{Code: session.CodeMissingSessionDomain}
 		}
-		return ConnectionToken{}, c.noSession(o, supervisor.ConnectionError, missing)
+		return ConnectionToken{}, c.noSession(o, lookup.ConnectionError, missing)
 	}
-	issuer, err := c.currentFor(ctx, o, supervisor.ConnectionError)
+	issuer, err := c.currentFor(ctx, o, lookup.ConnectionError)
 	if err != nil {
 		return ConnectionToken{}, err
 	}
-	t := supervisor.ConnectionCall{Caller: caller(ctx, o), Key: session.ConnectionKey(r.Connection, r.LoginHint), Issuer: issuer}
-	for w, more := t.Step(&c.callers, supervisor.Came{}); more; {
+	t := lookup.ConnectionCall{Caller: caller(ctx, o), Key: session.ConnectionKey(r.Connection, r.LoginHint), Issuer: issuer}
+	for w, more := t.Step(&c.callers, lookup.Came{}); more; {
 		w, more = t.Step(&c.callers, c.wait(ctx, w))
 	}
 	return t.Token, t.Err

@@ -13,10 +13,10 @@ import (
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/supervisor"
 )
 
 // LoginRequest is what one login wants beside the configuration.
@@ -366,7 +366,7 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 	case err != nil && ctx.Err() != nil:
 		return "", ctx.Err()
 	case err != nil:
-		return "", supervisor.StoreError(err)
+		return "", lookup.StoreError(err)
 	}
 	if r := o.options().Request; r != nil {
 		for _, old := range o.ended() { // first: a read beside this call must not renew the old cookie over the new one

@@ -9,10 +9,10 @@ import (
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/supervisor"
 )
 
 // LogoutRequest says where a logout leads.
@@ -84,7 +84,7 @@ func (c *Client) logout(ctx context.Context, ids []string, current string, hinte
 			call := directory.NewCall(ctx, o)
 			end := &messages.EndSession{ID: id, Key: c.key(id), Why: session.ReasonLogout, Call: call}
 			if failed = c.order(ctx, end, call); failed != nil {
-				failed = ofCaller(ctx, supervisor.StoreError(failed))
+				failed = ofCaller(ctx, lookup.StoreError(failed))
 			}
 		}
 		if err = cmp.Or(err, failed); i == 0 && failed == nil && ours {

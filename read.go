@@ -3,8 +3,8 @@ package tokenward
 import (
 	"context"
 
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
-	"github.com/tokenward/tokenward/supervisor"
 )
 
 // GetUser returns the claims of the user who is signed in, or nil when there is no
@@ -43,8 +43,8 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 	if err != nil {
 		return nil, err
 	}
-	r := supervisor.ReadCall{Caller: caller(ctx, o), Issuer: issuer}
-	for w, more := r.Step(&c.callers, supervisor.Came{}); more; {
+	r := lookup.ReadCall{Caller: caller(ctx, o), Issuer: issuer}
+	for w, more := r.Step(&c.callers, lookup.Came{}); more; {
 		w, more = r.Step(&c.callers, c.wait(ctx, w))
 	}
 	return r.State, r.Err

@@ -3,8 +3,8 @@ package tokenward
 import (
 	"context"
 
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
-	"github.com/tokenward/tokenward/supervisor"
 )
 
 // GetAccessToken returns an access token for the session. It answers from the
@@ -46,16 +46,16 @@ func (c *Client) newToken(ctx context.Context, r TokenRequest, o StoreOptions) (
 func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions) (Token, error) {
 	defer c.leave(ctx, o)
 	if o.id == "" {
-		return Token{}, c.noSession(o, supervisor.TokenError, session.ErrMissingRefreshToken)
+		return Token{}, c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
 	}
-	issuer, err := c.currentFor(ctx, o, supervisor.TokenError)
+	issuer, err := c.currentFor(ctx, o, lookup.TokenError)
 	if err != nil {
 		return Token{}, err
 	}
-	var t supervisor.TokenCall // filled in like this it is on the stack once
+	var t lookup.TokenCall // filled in like this it is on the stack once
 	t.Caller.Ctx, t.Caller.ID, t.Caller.Options = ctx, o.id, o.options()
 	t.Question, t.Issuer = q, issuer
-	for w, more := t.Step(&c.callers, supervisor.Came{}); more; {
+	for w, more := t.Step(&c.callers, lookup.Came{}); more; {
 		w, more = t.Step(&c.callers, c.wait(ctx, w))
 	}
 	if t.Err != nil {
@@ -64,6 +64,6 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 	return *t.Token, nil
 }
 
-func caller(ctx context.Context, o StoreOptions) supervisor.Caller {
-	return supervisor.Caller{Ctx: ctx, ID: o.id, Options: o.options()}
+func caller(ctx context.Context, o StoreOptions) lookup.Caller {
+	return lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options()}
 }

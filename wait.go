@@ -7,32 +7,32 @@ import (
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/supervisor"
 )
 
 // wait waits for what the next step of a call needs. It is where callers wait.
-func (c *Client) wait(ctx context.Context, w supervisor.Wait) supervisor.Came {
+func (c *Client) wait(ctx context.Context, w lookup.Wait) lookup.Came {
 	if w.Bound {
 		<-w.Done
-		return supervisor.Came{What: supervisor.DoneCame}
+		return lookup.Came{What: lookup.DoneCame}
 	}
-	var came supervisor.Came
+	var came lookup.Came
 	select {
 	case <-w.Done:
-		came.What = supervisor.DoneCame
+		came.What = lookup.DoneCame
 	case came.Entry = <-w.Entry:
-		came.What = supervisor.EntryCame
+		came.What = lookup.EntryCame
 	case <-w.Gone:
-		came.What = supervisor.GoneCame
+		came.What = lookup.GoneCame
 	case <-ctx.Done():
-		came.What = supervisor.LeftCame
+		came.What = lookup.LeftCame
 	case <-c.stopped:
-		came.What = supervisor.EndCame
+		came.What = lookup.EndCame
 	}
 	select {
 	case <-w.Done:
-		came.What = supervisor.DoneCame
+		came.What = lookup.DoneCame
 	default:
 	}
 	return came
@@ -41,8 +41,8 @@ func (c *Client) wait(ctx context.Context, w supervisor.Wait) supervisor.Came {
 // look returns a session as it is now: Ready, Ended or Missing. Where it is not
 // resident it is loaded.
 func (c *Client) look(ctx context.Context, id string, o store.Options) (*directory.Snapshot, error) {
-	l := supervisor.Look{Caller: supervisor.Caller{Ctx: ctx, ID: id, Options: o}}
-	for w, more := l.Step(&c.callers, supervisor.Came{}); more; {
+	l := lookup.Look{Caller: lookup.Caller{Ctx: ctx, ID: id, Options: o}}
+	for w, more := l.Step(&c.callers, lookup.Came{}); more; {
 		w, more = l.Step(&c.callers, c.wait(ctx, w))
 	}
 	return l.Snapshot, l.Err
@@ -50,8 +50,8 @@ func (c *Client) look(ctx context.Context, id string, o store.Options) (*directo
 
 // order sends m, and waits for the work that m lends call to.
 func (c *Client) order(ctx context.Context, m any, call *directory.Call) error {
-	o := supervisor.Order{Caller: supervisor.Caller{Ctx: ctx}, Message: m, Call: call}
-	for w, more := o.Step(&c.callers, supervisor.Came{}); more; {
+	o := lookup.Order{Caller: lookup.Caller{Ctx: ctx}, Message: m, Call: call}
+	for w, more := o.Step(&c.callers, lookup.Came{}); more; {
 		w, more = o.Step(&c.callers, c.wait(ctx, w))
 	}
 	return o.Err
@@ -69,5 +69,5 @@ func (c *Client) attempt(ctx context.Context, work func(context.Context) error) 
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	return supervisor.StoreError(err)
+	return lookup.StoreError(err)
 }

@@ -47,7 +47,7 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 	now := s.now()
 	var before *ended
 	if sl := s.slots[m.Key]; sl != nil {
-		known := remembers(sl.entry, now)
+		known := sl.entry.Remembers(now)
 		if sl.pid != nil || sl.load != nil || known && sl.entry != m.Stale {
 			s.name(sl, m.ID)
 			reply(m.Reply, sl.entry)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -37,7 +38,7 @@ func TestMissing_isRememberedFromWhenTheStoreWasAsked(t *testing.T) {
 		if p := e.Snapshot().Phase; p != directory.Missing {
 			t.Fatalf("%v: phase = %d, want missing", late, p)
 		}
-		if got := outdated(&Callers{Clock: r.clock}, e); got != old {
+		if got := !e.Remembers(r.clock.Now()); got != old {
 			t.Errorf("%v after the store was asked: outdated = %v, want %v", late, got, old)
 		}
 	}
@@ -49,7 +50,7 @@ func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
 	for late, phase := range map[time.Duration]directory.Phase{0: directory.Missing, time.Minute: directory.Ready} {
 		slow := &meanwhileStore{}
 		r := newRig(t, func(r *rig, _ *Limits) { slow.StateStore, r.env.Store = r.store, slow })
-		c := &Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
+		c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
 		answered, arrives := make(chan struct{}), make(chan struct{})
 		slow.then = func() {
 			slow.then = nil
@@ -61,13 +62,13 @@ func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
 		r.put("a", 0)
 		r.clock.Advance(late)
 
-		l := &Look{Caller: Caller{Ctx: t.Context(), ID: "a"}}
-		w, more := l.Step(c, Came{})
+		l := &lookup.Look{Caller: lookup.Caller{Ctx: t.Context(), ID: "a"}}
+		w, more := l.Step(c, lookup.Came{})
 		close(arrives)
 		for more {
-			came := Came{What: DoneCame}
+			came := lookup.Came{What: lookup.DoneCame}
 			if w.Entry != nil {
-				came = Came{What: EntryCame, Entry: <-w.Entry}
+				came = lookup.Came{What: lookup.EntryCame, Entry: <-w.Entry}
 			} else {
 				<-w.Done
 			}
@@ -85,20 +86,20 @@ func TestMissing_thoughTheClockWasSetBack(t *testing.T) {
 	for name, id := range map[string]string{"by its id": "a", "by its key": ""} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			c := &Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
+			c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
 			replied := make(chan *directory.Entry, 1)
 			r.send(&messages.OpenSession{ID: id, Key: keyOf("a"), Reply: replied})
 			<-replied
 			r.settle()
 			r.clock.Set(r.clock.Now().Add(-time.Hour))
 			r.put("a", 0) // signed in elsewhere
-			l := &Look{Caller: Caller{Ctx: t.Context(), ID: "a"}}
-			w, more := l.Step(c, Came{})
+			l := &lookup.Look{Caller: lookup.Caller{Ctx: t.Context(), ID: "a"}}
+			w, more := l.Step(c, lookup.Came{})
 			for more {
 				r.settle()
-				came := Came{What: DoneCame}
+				came := lookup.Came{What: lookup.DoneCame}
 				if w.Entry != nil {
-					came = Came{What: EntryCame, Entry: <-w.Entry}
+					came = lookup.Came{What: lookup.EntryCame, Entry: <-w.Entry}
 				}
 				w, more = l.Step(c, came)
 			}

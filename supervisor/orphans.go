@@ -97,7 +97,7 @@ func (s *Supervisor) followUp(m *messages.FollowUp) {
 		s.command(sl, m)
 	case sl != nil && sl.load != nil:
 		sl.load.followUp = m
-	case sl != nil && remembers(sl.entry, s.now()):
+	case sl != nil && sl.entry.Remembers(s.now()):
 		// over, says what is remembered of it
 	default:
 		if sl != nil {

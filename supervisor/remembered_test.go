@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -15,7 +16,7 @@ import (
 // What is remembered of an end is not trusted for longer than what is shown of a session:
 // somebody may have signed in since, in another process.
 func TestRemembered_isLookedForAgain(t *testing.T) {
-	end := func(t *testing.T) (*rig, *Callers) {
+	end := func(t *testing.T) (*rig, *lookup.Callers) {
 		r := newRig(t)
 		if err := r.login("a", in(time.Minute)); err != nil {
 			t.Fatal(err)
@@ -23,21 +24,21 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		<-r.ask(r.dir.Lookup("a"), session.ConnectionKey("google", "")).Done()
 		r.clock.Advance(time.Minute)
 		r.settle()
-		c := &Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
+		c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
 		c.Trust = directory.Trust{Fresh: r.env.Fresh, Tally: r.env.Tally, Shared: true, Age: 30 * time.Second, Outage: time.Hour}
 		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended || e.PID() != nil {
 			t.Fatal("the end is not remembered")
 		}
 		return r, c
 	}
-	look := func(t *testing.T, r *rig, c *Callers) *directory.Snapshot {
-		l := &Look{Caller: Caller{Ctx: t.Context(), ID: "a"}}
-		w, more := l.Step(c, Came{})
+	look := func(t *testing.T, r *rig, c *lookup.Callers) *directory.Snapshot {
+		l := &lookup.Look{Caller: lookup.Caller{Ctx: t.Context(), ID: "a"}}
+		w, more := l.Step(c, lookup.Came{})
 		for more {
 			r.settle()
-			came := Came{What: DoneCame}
+			came := lookup.Came{What: lookup.DoneCame}
 			if w.Entry != nil {
-				came = Came{What: EntryCame, Entry: <-w.Entry}
+				came = lookup.Came{What: lookup.EntryCame, Entry: <-w.Entry}
 			}
 			w, more = l.Step(c, came)
 		}

@@ -3,6 +3,7 @@ package directory
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -66,6 +67,12 @@ func (e *Entry) Use(second int64) {
 
 // Used returns the second of the last use.
 func (e *Entry) Used() int64 { return e.used.Load() }
+
+// Remembers reports whether e still remembers at now that there is no session, or that one has ended.
+func (e *Entry) Remembers(now time.Time) bool {
+	s := e.Snapshot()
+	return now.Before(s.Until) && (s.Phase != Missing || e.Age(now) >= 0) // below 0 the clock was set back
+}
 
 // Unsaved says how far the store is behind what a session knows.
 type Unsaved int32

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/supervisor"
 )
 
 // subject is one session id, and what callers have been told about it.
@@ -61,7 +61,7 @@ const (
 
 // machine is a call as the supervisor package takes it, step by step.
 type machine interface {
-	Step(c *supervisor.Callers, came supervisor.Came) (supervisor.Wait, bool)
+	Step(c *lookup.Callers, came lookup.Came) (lookup.Wait, bool)
 }
 
 // call is one call of a caller.
@@ -82,7 +82,7 @@ type call struct {
 
 	machine  machine
 	began    bool
-	wait     supervisor.Wait
+	wait     lookup.Wait
 	joined   int // the step in which it joined the flight that it waits for; 0: it waits for none
 	done     bool
 	question *session.Question // of a token or connection
@@ -108,20 +108,20 @@ func (w *World) call(p *process, s *subject, name string, m func(ctx context.Con
 
 func (w *World) askToken(p *process, s *subject, q *session.Question) {
 	c := w.call(p, s, "a token "+questionName(q.Key), func(ctx context.Context) machine {
-		return &tokenCall{supervisor.TokenCall{Caller: p.caller(ctx, s.id), Question: q}}
+		return &tokenCall{lookup.TokenCall{Caller: p.caller(ctx, s.id), Question: q}}
 	})
 	c.question = q
 }
 
 // tokenCall is GetAccessToken: it looks in the cache before it takes any other step.
-type tokenCall struct{ supervisor.TokenCall }
+type tokenCall struct{ lookup.TokenCall }
 
-func (t *tokenCall) Step(c *supervisor.Callers, came supervisor.Came) (supervisor.Wait, bool) {
-	if came.What == supervisor.Begin {
+func (t *tokenCall) Step(c *lookup.Callers, came lookup.Came) (lookup.Wait, bool) {
+	if came.What == lookup.Begin {
 		if e := c.Dir.Lookup(t.Caller.ID); e != nil {
 			if hit := c.Hit(e, t.Question); hit != nil {
 				t.Token = hit
-				return supervisor.Wait{}, false
+				return lookup.Wait{}, false
 			}
 		}
 	}
@@ -130,19 +130,19 @@ func (t *tokenCall) Step(c *supervisor.Callers, came supervisor.Came) (superviso
 
 func (w *World) askConnection(p *process, s *subject, key session.FlightKey) {
 	c := w.call(p, s, "a token "+questionName(key), func(ctx context.Context) machine {
-		return &supervisor.ConnectionCall{Caller: p.caller(ctx, s.id), Key: key}
+		return &lookup.ConnectionCall{Caller: p.caller(ctx, s.id), Key: key}
 	})
 	c.question = &session.Question{Key: key}
 }
 
 func (w *World) read(p *process, s *subject) {
-	w.call(p, s, "read", func(ctx context.Context) machine { return &supervisor.ReadCall{Caller: p.caller(ctx, s.id)} })
+	w.call(p, s, "read", func(ctx context.Context) machine { return &lookup.ReadCall{Caller: p.caller(ctx, s.id)} })
 }
 
 func (w *World) order(p *process, s *subject, name string, m func(*directory.Call) any) *call {
 	return w.call(p, s, name, func(ctx context.Context) machine {
 		lent := directory.NewCall(ctx, store.Options{})
-		return &supervisor.Order{Caller: p.caller(ctx, s.id), Message: m(lent), Call: lent}
+		return &lookup.Order{Caller: p.caller(ctx, s.id), Message: m(lent), Call: lent}
 	})
 }
 
@@ -233,28 +233,28 @@ func (c *call) ready() bool {
 }
 
 // came says what c has waited for.
-func (c *call) came() supervisor.Came {
+func (c *call) came() lookup.Came {
 	switch {
 	case !c.began:
 		c.began = true
-		return supervisor.Came{}
+		return lookup.Came{}
 	case isClosed(c.wait.Done):
-		return supervisor.Came{What: supervisor.DoneCame}
+		return lookup.Came{What: lookup.DoneCame}
 	}
-	var some [4]supervisor.Event
+	var some [4]lookup.Event
 	n := 0
-	add := func(e supervisor.Event, is bool) {
+	add := func(e lookup.Event, is bool) {
 		if is {
 			some[n] = e
 			n++
 		}
 	}
-	add(supervisor.EntryCame, len(c.wait.Entry) > 0)
-	add(supervisor.GoneCame, isClosed(c.wait.Gone))
-	add(supervisor.LeftCame, c.ctx.Err() != nil)
-	add(supervisor.EndCame, c.p.stopped)
-	came := supervisor.Came{What: some[c.w.choose.pick(n)]}
-	if came.What == supervisor.EntryCame {
+	add(lookup.EntryCame, len(c.wait.Entry) > 0)
+	add(lookup.GoneCame, isClosed(c.wait.Gone))
+	add(lookup.LeftCame, c.ctx.Err() != nil)
+	add(lookup.EndCame, c.p.stopped)
+	came := lookup.Came{What: some[c.w.choose.pick(n)]}
+	if came.What == lookup.EntryCame {
 		came.Entry = <-c.wait.Entry
 	}
 	return came
@@ -283,7 +283,7 @@ func (c *call) leave() {
 
 // afterLogin does what Client.begin does when a login's caller has left: nobody was given
 // the session.
-func (w *World) afterLogin(c *call, m *supervisor.Order) {
+func (w *World) afterLogin(c *call, m *lookup.Order) {
 	if c.op.kind == opLogin && m.Err != nil && c.left {
 		c.p.send(&messages.EndSession{
 			ID: c.subject.id, Key: c.subject.key, Only: c.op.family.incarnation, Why: session.ReasonLogout,

@@ -5,7 +5,7 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/internal/directory"
-	"github.com/tokenward/tokenward/supervisor"
+	"github.com/tokenward/tokenward/internal/lookup"
 )
 
 // drain lets everything come to rest: store and provider work, nobody dies, time passes.
@@ -66,7 +66,7 @@ func (w *World) holdOne() {
 	for _, c := range w.calls {
 		// What a process left behind may be left alone for longer, after an outage.
 		// Whether it was is seen once nobody has the lease.
-		if _, read := c.machine.(*supervisor.ReadCall); read || c.subject != held && !left[c.subject] && !w.leftBehind(c.subject) {
+		if _, read := c.machine.(*lookup.ReadCall); read || c.subject != held && !left[c.subject] && !w.leftBehind(c.subject) {
 			w.fail("P9", "call %d about %s waits while a request of %s is held", c.n, c.subject.id, held.id)
 		}
 	}

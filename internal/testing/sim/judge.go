@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
-	"github.com/tokenward/tokenward/supervisor"
 )
 
 // judge holds the answer of c, which is over, against the truth.
@@ -21,13 +21,13 @@ func (w *World) judge(c *call) {
 			w.told(c, m.Err, "")
 		}
 		w.judgeError(c, m.Err, false)
-	case *supervisor.ConnectionCall:
+	case *lookup.ConnectionCall:
 		w.told(c, m.Err, m.Token.AccessToken)
 		if m.Err == nil {
 			w.judgeConnection(c, m.Token)
 		}
 		w.judgeError(c, m.Err, true)
-	case *supervisor.ReadCall:
+	case *lookup.ReadCall:
 		if m.State == nil {
 			w.told(c, m.Err, "no session")
 		} else {
@@ -37,7 +37,7 @@ func (w *World) judge(c *call) {
 			w.judgeState(c, m.State)
 		}
 		w.judgeError(c, m.Err, false)
-	case *supervisor.Order:
+	case *lookup.Order:
 		w.told(c, m.Err, "done")
 		if c.op != nil {
 			c.closes(m.Err)
@@ -167,7 +167,7 @@ func (w *World) judgeError(c *call, err error, connection bool) {
 	}
 	var tokenErr *session.AccessTokenError
 	var connErr *session.ConnectionTokenError
-	_, read := c.machine.(*supervisor.ReadCall)
+	_, read := c.machine.(*lookup.ReadCall)
 	switch {
 	case read:
 	case connection && !errors.As(err, &connErr), !connection && !errors.As(err, &tokenErr):

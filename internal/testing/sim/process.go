@@ -11,6 +11,7 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -28,7 +29,7 @@ type process struct {
 	w       *World
 	n       int
 	alive   bool // else its timers and messages are void
-	callers supervisor.Callers
+	callers lookup.Callers
 
 	mailboxes []*mailbox
 	spawned   int
@@ -278,6 +279,6 @@ func isClosed(c <-chan struct{}) bool {
 }
 
 // caller is who makes a call of p.
-func (p *process) caller(ctx context.Context, id string) supervisor.Caller {
-	return supervisor.Caller{Ctx: ctx, ID: id}
+func (p *process) caller(ctx context.Context, id string) lookup.Caller {
+	return lookup.Caller{Ctx: ctx, ID: id}
 }

@@ -1,4 +1,4 @@
-package supervisor
+package lookup
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 // decides to do so in the same moment is served from memory, up to the outage limit.
 func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
 	const outage = 5 * time.Minute
+	t0 := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	for age, served := range map[time.Duration]bool{outage - 1: true, outage: false} {
 		fake := clock.NewFake(t0)
 		c := &Callers{Dir: directory.NewDirectory(), Name: "test", Trust: directory.Trust{

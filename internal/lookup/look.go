@@ -1,8 +1,7 @@
-package supervisor
+package lookup
 
 import (
 	"errors"
-	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
@@ -75,7 +74,7 @@ func (l *Look) Step(c *Callers, came Came) (Wait, bool) {
 		}
 		return l.up(c)
 	}
-	panic("supervisor: a look in no state")
+	panic("lookup: a look in no state")
 }
 
 // up finds the entry in the directory, or asks the supervisor to bring the session into
@@ -106,16 +105,10 @@ func outdated(c *Callers, e *directory.Entry) bool {
 	switch {
 	case s.Phase != directory.Missing && !ended:
 		return false
-	case !remembers(e, now):
+	case !e.Remembers(now):
 		return true
 	}
 	return ended && e.PID() == nil && !c.Trust.Trusted(e, now)
-}
-
-// remembers reports whether the time has not passed for which e remembers that there is no session.
-func remembers(e *directory.Entry, now time.Time) bool {
-	s := e.Snapshot()
-	return now.Before(s.Until) && (s.Phase != directory.Missing || e.Age(now) >= 0) // below 0 the clock was set back
 }
 
 func (l *Look) opened(c *Callers, came Came) (Wait, bool) {

@@ -1,4 +1,4 @@
-package supervisor
+package lookup
 
 import (
 	"github.com/tokenward/tokenward/internal/directory"

@@ -1,4 +1,4 @@
-package supervisor
+package lookup
 
 import (
 	"github.com/tokenward/tokenward/internal/directory"
@@ -57,7 +57,7 @@ func (t *TokenCall) Step(c *Callers, came Came) (w Wait, more bool) {
 		}
 		return t.landed(c, answer)
 	}
-	panic("supervisor: a call in no state")
+	panic("lookup: a call in no state")
 }
 
 func (t *TokenCall) again(c *Callers) (Wait, bool) {
