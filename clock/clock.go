@@ -1,13 +1,23 @@
 // Package clock is the only reader of time. Everything else is handed a Clock,
 // so that a test can drive every deadline with a Fake.
+//
+// There are two kinds of time. The wall clock, Now, is for what others have promised: the
+// ceiling of a session, the life of a token. It can be set, also back. The monotonic clock, Mono,
+// is for what this process waits for: retries, idle times, the age of what was read. Setting
+// the wall clock moves nothing of it.
 package clock
 
 import "time"
 
 // Clock tells the time and runs functions later. It is safe for concurrent use.
 type Clock interface {
-	// Now returns the present instant.
+	// Now returns the present instant by the wall clock.
 	Now() time.Time
+
+	// Mono returns a reading of the monotonic clock: the time since an instant that is fixed
+	// for the life of the Clock. Only the difference of two readings means anything.
+	// It never goes back, however the wall clock is set.
+	Mono() time.Duration
 
 	// AfterFunc arranges for f to be called once d has passed, or at once when d is
 	// zero or negative. System calls f on a goroutine of its own. Fake calls it on

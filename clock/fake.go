@@ -17,6 +17,7 @@ type Fake struct {
 
 	mu     sync.Mutex // never held during a callback
 	now    time.Time
+	mono   time.Duration
 	mover  string // the goroutine that moves the clock, empty when it stands
 	armed  fakeHeap
 	arming uint64        // counts what was armed, for the order of equal instants
@@ -32,6 +33,13 @@ func (f *Fake) Now() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.now
+}
+
+// Mono returns for how long the clock was moved forwards.
+func (f *Fake) Mono() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mono
 }
 
 // AfterFunc arms a timer. See Clock for who calls fn.
@@ -57,6 +65,19 @@ func (f *Fake) Advance(d time.Duration) {
 func (f *Fake) Set(t time.Time) {
 	defer f.startMove()()
 	f.moveTo(t.Round(0))
+}
+
+// SetWall sets the wall clock to t, and nothing else: no time passes. Mono stands, nothing is
+// called, and every armed timer has as long to wait as before.
+func (f *Fake) SetWall(t time.Time) {
+	defer f.startMove()()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t = t.Round(0)
+	for _, armed := range f.armed {
+		armed.due = t.Add(armed.due.Sub(f.now))
+	}
+	f.now = t
 }
 
 // Waiting returns how many timers are armed.
@@ -129,12 +150,18 @@ func (f *Fake) next(to time.Time) func() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.armed) == 0 || f.armed[0].due.After(to) {
-		f.now = to
+		f.stand(to)
 		return nil
 	}
 	t := heap.Pop(&f.armed).(*fakeTimer)
-	f.now = t.due
+	f.stand(t.due)
 	return t.fn
+}
+
+// stand has the clock stand at t. Where that is forwards, so much time has passed.
+func (f *Fake) stand(t time.Time) {
+	f.mono += max(0, t.Sub(f.now))
+	f.now = t
 }
 
 // goroutine names the goroutine it is called on: "goroutine 7 ".

@@ -154,6 +154,42 @@ func TestFake_setBackwardsCallsNothing(t *testing.T) {
 	c.want(t, "timer+1s")
 }
 
+// A wall clock that is set back, or forwards, lets no time pass.
+func TestFake_setWall(t *testing.T) {
+	c := newCalled()
+	c.after(time.Second, "timer")
+	c.clk.Advance(600 * time.Millisecond)
+	before := c.clk.Mono()
+
+	for _, to := range []time.Time{t0.Add(-time.Hour), t0.Add(time.Hour)} {
+		c.clk.SetWall(to)
+		if got := c.clk.Now(); !got.Equal(to) {
+			t.Errorf("Now = %v, want %v", got, to)
+		}
+		if got := c.clk.Mono(); got != before {
+			t.Errorf("Mono = %v, want %v as before", got, before)
+		}
+	}
+	c.clk.Advance(399 * time.Millisecond)
+	c.want(t) // a second has not passed yet
+	c.clk.Advance(time.Millisecond)
+	c.want(t, "timer+1h0m0.4s")
+	if got := c.clk.Mono() - before; got != 400*time.Millisecond {
+		t.Errorf("Mono moved by %v, want 400ms", got)
+	}
+}
+
+// Time that passed has passed, wherever the clock is set.
+func TestFake_monoNeverGoesBack(t *testing.T) {
+	clk := clock.NewFake(t0)
+	clk.Set(t0.Add(time.Hour))
+	clk.Set(t0)
+	clk.Set(t0.Add(time.Minute))
+	if got, want := clk.Mono(), time.Hour+time.Minute; got != want {
+		t.Errorf("Mono = %v, want %v", got, want)
+	}
+}
+
 func TestFake_farAhead(t *testing.T) {
 	clk := clock.NewFake(time.Unix(0, 0))
 	ceiling := time.Unix(9_999_999_999, 0)
@@ -207,6 +243,7 @@ func TestFake_callbackMayNotMoveTheClock(t *testing.T) {
 	moves := map[string]func(*clock.Fake){
 		"Advance": func(clk *clock.Fake) { clk.Advance(time.Second) },
 		"Set":     func(clk *clock.Fake) { clk.Set(t0) },
+		"SetWall": func(clk *clock.Fake) { clk.SetWall(t0) },
 	}
 	for name, move := range moves {
 		clk := clock.NewFake(t0)

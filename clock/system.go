@@ -35,6 +35,11 @@ type system struct{}
 
 func (system) Now() time.Time { return now() }
 
+// Mono counts from when the program began. It does not count the time in which the machine sleeps.
+func (system) Mono() time.Duration { return time.Since(began) }
+
+var began = time.Now()
+
 func now() time.Time {
 	if a := anchored.Load(); a != nil {
 		if d := time.Since(a.at); 0 <= d && d < anchorLife {

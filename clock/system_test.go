@@ -47,6 +47,16 @@ func TestSystem_countsOn(t *testing.T) {
 	})
 }
 
+func TestSystem_monoCountsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := System().Mono()
+		time.Sleep(time.Hour)
+		if got := System().Mono() - before; got != time.Hour {
+			t.Errorf("Mono moved by %v, want 1h", got)
+		}
+	})
+}
+
 func TestAnchor_followsSteps(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -24,6 +24,9 @@ func (c processClock) Now() time.Time {
 	return c.p.now()
 }
 
+// Mono implements clock.Clock. Setting a process's clock does not move it.
+func (c processClock) Mono() time.Duration { return c.p.w.fake.Mono() }
+
 // now is the time by p's clock.
 func (p *process) now() time.Time { return p.w.fake.Now().Add(p.skew) }
 
