@@ -19,6 +19,7 @@ import (
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/lookup"
+	"github.com/tokenward/tokenward/internal/runner"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/cookie"
@@ -49,7 +50,7 @@ type Client struct {
 	carrier   carrier // nil where sessions are kept on the server
 	env       *actors.Env
 	tally     *directory.Tally
-	runner    *runner
+	runner    *runner.Runner
 	callers   lookup.Callers
 	system    *actor.ActorSystem
 	ours      bool // system is
@@ -113,7 +114,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.completed.init()
 	c.redirects.init()
 	c.providers.init()
-	c.runner = newRunner(o.limits, c.tally)
+	c.runner = runner.New(o.limits.ProviderRequests, o.limits.QueuedFlights, c.tally)
 	if c.idp, err = idp.New(idp.Config{
 		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
 		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "", Resource: o.resource,
@@ -121,7 +122,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 		SigningKey: o.signingKey, SigningAlg: o.signingAlg, SigningKeyID: o.signingKeyID,
 		SigningCertificate: o.certificate, AssertTokenEndpoint: o.assertEndpoint,
 		HTTPClient: o.http, IdleConnTimeout: o.idleTime(), Clock: o.clock,
-		Algorithms: o.algorithms, Leeway: o.leeway, Timeout: o.limits.FlightTimeout, Limit: c.runner.limit,
+		Algorithms: o.algorithms, Leeway: o.leeway, Timeout: o.limits.FlightTimeout, Limit: c.runner.Limit,
 	}); err != nil {
 		return nil, err
 	}
@@ -223,7 +224,7 @@ func (c *Client) start() {
 		},
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &directory.Freshness{},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
-		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Hand: c.runner.Hand, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
+		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout,
 		OnSaveError: o.onSaveError,
 	}
@@ -255,7 +256,7 @@ func (c *Client) start() {
 		RememberMissing: o.limits.RememberMissing, Questions: k.Questions,
 	}))
 	if c.feed != nil {
-		c.runner.workers.do(c.watch)
+		c.runner.Go(c.watch)
 	}
 }
 

@@ -54,8 +54,7 @@ func (c *Client) Close(ctx context.Context) error {
 
 func (c *Client) close(ctx context.Context) error {
 	c.callers.Close()
-	c.runner.users.close()
-	c.runner.strangers.close()
+	c.runner.Refuse()
 	rest := make(chan struct{})
 	c.send(&messages.Close{Done: rest})
 	var cut error
@@ -70,7 +69,7 @@ func (c *Client) close(ctx context.Context) error {
 	}
 	c.system.Root.Stop(c.callers.Boss)
 	close(c.stopped)
-	c.runner.cancel(session.ErrClosed)
+	c.runner.Cancel()
 	c.awaitQuiet()
 	if c.ours {
 		c.system.Shutdown()
@@ -86,7 +85,7 @@ func (c *Client) abort(ctx context.Context) error {
 	rest := &messages.AbortedRest{}
 	c.send(&messages.Abort{Reply: reply, Rest: rest})
 	unsaved := <-reply // asked first: a request that is cut off looks like one that failed
-	c.runner.cancel(session.ErrClosed)
+	c.runner.Cancel()
 	return &CloseError{Unsaved: unsaved, Undeleted: rest.Undeleted, Waiting: rest.Waiting, Err: context.Cause(ctx)}
 }
 
@@ -97,7 +96,7 @@ func (c *Client) awaitQuiet() {
 	defer cancel()
 	_ = c.settle(ctx)
 	select {
-	case <-c.runner.workers.end():
+	case <-c.runner.End():
 	case <-ctx.Done():
 		c.log.Warn("a store or transport did not return although its context ended")
 	}

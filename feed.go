@@ -13,7 +13,7 @@ import (
 // watch passes on what other processes write, for as long as the client lives. While the
 // store tells nothing, sessions are read again when they have reached the snapshot age.
 func (c *Client) watch() {
-	fresh, ctx := c.env.Fresh, c.runner.ctx
+	fresh, ctx := c.env.Fresh, c.runner.Context()
 	changed := func(key session.Key, v session.Version) {
 		if v == (session.Version{}) {
 			c.ended.add(key, session.ReasonLogout) // or for another reason, which a late answer need not know
@@ -58,7 +58,7 @@ func (c *Client) pause(d time.Duration) bool {
 	select {
 	case <-over:
 		return true
-	case <-c.runner.ctx.Done():
+	case <-c.runner.Context().Done():
 		return false
 	}
 }

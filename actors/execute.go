@@ -31,7 +31,7 @@ func (a *Session) carryOut(effects []effect) {
 		case land:
 			a.entry.Land(e.flight, e.answer)
 		case askSlot:
-			if a.env.Runner.Slot(func(err error) { a.send(&slotGranted{err: err}) }) {
+			if a.env.Runner.Permit(func(err error) { a.send(&slotGranted{err: err}) }) {
 				a.granted = true
 			}
 			a.box.air = true // only now is there something that will come back
@@ -182,15 +182,15 @@ func (a *Session) revoke(e revoke) {
 			over(err)
 		})
 	}
-	if env.Runner.Slot(granted) {
+	if env.Runner.Permit(granted) {
 		granted(nil)
 	}
 }
 
 // do has work done elsewhere. It is called in a turn.
 func (a *Session) do(kind Work, work func(context.Context) any, deliver func(any)) {
-	if a.hand != nil {
-		a.hand.Run(kind, work, deliver)
+	if a.pipe != nil {
+		a.pipe.Run(kind, work, deliver)
 		return
 	}
 	a.env.Runner.Run(kind, work, deliver)

@@ -81,7 +81,7 @@ func (b *bench) Run(_ Work, work func(context.Context) any, deliver func(any)) {
 	b.jobs = append(b.jobs, func() { deliver(work(context.Background())) })
 }
 
-func (b *bench) Slot(granted func(error)) bool {
+func (b *bench) Permit(granted func(error)) bool {
 	b.grants = append(b.grants, granted)
 	return false
 }

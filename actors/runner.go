@@ -12,18 +12,18 @@ type Runner interface {
 	// never waits for provider work.
 	Run(kind Work, work func(ctx context.Context) any, deliver func(any))
 
-	// Slot reports whether a request may be sent to the provider now. If not, it calls granted,
+	// Permit reports whether a request may be sent to the provider now. If not, it calls granted,
 	// at once or later, here or elsewhere: when a request may be sent, or with an error when too
 	// many wait (overloaded) or the client closes (closed).
-	Slot(granted func(error)) (now bool)
+	Permit(granted func(error)) (now bool)
 
-	// Release gives a slot back.
+	// Release gives a permit back.
 	Release()
 }
 
-// Hand is a Runner's Run for one actor, in whose turns alone it is called, and the
+// Pipeline is a Runner's Run for one actor, in whose turns alone it is called, and the
 // dispatcher of those turns.
-type Hand interface {
+type Pipeline interface {
 	actor.Dispatcher
 	Run(kind Work, work func(ctx context.Context) any, deliver func(any))
 }

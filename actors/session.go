@@ -31,10 +31,10 @@ type Env struct {
 	Codec    *store.Codec
 	Provider Provider
 	Runner   Runner
-	// Hand makes what runs the turns of one session actor, and what they start. Nil means
+	// Pipeline makes what runs the turns of one session actor, and what they start. Nil means
 	// Runner and Dispatcher.
-	Hand func() Hand
-	// Dispatcher runs the turns of session actors where Hand is nil; nil means the library's, a
+	Pipeline func() Pipeline
+	// Dispatcher runs the turns of session actors where Pipeline is nil; nil means the library's, a
 	// goroutine for each.
 	Dispatcher actor.Dispatcher
 	// Mailbox makes the actors' mailboxes; nil means the library's, without a bound and
@@ -101,7 +101,7 @@ func (env *Env) Settled(now time.Time) time.Duration {
 // Session is the session actor: the adapter between the actor library and the core.
 type Session struct {
 	env   *Env
-	hand  Hand // nil: env.Runner
+	pipe  Pipeline // nil: env.Runner
 	boss  *actor.PID
 	self  *actor.PID
 	entry *directory.Entry
@@ -124,16 +124,16 @@ func Props(env *Env, boss *actor.PID) *actor.Props {
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
 		actor.WithMailbox(env.Mailboxes()))
-	if env.Hand == nil {
+	if env.Pipeline == nil {
 		if env.Dispatcher != nil {
 			props.Configure(actor.WithDispatcher(env.Dispatcher))
 		}
 		return props
 	}
 	return props.Configure(actor.WithSpawnFunc(func(system *actor.ActorSystem, id string, props *actor.Props, parent actor.SpawnerContext) (*actor.PID, error) {
-		own, hand := *props, env.Hand()
-		own.Configure(actor.WithDispatcher(hand),
-			actor.WithProducer(func() actor.Actor { return &Session{env: env, boss: boss, hand: hand} }))
+		own, pipeline := *props, env.Pipeline()
+		own.Configure(actor.WithDispatcher(pipeline),
+			actor.WithProducer(func() actor.Actor { return &Session{env: env, boss: boss, pipe: pipeline} }))
 		return actor.DefaultSpawner(system, id, &own, parent)
 	}))
 }

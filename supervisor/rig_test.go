@@ -123,7 +123,7 @@ func (r *rig) Run(_ actors.Work, work func(context.Context) any, deliver func(an
 	})
 }
 
-func (r *rig) Slot(func(error)) bool { return true }
+func (r *rig) Permit(func(error)) bool { return true }
 
 func (r *rig) Release() {}
 

@@ -150,8 +150,8 @@ type slots struct {
 	held       int
 }
 
-// Slot implements actors.Runner.
-func (p *process) Slot(granted func(error)) (now bool) {
+// Permit implements actors.Runner.
+func (p *process) Permit(granted func(error)) (now bool) {
 	s := &p.slots
 	if p.w.turn != nil {
 		p.w.checkOwner(p.w.turn)

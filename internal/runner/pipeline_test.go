@@ -1,4 +1,4 @@
-package tokenward
+package runner
 
 import (
 	"context"
@@ -9,15 +9,15 @@ import (
 	"github.com/tokenward/tokenward/internal/directory"
 )
 
-func newTestRunner(t *testing.T) *runner {
-	r := newRunner(Limits{ProviderRequests: 10, QueuedFlights: 10}, &directory.Tally{})
+func newTestRunner(t *testing.T) *Runner {
+	r := New(10, 10, &directory.Tally{})
 	t.Cleanup(func() { <-r.workers.end() })
 	return r
 }
 
-// box is as much of a mailbox as a hand sees: one turn at a time, whoever posts.
+// box is as much of a mailbox as a pipeline sees: one turn at a time, from any number of senders.
 type box struct {
-	hand     *hand
+	pipeline *pipeline
 	mu       sync.Mutex
 	messages []func()
 	running  bool
@@ -30,7 +30,7 @@ func (b *box) post(message func()) {
 	b.running = true
 	b.mu.Unlock()
 	if !was {
-		b.hand.Schedule(b.turn)
+		b.pipeline.Schedule(b.turn)
 	}
 }
 
@@ -50,9 +50,9 @@ func (b *box) turn() {
 }
 
 // A flight is carried through by one worker, whatever it consists of.
-func TestHand_oneWorkerCarriesAFlight(t *testing.T) {
+func TestPipeline_oneWorkerCarriesAFlight(t *testing.T) {
 	r := newTestRunner(t)
-	b := &box{hand: &hand{r: r}}
+	b := &box{pipeline: &pipeline{r: r}}
 	landed := make(chan struct{})
 	var steps []string
 	step := func(name string) {
@@ -66,10 +66,10 @@ func TestHand_oneWorkerCarriesAFlight(t *testing.T) {
 	}
 	b.post(func() {
 		step("asked")
-		b.hand.Run(actors.ProviderWork, work("request"), func(any) {
+		b.pipeline.Run(actors.ProviderWork, work("request"), func(any) {
 			b.post(func() {
 				step("answered")
-				b.hand.Run(actors.StoreWork, work("write"), func(any) {
+				b.pipeline.Run(actors.StoreWork, work("write"), func(any) {
 					b.post(func() {
 						step("written")
 						close(landed)
@@ -85,26 +85,26 @@ func TestHand_oneWorkerCarriesAFlight(t *testing.T) {
 }
 
 // Of two jobs that one turn starts neither waits for the other.
-func TestHand_twoJobsOfOneTurn(t *testing.T) {
+func TestPipeline_twoJobsOfOneTurn(t *testing.T) {
 	r := newTestRunner(t)
-	b := &box{hand: &hand{r: r}}
+	b := &box{pipeline: &pipeline{r: r}}
 	met := make(chan struct{})
 	var done sync.WaitGroup
 	done.Add(2)
 	b.post(func() {
-		b.hand.Run(actors.ProviderWork, func(context.Context) any { met <- struct{}{}; return nil }, func(any) { b.post(done.Done) })
-		b.hand.Run(actors.StoreWork, func(context.Context) any { <-met; return nil }, func(any) { b.post(done.Done) })
+		b.pipeline.Run(actors.ProviderWork, func(context.Context) any { met <- struct{}{}; return nil }, func(any) { b.post(done.Done) })
+		b.pipeline.Run(actors.StoreWork, func(context.Context) any { <-met; return nil }, func(any) { b.post(done.Done) })
 	})
 	done.Wait()
 }
 
 // A message that comes from elsewhere during a delivery is handled too.
-func TestHand_messageDuringADelivery(t *testing.T) {
+func TestPipeline_messageDuringADelivery(t *testing.T) {
 	r := newTestRunner(t)
-	b := &box{hand: &hand{r: r}}
+	b := &box{pipeline: &pipeline{r: r}}
 	handled := make(chan string, 2)
 	b.post(func() {
-		b.hand.Run(actors.ProviderWork, func(context.Context) any { return nil }, func(any) {
+		b.pipeline.Run(actors.ProviderWork, func(context.Context) any { return nil }, func(any) {
 			posted := make(chan struct{})
 			go func() {
 				b.post(func() { handled <- "a stranger's" })
@@ -120,23 +120,23 @@ func TestHand_messageDuringADelivery(t *testing.T) {
 	<-handled
 }
 
-// Whatever posts and delivers at once, every message is handled, one at a time, and
+// Whatever is posted and delivered at once, every message is handled, one at a time, and
 // the tally comes to rest.
-func TestHand_everythingAtOnce(t *testing.T) {
+func TestPipeline_everythingAtOnce(t *testing.T) {
 	r := newTestRunner(t)
 	r.store.free, r.turns.free = 2, 2
-	const hands, posts = 20, 50
+	const boxes, posts = 20, 50
 	var all sync.WaitGroup
-	for range hands {
-		b := &box{hand: &hand{r: r}}
+	for range boxes {
+		b := &box{pipeline: &pipeline{r: r}}
 		handled := 0 // by one turn at a time, else the race detector says so
 		for range posts {
 			all.Add(2)
 			go b.post(func() {
 				handled++
 				done := func(any) { b.post(func() { handled++; all.Done() }) }
-				b.hand.Run(actors.ProviderWork, func(context.Context) any { return nil }, done)
-				b.hand.Run(actors.StoreWork, func(context.Context) any { return nil }, done)
+				b.pipeline.Run(actors.ProviderWork, func(context.Context) any { return nil }, done)
+				b.pipeline.Run(actors.StoreWork, func(context.Context) any { return nil }, done)
 			})
 		}
 	}

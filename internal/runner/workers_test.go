@@ -1,4 +1,4 @@
-package tokenward
+package runner
 
 import (
 	"sync"
@@ -37,26 +37,4 @@ func TestWorkers_comeAndGo(t *testing.T) {
 	w.do(func() { close(late) })
 	<-late
 	<-w.end()
-}
-
-// Jobs that find the gate closed start in order, each in the place of one that ended.
-func TestGate_keepsOrder(t *testing.T) {
-	g := gate{free: 2}
-	var got []int
-	for i := range 5 {
-		if entered := g.enter(func() { got = append(got, i) }); entered != (i < 2) {
-			t.Errorf("job %d entered: %v", i, entered)
-		}
-	}
-	for range 5 {
-		if next := g.leave(); next != nil {
-			next()
-		}
-	}
-	if len(got) != 3 || got[0] != 2 || got[1] != 3 || got[2] != 4 {
-		t.Errorf("kept jobs started in the order %v", got)
-	}
-	if g.free != 2 {
-		t.Errorf("free = %d, want 2", g.free)
-	}
 }

@@ -1,4 +1,4 @@
-package tokenward
+package runner
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// A slot that is given back is handed on at once, in the order in which they were asked for.
-func TestSlots_areHandedOnInOrder(t *testing.T) {
-	s := &slots{free: 1, most: 2}
+// A permit that is given back is handed on at once, in the order in which they were asked for.
+func TestSemaphore_areHandedOnInOrder(t *testing.T) {
+	s := &semaphore{free: 1, most: 2}
 	var got []int
 	ask := func(i int, want error) {
-		if _, now := s.take(false, func(err error) {
+		if _, now := s.join(false, func(err error) {
 			if !errors.Is(err, want) {
 				t.Errorf("%d: %v, want %v", i, err, want)
 			}
@@ -29,7 +29,7 @@ func TestSlots_areHandedOnInOrder(t *testing.T) {
 	ask(1, nil)
 	ask(2, session.ErrClosed)
 	ask(3, session.ErrOverloaded)
-	s.give()
+	s.release()
 	s.close()
 	ask(4, session.ErrClosed)
 	want := []int{0, 3, 1, 2, 4}
@@ -43,9 +43,9 @@ func TestSlots_areHandedOnInOrder(t *testing.T) {
 	}
 }
 
-// Callers who give up while they wait keep no slot, and are never more than allowed.
-func TestSlots_noneIsLost(t *testing.T) {
-	s := &slots{free: 3, most: 1000}
+// Callers who give up while they wait keep no permit, and are never more than allowed.
+func TestSemaphore_noneIsLost(t *testing.T) {
+	s := &semaphore{free: 3, most: 1000}
 	var out, most atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 200 {
@@ -66,7 +66,7 @@ func TestSlots_noneIsLost(t *testing.T) {
 				}
 			}
 			out.Add(-1)
-			s.give()
+			s.release()
 		})
 	}
 	wg.Wait()
@@ -76,18 +76,42 @@ func TestSlots_noneIsLost(t *testing.T) {
 }
 
 // A request that others wait for goes before what waits, and is not turned away.
-func TestSlots_first(t *testing.T) {
-	s := &slots{most: 1}
+func TestSemaphore_first(t *testing.T) {
+	s := &semaphore{most: 1}
 	var got []string
 	ask := func(name string, first bool) {
-		s.take(first, func(err error) { got = append(got, name+" "+string(session.CodeOf(err))) })
+		s.join(first, func(err error) { got = append(got, name+" "+string(session.CodeOf(err))) })
 	}
 	ask("a", false)
 	ask("b", false)
 	ask("c", true)
-	s.give()
-	s.give()
+	s.release()
+	s.release()
 	if want := []string{"b overloaded", "c ", "a "}; !slices.Equal(got, want) {
 		t.Errorf("answered %q, want %q", got, want)
+	}
+}
+
+// Jobs that find no permit are kept in order, any number of them, each to start in the place of
+// one that ended.
+func TestSemaphore_keepsAnyNumber(t *testing.T) {
+	s := semaphore{free: 2, most: anyNumber}
+	var got []int
+	for i := range 5 {
+		if now := s.acquire(func(error) { got = append(got, i) }); now != (i < 2) {
+			t.Errorf("job %d started: %v", i, now)
+		}
+	}
+	if s.try() {
+		t.Error("a permit was taken past those that wait")
+	}
+	for range 5 {
+		s.release()
+	}
+	if !slices.Equal(got, []int{2, 3, 4}) {
+		t.Errorf("kept jobs started in the order %v", got)
+	}
+	if s.free != 2 {
+		t.Errorf("free = %d, want 2", s.free)
 	}
 }

@@ -1,4 +1,4 @@
-package tokenward
+package runner
 
 import (
 	"runtime"
@@ -10,14 +10,14 @@ import (
 // last one needed: a new goroutine has to grow its own. A few of them stay when there is
 // nothing to do.
 type workers struct {
-	jobs chan func()   // to one who is idle
-	over chan struct{} // closed when nobody stays idle any more
+	jobs chan func()   // to one that is idle
+	over chan struct{} // closed when none may stay idle any more
 	once sync.Once
 	most int32 // idle ones
 
 	idle    atomic.Int32
 	running atomic.Int64
-	quiet   atomic.Pointer[chan struct{}] // closed when nobody is running
+	quiet   atomic.Pointer[chan struct{}] // closed when none is running
 }
 
 func (w *workers) init() {
@@ -36,7 +36,7 @@ func (w *workers) do(job func()) {
 }
 
 func (w *workers) work(job func()) {
-	defer w.leave()
+	defer w.done()
 	for {
 		job()
 		if w.idle.Add(1) > w.most {
@@ -52,7 +52,7 @@ func (w *workers) work(job func()) {
 	}
 }
 
-func (w *workers) leave() {
+func (w *workers) done() {
 	if w.running.Add(-1) == 0 {
 		if quiet := w.quiet.Swap(nil); quiet != nil {
 			close(*quiet)
@@ -66,51 +66,6 @@ func (w *workers) end() <-chan struct{} {
 	quiet := make(chan struct{})
 	w.running.Add(1)
 	w.quiet.Store(&quiet)
-	w.leave()
+	w.done()
 	return quiet
-}
-
-// gate lets a number of jobs be under way at once. Who waits costs no goroutine.
-type gate struct {
-	mu      sync.Mutex
-	free    int
-	waiting []func()
-}
-
-// pass reports whether a job may start.
-func (g *gate) pass() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.free == 0 {
-		return false
-	}
-	g.free--
-	return true
-}
-
-// enter reports whether job may start. Else it is kept, and some leave returns it.
-func (g *gate) enter(job func()) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.free > 0 {
-		g.free--
-		return true
-	}
-	g.waiting = append(g.waiting, job)
-	return false
-}
-
-// leave says that a job is done. The one it returns, if any, starts in its place.
-func (g *gate) leave() func() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.waiting) == 0 {
-		g.waiting = nil
-		g.free++
-		return nil
-	}
-	next := g.waiting[0]
-	g.waiting[0] = nil
-	g.waiting = g.waiting[1:]
-	return next
 }

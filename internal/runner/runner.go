@@ -1,0 +1,100 @@
+// Package runner does on goroutines what takes time, and has the turns of session actors
+// taken.
+package runner
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/session"
+)
+
+const (
+	storeWork   = 256 // pieces of it at once
+	turnsPerCPU = 4   // actors' turns at once
+
+	queuedStrangers = 1000 // requests that wait for a permit of the strangers, then overloaded
+)
+
+// Runner bounds what is under way by semaphores: requests to the provider, those of signed-in
+// users and those that strangers can cause apart; store work; turns. So none waits for another.
+// Renewals of leases are as many as leases are held.
+type Runner struct {
+	ctx    context.Context // ends when the client gives up on what is under way
+	cancel context.CancelCauseFunc
+	tally  *directory.Tally
+
+	users     semaphore // refreshes, connection exchanges, revocations
+	strangers semaphore // code exchanges, pushed requests, discovery and keys for them
+	store     semaphore
+	turns     semaphore
+	workers   workers
+}
+
+var _ actors.Runner = (*Runner)(nil)
+
+// New returns a Runner that lets so many requests be at the provider at once, a quarter of them
+// caused by strangers, and so many of signed-in users wait. It counts what is pending in tally.
+func New(requests, queued int, tally *directory.Tally) *Runner {
+	users, strangers := shares(requests)
+	r := &Runner{
+		tally:     tally,
+		users:     semaphore{free: users, most: queued},
+		strangers: semaphore{free: strangers, most: queuedStrangers},
+		store:     semaphore{free: storeWork, most: anyNumber},
+		turns:     semaphore{free: turnsPerCPU * runtime.GOMAXPROCS(0), most: anyNumber},
+	}
+	r.workers.init()
+	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	return r
+}
+
+// shares divides the requests that may be at the provider at once: a quarter is for what strangers
+// can cause, the rest for signed-in users. Each class has one at least.
+func shares(requests int) (users, strangers int) {
+	strangers = max(1, requests/4)
+	return max(1, requests-strangers), strangers
+}
+
+// Run implements actors.Runner, for work that is not started in a turn of a pipeline.
+func (r *Runner) Run(kind actors.Work, work func(context.Context) any, deliver func(any)) {
+	(&pipeline{r: r}).Run(kind, work, deliver)
+}
+
+// Pipeline is actors.Env.Pipeline.
+func (r *Runner) Pipeline() actors.Pipeline { return &pipeline{r: r} }
+
+// Permit implements actors.Runner.
+func (r *Runner) Permit(granted func(error)) bool { return r.users.acquire(granted) }
+
+// Release implements actors.Runner.
+func (r *Runner) Release() { r.users.release() }
+
+// Limit is idp.Config.Limit: a permit of the strangers, for a request that its caller sends.
+func (r *Runner) Limit(ctx context.Context, first bool) (release func(), err error) {
+	if err := r.strangers.await(ctx, first); err != nil {
+		return nil, err
+	}
+	return r.strangers.release, nil
+}
+
+// Context is the one that all work has: Cancel ends it.
+func (r *Runner) Context() context.Context { return r.ctx }
+
+// Go does a job that lasts as long as the client, under Context.
+func (r *Runner) Go(job func()) { r.workers.do(job) }
+
+// Refuse turns away every request that waits for a permit at the provider, and all that come,
+// with session.ErrClosed.
+func (r *Runner) Refuse() {
+	r.users.close()
+	r.strangers.close()
+}
+
+// Cancel ends the context of all that is under way.
+func (r *Runner) Cancel() { r.cancel(session.ErrClosed) }
+
+// End sends idle goroutines home. It returns a channel that is closed when none is left.
+func (r *Runner) End() <-chan struct{} { return r.workers.end() }
