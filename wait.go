@@ -8,6 +8,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/lookup"
+	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -49,7 +50,7 @@ func (c *Client) look(ctx context.Context, id string, o store.Options) (*directo
 }
 
 // order sends m, and waits for the work that m lends call to.
-func (c *Client) order(ctx context.Context, m any, call *directory.Call) error {
+func (c *Client) order(ctx context.Context, m messages.Awaited, call *directory.Call) error {
 	o := lookup.Order{Caller: lookup.Caller{Ctx: ctx}, Message: m, Call: call}
 	for w, more := o.Step(&c.callers, lookup.Came{}); more; {
 		w, more = o.Step(&c.callers, c.wait(ctx, w))

@@ -104,16 +104,10 @@ func (a *Session) fail(m, reason any) {
 	switch m := m.(type) {
 	case *messages.EndSession:
 		a.endWhileFailed(m)
-	case *messages.ReplaceSession:
-		m.Call.End(session.ErrInternal)
 	case *messages.Finish:
 		a.box.closing = true
-	case *messages.CeilingReached:
-		m.Call.End(session.ErrInternal)
-	case *messages.Reread:
-		m.Call.End(session.ErrInternal)
-	case *messages.NeedToken:
-		a.entry.Land(m.Flight, internal(m.Flight))
+	case messages.Awaited:
+		m.Refuse(session.ErrInternal)
 	}
 	a.dropSlot()
 	a.entry.Doubt() // what is told until it starts again is not heard

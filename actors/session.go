@@ -176,7 +176,7 @@ func (a *Session) adopt(m *messages.Adopt) {
 // and everyone who waits with internal_error, and nothing else.
 func (a *Session) handle(m any) {
 	handled := a.box.handled
-	if command(m) {
+	if _, counted := m.(messages.Command); counted {
 		handled++
 	}
 	defer func() {
@@ -200,15 +200,6 @@ func (a *Session) handle(m any) {
 	}
 	a.box.remember(a.core)
 	a.carryOut(effects)
-}
-
-// command reports whether m is one that the supervisor counts.
-func command(m any) bool {
-	switch m.(type) {
-	case *messages.CeilingReached, *messages.ReplaceSession, *messages.EndSession, *messages.Reread, *messages.FollowUp, *messages.Passivate, *messages.Finish:
-		return true
-	}
-	return false
 }
 
 // abandon releases everyone who still waits: they look for the session once more.

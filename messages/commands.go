@@ -6,6 +6,20 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
+// Awaited is a message whose sender, or a caller of it, waits for the outcome. Refuse tells them
+// that there is none, and why: an actor that cannot handle a message refuses it, so that no
+// caller hangs. What is sent with a caller behind it is sent as an Awaited: a message
+// without Refuse does not compile.
+type Awaited interface{ Refuse(err error) }
+
+// Command is a message from the supervisor to a session actor. The actor counts the commands
+// that it has seen (AtRest.Handled), so that the supervisor knows whether one is still on
+// its way. The set is sealed.
+type Command interface {
+	Awaited
+	toSession()
+}
+
 // OpenSession asks the supervisor for the entry of a session, loading it where it
 // is not resident. Reply (capacity 1) gets the entry, or nil when there is no room.
 // First, if not nil, is a flight that the session handles before anything else, its
@@ -20,10 +34,26 @@ type OpenSession struct {
 	Reply chan<- *directory.Entry
 }
 
-// NeedToken asks a session to answer a flight that was joined first by its sender.
+// Refuse implements Awaited: the caller is told that there is no room.
+func (m *OpenSession) Refuse(err error) {
+	m.Call.End(err)
+	if len(m.Reply) == 0 {
+		m.Reply <- nil
+	}
+}
+
+// NeedToken asks a session to answer a flight that was joined first by its sender, at Entry.
 type NeedToken struct {
 	Redacted
+	Entry  *directory.Entry
 	Flight *directory.Flight
+}
+
+// Refuse implements Awaited: everyone who has joined the flight is answered.
+func (m *NeedToken) Refuse(err error) {
+	if m.Entry != nil {
+		m.Entry.Land(m.Flight, m.Flight.Refusal(err))
+	}
 }
 
 // ReplaceSession orders a login to be written, whatever was there before. Call is
@@ -37,6 +67,11 @@ type ReplaceSession struct {
 	Call        *directory.Call
 }
 
+// Refuse implements Awaited.
+func (m *ReplaceSession) Refuse(err error) { m.Call.End(err) }
+
+func (*ReplaceSession) toSession() {}
+
 // EndSession orders a session to end and its record to be deleted: that
 // incarnation only, or any when zero. Call, which may be nil, is answered when the
 // deletion was tried once; a failed deletion is tried again until it succeeds.
@@ -49,6 +84,11 @@ type EndSession struct {
 	Call *directory.Call
 }
 
+// Refuse implements Awaited.
+func (m *EndSession) Refuse(err error) { m.Call.End(err) }
+
+func (*EndSession) toSession() {}
+
 // CeilingReached tells a session to end if its ceiling is reached. Call, which may
 // be nil, is a reader who found that out and is answered like that of EndSession. It
 // is harmless when early, repeated or of an older generation.
@@ -58,6 +98,11 @@ type CeilingReached struct {
 	Generation session.Generation
 	Call       *directory.Call
 }
+
+// Refuse implements Awaited.
+func (m *CeilingReached) Refuse(err error) { m.Call.End(err) }
+
+func (*CeilingReached) toSession() {}
 
 // Reread tells a session that the store may hold something newer than it knows. Call,
 // which may be nil, is answered once that has been read, with an error when the store did not
@@ -69,6 +114,11 @@ type Reread struct {
 	Recent  bool            // a reading that is under way will do
 	Call    *directory.Call
 }
+
+// Refuse implements Awaited.
+func (m *Reread) Refuse(err error) { m.Call.End(err) }
+
+func (*Reread) toSession() {}
 
 // Changed tells the supervisor of a write, by whatever process: Version is what was
 // written, zero when the record was deleted.
@@ -86,13 +136,28 @@ type FollowUp struct {
 	Intent store.Intent
 }
 
+// Refuse implements Awaited. No call waits: the next look for intents finds it again.
+func (*FollowUp) Refuse(error) {}
+
+func (*FollowUp) toSession() {}
+
 // Passivate asks a session to give up its entry if nothing is under way. It is
 // answered with AtRest or Busy.
 type Passivate struct{ Redacted }
 
+// Refuse implements Awaited. No call waits: the supervisor hears of the failure.
+func (*Passivate) Refuse(error) {}
+
+func (*Passivate) toSession() {}
+
 // Finish tells a session that the client closes: what is in the air lands and is
 // saved, what is queued is answered with closed. It is answered with AtRest when that is done.
 type Finish struct{ Redacted }
+
+// Refuse implements Awaited. No call waits: the supervisor hears of the failure.
+func (*Finish) Refuse(error) {}
+
+func (*Finish) toSession() {}
 
 // Recover tells a session that failed to start again from the store.
 type Recover struct{ Redacted }
@@ -103,12 +168,22 @@ type Close struct {
 	Done chan<- struct{}
 }
 
+// Refuse implements Awaited. Done stays open: the sender waits with a deadline of its own, and then sends Abort.
+func (*Close) Refuse(error) {}
+
 // Abort orders the supervisor to stop every session as it is. Reply (capacity 1) gets
 // the keys of those that knew something the store does not.
 type Abort struct {
 	Redacted
 	Reply chan<- []session.Key
 	Rest  *AbortedRest // filled in before the reply; nil: not asked for
+}
+
+// Refuse implements Awaited: the sender is told of none.
+func (m *Abort) Refuse(error) {
+	if len(m.Reply) == 0 {
+		m.Reply <- nil
+	}
 }
 
 // AbortedRest says more of the sessions that Abort found not at rest.
@@ -161,6 +236,13 @@ type FindLeft struct {
 	Named, And []store.IndexValue
 	LoggedInBy int64
 	Reply      chan<- []store.Ref
+}
+
+// Refuse implements Awaited: the sender is told of none.
+func (m *FindLeft) Refuse(error) {
+	if len(m.Reply) == 0 {
+		m.Reply <- nil
+	}
 }
 
 // SessionFailed reports a defect that was contained. It is answered with Recover,

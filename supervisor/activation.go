@@ -155,7 +155,7 @@ func (s *Supervisor) loaded(m *loaded) {
 		}
 		s.wake(sl, &messages.Adopt{Entry: sl.entry, State: m.state, Version: m.version, Incarnation: m.incarnation})
 		if f != nil {
-			s.send(sl.pid, &messages.NeedToken{Flight: f})
+			s.send(sl.pid, &messages.NeedToken{Entry: sl.entry, Flight: f})
 		}
 		if f := m.load.followUp; f != nil {
 			s.command(sl, f)

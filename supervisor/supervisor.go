@@ -142,7 +142,9 @@ func (s *Supervisor) contain(m any) {
 		if r := recover(); r != nil {
 			s.env.Tally.Failures.Add(1)
 			s.env.Log.Error("a defect in the supervisor was contained", zap.Stack("stack"))
-			refuse(m, session.ErrInternal)
+			if m, ok := m.(messages.Awaited); ok {
+				m.Refuse(session.ErrInternal)
+			}
 		}
 	}()
 	switch m := m.(type) {
@@ -191,31 +193,6 @@ func (s *Supervisor) contain(m any) {
 	}
 }
 
-// refuse answers whoever waits for m.
-func refuse(m any, err error) {
-	switch m := m.(type) {
-	case *messages.OpenSession:
-		m.Call.End(err)
-		reply(m.Reply, nil)
-	case *messages.ReplaceSession:
-		m.Call.End(err)
-	case *messages.EndSession:
-		m.Call.End(err)
-	case *messages.CeilingReached:
-		m.Call.End(err)
-	case *messages.Reread:
-		m.Call.End(err)
-	case *messages.FindLeft:
-		if len(m.Reply) == 0 {
-			m.Reply <- nil
-		}
-	case *messages.Abort:
-		if len(m.Reply) == 0 {
-			m.Reply <- nil
-		}
-	}
-}
-
 // reply never blocks: each sender brings a channel of capacity 1, for one reply.
 func reply(to chan<- *directory.Entry, e *directory.Entry) {
 	if len(to) == 0 {
@@ -228,7 +205,7 @@ func (s *Supervisor) now() time.Time { return s.env.Clock.Now() }
 func (s *Supervisor) send(to *actor.PID, m any) { s.env.Send(to, m) }
 
 // command sends m to the session's actor, and counts it.
-func (s *Supervisor) command(sl *slot, m any) {
+func (s *Supervisor) command(sl *slot, m messages.Command) {
 	sl.sent++
 	s.send(sl.pid, m)
 }

@@ -45,6 +45,16 @@ func NewFlight(q *session.Question, o store.Options) *Flight {
 	return f
 }
 
+// Refusal is the answer that f was not asked because of err, as the type of error that f's
+// question has.
+func (f *Flight) Refusal(err error) Answer {
+	code := session.CodeOf(err)
+	if q := f.Question; q != nil && q.Key.ForConnection() {
+		return Answer{Err: &session.ConnectionTokenError{Code: code}}
+	}
+	return Answer{Err: &session.AccessTokenError{Code: code}}
+}
+
 // Done is closed when the flight has landed, well or badly.
 func (f *Flight) Done() <-chan struct{} { return f.done }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -76,7 +77,7 @@ func (c *Callers) Foreign(s *directory.Snapshot, issuer string) session.Code {
 	return ""
 }
 
-func (c *Callers) ask(m any) { c.Send(c.Boss, m) }
+func (c *Callers) ask(m messages.Awaited) { c.Send(c.Boss, m) }
 
 // Caller is one call: its context, whose session it is about, and what the stores are given.
 type Caller struct {
@@ -149,7 +150,7 @@ func given(ctx context.Context, came Came) error {
 // the caller leaves first, that is before the work began, Err says so.
 type Order struct {
 	Caller  Caller
-	Message any
+	Message messages.Awaited
 	Call    *directory.Call // that of Message
 	Err     error
 }

@@ -16,7 +16,7 @@ func fly(c *Callers, e *directory.Entry, q *session.Question, caller *Caller) *d
 	}
 	f, first := e.Join(directory.NewFlight(q, caller.Options), c.Questions)
 	if first {
-		c.Send(e.PID(), &messages.NeedToken{Flight: f})
+		c.Send(e.PID(), &messages.NeedToken{Entry: e, Flight: f})
 	}
 	return f
 }

@@ -139,7 +139,7 @@ func (w *World) read(p *process, s *subject) {
 	w.call(p, s, "read", func(ctx context.Context) machine { return &lookup.ReadCall{Caller: p.caller(ctx, s.id)} })
 }
 
-func (w *World) order(p *process, s *subject, name string, m func(*directory.Call) any) *call {
+func (w *World) order(p *process, s *subject, name string, m func(*directory.Call) messages.Awaited) *call {
 	return w.call(p, s, name, func(ctx context.Context) machine {
 		lent := directory.NewCall(ctx, store.Options{})
 		return &lookup.Order{Caller: p.caller(ctx, s.id), Message: m(lent), Call: lent}
@@ -174,7 +174,7 @@ func (w *World) login(p *process, s *subject) {
 	w.issued[access] = &issued{
 		family: f, audience: q.Key.Audience, requested: set, granted: set, expires: time.Unix(now.Unix()+life, 0),
 	}
-	c := w.order(p, s, "login "+f.name, func(lent *directory.Call) any {
+	c := w.order(p, s, "login "+f.name, func(lent *directory.Call) messages.Awaited {
 		return &messages.ReplaceSession{ID: s.id, Key: s.key, State: state, Incarnation: f.incarnation, Call: lent}
 	})
 	c.opens(opLogin, f)
@@ -183,7 +183,7 @@ func (w *World) login(p *process, s *subject) {
 
 // logout signs s out, whoever is signed in.
 func (w *World) logout(p *process, s *subject) {
-	c := w.order(p, s, "logout", func(lent *directory.Call) any {
+	c := w.order(p, s, "logout", func(lent *directory.Call) messages.Awaited {
 		return &messages.EndSession{ID: s.id, Key: s.key, Why: session.ReasonLogout, Call: lent}
 	})
 	c.opens(opLogout, nil)
@@ -191,7 +191,7 @@ func (w *World) logout(p *process, s *subject) {
 
 // end ends one login of s, as a logout token does.
 func (w *World) end(p *process, s *subject, f *family) {
-	c := w.order(p, s, "back-channel logout of "+f.name, func(lent *directory.Call) any {
+	c := w.order(p, s, "back-channel logout of "+f.name, func(lent *directory.Call) messages.Awaited {
 		return &messages.EndSession{Key: s.key, Only: f.incarnation, Why: session.ReasonBackchannelLogout, Call: lent}
 	})
 	c.opens(opEnd, f)
@@ -202,10 +202,10 @@ func (w *World) stray(p *process, s *subject) {
 	e := p.callers.Dir.Lookup(s.id)
 	switch w.choose.pick(3) {
 	case 0:
-		w.order(p, s, "read it again", func(lent *directory.Call) any { return &messages.Reread{Key: s.key, Call: lent} })
+		w.order(p, s, "read it again", func(lent *directory.Call) messages.Awaited { return &messages.Reread{Key: s.key, Call: lent} })
 	case 1:
 		generation := session.Generation(w.choose.pick(3))
-		w.order(p, s, "a ceiling of an older generation", func(lent *directory.Call) any {
+		w.order(p, s, "a ceiling of an older generation", func(lent *directory.Call) messages.Awaited {
 			return &messages.CeilingReached{Key: s.key, Generation: generation, Call: lent}
 		})
 	default:
@@ -213,7 +213,7 @@ func (w *World) stray(p *process, s *subject) {
 			return
 		}
 		generation := e.Snapshot().Generation
-		w.order(p, s, "a ceiling that is early", func(lent *directory.Call) any {
+		w.order(p, s, "a ceiling that is early", func(lent *directory.Call) messages.Awaited {
 			return &messages.CeilingReached{Key: s.key, Generation: generation, Call: lent}
 		})
 	}
