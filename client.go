@@ -18,6 +18,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/logging"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/internal/runner"
 	"github.com/tokenward/tokenward/session"
@@ -35,15 +36,15 @@ const (
 // Client signs users in and hands out their access tokens. It is safe for concurrent
 // use. Close it when the server stops.
 type Client struct {
-	cfg      Config
-	opts     options
-	issuer   string // the configured one
-	domain   string // as it is written in a session
-	clock    clock.Clock
-	log      *zap.Logger
-	rand     io.Reader
-	policy   session.Policy
-	question questions
+	cfg     Config
+	opts    options
+	issuer  string // the configured one
+	domain  string // as it is written in a session
+	clock   clock.Clock
+	log     *zap.Logger
+	rand    io.Reader
+	policy  session.Policy
+	queries lookup.Queries
 
 	idp       *idp.Client
 	sealer    *store.Sealer
@@ -59,7 +60,7 @@ type Client struct {
 	ended     endedSessions
 	redirects redirectURIs
 	providers providers
-	losses    losses
+	losses    *logging.Losses
 	feed      store.ChangeFeed // nil where no other process writes, or none tells
 	stopped   chan struct{}    // closed when the supervisor is no more
 	closing   sync.Once
@@ -76,7 +77,7 @@ func (c *Client) Format(f fmt.State, _ rune) {
 // the field.
 func New(cfg Config, opts ...Option) (*Client, error) {
 	o := options{
-		clock: clock.System(), log: newDefaultLogger(), leeway: 30 * time.Second, tokenLifetime: time.Hour,
+		clock: clock.System(), log: logging.Default(), leeway: 30 * time.Second, tokenLifetime: time.Hour,
 		sessionName: defaultSessionName, txName: defaultTransactionName,
 	}
 	for _, opt := range opts {
@@ -108,9 +109,9 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 		policy: cfg.policy(),
 		sealer: sealer, tally: &directory.Tally{}, stopped: make(chan struct{}),
 	}
-	c.question.init(c.policy)
+	c.queries.Init(c.policy)
 	c.logouts.init()
-	c.losses = losses{clock: c.clock, log: c.log, count: &c.tally.Vanished}
+	c.losses = logging.NewLosses(c.clock, c.log, &c.tally.Vanished)
 	c.completed.init()
 	c.redirects.init()
 	c.providers.init()
@@ -200,7 +201,7 @@ func (c *Client) start() {
 	o := c.opts
 	c.system, c.ours = o.system, o.system == nil
 	if c.ours {
-		c.system = newActorSystem(c.log)
+		c.system = logging.NewActorSystem(c.log)
 	}
 	shared := !store.IsExclusive(o.states) && c.carrier == nil
 	leaser, leases := store.As[store.Leaser](o.states)
@@ -220,7 +221,7 @@ func (c *Client) start() {
 			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, MaxBytes: maxBytes, DefaultLifetime: o.tokenLifetime, Exclusive: store.IsExclusive(o.states),
 			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost, Revoke: o.revoke,
 			EndOnDead: o.endOnDead,
-			Leases:    leases, Intents: written, Usual: c.question.usual,
+			Leases:    leases, Intents: written, Usual: c.queries.Usual,
 		},
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &directory.Freshness{},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
@@ -229,7 +230,7 @@ func (c *Client) start() {
 		OnSaveError: o.onSaveError,
 	}
 	if store.IsExclusive(o.states) || leases { // else its tombstones may be in another process, as those of store.Simple
-		c.env.Vanished = c.losses.note
+		c.env.Vanished = c.losses.Note
 	}
 	if written {
 		c.env.Intents = intents

@@ -75,7 +75,7 @@ func (c *Client) close(ctx context.Context) error {
 		c.system.Shutdown()
 	}
 	c.idp.Close()
-	c.losses.end()
+	c.losses.End()
 	return cut
 }
 

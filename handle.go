@@ -8,6 +8,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 )
 
 // Handle is one session, for loops that ask for it again and again. It is safe for
@@ -44,7 +45,7 @@ func (h *Handle) Format(f fmt.State, _ rune) {
 
 // GetAccessToken is Client.GetAccessToken for this session.
 func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (Token, error) {
-	q := h.c.question.find(r)
+	q := h.c.queries.Find(lookup.TokenRequest(r))
 	if q == nil {
 		return h.c.newToken(ctx, r, h.o)
 	}

@@ -7,6 +7,19 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
+// TokenRequest says which access token is wanted. The zero value is the configured
+// audience with its scopes.
+type TokenRequest struct {
+	Audience string // empty: Config.Audience
+	Scope    string // added to the scopes configured for the audience, separated by spaces
+}
+
+// ConnectionRequest says of which connection a token is wanted.
+type ConnectionRequest struct {
+	Connection string // such as google-oauth2; required
+	LoginHint  string // which account, where a user has several
+}
+
 // GetAccessToken returns an access token for the session. It answers from the
 // cache while a token has time left; otherwise it refreshes (RFC 6749 section 6),
 // and callers who arrive meanwhile share that one request.
@@ -16,7 +29,7 @@ import (
 // the call names no session, or an audience or scope of more than Limits.ArgumentBytes. If ctx ends first it returns
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
 func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (Token, error) {
-	q := c.question.find(r)
+	q := c.queries.Find(lookup.TokenRequest(r))
 	if q == nil {
 		return c.newToken(ctx, r, o)
 	}
@@ -38,7 +51,7 @@ func (c *Client) newToken(ctx context.Context, r TokenRequest, o StoreOptions) (
 	}
 	t, err := c.token(ctx, c.policy.Question(r.Audience, r.Scope), c.resolve(ctx, o))
 	if err == nil {
-		c.question.keep(r)
+		c.queries.Keep(lookup.TokenRequest(r))
 	}
 	return t, err
 }

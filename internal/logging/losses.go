@@ -1,4 +1,4 @@
-package tokenward
+package logging
 
 import (
 	"sync"
@@ -13,9 +13,9 @@ import (
 // lossesEvery is how often it is logged that a store has lost records.
 const lossesEvery = time.Minute
 
-// losses counts the records that a store has lost, and logs them: the first at once, what comes within a
-// minute of that in one line.
-type losses struct {
+// Losses counts the records that a store has lost, and logs them: the first at once, what comes within a
+// minute of that in one line. Make one with NewLosses.
+type Losses struct {
 	clock clock.Clock
 	log   *zap.Logger
 	count *atomic.Int64
@@ -26,8 +26,13 @@ type losses struct {
 	over  bool
 }
 
-// note counts one record more.
-func (l *losses) note() {
+// NewLosses returns Losses that adds to count.
+func NewLosses(c clock.Clock, log *zap.Logger, count *atomic.Int64) *Losses {
+	return &Losses{clock: c, log: log, count: count}
+}
+
+// Note counts one record more.
+func (l *Losses) Note() {
 	l.count.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,7 +43,7 @@ func (l *losses) note() {
 }
 
 // say logs what came since the last line, if anything did, and has what comes next wait.
-func (l *losses) say() {
+func (l *Losses) say() {
 	l.timer = nil
 	if l.since == 0 {
 		return
@@ -58,8 +63,8 @@ func (l *losses) say() {
 	}
 }
 
-// end logs what is left.
-func (l *losses) end() {
+// End logs what is left.
+func (l *Losses) End() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true

@@ -1,4 +1,6 @@
-package tokenward
+// Package logging has the logger of a client that was given none, and what is logged in a form of
+// its own: the actor library's lines, and losses of the store.
+package logging
 
 import (
 	"context"
@@ -11,15 +13,15 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// newDefaultLogger returns a logger that writes warnings and errors to standard error, a line each.
-func newDefaultLogger() *zap.Logger {
+// Default returns a logger that writes warnings and errors to standard error, a line each.
+func Default() *zap.Logger {
 	config := zap.NewProductionEncoderConfig()
 	config.EncodeTime = zapcore.ISO8601TimeEncoder
 	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(config), zapcore.Lock(os.Stderr), zap.WarnLevel)).Named("tokenward")
 }
 
-// newActorSystem returns an actor system that logs to log.
-func newActorSystem(log *zap.Logger) *actor.ActorSystem {
+// NewActorSystem returns an actor system that logs to log.
+func NewActorSystem(log *zap.Logger) *actor.ActorSystem {
 	return actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(slogHandler{log.Named("actor").WithOptions(zap.WithCaller(false))})
 	}))

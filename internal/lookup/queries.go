@@ -1,0 +1,100 @@
+package lookup
+
+import (
+	"hash/maphash"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// TokenRequest says which access token a call wants, as its caller wrote it.
+type TokenRequest struct{ Audience, Scope string }
+
+const (
+	fewQueries = 8    // as many are found faster by comparing than by hashing
+	querySets  = 1024 // of the others, each with
+	queryWays  = 8    // places
+	longQuery  = 2048 // bytes of a request that is not kept
+)
+
+// Queries keeps the question that each TokenRequest comes to, so that asking
+// again allocates nothing. What is asked may come from a stranger: only what was answered with a
+// token is kept, and what is new takes the place of something old.
+type Queries struct {
+	policy session.Policy
+	// Usual is the question of the zero request.
+	Usual *session.Question
+
+	few  atomic.Pointer[[]*asked] // the first of them
+	seed maphash.Seed
+	sets [querySets]querySet
+
+	keeping sync.Mutex // held while one is kept
+}
+
+type querySet struct {
+	places [queryWays]atomic.Pointer[asked]
+	next   uint32 // the place that is taken next
+}
+
+// asked is not changed once it is stored.
+type asked struct {
+	request  TokenRequest
+	question *session.Question
+}
+
+// Init makes qs ready, for a policy.
+func (qs *Queries) Init(p session.Policy) {
+	qs.policy, qs.Usual = p, p.Question("", "")
+	qs.few.Store(new([]*asked))
+	qs.seed = maphash.MakeSeed()
+}
+
+// Find returns the question of r, nil where it is not kept.
+func (qs *Queries) Find(r TokenRequest) *session.Question {
+	if r == (TokenRequest{}) {
+		return qs.Usual
+	}
+	for _, a := range *qs.few.Load() {
+		if a.request == r {
+			return a.question
+		}
+	}
+	set := qs.set(r)
+	for i := range set.places {
+		if a := set.places[i].Load(); a != nil && a.request == r {
+			return a.question
+		}
+	}
+	return nil
+}
+
+func (qs *Queries) set(r TokenRequest) *querySet {
+	h := maphash.String(qs.seed, r.Audience) + 31*maphash.String(qs.seed, r.Scope)
+	return &qs.sets[h%querySets]
+}
+
+// Keep keeps the question of r, which was answered with a token.
+func (qs *Queries) Keep(r TokenRequest) {
+	if len(r.Audience)+len(r.Scope) > longQuery || qs.Find(r) != nil {
+		return
+	}
+	r = TokenRequest{Audience: strings.Clone(r.Audience), Scope: strings.Clone(r.Scope)} // not the URL that they stood in
+	a := &asked{r, qs.policy.Question(r.Audience, r.Scope)}
+	qs.keeping.Lock()
+	defer qs.keeping.Unlock()
+	if qs.Find(r) != nil {
+		return
+	}
+	if few := *qs.few.Load(); len(few) < fewQueries {
+		grown := append(slices.Clip(few), a)
+		qs.few.Store(&grown)
+		return
+	}
+	set := qs.set(r)
+	set.places[set.next%queryWays].Store(a)
+	set.next++
+}
