@@ -1,13 +1,20 @@
-// Command mutants proves that the simulation finds what it is for: each patch beside it
-// plants one defect in a copy of the product, and the simulation must find it, by a promise
-// that is broken.
+// Command mutants proves that the tests find what they are for. There are two lists of defects,
+// each of which is planted in a copy of the product:
 //
-//	go run ./internal/testing/sim/mutants             # all of them
-//	go run ./internal/testing/sim/mutants -only gate  # those with gate in their name
+//   - sim: the patches beside this file, in the engine. The simulation must find each, by a promise
+//     that is broken.
+//   - ordinary: those of ordinary.go, in the rooms around it. The ordinary test that is named beside each
+//     must fail.
 //
-// The product itself is not touched: the patched copies are laid over it when the
-// simulation is built. A patch that no longer applies, does not build, survives, or makes the
-// simulation end in any other way than by a broken promise, is a failure.
+// How to run it:
+//
+//	go run ./internal/testing/sim/mutants                 # both
+//	go run ./internal/testing/sim/mutants -list ordinary  # one list
+//	go run ./internal/testing/sim/mutants -only gate      # those with gate in their name
+//
+// The product itself is not touched: the changed copies are laid over it when the
+// tests are built. A defect that can no longer be planted, does not build, survives, or makes the
+// tests end in any other way than it should, is a failure.
 package main
 
 import (
@@ -34,19 +41,16 @@ const (
 func main() {
 	seeds := flag.Int("n", 2000, "how many seeds each mutant is given, of one process and of several")
 	only := flag.String("only", "", "only mutants with this in their name")
+	list := flag.String("list", "", "sim or ordinary; both without it")
 	flag.Parse()
-	if err := run(*seeds, *only); err != nil {
+	if err := run(*list, *only, *seeds); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(seeds int, only string) error {
+func run(list, only string, seeds int) error {
 	root, err := moduleRoot()
-	if err != nil {
-		return err
-	}
-	patches, err := filepath.Glob(filepath.Join(root, folder, "*.patch"))
 	if err != nil {
 		return err
 	}
@@ -56,6 +60,29 @@ func run(seeds int, only string) error {
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
 	lab := &lab{root: root, temp: temp, seeds: seeds}
+	switch list {
+	case "sim":
+		return lab.simulation(only)
+	case "ordinary":
+		return lab.ordinary(only)
+	case "":
+		return errors.Join(lab.ordinary(only), lab.simulation(only))
+	}
+	return fmt.Errorf("there is no list %q", list)
+}
+
+// lab is where mutants are made and examined.
+type lab struct {
+	root, temp string
+	seeds      int
+}
+
+// simulation has the simulation find the patches.
+func (lab *lab) simulation(only string) error {
+	patches, err := filepath.Glob(filepath.Join(lab.root, folder, "*.patch"))
+	if err != nil {
+		return err
+	}
 	if only == "" {
 		if killed, err := lab.examine(nil); err != nil || killed != nil {
 			return errors.Join(errors.New("the simulation fails without any mutant"), err)
@@ -73,17 +100,11 @@ func run(seeds int, only string) error {
 			fmt.Printf("%-30s FAILED: %v\n", name, err)
 		}
 	}
-	if failed > 0 || tried == 0 {
+	if failed > 0 || tried == 0 && only == "" {
 		return fmt.Errorf("%d of %d mutants were not killed by a broken promise", failed, tried)
 	}
 	fmt.Printf("%d mutants, each killed by a broken promise\n", tried)
 	return nil
-}
-
-// lab is where mutants are made and examined.
-type lab struct {
-	root, temp string
-	seeds      int
 }
 
 // try makes one mutant and examines it.
@@ -127,28 +148,11 @@ var verdict = regexp.MustCompile(`seed (\d+): (\w+): `)
 // examine builds the simulation over the patched files and runs it. It returns nil when it
 // finds nothing.
 func (l *lab) examine(patched map[string]string) (*killed, error) {
-	overlay := struct{ Replace map[string]string }{make(map[string]string)}
-	for name, text := range patched {
-		copied := filepath.Join(l.temp, strings.ReplaceAll(name, "/", "_"))
-		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
-			return nil, err
-		}
-		overlay.Replace[filepath.Join(l.root, filepath.FromSlash(name))] = copied
-	}
-	spec, err := json.Marshal(overlay)
-	if err != nil {
-		return nil, err
-	}
-	specFile, program := filepath.Join(l.temp, "overlay.json"), filepath.Join(l.temp, "sim.test")
-	if err := os.WriteFile(specFile, spec, 0o600); err != nil {
-		return nil, err
-	}
 	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), patient)
 	defer cancel()
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", specFile, "-o", program, "./internal/testing/sim")
-	build.Dir = l.root
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("it does not build: %w\n%s", err, out)
+	program, err := l.build(ctx, "internal/testing/sim", patched)
+	if err != nil {
+		return nil, err
 	}
 	sim := exec.CommandContext(ctx, program, "-test.run", "^TestSimulation", "-test.failfast", "-sim.bare", "-sim.n", fmt.Sprint(l.seeds))
 	sim.Dir = l.root
@@ -162,6 +166,32 @@ func (l *lab) examine(patched map[string]string) (*killed, error) {
 		return k, err
 	}
 	return nil, fmt.Errorf("it dies, but of no broken promise: %w\n%s", err, out)
+}
+
+// build returns the test program of a package, built over the changed files.
+func (l *lab) build(ctx context.Context, pkg string, changed map[string]string) (program string, err error) {
+	overlay := struct{ Replace map[string]string }{make(map[string]string)}
+	for name, text := range changed {
+		copied := filepath.Join(l.temp, strings.ReplaceAll(name, "/", "_"))
+		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		overlay.Replace[filepath.Join(l.root, filepath.FromSlash(name))] = copied
+	}
+	spec, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	specFile, program := filepath.Join(l.temp, "overlay.json"), filepath.Join(l.temp, "mutant.test")
+	if err := os.WriteFile(specFile, spec, 0o600); err != nil {
+		return "", err
+	}
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", specFile, "-o", program, "./"+pkg)
+	build.Dir = l.root
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("it does not build: %w\n%s", err, out)
+	}
+	return program, nil
 }
 
 func moduleRoot() (string, error) {
