@@ -150,7 +150,7 @@ func TestApplyRefresh_idTokenAndDomain(t *testing.T) {
 }
 
 func TestApplyRefresh_user(t *testing.T) {
-	claims := map[string]any{"sub": "auth0|ann", "name": "Ann Lee", "session_expiry": int64(1900000000)}
+	claims := map[string]any{"sub": "auth0|ann", "name": "Ann Lee", "session_expiry": int64(1900000000), "iat": int64(1900000000)}
 	r := refreshed()
 	r.IDClaims.All = claims
 

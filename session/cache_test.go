@@ -44,6 +44,7 @@ func TestTokenCache_Lookup(t *testing.T) {
 		{"requested equal stays before later supersets", []session.TokenSet{set("requested", "A", "a", "a b", live), set("superset", "A", "a b c", "a b c", live)}, "A", "a b", "requested"},
 		{"smallest superset", []session.TokenSet{set("four", "A", "a b c d", "", live), set("three", "A", "a b x", "", live), set("also three", "A", "a b y", "", live)}, "A", "a b", "three"},
 		{"ties by order", []session.TokenSet{set("first", "A", "a", "a", live), set("second", "A", "a", "a b", live)}, "A", "a", "first"},
+		{"requested equal, ties by order", []session.TokenSet{set("first", "A", "a", "a b", live), set("second", "A", "b", "a b", live)}, "A", "a b", "first"},
 		{"nobody has it", []session.TokenSet{set("x", "A", "a", "", live), set("y", "A", "b", "", live)}, "A", "a b", ""},
 		{"part of a name is not the name", []session.TokenSet{set("t", "A", "read:xy", "", live)}, "A", "read:x", ""},
 	}

@@ -59,3 +59,29 @@ func TestApplyRefresh_staysWithinMaxBytes(t *testing.T) {
 		t.Errorf("the state before has changed: %s", after)
 	}
 }
+
+// What a login can do without leaves first: the access token, which a refresh gets again, then the ID token.
+func TestState_FitLogin(t *testing.T) {
+	s := &session.State{
+		RefreshToken: "rt", IDToken: strings.Repeat("i", 1000),
+		TokenSets: []session.TokenSet{{Audience: "a", AccessToken: strings.Repeat("t", 1000)}},
+	}
+	for limit, want := range map[int]string{
+		0: "access token, ID token", 3000: "access token, ID token", 2000: "ID token", 1000: "", 50: "nothing fits",
+	} {
+		fitted, fits := s.FitLogin(limit)
+		var left []string
+		if len(fitted.TokenSets) > 0 {
+			left = append(left, "access token")
+		}
+		if fitted.IDToken != "" {
+			left = append(left, "ID token")
+		}
+		if !fits {
+			left = append(left, "nothing fits")
+		}
+		if got := strings.Join(left, ", "); got != want || fitted.RefreshToken != "rt" {
+			t.Errorf("%d bytes: left are %q, want %q", limit, got, want)
+		}
+	}
+}

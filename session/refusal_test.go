@@ -52,6 +52,7 @@ func TestRefusal_whatItSaysAboutTheToken(t *testing.T) {
 		{"a token is required", api(400, "invalid_token_required", ""), settled},
 		{"a rule", api(403, "access_denied", ""), settled},
 		{"another token", api(400, "federated_connection_refresh_token_not_found", ""), settled},
+		{"a subject token", api(400, "invalid_subject_token", ""), settled},
 		{"the type", api(400, "unsupported_token_type", ""), settled},
 		{"text", api(400, "token_error", "the answer is not a JSON object"), settled},
 		{"text, forbidden", api(403, "token_error", ""), settled},

@@ -51,19 +51,26 @@ func TestMemory_isExclusiveUnlessShared(t *testing.T) {
 }
 
 func TestMemory_keepsTombstonesAsLongAsItIsTold(t *testing.T) {
+	keepsTombstones(t, time.Hour, store.TombstoneLife(time.Hour))
+}
+
+func TestMemory_keepsTombstonesForTenMinutes(t *testing.T) { keepsTombstones(t, 10*time.Minute) }
+
+func keepsTombstones(t *testing.T, life time.Duration, options ...store.MemoryOption) {
+	t.Helper()
 	clk := clock.NewFake(t0)
-	m := store.NewMemory(clk, store.TombstoneLife(time.Hour))
+	m := store.NewMemory(clk, options...)
 	key := session.Key{1}
 	must(t, m.Replace(t.Context(), key, store.Record{}, store.Options{}))
 	must(t, m.Delete(t.Context(), key, session.Incarnation{}, session.ReasonCeiling, store.Options{}))
 	var gone *store.GoneError
-	clk.Advance(time.Hour - 1)
+	clk.Advance(life - 1)
 	if _, err := m.Load(t.Context(), key, store.Options{}); !errors.As(err, &gone) {
-		t.Errorf("a moment before the hour: err = %v, want a GoneError", err)
+		t.Errorf("a moment before its end: err = %v, want a GoneError", err)
 	}
 	clk.Advance(1)
 	if _, err := m.Load(t.Context(), key, store.Options{}); !errors.Is(err, store.ErrNotFound) || errors.As(err, &gone) {
-		t.Errorf("after an hour: err = %v, want %v", err, store.ErrNotFound)
+		t.Errorf("after %v: err = %v, want %v", life, err, store.ErrNotFound)
 	}
 }
 

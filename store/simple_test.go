@@ -139,6 +139,28 @@ func TestSimple_doesNotReadAgainWhatItDeleted(t *testing.T) {
 	}
 }
 
+// A Delete that fails has ended the login in this process all the same: it is to be repeated.
+func TestSimple_endsWhatItCouldNotDelete(t *testing.T) {
+	m := newKV(clock.NewFake(t0))
+	s := store.NewSimple(m, m.clock)
+	key := session.Key{1}
+	must(t, s.Replace(t.Context(), key, store.Record{Incarnation: session.Incarnation{1}}, store.Options{}))
+	down := errors.New("down")
+	m.before = func(op, _ string) error {
+		if op == "delete" {
+			return down
+		}
+		return nil
+	}
+	if err := s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, store.Options{}); !errors.Is(err, down) {
+		t.Fatalf("Delete: %v, want %v", err, down)
+	}
+	var gone *store.GoneError
+	if _, err := s.Load(t.Context(), key, store.Options{}); !errors.As(err, &gone) || gone.Reason != session.ReasonLogout {
+		t.Errorf("Load: err = %v, want a GoneError", err)
+	}
+}
+
 func TestSimple_leavesAloneWhatItCannotRead(t *testing.T) {
 	m := newKV(clock.NewFake(t0))
 	s := store.NewSimple(m, m.clock)
