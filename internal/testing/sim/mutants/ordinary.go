@@ -9,7 +9,7 @@ var ordinary = []defect{
 	},
 	{
 		name: "question-kept", what: "what was answered with an error is kept among the questions",
-		old: "if err == nil {\n\t\tc.question.keep(r)", bad: "{\n\t\tc.question.keep(r)", test: "TestHits_strangersLeaveNothing",
+		old: "if err == nil {\n\t\tc.queries.Keep(", bad: "{\n\t\tc.queries.Keep(", test: "TestHits_strangersLeaveNothing",
 	},
 	{
 		name: "flight-closed-first", what: "a flight's channel is closed before it leaves the list",
