@@ -143,7 +143,7 @@ func (c *Client) left(ctx context.Context, values []store.IndexValue, issuer str
 
 func (c *Client) endRef(ctx context.Context, key session.Key, incarnation session.Incarnation, o StoreOptions) error {
 	call := directory.NewCall(ctx, o.options())
-	c.ended.add(key, session.ReasonBackchannelLogout)
+	c.browser.Ended.Add(key, session.ReasonBackchannelLogout)
 	end := &messages.EndSession{Key: key, Only: incarnation, Why: session.ReasonBackchannelLogout, Call: call}
 	if err := c.order(ctx, end, call); err != nil {
 		return lookup.StoreError(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/browser"
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/logging"
 	"github.com/tokenward/tokenward/internal/lookup"
@@ -48,7 +49,7 @@ type Client struct {
 
 	idp       *idp.Client
 	sealer    *store.Sealer
-	carrier   carrier // nil where sessions are kept on the server
+	browser   browser.Sessions
 	env       *actors.Env
 	tally     *directory.Tally
 	runner    *runner.Runner
@@ -57,7 +58,6 @@ type Client struct {
 	ours      bool // system is
 	logouts   logoutMemory
 	completed completions
-	ended     endedSessions
 	redirects redirectURIs
 	providers providers
 	losses    *logging.Losses
@@ -144,7 +144,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	if o.cookies.Secure && strings.HasPrefix(cfg.redirectURI(), "http:") {
 		c.log.Warn("Secure is set for an http RedirectURI on this machine: Chrome and Firefox keep what is set there, Safari does not")
 	}
-	if c.carrier, _ = store.As[carrier](o.states); c.carrier != nil {
+	if c.browser.Carrier, _ = store.As[browser.Carrier](o.states); c.browser.Carrier != nil {
 		c.log.Warn("sessions are kept in cookies: two processes may spend one refresh token, one that no answer has carried " +
 			"is lost with the process, and copied cookies outlive a logout in other processes and after a restart")
 	}
@@ -203,7 +203,7 @@ func (c *Client) start() {
 	if c.ours {
 		c.system = logging.NewActorSystem(c.log)
 	}
-	shared := !store.IsExclusive(o.states) && c.carrier == nil
+	shared := !store.IsExclusive(o.states) && c.browser.Carrier == nil
 	leaser, leases := store.As[store.Leaser](o.states)
 	intents, written := store.As[store.Intents](o.states)
 	leases = leases && shared
@@ -212,8 +212,8 @@ func (c *Client) start() {
 		c.feed, _ = store.As[store.ChangeFeed](o.states)
 	}
 	var maxBytes int
-	if c.carrier != nil {
-		maxBytes = c.carrier.StateCapacity()
+	if c.browser.Carrier != nil {
+		maxBytes = c.browser.Carrier.StateCapacity()
 	}
 	c.env = &actors.Env{
 		Rules: actors.Rules{
@@ -239,7 +239,7 @@ func (c *Client) start() {
 				zap.Duration("overlap", *o.overlap), zap.Duration("needed", need))
 		}
 	}
-	if _, ok := store.As[store.Toucher](o.states); ok || c.carrier != nil { // else use would not keep it
+	if _, ok := store.As[store.Toucher](o.states); ok || c.browser.Carrier != nil { // else use would not keep it
 		c.env.Inactivity = o.cookies.inactivity()
 	}
 	if shared && c.feed == nil {
@@ -256,6 +256,8 @@ func (c *Client) start() {
 		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,
 		RememberMissing: o.limits.RememberMissing, Questions: k.Questions,
 	}))
+	b := &c.browser
+	b.Rules, b.Sealer, b.Env, b.Callers, b.Look = o.cookies.rules(o.sessionName), c.sealer, c.env, k, c.look
 	if c.feed != nil {
 		c.runner.Go(c.watch)
 	}

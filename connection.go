@@ -25,7 +25,7 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 		return ConnectionToken{}, err
 	}
 	o = c.resolve(ctx, o)
-	defer c.leave(ctx, o)
+	defer c.renew(ctx, o)
 	if o.id == "" {
 		missing := session.ErrMissingRefreshToken
 		if c.resolving() {

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/internal/browser"
+	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/cookie"
 )
 
@@ -44,6 +45,17 @@ type Cookies struct {
 
 	// Fixed gives sessions their absolute lifetime whether used or not.
 	Fixed bool
+}
+
+// statelessSessions stands for the store that New makes.
+type statelessSessions struct{ store.StateStore }
+
+// WithStatelessSessions keeps sessions in the browser, in sealed cookies, in place of a
+// state store. Read what cookie.States cannot promise, and prefer a store on the
+// server where refresh tokens rotate or there are several processes. There is no
+// back-channel logout.
+func WithStatelessSessions() Option {
+	return func(o *options) { o.states = statelessSessions{} }
 }
 
 // WithCookies says how browsers keep their sessions, and for how long. The
@@ -129,33 +141,14 @@ func checkCookieName(name, of string) error {
 // maxCookieName leaves room for a chunk and its attributes in the 4096 bytes that browsers keep.
 const maxCookieName = 256
 
+func (k Cookies) rules(name string) browser.Rules {
+	return browser.Rules{Attributes: k.attributes(), Name: name, Inactivity: k.Inactivity, Absolute: k.Absolute, Fixed: k.Fixed}
+}
+
 // inactivity is after how long unused a session is over; 0 is never.
 func (k Cookies) inactivity() time.Duration {
 	if k.Fixed {
 		return 0
 	}
 	return k.Inactivity
-}
-
-// noted is after how long the use of a session is noted again.
-func (k Cookies) noted() time.Duration {
-	return min(max(k.Inactivity/20, time.Minute), k.Inactivity/2)
-}
-
-// left is how long a browser has to keep the cookie of s if it is used now. A ceiling ends it only where the session
-// itself is in the cookie: without the id the server could tell nobody that the session has expired, nor serve
-// the connection tokens that outlive it.
-func (k Cookies) left(s *session.State, now time.Time, stateless bool) time.Duration {
-	ends := s.Internal.EndsAt
-	if ends == 0 {
-		ends = s.Internal.CreatedAt + int64(k.Absolute/time.Second)
-	}
-	if c := s.Internal.Ceiling; stateless && c.Legal() {
-		ends = min(ends, int64(c))
-	}
-	left := time.Duration(min(max(0, ends-now.Unix()), int64(k.Absolute/time.Second))) * time.Second
-	if !k.Fixed {
-		left = min(left, k.Inactivity)
-	}
-	return left
 }

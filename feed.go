@@ -16,7 +16,7 @@ func (c *Client) watch() {
 	fresh, ctx := c.env.Fresh, c.runner.Context()
 	changed := func(key session.Key, v session.Version) {
 		if v == (session.Version{}) {
-			c.ended.add(key, session.ReasonLogout) // or for another reason, which a late answer need not know
+			c.browser.Ended.Add(key, session.ReasonLogout) // or for another reason, which a late answer need not know
 		}
 		c.send(&messages.Changed{Key: key, Version: v})
 	}

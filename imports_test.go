@@ -18,6 +18,7 @@ const modulePath = "github.com/tokenward/tokenward"
 var theMap = []string{
 	"httpauth",
 	".",
+	"internal/browser",
 	"internal/logging",
 	"internal/runner",
 	"internal/lookup",

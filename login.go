@@ -277,7 +277,7 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)
 	}
 	incarnation := session.NewIncarnation(c.rand)
-	if state, err = c.fitted(state); err != nil {
+	if state, err = c.browser.Fit(state); err != nil {
 		return nil, err
 	}
 	id, err := c.begin(ctx, state, incarnation, claims, o)
@@ -370,10 +370,10 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 	}
 	if r := o.options().Request; r != nil {
 		for _, old := range o.ended() { // first: a read beside this call must not renew the old cookie over the new one
-			c.ended.add(c.key(old), session.ReasonReplaced)
+			c.browser.Ended.Add(c.key(old), session.ReasonReplaced)
 		}
 		if w := o.options().Response; w != nil {
-			c.writeCookie(w, r, id, state, nil)
+			c.browser.Write(w, r, id, state, nil)
 		}
 		for _, old := range o.ended() {
 			gone := directory.NewCall(ctx, o.options())

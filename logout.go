@@ -80,7 +80,7 @@ func (c *Client) logout(ctx context.Context, ids []string, current string, hinte
 	for i, id := range ids {
 		idToken, of, ours, failed := c.beforeLogout(ctx, id, o, current, hinted)
 		if failed == nil && ours && id != "" {
-			c.ended.add(c.key(id), session.ReasonLogout)
+			c.browser.Ended.Add(c.key(id), session.ReasonLogout)
 			call := directory.NewCall(ctx, o)
 			end := &messages.EndSession{ID: id, Key: c.key(id), Why: session.ReasonLogout, Call: call}
 			if failed = c.order(ctx, end, call); failed != nil {
@@ -90,7 +90,7 @@ func (c *Client) logout(ctx context.Context, ids []string, current string, hinte
 		if err = cmp.Or(err, failed); i == 0 && failed == nil && ours {
 			hint, issuer = idToken, of
 			if o.Request != nil && o.Response != nil {
-				c.removeCookie(o.Response, o.Request, id)
+				c.browser.Remove(o.Response, o.Request, id)
 			}
 		}
 	}

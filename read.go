@@ -35,7 +35,7 @@ func (c *Client) GetSession(ctx context.Context, o StoreOptions) (*Session, erro
 // read returns the state of the session, or nil when it does not live.
 func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, error) {
 	o = c.resolve(ctx, o)
-	defer c.leave(ctx, o)
+	defer c.renew(ctx, o)
 	if o.id == "" {
 		return nil, c.noSession(o, asItIs, nil)
 	}

@@ -5,7 +5,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
+	"github.com/tokenward/tokenward/internal/browser"
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -20,8 +24,8 @@ type StoreOptions struct {
 
 type more struct {
 	options  store.Options
-	brought  brought // by the request, once it was read
-	nameless bool    // no session, not even the context's
+	incoming browser.Incoming // by the request, once it was read
+	nameless bool             // no session, not even the context's
 }
 
 // HTTP is the session of a browser: r is read for it, and cookies are set on w when it
@@ -49,7 +53,7 @@ var nameless = &more{nameless: true}
 
 // With returns o with values of the host's own, for its stores. They are read only.
 func (o StoreOptions) With(values map[string]any) StoreOptions {
-	m := more{options: o.options(), brought: o.brought(), nameless: o.more != nil && o.more.nameless}
+	m := more{options: o.options(), incoming: o.incoming(), nameless: o.more != nil && o.more.nameless}
 	m.options.Values = values
 	o.more = &m
 	return o
@@ -65,11 +69,20 @@ func (o StoreOptions) options() store.Options {
 	return o.more.options
 }
 
-func (o StoreOptions) brought() brought {
+func (o StoreOptions) incoming() browser.Incoming {
 	if o.more == nil {
-		return brought{}
+		return browser.Incoming{}
 	}
-	return o.more.brought
+	return o.more.incoming
+}
+
+// ended returns the sessions that a login or a logout ends, that of the call first.
+func (o StoreOptions) ended() []string {
+	ids := o.incoming().Others
+	if id := cmp.Or(o.id, o.incoming().Lapsed); id != "" {
+		ids = slices.Insert(slices.Clone(ids), 0, id)
+	}
+	return ids
 }
 
 type contextKey struct{}
@@ -99,13 +112,29 @@ func (c *Client) find(ctx context.Context, o StoreOptions) StoreOptions {
 	}
 	if r := o.options().Request; o.id == "" && r != nil {
 		m := more{options: o.options()}
-		o.id, m.brought = c.readCookie(ctx, m.options)
+		o.id, m.incoming = c.browser.Read(ctx, m.options)
 		o.more = &m
-		if m.brought.carried.Newer {
+		if m.incoming.Cookie.Newer {
 			c.reread(ctx, o)
 		}
 	}
 	return o
+}
+
+// reread has a session that is awake take in what the browser sent.
+func (c *Client) reread(ctx context.Context, o StoreOptions) {
+	if o.id == "" || c.callers.Dir.Lookup(o.id) == nil {
+		return
+	}
+	call := directory.NewCall(ctx, o.options())
+	_ = c.order(ctx, &messages.Reread{Key: c.key(o.id), Call: call}, call) // ctx has ended: the next look at it says so
+}
+
+// renew ends a call about a session: the use of a browser's session is noted.
+func (c *Client) renew(ctx context.Context, o StoreOptions) {
+	if o.more != nil {
+		c.browser.Renew(ctx, o.id, o.more.incoming, o.more.options)
+	}
 }
 
 // noSession returns the error of a call without a session: missing, as kind makes it, where the browser has none, or why that is unknown; an
@@ -117,8 +146,8 @@ func (c *Client) noSession(o StoreOptions, kind func(error) error, missing error
 	case o.options().Request == nil:
 		return &InvalidArgumentError{Argument: "session", Message: "the call names no session: give HTTP or SessionID, or a context of ContextWith, " +
 			"which requests have behind httpauth's Attach and Require"}
-	case o.brought().unread != nil:
-		return kind(o.brought().unread)
+	case o.incoming().Unread != nil:
+		return kind(o.incoming().Unread)
 	case missing == nil:
 		return nil
 	}

@@ -57,7 +57,7 @@ func (c *Client) newToken(ctx context.Context, r TokenRequest, o StoreOptions) (
 }
 
 func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions) (Token, error) {
-	defer c.leave(ctx, o)
+	defer c.renew(ctx, o)
 	if o.id == "" {
 		return Token{}, c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
 	}

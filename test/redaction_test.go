@@ -97,7 +97,7 @@ var shows = []struct {
 	{reflect.TypeFor[store.UnreadableError](), "Why"},
 
 	{reflect.TypeFor[cookie.Attributes](), "Domain"},
-	{reflect.TypeFor[cookie.Brought](), ""},
+	{reflect.TypeFor[cookie.Incoming](), ""},
 	{reflect.TypeFor[cookie.States](), "identifier name Attributes.Domain"},
 	{reflect.TypeFor[cookie.Transactions](), "prefix taken.name Attributes.Domain"},
 

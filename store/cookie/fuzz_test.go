@@ -24,7 +24,7 @@ func FuzzSealedSession(f *testing.F) {
 		f.Fatal(err)
 	}
 	w, r := b.request()
-	if err := s.Carry(w, r, "id", cookie.Brought{}, time.Hour, true, nil); err != nil {
+	if err := s.WriteResponse(w, r, "id", cookie.Incoming{}, time.Hour, true, nil); err != nil {
 		f.Fatal(err)
 	}
 	b.took(w)
@@ -55,8 +55,8 @@ func FuzzSealedSession(f *testing.F) {
 		if _, err := other.Load(t.Context(), session.KeyOf(name, got.ID), store.Options{}); err != nil && !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("Load: %v", err)
 		}
-		if err := other.Carry(w, r, got.ID, got, time.Hour, true, nil); err != nil {
-			t.Errorf("Carry: %v", err)
+		if err := other.WriteResponse(w, r, got.ID, got, time.Hour, true, nil); err != nil {
+			t.Errorf("WriteResponse: %v", err)
 		}
 	})
 }

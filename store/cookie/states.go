@@ -22,8 +22,8 @@ const DefaultMaxStates = 400_000
 
 // States is a store.StateStore that keeps sessions in the browser, sealed, so that the
 // server needs no store. It remembers the newest state of each session in memory, as
-// long as there is room: browsers bring their cookies, Bring takes in what is newer, and
-// Carry puts what a browser lacks on an answer. "Saved" means: it was put on an
+// long as there is room: browsers bring their cookies, ReadRequest takes in what is newer, and
+// WriteResponse puts what a browser lacks on an answer. "Saved" means: it was put on an
 // answer whose header was not yet sent, and until then that it is in this process's
 // memory, where it stays until the session may no longer be used.
 //
@@ -163,8 +163,8 @@ func (s *States) Len() (n int) {
 	return n
 }
 
-// Brought is the session that a browser brought.
-type Brought struct {
+// Incoming is the session that a browser brought.
+type Incoming struct {
 	ID    string    // empty when it brought none, or none that can be read
 	Seen  time.Time // when the cookies were written, to the second
 	Newer bool      // this process knew an older state of it
@@ -174,16 +174,16 @@ type Brought struct {
 }
 
 // Format prints b without the session's id.
-func (b Brought) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "cookie.Brought{Newer: %t}", b.Newer) }
+func (b Incoming) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "cookie.Incoming{Newer: %t}", b.Newer) }
 
 // MarshalJSON writes b without the session's id.
-func (b Brought) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(b)) }
+func (b Incoming) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(b)) }
 
-// Bring reads the sessions that the browser has once it has received w, which may be
+// ReadRequest reads the sessions that the browser has once it has received w, which may be
 // nil: one, or at most MaxValues where it has cookies of several, which happens after a change of their Domain. What
 // is newer than what this process knows it takes in: an older state, and one of a
 // session that ended here, it does not.
-func (s *States) Bring(w http.ResponseWriter, r *http.Request) (all []Brought) {
+func (s *States) ReadRequest(w http.ResponseWriter, r *http.Request) (all []Incoming) {
 	to, unlock := answerTo(w)
 	values := s.attributes.join(to, r, s.name)
 	unlock()
@@ -193,7 +193,7 @@ func (s *States) Bring(w http.ResponseWriter, r *http.Request) (all []Brought) {
 			continue
 		}
 		b := s.takeIn(p)
-		if i := slices.IndexFunc(all, func(o Brought) bool { return o.ID == b.ID }); i < 0 {
+		if i := slices.IndexFunc(all, func(o Incoming) bool { return o.ID == b.ID }); i < 0 {
 			all = append(all, b)
 		} else if b.counter > all[i].counter {
 			all[i] = b
@@ -208,8 +208,8 @@ func (s *States) Bring(w http.ResponseWriter, r *http.Request) (all []Brought) {
 // MaxValues is how many sessions are looked at whose cookies come under one name.
 const MaxValues = 4
 
-func (s *States) takeIn(p payload) Brought {
-	b := Brought{ID: p.id, Seen: time.Unix(p.seen, 0), incarnation: p.record.Incarnation, counter: p.counter}
+func (s *States) takeIn(p payload) Incoming {
+	b := Incoming{ID: p.id, Seen: time.Unix(p.seen, 0), incarnation: p.record.Incarnation, counter: p.counter}
 	key := session.KeyOf(s.identifier, p.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,11 +234,11 @@ func (s *States) takeIn(p payload) Brought {
 	return b
 }
 
-// Carry puts the newest state of the session on w, for the browser to keep for life, where
+// WriteResponse puts the newest state of the session on w, for the browser to keep for life, where
 // it is newer than what the browser brought, or always when told so. A session that
 // has ended it does not carry; while, which may be nil, is asked as Attributes.Set does. It fails when the state is too
 // large for cookies: then this process alone has it.
-func (s *States) Carry(w http.ResponseWriter, r *http.Request, id string, b Brought, life time.Duration, always bool, while func() bool) error {
+func (s *States) WriteResponse(w http.ResponseWriter, r *http.Request, id string, b Incoming, life time.Duration, always bool, while func() bool) error {
 	to, unlock := answerTo(w)
 	defer unlock()
 	p, ok := s.newest(id, b, life, always)
@@ -254,14 +254,14 @@ func (s *States) Carry(w http.ResponseWriter, r *http.Request, id string, b Brou
 	}})
 }
 
-// StateCapacity is how many bytes a state may have, as session.AppendState writes it, for Carry to find room for it.
+// StateCapacity is how many bytes a state may have, as session.AppendState writes it, for WriteResponse to find room for it.
 func (s *States) StateCapacity() int {
 	const sealing = 256 + 64 // of the state and of the payload, and what stands in both besides
 	return s.attributes.capacity()*3/4 - sealing
 }
 
 // newest returns what the browser that brought b lacks.
-func (s *States) newest(id string, b Brought, life time.Duration, always bool) (p payload, ok bool) {
+func (s *States) newest(id string, b Incoming, life time.Duration, always bool) (p payload, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
@@ -277,7 +277,7 @@ func (s *States) newest(id string, b Brought, life time.Duration, always bool) (
 	return p, true
 }
 
-// Drop takes the browser's cookies away; while is as for Carry.
+// Drop takes the browser's cookies away; while is as for WriteResponse.
 func (s *States) Drop(w http.ResponseWriter, r *http.Request, while func() bool) {
 	to, unlock := answerTo(w)
 	defer unlock()
@@ -384,7 +384,7 @@ func (p payload) encode() []byte {
 	return append(b, store.MarshalRecord(p.record)...)
 }
 
-// open reads what Carry wrote.
+// open reads what WriteResponse wrote.
 func (s *States) open(value string) (p payload, ok bool) {
 	b, err := Open(s.sealer, s.name, value)
 	if err != nil || len(b) < 26 {

@@ -32,11 +32,11 @@ func TestStates(t *testing.T) {
 }
 
 // bring returns the only session that the browser brings.
-func bring(s *cookie.States, w http.ResponseWriter, r *http.Request) cookie.Brought {
-	if all := s.Bring(w, r); len(all) == 1 {
+func bring(s *cookie.States, w http.ResponseWriter, r *http.Request) cookie.Incoming {
+	if all := s.ReadRequest(w, r); len(all) == 1 {
 		return all[0]
 	}
-	return cookie.Brought{}
+	return cookie.Incoming{}
 }
 
 // chunkTag is what each chunk of value begins with.
@@ -79,12 +79,12 @@ func (p *process) update(prev byte, r store.Record) {
 }
 
 // visit is one request of the browser: its cookies are read, and it gets what it lacks.
-func (p *process) visit(b *browser) cookie.Brought {
+func (p *process) visit(b *browser) cookie.Incoming {
 	p.t.Helper()
 	w, r := b.request()
 	brought := bring(p.s, w, r)
 	if brought.ID != "" {
-		if err := p.s.Carry(w, r, p.id, brought, 24*time.Hour, false, nil); err != nil {
+		if err := p.s.WriteResponse(w, r, p.id, brought, 24*time.Hour, false, nil); err != nil {
 			p.t.Fatal(err)
 		}
 	}
@@ -97,7 +97,7 @@ func (p *process) login(b *browser, r store.Record) {
 	p.t.Helper()
 	p.replace(r)
 	w, req := b.request()
-	if err := p.s.Carry(w, req, p.id, cookie.Brought{}, 24*time.Hour, true, nil); err != nil {
+	if err := p.s.WriteResponse(w, req, p.id, cookie.Incoming{}, 24*time.Hour, true, nil); err != nil {
 		p.t.Fatal(err)
 	}
 	b.took(w)
@@ -127,7 +127,7 @@ func TestStates_travel(t *testing.T) {
 	// Another process, or the next one, takes it in.
 	two := newProcess(t, clk, secretB, secretA)
 	if got := two.visit(b); got.ID != "id" || !got.Seen.Equal(t0) || got.Newer {
-		t.Errorf("Bring = %+v", got)
+		t.Errorf("ReadRequest = %+v", got)
 	}
 	two.has("another process", 1)
 	// What it writes replaces what the first one knows.
@@ -162,7 +162,7 @@ func TestStates_olderReplacesNothing(t *testing.T) {
 	next.visit(b)
 	next.has("what the browser has now", 2)
 	w, r := b.request()
-	if err := p.s.Carry(w, r, "id", bring(p.s, w, r), time.Hour, false, nil); err != nil || len(w.Header()["Set-Cookie"]) != 0 {
+	if err := p.s.WriteResponse(w, r, "id", bring(p.s, w, r), time.Hour, false, nil); err != nil || len(w.Header()["Set-Cookie"]) != 0 {
 		t.Errorf("what the browser has is written again, %v", err)
 	}
 }
@@ -193,7 +193,7 @@ func TestStates_unreadableIsLeftAlone(t *testing.T) {
 	other.login(b, record(1, 5000))
 	before := b.cookies()
 	if got := newProcess(t, clk, secretA).visit(b); got.ID != "" || !maps.Equal(before, b.cookies()) {
-		t.Errorf("Bring = %+v; the cookies changed: %v", got, !maps.Equal(before, b.cookies()))
+		t.Errorf("ReadRequest = %+v; the cookies changed: %v", got, !maps.Equal(before, b.cookies()))
 	}
 }
 
@@ -259,7 +259,7 @@ func TestStates_chunkSets(t *testing.T) {
 	}
 	p.update(2, record(3, 100_000))
 	w, r := b.request()
-	if err := p.s.Carry(w, r, "id", cookie.Brought{}, time.Hour, true, nil); err == nil || len(w.Header()) != 0 {
+	if err := p.s.WriteResponse(w, r, "id", cookie.Incoming{}, time.Hour, true, nil); err == nil || len(w.Header()) != 0 {
 		t.Errorf("a state too large: %v", err)
 	}
 }
@@ -288,7 +288,7 @@ func TestStates_manyRequestsAtOnce(t *testing.T) {
 					break
 				}
 			}
-			if err := p.s.Carry(w, r, p.id, brought, time.Hour, false, nil); err != nil {
+			if err := p.s.WriteResponse(w, r, p.id, brought, time.Hour, false, nil); err != nil {
 				t.Error(err)
 			}
 			b.took(w)
@@ -314,7 +314,7 @@ func TestStates_oneAnswer(t *testing.T) {
 		if i > 0 {
 			p.update(i, record(i+1, int(5000-2400*int(i))))
 		}
-		if err := p.s.Carry(w, r, "id", bring(p.s, w, r), time.Hour, false, nil); err != nil {
+		if err := p.s.WriteResponse(w, r, "id", bring(p.s, w, r), time.Hour, false, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -336,7 +336,7 @@ func FuzzChunks(f *testing.F) {
 		f.Fatal(err)
 	}
 	w, r := b.request()
-	if err := s.Carry(w, r, "id", cookie.Brought{}, time.Hour, true, nil); err != nil {
+	if err := s.WriteResponse(w, r, "id", cookie.Incoming{}, time.Hour, true, nil); err != nil {
 		f.Fatal(err)
 	}
 	b.took(w)
@@ -352,7 +352,7 @@ func FuzzChunks(f *testing.F) {
 		r.Header.Set("Cookie", header)
 		got := bring(s, w, r)
 		if got.ID != "" && (got.ID != "id" || !strings.Contains(header, zero) || !strings.Contains(header, one)) {
-			t.Errorf("Bring = %+v", got)
+			t.Errorf("ReadRequest = %+v", got)
 		}
 		if len(w.Header()) != 0 {
 			t.Errorf("header = %v", w.Header())
@@ -376,7 +376,7 @@ func TestStates_chunksOfTwoDomains(t *testing.T) {
 		}
 		b := newBrowser()
 		w, r := b.request()
-		if err := s.Carry(w, r, id, cookie.Brought{}, time.Hour, true, nil); err != nil {
+		if err := s.WriteResponse(w, r, id, cookie.Incoming{}, time.Hour, true, nil); err != nil {
 			t.Fatal(err)
 		}
 		b.took(w)
@@ -401,7 +401,7 @@ func TestStates_chunksOfTwoDomains(t *testing.T) {
 				}
 			}
 			var got []string
-			for _, b := range newStates(t, clk, secretA).Bring(nil, r) {
+			for _, b := range newStates(t, clk, secretA).ReadRequest(nil, r) {
 				got = append(got, b.ID)
 			}
 			want := slices.Clone(ids)
@@ -417,7 +417,7 @@ func TestStates_chunksOfTwoDomains(t *testing.T) {
 	_, r := newBrowser().request()
 	r.AddCookie(&http.Cookie{Name: name + ".0", Value: jars["old"][name+".0"]})
 	r.AddCookie(&http.Cookie{Name: name + ".1", Value: jars["new"][name+".1"]})
-	if got := s.Bring(nil, r); len(got) != 0 {
+	if got := s.ReadRequest(nil, r); len(got) != 0 {
 		t.Errorf("a mixture: %+v", got)
 	}
 }
@@ -434,18 +434,18 @@ func TestStates_fourSessionsAtMost(t *testing.T) {
 		}
 		b := newBrowser()
 		w, req := b.request()
-		if err := s.Carry(w, req, id, cookie.Brought{}, time.Hour, true, nil); err != nil {
+		if err := s.WriteResponse(w, req, id, cookie.Incoming{}, time.Hour, true, nil); err != nil {
 			t.Fatal(err)
 		}
 		b.took(w)
 		r.AddCookie(&http.Cookie{Name: name + ".0", Value: b.jar[name+".0"]})
 	}
-	if got := newStates(t, clk, secretA).Bring(nil, r); len(got) != 4 || got[0].ID != "id0" || got[3].ID != "id3" {
+	if got := newStates(t, clk, secretA).ReadRequest(nil, r); len(got) != 4 || got[0].ID != "id0" || got[3].ID != "id3" {
 		t.Errorf("%+v", got)
 	}
 }
 
-// What Carry says it can carry it can, and a byte more than all that it refuses.
+// What WriteResponse says it can carry it can, and a byte more than all that it refuses.
 func TestStates_capacity(t *testing.T) {
 	clk := clock.NewFake(t0)
 	for chunks, want := range map[int]int{0: 5, 1: 1, 2: 2, 5: 5, 32: 32, 99: 32} {
@@ -459,7 +459,7 @@ func TestStates_capacity(t *testing.T) {
 			}
 			b := newBrowser()
 			w, r := b.request()
-			err := s.Carry(w, r, id, cookie.Brought{}, time.Hour, true, nil)
+			err := s.WriteResponse(w, r, id, cookie.Incoming{}, time.Hour, true, nil)
 			if (err == nil) != (more == 0) {
 				t.Errorf("%d chunks, a state of %d bytes more than there is room for: %v", chunks, more, err)
 			}
@@ -483,7 +483,7 @@ func TestStates_carriedWhenWritten(t *testing.T) {
 		if begun {
 			w.WriteHeader(http.StatusOK)
 		}
-		if err := p.s.Carry(w, r, p.id, bring(p.s, w, r), time.Hour, false, nil); err != nil {
+		if err := p.s.WriteResponse(w, r, p.id, bring(p.s, w, r), time.Hour, false, nil); err != nil {
 			t.Fatal(err)
 		}
 		finish()

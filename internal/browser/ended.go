@@ -1,4 +1,4 @@
-package tokenward
+package browser
 
 import (
 	"sync"
@@ -10,17 +10,18 @@ import (
 // a hundred of them each second and answers within minutes.
 const maxEnded = 16_384
 
-// endedSessions remembers which browsers' sessions have ended, here or elsewhere, after they have left memory; and which
+// Ended remembers which browsers' sessions have ended, here or elsewhere, after they have left memory; and which
 // of them a login in the same browser has replaced. Their ids are random, so they do not begin again. It is for
-// answers that are late: see Client.removeCookie and Client.leave. Safe for concurrent use.
-type endedSessions struct {
+// answers that are late: see Sessions.Remove and Sessions.Renew. Safe for concurrent use.
+type Ended struct {
 	mu       sync.Mutex
 	replaced map[session.Key]bool // false: it has ended in another way
 	order    []session.Key        // a ring
 	next     int
 }
 
-func (e *endedSessions) add(key session.Key, why session.Reason) {
+// Add notes that a session has ended, and why.
+func (e *Ended) Add(key session.Key, why session.Reason) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.replaced == nil {
@@ -39,7 +40,8 @@ func (e *endedSessions) add(key session.Key, why session.Reason) {
 	}
 }
 
-func (e *endedSessions) has(key session.Key) (known, replaced bool) {
+// Has reports whether a session is known to have ended, and whether a login replaced it.
+func (e *Ended) Has(key session.Key) (known, replaced bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	replaced, known = e.replaced[key]
