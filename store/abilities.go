@@ -21,8 +21,8 @@ type Exclusive interface {
 // configuration error and ceilings are kept by timers of this process alone. Its
 // answers are hints: the caller verifies them against the record.
 type Index interface {
-	// Find returns the sessions whose record has one of the values, each once, in any
-	// order. It lists all of them: a limit would leave sessions signed in.
+	// Find returns the sessions whose record or remainder has one of the values, each once, in
+	// any order. It lists all of them: a limit would leave sessions signed in.
 	Find(ctx context.Context, values []IndexValue, o Options) ([]Ref, error)
 
 	// Due returns up to limit sessions whose Ceiling is in [from, until), by
@@ -45,7 +45,9 @@ type Index interface {
 type Ref struct {
 	Key         session.Key
 	Incarnation session.Incarnation
-	Ceiling     session.Ceiling
+	Ceiling     session.Ceiling // 0 for a remainder
+	Connections bool            // Record.Connections; true for a remainder
+	Ended       bool            // it is a remainder
 }
 
 // Leaser lets one process at a time spend a session's refresh token. Without it,
@@ -61,8 +63,15 @@ type Leaser interface {
 	//
 	// From then on every Update and PutIntent of the key under a lower epoch fails
 	// with ErrConflict. The epoch outlives the lease for as long as the record lives;
-	// Replace and Delete leave it alone.
+	// Replace, Delete and End leave it alone.
+	//
+	// Lease is to go once the engine calls Beginner.Begin and Renew.
 	Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, o Options) (epoch int64, err error)
+
+	// Renew lets a lease that owner holds at that epoch stand until ttl has passed from now. It
+	// fails with ErrConflict where owner does not hold it any more: what the owner saves may still
+	// be taken, for that the epoch decides.
+	Renew(ctx context.Context, key session.Key, owner string, epoch int64, ttl time.Duration, o Options) error
 
 	// Release gives the lease back if owner still holds it at that epoch. If not, it
 	// does nothing, which is success.
@@ -84,12 +93,14 @@ type Intents interface {
 	// intent that stood is of the same token, they stay. Where in.Tries is higher than 0 and
 	// not higher than that of an intent of the same token, PutIntent changes nothing and fails
 	// with ErrPresented: another recovery was first.
+	//
+	// PutIntent is to go once the engine calls Beginner.Begin.
 	PutIntent(ctx context.Context, key session.Key, in Intent, o Options) (again bool, err error)
 
 	// ClearIntent removes the intent if it still has the Token, the Epoch and the At of in;
 	// if not, it does nothing, which is success. An Update that succeeds
 	// clears the intent too: it was written under the intent's epoch or a later one. So
-	// do Replace and a Delete that removes the record.
+	// do Replace, and a Delete or End that removes the record.
 	ClearIntent(ctx context.Context, key session.Key, in Intent, o Options) error
 
 	// Orphans lists up to limit intents whose lease has lapsed, was released or was
@@ -140,7 +151,7 @@ type Orphan struct {
 // the snapshot age has passed.
 type ChangeFeed interface {
 	// Watch calls changed for each key that is replaced, updated or deleted (then with the
-	// zero Version; also when a session that has ended is deleted for another reason), and
+	// zero Version; also when a session that has ended ends for another reason, or its remainder changes), and
 	// lost whenever notices may have been missed: at first as soon as notices arrive, for
 	// what was before is not told, and then after each gap. It calls them one at a time,
 	// those of one key in the order of the writes, and tells this process's own writes or

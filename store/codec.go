@@ -46,7 +46,7 @@ func (e *Encoder) Encode(c *Codec, key session.Key, s *session.State, v session.
 	if s.Internal.Ceiling.Legal() {
 		ceiling = s.Internal.Ceiling
 	}
-	domain, sid, sub := s.SessionDomain(c.Domain), s.Internal.SID, s.User.Sub() // whose logout tokens end it
+	domain, sid, sub := c.names(s)
 	if e.index == nil || domain != e.domain || sid != e.sid || sub != e.sub {
 		e.domain, e.sid, e.sub = domain, sid, sub
 		e.index = c.Sealer.IndexValues(session.IssuerOf(domain), sid, sub)
@@ -56,7 +56,8 @@ func (e *Encoder) Encode(c *Codec, key session.Key, s *session.State, v session.
 		Incarnation: in,
 		Ceiling:     ceiling,
 		Index:       slices.Clone(e.index),
-		Sealed:      c.Sealer.Seal(binding(key), text),
+		Connections: len(s.ConnectionTokenSets) > 0,
+		Sealed:      c.Sealer.Seal(binding(recordUse, key), text),
 	}, nil
 }
 
@@ -76,22 +77,72 @@ func (p *plaintext) done() {
 // *UnreadableError when r cannot be opened or what is in it is no state: the session
 // is left where it is.
 func (c *Codec) Decode(key session.Key, r Record) (*session.State, error) {
-	plain, err := c.Sealer.Open(binding(key), r.Sealed)
+	return c.open(binding(recordUse, key), r.Sealed)
+}
+
+func (c *Codec) open(binding string, sealed []byte) (*session.State, error) {
+	plain, err := c.Sealer.Open(binding, sealed)
 	if err != nil {
 		return nil, err
 	}
 	s, err := session.DecodeState(plain)
 	if err != nil {
-		return nil, &UnreadableError{Why: Corrupt, Format: r.Sealed[0], Err: err}
+		return nil, &UnreadableError{Why: Corrupt, Format: sealed[0], Err: err}
 	}
 	return s, nil
 }
 
-func binding(key session.Key) string {
-	const prefix = "session:"
-	var b [len(prefix) + 2*len(key)]byte
-	hex.Encode(b[copy(b[:], prefix):], key[:])
-	return string(b[:])
+// EncodeRemainder returns what s leaves at its ceiling, sealed and indexed as a record of key
+// is: the connection tokens that have not expired at now (State.Remainder), and the sid and the sub that
+// a logout token names. It is nil, with a nil error, where there are none.
+func (c *Codec) EncodeRemainder(key session.Key, s *session.State, v session.Version, now time.Time) (*Remainder, error) {
+	left := s.Remainder(now)
+	if left == nil {
+		return nil, nil
+	}
+	domain, sid, sub := c.names(s)
+	left.Internal.SID = sid
+	if sub != "" {
+		left.User = session.User{"sub": sub}
+	}
+	text, err := session.EncodeState(left)
+	if err != nil {
+		return nil, err
+	}
+	var last int64
+	for _, set := range left.ConnectionTokenSets {
+		last = max(last, set.ExpiresAt)
+	}
+	seconds := min(last-now.Unix(), math.MaxInt64/int64(time.Second))
+	return &Remainder{
+		Version: v,
+		Index:   c.Sealer.IndexValues(session.IssuerOf(domain), sid, sub),
+		Sealed:  c.Sealer.Seal(binding(remainderUse, key), text),
+		TTL:     time.Duration(seconds) * time.Second,
+	}, nil
+}
+
+// names returns what the logout tokens that end s name.
+func (c *Codec) names(s *session.State) (domain, sid, sub string) {
+	return s.SessionDomain(c.Domain), s.Internal.SID, s.User.Sub()
+}
+
+// DecodeRemainder returns the state in r, which was kept under key: connection tokens, and by
+// what a logout finds them. It fails with an *UnreadableError. Tokens that have expired
+// since are still in it.
+func (c *Codec) DecodeRemainder(key session.Key, r *Remainder) (*session.State, error) {
+	return c.open(binding(remainderUse, key), r.Sealed)
+}
+
+// What is sealed under a key, so that neither opens in the place of the other.
+const (
+	recordUse    = "session:"
+	remainderUse = "remainder:"
+)
+
+func binding(use string, key session.Key) string {
+	var room [len(remainderUse) + 2*len(key)]byte
+	return string(hex.AppendEncode(append(room[:0], use...), key[:]))
 }
 
 // TTL returns the Record.TTL of a session that ends at its ceiling, or when life

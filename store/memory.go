@@ -74,6 +74,10 @@ func (m *Memory) Ability(target any) bool {
 		return set[Intents](t, m, m.shared || m.survives)
 	case *Leaser:
 		return set[Leaser](t, m, m.shared)
+	case *Beginner:
+		return set[Beginner](t, m, m.shared || m.survives)
+	case *BatchEnder:
+		return set[BatchEnder](t, m, true)
 	case *ChangeFeed:
 		return set[ChangeFeed](t, m, m.shared)
 	}
@@ -109,7 +113,8 @@ func (m *Memory) Load(ctx context.Context, key session.Key, _ Options) (Record, 
 func (m *Memory) Replace(ctx context.Context, key session.Key, r Record, _ Options) error {
 	return m.change(ctx, key, func(sh *shard, now int64) error {
 		e := sh.entry(key, now)
-		e.intent, e.gone = nil, nil
+		e.intent = nil
+		sh.unbury(key, e)
 		sh.unclaim(key, e)
 		sh.put(key, e, r, now)
 		m.feed.tell(key, r.Version)
@@ -128,6 +133,9 @@ func (m *Memory) Update(ctx context.Context, key session.Key, prev session.Versi
 			return ErrConflict
 		}
 		e.intent = nil
+		if r.Release != "" && e.owner == r.Release && e.epoch == r.Epoch {
+			e.owner = ""
+		}
 		sh.put(key, e, r, now)
 		m.feed.tell(key, r.Version)
 		return nil
@@ -144,11 +152,16 @@ func (m *Memory) Delete(ctx context.Context, key session.Key, only session.Incar
 		if only != (session.Incarnation{}) && (e.record == nil || e.record.Incarnation != only) {
 			return nil
 		}
-		told := e.record != nil || e.gone.why != why
-		sh.clear(key, e)
-		e.gone = &tombstone{why: why, until: after(now, m.tombstones)}
+		changed := e.record != nil || e.gone.why != why
+		gone := &GoneError{Reason: why, Stands: m.tombstones}
+		if e.record != nil {
+			gone.Incarnation = e.record.Incarnation
+		} else {
+			gone.Incarnation = e.gone.of
+		}
+		sh.bury(key, e, gone, now)
 		sh.settle(key, e, now)
-		if told {
+		if changed {
 			m.feed.tell(key, session.Version{})
 		}
 		return nil
@@ -215,6 +228,11 @@ func after(now int64, d time.Duration) int64 {
 	return now + us
 }
 
+// between returns how long it is from now to an instant; not more than a Duration holds.
+func between(now, then int64) time.Duration {
+	return time.Duration(min(then-now, math.MaxInt64/1000)) * time.Microsecond
+}
+
 // expiry is when a record with this TTL lapses: never when it is 0.
 func expiry(now int64, ttl time.Duration) int64 {
 	if ttl <= 0 {
@@ -226,5 +244,6 @@ func expiry(now int64, ttl time.Duration) int64 {
 func cloneRecord(r Record) Record {
 	r.Index = slices.Clone(r.Index)
 	r.Sealed = slices.Clone(r.Sealed)
+	r.Release = ""
 	return r
 }

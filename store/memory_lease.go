@@ -10,6 +10,72 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
+// Begin implements Beginner.
+func (m *Memory) Begin(ctx context.Context, key session.Key, b Beginning, _ Options) (begun Begun, err error) {
+	if !m.shared {
+		b.Owner = ""
+	}
+	err = m.change(ctx, key, func(sh *shard, now int64) error {
+		e, err := sh.living(key, now)
+		switch {
+		case err != nil:
+			return err
+		case e.record.Version != b.Version:
+			r := cloneRecord(*e.record)
+			r.TTL = 0
+			begun.Moved = &r
+			return nil
+		case b.Owner == "" && e.epoch > 0:
+			return ErrConflict
+		case b.Owner != "" && e.owner != "" && e.owner != b.Owner:
+			return &LeasedError{Owner: e.owner, Left: between(now, e.leased)}
+		}
+		return m.begin(sh, key, e, b, &begun, now)
+	})
+	return begun, err
+}
+
+// begin takes the lease and writes the intent, of which one can still fail.
+func (m *Memory) begin(sh *shard, key session.Key, e *entry, b Beginning, begun *Begun, now int64) error {
+	epoch := e.epoch
+	if b.Owner != "" && e.owner == "" {
+		epoch = m.epochs.Add(1)
+	}
+	if b.Intent.Token != ([32]byte{}) {
+		b.Intent.Epoch = epoch
+		next, prior, err := b.Intent.Over(e.intent)
+		if err != nil {
+			return err
+		}
+		if prior {
+			stood := *e.intent
+			begun.Prior = &stood
+		}
+		begun.Intent = next
+		e.intent = &next
+		sh.intents[key] = struct{}{}
+	}
+	if b.Owner != "" {
+		e.owner, e.epoch, e.leased = b.Owner, epoch, after(now, b.TTL)
+		begun.Epoch = epoch
+	}
+	sh.settle(key, e, now)
+	return nil
+}
+
+// Renew implements Leaser.
+func (m *Memory) Renew(ctx context.Context, key session.Key, owner string, epoch int64, ttl time.Duration, _ Options) error {
+	return m.change(ctx, key, func(sh *shard, now int64) error {
+		e := sh.peek(key, now)
+		if e == nil || e.owner == "" || e.owner != owner || e.epoch != epoch {
+			return ErrConflict
+		}
+		e.leased = after(now, ttl)
+		sh.settle(key, e, now)
+		return nil
+	})
+}
+
 // Lease implements Leaser. A lease that lapsed is taken anew, under a higher epoch, by
 // its last owner too.
 func (m *Memory) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, _ Options) (int64, error) {
@@ -21,7 +87,7 @@ func (m *Memory) Lease(ctx context.Context, key session.Key, owner string, ttl t
 			e.owner, e.epoch = owner, m.epochs.Add(1)
 		case owner:
 		default:
-			return ErrLeased
+			return &LeasedError{Owner: e.owner, Left: between(now, e.leased)}
 		}
 		e.leased, epoch = after(now, ttl), e.epoch
 		sh.settle(key, e, now)

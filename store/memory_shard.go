@@ -8,7 +8,7 @@ import (
 )
 
 // shard keeps everything about its share of the keys, the indexes too, under one
-// lock: so an index never says what the records do not. Nobody holds two of them, nor
+// lock: so an index never says what the records do not. No caller holds two of them, nor
 // one of them and waits.
 type shard struct {
 	mu      sync.Mutex
@@ -31,18 +31,39 @@ type entry struct {
 	held    int64 // until when it is claimed
 	intent  *Intent
 
-	gone *tombstone
+	gone *tombstone // never beside a record
 
-	owner  string // of the lease; empty when nobody holds it
+	owner  string // of the lease; empty when no owner holds it
 	leased int64  // until when
 	epoch  int64  // the last one given
 
 	lapse int64 // its place in shard.lapses, not after it can be forgotten; forever: none
 }
 
+// tombstone is a GoneError whose durations are instants.
 type tombstone struct {
-	why   session.Reason
-	until int64
+	why     session.Reason
+	of      session.Incarnation
+	until   int64
+	left    *Remainder
+	remains int64 // until when left does
+}
+
+func newTombstone(gone *GoneError, now int64) *tombstone {
+	t := &tombstone{why: gone.Reason, of: gone.Incarnation, until: after(now, gone.Stands)}
+	if gone.Remainder != nil {
+		t.left, t.remains = gone.Remainder.Clone(), after(now, gone.Remainder.TTL)
+	}
+	return t
+}
+
+func (t *tombstone) at(now int64) *GoneError {
+	gone := &GoneError{Reason: t.why, Incarnation: t.of, Stands: between(now, t.until)}
+	if t.left != nil && now < t.remains {
+		gone.Remainder = t.left.Clone()
+		gone.Remainder.TTL = between(now, t.remains)
+	}
+	return gone
 }
 
 func (sh *shard) init() {
@@ -60,8 +81,12 @@ func (sh *shard) peek(key session.Key, now int64) *entry {
 	if e.record != nil && now >= e.expires {
 		sh.clear(key, e)
 	}
-	if e.gone != nil && now >= e.gone.until {
-		e.gone = nil
+	switch {
+	case e.gone == nil:
+	case now >= e.gone.until:
+		sh.unbury(key, e)
+	case e.gone.left != nil && now >= e.gone.remains:
+		sh.forgetRemainder(key, e)
 	}
 	if e.owner != "" && now >= e.leased {
 		e.owner = ""
@@ -87,7 +112,7 @@ func (sh *shard) living(key session.Key, now int64) (*entry, error) {
 	case e == nil:
 		return nil, ErrNotFound
 	case e.gone != nil:
-		return nil, &GoneError{Reason: e.gone.why}
+		return nil, e.gone.at(now)
 	case e.record == nil:
 		return nil, ErrNotFound
 	}
@@ -112,14 +137,7 @@ func (sh *shard) put(key session.Key, e *entry, r Record, now int64) {
 	claimed := e.claimed
 	sh.forget(key, e)
 	e.record, e.expires = &r, expiry(now, r.TTL)
-	for _, v := range r.Index {
-		keys := sh.values[v]
-		if keys == nil {
-			keys = make(map[session.Key]struct{}, 1)
-			sh.values[v] = keys
-		}
-		keys[key] = struct{}{}
-	}
+	sh.list(key, r.Index)
 	if r.Ceiling > 0 {
 		sh.ceilings.add(place{int64(r.Ceiling), key})
 		sh.unclaimed.add(place{int64(r.Ceiling), key})
@@ -145,15 +163,54 @@ func (sh *shard) forget(key session.Key, e *entry) {
 	if e.record == nil {
 		return
 	}
-	for _, v := range e.record.Index {
+	sh.unlist(key, e.record.Index)
+	sh.unclaim(key, e)
+	sh.ceilings.remove(place{int64(e.record.Ceiling), key})
+	sh.unclaimed.remove(place{int64(e.record.Ceiling), key})
+}
+
+// list puts key under the values.
+func (sh *shard) list(key session.Key, values []IndexValue) {
+	for _, v := range values {
+		keys := sh.values[v]
+		if keys == nil {
+			keys = make(map[session.Key]struct{}, 1)
+			sh.values[v] = keys
+		}
+		keys[key] = struct{}{}
+	}
+}
+
+func (sh *shard) unlist(key session.Key, values []IndexValue) {
+	for _, v := range values {
 		delete(sh.values[v], key)
 		if len(sh.values[v]) == 0 {
 			delete(sh.values, v)
 		}
 	}
-	sh.unclaim(key, e)
-	sh.ceilings.remove(place{int64(e.record.Ceiling), key})
-	sh.unclaimed.remove(place{int64(e.record.Ceiling), key})
+}
+
+// bury puts a tombstone in the place of the record of e, or of the tombstone that stood. The caller
+// calls settle.
+func (sh *shard) bury(key session.Key, e *entry, gone *GoneError, now int64) {
+	sh.clear(key, e)
+	sh.unbury(key, e)
+	if e.gone = newTombstone(gone, now); e.gone.left != nil {
+		sh.list(key, e.gone.left.Index)
+	}
+}
+
+// unbury removes the tombstone of e. The caller calls settle.
+func (sh *shard) unbury(key session.Key, e *entry) {
+	sh.forgetRemainder(key, e)
+	e.gone = nil
+}
+
+func (sh *shard) forgetRemainder(key session.Key, e *entry) {
+	if e.gone != nil && e.gone.left != nil {
+		sh.unlist(key, e.gone.left.Index)
+		e.gone.left = nil
+	}
 }
 
 // claim hides the record of e from ClaimDue until the given instant.
@@ -186,6 +243,9 @@ func (sh *shard) settle(key session.Key, e *entry, now int64) *entry {
 	if e.owner != "" {
 		lapse = max(lapse, e.leased)
 	}
+	if e.gone != nil && e.gone.left != nil {
+		lapse = max(now, min(lapse, e.gone.remains)) // the remainder goes first
+	}
 	if now < e.lapse && e.lapse <= lapse {
 		return e
 	}
@@ -214,7 +274,7 @@ func (sh *shard) sweep(now int64, n int) {
 	}
 }
 
-// find returns the keys of this shard whose living record has one of the values.
+// find returns the keys of this shard whose living record or remainder has one of the values.
 func (sh *shard) find(values []IndexValue, now int64) []Ref {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -226,8 +286,12 @@ func (sh *shard) find(values []IndexValue, now int64) []Ref {
 	}
 	var refs []Ref
 	for key := range found {
-		if e := sh.entries[key]; now < e.expires {
+		e := sh.entries[key]
+		switch {
+		case e.record != nil && now < e.expires:
 			refs = append(refs, refOf(key, e))
+		case e.gone != nil && now < e.gone.remains:
+			refs = append(refs, Ref{Key: key, Incarnation: e.gone.of, Connections: true, Ended: true})
 		}
 	}
 	return refs
@@ -254,7 +318,7 @@ func (sh *shard) due(from, until session.Ceiling, after place, limit int, now in
 	return refs
 }
 
-// claimDue claims up to limit of the records with a ceiling before until that nobody
+// claimDue claims up to limit of the records with a ceiling before until that no caller
 // has claimed.
 func (sh *shard) claimDue(until session.Ceiling, limit int, hold, now int64) []Ref {
 	sh.mu.Lock()
@@ -281,5 +345,5 @@ func (sh *shard) claimDue(until session.Ceiling, limit int, hold, now int64) []R
 }
 
 func refOf(key session.Key, e *entry) Ref {
-	return Ref{Key: key, Incarnation: e.record.Incarnation, Ceiling: e.record.Ceiling}
+	return Ref{Key: key, Incarnation: e.record.Incarnation, Ceiling: e.record.Ceiling, Connections: e.record.Connections}
 }

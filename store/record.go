@@ -6,19 +6,21 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// A record of format 1 is: the format number, version, incarnation, epoch and
+// A record of format 2 is: the format number, version, incarnation, epoch and
 // ceiling (8 bytes each, the most significant first), the number of index values (4
-// bytes), the values, and up to the end what is sealed.
+// bytes), the values, a byte of flags, and up to the end the sealed state. Format 1 has no
+// flags: such a record may hold connection tokens.
 const (
-	recordFormat = 1
-	recordMin    = 1 + 16 + 16 + 8 + 8 + 4
+	recordFormat    = 2
+	recordMin       = 1 + 16 + 16 + 8 + 8 + 4
+	flagConnections = 1
 )
 
-// MarshalRecord returns r, but for its TTL, as bytes, for stores that keep one value
-// for each key. The bytes are stable: every release reads those of the releases before
+// MarshalRecord returns r, but for its TTL and Release, as bytes, for stores that keep one
+// value for each key. The bytes are stable: every release reads those of the releases before
 // it.
 func MarshalRecord(r Record) []byte {
-	b := make([]byte, 0, recordMin+len(r.Index)*len(IndexValue{})+len(r.Sealed))
+	b := make([]byte, 0, recordMin+1+len(r.Index)*len(IndexValue{})+len(r.Sealed))
 	b = append(b, recordFormat)
 	b = append(b, r.Version[:]...)
 	b = append(b, r.Incarnation[:]...)
@@ -28,6 +30,11 @@ func MarshalRecord(r Record) []byte {
 	for _, v := range r.Index {
 		b = append(b, v[:]...)
 	}
+	var flags byte
+	if r.Connections {
+		flags |= flagConnections
+	}
+	b = append(b, flags)
 	return append(b, r.Sealed...)
 }
 
@@ -42,7 +49,8 @@ func UnmarshalRecord(b []byte) (Record, error) {
 	case len(b) < recordMin:
 		return Record{}, &UnreadableError{Why: Corrupt, Format: b[0]}
 	}
-	corrupt := &UnreadableError{Why: Corrupt, Format: b[0]}
+	format := b[0]
+	corrupt := &UnreadableError{Why: Corrupt, Format: format}
 	var r Record
 	b = b[1:]
 	b = b[copy(r.Version[:], b):]
@@ -57,6 +65,14 @@ func UnmarshalRecord(b []byte) (Record, error) {
 	for range values {
 		r.Index = append(r.Index, IndexValue(b))
 		b = b[len(IndexValue{}):]
+	}
+	r.Connections = true
+	if format > 1 {
+		if len(b) == 0 || b[0]&^flagConnections != 0 {
+			return Record{}, corrupt
+		}
+		r.Connections = b[0]&flagConnections != 0
+		b = b[1:]
 	}
 	r.Sealed = append(r.Sealed, b...)
 	return r, nil

@@ -17,13 +17,14 @@ var goldenRecord = store.Record{
 	Epoch:       7,
 	Ceiling:     9_999_999_999,
 	Index:       []store.IndexValue{{8, 9}, {10, 11}},
+	Connections: true, // as format 1 is read, which does not say
 	Sealed:      []byte("sealed"),
 }
 
 func TestMarshalRecord(t *testing.T) {
-	withTTL := goldenRecord
-	withTTL.TTL = time.Hour
-	golden(t, "record-1.hex", store.MarshalRecord(withTTL))
+	more := goldenRecord
+	more.TTL, more.Release = time.Hour, "owner"
+	golden(t, "record-2.hex", store.MarshalRecord(more))
 	for name, b := range goldens(t, "record-*.hex") {
 		if got, err := store.UnmarshalRecord(b); err != nil || !reflect.DeepEqual(got, goldenRecord) {
 			t.Errorf("%s: UnmarshalRecord = %+v, %v, want %+v", name, got, err, goldenRecord)
@@ -48,6 +49,9 @@ func TestUnmarshalRecord_refuses(t *testing.T) {
 	whole := store.MarshalRecord(goldenRecord)
 	newer := bytes.Clone(whole)
 	newer[0]++
+	flags := len(whole) - len(goldenRecord.Sealed) - 1
+	flagged := bytes.Clone(whole)
+	flagged[flags] = 2
 	tests := []struct {
 		name string
 		b    []byte
@@ -58,6 +62,8 @@ func TestUnmarshalRecord_refuses(t *testing.T) {
 		{"a newer format", newer, store.NewerFormat},
 		{"a piece", whole[:40], store.Corrupt},
 		{"a piece of the index", whole[:60], store.Corrupt},
+		{"no flags", whole[:flags], store.Corrupt},
+		{"a flag that this release does not know", flagged, store.Corrupt},
 		{"a huge index", append(bytes.Clone(whole[:49]), 0xff, 0xff, 0xff, 0xff, 0), store.Corrupt},
 	}
 	for _, tt := range tests {
@@ -80,8 +86,12 @@ func FuzzUnmarshalRecord(f *testing.F) {
 			}
 			return
 		}
-		if again := store.MarshalRecord(r); !bytes.Equal(again, b) {
+		again := store.MarshalRecord(r)
+		if b[0] == again[0] && !bytes.Equal(again, b) {
 			t.Errorf("%x was read, and is written as %x", b, again)
+		}
+		if same, err := store.UnmarshalRecord(again); err != nil || !reflect.DeepEqual(same, r) {
+			t.Errorf("%+v was written, and is read as %+v, %v", r, same, err)
 		}
 	})
 }

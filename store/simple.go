@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
@@ -32,8 +33,9 @@ type SimpleStore interface {
 //   - Versions are checked by this process alone. Where several processes serve one
 //     session, the last writer wins: a rotated refresh token can be lost, a session
 //     deleted by one can be written back by a refresh under way in another.
-//   - Tombstones are in this process's memory, at most MaxTombstones of them. After
-//     a restart, and in other processes, an ended session is merely absent.
+//   - Tombstones, and the connection tokens that outlive a ceiling in them, are in this
+//     process's memory, at most MaxTombstones of them. After a restart, and in other
+//     processes, an ended session is merely absent.
 //   - There are no leases, intents or notices: two processes may spend one refresh
 //     token at once, and a crash between the provider's rotation and the save
 //     loses the session.
@@ -143,10 +145,48 @@ func (s *Simple) Delete(ctx context.Context, key session.Key, only session.Incar
 	case r.Incarnation != only:
 		return nil
 	}
-	// First the tombstone, so that from here on nobody reads this login again, even
-	// when the Delete fails and has to be repeated.
-	until := after(s.clock.Now().UnixMicro(), DefaultTombstoneLife)
-	s.tombs.add(key, tomb{why: why, of: r.Incarnation, until: until})
+	s.tombs.add(key, &GoneError{Reason: why, Incarnation: r.Incarnation, Stands: DefaultTombstoneLife}, s.now())
+	return s.kv.Delete(ctx, s.name(key), o)
+}
+
+// End implements StateStore. Tombstones and what a ceiling leaves are in memory. What cannot be read is
+// removed by an End of any incarnation, and makes an End of one incarnation fail.
+func (s *Simple) End(ctx context.Context, key session.Key, only session.Incarnation, e Ending, o Options) error {
+	unlock, err := s.keys.lock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	b, err := s.kv.Get(ctx, s.name(key), o)
+	if err != nil {
+		return err
+	}
+	r, gone, err := s.parse(key, b)
+	var living *Record
+	switch {
+	case gone != nil:
+	case err == nil, errors.Is(err, ErrUnreadable) && only.IsZero():
+		living = &r
+	case errors.Is(err, ErrNotFound):
+		return nil
+	default:
+		return err
+	}
+	next, err := e.Over(only, living, gone)
+	switch {
+	case err != nil:
+		return err
+	case next != nil:
+		// First the tombstone, so that from here on no caller reads this login again, even
+		// when the deletion fails and has to be repeated.
+		next.Stands = max(next.Stands, DefaultTombstoneLife)
+		s.tombs.add(key, next, s.now())
+	case living != nil:
+		return nil // of another login
+	}
+	if b == nil {
+		return nil
+	}
 	return s.kv.Delete(ctx, s.name(key), o)
 }
 
@@ -157,22 +197,31 @@ func (s *Simple) read(ctx context.Context, key session.Key, o Options) (Record, 
 	if err != nil {
 		return Record{}, err
 	}
-	t, gone := s.tombs.get(key, s.clock.Now().UnixMicro())
+	r, _, err := s.parse(key, b)
+	return r, err
+}
+
+// parse returns the record in b, nil where there is none; or the error that says why there is
+// none, and the tombstone where it is that.
+func (s *Simple) parse(key session.Key, b []byte) (Record, *GoneError, error) {
+	gone := s.tombs.get(key, s.now())
 	if b == nil {
-		if gone {
-			return Record{}, &GoneError{Reason: t.why}
+		if gone != nil {
+			return Record{}, gone, gone
 		}
-		return Record{}, ErrNotFound
+		return Record{}, nil, ErrNotFound
 	}
 	r, err := UnmarshalRecord(b)
 	if err != nil {
-		return Record{}, err
+		return Record{}, nil, err
 	}
-	if gone && r.Incarnation == t.of {
-		return Record{}, &GoneError{Reason: t.why}
+	if gone != nil && r.Incarnation == gone.Incarnation {
+		return Record{}, gone, gone
 	}
-	return r, nil
+	return r, nil, nil
 }
+
+func (s *Simple) now() int64 { return s.clock.Now().UnixMicro() }
 
 func (s *Simple) write(ctx context.Context, key session.Key, r Record, o Options) error {
 	return s.kv.Set(ctx, s.name(key), MarshalRecord(r), max(0, r.TTL), o)

@@ -11,78 +11,76 @@ import (
 // are forgotten.
 const MaxTombstones = 100_000
 
-// tomb says that one login of a session has ended.
-type tomb struct {
-	why   session.Reason
-	of    session.Incarnation
-	until int64
-}
-
-// tombstones are the ended sessions that a Simple remembers. All live equally long,
-// so the oldest is the first to lapse.
+// tombstones are the ended sessions that a Simple remembers.
 type tombstones struct {
 	mu    sync.Mutex
-	byKey map[session.Key]tomb
-	order []tombOrder // by until; some of them replaced or removed since
+	byKey map[session.Key]*simpleTombstone
+	lapse ordered // by until
+	age   ordered // by when they came
+	came  int64   // the last of these
 }
 
-type tombOrder struct {
-	key   session.Key
-	until int64
+type simpleTombstone struct {
+	*tombstone
+	came int64
 }
 
-func (t *tombstones) add(key session.Key, m tomb) {
+func (t *tombstones) add(key session.Key, gone *GoneError, now int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byKey == nil {
-		t.byKey = make(map[session.Key]tomb)
+		t.byKey = make(map[session.Key]*simpleTombstone)
 	}
-	if t.byKey[key].until != m.until {
-		t.order = append(t.order, tombOrder{key, m.until})
-	}
+	t.drop(key)
+	t.came++
+	m := &simpleTombstone{newTombstone(gone, now), t.came}
 	t.byKey[key] = m
+	t.lapse.add(place{m.until, key})
+	t.age.add(place{m.came, key})
 	for range 4 { // more than one for each that comes, so that they run out
-		if len(t.order) == 0 {
-			return
+		if first, _ := t.lapse.first(); now >= first.at {
+			t.drop(first.key)
+		} else if len(t.byKey) > MaxTombstones {
+			oldest, _ := t.age.first()
+			t.drop(oldest.key)
 		}
-		first := t.order[0]
-		stands := t.byKey[first.key].until == first.until
-		lapsed := first.until <= m.until-DefaultTombstoneLife.Microseconds()
-		if stands && !lapsed && len(t.order) <= MaxTombstones {
-			return
-		}
-		if stands {
-			delete(t.byKey, first.key)
-		}
-		t.order = t.order[1:]
 	}
 }
 
-func (t *tombstones) get(key session.Key, now int64) (tomb, bool) {
+func (t *tombstones) get(key session.Key, now int64) *GoneError {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m, ok := t.byKey[key]
-	return m, ok && now < m.until
+	if m := t.byKey[key]; m != nil && now < m.until {
+		return m.at(now)
+	}
+	return nil
 }
 
-// restate gives the tombstone of key, if there is one, another reason.
+// restate gives the tombstone of key, if there is one, another reason. What was left goes.
 func (t *tombstones) restate(key session.Key, why session.Reason) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if m, ok := t.byKey[key]; ok {
-		m.why = why
-		t.byKey[key] = m
+	if m := t.byKey[key]; m != nil {
+		m.why, m.left = why, nil
 	}
 }
 
 func (t *tombstones) remove(key session.Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.byKey, key)
+	t.drop(key)
+}
+
+func (t *tombstones) drop(key session.Key) {
+	if m := t.byKey[key]; m != nil {
+		t.lapse.remove(place{m.until, key})
+		t.age.remove(place{m.came, key})
+		delete(t.byKey, key)
+	}
 }
 
 // keyLocks are locks by key, so that one session never waits for another. A lock
-// exists while somebody holds it or waits for it.
+// exists while a caller holds it or waits for it.
 type keyLocks struct {
 	mu    sync.Mutex
 	locks map[session.Key]*keyLock

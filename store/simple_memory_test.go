@@ -2,38 +2,40 @@ package store
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tokenward/tokenward/session"
 )
 
 func TestTombstones_areBounded(t *testing.T) {
-	life := DefaultTombstoneLife.Microseconds()
 	key := func(i int) session.Key { return session.Key{byte(i), byte(i >> 8), byte(i >> 16)} }
+	lasting := func(d time.Duration) *GoneError { return &GoneError{Reason: session.ReasonCeiling, Stands: d} }
 	var s tombstones
-	wantKept := func(doing string, tombs, queued int) {
+	wantKept := func(doing string, n int) {
 		t.Helper()
-		if len(s.byKey) != tombs || len(s.order) > queued {
-			t.Errorf("%s: %d tombstones kept and %d queued, want %d and at most %d", doing, len(s.byKey), len(s.order), tombs, queued)
+		if len(s.byKey) != n {
+			t.Errorf("%s: %d tombstones kept, want %d", doing, len(s.byKey), n)
 		}
 	}
-	for i := range MaxTombstones + 10 {
-		s.add(key(i), tomb{until: life + int64(i)})
+	for i := range MaxTombstones + 10 { // the later they come, the shorter they stand
+		s.add(key(i), lasting(2*time.Hour-time.Duration(i)), 0)
 	}
-	wantKept("beyond the bound", MaxTombstones, MaxTombstones)
-	if _, gone := s.get(key(9), 0); gone {
+	wantKept("beyond the bound", MaxTombstones)
+	if s.get(key(9), 0) != nil {
 		t.Error("one of the oldest is still there")
 	}
-	if _, gone := s.get(key(10), 0); !gone {
+	if s.get(key(10), 0) == nil {
 		t.Error("one that fits is not there")
 	}
-	for i := range MaxTombstones { // one key ends again and again, once a microsecond
-		s.add(session.Key{}, tomb{until: 3*life + int64(i/2)})
+	lapsed := (2 * time.Hour).Microseconds()
+	for range MaxTombstones { // one key ends again and again
+		s.add(session.Key{}, lasting(time.Hour), lapsed)
 	}
-	wantKept("when all but one have lapsed", 1, 4)
-	if _, gone := s.get(session.Key{}, 2*life); !gone {
+	wantKept("when all but one have lapsed", 1)
+	if s.get(session.Key{}, lapsed) == nil {
 		t.Error("the last one is not there")
 	}
 	s.remove(session.Key{})
 	s.restate(session.Key{}, session.ReasonLogout)
-	wantKept("after its removal", 0, 4)
+	wantKept("after its removal", 0)
 }

@@ -17,7 +17,7 @@ import (
 // keeps no slice that it was given nor hands out one that it keeps. A call that
 // fails in any other way than the errors named here says that the store did not
 // answer, never that there is no session: after such an error the write may or
-// may not have happened, and whoever is in doubt looks at the version. When a call
+// may not have happened, and a caller in doubt looks at the version. When a call
 // succeeds, every later call of any process sees its effect.
 //
 // Calls end when ctx does, with an error that matches ctx.Err(); a call whose ctx
@@ -50,7 +50,27 @@ type StateStore interface {
 	// reason there (a logout after the ceiling), a Delete of one incarnation
 	// changes nothing. Where there was nothing at all, it leaves nothing, so that
 	// made-up ids do not fill the store.
+	//
+	// Delete is to go once the engine calls End.
 	Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o Options) error
+
+	// End ends one incarnation of a session, or any when it is zero. The record goes, and a
+	// tombstone says why, so that a late Load can. Absence, and another incarnation, are success
+	// and change nothing: so made-up ids do not fill the store. The intent of a record goes with it;
+	// a lease stays with its owner, and lease epochs are not judged.
+	//
+	// Over a record: a ceiling (session.ReasonCeiling) fails with ErrConflict where the record
+	// has another version than e.Prev; or, with the zero Prev and no remainder, where it holds
+	// connection tokens (Record.Connections). Every other reason needs no version.
+	//
+	// Over a tombstone of that incarnation: a logout, a back-channel logout and a login in
+	// its place (Ending.Final) put their reason there, and the remainder goes. A ceiling with a
+	// remainder puts it in place of what an earlier ceiling left, and fails with
+	// ErrConflict where that has another version than e.Prev. All else changes nothing.
+	//
+	// The remainder is found by its index values for as long as it stands. Ending.Over is this
+	// decision as a function.
+	End(ctx context.Context, key session.Key, only session.Incarnation, e Ending, o Options) error
 }
 
 // DefaultTombstoneLife is how long the stores of this module keep a tombstone: longer
@@ -67,15 +87,6 @@ var (
 	ErrPresented = errors.New("store: the refresh token was presented since")
 )
 
-// GoneError says that the session was deleted, and why. It matches ErrNotFound.
-type GoneError struct{ Reason session.Reason }
-
-// Error implements error.
-func (e *GoneError) Error() string { return "store: the session has ended: " + string(e.Reason) }
-
-// Is reports whether target is ErrNotFound.
-func (e *GoneError) Is(target error) bool { return target == ErrNotFound }
-
 // Record is one session as a store keeps it.
 type Record struct {
 	Version     session.Version
@@ -83,12 +94,17 @@ type Record struct {
 	Epoch       int64           // lease epoch of the writer; 0 where the store has no leases
 	Ceiling     session.Ceiling // in clear, for the deadline index; 0 when none
 	Index       []IndexValue    // in clear, for back-channel logout; made by Sealer.IndexValues
+	Connections bool            // in clear: whether it holds connection tokens; of format 1 true
 	Sealed      []byte          // the state, made by Sealer.Seal; a store keeps at least 1 MiB
 
 	// TTL is how long a store with native expiry should keep the record, an hour
 	// more than the session can live; 0 when it can live for ever. It is rubbish
 	// collection, never the ceiling, and is not part of what Load returns.
 	TTL time.Duration
+
+	// Release is the owner whose lease an Update gives back in the same operation, if that
+	// owner holds it at Epoch; empty: the lease stays. It is not kept.
+	Release string
 }
 
 // IndexValue is an HMAC under which a session can be found.
@@ -99,7 +115,7 @@ type Options struct {
 	Request    *http.Request       // never kept past the call
 	Response   http.ResponseWriter // never kept past the call
 	Values     map[string]any      // the host's own, read only
-	Background bool                // nobody asked: a timer, a recovery, a retry
+	Background bool                // no caller asked: a timer, a recovery, a retry
 }
 
 // TransactionStore keeps login transactions between the redirect to the provider

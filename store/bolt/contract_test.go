@@ -11,7 +11,7 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, c clock.Clock) store.StateStore {
+	storetest.RunTraits(t, storetest.Traits{EndsLater: true}, func(t *testing.T, c clock.Clock) store.StateStore {
 		return open(t, newPath(t), bolt.Clock(c))
 	})
 }

@@ -257,3 +257,8 @@ func (s *Store) view(ctx context.Context, f func(view) error) error {
 }
 
 func (s *Store) now() int64 { return s.clock.Now().UnixMicro() }
+
+// End implements store.StateStore. For the moment it is Delete, and leaves no remainder.
+func (s *Store) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
+	return s.Delete(ctx, key, only, e.Reason, o)
+}

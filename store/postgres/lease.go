@@ -61,3 +61,9 @@ func orNothing(err error) error {
 	}
 	return err
 }
+
+// Renew implements store.Leaser.
+func (s *Store) Renew(ctx context.Context, key session.Key, owner string, _ int64, ttl time.Duration, o store.Options) error {
+	_, err := s.Lease(ctx, key, owner, ttl, o)
+	return err
+}

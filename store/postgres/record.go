@@ -84,3 +84,8 @@ func valuesOf(r store.Record) [][]byte {
 	}
 	return values
 }
+
+// End implements store.StateStore. For the moment it is Delete, and leaves no remainder.
+func (s *Store) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
+	return s.Delete(ctx, key, only, e.Reason, o)
+}

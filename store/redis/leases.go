@@ -136,3 +136,9 @@ func parseTries(v any, in *store.Intent) (ok bool) {
 	in.Tries, err = strconv.Atoi(text[intentEpoch:])
 	return err == nil
 }
+
+// Renew implements store.Leaser.
+func (s *Store) Renew(ctx context.Context, key session.Key, owner string, _ int64, ttl time.Duration, o store.Options) error {
+	_, err := s.Lease(ctx, key, owner, ttl, o)
+	return err
+}

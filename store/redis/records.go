@@ -76,3 +76,8 @@ func (s *Store) write(key session.Key, r store.Record) []any {
 
 // sortable returns n as 16 hexadecimal digits, which are in the order of the numbers.
 func sortable(n int64) string { return fmt.Sprintf("%016x", uint64(n)^(1<<63)) }
+
+// End implements store.StateStore. For the moment it is Delete, and leaves no remainder.
+func (s *Store) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
+	return s.Delete(ctx, key, only, e.Reason, o)
+}

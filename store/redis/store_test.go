@@ -13,7 +13,7 @@ import (
 // it. That leases and the rest lapse by themselves, lapse_test.go looks at.
 func traits() storetest.Traits {
 	return storetest.Traits{
-		Lapse: lapse,
+		Lapse: lapse, EndsLater: true,
 		Another: func(t *testing.T, s store.StateStore, c clock.Clock) store.StateStore {
 			other := again(t, s.(*redis.Store), redis.Clock(c))
 			redis.Driven(other)

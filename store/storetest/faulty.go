@@ -41,6 +41,10 @@ func (f *Faulty) Ability(target any) bool {
 		return pass(f, t, func(inner store.Index) store.Index { return faultyIndex{f.Script, inner} })
 	case *store.Leaser:
 		return pass(f, t, func(inner store.Leaser) store.Leaser { return faultyLeaser{f.Script, inner} })
+	case *store.Beginner:
+		return pass(f, t, func(inner store.Beginner) store.Beginner { return faultyBeginner{f.Script, inner} })
+	case *store.BatchEnder:
+		return pass(f, t, func(inner store.BatchEnder) store.BatchEnder { return faultyBatchEnder{f.Script, inner} })
 	case *store.Intents:
 		return pass(f, t, func(inner store.Intents) store.Intents { return faultyIntents{f.Script, inner} })
 	case *store.ChangeFeed:
@@ -72,6 +76,9 @@ func (f *Faulty) Updates(keys ...session.Key) int { return f.Count(OpUpdate, key
 // Deletes returns how often Delete was called, for these keys or at all.
 func (f *Faulty) Deletes(keys ...session.Key) int { return f.Count(OpDelete, keys...) }
 
+// Ends returns how often End was called, for these keys or at all.
+func (f *Faulty) Ends(keys ...session.Key) int { return f.Count(OpEnd, keys...) }
+
 // Load implements store.StateStore.
 func (f *Faulty) Load(ctx context.Context, key session.Key, o store.Options) (r store.Record, err error) {
 	err = f.run(ctx, Call{OpLoad, key, o}, func() error {
@@ -97,6 +104,11 @@ func (f *Faulty) Update(ctx context.Context, key session.Key, prev session.Versi
 // Delete implements store.StateStore.
 func (f *Faulty) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
 	return f.run(ctx, Call{OpDelete, key, o}, func() error { return f.inner.Delete(ctx, key, only, why, o) })
+}
+
+// End implements store.StateStore.
+func (f *Faulty) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
+	return f.run(ctx, Call{OpEnd, key, o}, func() error { return f.inner.End(ctx, key, only, e, o) })
 }
 
 type faultyIndex struct {
@@ -133,8 +145,32 @@ func (f faultyLeaser) Lease(ctx context.Context, key session.Key, owner string, 
 	})
 }
 
+func (f faultyLeaser) Renew(ctx context.Context, key session.Key, owner string, epoch int64, ttl time.Duration, o store.Options) error {
+	return f.run(ctx, Call{OpRenew, key, o}, func() error { return f.inner.Renew(ctx, key, owner, epoch, ttl, o) })
+}
+
 func (f faultyLeaser) Release(ctx context.Context, key session.Key, owner string, epoch int64, o store.Options) error {
 	return f.run(ctx, Call{OpRelease, key, o}, func() error { return f.inner.Release(ctx, key, owner, epoch, o) })
+}
+
+type faultyBeginner struct {
+	*Script
+	inner store.Beginner
+}
+
+func (f faultyBeginner) Begin(ctx context.Context, key session.Key, b store.Beginning, o store.Options) (store.Begun, error) {
+	return answer(ctx, f.Script, Call{OpBegin, key, o}, func() (store.Begun, error) { return f.inner.Begin(ctx, key, b, o) })
+}
+
+type faultyBatchEnder struct {
+	*Script
+	inner store.BatchEnder
+}
+
+func (f faultyBatchEnder) EndAll(ctx context.Context, refs []store.Ref, stands time.Duration, o store.Options) ([]store.Ref, error) {
+	return answer(ctx, f.Script, Call{Op: OpEndAll, Options: o}, func() ([]store.Ref, error) {
+		return f.inner.EndAll(ctx, refs, stands, o)
+	})
 }
 
 type faultyIntents struct {

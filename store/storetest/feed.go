@@ -36,6 +36,26 @@ var feedStories = []story{
 		r.must(r.other.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
 		feed.want(r, key, session.Version{})
 	}},
+	{"tells of what a ceiling adds, and of nothing that changes nothing", func(r *rig) {
+		r.skipEnds()
+		feed := r.watch()
+		key, rec := random[session.Key](), newRecord(withConnections)
+		r.must(r.other.Replace(r.Context(), key, rec, opt))
+		left := newRemainder()
+		r.must(r.other.End(r.Context(), key, rec.Incarnation, atCeiling(rec.Version, left), opt))
+		feed.want(r, key, session.Version{})
+		r.must(r.other.End(r.Context(), key, rec.Incarnation, atCeiling(left.Version, newRemainder()), opt))
+		feed.want(r, key, session.Version{})
+		r.must(r.other.End(r.Context(), key, rec.Incarnation, logout, opt))
+		feed.want(r, key, session.Version{})
+		for range 2 { // these change nothing
+			r.must(r.other.End(r.Context(), key, rec.Incarnation, logout, opt))
+			r.must(r.other.End(r.Context(), key, rec.Incarnation, ceiling, opt))
+		}
+		after := newRecord()
+		r.must(r.other.Replace(r.Context(), key, after, opt))
+		feed.wantNext(r, key, after.Version)
+	}},
 	{"tells every watcher", func(r *rig) {
 		a, b := r.watch(), r.watch()
 		key, rec := random[session.Key](), newRecord()
@@ -110,6 +130,28 @@ func (w *watching) want(r *rig, key session.Key, v session.Version) {
 		select {
 		case h := <-w.told:
 			if h == (heard{key, v}) {
+				return
+			}
+		case <-w.ended:
+			r.Fatalf("Watch ended: %v", w.err)
+		case <-soon.Done():
+			r.Fatalf("no notice of version %x came", v)
+		}
+	}
+}
+
+// wantNext waits for a notice of key, which must be the next.
+func (w *watching) wantNext(r *rig, key session.Key, v session.Version) {
+	r.Helper()
+	soon, done := context.WithTimeout(r.Context(), patience)
+	defer done()
+	for {
+		select {
+		case h := <-w.told:
+			if h.key == key && h.version != v {
+				r.Fatalf("a notice of version %x came, want %x", h.version, v)
+			}
+			if h.key == key {
 				return
 			}
 		case <-w.ended:

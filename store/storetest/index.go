@@ -68,6 +68,40 @@ var indexStories = []story{
 		r.lapse(r.traits.Short)
 		r.wantFound(nil, value)
 	}},
+	{"finds what a ceiling left, until it ends", func(r *rig) {
+		r.skipEnds()
+		phone, user := random[store.IndexValue](), random[store.IndexValue]()
+		key, rec := r.login(withIndex(phone, user), withCeiling(1_900_000_000), withConnections)
+		left := newRemainder()
+		left.Index = []store.IndexValue{user}
+		r.end(key, rec.Incarnation, atCeiling(rec.Version, left))
+		ended := store.Ref{Key: key, Incarnation: rec.Incarnation, Connections: true, Ended: true}
+		other, otherRec := r.login(withIndex(user))
+		r.wantFound(nil, phone)
+		r.wantFound([]store.Ref{ended, refOf(other, otherRec)}, user)
+		r.wantFound([]store.Ref{ended, refOf(other, otherRec)}, phone, user)
+		r.wantDue(0, 2_000_000_000, 10, nil)
+		r.wantClaimed(nil, long)
+		more := newRemainder()
+		r.end(key, rec.Incarnation, atCeiling(left.Version, more))
+		r.wantFound([]store.Ref{refOf(other, otherRec)}, user)
+		r.wantFound([]store.Ref{ended}, more.Index...)
+		r.end(key, rec.Incarnation, logout)
+		r.wantFound(nil, more.Index...)
+		r.wantFound([]store.Ref{refOf(other, otherRec)}, user)
+	}},
+	{"what a ceiling left is not found when it has lapsed, or after a login", func(r *rig) {
+		r.skipEnds()
+		_, _, left := r.endedAtCeiling()
+		key, in, replaced := r.endedAtCeiling()
+		r.wantFound([]store.Ref{{Key: key, Incarnation: in, Connections: true, Ended: true}}, replaced.Index...)
+		r.must(r.store.Replace(r.Context(), key, newRecord(), opt))
+		r.wantFound(nil, replaced.Index...)
+		if !r.traits.NoExpiry && r.traits.Tombstones > 0 {
+			r.lapse(left.TTL)
+			r.wantFound(nil, left.Index...)
+		}
+	}},
 	{"finds every session of a user", func(r *rig) {
 		value := random[store.IndexValue]()
 		var want []store.Ref
@@ -222,7 +256,7 @@ var deadlineStories = []story{
 }
 
 func refOf(key session.Key, rec store.Record) store.Ref {
-	return store.Ref{Key: key, Incarnation: rec.Incarnation, Ceiling: rec.Ceiling}
+	return store.Ref{Key: key, Incarnation: rec.Incarnation, Ceiling: rec.Ceiling, Connections: rec.Connections}
 }
 
 func sortRefs(refs []store.Ref) {

@@ -34,6 +34,9 @@ func RunTraits(t *testing.T, traits Traits, newStore func(t *testing.T, c clock.
 	}
 	tell(t, contractStories)
 	tell(t, raceStories)
+	if !traits.EndsLater {
+		t.Run("endings", func(t *testing.T) { tell(t, endingStories) })
+	}
 
 	// Each story begins with an empty store, so what a store can do is asked of one
 	// more.
@@ -47,6 +50,9 @@ func RunTraits(t *testing.T, traits Traits, newStore func(t *testing.T, c clock.
 		{has[store.Index](s), "deadlines", deadlineStories},
 		{has[store.Leaser](s), "leases", leaseStories},
 		{has[store.Intents](s), "intents", intentStories},
+		{has[store.Beginner](s), "begin", beginStories},
+		{has[store.Beginner](s) && has[store.Leaser](s), "begin with a lease", beginLeaseStories},
+		{has[store.BatchEnder](s), "ending many", batchStories},
 		{has[store.ChangeFeed](s), "change feed", feedStories},
 		{has[store.Toucher](s), "touch", touchStories},
 	} {
@@ -216,7 +222,7 @@ func random[T ~[16]byte | ~[32]byte]() T {
 
 func same(a, b store.Record) bool {
 	return a.Version == b.Version && a.Incarnation == b.Incarnation && a.Epoch == b.Epoch && a.Ceiling == b.Ceiling &&
-		a.TTL == b.TTL && slices.Equal(a.Index, b.Index) && bytes.Equal(a.Sealed, b.Sealed)
+		a.TTL == b.TTL && a.Connections == b.Connections && slices.Equal(a.Index, b.Index) && bytes.Equal(a.Sealed, b.Sealed)
 }
 
 // brief is rec without what would fill the screen.

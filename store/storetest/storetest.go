@@ -30,6 +30,9 @@ type Traits struct {
 	// NoExpiry says that the store does not drop records by their TTL.
 	NoExpiry bool
 
+	// EndsLater says that the store leaves no remainder yet. It is to go.
+	EndsLater bool
+
 	// MaxTransaction is how many bytes a transaction may have. The default is 64 KiB,
 	// which every store keeps that has no reason not to.
 	MaxTransaction int

@@ -59,6 +59,16 @@ func (s processStore) Lease(ctx context.Context, key session.Key, owner string, 
 	return epoch, nil
 }
 
+// Renew implements store.Leaser.
+func (s processStore) Renew(ctx context.Context, key session.Key, owner string, epoch int64, ttl time.Duration, o store.Options) error {
+	w, sub := s.p.w, s.p.w.byKey[key]
+	return s.call(ctx, storeCall{name: "Renew", of: sub, late: true, act: func(ctx context.Context) error {
+		err := w.store.Renew(ctx, key, owner, epoch, ttl, o)
+		w.leased(s.p, sub, epoch, ttl, err)
+		return err
+	}})
+}
+
 // leased notes what the store said to a process that wants a lease.
 func (w *World) leased(p *process, s *subject, epoch int64, ttl time.Duration, err error) {
 	l, now := s.leaseOf(p), w.fake.Now()

@@ -238,6 +238,13 @@ func (s processStore) Delete(ctx context.Context, key session.Key, only session.
 	return err
 }
 
+// End implements store.StateStore.
+func (s processStore) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
+	return s.call(ctx, storeCall{name: "End", of: s.p.w.byKey[key], late: !only.IsZero(), act: func(ctx context.Context) error {
+		return s.p.w.store.End(ctx, key, only, e, o)
+	}})
+}
+
 // Find implements store.Index.
 func (s processStore) Find(ctx context.Context, values []store.IndexValue, o store.Options) (refs []store.Ref, err error) {
 	err = s.call(ctx, storeCall{name: "Find", act: func(ctx context.Context) (err error) {

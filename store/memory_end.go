@@ -1,0 +1,62 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// End implements StateStore.
+func (m *Memory) End(ctx context.Context, key session.Key, only session.Incarnation, e Ending, _ Options) error {
+	return m.change(ctx, key, func(sh *shard, now int64) error { return m.end(sh, key, only, e, now) })
+}
+
+// EndAll implements BatchEnder. It takes each shard once.
+func (m *Memory) EndAll(ctx context.Context, refs []Ref, stands time.Duration, _ Options) (left []Ref, err error) {
+	var inShard [len(m.shards)][]Ref
+	for _, r := range refs {
+		i := int(r.Key[0]) % len(m.shards)
+		inShard[i] = append(inShard[i], r)
+	}
+	atCeiling := Ending{Reason: session.ReasonCeiling, Stands: stands}
+	for _, refs := range inShard {
+		if len(refs) == 0 {
+			continue
+		}
+		err := m.change(ctx, refs[0].Key, func(sh *shard, now int64) error {
+			for _, r := range refs {
+				if errors.Is(m.end(sh, r.Key, r.Incarnation, atCeiling, now), ErrConflict) {
+					left = append(left, r)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return left, nil
+}
+
+// end ends a session, under the lock of its shard.
+func (m *Memory) end(sh *shard, key session.Key, only session.Incarnation, e Ending, now int64) error {
+	have := sh.peek(key, now)
+	if have == nil {
+		return nil
+	}
+	var gone *GoneError
+	if have.gone != nil {
+		gone = have.gone.at(now)
+	}
+	next, err := e.Over(only, have.record, gone)
+	if next == nil || err != nil {
+		return err
+	}
+	next.Stands = max(next.Stands, m.tombstones)
+	sh.bury(key, have, next, now)
+	sh.settle(key, have, now)
+	m.feed.tell(key, session.Version{})
+	return nil
+}
