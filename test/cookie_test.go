@@ -1,17 +1,9 @@
 package test_test
 
 import (
-	"encoding/base64"
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
-	"net/http/cookiejar"
-	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,8 +13,6 @@ import (
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/storetest"
 )
-
-const otherSecret = "another secret of at least thirty-two bytes"
 
 // user asks who is signed in, as one request of the browser.
 func (b *browser) user() tokenward.User {
@@ -208,109 +198,6 @@ func TestCookie_lifetimesAreOfBrowsers(t *testing.T) {
 	}
 }
 
-func TestCookie_withNothingBehindIt(t *testing.T) {
-	r := newRig(t)
-	b := newBrowser(r)
-	id := b.login()
-	if _, err := r.client.Logout(t.Context(), tokenward.LogoutRequest{}, tokenward.SessionID(id)); err != nil {
-		t.Fatal(err)
-	}
-	_, err := r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, b.options())
-	if !errors.Is(err, tokenward.ErrMissingRefreshToken) || len(b.set()) != 0 {
-		t.Errorf("err = %v, Set-Cookie %q; want the cookie to lapse by itself", err, b.set())
-	}
-}
-
-// What cannot be read is somebody else's: cookie and record stay.
-func TestCookie_leavesAloneWhatItCannotRead(t *testing.T) {
-	r := newRig(t)
-	b := newBrowser(r)
-	id := b.login()
-	cfg := r.cfg
-	cfg.Secrets = []string{otherSecret}
-	r.cfg = cfg
-	mine := r.client
-	r.client = r.newClient()
-	if b.user() != nil || len(b.set()) != 0 || r.memory.Len() != 1 {
-		t.Errorf("under an unknown secret: Set-Cookie %q, records %d", b.set(), r.memory.Len())
-	}
-	good := b.cookie.Value
-	raw, _ := base64.RawURLEncoding.DecodeString(good)
-	raw[0] = 9
-	b.cookie.Value = base64.RawURLEncoding.EncodeToString(raw)
-	r.client = mine
-	if b.user() != nil || len(b.set()) != 0 {
-		t.Errorf("of a later release: Set-Cookie %q", b.set())
-	}
-	b.cookie.Value = good
-	key := session.KeyOf("_a0_session", id)
-	rec, err := r.memory.Load(t.Context(), key, store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec.Sealed[0] = 9
-	if err := r.memory.Replace(t.Context(), key, rec, store.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	r.client = nil
-	cfg.Secrets = []string{secret}
-	r.cfg = cfg
-	r.client = r.newClient()
-	if b.user() != nil || len(b.set()) != 0 || r.memory.Len() != 1 {
-		t.Errorf("a record of a later release: Set-Cookie %q, records %d", b.set(), r.memory.Len())
-	}
-}
-
-func TestCookie_everyByteCounts(t *testing.T) {
-	r := newRig(t)
-	b := newBrowser(r)
-	b.login()
-	good := b.cookie.Value
-	for i := range len(good) {
-		for _, value := range []string{good[:i], good[:i] + flip(good[i]) + good[i+1:], good[:i] + good[i+1:]} {
-			b.cookie.Value = value
-			if u, err := r.client.GetUser(t.Context(), b.options()); u != nil || err != nil || len(b.set()) != 0 {
-				t.Fatalf("changed at %d: %v, %v, %q", i, u, err, b.set())
-			}
-		}
-	}
-	b.cookie.Value = good
-	if b.user() == nil {
-		t.Error("unchanged, it is no session")
-	}
-}
-
-func flip(c byte) string {
-	if c == 'A' {
-		return "B"
-	}
-	return "A"
-}
-
-func TestCookie_theOneThatCounts(t *testing.T) {
-	r := newRig(t)
-	b := newBrowser(r)
-	b.login()
-	good := b.cookie.Value
-	b.login()
-	for _, tt := range []struct {
-		header string
-		want   bool
-	}{
-		{"_a0_session=bWFkZS11cA; _a0_session=" + b.cookie.Value, true},
-		{"_a0_session=" + b.cookie.Value + "; _a0_session=" + good, true},
-		{"_a0_session=" + good + "; _a0_session=" + b.cookie.Value, true}, // the first is of a session that ended
-		{"_a0_session2=" + b.cookie.Value, false},
-		{"__Host-_a0_session=" + b.cookie.Value, false},
-	} {
-		req := httptest.NewRequest(http.MethodGet, "/", nil)
-		req.Header.Set("Cookie", tt.header)
-		if u, err := r.client.GetUser(t.Context(), tokenward.HTTP(nil, req)); (u != nil) != tt.want || err != nil {
-			t.Errorf("%.30s...: %v, %v", tt.header, u, err)
-		}
-	}
-}
-
 // What an answer says already counts for the rest of the request.
 func TestCookie_withinOneRequest(t *testing.T) {
 	r := newRig(t)
@@ -360,27 +247,6 @@ func TestCookie_fromManyGoroutines(t *testing.T) {
 	}
 }
 
-func TestCookie_secretRotation(t *testing.T) {
-	r := newRig(t)
-	b := newBrowser(r)
-	b.login()
-	r.cfg.Secrets = []string{otherSecret, secret}
-	r.client = r.newClient()
-	if b.user() == nil {
-		t.Fatal("the old secret does not open")
-	}
-	r.clock.Advance(2 * time.Hour)
-	if _, err := r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, b.options()); err != nil {
-		t.Fatal(err)
-	}
-	b.took()
-	r.cfg.Secrets = []string{otherSecret}
-	r.client = r.newClient()
-	if b.user() == nil {
-		t.Error("what was used since opens under the new secret alone")
-	}
-}
-
 // While an expired session is remembered its cookie stays, for so do its connection
 // tokens.
 func TestCookie_staysWhileTheEndIsRemembered(t *testing.T) {
@@ -418,79 +284,6 @@ func TestCookie_staysWhileTheEndIsRemembered(t *testing.T) {
 	}
 }
 
-// Someone who plants his own session in a browser has nothing from the login there.
-func TestCookie_sessionFixation(t *testing.T) {
-	r := newRig(t)
-	attacker := newBrowser(r)
-	planted := attacker.login()
-	victim := newBrowser(r)
-	victim.cookie = attacker.cookie
-	if id := victim.login(); id == planted {
-		t.Fatal("the login kept the id")
-	}
-	if attacker.user() != nil || victim.user() == nil {
-		t.Error("the planted session lives, or the new one does not")
-	}
-}
-
-func TestCookie_callbackAHundredTimesAtOnce(t *testing.T) {
-	r := newRig(t)
-	b := newBrowser(r)
-	to := r.start(tokenward.LoginRequest{}, b.options())
-	b.took()
-	back, err := r.tenant.Authorize(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ok, missing atomic.Int64
-	var wg sync.WaitGroup
-	options := make([]tokenward.StoreOptions, 100)
-	for i := range options {
-		options[i] = b.options()
-	}
-	for _, o := range options {
-		wg.Go(func() {
-			_, err := r.client.CompleteInteractiveLogin(t.Context(), back, o)
-			var gone *tokenward.MissingTransactionError
-			switch {
-			case err == nil:
-				ok.Add(1)
-			case errors.As(err, &gone):
-				missing.Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	if ok.Load() != 1 || missing.Load() != 99 {
-		t.Errorf("logins = %d, missing transactions = %d, want 1 and 99", ok.Load(), missing.Load())
-	}
-}
-
-// Two tabs, the second login completed first: neither disturbs the other.
-func TestCookie_twoTabs(t *testing.T) {
-	r := newRig(t)
-	b := newBrowser(r)
-	var back [2]string
-	for i := range back {
-		to := r.start(tokenward.LoginRequest{AppState: i}, b.options())
-		b.took()
-		var err error
-		if back[i], err = r.tenant.Authorize(to); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, i := range []int{1, 0} {
-		res, err := r.client.CompleteInteractiveLogin(t.Context(), back[i], b.options())
-		if err != nil || string(res.AppState) != fmt.Sprint(i) {
-			t.Fatalf("tab %d: %+v, %v", i, res, err)
-		}
-		b.took()
-	}
-	if b.user() == nil || len(b.others) != 0 || r.memory.Len() != 1 {
-		t.Errorf("cookies left %d, sessions %d", len(b.others), r.memory.Len())
-	}
-}
-
 // Cookies cost those nothing who ask by id.
 func TestCookie_hitsByIDAllocateNothing(t *testing.T) {
 	r := newRig(t)
@@ -504,145 +297,4 @@ func TestCookie_hitsByIDAllocateNothing(t *testing.T) {
 	if n != 0 {
 		t.Errorf("allocations of a hit = %v, want 0", n)
 	}
-}
-
-func TestCookie_prefetchedLogins(t *testing.T) {
-	r := newRig(t)
-	b := newBrowser(r)
-	b.login()
-	var last string
-	for range 200 {
-		last = r.start(tokenward.LoginRequest{AppState: "/somewhere"}, b.options())
-		b.took()
-	}
-	size := len("Cookie: ") + len(b.cookie.String())
-	for _, c := range b.others {
-		size += len("; ") + len(c.Name) + len("=") + len(c.Value)
-	}
-	if size > 8<<10 || len(b.others) < 3 {
-		t.Errorf("%d logins under way, a header of %d bytes", len(b.others), size)
-	}
-	back, err := r.tenant.Authorize(last)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.client.CompleteInteractiveLogin(t.Context(), back, b.options()); err != nil {
-		t.Errorf("the last of them: %v", err)
-	}
-	_, err = r.client.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{AppState: strings.Repeat("x", 4096)}, b.options())
-	var invalid *tokenward.InvalidArgumentError
-	if !errors.As(err, &invalid) || invalid.Argument != "app_state" {
-		t.Errorf("a large app_state: %v", err)
-	}
-}
-
-// web is an application on the client, and a browser that follows its redirects.
-func web(t *testing.T, r *rig) (get func(path string) string) {
-	mux := http.NewServeMux()
-	fail := func(w http.ResponseWriter, err error) bool {
-		if err != nil {
-			w.WriteHeader(http.StatusTeapot)
-			fmt.Fprint(w, tokenward.CodeOf(err))
-		}
-		return err != nil
-	}
-	var server *httptest.Server
-	mux.HandleFunc("/login", func(w http.ResponseWriter, req *http.Request) {
-		to, err := r.client.StartInteractiveLogin(req.Context(), tokenward.LoginRequest{
-			AuthorizationParams: map[string]string{"redirect_uri": server.URL + "/callback"},
-		}, tokenward.HTTP(w, req))
-		if !fail(w, err) {
-			http.Redirect(w, req, to, http.StatusFound)
-		}
-	})
-	mux.HandleFunc("/callback", func(w http.ResponseWriter, req *http.Request) {
-		_, err := r.client.CompleteInteractiveLogin(req.Context(), req.URL.String(), tokenward.HTTP(w, req))
-		if !fail(w, err) {
-			http.Redirect(w, req, "/user", http.StatusFound)
-		}
-	})
-	mux.HandleFunc("/user", func(w http.ResponseWriter, req *http.Request) {
-		u, err := r.client.GetUser(req.Context(), tokenward.HTTP(w, req))
-		if !fail(w, err) {
-			fmt.Fprint(w, u.Sub())
-		}
-	})
-	mux.HandleFunc("/token", func(w http.ResponseWriter, req *http.Request) {
-		tok, err := r.client.GetAccessToken(req.Context(), tokenward.TokenRequest{Audience: req.FormValue("audience")}, tokenward.HTTP(w, req))
-		if !fail(w, err) {
-			fmt.Fprint(w, tok.AccessToken)
-		}
-	})
-	mux.HandleFunc("/logout", func(w http.ResponseWriter, req *http.Request) {
-		_, err := r.client.Logout(req.Context(), tokenward.LogoutRequest{}, tokenward.HTTP(w, req))
-		if !fail(w, err) {
-			fmt.Fprint(w, "bye")
-		}
-	})
-	server = httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	hc := &http.Client{Jar: jar, Transport: transport}
-	return func(path string) string {
-		t.Helper()
-		resp, err := hc.Get(server.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
-}
-
-func TestCookie_endToEnd(t *testing.T) {
-	r := newRig(t)
-	get := web(t, r)
-	if got := get("/user"); got != "" {
-		t.Errorf("before: user = %q", got)
-	}
-	if got := get("/login"); got != idptest.Subject {
-		t.Fatalf("login: %q", got)
-	}
-	first := get("/token")
-	r.clock.Advance(2 * time.Hour)
-	if second := get("/token"); second == first || second != get("/token") {
-		t.Error("after two hours: no new token, or more than one")
-	}
-	if n := r.tenant.Refreshes(); n != 1 {
-		t.Errorf("refreshes = %d, want 1", n)
-	}
-	if got := get("/logout"); got != "bye" {
-		t.Errorf("logout: %q", got)
-	}
-	if got := []string{get("/user"), get("/token")}; !slices.Equal(got, []string{"", "missing_refresh_token"}) {
-		t.Errorf("after: %q", got)
-	}
-}
-
-func FuzzSessionCookie(f *testing.F) {
-	r := newRig(f)
-	b := newBrowser(r)
-	b.login()
-	good := b.cookie.Value
-	for _, v := range []string{good, "", "=", good[:10], good + "A", "\"" + good + "\"", "x; _a0_session=" + good, "AQ", "CQ", "AQAAAAAAAAAA"} {
-		f.Add(v)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		req := httptest.NewRequest(http.MethodGet, "/", nil)
-		req.Header.Set("Cookie", "_a0_session="+value)
-		w := httptest.NewRecorder()
-		u, err := r.client.GetUser(t.Context(), tokenward.HTTP(w, req))
-		if err != nil || u != nil && !strings.Contains(value, good) {
-			t.Errorf("GetUser = %v, %v", u, err)
-		}
-	})
 }
