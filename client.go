@@ -51,7 +51,8 @@ type Client struct {
 	sealer    *store.Sealer
 	browser   browser.Sessions
 	env       *actors.Env
-	tally     *directory.Tally
+	stats     *directory.Stats
+	pending   *directory.Pending
 	runner    *runner.Runner
 	callers   lookup.Callers
 	system    *actor.ActorSystem
@@ -107,15 +108,15 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c := &Client{
 		cfg: cfg, opts: o, issuer: issuer, domain: session.DomainOf(issuer), clock: o.clock, log: o.log, rand: rand.Reader,
 		policy: cfg.policy(),
-		sealer: sealer, tally: &directory.Tally{}, stopped: make(chan struct{}),
+		sealer: sealer, stats: &directory.Stats{}, pending: &directory.Pending{}, stopped: make(chan struct{}),
 	}
 	c.queries.Init(c.policy)
 	c.logouts.init()
-	c.losses = logging.NewLosses(c.clock, c.log, &c.tally.Vanished)
+	c.losses = logging.NewLosses(c.clock, c.log, &c.stats.Vanished)
 	c.completed.init()
 	c.redirects.init()
 	c.providers.init()
-	c.runner = runner.New(o.limits.ProviderRequests, o.limits.QueuedFlights, c.tally)
+	c.runner = runner.New(o.limits.ProviderRequests, o.limits.QueuedFlights, c.pending)
 	if c.idp, err = idp.New(idp.Config{
 		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
 		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "", Resource: o.resource,
@@ -221,11 +222,11 @@ func (c *Client) start() {
 			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, MaxBytes: maxBytes, DefaultLifetime: o.tokenLifetime, Exclusive: store.IsExclusive(o.states),
 			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost, Revoke: o.revoke,
 			EndOnDead: o.endOnDead,
-			Leases:    leases, Intents: written, Usual: c.queries.Usual,
+			Leases:    leases, Intents: written, DefaultQuery: c.queries.Default,
 		},
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &directory.Freshness{},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
-		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Tally: c.tally, Log: c.log, Send: c.system.Root.Send,
+		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Stats: c.stats, Pending: c.pending, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout,
 		OnSaveError: o.onSaveError,
 	}
@@ -247,7 +248,7 @@ func (c *Client) start() {
 	}
 	k := &c.callers
 	k.Trust = directory.Trust{
-		Fresh: c.env.Fresh, Tally: c.tally, Shared: shared,
+		Fresh: c.env.Fresh, Stats: c.stats, Shared: shared,
 		Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Probe: o.limits.StoreTimeout,
 	}
 	k.Dir, k.Clock, k.Buffer, k.Questions = directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1

@@ -109,9 +109,9 @@ func (c *Client) awaitQuiet() {
 func (c *Client) Settle(ctx context.Context) error { return c.settle(ctx) }
 
 func (c *Client) settle(ctx context.Context) error {
-	for c.tally.Pending() != 0 {
+	for c.pending.Count() != 0 {
 		select {
-		case <-c.tally.Rest():
+		case <-c.pending.Rest():
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -28,7 +28,7 @@ type Stats struct {
 
 // Stats returns what the client counted.
 func (c *Client) Stats() Stats {
-	t := c.tally
+	t := c.stats
 	return Stats{
 		Resident: t.Resident.Load(), Unsaved: t.Failing.Load(), TokenFlights: t.Requests.Load(), Loads: t.Loads.Load(),
 		SaveErrors: t.SaveErrors.Load(), Ceilings: t.Ceilings.Load(), Unreadable: t.Unreadable.Load(),
@@ -82,11 +82,11 @@ func (c *Client) Ready(ctx context.Context) error {
 	if !c.resolving() {
 		e.Provider = c.idp.Ready(ctx, c.issuer)
 	}
-	if n := c.tally.Failing.Load(); n > 0 {
+	if n := c.stats.Failing.Load(); n > 0 {
 		e.Store = fmt.Errorf("%d sessions could not be saved so far", n)
 	}
-	if at := c.tally.UnreadableAt.Load(); at != 0 && c.clock.Now().Unix()-at < unreadableFor {
-		e.Store = fmt.Errorf("%w (%d so far)", errUnreadable, c.tally.Unreadable.Load())
+	if at := c.stats.UnreadableAt.Load(); at != 0 && c.clock.Now().Unix()-at < unreadableFor {
+		e.Store = fmt.Errorf("%w (%d so far)", errUnreadable, c.stats.Unreadable.Load())
 	}
 	if err := c.checkStore(ctx); err != nil {
 		e.Store = err

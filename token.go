@@ -52,14 +52,14 @@ func (c *Client) newToken(ctx context.Context, r TokenRequest, o StoreOptions) (
 	if err := c.bounded("audience", r.Audience, "scope", r.Scope); err != nil {
 		return Token{}, err
 	}
-	t, err := c.token(ctx, c.policy.Question(r.Audience, r.Scope), c.resolve(ctx, o))
+	t, err := c.token(ctx, c.policy.Query(r.Audience, r.Scope), c.resolve(ctx, o))
 	if err == nil {
 		c.queries.Keep(lookup.TokenRequest(r))
 	}
 	return t, err
 }
 
-func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions) (Token, error) {
+func (c *Client) token(ctx context.Context, q *session.TokenQuery, o StoreOptions) (Token, error) {
 	defer c.renew(ctx, o)
 	if o.id == "" {
 		return Token{}, c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
@@ -70,7 +70,7 @@ func (c *Client) token(ctx context.Context, q *session.Question, o StoreOptions)
 	}
 	var t lookup.TokenCall // filled in like this it is on the stack once
 	t.Caller.Ctx, t.Caller.ID, t.Caller.Options = ctx, o.id, o.options()
-	t.Question, t.Issuer = q, issuer
+	t.Query, t.Issuer = q, issuer
 	for w, more := t.Step(&c.callers, lookup.Came{}); more; {
 		w, more = t.Step(&c.callers, c.wait(ctx, w))
 	}

@@ -205,10 +205,10 @@ func (c *core) reapply(w *write, base *session.State) *session.State {
 		return base
 	}
 	var next *session.State
-	if w.flight.Question.Key.ForConnection() {
-		next, _, _ = base.ApplyConnection(w.flight.Question.Key, *w.response, w.received, c.rules.applyOptions())
+	if w.flight.Query.Key.ForConnection() {
+		next, _, _ = base.ApplyConnection(w.flight.Query.Key, *w.response, w.received, c.rules.applyOptions())
 	} else {
-		next, _, _ = base.ApplyRefresh(w.flight.Question, *w.response, w.received, c.rules.applyOptions())
+		next, _, _ = base.ApplyRefresh(w.flight.Query, *w.response, w.received, c.rules.applyOptions())
 	}
 	return next
 }

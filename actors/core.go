@@ -25,8 +25,8 @@ type Rules struct {
 	Intents         bool          // what is about to be spent is written down, for the store outlives the process
 	SnapshotAge     time.Duration // how long others' writes may go unseen; 0 where they are told, or there are none
 
-	// Usual is what is asked when a refresh token is presented that a process left behind.
-	Usual *session.Question
+	// DefaultQuery is what is asked when a refresh token is presented that a process left behind.
+	DefaultQuery *session.TokenQuery
 
 	RememberEnded time.Duration // how long an ended session answers session_expired
 	RetryFirst    time.Duration // wait before a failed write is tried again; it doubles
@@ -126,7 +126,7 @@ func (c *core) on(msg any, now time.Time) []effect {
 	case *messages.Reread:
 		c.command()
 		c.reread(m)
-	case *messages.FollowUp:
+	case *messages.RecoverIntent:
 		c.command()
 		c.followUp(m)
 	case *messages.Passivate:
@@ -252,7 +252,7 @@ func (c *core) change(s *session.State) {
 		c.held.Note(c.state, s)
 		c.state = s
 		c.serial++
-		c.do(setUnsaved(directory.Pending))
+		c.do(setUnsaved(directory.Saving))
 	}
 }
 
@@ -266,7 +266,7 @@ func (c *core) land(f *directory.Flight, a directory.Answer) {
 
 // failure is the answer to f that says code, as the type of error that f's question has.
 func (c *core) failure(f *directory.Flight, code session.Code, cause error) directory.Answer {
-	if f.Question.Key.ForConnection() {
+	if f.Query.Key.ForConnection() {
 		return directory.Answer{Err: &session.ConnectionTokenError{Code: code, Err: cause}}
 	}
 	return directory.Answer{Err: &session.AccessTokenError{Code: code, Err: cause}}
@@ -275,7 +275,7 @@ func (c *core) failure(f *directory.Flight, code session.Code, cause error) dire
 // over is the answer to f when the session has ended for why.
 func (c *core) over(f *directory.Flight, why session.Reason) directory.Answer {
 	switch {
-	case f.Question.Key.ForConnection():
+	case f.Query.Key.ForConnection():
 		return c.failure(f, session.CodeMissingRefreshToken, nil)
 	case why == session.ReasonCeiling:
 		return c.failure(f, session.CodeSessionExpired, nil)
@@ -305,11 +305,11 @@ type (
 	askSlot  struct{}
 	dropSlot struct{}
 	spend    struct {
-		question *session.Question
-		scope    string // of a refresh; see session.State.RefreshScope
-		domain   string
-		token    string
-		options  store.Options
+		query   *session.TokenQuery
+		scope   string // of a refresh; see session.State.RefreshScope
+		domain  string
+		token   string
+		options store.Options
 	}
 	renewLease struct{}
 	renewIn    struct{ taken time.Time } // a third of the lease after it was asked for

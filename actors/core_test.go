@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	keyA      = session.QuestionKey("a", "")
-	keyB      = session.QuestionKey("b", "")
+	keyA      = session.QueryKey("a", "")
+	keyB      = session.QueryKey("b", "")
 	keyGoogle = session.ConnectionKey("google", "")
 )
 
@@ -99,7 +99,7 @@ func TestRefresh_unsavedTokenBlocksTheNext(t *testing.T) {
 // What is shown while a question waits for its slot answers it.
 func TestQueue_looksInTheCacheOnceItHasASlot(t *testing.T) {
 	w := newTestWorld(t)
-	w.fly(session.QuestionKey("a", "read"))
+	w.fly(session.QueryKey("a", "read"))
 	w.landed(landPlain) // blocks nothing, so the next asks for a slot before that is saved
 	j := w.ask(keyA)
 	w.deliverAll()
@@ -126,7 +126,7 @@ func TestUnsaved_whileARequestIsInTheAir(t *testing.T) {
 	w.grant(nil)
 	w.deliverAll()
 	w.stored(storeDoes)
-	if u := w.entry.Unsaved(); u != directory.Pending {
+	if u := w.entry.Unsaved(); u != directory.Saving {
 		t.Errorf("unsaved = %d, want pending", u)
 	}
 	w.landed(landUnreachable)
@@ -143,7 +143,7 @@ func TestUnsaved_untilTheLastDeletion(t *testing.T) {
 	w.logout(session.Incarnation{})
 	w.deliverAll()
 	w.stored(storeDoes)
-	if u := w.entry.Unsaved(); u != directory.Pending {
+	if u := w.entry.Unsaved(); u != directory.Saving {
 		t.Errorf("unsaved = %d before the deletion, want pending", u)
 	}
 	w.stored(storeDoes)
@@ -252,10 +252,10 @@ func TestReread_failsAndShowsWhatWasTried(t *testing.T) {
 	w.stored(storeDoes) // a conflict; now it is read again
 	w.landed(landPlain)
 	w.stored(storeFails)
-	if w.shown.Tokens.Lookup(&session.Question{Key: keyA}, w.now, 0) == nil {
+	if w.shown.Tokens.Lookup(&session.TokenQuery{Key: keyA}, w.now, 0) == nil {
 		t.Error("what could not be saved is not shown")
 	}
-	if w.shown.Tokens.Lookup(&session.Question{Key: keyB}, w.now, 0) != nil {
+	if w.shown.Tokens.Lookup(&session.TokenQuery{Key: keyB}, w.now, 0) != nil {
 		t.Error("what the store was not asked to keep is shown")
 	}
 	w.drain()
@@ -283,7 +283,7 @@ func TestMerge_ofWhatNobodyWaitsForAnyMore(t *testing.T) {
 			w.drain()
 			for _, j := range w.flights {
 				if !j.landed {
-					t.Errorf("%s was never answered", name(j.flight.Question.Key))
+					t.Errorf("%s was never answered", name(j.flight.Query.Key))
 				}
 			}
 		})
@@ -338,7 +338,7 @@ func TestLanding_behindAnotherProcess(t *testing.T) {
 				w.rules.Exclusive, w.others = false, true
 				j := w.fly(asked)
 				rotated := w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))
-				next, _, err := rotated.ApplyRefresh(&session.Question{Key: keyA, Audience: "a"}, session.TokenResponse{
+				next, _, err := rotated.ApplyRefresh(&session.TokenQuery{Key: keyA, Audience: "a"}, session.TokenResponse{
 					AccessToken: "login1|a|theirs", ExpiresIn: 60, HasExpiresIn: true,
 				}, w.now, session.ApplyOptions{})
 				if err != nil {
@@ -685,7 +685,7 @@ func TestCeiling_answersByTheTable(t *testing.T) {
 		want session.Code
 	}{{a, session.CodeSessionExpired}, {b, session.CodeSessionExpired}, {google, session.CodeMissingRefreshToken}} {
 		if got := session.CodeOf(tt.of.answer.Err); got != tt.want {
-			t.Errorf("%s: %q, want %q", name(tt.of.flight.Question.Key), got, tt.want)
+			t.Errorf("%s: %q, want %q", name(tt.of.flight.Query.Key), got, tt.want)
 		}
 	}
 	w.landed(landRotated) // dropped

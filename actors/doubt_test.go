@@ -198,7 +198,7 @@ func TestRecovery_endsWithWhatTheProviderSaysOfTheToken(t *testing.T) {
 			w := newTestWorld(t)
 			w.rules.Intents = true
 			w.orphan(false)
-			w.command(&messages.FollowUp{Intent: *w.intent})
+			w.command(&messages.RecoverIntent{Intent: *w.intent})
 			w.deliverAll()
 			w.grant(nil)
 			w.deliverAll()
@@ -284,7 +284,7 @@ func TestRecovery_thatIsNotSentIsNotOver(t *testing.T) {
 			w := newTestWorld(t)
 			w.rules.Intents = true
 			w.orphan(false)
-			w.command(&messages.FollowUp{Intent: *w.intent})
+			w.command(&messages.RecoverIntent{Intent: *w.intent})
 			w.deliverAll()
 			w.grant(nil)
 			w.deliverAll()
@@ -306,7 +306,7 @@ func cutOff(t *testing.T) *world {
 	w.record = &record{w.version(), in, s}
 	w.orphan(true)
 	w.load()
-	w.command(&messages.FollowUp{Intent: *w.intent})
+	w.command(&messages.RecoverIntent{Intent: *w.intent})
 	w.deliverAll()
 	w.grant(nil)
 	w.deliverAll()
@@ -367,7 +367,7 @@ func TestRecovery_ofWhatHasLandedSpendsNothing(t *testing.T) {
 			for w.writing != nil {
 				w.stored(storeDoes)
 			}
-			w.command(&messages.FollowUp{Intent: listed})
+			w.command(&messages.RecoverIntent{Intent: listed})
 			w.drain()
 			if w.spends != 1 || w.intent != nil {
 				t.Errorf("%d requests for one question, intent %v", w.spends, w.intent)
@@ -392,7 +392,7 @@ func TestRecovery_behindASave(t *testing.T) {
 	w.stored(storeDoes) // the lease is given back
 	w.orphan(false)
 	w.retryNow()
-	w.command(&messages.FollowUp{Intent: *w.intent})
+	w.command(&messages.RecoverIntent{Intent: *w.intent})
 	w.deliverAll()
 	w.drain()
 	if w.spends != 2 {
@@ -445,7 +445,7 @@ func TestRecovery_behindASaveAndRefused(t *testing.T) {
 	w.stored(storeDoes)
 	w.orphan(true)
 	w.retryNow()
-	w.command(&messages.FollowUp{Intent: *w.intent})
+	w.command(&messages.RecoverIntent{Intent: *w.intent})
 	w.deliverAll()
 	for w.air == nil {
 		switch {

@@ -82,7 +82,7 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	c.generation++
 	c.ending = newEnding()
 	c.showEnd(now)
-	c.do(setUnsaved(directory.Pending)) // until it is deleted
+	c.do(setUnsaved(directory.Saving)) // until it is deleted
 	over := &messages.SessionEnded{Reason: why}
 	if why == session.ReasonCeiling && (c.air != nil || len(c.state.ConnectionTokenSets) > 0) {
 		over.Issuer, over.SID, over.Subject = c.rules.domainOf(old), old.Internal.SID, old.User.Sub()
@@ -138,7 +138,7 @@ func (c *core) answerAll(old *session.State, ended session.Generation, why sessi
 		known := a.sent || !c.rules.Leases || slices.ContainsFunc(c.lane, func(w *write) bool {
 			return w.kind == claim || w.kind == intend
 		})
-		if ceiling && known && a.flight.Question.Key.ForConnection() {
+		if ceiling && known && a.flight.Query.Key.ForConnection() {
 			if !a.sent {
 				a.token, a.domain, a.state = old.RefreshToken, c.rules.domainOf(old), old
 			}
@@ -152,7 +152,7 @@ func (c *core) answerAll(old *session.State, ended session.Generation, why sessi
 // overtaken is the answer to w's flight, which had landed, when the session has ended
 // for why: a ceiling does not take back a connection's token.
 func (c *core) overtaken(w *write, why session.Reason) directory.Answer {
-	if why == session.ReasonCeiling && w.answer.Err == nil && w.flight.Question.Key.ForConnection() {
+	if why == session.ReasonCeiling && w.answer.Err == nil && w.flight.Query.Key.ForConnection() {
 		return w.answer
 	}
 	return c.over(w.flight, why)
@@ -185,8 +185,8 @@ func (c *core) showEnd(now time.Time) {
 
 // remembered is the answer of an ended session.
 func (c *core) remembered(f *directory.Flight, now time.Time) directory.Answer {
-	if f.Question.Key.ForConnection() {
-		if t, ok := c.state.FindConnection(f.Question.Key, now); ok {
+	if f.Query.Key.ForConnection() {
+		if t, ok := c.state.FindConnection(f.Query.Key, now); ok {
 			return directory.Answer{Connection: &t, Cached: true}
 		}
 	} else if c.reason != session.ReasonCeiling {

@@ -67,7 +67,7 @@ func (a *Session) release(w *write, err error) {
 	for _, call := range w.calls {
 		if e := a.running; e != nil && call == e.call {
 			e.after = err
-			if !call.Leave() && !e.over.Swap(true) {
+			if !call.Abandon() && !e.over.Swap(true) {
 				continue
 			}
 		}
@@ -147,7 +147,7 @@ func (e *errand) takeLease(ctx context.Context) (epoch int64, err error) {
 // lender returns the first caller who still waits.
 func lender(calls []*directory.Call) *directory.Call {
 	for _, c := range calls {
-		if !c.Left() {
+		if !c.Abandoned() {
 			return c
 		}
 	}

@@ -29,7 +29,7 @@ func (a *Session) carryOut(effects []effect) {
 		case publish:
 			a.entry.Publish(e.snapshot)
 		case land:
-			a.entry.Land(e.flight, e.answer)
+			a.entry.Complete(e.flight, e.answer)
 		case askSlot:
 			if a.env.Runner.Permit(func(err error) { a.send(&slotGranted{err: err}) }) {
 				a.granted = true
@@ -64,7 +64,7 @@ func (a *Session) carryOut(effects []effect) {
 		case report:
 			a.report(e)
 		case lost:
-			a.env.Tally.Lost.Add(1)
+			a.env.Stats.Lost.Add(1)
 			a.env.Log.Warn("a refresh token was lost in a crash, and the provider refused the one before; the session cannot be refreshed any more",
 				zap.Stringer("session", a.entry.Key), zap.Error(e.err))
 		}
@@ -94,16 +94,16 @@ func (a *Session) tell(m any) {
 
 func (a *Session) setUnsaved(u directory.Unsaved) {
 	was := a.entry.SetUnsaved(u)
-	if u == directory.Failing && was != directory.Failing {
-		a.env.Tally.Failing.Add(1)
+	if u == directory.SaveFailing && was != directory.SaveFailing {
+		a.env.Stats.Failing.Add(1)
 	}
-	if u != directory.Failing && was == directory.Failing {
-		a.env.Tally.Failing.Add(-1)
+	if u != directory.SaveFailing && was == directory.SaveFailing {
+		a.env.Stats.Failing.Add(-1)
 	}
 }
 
 func (a *Session) report(e report) {
-	a.env.Tally.SaveErrors.Add(1)
+	a.env.Stats.SaveErrors.Add(1)
 	a.env.Log.Warn(e.what+"; it is tried again", zap.Stringer("session", a.entry.Key), zap.Error(e.err))
 	if f := a.env.OnSaveError; f != nil {
 		key := a.entry.Key
@@ -131,20 +131,20 @@ func (a *Session) after(old clock.Timer, d time.Duration, m any) clock.Timer {
 // deadline counts from here.
 func (a *Session) spend(e spend) {
 	env := a.env
-	env.Tally.Requests.Add(1)
+	env.Stats.Requests.Add(1)
 	a.do(ProviderWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.FlightTimeout)
 		defer cancel()
 		m := &flightLanded{}
 		m.err = Contain(func() (err error) {
-			if k := e.question.Key; k.ForConnection() {
+			if k := e.query.Key; k.ForConnection() {
 				m.response, err = env.Provider.ExchangeConnection(ctx, idp.ConnectionExchange{
 					Issuer: e.domain, RefreshToken: e.token, Connection: k.Connection, LoginHint: k.LoginHint,
 				})
 				return err
 			}
 			m.response, err = env.Provider.Refresh(ctx, idp.RefreshRequest{
-				Issuer: e.domain, RefreshToken: e.token, Audience: e.question.Audience, Scope: e.scope,
+				Issuer: e.domain, RefreshToken: e.token, Audience: e.query.Audience, Scope: e.scope,
 			})
 			return err
 		})

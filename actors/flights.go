@@ -74,7 +74,7 @@ func (c *core) takeOff(now time.Time) {
 			c.land(f, a)
 			continue
 		}
-		if !f.Question.Key.ForConnection() && c.state.Internal.Ceiling.Reached(now) {
+		if !f.Query.Key.ForConnection() && c.state.Internal.Ceiling.Reached(now) {
 			c.end(session.ReasonCeiling, nil, now) // answers the queue
 			return
 		}
@@ -107,8 +107,8 @@ func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, 
 	if c.state.Internal.Over(now) {
 		return a, false // its callers asked an earlier login, or the load took long
 	}
-	if f.Question.Key.ForConnection() {
-		t, ok := c.visible.State.FindConnection(f.Question.Key, now)
+	if f.Query.Key.ForConnection() {
+		t, ok := c.visible.State.FindConnection(f.Query.Key, now)
 		a.Connection = &t
 		return a, ok
 	}
@@ -116,7 +116,7 @@ func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, 
 		return a, false
 	}
 	a.Ceiling = c.state.Internal.Ceiling
-	a.Token = c.visible.Tokens.Lookup(f.Question, now, c.rules.Buffer)
+	a.Token = c.visible.Tokens.Lookup(f.Query, now, c.rules.Buffer)
 	return a, a.Token != nil
 }
 
@@ -139,7 +139,7 @@ func (c *core) slotGranted(m *slotGranted, now time.Time) {
 
 // refusal is the answer to f when its request failed with err.
 func refusal(f *directory.Flight, err error) directory.Answer {
-	if f.Question.Key.ForConnection() {
+	if f.Query.Key.ForConnection() {
 		return directory.Answer{Err: session.ExchangeFailure(err)}
 	}
 	return directory.Answer{Err: session.RefreshFailure(err)}
@@ -169,7 +169,7 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 	if c.current(a) {
 		c.throttle.note(m.err, now)
 	}
-	exchange := a.flight.Question.Key.ForConnection()
+	exchange := a.flight.Query.Key.ForConnection()
 	if a.again && m.err != nil && m.response.RefreshToken == "" && (exchange || !session.TokenSettled(m.err)) {
 		c.lease.intent = nil // it stands: whether the token still works is not known yet
 	}
@@ -214,7 +214,7 @@ func (c *core) landToken(a *airborne, m *flightLanded, now time.Time) {
 		c.keepToken(m.response)
 		answer.Err = session.RefreshFailure(m.err)
 	} else {
-		next, token, err := c.state.ApplyRefresh(f.Question, m.response, now, c.rules.applyOptions())
+		next, token, err := c.state.ApplyRefresh(f.Query, m.response, now, c.rules.applyOptions())
 		c.change(next)
 		answer.Token, answer.Err = &token, err
 	}
@@ -228,7 +228,7 @@ func (c *core) landConnection(a *airborne, m *flightLanded, now time.Time) {
 		c.keepToken(m.response)
 		answer.Err = session.ExchangeFailure(m.err)
 	} else {
-		next, token, err := c.state.ApplyConnection(f.Question.Key, m.response, now, c.rules.applyOptions())
+		next, token, err := c.state.ApplyConnection(f.Query.Key, m.response, now, c.rules.applyOptions())
 		c.change(next)
 		answer.Connection, answer.Err = &token, err
 	}
@@ -252,7 +252,7 @@ func (c *core) landAfterCeiling(a *airborne, m *flightLanded, now time.Time) {
 	if a.generation != c.generation || c.phase != directory.Ended {
 		base = &session.State{} // it was logged out or replaced since: nothing stays
 	}
-	next, token, err := base.ApplyConnection(f.Question.Key, m.response, now, c.rules.applyOptions())
+	next, token, err := base.ApplyConnection(f.Query.Key, m.response, now, c.rules.applyOptions())
 	if base == c.state && err == nil {
 		c.state = remainder(next, now)
 		c.saved = c.state
@@ -291,7 +291,7 @@ func (c *core) settle(a *airborne, m *flightLanded, answer directory.Answer, now
 // dead reports whether err says that the refresh token a has spent is of no use any more. The
 // refusal of an exchange may be about the connection's own token: only a refresh finds out.
 func (c *core) dead(a *airborne, err error) bool {
-	return !a.flight.Question.Key.ForConnection() && session.TokenDead(err)
+	return !a.flight.Query.Key.ForConnection() && session.TokenDead(err)
 }
 
 // invalidGrant reports whether a token was refused, that of a connection perhaps.

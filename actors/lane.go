@@ -303,7 +303,7 @@ func (c *core) eraseDone(w *write, m *written, now time.Time) {
 		}
 		c.erasing = append(c.erasing, w)
 		if c.phase == directory.Ended {
-			c.do(setUnsaved(directory.Failing))
+			c.do(setUnsaved(directory.SaveFailing))
 		}
 		c.later()
 		return

@@ -102,7 +102,7 @@ func (c *core) goOn(a *airborne, now time.Time) {
 		return
 	}
 	f := a.flight
-	connection := f.Question.Key.ForConnection()
+	connection := f.Query.Key.ForConnection()
 	why := session.Reason("")
 	switch {
 	case c.state.Internal.Over(now):
@@ -222,14 +222,14 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 func (c *core) fly(a *airborne) {
 	a.sent = true
 	if c.state == c.saved && c.phase == directory.Ready {
-		c.do(setUnsaved(directory.Pending)) // what comes back may be a new refresh token
+		c.do(setUnsaved(directory.Saving)) // what comes back may be a new refresh token
 	}
 	scope := ""
 	if !a.lasting { // else the token was put aside when the session ended
 		a.token, a.domain, a.state = c.state.RefreshToken, c.domain(), c.state
-		scope = c.state.RefreshScope(a.flight.Question)
+		scope = c.state.RefreshScope(a.flight.Query)
 	}
-	c.do(spend{a.flight.Question, scope, a.domain, a.token, a.flight.Options})
+	c.do(spend{a.flight.Query, scope, a.domain, a.token, a.flight.Options})
 }
 
 // giveUp gives the slot of a request back that was not sent.
@@ -358,7 +358,7 @@ func (c *core) recovers(f *directory.Flight) bool {
 
 // followUp presents the refresh token of an intent that a process left behind. Where the
 // provider has rotated it, its overlap decides whether the session goes on.
-func (c *core) followUp(m *messages.FollowUp) {
+func (c *core) followUp(m *messages.RecoverIntent) {
 	switch {
 	case c.phase != directory.Ready, c.closing, c.recovery != nil, c.air != nil, len(c.queue) > 0:
 		return // over, or about to present it anyway
@@ -367,7 +367,7 @@ func (c *core) followUp(m *messages.FollowUp) {
 	case c.lease.intent != nil && c.lease.intent.Matches(m.Intent):
 		return
 	}
-	f := directory.NewFlight(c.rules.Usual, store.Options{})
+	f := directory.NewFlight(c.rules.DefaultQuery, store.Options{})
 	c.recovery = &recovery{intent: m.Intent, flight: f}
 	c.queue = append(c.queue, f)
 }

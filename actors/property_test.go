@@ -16,7 +16,7 @@ import (
 )
 
 var keys = []session.FlightKey{
-	session.QuestionKey("a", ""), session.QuestionKey("b", ""), session.ConnectionKey("google", ""), session.ConnectionKey("google", "ann"),
+	session.QueryKey("a", ""), session.QueryKey("b", ""), session.ConnectionKey("google", ""), session.ConnectionKey("google", "ann"),
 }
 
 // surroundings are the worlds that a core may live in.
@@ -130,14 +130,14 @@ func steps(w *world, shared bool) []step {
 		all = append(all,
 			step{"orphan", 0, quiet, func(t *rapid.T) { w.orphan(rapid.Bool().Draw(t, "rotated")) }},
 			step{"follow up", 0, func() bool { return w.core != nil && w.intent != nil && w.holder != other }, func(*rapid.T) {
-				w.command(&messages.FollowUp{Intent: *w.intent})
+				w.command(&messages.RecoverIntent{Intent: *w.intent})
 			}},
 			step{"presented elsewhere", 0, func() bool { return w.core != nil && w.intent != nil && w.holder == nobody && w.air == nil }, func(*rapid.T) {
 				listed := *w.intent
 				in := listed
 				in.Tries++
 				w.intent = &in
-				w.command(&messages.FollowUp{Intent: listed})
+				w.command(&messages.RecoverIntent{Intent: listed})
 			}},
 		)
 	}

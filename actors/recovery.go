@@ -69,7 +69,7 @@ func (b *blackBox) remember(c *core) {
 // fail ends m, and everyone who waits, after a panic. Its value is not printed, for
 // it may hold anything.
 func (a *Session) fail(m, reason any) {
-	a.env.Tally.Failures.Add(1)
+	a.env.Stats.Failures.Add(1)
 	a.env.Log.Error("a defect in a session was contained", zap.Stringer("session", a.entry.Key),
 		zap.String("panic", fmt.Sprintf("%T", reason)), zap.String("message", fmt.Sprintf("%T", m)), zap.Stack("stack"))
 	c := a.core
@@ -112,7 +112,7 @@ func (a *Session) fail(m, reason any) {
 	a.dropSlot()
 	a.entry.Doubt() // what is told until it starts again is not heard
 	for _, f := range a.entry.Flights() {
-		a.entry.Land(f, internal(f))
+		a.entry.Complete(f, internal(f))
 	}
 	if a.entry.Snapshot().Phase == directory.Opening {
 		a.entry.Publish(&directory.Snapshot{Phase: directory.Failed, Err: session.ErrInternal})
@@ -129,7 +129,7 @@ func (a *Session) dropSlot() {
 }
 
 func internal(f *directory.Flight) directory.Answer {
-	if q := f.Question; q != nil && q.Key.ForConnection() {
+	if q := f.Query; q != nil && q.Key.ForConnection() {
 		return directory.Answer{Err: &session.ConnectionTokenError{Code: session.CodeInternalError}}
 	}
 	return directory.Answer{Err: &session.AccessTokenError{Code: session.CodeInternalError}}
@@ -150,7 +150,7 @@ func (a *Session) owe(w *write) {
 	if !slices.Contains(a.box.erase, w) {
 		a.box.erase = append(a.box.erase, w)
 	}
-	a.setUnsaved(directory.Pending)
+	a.setUnsaved(directory.Saving)
 }
 
 // endWhileFailed ends the session for everyone who looks, at once; its record is deleted
@@ -172,7 +172,7 @@ func (a *Session) endWhileFailed(m *messages.EndSession) {
 func (a *Session) whileFailed(m any) {
 	switch m := m.(type) {
 	case *messages.NeedToken:
-		a.entry.Land(m.Flight, internal(m.Flight))
+		a.entry.Complete(m.Flight, internal(m.Flight))
 	case *messages.EndSession:
 		a.box.handled++
 		a.endWhileFailed(m)
@@ -193,7 +193,7 @@ func (a *Session) whileFailed(m any) {
 		a.box.closing, a.box.recover = true, true
 	case *messages.Recover:
 		a.box.recover = true
-	case *messages.FollowUp:
+	case *messages.RecoverIntent:
 		a.box.handled++
 	case *slotGranted:
 		a.dropSlot()
@@ -223,7 +223,7 @@ func (a *Session) revive() {
 		c.do(setUnsaved(directory.Saved))
 		if len(b.erase) > 0 {
 			c.ending = newEnding()
-			c.do(setUnsaved(directory.Pending))
+			c.do(setUnsaved(directory.Saving))
 		}
 	}
 	for _, w := range b.erase {

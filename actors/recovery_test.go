@@ -28,7 +28,8 @@ type bench struct {
 	s       *Session
 	clock   *clock.Fake
 	store   *storetest.Faulty
-	tally   *directory.Tally
+	stats   *directory.Stats
+	pending *directory.Pending
 	entry   *directory.Entry
 	logs    *observer.ObservedLogs
 	told    []any // to the supervisor
@@ -42,7 +43,7 @@ type bench struct {
 }
 
 func newBench(t *testing.T) *bench {
-	b := &bench{t: t, clock: clock.NewFake(t0), tally: &directory.Tally{}}
+	b := &bench{t: t, clock: clock.NewFake(t0), stats: &directory.Stats{}, pending: &directory.Pending{}}
 	b.store = storetest.NewFaulty(store.NewMemory(b.clock))
 	core, logs := observer.New(zapcore.DebugLevel)
 	b.logs = logs
@@ -54,7 +55,7 @@ func newBench(t *testing.T) *bench {
 	b.s = &Session{boss: boss, self: self, env: &Env{
 		Fresh: &directory.Freshness{},
 		Rules: *testRules(), Clock: b.clock, Rand: rand.Reader, Store: b.store, Codec: &store.Codec{Sealer: sealer, Domain: "https://tenant.example/"},
-		Provider: b, Runner: b, Tally: b.tally, Log: zap.New(core), FlightTimeout: time.Second, StoreTimeout: time.Second,
+		Provider: b, Runner: b, Stats: b.stats, Pending: b.pending, Log: zap.New(core), FlightTimeout: time.Second, StoreTimeout: time.Second,
 		Send: func(to *actor.PID, m any) {
 			if to == boss {
 				b.told = append(b.told, m)
@@ -153,7 +154,7 @@ func (b *bench) live(token string) session.Incarnation {
 }
 
 func (b *bench) ask(key session.FlightKey) *directory.Flight {
-	q := &session.Question{Key: key, Audience: key.Audience}
+	q := &session.TokenQuery{Key: key, Audience: key.Audience}
 	f, first := b.entry.Join(directory.NewFlight(q, store.Options{}), 8)
 	if first {
 		b.send(&messages.NeedToken{Flight: f})
@@ -231,7 +232,7 @@ func TestDefect_losesNoRefreshToken(t *testing.T) {
 			if b.slots != 0 {
 				t.Errorf("slots held = %d", b.slots)
 			}
-			if n := b.tally.Failing.Load(); n != 0 {
+			if n := b.stats.Failing.Load(); n != 0 {
 				t.Errorf("sessions unsaved = %d", n)
 			}
 			for _, e := range b.logs.All() {
@@ -372,7 +373,7 @@ func TestDefect_losesNoLogout(t *testing.T) {
 			default:
 				t.Error("the end never settles")
 			}
-			if n := b.tally.Failing.Load(); n != 0 {
+			if n := b.stats.Failing.Load(); n != 0 {
 				t.Errorf("sessions unsaved = %d", n)
 			}
 		})
@@ -503,7 +504,7 @@ func TestDefect_thenGone(t *testing.T) {
 	}
 	b.send(&messages.Recover{})
 	b.rest()
-	if n := b.tally.Failing.Load(); n != 0 {
+	if n := b.stats.Failing.Load(); n != 0 {
 		t.Errorf("sessions unsaved = %d", n)
 	}
 }
@@ -515,10 +516,10 @@ func TestDefect_duringADeletion(t *testing.T) {
 		how  func(b *bench)
 		owed directory.Unsaved
 	}{
-		"it happens":            {func(b *bench) { b.poison(); b.work() }, directory.Pending},
+		"it happens":            {func(b *bench) { b.poison(); b.work() }, directory.Saving},
 		"it has happened":       {func(b *bench) { b.work(); b.poison() }, directory.Saved},
-		"it fails":              {func(b *bench) { b.store.Fail(storetest.OpDelete, 1); b.poison(); b.work() }, directory.Pending},
-		"it is asked for again": {func(b *bench) { b.work(); b.poison(); b.send(&messages.EndSession{Why: session.ReasonLogout}) }, directory.Pending},
+		"it fails":              {func(b *bench) { b.store.Fail(storetest.OpDelete, 1); b.poison(); b.work() }, directory.Saving},
+		"it is asked for again": {func(b *bench) { b.work(); b.poison(); b.send(&messages.EndSession{Why: session.ReasonLogout}) }, directory.Saving},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)

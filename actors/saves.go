@@ -23,7 +23,7 @@ func (c *core) save(w *write) {
 // refresh token.
 func (c *core) unsaved() directory.Unsaved {
 	if c.state != c.saved || c.air != nil && c.air.sent && c.current(c.air) && !c.air.lasting {
-		return directory.Pending
+		return directory.Saving
 	}
 	return directory.Saved
 }
@@ -86,7 +86,7 @@ func (c *core) stored(w *write, v session.Version) {
 // saveFailed keeps what could not be saved, hands out what was won all the same, so far
 // as the store was asked to keep it, and tries again later.
 func (c *core) saveFailed(w *write, err error) {
-	c.do(setUnsaved(directory.Failing))
+	c.do(setUnsaved(directory.SaveFailing))
 	if w.state != nil {
 		c.publish(w.state, w.serial)
 	}

@@ -38,9 +38,10 @@ type Env struct {
 	// goroutine for each.
 	Dispatcher actor.Dispatcher
 	// Mailbox makes the actors' mailboxes; nil means the library's, without a bound and
-	// counted by Tally.
+	// counted by Pending.
 	Mailbox actor.MailboxProducer
-	Tally   *directory.Tally
+	Stats   *directory.Stats
+	Pending *directory.Pending
 	Log     *zap.Logger
 	Send    func(to *actor.PID, message any)
 
@@ -74,7 +75,7 @@ func (env *Env) Mailboxes() actor.MailboxProducer {
 	if env.Mailbox != nil {
 		return env.Mailbox
 	}
-	return actor.Unbounded(env.Tally)
+	return actor.Unbounded(env.Pending)
 }
 
 // longestOutlook is how far ahead the end of an outage may be assumed.
@@ -212,7 +213,7 @@ func (a *Session) abandon() {
 	if a.entry == nil {
 		return
 	}
-	a.entry.LandAll(directory.Answer{Again: true})
+	a.entry.CompleteAll(directory.Answer{Restart: true})
 	if a.core != nil {
 		for _, w := range a.core.lane {
 			a.release(w, session.ErrClosed)

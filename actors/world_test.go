@@ -99,7 +99,7 @@ type journey struct {
 func testRules() *Rules {
 	return &Rules{
 		ClientID: "demo", Issuer: "https://tenant.example/", Exclusive: true,
-		Usual:         &session.Question{Key: session.QuestionKey("a", ""), Audience: "a"},
+		DefaultQuery:  &session.TokenQuery{Key: session.QueryKey("a", ""), Audience: "a"},
 		RememberEnded: 10 * time.Minute, RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second,
 	}
 }
@@ -206,7 +206,7 @@ func (w *world) deliverAll() {
 func describe(m any) string {
 	switch m := m.(type) {
 	case *messages.NeedToken:
-		return fmt.Sprintf("NeedToken %+v", m.Flight.Question.Key)
+		return fmt.Sprintf("NeedToken %+v", m.Flight.Query.Key)
 	case *written:
 		return fmt.Sprintf("written: %v", m.err)
 	case *flightLanded:
@@ -221,7 +221,7 @@ func describe(m any) string {
 
 // ask has a caller ask key, who joins a flight where there is one.
 func (w *world) ask(key session.FlightKey) *journey {
-	q := &session.Question{Key: key, Audience: key.Audience, Scope: key.Scopes}
+	q := &session.TokenQuery{Key: key, Audience: key.Audience, Scope: key.Scopes}
 	f, first := w.entry.Join(directory.NewFlight(q, store.Options{}), 8)
 	if !first {
 		return nil
@@ -286,7 +286,7 @@ func (w *world) land(how landing) {
 	case landUnreachable:
 		m.err = &session.APIError{Code: session.CodeTokenError, Err: errors.New("unreachable")}
 	case landRefused:
-		if a := w.core.air; !e.question.Key.ForConnection() && (a.again || e.token == w.newest[familyOf(e.token)]) {
+		if a := w.core.air; !e.query.Key.ForConnection() && (a.again || e.token == w.newest[familyOf(e.token)]) {
 			w.lost[familyOf(e.token)] = true // it is dropped
 		}
 		m.err = &session.APIError{Code: "invalid_grant", Status: 403}
@@ -302,7 +302,7 @@ func (w *world) land(how landing) {
 	switch how {
 	case landRotated, landPlain:
 		w.serial++
-		m.response.AccessToken = fmt.Sprintf("%s|%s|%d", familyOf(e.token), name(e.question.Key), w.serial)
+		m.response.AccessToken = fmt.Sprintf("%s|%s|%d", familyOf(e.token), name(e.query.Key), w.serial)
 		m.response.ExpiresIn, m.response.HasExpiresIn = 60, true
 	case landRotatedError:
 		m.err = &session.APIError{Code: "invalid_response", Status: 200}
@@ -603,7 +603,7 @@ func number(token string) (n int) {
 func (w *world) answered(f *directory.Flight, a directory.Answer) {
 	w.t.Helper()
 	i := slices.IndexFunc(w.flights, func(j *journey) bool { return j.flight == f })
-	if f.Question == w.rules.Usual {
+	if f.Query == w.rules.DefaultQuery {
 		w.note("  recovered: %v", a.Err)
 		return // nobody waits for it
 	}
@@ -612,18 +612,18 @@ func (w *world) answered(f *directory.Flight, a directory.Answer) {
 	}
 	j := w.flights[i]
 	if j.landed {
-		w.fail("%+v landed twice", f.Question.Key)
+		w.fail("%+v landed twice", f.Query.Key)
 	}
 	j.landed, j.answer = true, a
-	w.note("  lands %s: %v", name(f.Question.Key), a.Err)
-	w.entry.Land(f, a)
+	w.note("  lands %s: %v", name(f.Query.Key), a.Err)
+	w.entry.Complete(f, a)
 	var (
 		access    *session.AccessTokenError
 		federated *session.ConnectionTokenError
-		key       = f.Question.Key
+		key       = f.Query.Key
 	)
 	switch {
-	case a.Again && a.Err == nil:
+	case a.Restart && a.Err == nil:
 	case a.Err != nil && key.ForConnection():
 		if !errors.As(a.Err, &federated) {
 			w.fail("a connection's question was answered with %T", a.Err)
@@ -646,8 +646,8 @@ func (w *world) answered(f *directory.Flight, a directory.Answer) {
 func (w *world) judge(j *journey, token, of string, expires time.Time, cached bool) {
 	w.t.Helper()
 	parts := strings.Split(token, "|")
-	if len(parts) != 3 || parts[1] != of || !strings.HasPrefix(of, name(j.flight.Question.Key)) {
-		w.fail("the question %s was answered with %q", name(j.flight.Question.Key), token)
+	if len(parts) != 3 || parts[1] != of || !strings.HasPrefix(of, name(j.flight.Query.Key)) {
+		w.fail("the question %s was answered with %q", name(j.flight.Query.Key), token)
 	}
 	if parts[0] != j.login && parts[0] != w.names[w.shown.Incarnation] {
 		w.fail("a question about %s was answered with a token of %s", j.login, parts[0])
@@ -667,7 +667,7 @@ func (w *world) spent(e spend) {
 		w.fail("%s is spent while the provider is not to be asked", e.token)
 	}
 	w.air = &e
-	w.note("  spends %s for %s", e.token, name(e.question.Key))
+	w.note("  spends %s for %s", e.token, name(e.query.Key))
 	login := familyOf(e.token)
 	if !w.others && !w.lost[login] && e.token != w.newest[login] {
 		w.fail("%s was spent, the newest is %s", e.token, w.newest[login])
@@ -679,7 +679,7 @@ func (w *world) spent(e spend) {
 		if w.rules.Intents && (w.intent == nil || w.intent.Token != sha256.Sum256([]byte(e.token))) {
 			w.fail("%s was spent and is not written down", e.token)
 		}
-		if e.question == w.rules.Usual && w.intent != nil && (w.intent.Tries == 0 || w.intent.Next <= w.intent.At) {
+		if e.query == w.rules.DefaultQuery && w.intent != nil && (w.intent.Tries == 0 || w.intent.Next <= w.intent.At) {
 			w.fail("%s was presented again, and the intent does not say so: %+v", e.token, w.intent)
 		}
 	}
@@ -691,7 +691,7 @@ func (w *world) spent(e spend) {
 		if r := w.record; r != nil && w.names[r.incarnation] == login && !w.others && !w.lost[login] && r.state.RefreshToken != e.token {
 			w.fail("%s was spent while the store has %s", e.token, r.state.RefreshToken)
 		}
-	case w.shown.Reason != session.ReasonCeiling || !e.question.Key.ForConnection():
+	case w.shown.Reason != session.ReasonCeiling || !e.query.Key.ForConnection():
 		w.fail("a refresh token was spent for a session that is over")
 	}
 }
@@ -727,12 +727,12 @@ func (w *world) rested() {
 	w.quiet()
 	for _, m := range w.mailbox {
 		if m, ok := m.(*messages.NeedToken); ok {
-			w.answered(m.Flight, directory.Answer{Again: true})
+			w.answered(m.Flight, directory.Answer{Restart: true})
 		}
 	}
 	for _, j := range w.flights {
 		if !j.landed {
-			w.fail("at rest, %s has not landed", name(j.flight.Question.Key))
+			w.fail("at rest, %s has not landed", name(j.flight.Query.Key))
 		}
 	}
 	w.core, w.mailbox = nil, nil
@@ -869,7 +869,7 @@ func (w *world) drained() {
 	w.informed()
 	for _, j := range w.flights {
 		if !j.landed {
-			w.fail("%s never landed", name(j.flight.Question.Key))
+			w.fail("%s never landed", name(j.flight.Query.Key))
 		}
 	}
 	if w.core.phase != directory.Ready || w.core.closing {

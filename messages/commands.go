@@ -52,7 +52,7 @@ type NeedToken struct {
 // Refuse implements Awaited: everyone who has joined the flight is answered.
 func (m *NeedToken) Refuse(err error) {
 	if m.Entry != nil {
-		m.Entry.Land(m.Flight, m.Flight.Refusal(err))
+		m.Entry.Complete(m.Flight, m.Flight.Refusal(err))
 	}
 }
 
@@ -128,18 +128,18 @@ type Changed struct {
 	Version session.Version
 }
 
-// FollowUp tells a session that a refresh token was about to be spent and nobody has said
+// RecoverIntent tells a session that a refresh token was about to be spent and nobody has said
 // what came of it. Unless this process is at it, the session presents that token once.
-type FollowUp struct {
+type RecoverIntent struct {
 	Redacted
 	Key    session.Key
 	Intent store.Intent
 }
 
 // Refuse implements Awaited. No call waits: the next look for intents finds it again.
-func (*FollowUp) Refuse(error) {}
+func (*RecoverIntent) Refuse(error) {}
 
-func (*FollowUp) toSession() {}
+func (*RecoverIntent) toSession() {}
 
 // Passivate asks a session to give up its entry if nothing is under way. It is
 // answered with AtRest or Busy.

@@ -63,7 +63,7 @@ func (s *State) WithRefreshToken(rt string) *State {
 // It touches token sets, refresh token and ID token only (and the user, where
 // ApplyOptions say so, and a domain that was missing), so applying r to a state that was
 // read anew after a conflict is how to merge the two.
-func (s *State) ApplyRefresh(q *Question, r TokenResponse, now time.Time, o ApplyOptions) (*State, Token, error) {
+func (s *State) ApplyRefresh(q *TokenQuery, r TokenResponse, now time.Time, o ApplyOptions) (*State, Token, error) {
 	kept := s.WithRefreshToken(r.RefreshToken)
 	if err := s.judge(&r, o); err != nil {
 		return kept, Token{}, err

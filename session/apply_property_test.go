@@ -132,7 +132,7 @@ func choosable(s *session.State, now time.Time) map[string]bool {
 					scope += " " + w
 				}
 			}
-			q := session.Question{Key: session.QuestionKey(set.Audience, scope)}
+			q := session.TokenQuery{Key: session.QueryKey(set.Audience, scope)}
 			if token := c.Lookup(&q, time.Unix(set.ExpiresAt-1, 0), 0); token != nil {
 				found[token.AccessToken] = true
 			}

@@ -70,7 +70,7 @@ func NewTokenCache(s *State) *TokenCache {
 //
 // A token has expired at the very instant of its expiry, and with a buffer that
 // much earlier; a negative buffer counts as none.
-func (c *TokenCache) Lookup(q *Question, now time.Time, buffer time.Duration) *Token {
+func (c *TokenCache) Lookup(q *TokenQuery, now time.Time, buffer time.Duration) *Token {
 	if c == nil {
 		return nil
 	}
@@ -124,7 +124,7 @@ func usefulTokenSets(sets []TokenSet, now time.Time, buffer time.Duration) []boo
 		}
 		last := time.Unix(e.expiresAt-1, 0)
 		for _, scopes := range []string{e.granted.Value(), e.requested.Value()} {
-			q := Question{Key: FlightKey{Audience: e.audience.Value(), Scopes: scopes}}
+			q := TokenQuery{Key: FlightKey{Audience: e.audience.Value(), Scopes: scopes}}
 			useful[i] = useful[i] || c.Lookup(&q, last, 0) == &e.token
 		}
 	}

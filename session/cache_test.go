@@ -11,8 +11,8 @@ import (
 )
 
 // question wants scope for audience; nothing is configured.
-func question(audience, scope string) *session.Question {
-	return session.Policy{}.Question(audience, scope)
+func question(audience, scope string) *session.TokenQuery {
+	return session.Policy{}.Query(audience, scope)
 }
 
 func TestTokenCache_Lookup(t *testing.T) {
@@ -158,7 +158,7 @@ func TestLookup_allocatesNothing(t *testing.T) {
 }
 
 // find is rule 4.3 of the contract, written out.
-func find(sets []session.TokenSet, q *session.Question, now time.Time) string {
+func find(sets []session.TokenSet, q *session.TokenQuery, now time.Time) string {
 	var candidates []session.TokenSet
 	for _, s := range sets {
 		if s.Audience == q.Key.Audience && now.Before(time.Unix(s.ExpiresAt, 0)) {

@@ -94,7 +94,7 @@ func TestState_carriesWhatOthersWrote(t *testing.T) {
 
 	// They stay through a copy and through a refresh, too.
 	next, _, err := s.Clone().WithRefreshToken("r").ApplyRefresh(
-		session.Policy{}.Question("b", ""), session.TokenResponse{AccessToken: "t2", ExpiresIn: 60, HasExpiresIn: true}, t0, session.ApplyOptions{})
+		session.Policy{}.Query("b", ""), session.TokenResponse{AccessToken: "t2", ExpiresIn: 60, HasExpiresIn: true}, t0, session.ApplyOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func FuzzDecodeState(f *testing.F) {
 		if !reflect.DeepEqual(back.User, s.User) || !reflect.DeepEqual(back.Session(), s.Session()) {
 			t.Fatalf("read again it changed:\n%+v\n%+v", s, back)
 		}
-		session.NewTokenCache(s).Lookup(session.Policy{}.Question("", "a"), t0, 0)
+		session.NewTokenCache(s).Lookup(session.Policy{}.Query("", "a"), t0, 0)
 		_ = s.Clone().Remainder(t0)
 	})
 }

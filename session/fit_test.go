@@ -22,7 +22,7 @@ func TestApplyRefresh_staysWithinMaxBytes(t *testing.T) {
 			{Connection: "c", AccessToken: "c" + strings.Repeat("x", 1000), ExpiresAt: now.Unix() + 30},
 		},
 	}
-	q := session.Policy{}.Question("new", "")
+	q := session.Policy{}.Query("new", "")
 	response := session.TokenResponse{AccessToken: "new" + strings.Repeat("x", 1000), RefreshToken: "rt2"}
 	for limit, want := range map[int]string{
 		0: "late expired soon new c", 100_000: "late expired soon new c", 4900: "late soon new c", 3900: "late soon new", 2700: "late new", 1500: "new",

@@ -9,9 +9,9 @@ const DefaultAudience = "default"
 // DefaultLoginScope is what a login asks for when the application named no scope.
 const DefaultLoginScope = "openid profile email offline_access"
 
-// Question says which access token is wanted. It is made by Policy.Question and
-// not changed afterwards, so one Question may be shared by any number of callers.
-type Question struct {
+// TokenQuery says which access token is wanted. It is made by Policy.Query and
+// not changed afterwards, so one TokenQuery may be shared by any number of callers.
+type TokenQuery struct {
 	Key      FlightKey // what makes two questions the same
 	Audience string    // the audience parameter; empty sends none
 	Scope    string    // the scope parameter, in the order it was asked; empty sends none
@@ -35,9 +35,9 @@ type FlightKey struct {
 // ForConnection reports whether k asks for a connection's token.
 func (k FlightKey) ForConnection() bool { return k.Connection != "" }
 
-// QuestionKey returns the key of an access token: audience as a lookup key,
+// QueryKey returns the key of an access token: audience as a lookup key,
 // DefaultAudience for none, and the scopes in any order.
-func QuestionKey(audience, scope string) FlightKey {
+func QueryKey(audience, scope string) FlightKey {
 	if audience == "" {
 		audience = DefaultAudience
 	}
@@ -72,15 +72,15 @@ func (p Policy) EffectiveAudience(named string) (key, send string) {
 	return named, named
 }
 
-// Question returns the question that a caller asks with these arguments, either
+// Query returns the query that a caller asks with these arguments, either
 // of which may be empty. The configured scopes of the audience come first. It is
 // worth keeping: making one allocates, asking one does not.
-func (p Policy) Question(audience, scope string) *Question {
+func (p Policy) Query(audience, scope string) *TokenQuery {
 	key, send := p.EffectiveAudience(audience)
 	configured := MergeScopes(p.configured(key))
 	merged := MergeScopes(configured, scope)
 	want := ParseScope(merged)
-	return &Question{
+	return &TokenQuery{
 		Key:      FlightKey{Audience: key, Scopes: want.String()},
 		Audience: send,
 		Scope:    merged,

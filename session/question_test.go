@@ -40,9 +40,9 @@ func TestPolicy_Question(t *testing.T) {
 		{"the word default beside another", byAudience, "default", "", "default", "default", ""},
 	}
 	for _, tt := range tests {
-		q := tt.policy.Question(tt.audience, tt.scope)
+		q := tt.policy.Query(tt.audience, tt.scope)
 		if q.Key.Audience != tt.wantKey || q.Audience != tt.wantAudience || q.Scope != tt.wantScope {
-			t.Errorf("%s: Question(%q, %q) = key %q, audience %q, scope %q; want %q, %q, %q", tt.name, tt.audience, tt.scope,
+			t.Errorf("%s: Query(%q, %q) = key %q, audience %q, scope %q; want %q, %q, %q", tt.name, tt.audience, tt.scope,
 				q.Key.Audience, q.Audience, q.Scope, tt.wantKey, tt.wantAudience, tt.wantScope)
 		}
 		if !q.Want.Equal(session.ParseScope(q.Scope)) || q.Key.Scopes != q.Want.String() {
@@ -56,12 +56,12 @@ func TestPolicy_Question(t *testing.T) {
 
 func TestPolicy_Question_orderDoesNotSplitAFlight(t *testing.T) {
 	p := session.Policy{Audience: "A", Scope: "openid"}
-	a, b := p.Question("", "x y"), p.Question("A", " y\tx  openid")
+	a, b := p.Query("", "x y"), p.Query("A", " y\tx  openid")
 	if a.Key != b.Key {
 		t.Errorf("keys differ: %+v and %+v", a.Key, b.Key)
 	}
-	if got := session.QuestionKey("A", "y x openid"); got != a.Key {
-		t.Errorf("QuestionKey = %+v, want %+v", got, a.Key)
+	if got := session.QueryKey("A", "y x openid"); got != a.Key {
+		t.Errorf("QueryKey = %+v, want %+v", got, a.Key)
 	}
 }
 

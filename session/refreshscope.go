@@ -8,7 +8,7 @@ package session
 // audience names none, which means those granted; or, with scopes of the call's own, those
 // granted and these. openid and offline_access do not count: many answers leave them out. Auth0
 // narrows a grant silently: its sessions have no GrantedScope.
-func (s *State) RefreshScope(q *Question) string {
+func (s *State) RefreshScope(q *TokenQuery) string {
 	if !s.narrowed(q) {
 		return q.Scope
 	}
@@ -19,7 +19,7 @@ func (s *State) RefreshScope(q *Question) string {
 }
 
 // narrowed reports whether the user granted less than q's configured scopes.
-func (s *State) narrowed(q *Question) bool {
+func (s *State) narrowed(q *TokenQuery) bool {
 	i := &s.Internal
 	if i.GrantedScope == "" || i.GrantedAudience != q.Key.Audience {
 		return false
@@ -35,7 +35,7 @@ func (s *State) narrowed(q *Question) bool {
 
 // grantOf returns the scope that an answer to a refresh for q has granted when it names none
 // (RFC 6749 section 5.1): what was asked for, or what the login was granted where nothing was.
-func (s *State) grantOf(q *Question) string {
+func (s *State) grantOf(q *TokenQuery) string {
 	if asked := s.RefreshScope(q); asked != "" || q.Scope == "" {
 		return asked
 	}

@@ -42,7 +42,7 @@ func TestState_RefreshScope(t *testing.T) {
 		if s, err = session.DecodeState(text); err != nil { // it outlives the process
 			t.Fatal(err)
 		}
-		q := policy.Question(tt.audience, tt.scope)
+		q := policy.Query(tt.audience, tt.scope)
 		if got := s.RefreshScope(q); got != tt.sent {
 			t.Errorf("%s: sent %q, want %q", tt.name, got, tt.sent)
 		}
@@ -59,10 +59,10 @@ func TestState_RefreshScope_nothingConfigured(t *testing.T) {
 		Claims: map[string]any{"sub": "1", "sid": "s"}, Now: time.Unix(1_800_000_000, 0), KeepToGrant: true,
 		Response: session.TokenResponse{AccessToken: "at", Scope: "openid", HasScope: true},
 	})
-	if got := s.RefreshScope((session.Policy{}).Question("", "")); got != "" {
+	if got := s.RefreshScope((session.Policy{}).Query("", "")); got != "" {
 		t.Errorf("sent %q, want no parameter", got)
 	}
-	if got := s.RefreshScope((session.Policy{}).Question("", "read")); got != "read" {
+	if got := s.RefreshScope((session.Policy{}).Query("", "read")); got != "read" {
 		t.Errorf("sent %q, want read", got)
 	}
 }

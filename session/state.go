@@ -98,11 +98,11 @@ func NewState(l Login) *State {
 		},
 	}
 	if l.KeepToGrant && l.Response.Scope != "" {
-		s.Internal.GrantedScope, s.Internal.GrantedAudience = l.Response.Scope, QuestionKey(l.Audience, "").Audience
+		s.Internal.GrantedScope, s.Internal.GrantedAudience = l.Response.Scope, QueryKey(l.Audience, "").Audience
 	}
 	if l.Response.AccessToken != "" {
 		s.TokenSets = []TokenSet{{
-			Audience:       QuestionKey(l.Audience, "").Audience,
+			Audience:       QueryKey(l.Audience, "").Audience,
 			AccessToken:    l.Response.AccessToken,
 			Scope:          l.Response.granted(l.Scope),
 			RequestedScope: l.Scope,

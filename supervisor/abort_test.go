@@ -21,7 +21,7 @@ func TestAbort(t *testing.T) {
 	saved := r.open("saved")
 	r.settle()
 	r.store.Inject(storetest.Fault{Op: storetest.OpUpdate, Err: storetest.ErrFault})
-	<-r.ask(unsaved, session.QuestionKey("a", "")).Done()
+	<-r.ask(unsaved, session.QueryKey("a", "")).Done()
 	r.settle()
 	gate := r.store.Hold(storetest.OpLoad)
 	loading := r.open("loading")
@@ -42,7 +42,7 @@ func TestAbort(t *testing.T) {
 			t.Errorf("%s: phase = %d, want moved", name, p)
 		}
 	}
-	late := r.ask(saved, session.QuestionKey("b", "")) // its actor is gone
+	late := r.ask(saved, session.QueryKey("b", "")) // its actor is gone
 	select {
 	case <-saved.Gone():
 	case <-late.Done():

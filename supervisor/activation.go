@@ -18,7 +18,7 @@ import (
 type load struct {
 	key      session.Key
 	first    *directory.Flight
-	followUp *messages.FollowUp
+	followUp *messages.RecoverIntent
 	ended    *ended // what was remembered
 }
 
@@ -104,10 +104,10 @@ func (s *Supervisor) name(sl *slot, id string) {
 // read starts a load with what its caller lends.
 func (s *Supervisor) read(l *load, call *directory.Call) {
 	env := s.env
-	env.Tally.Loads.Add(1)
+	env.Stats.Loads.Add(1)
 	env.Runner.Run(actors.StoreWork, func(base context.Context) any {
 		m := &loaded{load: l}
-		if call.Left() {
+		if call.Abandoned() {
 			m.left = true
 			return m
 		}
@@ -145,7 +145,7 @@ func (s *Supervisor) loaded(m *loaded) {
 		s.fail(sl, nil)
 	case m.err == nil:
 		f := m.load.first
-		if f != nil && (f.Landed() != nil || m.state.Internal.Over(s.now())) {
+		if f != nil && (f.Completed() != nil || m.state.Internal.Over(s.now())) {
 			// It was answered before the session went to sleep, and its caller looks once more. Or: a
 			// ceiling lets a connection's question through, the session's own lifetime does not.
 			f = nil

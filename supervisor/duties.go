@@ -165,7 +165,7 @@ func (s *Supervisor) began(m *messages.SessionBegan) {
 
 func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	if m.Reason == session.ReasonCeiling {
-		s.env.Tally.Ceilings.Add(1)
+		s.env.Stats.Ceilings.Add(1)
 	}
 	if sl := s.slots[m.Key]; sl != nil {
 		s.due.cancel(&sl.ceiling)

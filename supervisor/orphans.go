@@ -84,13 +84,13 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 	for _, orphan := range m.orphans {
 		if now.Unix() >= o.skip[orphan.Key] && actors.Due(orphan.Intent, now) {
 			delete(o.skip, orphan.Key)
-			s.followUp(&messages.FollowUp{Key: orphan.Key, Intent: orphan.Intent})
+			s.followUp(&messages.RecoverIntent{Key: orphan.Key, Intent: orphan.Intent})
 		}
 	}
 }
 
 // followUp passes an orphan on to its session, which is brought into memory for it.
-func (s *Supervisor) followUp(m *messages.FollowUp) {
+func (s *Supervisor) followUp(m *messages.RecoverIntent) {
 	sl := s.slots[m.Key]
 	switch {
 	case sl != nil && sl.pid != nil:

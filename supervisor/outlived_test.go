@@ -13,11 +13,11 @@ import (
 func TestOutlived_answersNoQuestionOnItsWayIn(t *testing.T) {
 	r := newRig(t)
 	r.keep("a", &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", EndsAt: t0.Unix()}})
-	first := directory.NewFlight(&session.Question{Key: session.ConnectionKey("google", "")}, store.Options{})
+	first := directory.NewFlight(&session.TokenQuery{Key: session.ConnectionKey("google", "")}, store.Options{})
 	if e := r.openFirst("a", first); e.Snapshot().Phase != directory.Ready || len(e.Flights()) != 0 {
 		t.Errorf("phase %d with %d flights, want ready with none", e.Snapshot().Phase, len(e.Flights()))
 	}
-	if first.Landed() != nil {
+	if first.Completed() != nil {
 		t.Error("the question was answered")
 	}
 }
@@ -27,14 +27,14 @@ func TestOutlived_answersNoQuestionOnItsWayIn(t *testing.T) {
 func TestFirst_thatWasAnsweredIsNotAskedAgain(t *testing.T) {
 	r := newRig(t)
 	r.keep("a", &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid"}})
-	first := directory.NewFlight(&session.Question{Key: session.ConnectionKey("google", "")}, store.Options{})
+	first := directory.NewFlight(&session.TokenQuery{Key: session.ConnectionKey("google", "")}, store.Options{})
 	before := directory.NewEntry("a", keyOf("a"), &directory.Snapshot{})
 	before.Join(first, 1)
-	before.Land(first, directory.Answer{Err: session.ErrClosed})
+	before.Complete(first, directory.Answer{Err: session.ErrClosed})
 	if e := r.openFirst("a", first); e.Snapshot().Phase != directory.Ready || len(e.Flights()) != 0 {
 		t.Errorf("phase %d with %d flights, want ready with none", e.Snapshot().Phase, len(e.Flights()))
 	}
-	if n := r.tally.Requests.Load(); n != 0 {
+	if n := r.stats.Requests.Load(); n != 0 {
 		t.Errorf("%d requests, want none", n)
 	}
 }

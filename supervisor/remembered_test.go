@@ -25,7 +25,7 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		r.clock.Advance(time.Minute)
 		r.settle()
 		c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
-		c.Trust = directory.Trust{Fresh: r.env.Fresh, Tally: r.env.Tally, Shared: true, Age: 30 * time.Second, Outage: time.Hour}
+		c.Trust = directory.Trust{Fresh: r.env.Fresh, Stats: r.env.Stats, Shared: true, Age: 30 * time.Second, Outage: time.Hour}
 		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended || e.PID() != nil {
 			t.Fatal("the end is not remembered")
 		}
@@ -58,12 +58,12 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 	t.Run("nobody has", func(t *testing.T) {
 		r, c := end(t)
 		for range 3 {
-			loads := r.env.Tally.Loads.Load()
+			loads := r.env.Stats.Loads.Load()
 			if s := look(t, r, c); s.Phase != directory.Ended || len(s.State.ConnectionTokenSets) != 1 {
 				t.Errorf("phase %d, want what was remembered", s.Phase)
 			}
 			look(t, r, c)
-			if n := r.env.Tally.Loads.Load() - loads; n != 1 {
+			if n := r.env.Stats.Loads.Load() - loads; n != 1 {
 				t.Errorf("it was looked for %d times within the snapshot age, want once", n)
 			}
 			r.clock.Advance(time.Minute)

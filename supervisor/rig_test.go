@@ -27,17 +27,18 @@ var t0 = time.Date(2030, time.January, 1, 12, 0, 0, 0, time.UTC)
 
 // rig is a supervisor with real actors, a fake clock and a store that fails as told.
 type rig struct {
-	t      *testing.T
-	clock  *clock.Fake
-	memory *store.Memory
-	store  *storetest.Faulty
-	tally  *directory.Tally
-	env    *actors.Env
-	dir    *directory.Directory
-	system *actor.ActorSystem
-	boss   *actor.PID
-	s      *Supervisor // look at it through inside only
-	work   sync.WaitGroup
+	t       *testing.T
+	clock   *clock.Fake
+	memory  *store.Memory
+	store   *storetest.Faulty
+	stats   *directory.Stats
+	pending *directory.Pending
+	env     *actors.Env
+	dir     *directory.Directory
+	system  *actor.ActorSystem
+	boss    *actor.PID
+	s       *Supervisor // look at it through inside only
+	work    sync.WaitGroup
 }
 
 // look has the supervisor itself call f.
@@ -59,7 +60,7 @@ func (l looking) Receive(ctx actor.Context) {
 }
 
 func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
-	r := &rig{t: t, clock: clock.NewFake(t0), tally: &directory.Tally{}, dir: directory.NewDirectory()}
+	r := &rig{t: t, clock: clock.NewFake(t0), stats: &directory.Stats{}, pending: &directory.Pending{}, dir: directory.NewDirectory()}
 	r.memory = store.NewMemory(r.clock)
 	r.store = storetest.NewFaulty(r.memory)
 	sealer, err := store.NewSealer("test", rand.Reader, "a secret of at least thirty-two bytes")
@@ -73,7 +74,7 @@ func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
 	r.env = &actors.Env{
 		Rules: actors.Rules{Exclusive: true, RememberEnded: 10 * time.Minute, RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second},
 		Clock: r.clock, Rand: rand.Reader, Store: r.store, Codec: &store.Codec{Sealer: sealer, Domain: "https://tenant.example/"},
-		Provider: r, Runner: r, Tally: r.tally, Log: zap.NewNop(), Send: r.system.Root.Send,
+		Provider: r, Runner: r, Stats: r.stats, Pending: r.pending, Log: zap.NewNop(), Send: r.system.Root.Send,
 		FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second,
 	}
 	for _, f := range change {
@@ -116,10 +117,10 @@ func (r *rig) ExchangeConnection(context.Context, idp.ConnectionExchange) (sessi
 }
 
 func (r *rig) Run(_ actors.Work, work func(context.Context) any, deliver func(any)) {
-	r.tally.Add(1)
+	r.pending.Add(1)
 	r.work.Go(func() {
 		deliver(work(context.Background()))
-		r.tally.Add(-1)
+		r.pending.Add(-1)
 	})
 }
 
@@ -134,11 +135,11 @@ func (r *rig) settle() {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	for r.tally.Pending() != 0 {
+	for r.pending.Count() != 0 {
 		select {
-		case <-r.tally.Rest():
+		case <-r.pending.Rest():
 		case <-ctx.Done():
-			r.t.Fatalf("it never settles: %d pending", r.tally.Pending())
+			r.t.Fatalf("it never settles: %d pending", r.pending.Count())
 		}
 	}
 }
@@ -210,7 +211,7 @@ func (r *rig) startLogin(id string, ceiling session.Ceiling) *directory.Call {
 
 // ask starts a flight.
 func (r *rig) ask(e *directory.Entry, key session.FlightKey) *directory.Flight {
-	f, first := e.Join(directory.NewFlight(&session.Question{Key: key, Audience: key.Audience}, store.Options{}), 8)
+	f, first := e.Join(directory.NewFlight(&session.TokenQuery{Key: key, Audience: key.Audience}, store.Options{}), 8)
 	if first {
 		r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: f})
 	}
@@ -239,7 +240,7 @@ func (r *rig) counts() {
 		if s.erasing != erasing {
 			r.t.Errorf("counted %d that are only to be deleted, there are %d", s.erasing, erasing)
 		}
-		if n := r.tally.Resident.Load(); n != int64(awake) {
+		if n := r.stats.Resident.Load(); n != int64(awake) {
 			r.t.Errorf("resident = %d, want %d", n, awake)
 		}
 	})

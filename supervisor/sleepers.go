@@ -213,7 +213,7 @@ func (s *Supervisor) claimed(m *claimed) {
 // which tries until the store has done it.
 func (s *Supervisor) eraseAll(refs []sleeper) {
 	for _, r := range refs {
-		s.env.Tally.Ceilings.Add(1)
+		s.env.Stats.Ceilings.Add(1)
 		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
 		if sl := s.slots[r.key]; sl != nil && sl.pid != nil && !sl.erasing {
 			sl.erasing = true

@@ -94,7 +94,7 @@ type slot struct {
 
 // Props returns how a supervisor is made, to be spawned once.
 func Props(env *actors.Env, dir *directory.Directory, limits Limits) *actor.Props {
-	env.Tally.Add(1) // its start, which no mailbox counts, is something to be handled
+	env.Pending.Add(1) // its start, which no mailbox counts, is something to be handled
 	return actor.PropsFromProducer(func() actor.Actor { return newSupervisor(env, dir, limits) },
 		actor.WithMailbox(env.Mailboxes()))
 }
@@ -118,7 +118,7 @@ func (s *Supervisor) Receive(ctx actor.Context) {
 		s.props = actors.Props(s.env, s.self)
 		s.handle(&lookForOrphans{})
 		s.handle(&sweep{})
-		s.env.Tally.Add(-1) // counted in by Props
+		s.env.Pending.Add(-1) // counted in by Props
 	case *actor.Stopping:
 		if s.timer != nil {
 			s.timer.Stop()
@@ -134,13 +134,13 @@ func (s *Supervisor) handle(m any) {
 	s.contain(m)
 	s.lookBack()
 	s.arm()
-	s.env.Tally.Resident.Store(int64(s.awake))
+	s.env.Stats.Resident.Store(int64(s.awake))
 }
 
 func (s *Supervisor) contain(m any) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.env.Tally.Failures.Add(1)
+			s.env.Stats.Failures.Add(1)
 			s.env.Log.Error("a defect in the supervisor was contained", zap.Stack("stack"))
 			if m, ok := m.(messages.Awaited); ok {
 				m.Refuse(session.ErrInternal)

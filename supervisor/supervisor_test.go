@@ -119,7 +119,7 @@ func TestResidency_unsavedSessionsStay(t *testing.T) {
 		if e == nil {
 			t.Fatalf("session %d: no room", i)
 		}
-		<-r.ask(e, session.QuestionKey("a", "")).Done()
+		<-r.ask(e, session.QueryKey("a", "")).Done()
 		r.settle()
 	}
 	if e := r.open(id(9)); e != nil {
@@ -373,7 +373,7 @@ func TestSleepers_goThoughThereIsLittleRoom(t *testing.T) {
 				r.put(id, 0)
 				e := r.open(id)
 				r.settle()
-				<-r.ask(e, session.QuestionKey("a", "")).Done()
+				<-r.ask(e, session.QueryKey("a", "")).Done()
 			}
 			r.store.Fail(storetest.OpDelete, 1_000)
 			r.pass(2 * time.Minute)
@@ -475,7 +475,7 @@ func TestQuarantine(t *testing.T) {
 		r.settle()
 	}
 	works := func() bool {
-		f := r.ask(e, session.QuestionKey("a", ""))
+		f := r.ask(e, session.QueryKey("a", ""))
 		<-f.Done()
 		r.settle()
 		return f.Answer().Err == nil
@@ -645,7 +645,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		}
 		set(r)
 		r.pass(quarantine)
-		f := r.ask(e, session.QuestionKey("a", ""))
+		f := r.ask(e, session.QueryKey("a", ""))
 		<-f.Done()
 		if err := f.Answer().Err; err != nil {
 			t.Error(err)
@@ -755,7 +755,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		set(r)
 		r.pass(2 * failureWindow * time.Second)
 		fail()
-		f := r.ask(e, session.QuestionKey("a", ""))
+		f := r.ask(e, session.QueryKey("a", ""))
 		<-f.Done()
 		if err := f.Answer().Err; err != nil {
 			t.Error(err)

@@ -17,8 +17,8 @@ type unreadable struct {
 const unreadableEvery = 60 // seconds between two lines
 
 func (s *Supervisor) cannotRead(key session.Key, err error) {
-	s.env.Tally.Unreadable.Add(1)
-	s.env.Tally.UnreadableAt.Store(s.now().Unix())
+	s.env.Stats.Unreadable.Add(1)
+	s.env.Stats.UnreadableAt.Store(s.now().Unix())
 	s.skipOrphan(key)
 	u := &s.unreadable
 	u.untold++

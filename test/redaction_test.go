@@ -71,7 +71,7 @@ var shows = []struct {
 	{reflect.TypeFor[session.MissingTransactionError](), ""},
 	{reflect.TypeFor[session.OrganizationTokenValidationError](), "Message"},
 	{reflect.TypeFor[session.Policy](), "Audience Scope ScopeFor"},
-	{reflect.TypeFor[session.Question](), "Audience configured named Scope Want FlightKey.*"},
+	{reflect.TypeFor[session.TokenQuery](), "Audience configured named Scope Want FlightKey.*"},
 	{reflect.TypeFor[session.Session](), "User Domain " + tokenSets},
 	{reflect.TypeFor[session.SessionExpiredError](), "Message"},
 	{reflect.TypeFor[session.State](), "User Domain Internal.SID Internal.GrantedAudience Internal.GrantedScope " + tokenSets},
@@ -128,7 +128,7 @@ var shows = []struct {
 	{reflect.TypeFor[messages.EndSession](), ""},
 	{reflect.TypeFor[messages.FindLeft](), ""},
 	{reflect.TypeFor[messages.Finish](), ""},
-	{reflect.TypeFor[messages.FollowUp](), ""},
+	{reflect.TypeFor[messages.RecoverIntent](), ""},
 	{reflect.TypeFor[messages.NeedToken](), ""},
 	{reflect.TypeFor[messages.OpenSession](), ""},
 	{reflect.TypeFor[messages.Passivate](), ""},
@@ -146,8 +146,9 @@ var shows = []struct {
 	{reflect.TypeFor[directory.Entry](), ""},
 	{reflect.TypeFor[directory.Flight](), ""},
 	{reflect.TypeFor[directory.Freshness](), ""},
+	{reflect.TypeFor[directory.Pending](), ""},
 	{reflect.TypeFor[directory.Snapshot](), "Reason State.User State.Domain Internal.SID Internal.GrantedAudience Internal.GrantedScope " + tokenSets},
-	{reflect.TypeFor[directory.Tally](), ""},
+	{reflect.TypeFor[directory.Stats](), ""},
 	{reflect.TypeFor[directory.Trust](), ""},
 }
 

@@ -7,9 +7,17 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Call is a caller who waits for work that is done within its own call: a load, a
-// login, a logout, a deletion by a read. It lends its context and its store
-// options to that work until it leaves.
+// Call is what one caller lends to work that is done within its own call: a load, a login, a
+// logout, a deletion by a read. It lends its context and its store options, among them perhaps an
+// HTTP request, which may not be touched once the handler has returned.
+//
+// So a call is in one of these states. The caller may abandon it while it is waiting. Once the
+// work has begun with what was lent (running), the caller waits until the work has ended.
+//
+//	waiting ──Begin──► running ──End──► ending ──► ended
+//	   └────Abandon──► abandoned ──End──┘
+//
+// A nil call is one without a caller: the work runs in the background.
 type Call struct {
 	ctx     context.Context
 	options store.Options
@@ -21,9 +29,9 @@ type Call struct {
 const (
 	callWaiting int32 = iota
 	callRunning
-	callLeft
+	callAbandoned
 	callEnding // err is being set
-	callDone
+	callEnded
 )
 
 // NewCall returns a call that lends ctx and o.
@@ -31,8 +39,8 @@ func NewCall(ctx context.Context, o store.Options) *Call {
 	return &Call{ctx: ctx, options: o, done: make(chan struct{})}
 }
 
-// Begin returns what the work runs with: what the caller lends, or, when there is
-// no caller or it has left, a background context and options.
+// Begin returns the context and the options that the work runs with: those that the caller lends,
+// or background ones where there is no caller, or it has abandoned the call.
 func (c *Call) Begin() (context.Context, store.Options) {
 	if c != nil && c.state.CompareAndSwap(callWaiting, callRunning) {
 		return c.ctx, c.options
@@ -47,8 +55,8 @@ func (c *Call) Begin() (context.Context, store.Options) {
 // Over reports whether the caller's own context has ended.
 func (c *Call) Over() bool { return c.ctx.Err() != nil }
 
-// Left reports whether the caller has gone without waiting for the work.
-func (c *Call) Left() bool { return c != nil && c.state.Load() == callLeft }
+// Abandoned reports whether the caller has gone without waiting for the work.
+func (c *Call) Abandoned() bool { return c != nil && c.state.Load() == callAbandoned }
 
 // End tells the caller how the work ended. Only the first call counts.
 func (c *Call) End(err error) {
@@ -57,12 +65,12 @@ func (c *Call) End(err error) {
 	}
 	for {
 		s := c.state.Load()
-		if s == callEnding || s == callDone {
+		if s == callEnding || s == callEnded {
 			return
 		}
 		if c.state.CompareAndSwap(s, callEnding) {
 			c.err = err
-			c.state.Store(callDone)
+			c.state.Store(callEnded)
 			close(c.done)
 			return
 		}
@@ -74,12 +82,12 @@ func (c *Call) Done() <-chan struct{} { return c.done }
 
 // Ended reports whether the work has ended, and how.
 func (c *Call) Ended() (ended bool, err error) {
-	if c.state.Load() != callDone {
+	if c.state.Load() != callEnded {
 		return false, nil
 	}
 	return true, c.err
 }
 
-// Leave takes back what was lent, and reports whether it could: work that has begun with
-// it ends with the caller's context, and is to be waited for.
-func (c *Call) Leave() bool { return c.state.CompareAndSwap(callWaiting, callLeft) }
+// Abandon takes back what was lent, and reports whether it could. It cannot once the work has begun
+// with it: such work ends with the caller's context, and the caller waits for Done.
+func (c *Call) Abandon() bool { return c.state.CompareAndSwap(callWaiting, callAbandoned) }

@@ -10,12 +10,12 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// Entry is what everyone may see of a session: the snapshot it shows, the flights
-// that can be joined, and whom to ask. At every moment one actor owns it and is its only
-// writer: the session's, or the supervisor while the session sleeps. The exceptions
+// Entry is a session as everyone in this process sees it: the snapshot it shows, the flights
+// that can be joined, and the actor to ask. At every moment one actor owns it and is its only
+// writer: the session's, or the supervisor while the session has no actor. The exceptions
 // are Join and Use, which callers call.
 type Entry struct {
-	ID  string // empty while nobody has said it; for the supervisor
+	ID  string // empty where only the key is known; for the supervisor
 	Key session.Key
 
 	snapshot atomic.Pointer[Snapshot]
@@ -38,8 +38,8 @@ func NewEntry(id string, key session.Key, s *Snapshot) *Entry {
 // Snapshot returns what the entry shows now.
 func (e *Entry) Snapshot() *Snapshot { return e.snapshot.Load() }
 
-// Publish shows s, and releases those who waited for more to see than an opening
-// session. For the owner.
+// Publish shows s, and releases the callers who waited for an opening session to settle. For the
+// owner.
 func (e *Entry) Publish(s *Snapshot) {
 	if old := e.snapshot.Swap(s); old.Phase == Opening && old.Settled != s.Settled {
 		close(old.Settled)
@@ -79,9 +79,9 @@ type Unsaved int32
 
 // What a store may lack.
 const (
-	Saved   Unsaved = iota // nothing
-	Pending                // something that is being written
-	Failing                // something that could not be written so far
+	Saved       Unsaved = iota // nothing
+	Saving                     // something that is being written
+	SaveFailing                // something that could not be written so far
 )
 
 // SetUnsaved says how far the store is behind and returns what was said before. For
@@ -102,7 +102,7 @@ func (e *Entry) Flights() []*Flight {
 // Find returns the flight for key that can be joined, or nil.
 func (e *Entry) Find(key session.FlightKey) *Flight {
 	for _, f := range e.Flights() {
-		if f.Question.Key == key {
+		if f.Query.Key == key {
 			return f
 		}
 	}
@@ -120,7 +120,7 @@ func (e *Entry) Join(f *Flight, limit int) (joined *Flight, first bool) {
 			list = *old
 		}
 		for _, g := range list {
-			if g.Question.Key == f.Question.Key {
+			if g.Query.Key == f.Query.Key {
 				return g, false
 			}
 		}
@@ -138,11 +138,11 @@ func (e *Entry) Join(f *Flight, limit int) (joined *Flight, first bool) {
 	}
 }
 
-// Land answers everyone who waits for f. Before they are released it is taken off the list,
-// so that whoever comes later starts a new one; and what is off the list has landed. For
-// the owner.
-func (e *Entry) Land(f *Flight, a Answer) {
-	if f.land(a) {
+// Complete answers everyone who waits for f. The order is: set the answer, take f off the list, release
+// the waiters. So a flight that is off the list has its answer, and a caller who comes after a release
+// starts a new flight. For the owner.
+func (e *Entry) Complete(f *Flight, a Answer) {
+	if f.complete(a) {
 		defer close(f.done)
 	}
 	for {
@@ -165,9 +165,9 @@ func (e *Entry) Land(f *Flight, a Answer) {
 	}
 }
 
-// LandAll answers everyone. For the owner.
-func (e *Entry) LandAll(a Answer) {
+// CompleteAll completes every flight with a. For the owner.
+func (e *Entry) CompleteAll(a Answer) {
 	for _, f := range e.Flights() {
-		e.Land(f, a)
+		e.Complete(f, a)
 	}
 }

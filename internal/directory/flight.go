@@ -7,74 +7,79 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Flight is one question that needs the refresh token, and everyone who waits for
-// its answer. One close of its done channel releases them all.
+// Flight is one request for a token that needs the session's refresh token, shared by all callers
+// who join it. Closing its done channel once releases them all, so ten thousand callers cost one close.
+//
+// A flight goes from open to completing to completed, once. The answer is set while it is
+// completing, and read only after it is completed.
 type Flight struct {
-	Question *session.Question
-	Options  store.Options // free values of the call that started it; no request, no response
+	Query   *session.TokenQuery
+	Options store.Options // free values of the call that started it; no request, no response
 
 	done   chan struct{}
 	state  atomic.Int32
 	answer Answer
 
-	alone []*Flight // a list of this flight only: most sessions have one at a time
+	// alone is the entry's list of flights when this is the only one, as it mostly is. It is kept
+	// here so that joining allocates nothing more than the flight.
+	alone []*Flight
 	self  [1]*Flight
 }
 
 const (
-	flying int32 = iota
-	landing
-	landed
+	open int32 = iota
+	completing
+	completed
 )
 
-// Answer is how a flight ended. What it points to is not to be changed.
+// Answer is how a flight ended. It points to values that are not to be changed.
 type Answer struct {
-	Token      *session.Token           // for a question about an audience
-	Connection *session.ConnectionToken // for a question about a connection
+	Token      *session.Token           // where the query names an audience
+	Connection *session.ConnectionToken // where the query names a connection
 	Err        error
 	Ceiling    session.Ceiling // of the session that the token belongs to
 	Cached     bool            // it came from the cache and so must not be handed out after its expiry
-	Again      bool            // nothing was decided: look at the session once more
+	Restart    bool            // nothing was decided: look at the session once more
 }
 
 // NewFlight returns a flight for q. Of o it keeps the free values.
-func NewFlight(q *session.Question, o store.Options) *Flight {
-	f := &Flight{Question: q, Options: store.Options{Values: o.Values}, done: make(chan struct{})}
+func NewFlight(q *session.TokenQuery, o store.Options) *Flight {
+	f := &Flight{Query: q, Options: store.Options{Values: o.Values}, done: make(chan struct{})}
 	f.self[0] = f
 	f.alone = f.self[:]
 	return f
 }
 
-// Refusal is the answer that f was not asked because of err, as the type of error that f's
-// question has.
+// Refusal returns the answer that f was not asked because of err, as the type of error that fits f's
+// query.
 func (f *Flight) Refusal(err error) Answer {
 	code := session.CodeOf(err)
-	if q := f.Question; q != nil && q.Key.ForConnection() {
+	if q := f.Query; q != nil && q.Key.ForConnection() {
 		return Answer{Err: &session.ConnectionTokenError{Code: code}}
 	}
 	return Answer{Err: &session.AccessTokenError{Code: code}}
 }
 
-// Done is closed when the flight has landed, well or badly.
+// Done is closed when the flight is completed, with a token or with an error.
 func (f *Flight) Done() <-chan struct{} { return f.done }
 
 // Answer returns how the flight ended. It may be called once Done is closed.
 func (f *Flight) Answer() Answer { return f.answer }
 
-// Landed returns how the flight ended, nil when it has not.
-func (f *Flight) Landed() *Answer {
-	if f.state.Load() != landed {
+// Completed returns how the flight ended, nil when it has not. It is nil for a nil flight.
+func (f *Flight) Completed() *Answer {
+	if f == nil || f.state.Load() != completed {
 		return nil
 	}
 	return &f.answer
 }
 
-// land sets the answer, and reports whether it is the first. Whoever did that closes done.
-func (f *Flight) land(a Answer) bool {
-	if !f.state.CompareAndSwap(flying, landing) {
+// complete sets the answer, and reports whether it is the first. If so, the caller closes done.
+func (f *Flight) complete(a Answer) bool {
+	if !f.state.CompareAndSwap(open, completing) {
 		return false
 	}
 	f.answer = a
-	f.state.Store(landed)
+	f.state.Store(completed)
 	return true
 }

@@ -10,9 +10,9 @@ import (
 
 // Whoever does not find its flight on the list any more finds its answer, though nobody was
 // released yet.
-func TestLand_whatIsOffTheListHasLanded(t *testing.T) {
+func TestComplete_whatIsOffTheListHasItsAnswer(t *testing.T) {
 	e := NewEntry("id", session.Key{}, &Snapshot{})
-	q := &session.Question{Key: session.ConnectionKey("google", "")}
+	q := &session.TokenQuery{Key: session.ConnectionKey("google", "")}
 	for range 5000 {
 		f, _ := e.Join(NewFlight(q, store.Options{}), 10)
 		going := make(chan struct{})
@@ -22,10 +22,10 @@ func TestLand_whatIsOffTheListHasLanded(t *testing.T) {
 			for e.Find(q.Key) != nil {
 				runtime.Gosched()
 			}
-			seen <- f.Landed() != nil
+			seen <- f.Completed() != nil
 		}()
 		<-going
-		e.Land(f, Answer{})
+		e.Complete(f, Answer{})
 		if !<-seen {
 			t.Fatal("it was off the list, and had no answer")
 		}

@@ -6,7 +6,7 @@ import "time"
 // other processes write.
 type Trust struct {
 	Fresh  *Freshness
-	Tally  *Tally
+	Stats  *Stats
 	Shared bool          // others do write
 	Age    time.Duration // where their writes are not told: a session is read again after that
 	Outage time.Duration // served while the store does not answer, since it was read last
@@ -27,6 +27,6 @@ func (t *Trust) Trusted(e *Entry, now time.Time) bool {
 	if !t.Fresh.Down(now, t.Rest()) || e.Age(now) >= t.Outage {
 		return false
 	}
-	t.Tally.Stale.Add(1)
+	t.Stats.Stale.Add(1)
 	return true
 }

@@ -33,7 +33,7 @@ func (t *ConnectionCall) Step(c *Callers, came Came) (w Wait, more bool) {
 	}
 	if came.What == Begin {
 		// Should the session be loaded past its ceiling, this question comes first.
-		t.first = directory.NewFlight(&session.Question{Key: t.Key}, t.Caller.Options)
+		t.first = directory.NewFlight(&session.TokenQuery{Key: t.Key}, t.Caller.Options)
 		t.look = Look{Caller: t.Caller, First: t.first}
 		if c.Resolving {
 			t.look.First = nil // whose session it is must be known first
@@ -68,7 +68,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 		return t.fail(session.ErrMissingRefreshToken)
 	}
 	t.flight = e.Find(t.Key) // first, for what is off the list has landed
-	if answer := t.first.Landed(); answer != nil {
+	if answer := t.first.Completed(); answer != nil {
 		return t.landed(c, answer)
 	}
 	now := c.Clock.Now()
@@ -83,7 +83,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 	case t.flight != nil:
 	case s.Phase == directory.Ready:
 		e.Use(now.Unix())
-		if t.flight = fly(c, e, t.first.Question, &t.Caller); t.flight == nil {
+		if t.flight = fly(c, e, t.first.Query, &t.Caller); t.flight == nil {
 			return t.fail(session.ErrOverloaded)
 		}
 	case e.Snapshot() != s:
@@ -97,7 +97,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 
 func (t *ConnectionCall) landed(c *Callers, a *directory.Answer) (Wait, bool) {
 	switch {
-	case a.Again:
+	case a.Restart:
 		return t.again(c)
 	case a.Err != nil:
 		t.Err = a.Err

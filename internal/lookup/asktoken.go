@@ -7,9 +7,9 @@ import (
 
 // TokenCall is one question for an access token that the cache did not answer.
 type TokenCall struct {
-	Caller   Caller
-	Question *session.Question
-	Issuer   string // that the call is for, where domains come from a resolver
+	Caller Caller
+	Query  *session.TokenQuery
+	Issuer string // that the call is for, where domains come from a resolver
 
 	// The answer, not to be changed, or why there is none: an *AccessTokenError, or the
 	// context's error.
@@ -89,12 +89,12 @@ func (t *TokenCall) found(c *Callers) (w Wait, more bool) {
 	case s.Phase != directory.Ready:
 		return t.fail(session.ErrMissingRefreshToken)
 	}
-	if hit := c.Hit(e, t.Question); hit != nil {
+	if hit := c.Hit(e, t.Query); hit != nil {
 		t.Token = hit
 		return Wait{}, false
 	}
 	e.Use(now.Unix())
-	if t.flight = fly(c, e, t.Question, &t.Caller); t.flight == nil {
+	if t.flight = fly(c, e, t.Query, &t.Caller); t.flight == nil {
 		return t.fail(session.ErrOverloaded)
 	}
 	t.at = callFlying
@@ -103,7 +103,7 @@ func (t *TokenCall) found(c *Callers) (w Wait, more bool) {
 
 func (t *TokenCall) landed(c *Callers, a *directory.Answer) (Wait, bool) {
 	switch {
-	case a.Again:
+	case a.Restart:
 		return t.again(c)
 	case a.Err != nil:
 		t.Err = a.Err

@@ -42,7 +42,7 @@ func (c *Callers) Key(id string) session.Key { return session.KeyOf(c.Name, id) 
 
 // Hit finds the answer in what the session shows, or nil. It takes no lock, sends no
 // message and allocates nothing.
-func (c *Callers) Hit(e *directory.Entry, q *session.Question) *session.Token {
+func (c *Callers) Hit(e *directory.Entry, q *session.TokenQuery) *session.Token {
 	s := e.Snapshot()
 	if s.Phase != directory.Ready || c.closed.Load() {
 		return nil
@@ -128,7 +128,7 @@ func awaitCall(ctx context.Context, call *directory.Call, came Came) (w Wait, mo
 		_, err := call.Ended()
 		return Wait{}, false, err
 	}
-	if call.Leave() {
+	if call.Abandon() {
 		return Wait{}, false, left
 	}
 	return Wait{Done: call.Done(), Bound: true}, true, nil

@@ -10,7 +10,7 @@ import (
 
 // fly joins the flight for q, or has the session start one. It returns nil when the
 // session has too many.
-func fly(c *Callers, e *directory.Entry, q *session.Question, caller *Caller) *directory.Flight {
+func fly(c *Callers, e *directory.Entry, q *session.TokenQuery, caller *Caller) *directory.Flight {
 	if f := e.Find(q.Key); f != nil { // most of a crowd need no flight of their own
 		return f
 	}
@@ -27,7 +27,7 @@ func landing(ctx context.Context, came Came, f *directory.Flight) (*directory.An
 	case LeftCame:
 		return nil, ctx.Err()
 	case DoneCame:
-		if a := f.Landed(); a != nil {
+		if a := f.Completed(); a != nil {
 			return a, nil
 		}
 	default:
@@ -35,4 +35,4 @@ func landing(ctx context.Context, came Came, f *directory.Flight) (*directory.An
 	return &again, ctx.Err()
 }
 
-var again = directory.Answer{Again: true}
+var again = directory.Answer{Restart: true}

@@ -131,7 +131,7 @@ func (l *Look) opened(c *Callers, came Came) (Wait, bool) {
 // leave takes back what was lent: the load may not use the caller's request once the caller
 // has returned.
 func (l *Look) leave(c *Callers) (Wait, bool) {
-	if ended, _ := l.call.Ended(); !ended && !l.call.Leave() {
+	if ended, _ := l.call.Ended(); !ended && !l.call.Abandon() {
 		l.at = lookLeaving
 		return Wait{Done: l.call.Done(), Bound: true}, true
 	}

@@ -20,13 +20,13 @@ const (
 	longQuery  = 2048 // bytes of a request that is not kept
 )
 
-// Queries keeps the question that each TokenRequest comes to, so that asking
-// again allocates nothing. What is asked may come from a stranger: only what was answered with a
-// token is kept, and what is new takes the place of something old.
+// Queries keeps the query of each TokenRequest, so that asking again allocates nothing. A request may
+// come from a stranger: its query is kept only after it was answered with a token, and takes the
+// place of an older one.
 type Queries struct {
 	policy session.Policy
-	// Usual is the question of the zero request.
-	Usual *session.Question
+	// Default is the query of the zero request.
+	Default *session.TokenQuery
 
 	few  atomic.Pointer[[]*asked] // the first of them
 	seed maphash.Seed
@@ -42,31 +42,31 @@ type querySet struct {
 
 // asked is not changed once it is stored.
 type asked struct {
-	request  TokenRequest
-	question *session.Question
+	request TokenRequest
+	query   *session.TokenQuery
 }
 
 // Init makes qs ready, for a policy.
 func (qs *Queries) Init(p session.Policy) {
-	qs.policy, qs.Usual = p, p.Question("", "")
+	qs.policy, qs.Default = p, p.Query("", "")
 	qs.few.Store(new([]*asked))
 	qs.seed = maphash.MakeSeed()
 }
 
-// Find returns the question of r, nil where it is not kept.
-func (qs *Queries) Find(r TokenRequest) *session.Question {
+// Find returns the query of r, nil where it is not kept.
+func (qs *Queries) Find(r TokenRequest) *session.TokenQuery {
 	if r == (TokenRequest{}) {
-		return qs.Usual
+		return qs.Default
 	}
 	for _, a := range *qs.few.Load() {
 		if a.request == r {
-			return a.question
+			return a.query
 		}
 	}
 	set := qs.set(r)
 	for i := range set.places {
 		if a := set.places[i].Load(); a != nil && a.request == r {
-			return a.question
+			return a.query
 		}
 	}
 	return nil
@@ -77,13 +77,13 @@ func (qs *Queries) set(r TokenRequest) *querySet {
 	return &qs.sets[h%querySets]
 }
 
-// Keep keeps the question of r, which was answered with a token.
+// Keep keeps the query of r, which was answered with a token.
 func (qs *Queries) Keep(r TokenRequest) {
 	if len(r.Audience)+len(r.Scope) > longQuery || qs.Find(r) != nil {
 		return
 	}
 	r = TokenRequest{Audience: strings.Clone(r.Audience), Scope: strings.Clone(r.Scope)} // not the URL that they stood in
-	a := &asked{r, qs.policy.Question(r.Audience, r.Scope)}
+	a := &asked{r, qs.policy.Query(r.Audience, r.Scope)}
 	qs.keeping.Lock()
 	defer qs.keeping.Unlock()
 	if qs.Find(r) != nil {

@@ -19,7 +19,7 @@ func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
 	for age, served := range map[time.Duration]bool{outage - 1: true, outage: false} {
 		fake := clock.NewFake(t0)
 		c := &Callers{Dir: directory.NewDirectory(), Name: "test", Trust: directory.Trust{
-			Fresh: &directory.Freshness{}, Tally: &directory.Tally{}, Shared: true, Age: 30 * time.Second, Outage: outage, Probe: 5 * time.Second,
+			Fresh: &directory.Freshness{}, Stats: &directory.Stats{}, Shared: true, Age: 30 * time.Second, Outage: outage, Probe: 5 * time.Second,
 		}}
 		c.Clock = &meanwhile{Clock: fake, then: func() { c.Trust.Fresh.Probe(t0, 6*time.Second) }}
 		c.Trust.Fresh.Failed(t0)

@@ -82,7 +82,7 @@ func (p *pipeline) take(turn func(), s *started) {
 func (p *pipeline) Run(kind actors.Work, work func(context.Context) any, deliver func(any)) {
 	j := job{kind, work, deliver}
 	if kind != actors.ProviderWork {
-		p.r.tally.Add(1)
+		p.r.pending.Add(1)
 	}
 	if kind == actors.StoreWork && !p.r.store.try() {
 		p.r.do(&p.r.store, func() { p.follow(&started{j}) })
@@ -111,11 +111,11 @@ func (p *pipeline) follow(s *started) {
 func (p *pipeline) do(j job) (turn func()) {
 	result := j.work(p.r.ctx)
 	if j.kind == actors.ProviderWork {
-		p.r.tally.Add(1)
+		p.r.pending.Add(1)
 	}
 	first := p.delivery.CompareAndSwap(noDelivery, delivering) // else another delivery is under way
 	j.deliver(result)
-	p.r.tally.Add(-1)
+	p.r.pending.Add(-1)
 	if j.kind == actors.StoreWork {
 		p.r.store.release()
 	}

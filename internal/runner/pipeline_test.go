@@ -10,7 +10,7 @@ import (
 )
 
 func newTestRunner(t *testing.T) *Runner {
-	r := New(10, 10, &directory.Tally{})
+	r := New(10, 10, &directory.Pending{})
 	t.Cleanup(func() { <-r.workers.end() })
 	return r
 }
@@ -121,7 +121,7 @@ func TestPipeline_messageDuringADelivery(t *testing.T) {
 }
 
 // Whatever is posted and delivered at once, every message is handled, one at a time, and
-// the tally comes to rest.
+// everything comes to rest.
 func TestPipeline_everythingAtOnce(t *testing.T) {
 	r := newTestRunner(t)
 	r.store.free, r.turns.free = 2, 2
@@ -141,8 +141,8 @@ func TestPipeline_everythingAtOnce(t *testing.T) {
 		}
 	}
 	all.Wait()
-	for r.tally.Pending() != 0 {
-		<-r.tally.Rest()
+	for r.pending.Count() != 0 {
+		<-r.pending.Rest()
 	}
 	<-r.workers.end()
 	if n := r.store.free; n != 2 {

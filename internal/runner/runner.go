@@ -22,9 +22,9 @@ const (
 // users and those that strangers can cause apart; store work; turns. So none waits for another.
 // Renewals of leases are as many as leases are held.
 type Runner struct {
-	ctx    context.Context // ends when the client gives up on what is under way
-	cancel context.CancelCauseFunc
-	tally  *directory.Tally
+	ctx     context.Context // ends when the client gives up on what is under way
+	cancel  context.CancelCauseFunc
+	pending *directory.Pending
 
 	users     semaphore // refreshes, connection exchanges, revocations
 	strangers semaphore // code exchanges, pushed requests, discovery and keys for them
@@ -36,11 +36,11 @@ type Runner struct {
 var _ actors.Runner = (*Runner)(nil)
 
 // New returns a Runner that lets so many requests be at the provider at once, a quarter of them
-// caused by strangers, and so many of signed-in users wait. It counts what is pending in tally.
-func New(requests, queued int, tally *directory.Tally) *Runner {
+// caused by strangers, and so many of signed-in users wait. It counts what is under way in pending.
+func New(requests, queued int, pending *directory.Pending) *Runner {
 	users, strangers := shares(requests)
 	r := &Runner{
-		tally:     tally,
+		pending:   pending,
 		users:     semaphore{free: users, most: queued},
 		strangers: semaphore{free: strangers, most: queuedStrangers},
 		store:     semaphore{free: storeWork, most: anyNumber},

@@ -66,12 +66,12 @@ func (p *process) live(env *actors.Env) {
 	env.Intents, _ = store.As[store.Intents](env.Store)
 	env.Owner, env.LeaseTTL = session.RandomString(p.w.random, 22), leaseTTL
 	env.Rules.Leases, env.Rules.Intents = true, c.intents
-	env.Rules.Usual = p.w.questions[0]
+	env.Rules.DefaultQuery = p.w.questions[0]
 	if !c.feed {
 		env.Rules.SnapshotAge = snapshotAge
 	}
 	p.callers.Trust = directory.Trust{
-		Fresh: p.fresh, Tally: env.Tally, Shared: true, Age: snapshotAge, Outage: outage, Probe: env.StoreTimeout,
+		Fresh: p.fresh, Stats: env.Stats, Shared: true, Age: snapshotAge, Outage: outage, Probe: env.StoreTimeout,
 	}
 }
 

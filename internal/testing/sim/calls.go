@@ -85,7 +85,7 @@ type call struct {
 	wait     lookup.Wait
 	joined   int // the step in which it joined the flight that it waits for; 0: it waits for none
 	done     bool
-	question *session.Question // of a token or connection
+	question *session.TokenQuery // of a token or connection
 	op       *op
 }
 
@@ -106,9 +106,9 @@ func (w *World) call(p *process, s *subject, name string, m func(ctx context.Con
 	return c
 }
 
-func (w *World) askToken(p *process, s *subject, q *session.Question) {
+func (w *World) askToken(p *process, s *subject, q *session.TokenQuery) {
 	c := w.call(p, s, "a token "+questionName(q.Key), func(ctx context.Context) machine {
-		return &tokenCall{lookup.TokenCall{Caller: p.caller(ctx, s.id), Question: q}}
+		return &tokenCall{lookup.TokenCall{Caller: p.caller(ctx, s.id), Query: q}}
 	})
 	c.question = q
 }
@@ -119,7 +119,7 @@ type tokenCall struct{ lookup.TokenCall }
 func (t *tokenCall) Step(c *lookup.Callers, came lookup.Came) (lookup.Wait, bool) {
 	if came.What == lookup.Begin {
 		if e := c.Dir.Lookup(t.Caller.ID); e != nil {
-			if hit := c.Hit(e, t.Question); hit != nil {
+			if hit := c.Hit(e, t.Query); hit != nil {
 				t.Token = hit
 				return lookup.Wait{}, false
 			}
@@ -132,7 +132,7 @@ func (w *World) askConnection(p *process, s *subject, key session.FlightKey) {
 	c := w.call(p, s, "a token "+questionName(key), func(ctx context.Context) machine {
 		return &lookup.ConnectionCall{Caller: p.caller(ctx, s.id), Key: key}
 	})
-	c.question = &session.Question{Key: key}
+	c.question = &session.TokenQuery{Key: key}
 }
 
 func (w *World) read(p *process, s *subject) {

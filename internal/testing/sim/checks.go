@@ -277,10 +277,10 @@ func (w *World) handled(m *mailbox, msg any) {
 	}
 	switch msg := msg.(type) {
 	case *messages.NeedToken:
-		if msg.Flight.Question != nil {
+		if msg.Flight.Query != nil {
 			w.sawQueue(m, msg.Flight)
 		}
-	case *messages.FollowUp:
+	case *messages.RecoverIntent:
 		m.p.follow[m.subject] = true
 	case *messages.AtRest:
 		w.saw[atRestSaid]++
@@ -384,7 +384,7 @@ func (w *World) sawQueue(m *mailbox, f *directory.Flight) {
 	case len(flights) > 1:
 		w.saw[queuedBeside]++
 	}
-	if s := m.entry.Snapshot(); s.Phase == directory.Ready && !f.Question.Key.ForConnection() && w.covered(m.p, s.State, f.Question.Key) {
+	if s := m.entry.Snapshot(); s.Phase == directory.Ready && !f.Query.Key.ForConnection() && w.covered(m.p, s.State, f.Query.Key) {
 		w.saw[answeredFromCache]++
 	}
 }

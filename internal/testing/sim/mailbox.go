@@ -153,10 +153,10 @@ func gone(e *directory.Entry) bool {
 func describe(msg any) string {
 	switch m := msg.(type) {
 	case *messages.NeedToken:
-		if m.Flight.Question == nil {
+		if m.Flight.Query == nil {
 			return "a message that no core can handle"
 		}
-		return fmt.Sprintf("NeedToken %s", questionName(m.Flight.Question.Key))
+		return fmt.Sprintf("NeedToken %s", questionName(m.Flight.Query.Key))
 	case *messages.EndSession:
 		return fmt.Sprintf("EndSession, %s", m.Why)
 	}

@@ -82,7 +82,7 @@ func (w *World) start() *process {
 			RetryMost: 5 * time.Second, Revoke: c.revoke, EndOnDead: c.endOnDead,
 		},
 		Clock: processClock{p}, Rand: processRand{p}, Store: states, Codec: w.codec, Provider: v, Revoke: v.revoke,
-		Runner: p, Mailbox: p.newMailbox, Tally: &directory.Tally{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
+		Runner: p, Mailbox: p.newMailbox, Stats: &directory.Stats{}, Pending: &directory.Pending{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
 		FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second,
 	}
 	k := &p.callers

@@ -118,7 +118,7 @@ func (v provider) Refresh(ctx context.Context, r idp.RefreshRequest) (session.To
 	if audience == "" {
 		audience = session.DefaultAudience
 	}
-	return v.spend(ctx, r.RefreshToken, session.QuestionKey(audience, r.Scope))
+	return v.spend(ctx, r.RefreshToken, session.QueryKey(audience, r.Scope))
 }
 
 // ExchangeConnection implements actors.Provider.

@@ -21,8 +21,8 @@ type Machine struct {
 	system *actor.ActorSystem
 	codec  *store.Codec
 	policy session.Policy
-	asked  []*session.Question
-	held   *session.Question // that nothing else answers
+	asked  []*session.TokenQuery
+	held   *session.TokenQuery // that nothing else answers
 	hands  hands
 }
 
@@ -39,9 +39,9 @@ func NewMachine(kind Kind) *Machine {
 		policy: session.Policy{Audience: "api"},
 	}
 	for _, ask := range [][2]string{{"", ""}, {"", "read"}, {"", "write read"}, {"", "read  write"}, {"other", ""}, {"other", "read"}} {
-		m.asked = append(m.asked, m.policy.Question(ask[0], ask[1]))
+		m.asked = append(m.asked, m.policy.Query(ask[0], ask[1]))
 	}
-	m.held = m.policy.Question("held", "")
+	m.held = m.policy.Query("held", "")
 	return m
 }
 
@@ -62,10 +62,10 @@ type World struct {
 	system    *actor.ActorSystem
 	hands     *hands
 	codec     *store.Codec
-	questions []*session.Question
+	questions []*session.TokenQuery
 	store     *store.Memory
 
-	heldQuestion *session.Question
+	heldQuestion *session.TokenQuery
 
 	subjects      []*subject
 	byKey         map[session.Key]*subject
