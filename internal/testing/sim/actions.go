@@ -307,7 +307,10 @@ func (w *World) end1(p *process, s *subject) {
 
 // poison sends a session a message that its core cannot handle.
 func (w *World) poison() {
-	p, s := w.process(), w.subject()
+	w.poisonOne(w.process(), w.subject())
+}
+
+func (w *World) poisonOne(p *process, s *subject) {
 	e := p.callers.Dir.Lookup(s.id)
 	if e == nil || e.PID() == nil {
 		return

@@ -27,6 +27,7 @@ type beside struct {
 
 	// The feed of other processes' writes.
 	connected bool // notices arrive
+	heldUp    bool // but none for now
 	believed  bool // p takes silence to mean that nothing was written
 	notices   []notice
 	dropped   map[*subject]bool // notices that never came, and p does not know
@@ -92,7 +93,7 @@ func (w *World) tell(s *subject, v session.Version) {
 
 // tidings counts the sessions of which p can be told: the notices of one arrive in order.
 func (p *process) tidings() int {
-	if p.paused {
+	if p.paused || p.heldUp {
 		return 0
 	}
 	n := 0

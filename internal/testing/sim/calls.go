@@ -148,13 +148,24 @@ func (w *World) order(p *process, s *subject, name string, m func(*directory.Cal
 
 // login signs s in.
 func (w *World) login(p *process, s *subject) {
+	ceiling, lifetime := int64(0), int64(0)
+	switch ceiling = one(w.choose, []int64{0, 0, 0, 0, 0, 0, 3600, 300, 90, 32}); {
+	case ceiling != 0:
+	case w.choose.odds(20):
+		lifetime = one(w.choose, []int64{120, 30, 5})
+	}
+	w.signIn(p, s, ceiling, lifetime)
+}
+
+// signIn signs s in, with a ceiling and an absolute lifetime in so many seconds; 0 is none.
+func (w *World) signIn(p *process, s *subject, ceiling, lifetime int64) {
 	now := w.fake.Now()
 	f := &family{subject: s, name: fmt.Sprintf("%s.%d", s.id, len(s.families)+1), incarnation: session.NewIncarnation(w.random)}
-	switch life := one(w.choose, []int64{0, 0, 0, 0, 0, 0, 3600, 300, 90, 32}); {
-	case life != 0:
-		f.ceiling = session.Ceiling(now.Unix() + life)
-	case w.choose.odds(20):
-		f.endsAt = now.Unix() + one(w.choose, []int64{120, 30, 5})
+	if ceiling != 0 {
+		f.ceiling = session.Ceiling(now.Unix() + ceiling)
+	}
+	if lifetime != 0 {
+		f.endsAt = now.Unix() + lifetime
 	}
 	s.families = append(s.families, f)
 	w.families[f.name], w.byIncarnation[f.incarnation] = f, f

@@ -72,8 +72,11 @@ func (w *World) holdOne() {
 	}
 }
 
-// holds reports whether j is a request that is held.
+// holds reports whether j is a request that is held, or held up by a story.
 func (w *World) holds(j *job) bool {
+	if w.story != nil {
+		return w.story.holds(j)
+	}
 	return w.held != nil && j.kind == actors.ProviderWork && j.request != nil && j.request.family.subject == w.held && j.stage == sent
 }
 

@@ -149,7 +149,7 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 	j.pending = func() { w.grant(r, key) }
 	if err := j.park(ctx, sent); err != nil {
 		w.sawTimeout(ctx, requestTimedOut)
-		if !j.killed && w.choose.odds(50) {
+		if !j.killed && w.strands() {
 			w.strand(j)
 		}
 		return resp, &requestError{r, err}
@@ -352,6 +352,8 @@ func (v provider) revoke(ctx context.Context, _, token string) error {
 // providerFault decides how a request goes.
 func (w *World) providerFault() faultKind {
 	switch {
+	case w.story != nil:
+		return w.story.providerFault()
 	case w.providerDown:
 		return faultUnreachable
 	case w.draining:

@@ -26,12 +26,13 @@ type job struct {
 
 	hand       *hand // nil until it has begun
 	stage      stage
-	what       string // the call it is in
-	call       string // of the store
-	tear       func() // have what was sent arrive in part
-	killed     bool   // its process has died
-	pending    func() // what the call that was sent would do, should it arrive all the same
-	late       bool   // it may do so at any time later
+	parked     context.Context // of the call it is in
+	what       string          // the call it is in
+	call       string          // of the store
+	tear       func()          // have what was sent arrive in part
+	killed     bool            // its process has died
+	pending    func()          // what the call that was sent would do, should it arrive all the same
+	late       bool            // it may do so at any time later
 	about      *subject
 	quick      bool     // what was sent fails without doing anything
 	leaseOf    *subject // it has asked for the lease of that session
@@ -114,7 +115,7 @@ func (j *job) park(ctx context.Context, s stage) error {
 	if j.killed {
 		return errKilled
 	}
-	j.stage = s
+	j.stage, j.parked = s, ctx
 	j.hand.park()
 	j.stage = atRest
 	switch {

@@ -87,7 +87,7 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 			w.observe(c.of)
 		}
 	}
-	fault := w.storeFault()
+	fault := w.storeFault(c.name)
 	j.quick = fault == storeFailsBefore || fault == storePanicsBefore
 	w.note("%s%s is sent to the store", s.p.prefix(), j.what)
 	j.pending = func() {
@@ -97,7 +97,7 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 	}
 	if err := j.park(ctx, sent); err != nil {
 		w.sawTimeout(ctx, storeTimedOut)
-		if !j.killed && c.late && w.choose.odds(50) {
+		if !j.killed && c.late && w.strands() {
 			w.strand(j)
 		}
 		return err
@@ -140,7 +140,10 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 	return err
 }
 
-func (w *World) storeFault() storeFault {
+func (w *World) storeFault(call string) storeFault {
+	if w.story != nil {
+		return w.story.storeFault(call)
+	}
 	if w.draining || !w.choose.odds(w.config.storeFaults) {
 		return storeFine
 	}
@@ -287,7 +290,7 @@ func (w *World) strand(j *job) {
 	switch {
 	case j.tear != nil && j.killed && w.kind == Alone && w.choose.odds(30):
 		j.tear()
-	case j.late && w.choose.odds(60):
+	case j.late && (w.story != nil || w.choose.odds(60)):
 		w.saw[lateArrivals]++
 		w.note("  %s is still on its way", j.what)
 		w.late = append(w.late, stranded{act: act, what: j.what, sent: w.fake.Now()})
@@ -296,6 +299,9 @@ func (w *World) strand(j *job) {
 	}
 	j.tear = nil
 }
+
+// strands reports whether what was sent stays on its way though nobody waits for it any more.
+func (w *World) strands() bool { return w.story != nil || w.choose.odds(50) }
 
 type stranded struct {
 	act  func()

@@ -95,6 +95,7 @@ type World struct {
 	storePanics  int // of store or provider
 	draining     bool
 	stuck        *job     // whose answer takes longer than everything else of a scene
+	story        *story   // that is told, and decides what fails and what is held up; nil where that is drawn
 	held         *subject // whose requests are held while the others go on
 
 	opened struct {
@@ -227,8 +228,8 @@ func (w *World) configure() {
 	c.endOnDead = pick.odds(20)
 }
 
-// newWorld returns a run that has not begun.
-func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *World {
+// newWorld returns a run that has not begun. given changes what was drawn.
+func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64, given ...func(*config)) *World {
 	fake := clock.NewFake(t0)
 	var key [32]byte
 	for i := range 8 {
@@ -240,6 +241,9 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64) *Wo
 		byIncarnation: make(map[session.Incarnation]*family), issued: make(map[string]*issued), last: make(map[asked]*request),
 	}
 	w.configure()
+	for _, change := range given {
+		change(&w.config)
+	}
 	var options []store.MemoryOption
 	if !w.config.exclusive {
 		options = append(options, store.Shared())
