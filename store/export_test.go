@@ -38,3 +38,16 @@ func (s *Simple) Locks() int {
 	defer s.keys.mu.Unlock()
 	return len(s.keys.locks)
 }
+
+// IndexEntries counts the keys under all index values.
+func IndexEntries(m *Memory) (n int) {
+	for i := range m.shards {
+		sh := &m.shards[i]
+		sh.mu.Lock()
+		for _, keys := range sh.values {
+			n += len(keys)
+		}
+		sh.mu.Unlock()
+	}
+	return n
+}

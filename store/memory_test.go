@@ -20,7 +20,8 @@ func TestMemory(t *testing.T) {
 		"exclusive": nil, "survives": {store.Survives()}, "shared": {store.Shared()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, func(_ *testing.T, c clock.Clock) store.StateStore { return store.NewMemory(c, opts...) })
+			traits := storetest.Traits{IndexEntries: func(_ testing.TB, s store.StateStore) int { return store.IndexEntries(s.(*store.Memory)) }}
+			storetest.RunTraits(t, traits, func(_ *testing.T, c clock.Clock) store.StateStore { return store.NewMemory(c, opts...) })
 		})
 	}
 }

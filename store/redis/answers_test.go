@@ -66,6 +66,12 @@ func TestAnswers_thatAreNone(t *testing.T) {
 			check("Load", err, false)
 			check("Replace", s.Replace(t.Context(), key, rec, opt), ok)
 			check("Update", s.Update(t.Context(), key, rec.Version, rec, opt), ok)
+			_, err = s.Begin(t.Context(), key, store.Beginning{Version: rec.Version, Owner: "a"}, opt)
+			check("Begin", err, false)
+			check("Renew", s.Renew(t.Context(), key, "a", 1, time.Hour, opt), ok)
+			check("End", s.End(t.Context(), key, rec.Incarnation, store.Ending{Reason: "logout"}, opt), ok)
+			_, err = s.EndAll(t.Context(), []store.Ref{{Key: key}}, time.Hour, opt)
+			check("EndAll", err, ok)
 			check("Delete", s.Delete(t.Context(), key, rec.Incarnation, "logout", opt), ok)
 			check("Touch", s.Touch(t.Context(), key, time.Hour, opt), ok)
 			_, err = s.Lease(t.Context(), key, "a", time.Hour, opt)
@@ -132,6 +138,10 @@ func TestFullMemory(t *testing.T) {
 		"an intent": intend(t.Context(), s, key, store.Intent{}, opt),
 		"a lease": func() error {
 			_, err := s.Lease(t.Context(), newKey(), "a", time.Hour, opt)
+			return err
+		}(),
+		"a flight": func() error {
+			_, err := s.Begin(t.Context(), key, store.Beginning{Version: rec.Version, Owner: "a", TTL: time.Hour, Intent: store.Intent{Token: [32]byte{1}}}, opt)
 			return err
 		}(),
 		"a transaction": s.Transactions().Put(t.Context(), "state", nil, time.Hour, opt),

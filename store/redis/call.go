@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -41,12 +42,12 @@ func (s *Store) eval(ctx context.Context, op script, keys []string, id string, a
 		case "conflict":
 			return nil, store.ErrConflict
 		case "leased":
-			return nil, store.ErrLeased
+			return nil, leasedError(answer)
 		case "presented":
 			return nil, store.ErrPresented
 		case "gone":
-			if why, ok := at[string](answer, 1); ok {
-				return nil, &store.GoneError{Reason: session.Reason(why)}
+			if gone, ok := tombstone(answer[1:]); ok {
+				return nil, gone
 			}
 		}
 	}
@@ -104,12 +105,23 @@ func unexpected(op script) error {
 	return &Error{Op: string(op), Err: plainError("an answer that is none of ours")}
 }
 
+func leasedError(answer []any) *store.LeasedError {
+	owner, _ := at[string](answer, 1)
+	left, _ := at[int64](answer, 2)
+	return &store.LeasedError{Owner: owner, Left: duration(left)}
+}
+
 // at returns the element of answer with this index, if it is a T.
 func at[T any](answer []any, i int) (value T, ok bool) {
 	if i < len(answer) {
 		value, ok = answer[i].(T)
 	}
 	return value, ok
+}
+
+// duration is milliseconds the other way round; not more than a Duration holds.
+func duration(ms int64) time.Duration {
+	return time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
 // milliseconds returns d rounded up; what is not positive is 0.

@@ -78,6 +78,12 @@ func FormatIntent(in store.Intent) string { return string(formatIntent(in)) }
 // RefsOf reads sessions from an answer.
 func RefsOf(answer ...any) ([]store.Ref, error) { return appendRefs(nil, find, answer) }
 
+// TombstoneOf and BegunOf read what answers with these words hold.
+var (
+	TombstoneOf = tombstone
+	BegunOf     = parseBegun
+)
+
 // Liveness is what a watcher knows of its connection.
 type Liveness = liveness
 

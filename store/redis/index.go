@@ -94,15 +94,15 @@ func (s *Store) ClaimDue(ctx context.Context, until session.Ceiling, limit int, 
 // place is where a session stands in the index of ceilings.
 func place(r store.Ref) string { return sortable(int64(r.Ceiling)) + r.Key.String() }
 
-// appendRefs appends the sessions that an answer begins with: for each its key, its
-// incarnation and its ceiling.
+// appendRefs appends the sessions that an answer begins with: for each its key, incarnation and
+// ceiling, whether connection tokens are held, and whether it has ended.
 func appendRefs(refs []store.Ref, op script, answer []any) ([]store.Ref, error) {
 	list, ok := at[[]any](answer, 0)
-	if !ok || len(list)%3 != 0 {
+	if !ok || len(list)%refParts != 0 {
 		return nil, unexpected(op)
 	}
-	for i := 0; i < len(list); i += 3 {
-		var ref store.Ref
+	for i := 0; i < len(list); i += refParts {
+		ref := store.Ref{Connections: list[i+3] != "0", Ended: list[i+4] != ""}
 		incarnation, ok := list[i+1].(string)
 		if !ok || len(incarnation) != len(ref.Incarnation) {
 			return nil, unexpected(op)
@@ -124,6 +124,8 @@ func appendRefs(refs []store.Ref, op script, answer []any) ([]store.Ref, error) 
 	}
 	return refs, nil
 }
+
+const refParts = 5
 
 func parseKey(v any) (key session.Key, err error) {
 	text, _ := v.(string)

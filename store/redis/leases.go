@@ -10,6 +10,64 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
+// Begin implements store.Beginner, in one round trip. It is never sent twice: after an error that
+// leaves open whether it took effect, the intent that stands may be the caller's own.
+func (s *Store) Begin(ctx context.Context, key session.Key, b store.Beginning, _ store.Options) (store.Begun, error) {
+	var intent []byte
+	if b.Intent.Token != ([32]byte{}) {
+		intent = formatIntent(b.Intent)
+	}
+	answer, err := s.run(ctx, begin, key, string(b.Version[:]), b.Owner, milliseconds(b.TTL), intent, formatTries(b.Intent))
+	if err != nil {
+		return store.Begun{}, err
+	}
+	if word, _ := at[string](answer, 0); word == "moved" {
+		text, _ := at[string](answer, 1)
+		r, err := store.UnmarshalRecord([]byte(text))
+		if err != nil {
+			return store.Begun{}, err
+		}
+		return store.Begun{Moved: &r}, nil
+	}
+	begun, ok := parseBegun(answer)
+	if !ok {
+		return store.Begun{}, unexpected(begin)
+	}
+	return begun, nil
+}
+
+// parseBegun reads an epoch, and two intents with their tries, each of which may be empty.
+func parseBegun(answer []any) (b store.Begun, ok bool) {
+	if len(answer) != 6 {
+		return b, false
+	}
+	text, _ := answer[1].(string)
+	epoch, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return b, false
+	}
+	b.Epoch = epoch
+	if answer[2] != "" {
+		if b.Intent, ok = parseIntent(answer[2]); !ok || !parseTries(answer[3], &b.Intent) {
+			return b, false
+		}
+	}
+	if answer[4] != "" {
+		prior, ok := parseIntent(answer[4])
+		if !ok || !parseTries(answer[5], &prior) {
+			return b, false
+		}
+		b.Prior = &prior
+	}
+	return b, true
+}
+
+// Renew implements store.Leaser.
+func (s *Store) Renew(ctx context.Context, key session.Key, owner string, epoch int64, ttl time.Duration, _ store.Options) error {
+	_, err := s.run(ctx, renew, key, owner, epoch, milliseconds(ttl))
+	return err
+}
+
 // Lease implements store.Leaser. A lease that lapsed is taken anew, under a higher epoch, by
 // its last owner too.
 func (s *Store) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, _ store.Options) (int64, error) {
@@ -135,10 +193,4 @@ func parseTries(v any, in *store.Intent) (ok bool) {
 	in.Next = next
 	in.Tries, err = strconv.Atoi(text[intentEpoch:])
 	return err == nil
-}
-
-// Renew implements store.Leaser.
-func (s *Store) Renew(ctx context.Context, key session.Key, owner string, _ int64, ttl time.Duration, o store.Options) error {
-	_, err := s.Lease(ctx, key, owner, ttl, o)
-	return err
 }

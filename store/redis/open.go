@@ -16,7 +16,10 @@ import (
 
 // format is the number of the layout that the scripts write. A later release that needs
 // another one raises it, and refuses to share the keys with this one.
-const format = 1
+//
+// Format 2 says whether a record holds connection tokens, and of a tombstone whose it is and what
+// a ceiling left. It reads format 1 as it stands.
+const format = 2
 
 // needed is the oldest version of Redis that will do.
 const needed = 7
@@ -118,7 +121,7 @@ func (s *Store) greet(ctx context.Context) error {
 	case err != nil || n < 1:
 		return &OpenError{Why: Failed, Detail: "the keys that begin with " + strconv.Quote(s.prefix) + " are not ours"}
 	case n > format:
-		return &OpenError{Why: NewerFormat, Detail: fmt.Sprintf("format %d, and this release knows %d", n, format)}
+		return &OpenError{Why: NewerFormat, Detail: fmt.Sprintf("format %d, and this release knows %d: start the release that wrote it, or a later one", n, format)}
 	}
 	s.report(info)
 	return nil

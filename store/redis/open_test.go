@@ -30,7 +30,7 @@ func TestOpen_refuses(t *testing.T) {
 	cluster := servers.NewRedis(t, servers.RedisConfig{Args: []string{"--cluster-enabled", "yes"}})
 	replica := servers.NewRedis(t, servers.RedisConfig{Args: []string{"--replicaof", "127.0.0.1", port(closed)}})
 	newer := servers.NewRedis(t, servers.RedisConfig{})
-	must(t, admin(t, newer).Set(t.Context(), "tokenward:format", "2", 0).Err())
+	must(t, admin(t, newer).Set(t.Context(), "tokenward:format", "3", 0).Err())
 	foreign := servers.NewRedis(t, servers.RedisConfig{})
 	must(t, admin(t, foreign).Set(t.Context(), "tokenward:format", "<html>", 0).Err())
 	quoting := func(command []string) string {

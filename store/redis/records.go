@@ -37,17 +37,13 @@ func (s *Store) Replace(ctx context.Context, key session.Key, r store.Record, _ 
 // Update implements store.StateStore. It is never sent twice: an error that is
 // neither ErrConflict nor ErrNotFound leaves open whether it took effect, and the version tells.
 func (s *Store) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, _ store.Options) error {
-	_, err := s.run(ctx, update, key, append(s.write(key, r), string(prev[:]), r.Epoch)...)
+	_, err := s.run(ctx, update, key, append(s.write(key, r), string(prev[:]), r.Epoch, r.Release)...)
 	return err
 }
 
 // Delete implements store.StateStore.
 func (s *Store) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ store.Options) error {
-	incarnation := ""
-	if !only.IsZero() {
-		incarnation = string(only[:])
-	}
-	_, err := s.run(ctx, remove, key, incarnation, string(why), s.channel, notice(key, session.Version{}))
+	_, err := s.run(ctx, remove, key, orEmpty(only[:]), string(why), s.channel, notice(key, session.Version{}))
 	return err
 }
 
@@ -64,20 +60,26 @@ func (s *Store) write(key session.Key, r store.Record) []any {
 	if r.Ceiling > 0 {
 		ceiling = sortable(int64(r.Ceiling))
 	}
-	values := make([]byte, 0, len(r.Index)*2*len(store.IndexValue{}))
-	for _, v := range r.Index {
-		values = hex.AppendEncode(values, v[:])
+	held := "0"
+	if r.Connections {
+		held = "1"
 	}
 	return []any{
-		string(r.Version[:]), string(r.Incarnation[:]), store.MarshalRecord(r), ceiling, values, milliseconds(r.TTL),
+		string(r.Version[:]), string(r.Incarnation[:]), store.MarshalRecord(r), ceiling, hexValues(r.Index), milliseconds(r.TTL), held,
 		s.channel, notice(key, r.Version),
 	}
 }
 
+// hexValues returns values as the scripts keep them, one after the other.
+func hexValues(values []store.IndexValue) []byte {
+	text := make([]byte, 0, len(values)*hexValue)
+	for _, v := range values {
+		text = hex.AppendEncode(text, v[:])
+	}
+	return text
+}
+
+const hexValue = 2 * len(store.IndexValue{})
+
 // sortable returns n as 16 hexadecimal digits, which are in the order of the numbers.
 func sortable(n int64) string { return fmt.Sprintf("%016x", uint64(n)^(1<<63)) }
-
-// End implements store.StateStore. For the moment it is Delete, and leaves no remainder.
-func (s *Store) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
-	return s.Delete(ctx, key, only, e.Reason, o)
-}

@@ -41,13 +41,35 @@ func TestStore_oneRoundTripForEachOperation(t *testing.T) {
 	must(t, s.Release(t.Context(), key, "a", epoch, opt))
 	sent.want(t, "Release", "evalsha")
 
+	begun, err := s.Begin(t.Context(), key, store.Beginning{Version: after.Version, Owner: "a", TTL: time.Minute, Intent: store.Intent{Token: [32]byte{1}}}, opt)
+	must(t, err)
+	sent.want(t, "Begin", "evalsha")
+	must(t, s.Renew(t.Context(), key, "a", begun.Epoch, time.Minute, opt))
+	sent.want(t, "Renew", "evalsha")
+	prev := after.Version
+	after = next(after)
+	after.Epoch, after.Release = begun.Epoch, "a"
+	must(t, s.Update(t.Context(), key, prev, after, opt))
+	sent.want(t, "Update that gives the lease back", "evalsha")
+
 	must(t, s.Touch(t.Context(), key, time.Hour, opt))
 	sent.want(t, "Touch", "evalsha")
 	_, err = s.Find(t.Context(), after.Index, opt)
 	must(t, err)
 	sent.want(t, "Find", "evalsha")
+	must(t, s.End(t.Context(), key, after.Incarnation, store.Ending{Reason: session.ReasonRevoked}, opt))
+	sent.want(t, "End", "evalsha")
 	must(t, s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
 	sent.want(t, "Delete", "evalsha")
+	var refs []store.Ref
+	for range 400 {
+		key, rec := login(t, s)
+		refs = append(refs, store.Ref{Key: key, Incarnation: rec.Incarnation})
+	}
+	sent.forget()
+	_, err = s.EndAll(t.Context(), refs, time.Hour, opt)
+	must(t, err)
+	sent.want(t, "EndAll of 400", "evalsha")
 }
 
 // A server that has lost the scripts, as a restart does, is sent them once more.

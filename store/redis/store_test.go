@@ -3,6 +3,8 @@ package redis_test
 import (
 	"testing"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/redis"
@@ -13,11 +15,23 @@ import (
 // it. That leases and the rest lapse by themselves, lapse_test.go looks at.
 func traits() storetest.Traits {
 	return storetest.Traits{
-		Lapse: lapse, EndsLater: true,
+		Lapse: lapse,
 		Another: func(t *testing.T, s store.StateStore, c clock.Clock) store.StateStore {
 			other := again(t, s.(*redis.Store), redis.Clock(c))
 			redis.Driven(other)
 			return other
+		},
+		IndexEntries: func(t testing.TB, s store.StateStore) (n int) {
+			c := goredis.NewClient(&goredis.Options{Addr: server.Get(t).Addr(), Protocol: 2})
+			defer func() { _ = c.Close() }()
+			lists, err := c.Keys(t.Context(), redis.PrefixOf(s.(*redis.Store))+"x:*").Result()
+			must(t, err)
+			for _, list := range lists {
+				entries, err := c.ZCard(t.Context(), list).Result()
+				must(t, err)
+				n += int(entries)
+			}
+			return n
 		},
 	}
 }

@@ -102,6 +102,49 @@ var indexStories = []story{
 			r.wantFound(nil, left.Index...)
 		}
 	}},
+	{"leaves no entry behind", func(r *rig) {
+		if r.traits.IndexEntries == nil {
+			r.Skip("the store does not say how many entries its index has")
+		}
+		r.skipEnds()
+		want := func(doing string, n int) {
+			r.Helper()
+			if got := r.traits.IndexEntries(r, r.store); got != n {
+				r.Fatalf("%s: the index has %d entries, want %d", doing, got, n)
+			}
+		}
+		value := func() store.IndexValue { return random[store.IndexValue]() }
+		shared := value()
+		key, rec := r.login(withIndex(value(), shared))
+		other, _ := r.login(withIndex(value(), shared))
+		want("two logins", 4)
+		moved := next(rec)
+		moved.Index = []store.IndexValue{value(), shared}
+		r.must(r.store.Update(r.Context(), key, rec.Version, moved, opt))
+		want("an update to other values", 4)
+		fewer := next(moved)
+		fewer.Index = moved.Index[:1]
+		r.must(r.store.Update(r.Context(), key, moved.Version, fewer, opt))
+		want("an update to fewer values", 3)
+		r.must(r.store.Update(r.Context(), key, fewer.Version, next(fewer), opt))
+		want("an update that keeps its values", 3)
+		fresh := newRecord(withIndex(value(), value()), withConnections)
+		r.must(r.store.Replace(r.Context(), key, fresh, opt))
+		want("a login in its place", 4)
+		left := newRemainder()
+		left.Index = left.Index[:1]
+		r.end(key, fresh.Incarnation, atCeiling(fresh.Version, left))
+		want("what a ceiling left", 3)
+		r.end(key, fresh.Incarnation, atCeiling(left.Version, newRemainder()))
+		want("what another ceiling added", 4)
+		r.end(key, fresh.Incarnation, logout)
+		want("a logout", 2)
+		r.must(r.store.Delete(r.Context(), other, session.Incarnation{}, session.ReasonLogout, opt))
+		want("a deletion", 0)
+		again, _, _ := r.endedAtCeiling()
+		r.must(r.store.Replace(r.Context(), again, newRecord(withIndex(shared)), opt))
+		want("a login after a ceiling", 1)
+	}},
 	{"finds every session of a user", func(r *rig) {
 		value := random[store.IndexValue]()
 		var want []store.Ref

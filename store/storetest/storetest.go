@@ -30,6 +30,11 @@ type Traits struct {
 	// NoExpiry says that the store does not drop records by their TTL.
 	NoExpiry bool
 
+	// IndexEntries counts the entries in the index of s: one for each value of each record and of
+	// each remainder. Find does not show one too many, for it looks at the record. Without
+	// it, that none is left behind is not tested.
+	IndexEntries func(t testing.TB, s store.StateStore) int
+
 	// EndsLater says that the store leaves no remainder yet. It is to go.
 	EndsLater bool
 

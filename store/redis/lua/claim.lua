@@ -13,9 +13,7 @@ for _, place in ipairs(places) do
   local r = look(place:sub(17))
   if r and r.c == place:sub(1, 16) then
     redis.call('ZADD', claims, now + ARGV[6], place)
-    found[#found + 1] = place:sub(17)
-    found[#found + 1] = r.i
-    found[#found + 1] = r.c
+    list(found, place:sub(17), r)
   else -- its record lapsed
     redis.call('ZREM', due, place)
   end

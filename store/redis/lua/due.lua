@@ -5,9 +5,7 @@ local found = {}
 for _, place in ipairs(places) do
   local r = look(place:sub(17))
   if r and r.c == place:sub(1, 16) then
-    found[#found + 1] = place:sub(17)
-    found[#found + 1] = r.i
-    found[#found + 1] = r.c
+    list(found, place:sub(17), r)
   else -- its record lapsed
     redis.pcall('ZREM', due, place)
     redis.pcall('ZREM', open, place)

@@ -26,9 +26,7 @@ for n, id in ipairs(ids) do
       if wanted[r.x:sub(from, from + 63)] then fits = true end
     end
     if fits then
-      found[#found + 1] = id
-      found[#found + 1] = r.i
-      found[#found + 1] = r.c
+      list(found, id, r)
     else
       for value in pairs(wanted) do redis.pcall('ZREM', prefix .. 'x:' .. value, id) end
     end

@@ -22,17 +22,28 @@ local intents = prefix .. 'intents' -- places of intents
 -- mean now. The fields are
 --   v i r  version, incarnation, record        t    when the record lapses; none: never
 --   c      ceiling, 16 digits that sort         x    index values, 64 digits each
+--   k      whether connection tokens are held, 0 or 1; none: format 1, they may be
 --   n m    intent: 16 digits that sort, epoch, hash; how often its token was presented again:
 --          when next, 16 digits that sort, and the number; none: not once
---   g u    reason of the tombstone, and until when it stands
+--   g u a  reason of the tombstone, until when it stands, incarnation; no a: format 1
+--   p q y z  remainder in the tombstone: version, what is sealed, index values, until when
 --   o l e  owner of the lease, until when, and the last epoch given
+local fields = {'v', 'i', 't', 'c', 'x', 'k', 'n', 'm', 'g', 'u', 'a', 'p', 'y', 'z', 'o', 'l', 'e'} -- not r and q, which are long
 local function read()
-  local f = redis.call('HMGET', key, 'v', 'i', 't', 'c', 'x', 'n', 'g', 'u', 'o', 'l', 'e', 'm')
-  local e = {v = f[1], i = f[2], t = f[3], c = f[4], x = f[5], n = f[6], g = f[7], u = f[8], o = f[9], l = f[10], e = f[11], m = f[12]}
+  local f = redis.call('HMGET', key, unpack(fields))
+  local e = {}
+  for at, name in ipairs(fields) do e[name] = f[at] end
   e.alive = e.v and not (e.t and now >= tonumber(e.t))
   e.gone = e.g and now < tonumber(e.u)
+  e.left = e.gone and e.p and now < tonumber(e.z)
   e.leased = e.o and now < tonumber(e.l)
   return e
+end
+
+-- name has what follows be about another session.
+local function name(session)
+  id = session
+  key = prefix .. 's:' .. id
 end
 
 -- absent returns the answer that says that there is no record, nil when there is one.
@@ -73,7 +84,7 @@ end
 
 -- forget removes the record of e and its intent, from the indexes too. The caller settles.
 local function forget(e)
-  redis.call('HDEL', key, 'v', 'i', 'r', 't', 'c', 'x', 'n', 'm')
+  redis.call('HDEL', key, 'v', 'i', 'r', 't', 'c', 'x', 'k', 'n', 'm')
   if e.x then unlist(e.x) end
   if e.c then
     local place = e.c .. id
@@ -82,7 +93,15 @@ local function forget(e)
     redis.call('ZREM', claims, place)
   end
   if e.n then redis.call('ZREM', intents, e.n:sub(1, 16) .. id) end
-  e.v, e.i, e.t, e.c, e.x, e.n, e.m = false, false, false, false, false, false, false
+  e.v, e.i, e.t, e.c, e.x, e.k, e.n, e.m = false, false, false, false, false, false, false, false
+end
+
+-- unbury removes the tombstone of e, and what is left in it. The caller settles.
+local function unbury(e)
+  if not e.g then return end
+  redis.call('HDEL', key, 'g', 'u', 'a', 'p', 'q', 'y', 'z')
+  if e.y then unlist(e.y) end
+  e.g, e.u, e.a, e.p, e.y, e.z = false, false, false, false, false, false
 end
 
 -- settle lets Redis drop the entry once nothing of it means anything. The epoch is
@@ -102,13 +121,97 @@ local function settle(e)
   redis.call('PEXPIREAT', key, last)
 end
 
+-- bury puts a tombstone that stands until the given instant in the place of the record of e, or of the
+-- tombstone that stood; left, which may be nil, is the remainder. It removes first, so that a
+-- session can end where memory is full.
+local function bury(e, reason, stands, left)
+  local of = e.alive and e.i or e.a
+  if e.v then forget(e) end
+  unbury(e)
+  e.g, e.u, e.a = reason, stands, of
+  redis.call('HSET', key, 'g', e.g, 'u', e.u)
+  if of then redis.call('HSET', key, 'a', of) end
+  if left then
+    e.p, e.y, e.z = left.version, left.values ~= '' and left.values, left.stands
+    redis.call('HSET', key, 'p', e.p, 'q', left.sealed, 'z', e.z)
+    if e.y then
+      redis.call('HSET', key, 'y', e.y)
+      index(e.y, e.z)
+    end
+  end
+  settle(e)
+end
+
+-- hold gives e the lease, which no other owner holds.
+--
+-- Epochs count up over all sessions, and are never behind the server's clock in microseconds: so
+-- they grow even where Redis lost its last writes, or everything.
+local function hold(e, owner, ttl)
+  if not e.leased then
+    local last = math.max(tonumber(redis.call('GET', prefix .. 'epoch') or 0), tonumber(e.e or 0))
+    local clock = math.min(time[1] * 1000000 + time[2], 2 ^ 52) -- a Lua number counts exactly up to 2^53
+    e.e = string.format('%.0f', math.max(last + 1, clock))
+    redis.call('SET', prefix .. 'epoch', e.e)
+  end
+  e.o, e.l = owner, now + ttl
+  redis.call('HSET', key, 'o', e.o, 'l', e.l, 'e', e.e)
+  settle(e)
+end
+
+-- held returns the answer that says that another owner holds the lease, nil when none does.
+local function held(e, owner)
+  if e.leased and e.o ~= owner then return {'leased', e.o, e.l - now} end
+end
+
+-- giveBack ends the lease, if owner holds it at that epoch. The caller settles.
+local function giveBack(e, owner, epoch)
+  if not (e.leased and e.o == owner and e.e == epoch) then return false end
+  redis.call('HDEL', key, 'o', 'l')
+  e.o, e.l, e.leased = false, false, false
+  return true
+end
+
+-- stood reports whether the intent of e is of the token of n, and which tries an intent has that is put
+-- in its place: nil where a recovery was first.
+local function stood(e, n, tries)
+  local same = e.n and e.n:sub(25) == n:sub(25)
+  if same and e.m then
+    if tries == '' then return same, e.m end
+    if tonumber(tries:sub(17)) <= tonumber(e.m:sub(17)) then return same, nil end
+  end
+  return same, tries
+end
+
+-- inBytes returns n as 8 bytes, the most significant first.
+local function inBytes(n)
+  local b = ''
+  for _ = 1, 8 do
+    b = string.char(n % 256) .. b
+    n = math.floor(n / 256)
+  end
+  return b
+end
+
+-- intend puts an intent in the place of that of e.
+local function intend(e, n, tries)
+  redis.call('HSET', key, 'n', n)
+  if tries ~= '' then
+    redis.call('HSET', key, 'm', tries)
+  elseif e.m then
+    redis.call('HDEL', key, 'm')
+  end
+  local place = n:sub(1, 16) .. id
+  if e.n and e.n:sub(1, 16) .. id ~= place then redis.call('ZREM', intents, e.n:sub(1, 16) .. id) end
+  redis.call('ZADD', intents, 0, place)
+end
+
 -- put writes a record over that of e, which may have none. An intent and a tombstone
 -- go. A claim stays, but where claimable is true.
-local function put(e, v, i, r, c, x, ttl, claimable)
+local function put(e, v, i, r, c, x, ttl, k, claimable)
   if e.v and not e.alive then forget(e) end
   local t = tonumber(ttl) > 0 and now + ttl
 
-  local set, drop = {'v', v, 'i', i, 'r', r}, {}
+  local set, drop = {'v', v, 'i', i, 'r', r, 'k', k}, {}
   local function field(name, value)
     if value then
       set[#set + 1] = name
@@ -123,10 +226,9 @@ local function put(e, v, i, r, c, x, ttl, claimable)
   field('x', x)
   field('n', false)
   field('m', false)
-  field('g', false)
-  field('u', false)
   redis.call('HSET', key, unpack(set))
   if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
+  unbury(e)
 
   if e.n then redis.call('ZREM', intents, e.n:sub(1, 16) .. id) end
   if e.x and e.x ~= x then unlist(e.x) end
@@ -152,15 +254,23 @@ local function put(e, v, i, r, c, x, ttl, claimable)
     redis.call('ZADD', open, 0, c .. id)
   end
 
-  e.v, e.i, e.t, e.c, e.x, e.n, e.m, e.g, e.u = v, i, t, c, x, false, false, false, false
+  e.v, e.i, e.t, e.c, e.x, e.k, e.n, e.m = v, i, t, c, x, k, false, false
   settle(e)
 end
 
--- look returns incarnation, ceiling and index values of the living record of another
--- session, nil when there is none.
+-- look returns incarnation, ceiling, index values, whether connection tokens are held, and whether it has
+-- ended, of the living record or the remainder of another session; nil when there is neither.
 local function look(id)
-  local f = redis.call('HMGET', prefix .. 's:' .. id, 'v', 't', 'i', 'c', 'x')
+  local f = redis.call('HMGET', prefix .. 's:' .. id, 'v', 't', 'i', 'c', 'x', 'k', 'g', 'u', 'a', 'y', 'z')
   if f[1] and not (f[2] and now >= tonumber(f[2])) then
-    return {i = f[3], c = f[4] or '', x = f[5] or ''}
+    return {i = f[3], c = f[4] or '', x = f[5] or '', k = f[6] or '1', ended = ''}
   end
+  if f[7] and now < tonumber(f[8]) and f[11] and now < tonumber(f[11]) then
+    return {i = f[9] or string.rep('\0', 16), c = '', x = f[10] or '', k = '1', ended = '1'}
+  end
+end
+
+-- list appends what look returned to an answer.
+local function list(found, id, r)
+  for _, part in ipairs({id, r.i, r.c, r.k, r.ended}) do found[#found + 1] = part end
 end

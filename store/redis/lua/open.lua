@@ -22,7 +22,8 @@ end
 if #denied > 0 then return {'ok', '', table.concat(denied, ' ')} end
 
 local format = redis.call('GET', prefix .. 'format')
-if not format then
+local older = tonumber(format or 0)
+if older and older < tonumber(ARGV[4]) then -- what an older format wrote is read as it is
   format = ARGV[4]
   redis.call('SET', prefix .. 'format', format)
 end

@@ -1,8 +1,4 @@
 -- ARGV: the owner, the epoch.
 local e = read()
-if e.leased and e.o == ARGV[4] and e.e == ARGV[5] then
-  redis.call('HDEL', key, 'o', 'l')
-  e.o, e.l = false, false
-  settle(e)
-end
+if giveBack(e, ARGV[4], ARGV[5]) then settle(e) end
 return {'ok'}
