@@ -19,7 +19,7 @@ func (c *Client) GetUser(ctx context.Context, o StoreOptions) (User, error) {
 	if s == nil || err != nil {
 		return nil, err
 	}
-	return s.User.Clone(), nil
+	return s.User.Claims(), nil
 }
 
 // GetSession returns a copy of the session, or nil when there is none. It behaves

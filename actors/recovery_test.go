@@ -140,7 +140,7 @@ func (b *bench) rest() {
 // live stores a session with that refresh token and has it adopted.
 func (b *bench) live(token string) session.Incarnation {
 	in, v := session.NewIncarnation(rand.Reader), session.NewVersion(rand.Reader)
-	s := &session.State{User: session.User{"sub": "ann"}, RefreshToken: token, Internal: session.Internal{SID: "sid"}}
+	s := &session.State{User: session.User{"sub": "ann"}.Raw(), RefreshToken: token, Internal: session.Internal{SID: "sid"}}
 	r, err := b.s.env.Codec.Encode(b.entry.Key, s, v, in)
 	if err != nil {
 		b.t.Fatal(err)
@@ -253,7 +253,7 @@ func TestDefect_keepsGenerationsApart(t *testing.T) {
 	b.ask(keyA)
 	b.grant()
 	b.send(&messages.ReplaceSession{
-		State:       &session.State{User: session.User{"sub": "bob"}, RefreshToken: "bob/0"},
+		State:       &session.State{User: session.User{"sub": "bob"}.Raw(), RefreshToken: "bob/0"},
 		Incarnation: session.NewIncarnation(rand.Reader), Call: directory.NewCall(t.Context(), store.Options{}),
 	})
 	ann := b.jobs[0]

@@ -144,7 +144,7 @@ func (w *world) newLogin(ceiling session.Ceiling) (session.Incarnation, *session
 	w.names[in] = name
 	w.newest[name] = name + "/0"
 	return in, &session.State{
-		User: session.User{"sub": name}, RefreshToken: w.newest[name],
+		User: session.User{"sub": name}.Raw(), RefreshToken: w.newest[name],
 		Internal: session.Internal{SID: name, CreatedAt: w.now.Unix(), Ceiling: ceiling},
 	}
 }
@@ -576,7 +576,7 @@ func (w *world) published(s *directory.Snapshot) {
 		if old != nil {
 			w.dead[old.Incarnation] = true
 		}
-		if s.State == nil || s.State.RefreshToken != "" || len(s.State.TokenSets) > 0 || s.State.User != nil {
+		if s.State == nil || s.State.RefreshToken != "" || len(s.State.TokenSets) > 0 || s.State.User != "" {
 			w.fail("the end of a session shows more than connection tokens")
 		}
 		if old != nil && old.Phase == directory.Ready && len(s.State.ConnectionTokenSets) > 0 && !old.Ceiling.Reached(w.now.Add(session.CeilingLeeway)) {

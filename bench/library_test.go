@@ -89,7 +89,7 @@ func storedToken(m *store.Memory, id string) string {
 
 func (s Session) state() *session.State {
 	return &session.State{
-		User:         session.User{"sub": "auth0|" + s.ID, "name": "Ada", "email": "ada@example.com", "email_verified": true},
+		User:         session.User{"sub": "auth0|" + s.ID, "name": "Ada", "email": "ada@example.com", "email_verified": true}.Raw(),
 		IDToken:      "header.payload.signature",
 		RefreshToken: s.RefreshToken,
 		TokenSets: []session.TokenSet{

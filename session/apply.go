@@ -91,7 +91,7 @@ func (s *State) ApplyRefresh(q *TokenQuery, r TokenResponse, now time.Time, o Ap
 	if r.IDToken != "" {
 		next.IDToken = r.IDToken
 		if o.UpdateUser {
-			next.User = s.User.updated(r.IDClaims.All)
+			next.User = s.User.Claims().updated(r.IDClaims.All).Raw()
 		}
 	}
 	if !next.fit(set.AccessToken, now, o) {

@@ -3,7 +3,6 @@ package session_test
 import (
 	"bytes"
 	"encoding/json"
-	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -66,10 +65,7 @@ func TestEncodeState_leavesOutWhatIsNone(t *testing.T) {
 	}
 }
 
-func TestEncodeState_failsOnWhatJSONCannotSay(t *testing.T) {
-	if b, err := session.EncodeState(&session.State{User: session.User{"n": math.NaN()}}); err == nil {
-		t.Errorf("a user with NaN became %s", b)
-	}
+func TestEncodeState_failsWithoutAState(t *testing.T) {
 	if b, err := session.EncodeState(nil); err == nil {
 		t.Errorf("no session became %s", b)
 	}
@@ -112,14 +108,14 @@ func TestDecodeState_leniently(t *testing.T) {
 		{"nothing", `{}`, session.State{}},
 		{"nulls", `{"user":null,"id_token":null,"refresh_token":null,"token_sets":null,"connection_token_sets":null,"domain":null,"internal":null}`, session.State{}},
 		{"wrong types", `{"id_token":1,"refresh_token":[],"token_sets":"x","connection_token_sets":{},"domain":true}`, session.State{}},
-		{"a user without claims", `{"user":{}}`, session.State{User: session.User{}}},
-		{"numbers stay text", `{"user":{"n":1e400}}`, session.State{User: session.User{"n": json.Number("1e400")}}},
+		{"a user without claims", `{"user":{}}`, session.State{User: session.User{}.Raw()}},
+		{"numbers stay text", `{"user":{"n":1e400}}`, session.State{User: session.User{"n": json.Number("1e400")}.Raw()}},
 		{"ceiling", `{"internal":{"session_expires_at":1900000000}}`, session.State{Internal: session.Internal{Ceiling: 1900000000}}},
 		{"ceiling of text", `{"internal":{"session_expires_at":"1900000000"}}`, session.State{}},
 		{"ceiling in milliseconds", `{"internal":{"session_expires_at":1748566800000}}`, session.State{}},
 		{"ceiling beyond float64", `{"internal":{"session_expires_at":1e400}}`, session.State{}},
-		{"session_expiry that is none", `{"user":{"session_expiry":"soon","sub":"s"}}`, session.State{User: session.User{"sub": "s"}}},
-		{"session_expiry", `{"user":{"session_expiry":1900000000}}`, session.State{User: session.User{"session_expiry": json.Number("1900000000")}}},
+		{"session_expiry that is none", `{"user":{"session_expiry":"soon","sub":"s"}}`, session.State{User: session.User{"sub": "s"}.Raw()}},
+		{"session_expiry", `{"user":{"session_expiry":1900000000}}`, session.State{User: session.User{"session_expiry": json.Number("1900000000")}.Raw()}},
 		{"times of wrong types", `{"internal":{"sid":7,"created_at":"x"}}`, session.State{}},
 		{"time with a fraction", `{"internal":{"created_at":12.9}}`, session.State{Internal: session.Internal{CreatedAt: 12}}},
 		{"time before the epoch", `{"internal":{"created_at":-0.5}}`, session.State{Internal: session.Internal{CreatedAt: -1}}},

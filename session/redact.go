@@ -168,7 +168,7 @@ func list[T any](s []T) []T {
 }
 
 type stateView struct {
-	User                User                 `json:"user"`
+	User                RawUser              `json:"user"`
 	IDToken             string               `json:"id_token,omitempty"`
 	RefreshToken        string               `json:"refresh_token,omitempty"`
 	TokenSets           []TokenSet           `json:"token_sets"`

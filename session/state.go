@@ -11,7 +11,7 @@ import (
 // published is never changed: the functions that "change" one return a new one
 // (sharing what did not change).
 type State struct {
-	User                User // nil when none
+	User                RawUser
 	IDToken             string
 	RefreshToken        string
 	TokenSets           []TokenSet
@@ -87,7 +87,7 @@ func NewState(l Login) *State {
 		sid = RandomString(l.Random, 32)
 	}
 	s := &State{
-		User:         newUser(l.Claims),
+		User:         newUser(l.Claims).Raw(),
 		IDToken:      l.Response.IDToken,
 		RefreshToken: l.Response.RefreshToken,
 		Domain:       l.Domain,
@@ -115,8 +115,7 @@ func NewState(l Login) *State {
 // LoggedInAt returns when the user signed in, in seconds since the Unix epoch: the iat of the
 // login's ID token, else when the session was made. A refresh changes neither.
 func (s *State) LoggedInAt() int64 {
-	n, _ := s.User[claimIssuedAt].(json.Number)
-	f, err := n.Float64()
+	f, err := s.User.number(claimIssuedAt).Float64()
 	if err != nil || f < 1 || f >= endOfSeconds {
 		return s.Internal.CreatedAt
 	}
@@ -129,7 +128,6 @@ func (s *State) Clone() *State {
 		return nil
 	}
 	c := *s
-	c.User = s.User.Clone()
 	c.TokenSets = slices.Clone(s.TokenSets)
 	c.ConnectionTokenSets = slices.Clone(s.ConnectionTokenSets)
 	return &c
@@ -184,7 +182,7 @@ func (s *State) Session() *Session {
 		return nil
 	}
 	return &Session{
-		User:                s.User.Clone(),
+		User:                s.User.Claims(),
 		IDToken:             s.IDToken,
 		RefreshToken:        s.RefreshToken,
 		TokenSets:           slices.Clone(s.TokenSets),

@@ -69,6 +69,31 @@ func (u User) OrgName() string { return u.text("org_name") }
 // login, 0 for none.
 func (u User) SessionExpiry() Ceiling { return ParseCeiling(u[claimSessionExpiry]) }
 
+// Raw returns u as a State keeps it. A claim that JSON cannot say, such as a function, is left out; what came out of
+// JSON it can always say.
+func (u User) Raw() RawUser {
+	if u == nil {
+		return ""
+	}
+	w := &writer{}
+	if w.value(map[string]any(u), 0); w.err != nil {
+		return u.sayable().Raw()
+	}
+	return RawUser(w.text)
+}
+
+// sayable returns the claims of u that JSON can say.
+func (u User) sayable() User {
+	some := User{}
+	for claim, v := range u {
+		w := &writer{}
+		if w.value(v, 1); w.err == nil {
+			some[claim] = v
+		}
+	}
+	return some
+}
+
 // Clone returns a deep copy of u.
 func (u User) Clone() User {
 	if u == nil {

@@ -103,7 +103,7 @@ func (c *Codec) EncodeRemainder(key session.Key, s *session.State, v session.Ver
 	domain, sid, sub := c.names(s)
 	left.Internal.SID = sid
 	if sub != "" {
-		left.User = session.User{"sub": sub}
+		left.User = session.User{"sub": sub}.Raw()
 	}
 	text, err := session.EncodeState(left)
 	if err != nil {

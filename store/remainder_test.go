@@ -51,7 +51,7 @@ func TestCodec_remainder(t *testing.T) {
 	left, err := c.DecodeRemainder(key, r)
 	must(t, err)
 	want := &session.State{
-		User: session.User{"sub": "auth0|alice"}, Domain: "tenant.example",
+		User: session.User{"sub": "auth0|alice"}.Raw(), Domain: "tenant.example",
 		ConnectionTokenSets: aState(withConnections).ConnectionTokenSets[1:],
 		Internal:            session.Internal{SID: "a sid", CreatedAt: 1},
 	}

@@ -12,7 +12,7 @@ import (
 // A session that has outlived itself answers no question on its way in, for it is to end.
 func TestOutlived_answersNoQuestionOnItsWayIn(t *testing.T) {
 	r := newRig(t)
-	r.keep("a", &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", EndsAt: t0.Unix()}})
+	r.keep("a", &session.State{User: session.User{"sub": "ann"}.Raw(), RefreshToken: "r0", Internal: session.Internal{SID: "sid", EndsAt: t0.Unix()}})
 	first := directory.NewFlight(&session.TokenQuery{Key: session.ConnectionKey("google", "")}, store.Options{})
 	if e := r.openFirst("a", first); e.Snapshot().Phase != directory.Ready || len(e.Flights()) != 0 {
 		t.Errorf("phase %d with %d flights, want ready with none", e.Snapshot().Phase, len(e.Flights()))
@@ -26,7 +26,7 @@ func TestOutlived_answersNoQuestionOnItsWayIn(t *testing.T) {
 // once more, is not asked again; nor can others join it.
 func TestFirst_thatWasAnsweredIsNotAskedAgain(t *testing.T) {
 	r := newRig(t)
-	r.keep("a", &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid"}})
+	r.keep("a", &session.State{User: session.User{"sub": "ann"}.Raw(), RefreshToken: "r0", Internal: session.Internal{SID: "sid"}})
 	first := directory.NewFlight(&session.TokenQuery{Key: session.ConnectionKey("google", "")}, store.Options{})
 	before := directory.NewEntry("a", keyOf("a"), &directory.Snapshot{})
 	before.Join(first, 1)

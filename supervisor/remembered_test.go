@@ -95,7 +95,7 @@ func TestRemembered_isFoundWhileItIsLookedForAgain(t *testing.T) {
 		r := newRig(t)
 		call := directory.NewCall(t.Context(), store.Options{})
 		r.send(&messages.ReplaceSession{ID: "a", Key: keyOf("a"), Incarnation: session.Incarnation{1}, Call: call, State: &session.State{
-			User: session.User{"sub": "ann"}, RefreshToken: "r0", Domain: "tenant.example",
+			User: session.User{"sub": "ann"}.Raw(), RefreshToken: "r0", Domain: "tenant.example",
 			Internal: session.Internal{SID: "sid", Ceiling: in(time.Minute)},
 		}})
 		<-call.Done()

@@ -167,7 +167,7 @@ func keyOf(id string) session.Key { return session.KeyOf("test", id) }
 func (r *rig) put(id string, ceiling session.Ceiling) session.Incarnation {
 	r.t.Helper()
 	return r.keep(id, &session.State{
-		User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", Ceiling: ceiling},
+		User: session.User{"sub": "ann"}.Raw(), RefreshToken: "r0", Internal: session.Internal{SID: "sid", Ceiling: ceiling},
 	})
 }
 
@@ -204,7 +204,7 @@ func (r *rig) startLogin(id string, ceiling session.Ceiling) *directory.Call {
 	call := directory.NewCall(r.t.Context(), store.Options{})
 	r.send(&messages.ReplaceSession{
 		ID: id, Key: keyOf(id), Incarnation: session.NewIncarnation(rand.Reader), Call: call,
-		State: &session.State{User: session.User{"sub": "ann"}, RefreshToken: "r0", Internal: session.Internal{SID: "sid", Ceiling: ceiling}},
+		State: &session.State{User: session.User{"sub": "ann"}.Raw(), RefreshToken: "r0", Internal: session.Internal{SID: "sid", Ceiling: ceiling}},
 	})
 	return call
 }

@@ -161,7 +161,7 @@ func (r *rig) plant(id string, c session.Ceiling, opened bool) {
 		now := r.clock.Now().Unix()
 		var err error
 		rec, err = r.codec().Encode(key(id), &session.State{
-			User: session.User{"sub": "ada"}, RefreshToken: "r", Domain: r.tenant.Issuer(),
+			User: session.User{"sub": "ada"}.Raw(), RefreshToken: "r", Domain: r.tenant.Issuer(),
 			TokenSets: []session.TokenSet{{Audience: "default", AccessToken: "a", ExpiresAt: now + 100_000}},
 			Internal:  session.Internal{SID: id, CreatedAt: now, Ceiling: c},
 		}, rec.Version, rec.Incarnation)

@@ -129,8 +129,8 @@ func TestBackchannel_aRefreshMakesNoSessionYounger(t *testing.T) {
 		r.clock.Advance(idptest.TokenLife)
 		r.tenant.SetUser(idptest.Subject, idptest.Claims{"name": "Ada King"})
 		r.token(id, tokenward.TokenRequest{})
-		if s := r.state(id); s.User.Name() != "Ada King" || s.LoggedInAt() != t0.Unix() {
-			t.Errorf("the user is called %q, and signed in at %d, want the new name and %d", s.User.Name(), s.LoggedInAt(), t0.Unix())
+		if s := r.state(id); s.User.Claims().Name() != "Ada King" || s.LoggedInAt() != t0.Unix() {
+			t.Errorf("the user is called %q, and signed in at %d, want the new name and %d", s.User.Claims().Name(), s.LoggedInAt(), t0.Unix())
 		}
 		if !resident {
 			r.restart()

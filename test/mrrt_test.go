@@ -285,7 +285,7 @@ func TestMRRT_goodAnswers(t *testing.T) {
 		if after.IDToken == before.IDToken {
 			t.Error("present: the old one stayed")
 		}
-		if after.User.Name() != before.User.Name() || after.Internal.SID != before.Internal.SID || after.Internal.CreatedAt != before.Internal.CreatedAt ||
+		if after.User != before.User || after.Internal.SID != before.Internal.SID || after.Internal.CreatedAt != before.Internal.CreatedAt ||
 			after.Internal.Ceiling != before.Internal.Ceiling || after.Domain != before.Domain {
 			t.Errorf("%+v became %+v", before, after)
 		}

@@ -165,7 +165,7 @@ func (w *World) checkShown(m *mailbox) {
 		if w.kind == Beside {
 			m.p.over[m.subject] = math.MaxInt
 		}
-		if s.State == nil || s.State.RefreshToken != "" || s.State.User != nil || len(s.State.TokenSets) > 0 {
+		if s.State == nil || s.State.RefreshToken != "" || s.State.User != "" || len(s.State.TokenSets) > 0 {
 			w.fail("P7", "the end of %s shows more than connection tokens", m.subject.id)
 		}
 	default:
