@@ -143,6 +143,20 @@ func TestAttach_callsWhileTheHandlerWritesItsHeader(t *testing.T) {
 }
 
 // What a handler of the host's says about caches gives way to a cookie, whenever it was said.
+// A handler may change the header of its request: whose session it is about was known before.
+func TestAttach_theHandlerChangesItsHeader(t *testing.T) {
+	s := newSignedIn(t)
+	var user tokenward.User
+	var err error
+	s.handler = s.handlers.Attach(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Cookie")
+		user, err = s.client.GetUser(r.Context(), tokenward.StoreOptions{})
+	}))
+	if s.get("/me"); err != nil || user == nil {
+		t.Errorf("GetUser: %v, %v", user, err)
+	}
+}
+
 func TestAttach_aCookieIsNotForSharedCaches(t *testing.T) {
 	overBoth(t, func(*tokenward.Client) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {

@@ -30,6 +30,13 @@ func checkPage(t *testing.T, what string, w *httptest.ResponseRecorder, status i
 	if !strings.HasPrefix(policy, "default-src 'none'; ") || nonce == "" || strings.Contains(policy, "unsafe") || strings.Count(body, "nonce=\""+nonce+"\"") == 0 {
 		t.Errorf("%s: policy %q", what, policy)
 	}
+	referrer, noForm := "no-referrer", "; form-action 'none'" // the address of a callback has a code
+	if strings.Contains(policy, "script-src") {
+		referrer, noForm = "same-origin", "" // with no-referrer the form would be sent with Origin: null
+	}
+	if w.Header().Get("Referrer-Policy") != referrer || !strings.Contains(policy, "; frame-ancestors 'self'") || !strings.Contains(policy, noForm) {
+		t.Errorf("%s: policy %q, Referrer-Policy %q", what, policy, w.Header().Get("Referrer-Policy"))
+	}
 	for _, foreign := range []string{"src=", "http:", "https:", "<link", "@import", "onclick"} {
 		if strings.Contains(body, foreign) {
 			t.Errorf("%s: the page has %s", what, foreign)

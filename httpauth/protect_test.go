@@ -9,6 +9,17 @@ import (
 )
 
 // Behind a proxy the Host of a request is not the one that browsers see.
+// A preflight changes nothing (RFC 9110 section 9.2.1), so what answers it decides.
+func TestProtect_letsPreflightsThrough(t *testing.T) {
+	s := newSignedIn(t)
+	protected := newVisitor(s.handlers.Protect(served), s.base)
+	for method, want := range map[string]int{http.MethodOptions: 200, http.MethodGet: 200, http.MethodHead: 200, http.MethodPost: 403, http.MethodDelete: 403} {
+		if w := protected.send(method, "/me", nil, "Origin", "https://elsewhere.example", "Sec-Fetch-Site", "cross-site"); w.Code != want {
+			t.Errorf("%s: %d, want %d", method, w.Code, want)
+		}
+	}
+}
+
 func TestProtect_knowsItsOriginBehindAProxy(t *testing.T) {
 	client, _ := newClient(t, "https://app.example/auth/callback")
 	for _, base := range []string{"https://app.example", "HTTPS://App.Example/", "https://app.example:443"} {

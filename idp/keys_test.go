@@ -109,6 +109,25 @@ func TestKeys_cooldown(t *testing.T) {
 	r.wantCount(jwks, 4)
 }
 
+// Strangers wait for what logins had fetched: a logout token with an unknown kid costs no request then.
+func TestKeys_cooldownAfterALoginIsForLogoutTokensToo(t *testing.T) {
+	r := newRig(t)
+	r.wantVerify("1", "ok")
+	r.wantVerify("2", "jwks_key_not_found")
+	r.wantCount(jwks, 2)
+	logout := sign(with(rs256(), claimsOf{"kid": "3"}), logoutClaims(nil), rsaKey())
+	r.clock.Advance(30*time.Second - 1)
+	if _, err := r.client.VerifyLogoutToken(t.Context(), issuer, logout); err == nil {
+		t.Error("a token of an unknown key is accepted")
+	}
+	r.wantCount(jwks, 2)
+	r.clock.Advance(1)
+	if _, err := r.client.VerifyLogoutToken(t.Context(), issuer, logout); err == nil {
+		t.Error("a token of an unknown key is accepted")
+	}
+	r.wantCount(jwks, 3)
+}
+
 func TestKeys_cooldownOutlivesTheMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

@@ -174,6 +174,10 @@ func TestCallbackError(t *testing.T) {
 		{"access_denied", "User did not authorize", "access_denied", "User did not authorize"},
 		{" a\x00b\r\n", "\u202ex\x1b[1m", "a b", "x [1m"},
 		{"\x00", "", "invalid_response", ""},
+		{
+			"server_error", "trace 3f2504e0-4f89-11d3-9a0c-0305e82c3301, token 3f2504e04f8911d39a0c0305e82c3301ab",
+			"server_error", "trace 3f2504e0-4f89-11d3-9a0c-0305e82c3301, token [redacted]",
+		},
 		{strings.Repeat("c", 1000), strings.Repeat("d", 1000), strings.Repeat("c", 64), strings.Repeat("d", 500)},
 	}
 	for _, tt := range tests {

@@ -166,6 +166,10 @@ func TestTokenRequests_answers(t *testing.T) {
 		{"Access_Token", 200, `{"Access_Token":"at"}`, "invalid_response", "the answer has no access_token", ""},
 		{"error with status 200", 200, `{"error":"invalid_grant","refresh_token":"` + newToken + `"}`, "invalid_grant", "", newToken},
 		{"201", 201, `{"access_token":"at","refresh_token":"` + newToken + `"}`, "invalid_response", "the answer has a status that no token response has", newToken},
+		{
+			"another token_type", 200, `{"access_token":"at","token_type":"DPoP","refresh_token":"` + newToken + `"}`, "invalid_response",
+			"the answer has a token_type other than Bearer, and no other can be used here", newToken,
+		},
 		{"204", 204, ``, "invalid_response", "the answer is not a JSON object", ""},
 	}
 	for _, tt := range tests {

@@ -66,3 +66,12 @@ func TestSealer_lookupSurvivesRotation(t *testing.T) {
 		t.Errorf("lookups of nothing = %x, want none", got)
 	}
 }
+
+// What an issuer ends with and what a sid begins with are told apart.
+func TestSealer_indexValuesOfAnotherDivision(t *testing.T) {
+	s := newSealer(t, secretA)
+	one, other := s.LookupSID("https://tenant.example/a", "b"), s.LookupSID("https://tenant.example", "/ab")
+	if one[0] == other[0] {
+		t.Error("two sessions have one index value")
+	}
+}
