@@ -13,6 +13,6 @@ var ordinary = []defect{
 	},
 	{
 		name: "flight-closed-first", what: "a flight's channel is closed before it leaves the list",
-		old: `defer close(f.done)`, bad: `close(f.done)`, test: "TestLand_offTheListBeforeDoneIsClosed",
+		old: `defer close(f.done)`, bad: `close(f.done)`, test: "TestComplete_offTheListBeforeDoneIsClosed",
 	},
 }
