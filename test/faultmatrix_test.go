@@ -202,7 +202,7 @@ func (m *matrix) cell(t *testing.T, op operation, what mishap, after, overlap bo
 		if w != nil {
 			w.close()
 		}
-		idle := goleak.IgnoreTopFunction("github.com/tokenward/tokenward.(*workers).work") // a few stay for the next job
+		idle := goleak.IgnoreTopFunction("github.com/tokenward/tokenward/internal/runner.(*workers).work") // a few stay for the next job
 		if err := goleak.Find(goroutines, idle); err != nil {
 			t.Error(err)
 		}
