@@ -22,7 +22,7 @@ type word struct {
 const (
 	who   = `(\w+)`
 	where = `(?: at process (\d))?`
-	whose = `(?: of process (\d))?`
+	whose = `(?: (?:of|with) process (\d))?`
 	span  = `(\S+)`
 )
 
