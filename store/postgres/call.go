@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -100,6 +101,11 @@ func repeatable(op operation, err error) bool {
 		}
 	}
 	return statements[op].reads && lost(err)
+}
+
+// duration is microseconds the other way round; not more than a Duration holds.
+func duration(us int64) time.Duration {
+	return time.Duration(min(us, math.MaxInt64/int64(time.Microsecond))) * time.Microsecond
 }
 
 // microseconds returns d, rounded up.

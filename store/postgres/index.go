@@ -15,7 +15,7 @@ import (
 
 // Find implements store.Index.
 func (s *Store) Find(ctx context.Context, values []store.IndexValue, _ store.Options) ([]store.Ref, error) {
-	return s.refs(ctx, opFind, valuesOf(store.Record{Index: values}))
+	return s.refs(ctx, opFind, valuesOf(values))
 }
 
 // Due implements store.Index.
@@ -44,7 +44,7 @@ func (s *Store) ClaimDue(ctx context.Context, until session.Ceiling, limit int, 
 func (s *Store) refs(ctx context.Context, op operation, args ...any) ([]store.Ref, error) {
 	return rows(ctx, s, op, args, func(row pgx.CollectableRow) (ref store.Ref, ok bool, err error) {
 		var key, incarnation []byte
-		err = row.Scan(&key, &incarnation, &ref.Ceiling)
+		err = row.Scan(&key, &incarnation, &ref.Ceiling, &ref.Connections, &ref.Ended)
 		return ref, read(ref.Key[:], key) && read(ref.Incarnation[:], incarnation), err
 	})
 }

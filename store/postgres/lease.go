@@ -11,6 +11,68 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
+// Begin implements store.Beginner, in one statement.
+func (s *Store) Begin(ctx context.Context, key session.Key, b store.Beginning, _ store.Options) (store.Begun, error) {
+	defer s.wrote()
+	in := b.Intent
+	var (
+		word                                       string
+		reason, holder                             *string
+		holds, lease, tries, next                  *int64
+		priorEpoch, priorAt, priorTries, priorNext *int64
+		moved                                      recordRow
+	)
+	err := s.row(ctx, opBegin, []any{
+		key[:], b.Version[:], b.Owner, microseconds(b.TTL), orEmpty(in.Token[:]), in.At, int64(in.Tries), in.Next,
+	}, append([]any{
+		&word, &reason, &holder, &holds, &lease, &tries, &next, &priorEpoch, &priorAt, &priorTries, &priorNext,
+	}, moved.columns()...)...)
+	if err != nil {
+		return store.Begun{}, err
+	}
+	switch word {
+	case "moved":
+		r, err := moved.record()
+		if err != nil {
+			return store.Begun{}, err
+		}
+		return store.Begun{Moved: &r}, nil
+	case "leased":
+		return store.Begun{}, &store.LeasedError{Owner: orZero(holder), Left: duration(orZero(holds))}
+	case "begun":
+	default:
+		return store.Begun{}, outcome(word, reason)
+	}
+	begun := store.Begun{Epoch: orZero(lease)}
+	if in.Token == ([32]byte{}) {
+		return begun, nil
+	}
+	begun.Intent = store.Intent{Token: in.Token, Epoch: begun.Epoch, At: in.At, Tries: int(orZero(tries)), Next: orZero(next)}
+	if priorEpoch != nil {
+		begun.Prior = &store.Intent{
+			Token: in.Token, Epoch: *priorEpoch, At: orZero(priorAt), Tries: int(orZero(priorTries)), Next: orZero(priorNext),
+		}
+	}
+	return begun, nil
+}
+
+// orZero returns what p points to, the zero T where it is nil.
+func orZero[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// Renew implements store.Leaser.
+func (s *Store) Renew(ctx context.Context, key session.Key, owner string, epoch int64, ttl time.Duration, _ store.Options) error {
+	err := s.row(ctx, opRenew, []any{key[:], owner, epoch, microseconds(ttl)}, nil)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.ErrConflict
+	}
+	return err
+}
+
 // Lease implements store.Leaser. A lease that lapsed is taken anew, under a higher epoch, by
 // its last owner too.
 func (s *Store) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, _ store.Options) (int64, error) {
@@ -59,11 +121,5 @@ func orNothing(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	return err
-}
-
-// Renew implements store.Leaser.
-func (s *Store) Renew(ctx context.Context, key session.Key, owner string, _ int64, ttl time.Duration, o store.Options) error {
-	_, err := s.Lease(ctx, key, owner, ttl, o)
 	return err
 }

@@ -108,7 +108,7 @@ func (s *Store) schemaVersion(ctx context.Context, from querier, newest int) (ha
 	}
 	err = from.QueryRow(ctx, s.fill(`SELECT coalesce(max(version), 0) FROM :"schema".migrations`), pgx.QueryExecModeExec).Scan(&have)
 	if err == nil && have > newest {
-		err = &OpenError{Why: NewerSchema, Detail: fmt.Sprintf("version %d, this release knows %d", have, newest)}
+		err = &OpenError{Why: NewerSchema, Detail: fmt.Sprintf("version %d, this release knows %d: start the release that set it up, or a later one", have, newest)}
 	}
 	return have, err
 }

@@ -10,29 +10,49 @@ import (
 
 // Load implements store.StateStore.
 func (s *Store) Load(ctx context.Context, key session.Key, _ store.Options) (store.Record, error) {
-	var (
-		r                    store.Record
-		version, incarnation []byte
-		values               [][]byte
-		gone                 *string
-	)
-	err := s.row(ctx, opLoad, []any{key[:]}, &version, &incarnation, &r.Epoch, &r.Ceiling, &values, &r.Sealed, &gone)
-	if err != nil {
+	var r recordRow
+	var g tombstoneRow
+	err := s.row(ctx, opLoad, []any{key[:]}, append(r.columns(), g.columns()...)...)
+	switch {
+	case err != nil:
 		return store.Record{}, err
+	case g.reason != nil:
+		return store.Record{}, g.tombstone(r.values)
 	}
-	if gone != nil {
-		return store.Record{}, &store.GoneError{Reason: session.Reason(*gone)}
-	}
-	readable := read(r.Version[:], version) && read(r.Incarnation[:], incarnation)
-	for _, v := range values {
-		var value store.IndexValue
-		readable = readable && read(value[:], v)
-		r.Index = append(r.Index, value)
-	}
-	if !readable {
+	return r.record()
+}
+
+// recordRow is a record as the server keeps it.
+type recordRow struct {
+	version, incarnation, sealed []byte
+	epoch, ceiling               *int64
+	connections                  *bool
+	values                       [][]byte
+}
+
+// columns returns where to scan version, incarnation, epoch, ceiling, index_values, connections and sealed.
+func (r *recordRow) columns() []any {
+	return []any{&r.version, &r.incarnation, &r.epoch, &r.ceiling, &r.values, &r.connections, &r.sealed}
+}
+
+// record fails with a *store.UnreadableError.
+func (r *recordRow) record() (out store.Record, err error) {
+	readable := read(out.Version[:], r.version) && read(out.Incarnation[:], r.incarnation) && r.epoch != nil && r.ceiling != nil && r.connections != nil
+	if out.Index, readable = readValues(r.values, readable); !readable {
 		return store.Record{}, &store.UnreadableError{Why: store.Corrupt}
 	}
-	return r, nil
+	out.Epoch, out.Ceiling, out.Connections, out.Sealed = *r.epoch, session.Ceiling(*r.ceiling), *r.connections, r.sealed
+	return out, nil
+}
+
+// readValues returns index values, and whether they, and what was read before, can be read.
+func readValues(from [][]byte, readable bool) (values []store.IndexValue, ok bool) {
+	for _, v := range from {
+		var value store.IndexValue
+		readable = readable && read(value[:], v)
+		values = append(values, value)
+	}
+	return values, readable
 }
 
 // read copies a value of fixed size, and reports whether it has that size.
@@ -45,7 +65,7 @@ func read(to, from []byte) bool {
 func (s *Store) Replace(ctx context.Context, key session.Key, r store.Record, _ store.Options) error {
 	defer s.wrote()
 	return s.row(ctx, opReplace, []any{
-		key[:], r.Version[:], r.Incarnation[:], r.Epoch, int64(r.Ceiling), valuesOf(r), notNil(r.Sealed), microseconds(r.TTL),
+		key[:], r.Version[:], r.Incarnation[:], r.Epoch, int64(r.Ceiling), valuesOf(r.Index), r.Connections, notNil(r.Sealed), microseconds(r.TTL),
 	}, nil)
 }
 
@@ -54,7 +74,8 @@ func (s *Store) Update(ctx context.Context, key session.Key, prev session.Versio
 	var word string
 	var reason *string
 	err := s.row(ctx, opUpdate, []any{
-		key[:], prev[:], r.Version[:], r.Incarnation[:], r.Epoch, int64(r.Ceiling), valuesOf(r), notNil(r.Sealed), microseconds(r.TTL),
+		key[:], prev[:], r.Version[:], r.Incarnation[:], r.Epoch, int64(r.Ceiling), valuesOf(r.Index), r.Connections,
+		notNil(r.Sealed), microseconds(r.TTL), r.Release,
 	}, &word, &reason)
 	if err != nil {
 		return err
@@ -65,11 +86,7 @@ func (s *Store) Update(ctx context.Context, key session.Key, prev session.Versio
 // Delete implements store.StateStore.
 func (s *Store) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ store.Options) error {
 	defer s.wrote()
-	which := []byte{} // any
-	if !only.IsZero() {
-		which = only[:]
-	}
-	return s.row(ctx, opDelete, []any{key[:], which, string(why), microseconds(max(s.tombstones, 1))}, nil)
+	return s.row(ctx, opDelete, []any{key[:], orEmpty(only[:]), string(why), microseconds(max(s.tombstones, 1))}, nil)
 }
 
 // Touch implements store.Toucher.
@@ -77,15 +94,20 @@ func (s *Store) Touch(ctx context.Context, key session.Key, ttl time.Duration, _
 	return s.row(ctx, opTouch, []any{key[:], microseconds(ttl)}, nil)
 }
 
-func valuesOf(r store.Record) [][]byte {
-	values := make([][]byte, len(r.Index))
-	for i := range r.Index {
-		values[i] = r.Index[i][:]
+func valuesOf(index []store.IndexValue) [][]byte {
+	values := make([][]byte, len(index))
+	for i := range index {
+		values[i] = index[i][:]
 	}
 	return values
 }
 
-// End implements store.StateStore. For the moment it is Delete, and leaves no remainder.
-func (s *Store) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
-	return s.Delete(ctx, key, only, e.Reason, o)
+// orEmpty returns id, or no bytes where it is zero.
+func orEmpty(id []byte) []byte {
+	for _, b := range id {
+		if b != 0 {
+			return id
+		}
+	}
+	return []byte{}
 }

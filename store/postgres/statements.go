@@ -16,7 +16,11 @@ const (
 	opReplace
 	opUpdate
 	opDelete
+	opEnd
+	opEndAll
 	opTouch
+	opBegin
+	opRenew
 	opLease
 	opRelease
 	opPutIntent
@@ -41,19 +45,34 @@ var statements = [operations]struct {
 	sql   string
 }{
 	opLoad: {name: "load", reads: true, sql: `
-		SELECT version, incarnation, epoch, ceiling, index_values, sealed, gone
+		SELECT version, incarnation, epoch, ceiling, index_values, connections, sealed, gone, gone_incarnation,
+			CASE WHEN gone IS NOT NULL THEN :"schema".microseconds(stands_until) ELSE 0 END, remainder_version, remainder,
+			CASE WHEN remainder IS NOT NULL THEN :"schema".microseconds(remainder_until) ELSE 0 END
 		FROM :"schema".sessions WHERE key = $1::bytea AND stands_until > clock_timestamp()`},
 	opReplace: {name: "replace", sql: `
-		SELECT :"schema".replace_session($1::bytea, $2::bytea, $3::bytea, $4::bigint, $5::bigint, $6::bytea[], $7::bytea, $8::bigint)`},
+		SELECT :"schema".replace_session($1::bytea, $2::bytea, $3::bytea, $4::bigint, $5::bigint, $6::bytea[], $7::boolean, $8::bytea, $9::bigint)`},
 	opUpdate: {name: "update", sql: `
 		SELECT outcome, reason FROM :"schema".update_session(
-			$1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bigint, $6::bigint, $7::bytea[], $8::bytea, $9::bigint)`},
+			$1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bigint, $6::bigint, $7::bytea[],
+			$8::boolean, $9::bytea, $10::bigint, $11::text)`},
 	opDelete: {name: "delete", sql: `
 		SELECT :"schema".delete_session($1::bytea, $2::bytea, $3::text, $4::bigint)`},
+	opEnd: {name: "end", sql: `
+		SELECT :"schema".end_session($1::bytea, $2::bytea, $3::text, $4::bigint, $5::text, $6::bytea,
+			$7::bytea, $8::bytea, $9::bytea[], $10::bigint)`},
+	opEndAll: {name: "end all", sql: `
+		SELECT key FROM :"schema".end_sessions($1::bytea[], $2::bytea[], $3::text, $4::bigint)`},
 	opTouch: {name: "touch", sql: `
 		UPDATE :"schema".sessions SET stands_until = :"schema".until($2::bigint)
 		WHERE key = $1::bytea AND version IS NOT NULL AND stands_until > clock_timestamp() RETURNING true`},
 
+	opBegin: {name: "begin", sql: `
+		SELECT outcome, reason, holder, holds, lease, tries, next, prior_epoch, prior_at, prior_tries, prior_next,
+			version, incarnation, epoch, ceiling, index_values, connections, sealed
+		FROM :"schema".begin_session($1::bytea, $2::bytea, $3::text, $4::bigint, $5::bytea, $6::bigint, $7::bigint, $8::bigint)`},
+	opRenew: {name: "renew", sql: `
+		UPDATE :"schema".sessions SET lease_until = clock_timestamp() + $4::bigint * interval '1 microsecond'
+		WHERE key = $1::bytea AND lease_owner = $2::text AND lease_epoch = $3::bigint AND lease_until > clock_timestamp() RETURNING true`},
 	opLease: {name: "lease", sql: `
 		SELECT :"schema".lease_session($1::bytea, $2::text, $3::bigint)`},
 	opRelease: {name: "release", sql: `
@@ -73,16 +92,17 @@ var statements = [operations]struct {
 		ORDER BY i.at, i.key LIMIT $1::bigint`},
 
 	opFind: {name: "find", reads: true, sql: `
-		SELECT s.key, s.incarnation, s.ceiling FROM :"schema".sessions s
+		SELECT s.key, coalesce(s.incarnation, s.gone_incarnation), s.ceiling, s.version IS NULL OR s.connections, s.version IS NULL
+		FROM :"schema".sessions s
 		WHERE s.key IN (SELECT v.key FROM :"schema".session_values v WHERE v.value = ANY ($1::bytea[]))
-		AND s.version IS NOT NULL AND s.stands_until > clock_timestamp()`},
+		AND s.stands_until > clock_timestamp() AND (s.version IS NOT NULL OR s.remainder_until > clock_timestamp())`},
 	opDue: {name: "due", reads: true, sql: `
-		SELECT key, incarnation, ceiling FROM :"schema".sessions
+		SELECT key, incarnation, ceiling, connections, false FROM :"schema".sessions
 		WHERE ceiling > 0 AND (ceiling, key) > ($1::bigint, $2::bytea) AND ceiling < $3::bigint
 		AND stands_until > clock_timestamp()
 		ORDER BY ceiling, key LIMIT $4::bigint`},
 	opClaimDue: {name: "claim due", sql: `
-		SELECT key, incarnation, ceiling FROM :"schema".claim_due($1::bigint, $2::bigint, $3::bigint)`},
+		SELECT key, incarnation, ceiling, connections, false FROM :"schema".claim_due($1::bigint, $2::bigint, $3::bigint)`},
 
 	opPutTransaction: {name: "put transaction", sql: `
 		INSERT INTO :"schema".transactions (key, data, stands_until) VALUES ($1::bytea, $2::bytea, :"schema".until($3::bigint))

@@ -18,9 +18,11 @@ func TestStore(t *testing.T) {
 	steered := h.steered()
 	s, other := h.open(steered), h.open(steered)
 	storetest.RunTraits(t, storetest.Traits{
-		EndsLater: true,
-		Lapse:     func(_ testing.TB, d time.Duration) { h.lapse(d) },
-		Another:   func(*testing.T, store.StateStore, clock.Clock) store.StateStore { return other },
+		IndexEntries: func(testing.TB, store.StateStore) int {
+			return query[int](h, "SELECT count(*) FROM x.session_values")
+		},
+		Lapse:   func(_ testing.TB, d time.Duration) { h.lapse(d) },
+		Another: func(*testing.T, store.StateStore, clock.Clock) store.StateStore { return other },
 	}, func(*testing.T, clock.Clock) store.StateStore {
 		h.empty()
 		return s

@@ -167,11 +167,33 @@ func TestRoundTrips(t *testing.T) {
 			rec = after
 			return err
 		}},
+		{"Begin", func() error {
+			begun, err := s.Begin(t.Context(), key, store.Beginning{
+				Version: rec.Version, Owner: "us", TTL: time.Hour, Intent: store.Intent{Token: [32]byte{1}},
+			}, opt)
+			epoch = begun.Epoch
+			return err
+		}},
+		{"Renew", func() error { return s.Renew(t.Context(), key, "us", epoch, time.Hour, opt) }},
+		{"Update that gives the lease back", func() error {
+			after := next(rec)
+			after.Epoch, after.Release = epoch, "us"
+			err := s.Update(t.Context(), key, rec.Version, after, opt)
+			rec = after
+			return err
+		}},
 		{"Touch", func() error { return s.Touch(t.Context(), key, time.Hour, opt) }},
 		{"Release", func() error { return s.Release(t.Context(), key, "us", epoch, opt) }},
 		{"Find", func() error { _, err := s.Find(t.Context(), rec.Index, opt); return err }},
 		{"Due", func() error { _, err := s.Due(t.Context(), 0, 10, store.Ref{}, 10, opt); return err }},
 		{"ClaimDue", func() error { _, err := s.ClaimDue(t.Context(), 10, 10, time.Hour, opt); return err }},
+		{"EndAll", func() error {
+			_, err := s.EndAll(t.Context(), []store.Ref{{Key: keyOf(7)}, {Key: keyOf(8)}}, time.Hour, opt)
+			return err
+		}},
+		{"End", func() error {
+			return s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt)
+		}},
 		{"Delete", func() error {
 			return s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt)
 		}},
