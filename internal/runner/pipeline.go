@@ -14,6 +14,10 @@ const throughput = 300 // messages of one actor before others get a look in
 // worker again. So a flight, from the question to the answer, is one goroutine's work, as if it
 // had been written down as one function: nothing is passed between goroutines on the way, and
 // where the provider answers at once the session's other callers find the token in the cache.
+//
+// It is there for a storm: 10 callers of each of 1,000 sessions whose tokens have expired
+// (BenchmarkStorm in bench). Without it, that is with Env.Pipeline nil, the storm took 13 to 27 % longer
+// and 6 to 19 % more of the processor, in three turns of each, alternating, on two busy cores.
 type pipeline struct {
 	r *Runner
 
