@@ -156,11 +156,14 @@ func (c *core) on(msg any, now time.Time) []effect {
 	return c.out
 }
 
-// adopt makes the core that of a session as the store holds it.
-func (c *core) adopt(s *session.State, v session.Version, in session.Incarnation) []effect {
-	c.out = c.out[:0]
-	c.begin(s, v, in)
-	return c.out
+// resume goes on from what is shown of a session: of one that lives the store holds that, as version v; one that has
+// ended may still have to be deleted.
+func (c *core) resume(shown *directory.Snapshot, v session.Version, held *session.Held) {
+	if held != nil {
+		c.held = *held
+	}
+	c.phase, c.generation, c.incarnation, c.reason = shown.Phase, shown.Generation, shown.Incarnation, shown.Reason
+	c.state, c.saved, c.version, c.visible = shown.State, shown.State, v, shown
 }
 
 // begin starts a new generation, of which the store has the state s.
@@ -190,7 +193,7 @@ func (c *core) proceed(now time.Time) {
 	c.writeNext(now)
 	if (c.resign || c.closing || c.phase != directory.Ready) && !c.resting && c.idle() {
 		c.resting = true
-		m := &messages.AtRest{Handled: c.handled}
+		m := &messages.AtRest{Handled: c.handled, Version: c.version, Held: c.held.Idle()}
 		if c.phase == directory.Ended {
 			m.Own = slices.Clone(c.own[:])
 		}
@@ -239,10 +242,7 @@ func (c *core) publish(s *session.State, serial uint64) {
 		return
 	}
 	c.shown = serial
-	c.visible = &directory.Snapshot{
-		Phase: directory.Ready, Generation: c.generation, Incarnation: c.incarnation,
-		Ceiling: s.Internal.Ceiling, EndsAt: s.Internal.EndsAt, State: s, Tokens: session.NewTokenCache(s),
-	}
+	c.visible = directory.NewReady(c.generation, c.incarnation, s)
 	c.do(publish{c.visible})
 }
 

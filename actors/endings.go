@@ -170,17 +170,33 @@ func (c *core) showEnd(now time.Time) {
 	// Of a session that was not loaded nobody knows whether another process has signed its
 	// user in again: the store's tombstone says.
 	if c.reason == session.ReasonCeiling && !c.unsure && (c.rules.Exclusive || !c.incarnation.IsZero()) {
-		s.Until = now.Add(c.rules.RememberEnded)
-		if c.rules.SnapshotAge > 0 { // nobody would tell of a new login elsewhere
-			s.Until = now.Add(min(c.rules.RememberEnded, c.rules.SnapshotAge))
-		}
-		for _, t := range c.state.ConnectionTokenSets {
-			if e := time.Unix(t.ExpiresAt, 0); e.After(s.Until) {
-				s.Until = e
-			}
-		}
+		s.Until = c.rules.remembered(c.state, now)
 	}
 	c.do(publish{s})
+}
+
+// remembered returns until when a session that its ceiling ended at now is remembered in memory, and what remains of it.
+func (r *Rules) remembered(remains *session.State, now time.Time) time.Time {
+	until := now.Add(r.RememberEnded)
+	if r.SnapshotAge > 0 { // nothing would tell of a new login in another process
+		until = now.Add(min(r.RememberEnded, r.SnapshotAge))
+	}
+	for _, t := range remains.ConnectionTokenSets {
+		if e := time.Unix(t.ExpiresAt, 0); e.After(until) {
+			until = e
+		}
+	}
+	return until
+}
+
+// AtCeiling returns what is shown of a session without an actor once its ceiling is reached. Settled is closed when its
+// deletion was tried once.
+func (r *Rules) AtCeiling(shown *directory.Snapshot, settled chan struct{}, now time.Time) *directory.Snapshot {
+	remains := remainder(shown.State, now)
+	return &directory.Snapshot{
+		Phase: directory.Ended, Generation: shown.Generation + 1, Incarnation: shown.Incarnation, State: remains,
+		Reason: session.ReasonCeiling, Settled: settled, Until: r.remembered(remains, now),
+	}
 }
 
 // remembered is the answer of an ended session.

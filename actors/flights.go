@@ -40,7 +40,7 @@ type flightLanded struct {
 
 // needToken answers f, now or later.
 func (c *core) needToken(f *directory.Flight, now time.Time) {
-	if slices.Contains(c.queue, f) {
+	if f.Completed() != nil || c.answers(f) {
 		return
 	}
 	switch {
@@ -57,6 +57,14 @@ func (c *core) needToken(f *directory.Flight, now time.Time) {
 		}
 		c.queue = append(c.queue, f)
 	}
+}
+
+// answers reports whether f is being answered already: it was asked for before.
+func (c *core) answers(f *directory.Flight) bool {
+	if c.air != nil && c.air.flight == f || slices.Contains(c.queue, f) {
+		return true
+	}
+	return slices.ContainsFunc(c.lane, func(w *write) bool { return w.flight == f })
 }
 
 // takeOff starts the next flight unless one is in the air. Refresh tokens rotate

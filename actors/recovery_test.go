@@ -148,7 +148,8 @@ func (b *bench) live(token string) session.Incarnation {
 	if err := b.store.Replace(b.t.Context(), b.entry.Key, r, store.Options{}); err != nil {
 		b.t.Fatal(err)
 	}
-	b.s.adopt(&messages.Adopt{Entry: b.entry, State: s, Version: v, Incarnation: in})
+	b.entry.Publish(directory.NewReady(1, in, s))
+	b.s.adopt(&messages.Adopt{Entry: b.entry, Version: v})
 	b.deliver()
 	return in
 }

@@ -160,17 +160,16 @@ func (a *Session) Receive(ctx actor.Context) {
 func (a *Session) adopt(m *messages.Adopt) {
 	a.entry = m.Entry
 	a.core = newCore(&a.env.Rules)
-	if m.State == nil {
-		return
+	shown := m.Entry.Snapshot()
+	switch shown.Phase {
+	case directory.Ready:
+		a.box.alive, a.box.incarnation = true, shown.Incarnation
+		a.box.token, a.box.kept = shown.State.RefreshToken, shown.State.RefreshToken
+		a.core.resume(shown, m.Version, m.Held)
+	case directory.Ended:
+		a.core.resume(shown, m.Version, m.Held)
+	case directory.Opening, directory.Missing, directory.Failed, directory.Moved:
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			a.fail(m, r)
-		}
-	}()
-	a.box.alive, a.box.incarnation = true, m.Incarnation
-	a.box.token, a.box.kept = m.State.RefreshToken, m.State.RefreshToken
-	a.carryOut(a.core.adopt(m.State, m.Version, m.Incarnation))
 }
 
 // handle gives m to the core and carries out what it says. A defect in either ends m
@@ -210,8 +209,8 @@ func (a *Session) abandon() {
 			t.Stop()
 		}
 	}
-	if a.entry == nil {
-		return
+	if a.entry == nil || a.core != nil && a.core.resting {
+		return // the entry was given up: another may own it
 	}
 	a.entry.CompleteAll(directory.Answer{Restart: true})
 	if a.core != nil {

@@ -166,7 +166,9 @@ func familyOf(token string) string {
 func (w *world) load() {
 	w.wake()
 	w.note("adopt %s", w.names[w.record.incarnation])
-	w.carryOut(w.core.adopt(w.record.state, w.record.version, w.record.incarnation))
+	shown := directory.NewReady(1, w.record.incarnation, w.record.state)
+	w.carryOut([]effect{publish{shown}})
+	w.core.resume(shown, w.record.version, nil)
 	w.check()
 }
 

@@ -66,11 +66,27 @@ func NewHandwritten(c *idp.Client, sessions []Session) *Handwritten {
 		h.shards[i].sessions = make(map[string]*handSession)
 	}
 	for _, s := range sessions {
-		hs := &handSession{id: s.ID, ceiling: int64(s.Ceiling), refreshToken: s.RefreshToken}
-		hs.tokens.Store(&[]HandToken{{Token: Token{AccessToken: s.Token, ExpiresAt: s.ExpiresAt}, expires: s.ExpiresAt.Unix()}})
-		h.shard(s.ID).sessions[s.ID] = hs
+		h.Add(s)
 	}
 	return h
+}
+
+// Add signs a session in.
+func (h *Handwritten) Add(s Session) {
+	hs := &handSession{id: s.ID, ceiling: int64(s.Ceiling), refreshToken: s.RefreshToken}
+	hs.tokens.Store(&[]HandToken{{Token: Token{AccessToken: s.Token, ExpiresAt: s.ExpiresAt}, expires: s.ExpiresAt.Unix()}})
+	sh := h.shard(s.ID)
+	sh.mu.Lock()
+	sh.sessions[s.ID] = hs
+	sh.mu.Unlock()
+}
+
+// Delete forgets a session.
+func (h *Handwritten) Delete(id string) {
+	sh := h.shard(id)
+	sh.mu.Lock()
+	delete(sh.sessions, id)
+	sh.mu.Unlock()
 }
 
 func (h *Handwritten) shard(id string) *handShard {

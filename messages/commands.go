@@ -42,7 +42,9 @@ func (m *OpenSession) Refuse(err error) {
 	}
 }
 
-// NeedToken asks a session to answer a flight that was joined first by its sender, at Entry.
+// NeedToken asks a session to answer a flight that its sender was the first to join, at Entry. It goes to the
+// session's actor, or to the supervisor where the session has none: that activates it. The flight is answered
+// once, however often it is asked for.
 type NeedToken struct {
 	Redacted
 	Entry  *directory.Entry
@@ -200,6 +202,8 @@ type AtRest struct {
 	Redacted
 	Key     session.Key
 	Handled uint64
+	Version session.Version // of the record, where the session lives: the store holds what the entry shows
+	Held    *session.Held   // tokens it had before, for the next Adopt; nil: none
 	Own     []session.Version
 }
 
@@ -252,12 +256,11 @@ type SessionFailed struct {
 	Key session.Key
 }
 
-// Adopt gives an actor its session: with a State as the store holds it, without one
-// nothing is known of it yet.
+// Adopt gives an actor its session. Where the entry shows one that lives, the store holds what is shown, as Version:
+// the actor goes on from there. Where it shows none, nothing is known of the session yet.
 type Adopt struct {
 	Redacted
-	Entry       *directory.Entry
-	State       *session.State
-	Version     session.Version
-	Incarnation session.Incarnation
+	Entry   *directory.Entry
+	Version session.Version
+	Held    *session.Held // nil: none
 }

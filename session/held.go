@@ -34,6 +34,17 @@ func (h *Held) Note(before, after *State) {
 	}
 }
 
+// idleHeld is how many secrets an idle session goes on holding.
+const idleHeld = 4
+
+// Idle returns what is kept of h while the session is idle, the newest of them; nil where there are none.
+func (h *Held) Idle() *Held {
+	if len(h.gone) == 0 {
+		return nil
+	}
+	return &Held{slices.Clone(h.gone[max(0, len(h.gone)-idleHeld):])}
+}
+
 // Redact returns err without the secrets of h and of states (nil ones have none), and without
 // anything that looks like a JWT; err itself where it shows none. Types and codes stay, also of
 // what err wraps.

@@ -48,7 +48,7 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 	var before *ended
 	if sl := s.slots[m.Key]; sl != nil {
 		known := sl.entry.Remembers(now)
-		if sl.pid != nil || sl.load != nil || known && sl.entry != m.Stale {
+		if sl.resident() || known && sl.entry != m.Stale {
 			s.name(sl, m.ID)
 			reply(m.Reply, sl.entry)
 			return
@@ -69,6 +69,10 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 		sl.own = before.own
 	}
 	reply(m.Reply, sl.entry)
+	if o := s.ends.opened[m.Key]; o != nil { // its deletion is on its way
+		o.load, o.call = sl.load, m.Call
+		return
+	}
 	s.read(sl.load, m.Call)
 }
 
@@ -150,11 +154,13 @@ func (s *Supervisor) loaded(m *loaded) {
 			// ceiling lets a connection's question through, the session's own lifetime does not.
 			f = nil
 		}
+		sl.version = m.version
 		if f != nil {
 			sl.entry.Join(f, s.limits.Questions)
 		}
-		s.wake(sl, &messages.Adopt{Entry: sl.entry, State: m.state, Version: m.version, Incarnation: m.incarnation})
+		s.show(sl, directory.NewReady(1, m.incarnation, m.state))
 		if f != nil {
+			s.activate(sl)
 			s.send(sl.pid, &messages.NeedToken{Entry: sl.entry, Flight: f})
 		}
 		if f := m.load.followUp; f != nil {
@@ -174,14 +180,41 @@ func (s *Supervisor) loaded(m *loaded) {
 	}
 }
 
-// wake gives the session an actor. Its PID is known to others once it was spawned.
-func (s *Supervisor) wake(sl *slot, m *messages.Adopt) {
+// show makes of a load an idle session.
+func (s *Supervisor) show(sl *slot, ready *directory.Snapshot) {
+	sl.entry.Use(s.now().Unix())
+	s.wakeUp(sl.entry.Key)
+	s.watchCeiling(sl, ready.Ceiling)
+	s.watchIdle(sl)
+	sl.entry.Publish(ready)
+}
+
+// activate gives the session an actor, which goes on from what the entry shows, unless it has one.
+func (s *Supervisor) activate(sl *slot) {
+	if sl.pid != nil {
+		return
+	}
+	if sl.ending { // what is on its way of its deletion does not matter any more: its actor deletes it again
+		sl.ending = false
+	}
 	sl.pid = s.root.Spawn(s.props)
 	sl.sent = 0
-	sl.entry.Use(s.now().Unix())
-	sl.entry.SetPID(sl.pid) // before anything shows that there is something to ask
-	s.send(sl.pid, m)
-	s.watchIdle(sl)
+	s.active++
+	s.send(sl.pid, &messages.Adopt{Entry: sl.entry, Version: sl.version, Held: sl.held})
+	sl.entry.SetPID(sl.pid) // not before: this is the first message
+	s.watchRelease(sl)
+}
+
+// needToken passes a flight on to its session, which had no actor when it was joined.
+func (s *Supervisor) needToken(m *messages.NeedToken) {
+	sl := s.slots[m.Entry.Key]
+	switch {
+	case sl == nil || sl.entry != m.Entry, sl.pid == nil && !sl.idles():
+		m.Entry.Complete(m.Flight, directory.Answer{Restart: true}) // it has left memory, or has ended
+	default:
+		s.activate(sl)
+		s.send(sl.pid, m)
+	}
 }
 
 // remembered goes on remembering an end, for the store has nothing newer, or does not answer.
@@ -232,6 +265,7 @@ func (s *Supervisor) drop(sl *slot) {
 	s.erased(sl)
 	s.due.cancel(&sl.ceiling)
 	s.due.cancel(&sl.other)
+	s.due.cancel(&sl.release)
 	s.idle.cancel(&sl.idle)
 	s.leave(sl)
 	// What says how it ended stays true. A caller who has waited for it must not
@@ -246,11 +280,11 @@ func (s *Supervisor) drop(sl *slot) {
 	sl.entry.Retire()
 }
 
-// owner returns the slot of a session with an actor to send commands to. Where there is
-// none it makes one that knows nothing of the session yet; a load under way is voided.
+// owner returns the slot of a session to send commands to. Where there is
+// none it makes one whose actor knows nothing of the session yet; a load under way is voided.
 func (s *Supervisor) owner(id string, key session.Key) *slot {
 	sl := s.slots[key]
-	if sl != nil && sl.pid != nil {
+	if sl != nil && sl.load == nil && sl.resident() {
 		s.name(sl, id)
 		return sl
 	}
@@ -264,7 +298,9 @@ func (s *Supervisor) owner(id string, key session.Key) *slot {
 	sl.load = nil
 	s.leave(sl)
 	s.name(sl, id)
-	s.wake(sl, &messages.Adopt{Entry: sl.entry})
+	s.activate(sl)
+	sl.entry.Use(s.now().Unix())
+	s.watchIdle(sl)
 	return sl
 }
 
@@ -273,7 +309,7 @@ func (s *Supervisor) replace(m *messages.ReplaceSession) {
 	switch {
 	case s.closing:
 		m.Call.End(session.ErrClosed)
-	case (sl == nil || sl.pid == nil && sl.load == nil) && !s.room():
+	case (sl == nil || !sl.resident()) && !s.room():
 		m.Call.End(session.ErrOverloaded)
 	default:
 		s.command(s.owner(m.ID, m.Key), m)
@@ -281,7 +317,7 @@ func (s *Supervisor) replace(m *messages.ReplaceSession) {
 }
 
 func (s *Supervisor) end(m *messages.EndSession) {
-	if s.closing && (s.slots[m.Key] == nil || s.slots[m.Key].pid == nil) {
+	if sl := s.slots[m.Key]; s.closing && (sl == nil || sl.pid == nil) {
 		m.Call.End(session.ErrClosed)
 		return
 	}

@@ -14,6 +14,10 @@ func (s *Supervisor) close(m *messages.Close) {
 		case sl.pid != nil:
 			s.command(sl, &messages.Finish{})
 			s.recover(sl)
+		case sl.ending: // its deletion is on its way
+		case sl.idles():
+			s.awake--
+			s.drop(sl)
 		case sl.load != nil:
 			sl.load = nil
 			s.fail(sl, session.ErrClosed)
@@ -50,14 +54,15 @@ func (s *Supervisor) abort(m *messages.Abort) {
 			rest.Waiting = append(rest.Waiting, key)
 		}
 		pid := sl.pid
-		if sl.load != nil || pid != nil {
+		if sl.resident() {
 			s.awake--
 		}
-		sl.pid, sl.load = nil, nil
-		s.drop(sl)
+		sl.load, sl.ending = nil, false
 		if pid != nil {
+			s.deactivate(sl)
 			s.root.Stop(pid)
 		}
+		s.drop(sl)
 	}
 	m.Reply <- unsaved
 	s.closedYet()

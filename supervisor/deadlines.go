@@ -31,6 +31,7 @@ type duty uint8
 
 const (
 	dutyCeiling    duty = iota // the session ends
+	dutyRelease                // it gives its actor back
 	dutyIdle                   // it may have been unused for long
 	dutyForget                 // a marker goes
 	dutyQuarantine             // a failed session may start again

@@ -87,6 +87,8 @@ func (s *Supervisor) most(d *deadline) int64 {
 		return orphansEvery
 	case dutyUnreadable:
 		return unreadableEvery
+	case dutyRelease:
+		return releaseAfter
 	case dutyCeiling, dutyIdle, dutySleeper, dutyClaim:
 	}
 	return 0
@@ -119,9 +121,9 @@ func (s *Supervisor) dueNow() {
 func (s *Supervisor) fulfil(d *deadline) {
 	switch d.what {
 	case dutyCeiling:
-		if d.slot.pid != nil {
-			s.command(d.slot, &messages.CeilingReached{Key: d.slot.entry.Key, Generation: d.slot.generation})
-		}
+		s.ceilingDue(d.slot)
+	case dutyRelease:
+		s.askRelease(d.slot)
 	case dutyIdle:
 		s.checkIdle(d.slot)
 	case dutyForget:
@@ -130,7 +132,7 @@ func (s *Supervisor) fulfil(d *deadline) {
 		s.recover(d.slot)
 	case dutySleeper:
 		delete(s.sleepers, d.ref)
-		s.eraseAll([]sleeper{{d.ref, d.only}})
+		s.endAsleep([]sleeper{{d.ref, d.only}})
 	case dutyClaim:
 		delete(s.claims, d.second)
 		s.claim()
@@ -151,16 +153,20 @@ func (s *Supervisor) began(m *messages.SessionBegan) {
 	if sl == nil || sl.pid == nil {
 		return
 	}
-	sl.generation = m.Generation
 	s.erased(sl)
 	s.leave(sl)
 	s.wakeUp(m.Key)
-	s.due.cancel(&sl.ceiling)
-	if m.Ceiling != 0 {
-		sl.ceiling.what, sl.ceiling.slot = dutyCeiling, sl
-		s.due.add(&sl.ceiling, m.Ceiling.Deadline().Unix())
-	}
+	s.watchCeiling(sl, m.Ceiling)
 	s.watchIdle(sl)
+}
+
+// watchCeiling has the session end once its ceiling is reached.
+func (s *Supervisor) watchCeiling(sl *slot, c session.Ceiling) {
+	s.due.cancel(&sl.ceiling)
+	if c != 0 {
+		sl.ceiling.what, sl.ceiling.slot = dutyCeiling, sl
+		s.due.add(&sl.ceiling, c.Deadline().Unix())
+	}
 }
 
 func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
@@ -177,16 +183,16 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 
 // ceilingReached passes on what a reader found.
 func (s *Supervisor) ceilingReached(m *messages.CeilingReached) {
-	if sl := s.slots[m.Key]; sl != nil && sl.pid != nil {
+	if sl := s.slots[m.Key]; sl != nil && (sl.pid != nil || sl.idles()) {
 		s.command(sl, m)
 		return
 	}
 	m.Call.End(nil)
 }
 
-// reread passes on that the store holds something newer. What is not awake reads it anyway.
+// reread passes on that the store may hold something newer. What is not in memory is read anyway.
 func (s *Supervisor) reread(m *messages.Reread) {
-	if sl := s.slots[m.Key]; sl != nil && sl.pid != nil {
+	if sl := s.slots[m.Key]; sl != nil && (sl.pid != nil || sl.idles()) {
 		s.command(sl, m)
 		return
 	}
@@ -202,6 +208,11 @@ func (s *Supervisor) changed(m *messages.Changed) {
 	case sl == nil || s.closing:
 	case sl.pid != nil:
 		s.command(sl, &messages.Reread{Key: m.Key, Version: m.Version})
+	case sl.idles():
+		if m.Version != sl.version {
+			sl.entry.Outdate() // the next caller has it read
+		}
+	case sl.ending:
 	case !m.Version.IsZero() && slices.Contains(sl.own, m.Version):
 	case sl.load != nil:
 		followUp, before := sl.load.followUp, sl.load.ended
@@ -221,6 +232,15 @@ func (s *Supervisor) changed(m *messages.Changed) {
 	}
 }
 
+// releaseAfter is how many seconds an actor stays at least: so that a burst of work pays once for an activation.
+const releaseAfter = 2
+
+// watchRelease has the session give its actor back after a moment, if it is idle then.
+func (s *Supervisor) watchRelease(sl *slot) {
+	sl.release.what, sl.release.slot = dutyRelease, sl
+	s.due.add(&sl.release, s.now().Unix()+releaseAfter)
+}
+
 // watchIdle looks again once the session may have been unused for long enough.
 func (s *Supervisor) watchIdle(sl *slot) {
 	s.idle.cancel(&sl.idle)
@@ -232,14 +252,56 @@ func (s *Supervisor) watchIdle(sl *slot) {
 }
 
 func (s *Supervisor) checkIdle(sl *slot) {
-	if sl.pid == nil {
+	if !sl.resident() {
 		return
 	}
 	if due := sl.entry.Used() + int64(s.limits.PassivateAfter/time.Second); due > s.now().Unix() {
 		s.watchIdle(sl)
 		return
 	}
-	s.command(sl, &messages.Passivate{})
+	s.passivate(sl)
+}
+
+// askRelease asks a session to give its actor back if it is idle.
+func (s *Supervisor) askRelease(sl *slot) {
+	if !sl.asked {
+		sl.asked = true
+		s.command(sl, &messages.Passivate{})
+	}
+}
+
+// passivate has a session leave memory: at once where it is idle, else once it is.
+func (s *Supervisor) passivate(sl *slot) {
+	switch {
+	case sl.pid != nil:
+		sl.leaving = true
+		s.askRelease(sl)
+	case sl.idles():
+		last := sl.entry.Snapshot()
+		s.awake--
+		s.drop(sl)
+		s.asleepUntil(sl.entry.Key, last)
+	}
+}
+
+// asleepUntil has a session that is not in memory any more end at its ceiling.
+func (s *Supervisor) asleepUntil(key session.Key, last *directory.Snapshot) {
+	switch {
+	case last.Ceiling == 0, s.closing:
+	case last.Ceiling.Reached(s.now()): // it left memory as that came, and a claim may have passed it over
+		s.endAsleep([]sleeper{{key, last.Incarnation}})
+	case s.index == nil:
+		s.remindOf(sleeper{key, last.Incarnation}, last.Ceiling.Deadline().Unix())
+	default:
+		s.claimAt(last.Ceiling)
+	}
+}
+
+// remindOf keeps the deadline of a session that is not in memory, where the store has no index.
+func (s *Supervisor) remindOf(r sleeper, second int64) {
+	d := &deadline{what: dutySleeper, ref: r.key, only: r.only}
+	s.sleepers[r.key] = d
+	s.asleep.add(d, second)
 }
 
 // evict asks the least recently used session to go; it looks at a bounded number.
@@ -254,7 +316,7 @@ func (s *Supervisor) evict() {
 			s.watchIdle(d.slot)
 			continue
 		}
-		s.command(d.slot, &messages.Passivate{})
+		s.passivate(d.slot)
 		return
 	}
 }
@@ -262,43 +324,73 @@ func (s *Supervisor) evict() {
 // busy keeps a session that had something under way.
 func (s *Supervisor) busy(m *messages.Busy) {
 	if sl := s.slots[m.Key]; sl != nil && sl.pid != nil {
-		sl.entry.Use(s.now().Unix())
-		s.watchIdle(sl)
+		s.stays(sl)
 	}
 }
 
-// atRest lets a session go that has given up its entry, unless a command is on its
-// way to it. In this order: ownership is given up already, the entry is unlinked, gone
-// is closed, the actor stopped, once.
+// stays keeps an active session that is not idle.
+func (s *Supervisor) stays(sl *slot) {
+	sl.asked = false
+	if sl.leaving {
+		sl.leaving = false
+		sl.entry.Use(s.now().Unix()) // not at once again
+		s.watchIdle(sl)
+	}
+	s.watchRelease(sl)
+}
+
+// atRest takes back the entry of a session that has given it up, unless a command is on its way to it. One that lives is
+// idle then. Of any other, in this order: the entry is unlinked, gone is closed, the actor stopped, once.
 func (s *Supervisor) atRest(m *messages.AtRest) {
 	sl := s.slots[m.Key]
 	if sl == nil || sl.pid == nil {
 		return
 	}
 	if sl.sent != m.Handled {
-		sl.entry.Use(s.now().Unix()) // not at once again
-		s.watchIdle(sl)
+		s.stays(sl)
 		return
 	}
-	pid, last, end := sl.pid, sl.entry.Snapshot(), &ended{sl.entry, sl.signs, m.Own}
-	sl.pid = nil
+	last := sl.entry.Snapshot()
+	if last.Phase == directory.Ready && !s.closing {
+		s.released(sl, m)
+		return
+	}
+	pid, end := sl.pid, &ended{sl.entry, sl.signs, m.Own}
+	s.deactivate(sl)
 	s.awake--
-	sleeps := last.Phase == directory.Ready && last.Ceiling != 0 && s.index == nil && !s.closing
 	s.drop(sl)
 	s.root.Stop(pid)
 	switch {
 	case s.closing:
 		s.closedYet()
-	case last.Phase == directory.Ready && last.Ceiling.Reached(s.now()): // it went to sleep as that came, and a claim may have passed it over
-		s.eraseAll([]sleeper{{m.Key, last.Incarnation}})
-	case sleeps:
-		d := &deadline{what: dutySleeper, ref: m.Key, only: last.Incarnation}
-		s.sleepers[m.Key] = d
-		s.asleep.add(d, last.Ceiling.Deadline().Unix())
-	case last.Phase == directory.Ready && last.Ceiling != 0:
-		s.claimAt(last.Ceiling)
 	case last.Phase == directory.Ended && s.now().Before(last.Until):
 		s.remember(end)
+	}
+}
+
+// deactivate notes that a session has no actor any more.
+func (s *Supervisor) deactivate(sl *slot) {
+	sl.pid, sl.asked = nil, false
+	s.active--
+	s.due.cancel(&sl.release)
+}
+
+// released makes a session idle. A flight that was joined too late for its actor is answered by another.
+func (s *Supervisor) released(sl *slot, m *messages.AtRest) {
+	pid, leaving := sl.pid, sl.leaving
+	s.deactivate(sl)
+	sl.version, sl.held, sl.leaving = m.Version, m.Held, false
+	sl.entry.SetPID(nil)
+	s.root.Stop(pid)
+	switch flights := sl.entry.Flights(); {
+	case len(flights) > 0:
+		s.watchIdle(sl)
+		s.activate(sl)
+		for _, f := range flights {
+			s.send(sl.pid, &messages.NeedToken{Entry: sl.entry, Flight: f})
+		}
+	case leaving:
+		s.passivate(sl)
 	}
 }
 
@@ -310,11 +402,16 @@ func (s *Supervisor) remember(end *ended) {
 	s.slots[e.Key] = sl
 	s.dir.Put(sl.entry)
 	s.keep(sl, end)
-	s.ended = append(s.ended, e.Key)
+	s.noteEnded(e.Key)
+}
+
+// noteEnded notes that an end is remembered, of which there are not more than sessions in memory.
+func (s *Supervisor) noteEnded(key session.Key) {
+	s.ended = append(s.ended, key)
 	for len(s.ended) > s.limits.Resident {
 		oldest := s.slots[s.ended[0]]
 		s.ended = s.ended[1:]
-		if oldest != nil && oldest.pid == nil && oldest.load == nil && oldest.entry.Snapshot().Phase == directory.Ended {
+		if oldest != nil && !oldest.resident() && oldest.entry.Snapshot().Phase == directory.Ended {
 			s.drop(oldest)
 		}
 	}

@@ -93,11 +93,11 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 func (s *Supervisor) followUp(m *messages.RecoverIntent) {
 	sl := s.slots[m.Key]
 	switch {
-	case sl != nil && sl.pid != nil:
+	case sl != nil && (sl.pid != nil || sl.idles()):
 		s.command(sl, m)
 	case sl != nil && sl.load != nil:
 		sl.load.followUp = m
-	case sl != nil && sl.entry.Remembers(s.now()):
+	case sl != nil && (sl.ending || sl.entry.Remembers(s.now())):
 		// over, says what is remembered of it
 	default:
 		if sl != nil {

@@ -213,19 +213,32 @@ func (r *rig) startLogin(id string, ceiling session.Ceiling) *directory.Call {
 func (r *rig) ask(e *directory.Entry, key session.FlightKey) *directory.Flight {
 	f, first := e.Join(directory.NewFlight(&session.TokenQuery{Key: key, Audience: key.Audience}, store.Options{}), 8)
 	if first {
-		r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: f})
+		to := e.PID()
+		if to == nil {
+			to = r.boss
+		}
+		r.system.Root.Send(to, &messages.NeedToken{Flight: f, Entry: e})
 	}
 	return f
+}
+
+// actorOf returns the session's actor. An idle session is activated for that.
+func (r *rig) actorOf(e *directory.Entry) *actor.PID {
+	r.inside(func(s *Supervisor) { s.activate(s.slots[e.Key]) })
+	return e.PID()
 }
 
 // counts checks what the supervisor counts against what it has.
 func (r *rig) counts() {
 	r.t.Helper()
 	r.inside(func(s *Supervisor) {
-		awake, missing, erasing := 0, 0, 0
+		awake, active, missing, erasing := 0, 0, 0, 0
 		for _, sl := range s.slots {
-			if sl.pid != nil || sl.load != nil {
+			if sl.resident() {
 				awake++
+			}
+			if sl.pid != nil {
+				active++
 			}
 			if sl.missing {
 				missing++
@@ -236,6 +249,9 @@ func (r *rig) counts() {
 		}
 		if s.awake != awake || s.missing != missing {
 			r.t.Errorf("counted %d awake and %d missing, there are %d and %d", s.awake, s.missing, awake, missing)
+		}
+		if s.active != active {
+			r.t.Errorf("counted %d with an actor, there are %d", s.active, active)
 		}
 		if s.erasing != erasing {
 			r.t.Errorf("counted %d that are only to be deleted, there are %d", s.erasing, erasing)

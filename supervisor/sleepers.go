@@ -192,13 +192,17 @@ func (s *Supervisor) claimed(m *claimed) {
 	refs, more := m.refs[:0], len(m.refs) == m.limit
 	for _, r := range m.refs {
 		sl := s.slots[r.key]
-		if sl == nil || sl.pid == nil && sl.load == nil && sl.entry.Snapshot().Incarnation != r.only {
+		switch {
+		case sl == nil, !sl.resident() && sl.entry.Snapshot().Incarnation != r.only:
 			refs = append(refs, r)
-		} else if now := sl.entry.Snapshot(); sl.pid != nil && now.Phase == directory.Ready && now.Incarnation != r.only {
-			s.command(sl, &messages.Reread{Key: r.key})
+		case sl.load != nil, sl.ending:
+		default:
+			if now := sl.entry.Snapshot(); now.Phase == directory.Ready && now.Incarnation != r.only {
+				s.command(sl, &messages.Reread{Key: r.key})
+			}
 		}
 	}
-	s.eraseAll(refs)
+	s.endAsleep(refs)
 	switch {
 	case s.closing:
 	case m.err != nil:
@@ -209,11 +213,10 @@ func (s *Supervisor) claimed(m *claimed) {
 	}
 }
 
-// eraseAll ends sessions that sleep. Each gets an actor for as long as that takes,
-// which tries until the store has done it.
+// eraseAll deletes sessions that are not in memory, for which that has failed once. Each gets an actor for as long as that
+// takes, which tries until the store has done it.
 func (s *Supervisor) eraseAll(refs []sleeper) {
 	for _, r := range refs {
-		s.env.Stats.Ceilings.Add(1)
 		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
 		if sl := s.slots[r.key]; sl != nil && sl.pid != nil && !sl.erasing {
 			sl.erasing = true

@@ -46,10 +46,12 @@ type Supervisor struct {
 	props *actor.Props
 
 	slots   map[session.Key]*slot
-	awake   int // slots with an actor or a load
+	awake   int // slots with a session, or a load
+	active  int // of these, slots with an actor
 	erasing int // of these, slots that are awake only to be deleted
 	missing int // slots that say missing
 	ended   []session.Key
+	ends    ends
 	due     deadlines
 	idle    deadlines
 	timer   clock.Timer
@@ -73,24 +75,37 @@ type Supervisor struct {
 	closed  chan<- struct{}
 }
 
-// slot is what the supervisor knows of one session.
+// slot is what the supervisor knows of one session. It is loading, idle (it lives and has no actor), active, ending
+// (its ceiling has ended it without an actor, and its deletion is on its way), or a marker that says missing or ended.
 type slot struct {
 	entry   *directory.Entry
-	pid     *actor.PID // nil: it is loading, or a marker
-	sent    uint64     // commands sent to pid
-	load    *load      // under way; nil when none
+	pid     *actor.PID      // of an active session
+	sent    uint64          // commands sent to pid
+	version session.Version // of an idle session's record, as its entry shows it
+	held    *session.Held   // tokens that an idle session had before
+	load    *load           // under way; nil when none
 	ceiling deadline
 	idle    deadline
+	release deadline // of an active session
 	other   deadline // forget, quarantine
 	failed  []int64  // seconds of its failures
+	asked   bool     // an active session was asked whether it is idle
+	leaving bool     // it leaves memory once it is
+	ending  bool     // see ends
 	erasing bool     // it is awake only to be deleted
 	missing bool     // it only remembers that there is no session
 
 	signs []store.IndexValue // under which it stands in left
 	own   []session.Version  // written here before the end that it remembers
-
-	generation session.Generation
 }
+
+// idles reports whether sl is a session that lives and has no actor: the supervisor owns its entry.
+func (sl *slot) idles() bool {
+	return sl.pid == nil && sl.load == nil && !sl.ending && sl.entry.Snapshot().Phase == directory.Ready
+}
+
+// resident reports whether sl is in memory as more than a marker.
+func (sl *slot) resident() bool { return sl.pid != nil || sl.load != nil || sl.ending || sl.idles() }
 
 // Props returns how a supervisor is made, to be spawned once.
 func Props(env *actors.Env, dir *directory.Directory, limits Limits) *actor.Props {
@@ -133,6 +148,7 @@ func (s *Supervisor) Receive(ctx actor.Context) {
 func (s *Supervisor) handle(m any) {
 	s.contain(m)
 	s.lookBack()
+	s.runBatch()
 	s.arm()
 	s.env.Stats.Resident.Store(int64(s.awake))
 }
@@ -150,6 +166,10 @@ func (s *Supervisor) contain(m any) {
 	switch m := m.(type) {
 	case *messages.OpenSession:
 		s.open(m)
+	case *messages.NeedToken:
+		s.needToken(m)
+	case *batchDone:
+		s.batchDone(m)
 	case *loaded:
 		s.loaded(m)
 	case *messages.ReplaceSession:
@@ -204,8 +224,9 @@ func (s *Supervisor) now() time.Time { return s.env.Clock.Now() }
 
 func (s *Supervisor) send(to *actor.PID, m any) { s.env.Send(to, m) }
 
-// command sends m to the session's actor, and counts it.
+// command sends m to the session's actor, and counts it. An idle session is activated for it.
 func (s *Supervisor) command(sl *slot, m messages.Command) {
+	s.activate(sl)
 	sl.sent++
 	s.send(sl.pid, m)
 }

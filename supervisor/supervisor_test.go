@@ -471,7 +471,7 @@ func TestQuarantine(t *testing.T) {
 	e := r.open("a")
 	r.settle()
 	poison := func() {
-		r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
+		r.system.Root.Send(r.actorOf(e), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 		r.settle()
 	}
 	works := func() bool {
@@ -511,7 +511,7 @@ func TestClose_comesToAnEnd(t *testing.T) {
 	e := r.open("a")
 	r.settle()
 	for range 3 {
-		r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
+		r.system.Root.Send(r.actorOf(e), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 		r.settle()
 	}
 	gate := r.store.Hold(storetest.OpLoad)
@@ -640,7 +640,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		e := r.open("a")
 		r.settle()
 		for range failuresAllowed + 1 {
-			r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
+			r.system.Root.Send(r.actorOf(e), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 			r.settle()
 		}
 		set(r)
@@ -746,7 +746,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		e := r.open("a")
 		r.settle()
 		fail := func() {
-			r.system.Root.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
+			r.system.Root.Send(r.actorOf(e), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 			r.settle()
 		}
 		for range failuresAllowed {

@@ -124,6 +124,7 @@ func TestPanic_elsewhere(t *testing.T) {
 		r.want("refresh tokens spent", r.tenant.Refreshes(), 1)
 
 		r.clock.Advance(2 * time.Minute)
+		r.rest() // the session gives its actor back
 		c.armed.Store(1)
 		if _, err := r.tryLogin(tokenward.SessionID(id)); !errors.Is(err, tokenward.ErrInternal) {
 			t.Errorf("login: err = %v, want %v", err, tokenward.ErrInternal)

@@ -87,13 +87,23 @@ func (e *Entry) Read(era uint64, at time.Time) {
 // ReadAs notes that what e shows is as new as what other shows.
 func (e *Entry) ReadAs(other *Entry) { e.Read(other.era.Load(), time.Unix(0, other.read.Load())) }
 
+// outdated in place of an era says that the store holds something newer.
+const outdated = ^uint64(0)
+
+// Outdate notes that the store holds something newer than e shows. It is shown no more until it was read, but
+// for an outage.
+func (e *Entry) Outdate() { e.era.Store(outdated) }
+
 // Doubt notes that the store may hold something newer than e shows.
 func (e *Entry) Doubt() { e.era.Store(0) }
 
 // Fresh reports whether what e shows is what the store holds, as far as that is known: every
 // write since was told, or it was read less than age before now.
 func (e *Entry) Fresh(f *Freshness, now time.Time, age time.Duration) bool {
-	if era := f.era.Load(); era != 0 && e.era.Load() == era {
+	switch read := e.era.Load(); {
+	case read == outdated:
+		return false
+	case read != 0 && read == f.era.Load():
 		return true
 	}
 	since := e.Age(now)

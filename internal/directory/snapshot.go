@@ -34,5 +34,13 @@ type Snapshot struct {
 	Until       time.Time      // Ended, Missing: how long it is remembered
 }
 
+// NewReady returns the snapshot of a session that lives, whose state is s.
+func NewReady(g session.Generation, in session.Incarnation, s *session.State) *Snapshot {
+	return &Snapshot{
+		Phase: Ready, Generation: g, Incarnation: in, Ceiling: s.Internal.Ceiling, EndsAt: s.Internal.EndsAt,
+		State: s, Tokens: session.NewTokenCache(s),
+	}
+}
+
 // Over reports whether the own lifetime of a session that is Ready is over at now.
 func (s *Snapshot) Over(now time.Time) bool { return s.EndsAt != 0 && now.Unix() >= s.EndsAt }

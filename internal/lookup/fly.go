@@ -16,7 +16,11 @@ func fly(c *Callers, e *directory.Entry, q *session.TokenQuery, caller *Caller) 
 	}
 	f, first := e.Join(directory.NewFlight(q, caller.Options), c.Questions)
 	if first {
-		c.Send(e.PID(), &messages.NeedToken{Entry: e, Flight: f})
+		to := e.PID()
+		if to == nil {
+			to = c.Boss // which activates the session
+		}
+		c.Send(to, &messages.NeedToken{Flight: f, Entry: e})
 	}
 	return f
 }

@@ -142,7 +142,7 @@ func (w *World) covered(p *process, s *session.State, key session.FlightKey) boo
 
 // checkOwner holds that an actor that has given up its session does nothing more for it.
 func (w *World) checkOwner(m *mailbox) {
-	if m.entry != nil && gone(m.entry) {
+	if m.entry != nil && !m.owns() {
 		w.fail("owner", "%s goes on after it gave up its session", m.name)
 	}
 }
@@ -153,7 +153,7 @@ func (w *World) checkShown(m *mailbox) {
 	if s == m.shown {
 		return
 	}
-	if gone(m.entry) {
+	if !m.owns() {
 		return // the supervisor's doing
 	}
 	old := m.shown
@@ -218,6 +218,40 @@ func (w *World) showToken(m *mailbox, f *family, token string) {
 	}
 }
 
+// checkSupervised holds what the supervisor of p shows of sessions without an actor, in the turn that is over, to what
+// holds for actors.
+func (p *process) checkSupervised() {
+	w := p.w
+	load := p.loaded
+	p.loaded = nil
+	for _, s := range w.subjects {
+		e := p.callers.Dir.Lookup(s.id)
+		if e == nil {
+			continue
+		}
+		m := p.supervised[s]
+		if m == nil || m.entry != e {
+			m = &mailbox{w: w, p: p, name: "supervisor", subject: s, entry: e, shown: &directory.Snapshot{}}
+			p.supervised[s] = m
+		}
+		shown := e.Snapshot()
+		if load != nil && load.about == s && shown != m.shown && shown.Phase == directory.Ready {
+			for _, learn := range load.learns {
+				learn()
+			}
+		}
+		if e.PID() != nil {
+			m.shown = shown // the actor's doing, but for what it was activated with
+			continue
+		}
+		w.checkShown(m)
+		w.checkLanded(m)
+		if shown.Phase == directory.Ended && e.Unsaved() == directory.Saved && p.over[s] == math.MaxInt {
+			p.over[s] = w.step
+		}
+	}
+}
+
 // checkLanded notes which tokens come from the cache only, from now on.
 func (w *World) checkLanded(m *mailbox) {
 	kept := m.fresh[:0]
@@ -257,10 +291,12 @@ func (w *World) handled(m *mailbox, msg any) {
 			continue
 		}
 		w.landing = append(w.landing[:i], w.landing[i+1:]...)
-		if m.entry != nil { // what the supervisor has read is void where it comes too late: see adopt
+		if m.entry != nil {
 			for _, learn := range l.job.learns {
 				learn()
 			}
+		} else {
+			m.p.loaded = l.job // void where it comes too late: see checkSupervised
 		}
 		l.job.p.askedLease(l.job)
 		r := l.job.request

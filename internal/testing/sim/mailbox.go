@@ -23,6 +23,7 @@ type mailbox struct {
 	stopped      bool
 
 	// Of a session's actor, from Adopt on.
+	pid     *actor.PID
 	entry   *directory.Entry
 	subject *subject
 	shown   *directory.Snapshot
@@ -100,6 +101,8 @@ func (m *mailbox) turn() {
 	if m.entry != nil {
 		w.checkShown(m)
 		w.checkLanded(m)
+	} else {
+		m.p.checkSupervised()
 	}
 }
 
@@ -124,22 +127,25 @@ func (m *mailbox) handleSystem(msg any) {
 
 // adopt notes whose actor this is.
 func (m *mailbox) adopt(a *messages.Adopt) {
-	m.entry, m.subject = a.Entry, m.w.byKey[a.Entry.Key]
+	m.pid, m.entry, m.subject = a.Entry.PID(), a.Entry, m.w.byKey[a.Entry.Key]
 	m.shown = a.Entry.Snapshot()
-	if a.State != nil {
-		if f := m.w.families[a.State.Internal.SID]; f != nil {
-			m.p.read(f, a.Version, f.number(a.State.RefreshToken))
+	if m.shown.Phase == directory.Ready {
+		if f := m.w.families[m.shown.State.Internal.SID]; f != nil {
+			m.p.read(f, a.Version, f.number(m.shown.State.RefreshToken))
 		}
 	}
 	if m.subject != nil {
 		m.name = fmt.Sprintf("%s (of %s)", m.name, m.subject.id)
 	}
 	for _, other := range m.p.mailboxes {
-		if other != m && other.entry != nil && other.entry.Key == a.Entry.Key && !gone(other.entry) {
+		if other != m && other.entry != nil && other.entry.Key == a.Entry.Key && other.owns() {
 			m.w.fail("owner", "%s is adopted by %s while %s owns it", m.subject.id, m.name, other.name)
 		}
 	}
 }
+
+// owns reports whether m is the actor that owns its entry.
+func (m *mailbox) owns() bool { return !gone(m.entry) && m.entry.PID() == m.pid }
 
 func gone(e *directory.Entry) bool {
 	select {

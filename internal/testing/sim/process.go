@@ -31,10 +31,12 @@ type process struct {
 	alive   bool // else its timers and messages are void
 	callers lookup.Callers
 
-	mailboxes []*mailbox
-	spawned   int
-	jobs      []*job
-	slots     slots
+	mailboxes  []*mailbox
+	supervised map[*subject]*mailbox // what its supervisor showed last of sessions: no actor's mailbox, but checked like one
+	loaded     *job                  // the load that its supervisor is told of in this turn
+	spawned    int
+	jobs       []*job
+	slots      slots
 
 	// What it must know: the newest refresh tokens that the provider gave it or that it
 	// read, and those that it asked the store to keep, by their numbers.
@@ -66,7 +68,7 @@ func (w *World) start() *process {
 		w: w, n: w.started, alive: true, born: w.step,
 		held: make(map[*family]int), asked: make(map[*family]int), ended: make(map[*family]int),
 		base: make(map[*family]int), got: make(map[*family]int), knows: make(map[session.Version]bool),
-		throttled: make(map[*family]hold), dead: make(map[*family]int),
+		throttled: make(map[*family]hold), dead: make(map[*family]int), supervised: make(map[*subject]*mailbox),
 	}
 	w.note("process %d starts", p.n)
 	w.processes = append(w.processes, p)

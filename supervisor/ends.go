@@ -1,0 +1,176 @@
+package supervisor
+
+import (
+	"context"
+
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Many ceilings may come in one second. A session that is idle or not in memory is ended without an actor: its entry says
+// ended in the turn in which its second has come, and the store gets the keys in batches. Two kinds of session get an
+// actor all the same: one that holds connection tokens, which remain for a while, and one whose deletion has failed.
+// That actor tries until the store has done it.
+
+// endBatch is how many deletions are one piece of store work.
+const endBatch = 256
+
+// ends are the sessions that are being ended without an actor.
+type ends struct {
+	batch *batch // of this turn; nil: none
+
+	// opened holds the sessions of batches that are not in memory. Where one is asked for, its load
+	// begins when its deletion was tried.
+	opened map[session.Key]*opened
+}
+
+// batch is a number of sessions to be deleted.
+type batch struct {
+	refs    []sleeper
+	settled chan struct{} // closed when that was tried
+}
+
+// opened is a load that waits for a deletion; zero while nobody has asked for the session.
+type opened struct {
+	load *load
+	call *directory.Call
+}
+
+// batchDone says what has come of a batch.
+type batchDone struct {
+	messages.Redacted
+	batch  *batch
+	failed []sleeper // of its refs
+}
+
+// ceilingDue ends a session whose ceiling's second has come.
+func (s *Supervisor) ceilingDue(sl *slot) {
+	last, now := sl.entry.Snapshot(), s.now()
+	switch {
+	case sl.pid != nil, sl.idles() && len(last.State.ConnectionTokenSets) > 0:
+		s.command(sl, &messages.CeilingReached{Key: sl.entry.Key, Generation: last.Generation})
+	case sl.idles() && last.Ceiling.Reached(now):
+		s.idle.cancel(&sl.idle)
+		sl.ending = true
+		sl.entry.SetUnsaved(directory.Saving) // until it is deleted
+		sl.entry.Publish(s.env.Rules.AtCeiling(last, s.endLater(sleeper{sl.entry.Key, last.Incarnation}), now))
+		sl.entry.CompleteAll(directory.Answer{Restart: true}) // a flight that is joined later is answered by needToken
+	}
+}
+
+// endAsleep ends sessions that are not in memory.
+func (s *Supervisor) endAsleep(refs []sleeper) {
+	for _, r := range refs {
+		if s.ends.opened[r.key] != nil {
+			continue
+		}
+		if s.ends.opened == nil {
+			s.ends.opened = make(map[session.Key]*opened)
+		}
+		s.ends.opened[r.key] = &opened{}
+		s.endLater(r)
+	}
+}
+
+// endLater has r deleted with others, and returns what is closed when that was tried.
+func (s *Supervisor) endLater(r sleeper) chan struct{} {
+	s.env.Stats.Ceilings.Add(1)
+	b := s.ends.batch
+	if b == nil {
+		b = &batch{settled: make(chan struct{})}
+		s.ends.batch = b
+	}
+	b.refs = append(b.refs, r)
+	if len(b.refs) == endBatch {
+		s.runBatch()
+	}
+	return b.settled
+}
+
+// runBatch deletes the sessions that were ended last.
+func (s *Supervisor) runBatch() {
+	b := s.ends.batch
+	if b == nil {
+		return
+	}
+	s.ends.batch = nil
+	env := s.env
+	env.Runner.Run(actors.StoreWork, func(base context.Context) any {
+		m := &batchDone{batch: b}
+		for _, r := range b.refs {
+			err := actors.Contain(func() error {
+				ctx, cancel := clock.WithTimeout(base, env.Clock, env.StoreTimeout)
+				defer cancel()
+				return env.Store.Delete(ctx, r.key, r.only, session.ReasonCeiling, store.Options{Background: true})
+			})
+			if err != nil {
+				m.failed = append(m.failed, r)
+			}
+		}
+		return m
+	}, func(m any) { s.send(s.self, m) })
+}
+
+// batchDone keeps a marker of each session that is deleted, and gives those that are not an actor.
+func (s *Supervisor) batchDone(m *batchDone) {
+	failed := make(map[session.Key]bool, len(m.failed))
+	for _, r := range m.failed {
+		failed[r.key] = true
+	}
+	for _, r := range m.batch.refs {
+		sl := s.slots[r.key]
+		if o := s.ends.opened[r.key]; o != nil {
+			delete(s.ends.opened, r.key)
+			s.endedAsleep(r, o, failed[r.key])
+			continue
+		}
+		switch {
+		case sl == nil || !sl.ending:
+			// it has an actor by now, which deletes it once more where that is still to be done
+		case failed[r.key]:
+			s.command(sl, &messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
+			if s.closing {
+				s.command(sl, &messages.Finish{})
+			}
+		default:
+			s.endedIdle(sl)
+		}
+	}
+	close(m.batch.settled)
+	if s.closing {
+		s.closedYet()
+	}
+}
+
+// endedIdle makes a marker of a session that was idle and is deleted.
+func (s *Supervisor) endedIdle(sl *slot) {
+	sl.ending = false
+	sl.entry.SetUnsaved(directory.Saved)
+	s.awake--
+	if s.closing {
+		s.drop(sl)
+		return
+	}
+	s.keep(sl, &ended{sl.entry, nil, []session.Version{sl.version}})
+	s.noteEnded(sl.entry.Key)
+}
+
+// endedAsleep goes on with a session that was not in memory. Where its deletion has failed it gets an actor, if there is
+// room: else its claim lapses and it is claimed again.
+func (s *Supervisor) endedAsleep(r sleeper, o *opened, failed bool) {
+	if sl := s.slots[r.key]; sl != nil && sl.load != nil && sl.load == o.load {
+		s.read(o.load, o.call)
+		return
+	}
+	switch {
+	case !failed:
+	case s.spare() > 0:
+		s.eraseAll([]sleeper{r})
+	case s.index == nil:
+		s.remindOf(r, s.now().Unix()+1)
+	}
+}
