@@ -6,16 +6,11 @@ import (
 )
 
 // ReturnPath returns target when it is a path on this origin, with or without query and
-// fragment, and whether it is. It refuses whatever a browser could read as another
+// fragment, and whether it is. It refuses all that a browser could read as another
 // origin: schemes, two slashes, backslashes, control characters, dot segments.
 func ReturnPath(target string) (string, bool) {
-	if !strings.HasPrefix(target, "/") || len(target) > 2048 {
+	if !strings.HasPrefix(target, "/") || len(target) > 2048 || strings.ContainsFunc(target, misreadInURL) {
 		return "", false
-	}
-	for _, r := range target {
-		if r <= ' ' || r == '\\' || r == 0x7f || r == '\uFFFD' || r >= 0x80 && r < 0xA0 {
-			return "", false
-		}
 	}
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
@@ -23,20 +18,32 @@ func ReturnPath(target string) (string, bool) {
 	}
 	path, _, _ := strings.Cut(target, "#")
 	path, _, _ = strings.Cut(path, "?")
-	for _, form := range []string{path, u.Path} { // as it is sent, and as it is read
-		if strings.Contains(form, "//") || strings.Contains(form, `\`) {
-			return "", false
-		}
-		for segment := range strings.SplitSeq(form, "/") {
-			if segment == "." || segment == ".." {
-				return "", false
-			}
-		}
-	}
-	if strings.ContainsFunc(u.Path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if leavesOrigin(path) || leavesOrigin(u.Path) || strings.ContainsFunc(u.Path, isControl) { // as sent, and as read
 		return "", false
 	}
 	return target, true
+}
+
+// misreadInURL reports whether browsers drop r from a URL or read it as something else: white space, controls (C1 among
+// them), a backslash, a byte that is not UTF-8.
+func misreadInURL(r rune) bool {
+	return r <= ' ' || r == '\\' || r == 0x7f || r == '\uFFFD' || r >= 0x80 && r < 0xA0
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// leavesOrigin reports whether a browser could read path as another path, or as a host: by two slashes, a backslash or
+// a dot segment.
+func leavesOrigin(path string) bool {
+	if strings.Contains(path, "//") || strings.Contains(path, `\`) {
+		return true
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // returnURL makes of a path or an absolute URL on this origin an absolute URL, and of

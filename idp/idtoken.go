@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -40,42 +41,43 @@ func (c *Client) VerifyIDToken(ctx context.Context, issuer, raw string, e Expect
 		return nil, invalidToken("it is not an ID token") // RFC 8725 section 3.11
 	}
 	now := c.now()
-	if err := claims.checkAudience(c.clientID); err != nil {
+	err = cmp.Or(
+		claims.checkAudience(c.clientID),
+		claims.checkParty(c.clientID),
+		claims.checkExpiry(now, c.leeway),
+		claims.checkPast("iat", now, c.leeway),
+		claims.checkPast("nbf", now, c.leeway),
+		claims.checkIssuer(issuer),
+		claims.checkNonce(e.Nonce),
+		claims.checkAuthTime(e.MaxAge, now, c.leeway),
+		claims.checkOrganization(e.Organization),
+		claims.checkSubject(),
+	)
+	if err != nil {
 		return nil, err
-	}
-	if err := claims.checkParty(c.clientID); err != nil {
-		return nil, err
-	}
-	if err := claims.checkExpiry(now, c.leeway); err != nil {
-		return nil, err
-	}
-	if err := claims.checkPast("iat", now, c.leeway); err != nil {
-		return nil, err
-	}
-	if err := claims.checkPast("nbf", now, c.leeway); err != nil {
-		return nil, err
-	}
-	if err := claims.checkIssuer(issuer); err != nil {
-		return nil, err
-	}
-	for _, name := range []string{"nonce", "azp", "at_hash"} {
-		if _, ok := claims[name].(string); !ok && claims[name] != nil {
-			return nil, invalidToken("its " + name + " is not a string")
-		}
-	}
-	if nonce, _ := claims.text("nonce"); e.Nonce != "" && nonce != e.Nonce {
-		return nil, invalidToken("its nonce is not the one that was sent")
-	}
-	if err := claims.checkAuthTime(e.MaxAge, now, c.leeway); err != nil {
-		return nil, err
-	}
-	if err := claims.checkOrganization(e.Organization); err != nil {
-		return nil, err
-	}
-	if _, ok := claims.text("sub"); !ok {
-		return nil, invalidToken("its sub is not a non-empty string")
 	}
 	return session.User(claims), nil
+}
+
+// checkNonce checks that the token has the nonce that was sent, if one was, and that the claims which bind it are of
+// their types.
+func (c claims) checkNonce(sent string) error {
+	for _, name := range []string{"nonce", "azp", "at_hash"} {
+		if _, ok := c[name].(string); !ok && c[name] != nil {
+			return invalidToken("its " + name + " is not a string")
+		}
+	}
+	if nonce, _ := c.text("nonce"); sent != "" && nonce != sent {
+		return invalidToken("its nonce is not the one that was sent")
+	}
+	return nil
+}
+
+func (c claims) checkSubject() error {
+	if _, ok := c.text("sub"); !ok {
+		return invalidToken("its sub is not a non-empty string")
+	}
+	return nil
 }
 
 // checkAuthTime checks that the user signed in at the provider no longer than maxAge seconds

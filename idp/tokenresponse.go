@@ -59,31 +59,8 @@ func invalidResponse(status int, why string) error {
 func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 	var t session.TokenResponse
 	err := members(body, func(name string, value json.RawMessage) error {
-		switch name {
-		case "access_token":
-			setText(&t.AccessToken, value)
-		case "refresh_token":
-			setText(&t.RefreshToken, value)
-		case "id_token":
-			setText(&t.IDToken, value)
-		case "token_type":
-			if !absent(value) && (t.TokenType == "" || strings.EqualFold(t.TokenType, bearer)) {
-				kind, _ := text(value)
-				t.TokenType = cmp.Or(kind, notAType)
-			}
-		case "scope":
-			if s, ok := text(value); ok {
-				t.Scope, t.HasScope = s, true
-			}
-		case "expires_in":
-			if n, ok := parseExpiresIn(value); ok {
-				t.ExpiresIn = n
-			}
-			t.HasExpiresIn = t.HasExpiresIn || !absent(value)
-		case "authorization_details":
-			if !absent(value) {
-				t.AuthorizationDetails = bytes.Clone(value) // not the whole answer with it
-			}
+		if !absent(value) {
+			setMember(&t, name, value)
 		}
 		return nil
 	})
@@ -102,6 +79,34 @@ func parseTokenResponse(body []byte) (session.TokenResponse, error) {
 		t.TokenLife = c.life()
 	}
 	return t, nil
+}
+
+// setMember sets what a member of a token response, which is not null, says in t.
+func setMember(t *session.TokenResponse, name string, value json.RawMessage) {
+	switch name {
+	case "access_token":
+		setText(&t.AccessToken, value)
+	case "refresh_token":
+		setText(&t.RefreshToken, value)
+	case "id_token":
+		setText(&t.IDToken, value)
+	case "token_type":
+		if t.TokenType == "" || strings.EqualFold(t.TokenType, bearer) {
+			kind, _ := text(value)
+			t.TokenType = cmp.Or(kind, notAType)
+		}
+	case "scope":
+		if s, ok := text(value); ok {
+			t.Scope, t.HasScope = s, true
+		}
+	case "expires_in":
+		if n, ok := parseExpiresIn(value); ok {
+			t.ExpiresIn = n
+		}
+		t.HasExpiresIn = true
+	case "authorization_details":
+		t.AuthorizationDetails = bytes.Clone(value) // not the whole answer with it
+	}
 }
 
 // life returns exp - iat in whole seconds, where both are legal dates and the difference is

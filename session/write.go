@@ -109,11 +109,7 @@ func (w *writer) value(v any, depth int) {
 	case int64:
 		w.text = strconv.AppendInt(w.text, v, 10)
 	case json.Number:
-		if n := len(v); n == 0 || n != digits(string(v)) || n > 1 && v[0] == '0' {
-			w.encode(v) // not a plain number; it may be none at all
-			return
-		}
-		w.text = append(w.text, v...)
+		w.number(v)
 	case map[string]any:
 		if v == nil || depth == deepest {
 			w.encode(v)
@@ -125,17 +121,29 @@ func (w *writer) value(v any, depth int) {
 			w.encode(v)
 			return
 		}
-		w.text = append(w.text, '[')
-		for i, element := range v {
-			if i > 0 {
-				w.text = append(w.text, ',')
-			}
-			w.value(element, depth+1)
-		}
-		w.text = append(w.text, ']')
+		w.elements(v, depth)
 	default:
 		w.encode(v)
 	}
+}
+
+func (w *writer) number(n json.Number) {
+	if n == "" || len(n) != digits(string(n)) || len(n) > 1 && n[0] == '0' {
+		w.encode(n) // not plain digits, perhaps no number at all
+		return
+	}
+	w.text = append(w.text, n...)
+}
+
+func (w *writer) elements(list []any, depth int) {
+	w.text = append(w.text, '[')
+	for i, element := range list {
+		if i > 0 {
+			w.text = append(w.text, ',')
+		}
+		w.value(element, depth+1)
+	}
+	w.text = append(w.text, ']')
 }
 
 func (w *writer) members(m map[string]any, depth int) {

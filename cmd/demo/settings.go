@@ -124,7 +124,7 @@ func (s *settings) prefer(given map[string]bool) {
 	}
 }
 
-// check finds what is wrong without asking anybody.
+// check returns the first setting that is wrong. It asks no server.
 func (s settings) check() error {
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.logLevel) {
 		return fmt.Errorf("-log-level: %q is not debug, info, warn or error", s.logLevel)
@@ -135,13 +135,8 @@ func (s settings) check() error {
 	if _, _, err := net.SplitHostPort(s.listen); err != nil {
 		return fmt.Errorf("-listen: %w", err)
 	}
-	switch {
-	case s.issuer != "" && s.domain != "":
-		return errors.New("-issuer and -domain: give one of them")
-	case !s.ownTenant() && s.clientID == "":
-		return errors.New("-client-id: is needed with -issuer or -domain")
-	case s.clientAuth != "" && s.clientAuth != "basic" && s.clientAuth != "post" && s.clientAuth != "none":
-		return fmt.Errorf("-client-auth: %q is neither basic, post nor none", s.clientAuth)
+	if err := s.checkClient(); err != nil {
+		return err
 	}
 	for i, secret := range s.secrets() {
 		if len(secret) < 32 {
@@ -154,7 +149,20 @@ func (s settings) check() error {
 	return s.checkStore()
 }
 
-// checkProvider finds what is wrong with -provider.
+// checkClient returns what is wrong with the issuer and the client at it.
+func (s settings) checkClient() error {
+	switch {
+	case s.issuer != "" && s.domain != "":
+		return errors.New("-issuer and -domain: give one of them")
+	case !s.ownTenant() && s.clientID == "":
+		return errors.New("-client-id: is needed with -issuer or -domain")
+	case s.clientAuth != "" && s.clientAuth != "basic" && s.clientAuth != "post" && s.clientAuth != "none":
+		return fmt.Errorf("-client-auth: %q is neither basic, post nor none", s.clientAuth)
+	}
+	return nil
+}
+
+// checkProvider returns what is wrong with -provider.
 func (s settings) checkProvider() error {
 	if s.provider == "" {
 		return nil

@@ -108,15 +108,13 @@ func (t *Tenant) authorize(c *call) *reply {
 	return t.back(to, q, values)
 }
 
-// wrongWith returns what of an authorize request the client is told to be wrong, nil for
-// nothing.
+// wrongWith returns the error of which an authorize request's client is told, nil where there is none.
 func (p *Profile) wrongWith(q url.Values) *oauthError {
 	kind := q.Get("response_type")
-	pkce := q.Get("code_challenge") != "" || q.Get("code_challenge_method") != "" || p.Authorize.PKCE == PKCERequired
 	switch {
 	case kind != "code" && kind != "id_token":
 		return &oauthError{"unsupported_response_type", "response_type must be code or id_token"}
-	case kind == "code" && pkce && p.Authorize.PKCE <= PKCERequired && (q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256"):
+	case kind == "code" && p.wrongPKCE(q):
 		return &oauthError{"invalid_request", "PKCE with S256 is required"}
 	case kind == "id_token" && (q.Get("nonce") == "" || !posts(q)):
 		return &oauthError{"invalid_request", "an ID token needs a nonce and response_mode form_post"}
@@ -127,6 +125,13 @@ func (p *Profile) wrongWith(q url.Values) *oauthError {
 		return &oauthError{"invalid_scope", w + " is unknown"}
 	}
 	return nil
+}
+
+// wrongPKCE reports whether the request's PKCE parameters are not those that the profile accepts (RFC 7636).
+func (p *Profile) wrongPKCE(q url.Values) bool {
+	challenge, method := q.Get("code_challenge"), q.Get("code_challenge_method")
+	judged := challenge != "" || method != "" || p.Authorize.PKCE == PKCERequired
+	return judged && p.Authorize.PKCE <= PKCERequired && (challenge == "" || method != "S256")
 }
 
 // redirectTarget checks what must be right before anything is sent to the

@@ -222,16 +222,20 @@ func playFailingStore(ctx context.Context) (r Row, err error) {
 	want(&r, "alive at the tenant", f.Alive, true)
 	r.Library = fmt.Sprintf("%d of %d served, %s, the other audience %s; then the store holds the newest; new process: %s, %s; %s",
 		a.served(), n, count(spent, "refresh token")+" spent", tokenward.CodeOf(refused), outcome(later), count(f.Reuses, "reuse"), aliveness(f))
-
-	s.plain.breakWrites(true)
-	a = inTurn(n, func() (string, error) { return s.plain.accessToken(ctx, plain.id, "") })
-	spent = s.refreshes(plain)
-	s.plain.breakWrites(false)
-	_, later = s.plain.accessToken(ctx, plain.id, other.Audience)
-	f = s.tenant.Family(plain.subject)
-	r.Plain = fmt.Sprintf("%d of %d served, %s; then the store holds the spent one; next call: %s, %s; %s",
-		a.served(), n, count(spent, "request"), outcome(later), count(f.Reuses, "reuse"), aliveness(f))
+	r.Plain = s.plainFailingStore(ctx, plain, n, other.Audience)
 	return r, nil
+}
+
+// plainFailingStore has the store of the hand-written code fail in the same way. It returns what came of it.
+func (s *scene) plainFailingStore(ctx context.Context, who account, n int, audience string) string {
+	s.plain.breakWrites(true)
+	a := inTurn(n, func() (string, error) { return s.plain.accessToken(ctx, who.id, "") })
+	spent := s.refreshes(who)
+	s.plain.breakWrites(false)
+	_, later := s.plain.accessToken(ctx, who.id, audience)
+	f := s.tenant.Family(who.subject)
+	return fmt.Sprintf("%d of %d served, %s; then the store holds the spent one; next call: %s, %s; %s",
+		a.served(), n, count(spent, "request"), outcome(later), count(f.Reuses, "reuse"), aliveness(f))
 }
 
 // succeed closes the client and asks a new one, on the same store, as a process that
