@@ -1,18 +1,12 @@
 package httpauth_test
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
-	"go.uber.org/zap"
-
-	"github.com/tokenward/tokenward"
-	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/httpauth"
 	"github.com/tokenward/tokenward/idp/idptest"
 )
@@ -22,27 +16,8 @@ const fuzzBase = "https://app.example"
 // newFuzzed returns handlers without a server, and their tenant.
 func newFuzzed(f *testing.F, opts ...httpauth.Option) (*httpauth.Handlers, *idptest.Tenant) {
 	f.Helper()
-	clk := clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
-	tenant := idptest.NewTenant(f, idptest.InProcess(), idptest.WithClock(clk))
-	client, err := tokenward.New(tokenward.Config{
-		Issuer: tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,
-		Secrets: []string{"a secret of at least thirty-two bytes"}, RedirectURI: fuzzBase + "/auth/callback",
-	}, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(clk), tokenward.WithHTTPClient(tenant.Client()))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := client.Close(ctx); err != nil {
-			f.Error(err)
-		}
-	})
-	h, err := httpauth.New(client, fuzzBase, opts...)
-	if err != nil {
-		f.Fatal(err)
-	}
-	return h, tenant
+	client, tenant := newClient(f, fuzzBase+"/auth/callback")
+	return newHandlers(f, client, fuzzBase, opts...), tenant
 }
 
 // bare is a request with a query as it came, whatever is in it.

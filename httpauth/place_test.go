@@ -18,12 +18,12 @@ import (
 )
 
 // newClient returns a client with that redirect URI, whose provider is in this process.
-func newClient(t *testing.T, redirectURI string, change ...func(*tokenward.Config)) (*tokenward.Client, *idptest.Tenant) {
+func newClient(t testing.TB, redirectURI string, change ...func(*tokenward.Config)) (*tokenward.Client, *idptest.Tenant) {
 	t.Helper()
 	return newClientAt(t, clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), redirectURI, change...)
 }
 
-func newClientAt(t *testing.T, clk *clock.Fake, redirectURI string, change ...func(*tokenward.Config)) (*tokenward.Client, *idptest.Tenant) {
+func newClientAt(t testing.TB, clk *clock.Fake, redirectURI string, change ...func(*tokenward.Config)) (*tokenward.Client, *idptest.Tenant) {
 	t.Helper()
 	tenant := idptest.NewTenant(t, idptest.InProcess(), idptest.WithClock(clk), idptest.WithClient(idptest.ClientID, idptest.ClientSecret, redirectURI))
 	cfg := tokenward.Config{
@@ -45,7 +45,7 @@ func newClientAt(t *testing.T, clk *clock.Fake, redirectURI string, change ...fu
 	return client, tenant
 }
 
-func newHandlers(t *testing.T, client *tokenward.Client, base string, opts ...httpauth.Option) *httpauth.Handlers {
+func newHandlers(t testing.TB, client *tokenward.Client, base string, opts ...httpauth.Option) *httpauth.Handlers {
 	t.Helper()
 	h, err := httpauth.New(client, base, opts...)
 	if err != nil {

@@ -46,23 +46,9 @@ func (b *browser) mustToken(doing string) string {
 
 func TestStateless_endToEnd(t *testing.T) {
 	r := stateless(t)
-	get := web(t, r)
-	if got := get("/login"); got != idptest.Subject {
-		t.Fatalf("login: %q", got)
-	}
-	first := get("/token")
-	r.clock.Advance(2 * time.Hour)
-	if second := get("/token"); second == first || second != get("/token") {
-		t.Error("after two hours: no new token, or more than one")
-	}
-	if n := r.tenant.Refreshes(); n != 1 {
-		t.Errorf("refreshes = %d, want 1", n)
-	}
+	fromLoginToLogout(t, r)
 	if r.memory.Len() != 0 {
 		t.Errorf("the server's store has %d sessions", r.memory.Len())
-	}
-	if got := []string{get("/logout"), get("/user"), get("/token")}; !slices.Equal(got, []string{"bye", "", "missing_refresh_token"}) {
-		t.Errorf("logout and after: %q", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/postgres"
@@ -75,7 +76,7 @@ func TestServerClock(t *testing.T) {
 			key := keyOf(i)
 			begun := h.now()
 			must(t, tt.begin(key))
-			eventually(t, "its end", func() bool {
+			await.Eventually(t, "its end", func() bool {
 				over, err := tt.over(key)
 				must(t, err)
 				return over

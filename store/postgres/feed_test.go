@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/postgres"
@@ -230,7 +231,7 @@ func TestWatch_thatNoNoticeReachesSaysSo(t *testing.T) {
 	go func() {
 		failed <- s.Watch(t.Context(), func(session.Key, session.Version) {}, func() { t.Error("lost was called") })
 	}()
-	eventually(t, "it listens", func() bool {
+	await.Eventually(t, "it listens", func() bool {
 		return query[bool](h, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN %' || $1 || '%' AND state = 'idle')", h.schema)
 	})
 	_, err := advance(t, clk, failed)

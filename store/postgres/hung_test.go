@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -118,7 +119,7 @@ func TestHungServer_closeReturns(t *testing.T) {
 	for range 3 { // one is sent, the others wait for the connection
 		go func() { _, err := s.Load(t.Context(), keyOf(1), store.Options{}); failed <- err }()
 	}
-	eventually(t, "a call under way", func() bool { return r.asked() > before })
+	await.Eventually(t, "a call under way", func() bool { return r.asked() > before })
 	closed := make(chan struct{})
 	go func() { _ = s.Close(); close(closed) }()
 	ctx, cancel := clock.WithTimeout(t.Context(), clock.System(), patience)

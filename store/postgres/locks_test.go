@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -74,7 +75,7 @@ func TestClaimDue_waitsOnlyWhereItWouldLie(t *testing.T) {
 			}
 			claimed <- refs
 		}()
-		eventually(t, "ClaimDue waits for the last one", func() bool { return query[bool](watcher, waits, h.schema) })
+		await.Eventually(t, "ClaimDue waits for the last one", func() bool { return query[bool](watcher, waits, h.schema) })
 		unlock()
 		if refs := receive(t, "the claim", claimed); len(refs) != 1 || refs[0].Key != keyOf(0) {
 			t.Errorf("once the last one is free ClaimDue = %v, want it", refs)

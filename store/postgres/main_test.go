@@ -134,22 +134,6 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// eventually asks again and again until ok is true.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := clock.WithTimeout(t.Context(), clock.System(), patience)
-	defer cancel()
-	for !ok() {
-		again := make(chan struct{})
-		clock.System().AfterFunc(10*time.Millisecond, func() { close(again) })
-		select {
-		case <-again:
-		case <-ctx.Done():
-			t.Fatal("in vain waited for: " + what)
-		}
-	}
-}
-
 func wantErr(t testing.TB, doing string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/postgres"
@@ -189,7 +190,7 @@ func TestOpen_endsWithItsContext(t *testing.T) {
 		_, err := postgres.Open(ctx, h.url, postgres.Schema(h.schema))
 		failed <- err
 	}()
-	eventually(t, "Open waits for the lock", func() bool {
+	await.Eventually(t, "Open waits for the lock", func() bool {
 		return query[bool](h, "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
 	})
 	cancel()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/postgres"
@@ -41,7 +42,7 @@ func TestPgBouncer(t *testing.T) {
 	go func() {
 		ended <- lost.Watch(t.Context(), func(session.Key, session.Version) {}, func() { t.Error("lost was called") })
 	}()
-	eventually(t, "it listens", func() bool {
+	await.Eventually(t, "it listens", func() bool {
 		return query[bool](h, `SELECT EXISTS (SELECT FROM pg_stat_activity
 			WHERE position($1 || '_changes' IN query) > 0 AND state = 'idle')`, h.schema)
 	})

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -42,7 +43,7 @@ func TestDue_readsNoMoreThanIsAsked(t *testing.T) {
 		last = refs[page-1]
 	}
 	must(t, s.Close()) // so that the server counts
-	eventually(t, "the server has counted", func() bool { return scans() >= 2*pages })
+	await.Eventually(t, "the server has counted", func() bool { return scans() >= 2*pages })
 	read := query[int64](h, "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE schemaname = $1 AND indexrelname = 'sessions_due'", h.schema)
 	// Each claim steps over those that were claimed before it, and a claim may leave a dead entry
 	// beside the living one.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/postgres"
@@ -58,7 +59,7 @@ func TestReadOnly_everyCallerIsToldAtOnce(t *testing.T) {
 		h.exec("DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET default_transaction_read_only = " + to + "'; END $$")
 		// What exists keeps its setting.
 		h.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
-		eventually(t, "no connection with the setting of before is left", func() bool {
+		await.Eventually(t, "no connection with the setting of before is left", func() bool {
 			return query[int](h, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == 1
 		})
 		_, _ = s.Load(t.Context(), keyOf(1), store.Options{}) // the pool notices
@@ -100,7 +101,7 @@ func TestStandby_everyCallerIsToldAtOnce(t *testing.T) {
 	server.Stop()
 	must(t, os.WriteFile(filepath.Join(server.DataFolder(), "standby.signal"), nil, 0o600))
 	must(t, server.Restart())
-	eventually(t, "the store sees the standby", func() bool {
+	await.Eventually(t, "the store sees the standby", func() bool {
 		return errors.Is(s.Check(t.Context()), &store.NotServingError{Why: store.ReadOnly})
 	})
 	dials.Store(0)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -72,7 +73,7 @@ func TestHung_callsEndWithTheirContext(t *testing.T) {
 		start := func(ctx context.Context) {
 			sent.forget()
 			go func() { ended <- call(ctx) }()
-			eventually(t, name+" is under way", sent.any)
+			await.Eventually(t, name+" is under way", sent.any)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		start(ctx)
@@ -110,7 +111,7 @@ func TestHung_aLineThatWasCutIsUsedAgain(t *testing.T) {
 			_, err := s.Load(ctx, key, opt)
 			ended <- err
 		}()
-		eventually(t, "Load is under way", sent.any)
+		await.Eventually(t, "Load is under way", sent.any)
 		waiting := make(chan error, 1) // for its turn
 		go func() { waiting <- s.Touch(ctx, key, time.Hour, opt) }()
 		cancel()
@@ -159,7 +160,7 @@ func TestHung_isNoAbsence(t *testing.T) {
 		}
 	}
 	r.Resume()
-	eventually(t, "it answers again", func() bool { _, err := s.Load(t.Context(), key, opt); return err == nil })
+	await.Eventually(t, "it answers again", func() bool { _, err := s.Load(t.Context(), key, opt); return err == nil })
 }
 
 func TestHung_watchReportsIt(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/redis"
@@ -24,7 +25,7 @@ func TestLapse_leases(t *testing.T) {
 	key, _ := login(t, a)
 	first, err := a.Lease(t.Context(), key, "a", moment, opt)
 	must(t, err)
-	eventually(t, "the lease lapses", func() bool {
+	await.Eventually(t, "the lease lapses", func() bool {
 		second, err := b.Lease(t.Context(), key, "b", time.Hour, opt)
 		if err == nil && second <= first {
 			t.Fatalf("epochs = %d, %d, want them to grow", first, second)
@@ -46,7 +47,7 @@ func TestLapse_claims(t *testing.T) {
 		return refs
 	}
 	for range 2 {
-		eventually(t, "it can be claimed", func() bool { return slices.Equal(claim(), want) })
+		await.Eventually(t, "it can be claimed", func() bool { return slices.Equal(claim(), want) })
 	}
 }
 
@@ -54,7 +55,7 @@ func TestLapse_transactions(t *testing.T) {
 	s := open(t)
 	tx := s.Transactions()
 	must(t, tx.Put(t.Context(), "state", []byte("data"), moment, opt))
-	eventually(t, "it lapses", func() bool {
+	await.Eventually(t, "it lapses", func() bool {
 		_, err := tx.Get(t.Context(), "state", opt)
 		return errors.Is(err, store.ErrNotFound)
 	})
@@ -85,7 +86,7 @@ func TestLapse_leavesNothingBehind(t *testing.T) {
 			_ = s.Update(t.Context(), key, rec.Version, next(rec), opt)
 		}
 	}
-	eventually(t, "all of them are gone", func() bool {
+	await.Eventually(t, "all of them are gone", func() bool {
 		for _, key := range keys {
 			if _, err := s.Load(t.Context(), key, opt); err != nil && !errors.Is(err, store.ErrNotFound) {
 				t.Fatal(err)
@@ -96,7 +97,7 @@ func TestLapse_leavesNothingBehind(t *testing.T) {
 		return true
 	})
 	c := side(t)
-	eventually(t, "so is what was kept of them", func() bool { return len(keysOf(t, c, s)) == 0 })
+	await.Eventually(t, "so is what was kept of them", func() bool { return len(keysOf(t, c, s)) == 0 })
 }
 
 // Entries of sessions that Redis dropped by itself are never reported, and go when they are met.

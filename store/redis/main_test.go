@@ -76,23 +76,6 @@ func side(t *testing.T) *goredis.Client {
 	return admin(t, server.Get(t))
 }
 
-// eventually asks until the answer is yes.
-func eventually(t *testing.T, what string, ask func() bool) {
-	t.Helper()
-	ctx, cancel := clock.WithTimeout(t.Context(), clock.System(), patience)
-	defer cancel()
-	for !ask() {
-		again := make(chan struct{})
-		timer := clock.System().AfterFunc(5*time.Millisecond, func() { close(again) })
-		select {
-		case <-again:
-		case <-ctx.Done():
-			timer.Stop()
-			t.Fatalf("%s: not in %v", what, patience)
-		}
-	}
-}
-
 // within returns what ch gives.
 func within[T any](t *testing.T, what string, ch <-chan T) T {
 	t.Helper()

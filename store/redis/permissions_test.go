@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -187,7 +188,7 @@ func TestCheck_saysWhyAServerTakesNoWrites(t *testing.T) {
 				t.Errorf("Load: %v", err)
 			}
 			must(t, c.Do(t.Context(), tt.over...).Err())
-			eventually(t, "it serves again", func() bool { return s.Check(t.Context()) == nil })
+			await.Eventually(t, "it serves again", func() bool { return s.Check(t.Context()) == nil })
 		})
 	}
 	if keys, err := c.Keys(t.Context(), "*probe*").Result(); err != nil || len(keys) > 0 {

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/testing/await"
 )
 
 // process is a child as its parent knows it.
@@ -252,12 +252,7 @@ func until(ctx context.Context, what string, came func() (bool, error)) error {
 		if ok || err != nil {
 			return err
 		}
-		again := make(chan struct{})
-		timer := clock.System().AfterFunc(pollEvery, func() { close(again) })
-		select {
-		case <-again:
-		case <-ctx.Done():
-			timer.Stop()
+		if !await.Pause(ctx, pollEvery) {
 			return fmt.Errorf("%s did not come about: %w", what, ctx.Err())
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/bolt"
@@ -130,7 +131,7 @@ func exhaust(t *testing.T, issuer, at string) {
 	want := tokenward.Code("refresh_token_error")
 	if s.cut != nil {
 		must(t, s.cut(t.Context()))
-		eventually(t, "the store's connections are gone, and there is no other", func() bool {
+		await.Eventually(t, "the store's connections are gone, and there is no other", func() bool {
 			err := client.Ready(t.Context())
 			return err != nil && strings.Contains(err.Error(), syscall.EMFILE.Error())
 		})
@@ -154,8 +155,8 @@ func exhaust(t *testing.T, issuer, at string) {
 	}
 
 	allow(t, limit)
-	eventually(t, "it is ready again", func() bool { return client.Ready(t.Context()) == nil && cold.Ready(t.Context()) == nil })
-	eventually(t, "tokens are to be had again", func() bool { return ask("https://second.example") == nil })
+	await.Eventually(t, "it is ready again", func() bool { return client.Ready(t.Context()) == nil && cold.Ready(t.Context()) == nil })
+	await.Eventually(t, "tokens are to be had again", func() bool { return ask("https://second.example") == nil })
 	login(t, cold, web)
 	if n := client.Stats().Failures; n != 0 {
 		t.Errorf("%d defects", n)
@@ -201,22 +202,6 @@ const none = 3
 func allow(t *testing.T, n uint64) {
 	t.Helper()
 	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: limit}))
-}
-
-// eventually asks again and again until ok is true.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := clock.WithTimeout(t.Context(), clock.System(), patience)
-	defer cancel()
-	for !ok() {
-		again := make(chan struct{})
-		clock.System().AfterFunc(10*time.Millisecond, func() { close(again) })
-		select {
-		case <-again:
-		case <-ctx.Done():
-			t.Fatal("in vain waited for: " + what)
-		}
-	}
 }
 
 func must(t *testing.T, err error) {

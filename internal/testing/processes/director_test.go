@@ -182,7 +182,7 @@ func (p *part) settle(may ...who) {
 		expect.Subjects = append(expect.Subjects, name)
 	}
 	agreed := ""
-	if !await(func() bool {
+	if !inTime(func() bool {
 		for i, w := range p.all {
 			r := w.do("Await", expect)
 			p.want("what is known in "+w.name, r)
@@ -248,7 +248,7 @@ func (s *stage) finale() {
 
 func (p *part) final() {
 	if p.living && p.on.ceiling != 0 {
-		if !await(func() bool { return p.on.over(clock.System().Now()) }) {
+		if !inTime(func() bool { return p.on.over(clock.System().Now()) }) {
 			p.t.Errorf("%s: the ceiling of %s never comes", p.id, p.on)
 		}
 		p.settle(who{})

@@ -1,14 +1,13 @@
 package processes_test
 
 import (
-	"context"
 	"os"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/testing/await"
 )
 
 func TestMain(m *testing.M) {
@@ -31,37 +30,13 @@ func (m tests) Run() int {
 // for it to pass.
 const patience = time.Minute
 
-// await asks again and again until yes, and reports whether that came in time.
-func await(yes func() bool) bool { return within(patience, yes) }
-
-func within(d time.Duration, yes func() bool) bool {
-	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), d)
-	defer cancel()
-	for !yes() {
-		if !pause(ctx, 5*time.Millisecond) {
-			return false
-		}
-	}
-	return true
-}
-
-// pause waits for d, and reports whether ctx has not ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	over := make(chan struct{})
-	timer := clock.System().AfterFunc(d, func() { close(over) })
-	defer timer.Stop()
-	select {
-	case <-over:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+// inTime asks again and again until yes, and reports whether that came in time.
+func inTime(yes func() bool) bool { return await.Within(patience, yes) }
 
 // eventually fails the test when what does not come in time.
 func eventually(t testing.TB, what string, yes func() bool) {
 	t.Helper()
-	if !await(yes) {
+	if !inTime(yes) {
 		t.Fatalf("in vain waited for: %s", what)
 	}
 }

@@ -30,7 +30,7 @@ func TestRefresh_fourRoundTrips(t *testing.T) {
 			s.settle()
 			line.limit(mostTrips)
 			answer := p.start("Token", Question{ID: id})
-			if !await(func() bool { return len(answer) > 0 }) {
+			if !inTime(func() bool { return len(answer) > 0 }) {
 				line.free()
 				t.Fatalf("the caller waits for more than %d round trips; then it gets %v", mostTrips, <-answer)
 			}

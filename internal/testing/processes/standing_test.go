@@ -8,6 +8,7 @@ import (
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/internal/testing/await"
 )
 
 // standing is some processes on one store whose clocks stand still: so nothing that they
@@ -64,7 +65,7 @@ func (s *standing) told(i int) bool {
 	// That there is no such session is remembered, with the clock standing, unless it is told.
 	s.want("nobody yet", s.all[i].user(id), "")
 	s.want("login", other.login(id, probe.String()), probe.String())
-	return within(time.Second, func() bool { return s.all[i].user(id) == Reply{Value: probe.String()} })
+	return await.Within(time.Second, func() bool { return s.all[i].user(id) == Reply{Value: probe.String()} })
 }
 
 // signIn signs somebody in, as every process knows.

@@ -195,7 +195,7 @@ type Expect struct {
 // Await returns the subject of a session's user once it is one of those expected.
 func (w *Worker) Await(e Expect, r *Reply) error {
 	var last Reply
-	if !await(func() bool {
+	if !inTime(func() bool {
 		_ = w.User(e.ID, &last)
 		for _, s := range e.Subjects {
 			if last == (Reply{Value: s}) {
