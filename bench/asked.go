@@ -14,8 +14,8 @@ import (
 )
 
 // Asked is the plain actor: one for each session, asked for every token by
-// RequestFuture, and refreshing while it handles the question, so that whoever asks
-// meanwhile finds the new token. Nothing else of the session can be asked during that.
+// RequestFuture, and refreshing while it handles the question. Questions that arrive
+// during a refresh wait for it and find the new token; so does every other message to the session.
 type Asked struct {
 	system *actor.ActorSystem
 	mu     sync.RWMutex

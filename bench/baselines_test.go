@@ -11,7 +11,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 )
 
-// What is compared with does its job: any number of callers share one refresh.
+// Each contender does its job: any number of callers share one refresh.
 func TestEntrants_shareOneRefresh(t *testing.T) {
 	for _, e := range crowds {
 		c := e.make(20, 5*time.Millisecond)

@@ -68,7 +68,7 @@ func all(entrants []entrant, n int, latency time.Duration) []*contender {
 	return list
 }
 
-// sink keeps the compiler from leaving out what is timed.
+// sink keeps the compiler from leaving out the calls that are timed.
 var sink atomic.Int64
 
 func ids(sessions []Session) []string {

@@ -21,7 +21,7 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// The figures of `make figures`: what a session costs while nobody asks for it. Each is taken in a
+// The figures of `make figures` are the costs of idle sessions. Each is taken in a
 // process of its own, which runs this test binary again, so that one does not pay for the memory of another.
 
 var (
@@ -124,7 +124,7 @@ func (s *oneRecord) Load(_ context.Context, key session.Key, _ store.Options) (s
 	return codec().Encode(key, s.state, session.NewVersion(rand.Reader), session.NewIncarnation(rand.Reader))
 }
 
-// idleSessions returns a client with n sessions in memory, which nobody has asked for since they were loaded, and
+// idleSessions returns a client with n sessions in memory, none of which was used since it was loaded, and
 // how many bytes of text they hold.
 func idleSessions(n int) (*tokenward.Client, int) {
 	now := time.Now()

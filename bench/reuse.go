@@ -11,7 +11,7 @@ import (
 )
 
 // ReuseSources is a map of oauth2.ReuseTokenSource, one for each session. It knows one
-// audience and no ceiling, and whoever waits cannot leave: Token takes no context, and
+// audience and no ceiling, and a caller that waits cannot leave: Token takes no context, and
 // holds its mutex during the refresh.
 type ReuseSources struct {
 	mu      sync.RWMutex

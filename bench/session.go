@@ -49,7 +49,7 @@ var (
 	errExpired   = errors.New("bench: the session has reached its ceiling")
 )
 
-// requestTimeout is how long a refresh may take, whoever waits for it.
+// requestTimeout is how long a refresh may take, by whichever contender.
 const requestTimeout = 10 * time.Second
 
 // refresh spends a refresh token as tokenward does, and returns the next one.

@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// BenchmarkTable measures everybody in turn, many short turns each, and compares the
-// best ones: whatever else the machine does meanwhile hits all alike.
+// BenchmarkTable measures the contenders in turn, many short turns each, and compares the
+// best ones: other load on the machine hits all alike.
 func BenchmarkTable(b *testing.B) {
 	if table.Len() > 0 {
 		return

@@ -1,10 +1,10 @@
 // Package clock is the only reader of time. Everything else is handed a Clock,
 // so that a test can drive every deadline with a Fake.
 //
-// There are two kinds of time. The wall clock, Now, is for what others have promised: the
+// There are two kinds of time. The wall clock, Now, is for promises of other parties: the
 // ceiling of a session, the life of a token. It can be set, also back. The monotonic clock, Mono,
-// is for what this process waits for: retries, idle times, the age of what was read. Setting
-// the wall clock moves nothing of it.
+// is for waits of this process: retries, idle times, the age of a snapshot. Setting
+// the wall clock moves none of them.
 package clock
 
 import "time"
@@ -37,6 +37,6 @@ type Timer interface {
 }
 
 // Until returns how long it is from now to t by c, negative when t has passed.
-// What a Duration cannot hold, some 292 years, it cuts to the longest one: a
-// timer for it fires early, and whoever armed it looks again and arms the rest.
+// It cuts a time that a Duration cannot hold, some 292 years, to the longest one: a
+// timer for it fires early, and its owner looks again and arms the rest.
 func Until(c Clock, t time.Time) time.Duration { return t.Sub(c.Now()) }

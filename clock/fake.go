@@ -50,8 +50,8 @@ func (f *Fake) AfterFunc(d time.Duration, fn func()) Timer {
 }
 
 // Advance moves the clock by d. It stops at each instant a timer is due, in
-// order of time, then of arming, and calls what is due, timers that callbacks
-// armed on the way included. It returns when all of that has run.
+// order of time, then of arming, and calls the timer's function; timers that such
+// functions arm on the way are included. It returns when all of them have run.
 //
 // Moves wait for each other. One made from inside a callback of another move
 // would wait for itself, so it panics.

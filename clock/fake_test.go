@@ -30,7 +30,7 @@ func ExampleFake() {
 	// stands at 10:00
 }
 
-// called notes what was called, and when by the clock.
+// called notes the calls of functions, each with its time by the clock.
 type called struct {
 	clk *clock.Fake
 	log []string

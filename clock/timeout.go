@@ -21,10 +21,10 @@ func WithTimeout(parent context.Context, c Clock, d time.Duration) (ctx context.
 	return t, t.cancel
 }
 
-// timeout becomes a standard context when somebody waits for its end or derives from it,
-// so that what is derived costs no goroutine and ends together with it. Until then it
+// timeout becomes a standard context once a caller waits for its end or derives from it,
+// so that derived contexts cost no goroutine and end together with it. Until then it
 // costs little: there is one for every request and every write. It looks at its parent
-// itself, which spares whoever asks the moment that the parent's AfterFunc takes.
+// itself, so that Err is right in the moment that the parent's AfterFunc takes.
 type timeout struct {
 	source source
 	timer  Timer // nil where the parent had ended before

@@ -79,7 +79,7 @@ func TestCallback_aHundredTimesAtOnce(t *testing.T) {
 	}
 }
 
-// What is no session of ours is no session and no error, and stays in the browser.
+// A cookie of another application is no session and no error, and stays in the browser.
 func TestCookies_thatAreNotOurs(t *testing.T) {
 	s := newSite(t)
 	resp := s.bare("/auth/login", "")
@@ -134,7 +134,7 @@ func TestCookies_thatAreNotOurs(t *testing.T) {
 	}
 }
 
-// wrapped is a ResponseWriter of somebody's middleware.
+// wrapped is a ResponseWriter as other middleware puts around ours.
 type wrapped struct{ http.ResponseWriter }
 
 // Unwrap is for http.ResponseController.

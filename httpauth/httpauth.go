@@ -49,7 +49,7 @@ func AllowParams(names ...string) Option {
 }
 
 // AllowAnyParams takes every authorization parameter but those that are never taken.
-// Whoever can make a user follow a link can then choose scopes and audiences.
+// An attacker who can make a user follow a link can then choose scopes and audiences.
 func AllowAnyParams() Option { return func(o *options) { o.allowAny = true } }
 
 // LoginPath is where Require sends browsers that are not signed in, with return_to added to

@@ -98,7 +98,7 @@ func (h *Handlers) below(path string) string {
 	return h.path + path
 }
 
-// ascii percent-encodes what is outside ASCII (RFC 3987 section 3.1).
+// ascii percent-encodes the characters of s outside ASCII (RFC 3987 section 3.1).
 func ascii(s string) string {
 	var b strings.Builder
 	for i := range len(s) {

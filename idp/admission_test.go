@@ -80,7 +80,7 @@ func TestLimit_boundsWhatStrangersCause(t *testing.T) {
 	}
 }
 
-// What was turned away was not sent, says so by its code, and when to come again.
+// A request that was turned away was not sent. Its error says so by its code, and when to come again.
 func TestLimit_turnedAway(t *testing.T) {
 	for name, request := range map[string]func(*rig, context.Context) error{"code exchange": (*rig).exchange, "PAR": (*rig).push} {
 		synctest.Test(t, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestLimit_discoveryIsPromoted(t *testing.T) {
 	}
 }
 
-// Keys that waited among the strangers too: nobody learns that nothing was sent, for the code was.
+// Keys for a login wait among the strangers too. Their refusal must not read as "nothing was sent", for the code was.
 func TestLimit_keysThatFindNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &door{open: true}

@@ -14,7 +14,7 @@ const (
 	keyCooldown  = 30 * time.Second // between fetches that tokens without a key cause
 )
 
-// provider is what is known of one issuer. It is handed out as a copy.
+// provider is the cached metadata and keys of one issuer. It is handed out as a copy.
 type provider struct {
 	issuer string
 	meta   Metadata
@@ -47,7 +47,7 @@ func within(now, then time.Time, d time.Duration) bool {
 	return !then.IsZero() && !now.Before(then) && now.Before(then.Add(d))
 }
 
-// cache keeps what is known of the issuers used last.
+// cache keeps metadata and keys of the issuers used last.
 type cache struct {
 	mu       sync.Mutex
 	byIssuer map[string]*list.Element // of *provider

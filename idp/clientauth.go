@@ -74,7 +74,7 @@ func newCredentials(cfg Config) (credentials, error) {
 	return c, c.check(cfg)
 }
 
-// check reports what is wrong with credentials that sign nothing.
+// check returns an error for credentials that sign nothing and cannot be used.
 func (c credentials) check(cfg Config) error {
 	wrong := ""
 	switch {

@@ -54,10 +54,10 @@ type Metadata struct {
 	AuthorizationResponseIssParameterSupported bool
 }
 
-// Metadata returns what the provider says about itself. It is asked at most once
-// in 10 minutes, and once for all who ask at the same time. What is older is used for
+// Metadata returns the provider's metadata (OpenID Connect Discovery section 4). The provider is asked at most once
+// in 10 minutes, and once for all callers at the same time. Older metadata is used for
 // another 24 hours while it is renewed in the background: a provider that hangs or
-// fails delays nobody then.
+// fails delays no caller then.
 //
 // It fails with a *session.APIError of the code metadata_error.
 func (c *Client) Metadata(ctx context.Context, issuer string) (*Metadata, error) {
@@ -69,8 +69,8 @@ func (c *Client) Metadata(ctx context.Context, issuer string) (*Metadata, error)
 	return &own, nil
 }
 
-// recentMetadata is what the cache said of the issuer that was asked for last, in the
-// words of whoever asked. It is no older than the cache's, and found without a lock.
+// recentMetadata is the cached metadata of the issuer that was asked for last, with that issuer
+// as the caller spelled it. It is no older than the cache's, and found without a lock.
 type recentMetadata struct {
 	issuer string
 	meta   *Metadata

@@ -13,7 +13,7 @@ import (
 
 const rubbish = 10_000
 
-// madeUp returns a token whose kid nobody has. Its signature is never looked at.
+// madeUp returns a token whose kid is no key of the provider. Its signature is never looked at.
 func madeUp(payload string, i int) string {
 	return b64(fmt.Appendf(nil, `{"alg":"RS256","kid":"made-up-%d"}`, i)) + payload
 }

@@ -48,7 +48,7 @@ func newScripted(tb testing.TB, metadata string) (*Client, *scripted) {
 }
 
 // FuzzHTTPAnswer answers with any bytes where HTTP is expected. An error is typed, bounded, on
-// one line, and quotes neither what was sent nor a new token.
+// one line, and quotes neither a secret of the request nor a new token.
 func FuzzHTTPAnswer(f *testing.F) {
 	const token, ok = "a-new-refresh-token", "HTTP/1.1 200 OK\r\n"
 	body := `{"access_token":"at","refresh_token":"` + token + `"}`
@@ -207,8 +207,8 @@ func FuzzScrubber(f *testing.F) {
 			t.Fatalf("%q", got)
 		}
 		for _, secret := range []string{one, two} {
-			// A secret that is a piece of our own mark is in the mark, not in the text; one
-			// that is no text is not in what is.
+			// A secret that is a piece of our own mark is in the mark, not in the text; and
+			// one that is not valid UTF-8 cannot be in a text that is.
 			if len(secret) < 4 || strings.Contains("[redacted]", secret) {
 				continue
 			}

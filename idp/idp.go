@@ -215,7 +215,7 @@ func (c *Client) Close() {
 func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "idp.Client(%q)", c.clientID) }
 
 // Ready reports whether users could sign in now: the provider's metadata is known
-// and complete, and its keys are. What is cached is not asked again. It waits for no slot: a
+// and complete, and its keys are. Cached ones are not fetched again. It waits for no permit: a
 // flood of strangers does not make the client unready.
 func (c *Client) Ready(ctx context.Context, issuer string) error {
 	m, err := c.metadata(ctx, issuer, users)

@@ -263,7 +263,7 @@ func TestTenants_theIssuerOfACallback(t *testing.T) {
 	}
 }
 
-// A template is nobody's name: an assertion is for the token endpoint.
+// A template is the name of no issuer: an assertion is for the token endpoint.
 func TestTenants_assertions(t *testing.T) {
 	r := newTenants(t, func(cfg *idp.Config) {
 		cfg.Tenants, cfg.SigningKey, cfg.ClientSecret = allow(new([]string)), rsaKey(), ""

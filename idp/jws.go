@@ -46,8 +46,8 @@ func checkAlgorithms(algorithms []string) error {
 	return nil
 }
 
-// header is what is believed of a token's header. Whatever else it says, such as
-// where to find a key (jku, jwk, x5u), is not looked at.
+// header holds the members of a token's header that are used. The others, such as those
+// that say where to find a key (jku, jwk, x5u), are ignored.
 type header struct {
 	alg    string
 	kid    string

@@ -66,7 +66,7 @@ func (c *Client) loadKeys(ctx context.Context, issuer, uri string, not *keySet, 
 	}
 	if not != nil {
 		// Also when it fails: made-up kids must not become requests. Not before it has
-		// ended: who comes meanwhile shall wait for it.
+		// ended: callers that come during the request shall wait for it.
 		defer func() { c.cache.asked(issuer, c.clock.Now(), from) }()
 	}
 	set, err := c.fetchKeys(ctx, uri)

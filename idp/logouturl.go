@@ -21,7 +21,7 @@ type LogoutOptions struct {
 	// IDTokenHint is the session's ID token, expired or not. It tells the provider
 	// whom to sign out, so that it need not ask the user. Only an
 	// end_session_endpoint gets it; it is then part of the URL, which the browser and
-	// whoever logs URLs see. Empty for none.
+	// logs of URLs show. Empty for none.
 	IDTokenHint string
 
 	// Params are added as they are.

@@ -71,8 +71,8 @@ func errorCode(doc map[string]json.RawMessage) (code string, ok bool) {
 }
 
 // retryAfter returns how long a 429 or 503 asks to wait (RFC 9110 section 10.2.3): a whole
-// number of seconds, or until a date by the client's clock. What is neither, or is over, is
-// no time at all.
+// number of seconds, or until a date by the client's clock. A value that is neither, and a date in the past, is
+// no wait at all.
 func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0

@@ -69,7 +69,7 @@ func TestRefresh_whatARefusalSaysAboutTheToken(t *testing.T) {
 	}
 }
 
-// How long a 429 or 503 asks to wait is in the error; what is no such time counts for nothing.
+// The wait that a 429 or 503 asks for is in the error; a value that is no such time counts for nothing.
 func TestRefresh_saysWhenToTryAgain(t *testing.T) {
 	r := newRig(t)
 	date := func(d time.Duration) string { return t0.Add(d).UTC().Format(http.TimeFormat) }

@@ -14,7 +14,7 @@ const (
 	maxDescription = 500
 	maxWireText    = 200
 
-	// maxRead is how many bytes of a text are looked at, for what is left of it is short.
+	// maxRead is how many bytes of a text are looked at, for the scrubbed text is cut short anyway.
 	maxRead = 64 << 10
 )
 

@@ -92,7 +92,7 @@ func (c *Client) exchangeCode(ctx context.Context, issuer string, form url.Value
 	return c.requestToken(ctx, m, form, sending)
 }
 
-// RefreshRequest is a refresh token and what is wanted for it (RFC 6749 section
+// RefreshRequest is a refresh token, and the audience and scope wanted for it (RFC 6749 section
 // 6). An empty Audience or Scope is not sent.
 type RefreshRequest struct {
 	Issuer       string

@@ -57,7 +57,7 @@ func (s *State) WithRefreshToken(rt string) *State {
 // The state it returns is to be kept whatever the error: a rotated refresh token
 // is in it always, and with an error nothing else has changed (it is s itself
 // where nothing did). Errors are an *AccessTokenError with CodeRefreshTokenError
-// (no access token; an ID token for somebody else), CodeIncorrectAudience or
+// (no access token; an ID token for another user), CodeIncorrectAudience or
 // CodeSessionTooLarge (the token alone is more than MaxBytes allow).
 //
 // It touches token sets, refresh token and ID token only (and the user, where

@@ -93,7 +93,7 @@ func (e *InvalidArgumentError) Is(target error) bool {
 	return ok && (t.Argument == "" || t.Argument == e.Argument)
 }
 
-// ConfigurationError says what is wrong with the configuration.
+// ConfigurationError names a mistake in the configuration.
 type ConfigurationError struct {
 	Message string // names the field
 	Err     error  // cause, nil when there is none

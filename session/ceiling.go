@@ -16,7 +16,7 @@ const CeilingLeeway = 30 * time.Second
 const leewaySeconds = int64(CeilingLeeway / time.Second)
 
 // endOfSeconds is the first number that is not taken for seconds since the epoch:
-// what is larger is milliseconds, or a mistake.
+// a larger one is milliseconds, or a mistake.
 const endOfSeconds = 10_000_000_000
 
 // ParseCeiling returns the ceiling that the claim session_expiry asserts. It fails
@@ -53,8 +53,8 @@ func (c Ceiling) sanitised() Ceiling {
 // further away than a time.Duration can say.
 func (c Ceiling) Deadline() time.Time { return time.Unix(int64(c)-leewaySeconds, 0) }
 
-// Reached reports whether c has been reached at now, counting CeilingLeeway. None,
-// and what is not legal, is never reached.
+// Reached reports whether c has been reached at now, counting CeilingLeeway. No ceiling,
+// and one that is not legal, is never reached.
 func (c Ceiling) Reached(now time.Time) bool {
 	return c.Legal() && now.Unix() >= int64(c)-leewaySeconds // whole seconds: nothing is lost
 }

@@ -134,7 +134,7 @@ func (m members) seconds(name string) int64 {
 	return int64(f)
 }
 
-// list takes an array of objects and leaves out what is none.
+// list takes an array of objects and leaves out the elements of other types.
 func (m members) list(name string) []members {
 	var all []json.RawMessage
 	if m.take(name, &all) != nil {

@@ -29,7 +29,7 @@ func (s *State) fits(limit int) bool {
 }
 
 // fit takes token sets out of s until it fits: first those that no lookup can choose again, then those that expire first. That
-// of the access token fresh stays. It reports whether that was enough. s is a copy that is shown to nobody yet.
+// of the access token fresh stays. It reports whether that was enough. s is a copy that is not published yet.
 func (s *State) fit(fresh string, now time.Time, o ApplyOptions) bool {
 	for !s.fits(o.MaxBytes) {
 		const nothing, access, connection = 0, 1, 2

@@ -37,7 +37,7 @@ func (h *Held) Note(before, after *State) {
 // idleHeld is how many secrets an idle session goes on holding.
 const idleHeld = 4
 
-// Idle returns what is kept of h while the session is idle, the newest of them; nil where there are none.
+// Idle returns the secrets that h keeps while the session is idle, the newest of them; nil where there are none.
 func (h *Held) Idle() *Held {
 	if len(h.gone) == 0 {
 		return nil

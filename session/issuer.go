@@ -48,7 +48,7 @@ func SameIssuer(a, b string) bool {
 	return a != "" && b != "" && NormalIssuer(a) == NormalIssuer(b)
 }
 
-// CheckIssuer reports what is wrong with an issuer URL, or nil: it must be
+// CheckIssuer returns an error for an issuer URL that cannot be used: it must be
 // absolute, without query, fragment or user, and https; http is accepted for
 // loopback hosts only.
 func CheckIssuer(issuer string) error {

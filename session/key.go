@@ -28,8 +28,8 @@ func (k Key) String() string { return hex.EncodeToString(k[:]) }
 // IsZero reports whether k names no session.
 func (k Key) IsZero() bool { return k == Key{} }
 
-// Version names one written state of a record. It is drawn at random by whoever
-// writes, never repeats, and so lets a writer in doubt recognise its own write.
+// Version names one written state of a record. The writer draws it at random. It
+// never repeats, and so lets a writer in doubt recognise its own write.
 type Version [16]byte
 
 // NewVersion draws a Version. Like every draw in this package it panics if random
@@ -64,7 +64,7 @@ func (i Incarnation) IsZero() bool { return i == Incarnation{} }
 func (i Incarnation) String() string { return hex.EncodeToString(i[:]) }
 
 // Generation counts the logins and deletions of a session inside one process.
-// What was started for one generation means nothing to the next.
+// Work that was started for one generation means nothing to the next.
 type Generation uint64
 
 // Reason says why a session ended.

@@ -74,7 +74,7 @@ func leaks(s string) bool {
 	return strings.Contains(s, "s3cret") || strings.Contains(s, fmt.Sprintf("%x", "s3cret"))
 }
 
-// What is left out by name can still be told apart.
+// Secrets that are left out by name can still be told apart.
 func TestValues_printTheRest(t *testing.T) {
 	v := session.Token{AccessToken: "s3cret-access", Audience: "https://api.example", Scope: "read:x", ExpiresAt: t0}
 	s := fmt.Sprintf("%+v", v)
@@ -98,7 +98,7 @@ func TestValues_printNilPointers(t *testing.T) {
 	}
 }
 
-// As in the stored form, so that whoever reads the JSON need not look for null.
+// Empty lists are lists, as in the stored form, so that readers of the JSON need not look for null.
 func TestSession_listsThatAreEmptyAreLists(t *testing.T) {
 	for _, v := range []any{session.Session{}, session.State{}} {
 		b, err := json.Marshal(v)

@@ -34,7 +34,7 @@ func (s *State) narrowed(q *TokenQuery) bool {
 }
 
 // grantOf returns the scope that an answer to a refresh for q has granted when it names none
-// (RFC 6749 section 5.1): what was asked for, or what the login was granted where nothing was.
+// (RFC 6749 section 5.1): the scope that was asked for, or the one that the login was granted where none was.
 func (s *State) grantOf(q *TokenQuery) string {
 	if asked := s.RefreshScope(q); asked != "" || q.Scope == "" {
 		return asked

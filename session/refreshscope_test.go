@@ -7,7 +7,7 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// What a refresh asks for, and what is cached where the answer names no scope.
+// The scope that a refresh asks for, and the one that is cached where the answer names none.
 func TestState_RefreshScope(t *testing.T) {
 	const configured = "openid profile email offline_access orders"
 	tests := []struct {

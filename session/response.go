@@ -8,7 +8,7 @@ import (
 
 // TokenResponse is what the token endpoint answered (RFC 6749 section 5.1),
 // taken apart but not judged. When idp returns one together with an error, the
-// error says what was wrong with the answer, and RefreshToken, when not empty, is to
+// error says why the answer cannot be used, and RefreshToken, when not empty, must
 // be kept all the same.
 type TokenResponse struct {
 	AccessToken  string
@@ -53,8 +53,8 @@ func (r *TokenResponse) granted(requested string) string {
 }
 
 // expiresAt returns when the token expires, in seconds since the epoch, if it was
-// received now. A token whose life is not said lives for otherwise. What is further
-// away than seconds go is brought back to there.
+// received now. A token whose life is not said lives for otherwise. An expiry beyond
+// the last second that can be counted becomes that second.
 func (r *TokenResponse) expiresAt(now time.Time, otherwise int64) int64 {
 	life := otherwise
 	if r.HasExpiresIn {

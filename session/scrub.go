@@ -12,7 +12,7 @@ const (
 	// redacted stands where a secret was.
 	redacted = "[redacted]"
 
-	// shortestSecret is the length from which a value counts as a secret. What is shorter
+	// shortestSecret is the length from which a value counts as a secret. A shorter one
 	// protects nothing, and would be cut out of ordinary words.
 	shortestSecret = 4
 

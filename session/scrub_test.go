@@ -63,7 +63,7 @@ func TestScrub(t *testing.T) {
 	}
 }
 
-// Whatever secrets are in a text, they are not in what is left; and what is left is of the text.
+// A scrubbed text has none of the secrets in it, and every other character of it comes from the text.
 func TestScrub_properties(t *testing.T) {
 	text := rapid.StringOfN(rapid.RuneFrom([]rune(`ab1.+%2E="' \é`)), 0, 40, -1)
 	rapid.Check(t, func(t *rapid.T) {

@@ -46,8 +46,8 @@ type app struct {
 	counts     counts
 }
 
-// runApp runs the application until ctx ends. It returns the exit code, and what is to
-// be said about it.
+// runApp runs the application until ctx ends. It returns the exit code, and an error that
+// explains a code other than 0.
 func runApp(ctx context.Context, s settings, log *zap.Logger, stdout io.Writer) (int, error) {
 	a, err := open(s, log)
 	if err != nil {
@@ -160,9 +160,9 @@ func (a *app) start() (failed <-chan error) {
 	return ended
 }
 
-// close ends the application from the outside in: nobody is let in, those inside are
-// answered, what they set going lands and is saved, and then the store closes. It returns
-// what could not be done. What open did not come to is left out. Once ctx has ended it
+// close ends the application from the outside in: the listener closes, requests under way are
+// answered, the refreshes that they started land and are saved, and then the store closes. It returns
+// the errors of the steps. A step for a part that open did not reach is left out. Once ctx has ended it
 // waits for nothing.
 func (a *app) close(ctx context.Context) error {
 	var all []error

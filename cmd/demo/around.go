@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// around is what holds for every answer: nobody caches it, it is counted, and a defect
+// around adds the rules for every answer: it is not cached, it is counted, and a panic
 // costs one request only.
 func (a *app) around(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,7 +11,7 @@ import (
 	"github.com/tokenward/tokenward/idp/idptest"
 )
 
-// A provider that is down keeps nobody from starting, and is there once it is back.
+// The demo starts while its provider is down, and uses it once it is back.
 func TestProviderDown_isSaidUntilItIsBack(t *testing.T) {
 	s := newSite(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0") // an address that nobody else has

@@ -4,7 +4,7 @@
 // brings along or at a provider of yours, and serves them tokens. -h lists its flags.
 //
 // Its tour signs in at a fake tenant over loopback HTTP, puts sessions under the
-// loads that the library makes promises about, and prints what was measured, beside
+// loads that the library makes promises about, and prints counts and times, beside
 // the same loads on a client without coalescing. It exits 1 when a promise is broken.
 package main
 

@@ -93,7 +93,7 @@ func (a *app) connectionToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, connectionTokenAnswer{t.AccessToken, t.Connection, t.LoginHint, t.Scope, t.ExpiresAt.Unix()})
 }
 
-// fail answers with err. What it wraps is for the log: nobody outside is told.
+// fail answers with err. The errors that err wraps go to the log only, not into the answer.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil && httpauth.StatusOf(err) >= http.StatusInternalServerError {
 		a.log.Warn("a request failed", zap.String("path", r.URL.Path), zap.Error(err))

@@ -167,7 +167,7 @@ func TestRoutes_head(t *testing.T) {
 	}
 }
 
-// What is wrong with a token request, and what is said about it.
+// Each mistake in a token request has its status and its code.
 func TestToken_failures(t *testing.T) {
 	const token, connection = "/api/token?audience=https://new.example", "/api/connection-token?connection=g"
 	tests := []struct {

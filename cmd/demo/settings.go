@@ -149,7 +149,7 @@ func (s settings) check() error {
 	return s.checkStore()
 }
 
-// checkClient returns what is wrong with the issuer and the client at it.
+// checkClient returns an error for an issuer, or a client at it, that cannot be used.
 func (s settings) checkClient() error {
 	switch {
 	case s.issuer != "" && s.domain != "":
@@ -162,7 +162,7 @@ func (s settings) checkClient() error {
 	return nil
 }
 
-// checkProvider returns what is wrong with -provider.
+// checkProvider returns an error for a -provider that cannot be used.
 func (s settings) checkProvider() error {
 	if s.provider == "" {
 		return nil

@@ -44,7 +44,7 @@ func eachServer(t *testing.T, story func(t *testing.T, store string)) {
 	t.Run("postgres", func(t *testing.T) { story(t, thePostgres.Get(t).NewDatabase(t)) })
 }
 
-// town is a tenant in a process of its own, and demos in theirs, which all know it.
+// town is a tenant in a process of its own, and demos in other processes, which all know it.
 type town struct {
 	t      *testing.T
 	issuer string
@@ -373,7 +373,7 @@ func withRedis(t *testing.T, url string, do func(context.Context, *goredis.Clien
 	}
 }
 
-// redisKeys tells what is in a database.
+// redisKeys lists the keys of a database, each with its value.
 func redisKeys(t *testing.T, url string) (all string) {
 	t.Helper()
 	withRedis(t, url, func(ctx context.Context, c *goredis.Client) error {

@@ -22,7 +22,7 @@ const storeUsage = "`where` sessions are kept: memory, bolt:FILE, redis://, post
 // durable are the kinds of store whose sessions outlive the process.
 var durable = []string{"bolt:", "redis://", "rediss://", "postgres://", "postgresql://"}
 
-// checkStore finds what is wrong with -store without asking it.
+// checkStore returns an error for a -store that cannot be used. It does not connect to it.
 func (s settings) checkStore() error {
 	switch s.store {
 	case "", "memory", "cookie":

@@ -37,7 +37,7 @@ type login struct {
 
 // SetUser adds a user, or replaces one. The claims go into every ID token from now
 // on, beside and instead of the usual ones. A login_hint that is the subject or the
-// claim email signs this user in; one that fits nobody signs a new user in, of
+// claim email signs this user in; one that fits no user signs a new user in, of
 // which it is the subject.
 func (t *Tenant) SetUser(subject string, claims Claims) {
 	t.Set(WithUser(subject, claims))

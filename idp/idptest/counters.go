@@ -189,8 +189,8 @@ func (t *Tenant) Spilled() []string {
 	return slices.Clone(t.counters.spilled)
 }
 
-// Reset sets every counter to zero and forgets what was seen. Users, logins and
-// tokens, and what was scripted or is held, stay.
+// Reset sets every counter to zero and forgets the requests that were seen. Users, logins,
+// tokens, scripted faults and held requests stay.
 func (t *Tenant) Reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

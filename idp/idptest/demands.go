@@ -10,8 +10,8 @@ import (
 // consent is one user at one client.
 type consent struct{ client, subject string }
 
-// demands returns what an authorize request lacks, or has too much, so that the provider
-// shows a page of its own and sends nobody back. It is nil for nothing.
+// demands returns the error for an authorize request that lacks a parameter, or has one too many, so that the provider
+// shows a page of its own and does not send the browser back. It is nil where there is none.
 func (p *Profile) demands(q url.Values) *oauthError {
 	a := &p.Authorize
 	if w := p.Scopes.unknown(q.Get("scope")); w != "" && p.Scopes.Unknown == UnknownPage {

@@ -48,8 +48,8 @@ func Example() {
 	// alive: false
 }
 
-// A request can be held in the air while the test looks around, or does what must
-// not happen meanwhile.
+// A request can be held while the test looks around, or does something that must not
+// disturb it.
 func ExampleTenant_Hold() {
 	tenant, err := idptest.New(idptest.InProcess())
 	if err != nil {

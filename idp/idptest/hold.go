@@ -140,7 +140,7 @@ func (h *Hold) leave(ch chan struct{}) {
 }
 
 // hold keeps c for as long as the test says. It reports false when its client or
-// the tenant went away meanwhile.
+// the tenant went away in that time.
 func (t *Tenant) hold(c *call, p Point) bool {
 	ctx := c.req.Context()
 	t.mu.Lock()

@@ -147,7 +147,7 @@ func (t *Tenant) idToken(kind Kind, l *login) string {
 	return t.mint(d, l.client.secret)
 }
 
-// fill adds to claims what is about the login rather than the user.
+// fill adds to claims those about the login rather than the user.
 func (f *IDTokenForm) fill(claims Claims, l *login, kind Kind) {
 	if f.NoScheme {
 		_, claims["iss"], _ = strings.Cut(claims["iss"].(string), "://")

@@ -91,7 +91,7 @@ func (c *complaints) hear(event any) {
 			text += " " + thrown.Description
 		}
 	case *log.EventEntryAdded:
-		// That nobody is signed in is an answer, though browsers log it as an error.
+		// "Not signed in" is an answer, though browsers log its status as an error.
 		if event.Entry.Level == log.EntryLevelError && !strings.Contains(event.Entry.URL, "/api/session") {
 			text = event.Entry.Text + " " + event.Entry.URL
 		}

@@ -119,7 +119,7 @@ func (p *provider) json(w http.ResponseWriter, body any) {
 	}
 }
 
-// authorize sends the browser back at once: the user is signed in and grants what is asked for.
+// authorize sends the browser back at once: the user is signed in and grants every scope that the client asks for.
 func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 	asked, err := p.oauth.NewAuthorizeRequest(r.Context(), r)
 	if err != nil {

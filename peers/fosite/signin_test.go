@@ -34,7 +34,7 @@ func newSite(t *testing.T, opts ...tokenward.Option) *site {
 	s.url = server.URL
 	s.p.register(s.url + "/auth/callback")
 	var err error
-	// What is due so early is refreshed at each call: the provider's tokens last 5 minutes.
+	// With this buffer each call refreshes: the provider's tokens last 5 minutes.
 	s.client, err = tokenward.New(tokenward.Config{
 		Issuer: s.p.server.URL, ClientID: clientID, ClientSecret: clientSecret,
 		Secrets: []string{"a secret of the application, 32 bytes"}, RedirectURI: s.url + "/auth/callback",

@@ -240,8 +240,8 @@ func (p *peers) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, err
 }
 
-// compare checks who accepts each row, and that we accept nothing that they do not,
-// save what was agreed.
+// compare checks which verifier accepts each row, and that ours accepts none that the other refuses,
+// but for the rows that say so.
 func (p *peers) compare(rows []row, typ string, good with, ours, theirs func(string) error) {
 	stricter := 0
 	for _, r := range rows {

@@ -21,7 +21,7 @@ import (
 	"github.com/tokenward/tokenward/store/bolt"
 )
 
-// What is measured: so many sessions are there, of which each saver has its share, and
+// The load: so many sessions, of which each saver has its share, and
 // saves one after the other.
 const (
 	sessions  = 4096
@@ -33,7 +33,7 @@ const (
 )
 
 // contender is a way to save sessions durably. They take turns, and the best of each counts:
-// whatever else the machine does meanwhile hits all alike.
+// other load on the machine hits all alike.
 type contender struct {
 	name   string
 	put    func(key session.Key, r store.Record) error

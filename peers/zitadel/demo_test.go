@@ -95,7 +95,7 @@ func build(t *testing.T, dir, to, what string) {
 	}
 }
 
-// freePort returns a loopback address that nobody listens on.
+// freePort returns a loopback address without a listener.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

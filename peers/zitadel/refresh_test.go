@@ -56,7 +56,7 @@ func TestRefresh_aHundredCallersShareOne(t *testing.T) {
 	s.wantNoneTwice()
 }
 
-// Nobody is told to share here: whoever comes after a refresh wants the next.
+// These callers share no cache: each that comes after a refresh wants the next one.
 func TestRefresh_aHundredCallersWithoutACacheKeepTheSession(t *testing.T) {
 	s := newSite(t, Settings{}, nil, tokenward.WithRefreshBuffer(time.Hour))
 	s.signIn()

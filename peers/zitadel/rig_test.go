@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 
 const allScopes = "openid profile email offline_access"
 
-// site is an application on the library, its provider and somebody's browser.
+// site is an application on the library, its provider and a user's browser.
 type site struct {
 	*browser
 

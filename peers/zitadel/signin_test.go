@@ -48,7 +48,7 @@ func TestSignInToSignOut(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			// What is due so early is refreshed at each call; the provider's tokens last 5 minutes.
+			// With this buffer each call refreshes: the provider's tokens last 5 minutes.
 			eager := append([]tokenward.Option{tokenward.WithRefreshBuffer(time.Hour)}, tt.options...)
 			s := newSite(t, tt.provider, tt.config, eager...)
 			s.signIn()

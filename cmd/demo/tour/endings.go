@@ -70,7 +70,7 @@ func playLogout(ctx context.Context) (r Row, err error) {
 	return r, nil
 }
 
-// playCeiling lets the ceiling of a session come with nobody asking for anything.
+// playCeiling lets the ceiling of a session come without any call.
 func playCeiling(ctx context.Context) (r Row, err error) {
 	const life = time.Hour
 	r = Row{

@@ -23,7 +23,7 @@ import (
 // plainClient keeps sessions as SDKs without coalescing do: read the state, refresh
 // when the token is over, write the state back. The mutex guards the map, as a store
 // guards its records; it is not held while the provider is asked. The ceiling is
-// judged when somebody asks, a state that cannot be written is an error, and a refresh
+// judged at each call, a state that cannot be written is an error, and a refresh
 // writes its state back whatever became of the session: so auth0-server-python 1.0.0b14.
 type plainClient struct {
 	http     *http.Client

@@ -87,7 +87,7 @@ func (s *scene) close(err *error) {
 	s.tenant.Close()
 }
 
-// account is somebody who is signed in.
+// account is a user who is signed in.
 type account struct {
 	subject string // who, at the tenant
 	id      string // of the session
@@ -98,7 +98,7 @@ func (a account) key() session.Key { return session.KeyOf("_a0_session", a.id) }
 
 func (a account) options() tokenward.StoreOptions { return tokenward.SessionID(a.id) }
 
-// signIn signs somebody new in at the library.
+// signIn signs a new user in at the library.
 func (s *scene) signIn(ctx context.Context) (account, error) {
 	subject := s.newcomer("library")
 	to, err := s.client.StartInteractiveLogin(ctx, tokenward.LoginRequest{
@@ -118,7 +118,7 @@ func (s *scene) signIn(ctx context.Context) (account, error) {
 	return account{subject, login.SessionID}, nil
 }
 
-// signInPlain signs somebody new in at the plain client.
+// signInPlain signs a new user in at the plain client.
 func (s *scene) signInPlain(ctx context.Context) (account, error) {
 	subject := s.newcomer("plain")
 	to, verifier := s.plain.startLogin(subject)
