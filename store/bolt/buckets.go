@@ -15,7 +15,7 @@ var (
 	sessionBucket      = []byte("sessions")             // key: value
 	intentBucket       = []byte("intents")              // key: value
 	transactionBucket  = []byte("transactions")         // SHA-256 of the key: value; its sequence is their number
-	valueIndex         = []byte("index values")         // index value, key
+	valueIndex         = []byte("index values")         // index value, key; of records and of remainders
 	ceilingIndex       = []byte("ceilings")             // ceiling, key; of records that have one
 	sessionExpiries    = []byte("session expiries")     // slot, key; of records and tombstones that expire
 	transactionExpires = []byte("transaction expiries") // slot, key
@@ -89,8 +89,8 @@ func (s stored) lapsed(now int64) bool {
 // found is what stands under the key of a session.
 type found struct {
 	stored
-	record store.Record   // of kindRecord
-	reason session.Reason // of kindTombstone
+	record store.Record // of kindRecord
+	gone   tombstone    // of kindTombstone and kindEnded
 }
 
 func (v view) session(key session.Key) found { return v.read(sessionBucket, key).session() }
@@ -102,7 +102,9 @@ func (s stored) session() found {
 	case s.kind == kindRecord:
 		f.record, f.err = store.UnmarshalRecord(s.body)
 	case s.kind == kindTombstone:
-		f.reason = session.Reason(s.body)
+		f.gone.reason = session.Reason(s.body)
+	case s.kind == kindEnded:
+		f.gone, f.err = unmarshalTombstone(s.body)
 	default:
 		f.err = &store.UnreadableError{Why: store.Corrupt}
 	}
@@ -116,8 +118,29 @@ func (f found) living(now int64) (store.Record, error) {
 		return store.Record{}, f.err
 	case f.lapsed(now):
 		return store.Record{}, store.ErrNotFound
-	case f.kind == kindTombstone:
-		return store.Record{}, &store.GoneError{Reason: f.reason}
+	case f.kind != kindRecord:
+		return store.Record{}, f.tombstone(now)
 	}
 	return f.record, nil
+}
+
+// values returns under what it is found.
+func (f found) values() []store.IndexValue {
+	if f.kind == kindEnded {
+		return f.gone.index
+	}
+	return f.record.Index
+}
+
+// ref returns what points to a living record, or to what a ceiling left.
+func (f found) ref(key session.Key, now int64) (r store.Ref, ok bool) {
+	switch {
+	case f.err != nil || f.lapsed(now):
+		return r, false
+	case f.kind == kindRecord:
+		return store.Ref{
+			Key: key, Incarnation: f.record.Incarnation, Ceiling: f.record.Ceiling, Connections: f.record.Connections,
+		}, true
+	}
+	return store.Ref{Key: key, Incarnation: f.gone.of, Connections: true, Ended: true}, now < f.gone.remains
 }

@@ -53,44 +53,31 @@ func newEntry(key session.Key, r store.Record) entry {
 
 // put writes fresh, and the difference that it makes to the indexes.
 func (c *change) put(key session.Key, old found, fresh entry) {
-	for _, v := range old.record.Index {
-		if !slices.Contains(fresh.index, v) {
-			c.unset(valueIndex, valueKey(v, key))
-		}
-	}
-	for _, v := range fresh.index {
-		if !slices.Contains(old.record.Index, v) {
-			c.set(valueIndex, valueKey(v, key), nil)
-		}
-	}
-	if was := old.record.Ceiling; was != fresh.ceiling {
-		if was > 0 {
-			c.unset(ceilingIndex, placeKey(int64(was), key))
-		}
-		if fresh.ceiling > 0 {
-			c.set(ceilingIndex, placeKey(int64(fresh.ceiling), key), nil)
-		}
-	}
+	c.index(key, old, fresh.index, fresh.ceiling)
 	c.sessions().keep(key, old.stored, fresh.draft, expiry(c.now, fresh.ttl))
 }
 
-// unindex takes a record out of the indexes.
-func (c *change) unindex(key session.Key, old found) {
-	for _, v := range old.record.Index {
-		c.unset(valueIndex, valueKey(v, key))
+// index has key found under these values and this ceiling, in place of those of old.
+func (c *change) index(key session.Key, old found, values []store.IndexValue, ceiling session.Ceiling) {
+	before := old.values()
+	for _, v := range before {
+		if !slices.Contains(values, v) {
+			c.unset(valueIndex, valueKey(v, key))
+		}
 	}
-	if was := old.record.Ceiling; was > 0 {
-		c.unset(ceilingIndex, placeKey(int64(was), key))
+	for _, v := range values {
+		if !slices.Contains(before, v) {
+			c.set(valueIndex, valueKey(v, key), nil)
+		}
 	}
-}
-
-// bury puts a tombstone where something was.
-func (c *change) bury(key session.Key, old found, grave draft, until int64) {
-	if until <= c.now {
-		c.sessions().drop(key, old.stored)
-		return
+	if was := old.record.Ceiling; was != ceiling {
+		if was > 0 {
+			c.unset(ceilingIndex, placeKey(int64(was), key))
+		}
+		if ceiling > 0 {
+			c.set(ceilingIndex, placeKey(int64(ceiling), key), nil)
+		}
 	}
-	c.sessions().keep(key, old.stored, grave, until)
 }
 
 func (c *change) clearIntent(key session.Key) { c.unset(intentBucket, key[:]) }
@@ -172,7 +159,7 @@ func (h shelf) sweep(n int, forget func(session.Key, stored)) (more bool) {
 
 // forget drops an expired record or tombstone, and all that belongs to it.
 func (c *change) forget(key session.Key, old stored) {
-	c.unindex(key, old.session())
+	c.index(key, old.session(), nil, 0)
 	c.clearIntent(key)
 	c.sessions().drop(key, old)
 }

@@ -11,7 +11,9 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.RunTraits(t, storetest.Traits{EndsLater: true}, func(t *testing.T, c clock.Clock) store.StateStore {
+	storetest.RunTraits(t, storetest.Traits{
+		IndexEntries: func(_ testing.TB, s store.StateStore) int { return s.(*bolt.Store).Keys(bolt.ValueIndex) },
+	}, func(t *testing.T, c clock.Clock) store.StateStore {
 		return open(t, newPath(t), bolt.Clock(c))
 	})
 }

@@ -92,7 +92,7 @@ func (s *Store) Verify() error {
 				errs = append(errs, fmt.Errorf("session %s: %w", key, f.err))
 				return nil
 			}
-			for _, x := range f.record.Index {
+			for _, x := range f.values() {
 				want[string(valueIndex)+string(valueKey(x, key))] = true
 			}
 			if f.record.Ceiling > 0 {
@@ -145,6 +145,11 @@ func (s *Store) Verify() error {
 	})
 }
 
+// TombstoneBody returns how a tombstone is kept; KindEnded is its kind.
+func TombstoneBody(gone *store.GoneError, now int64) []byte { return marshalTombstone(gone, now) }
+
+const KindEnded = kindEnded
+
 // Decoded is what decode returns.
 type Decoded struct {
 	Kind            byte
@@ -167,7 +172,7 @@ func Decode(key session.Key, b []byte) (Decoded, error) {
 func DecodeAll(key session.Key, b []byte) error {
 	v, err := decode(key, b)
 	f := stored{value: v, there: true, err: err}.session()
-	if (err != nil || v.kind != kindRecord && v.kind != kindTombstone) && !errors.Is(f.err, store.ErrUnreadable) {
+	if (err != nil || v.kind != kindRecord && v.kind != kindTombstone && v.kind != kindEnded) && !errors.Is(f.err, store.ErrUnreadable) {
 		return fmt.Errorf("a value of kind %d was read as a session: %w, %w", v.kind, err, f.err)
 	}
 	return nil

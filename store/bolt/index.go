@@ -29,9 +29,9 @@ func (s *Store) Find(ctx context.Context, values []store.IndexValue, _ store.Opt
 			if _, again := seen[key]; again {
 				return true
 			}
-			if r, ok := s.verified(v, key); ok && slices.Contains(r.Index, want) {
+			if f, r, ok := s.verified(v, key); ok && slices.Contains(f.values(), want) {
 				seen[key] = struct{}{}
-				refs = append(refs, refOf(key, r))
+				refs = append(refs, r)
 			}
 			return true
 		})
@@ -58,7 +58,7 @@ func (s *Store) Due(ctx context.Context, from, until session.Ceiling, last store
 	return refs, err
 }
 
-// ClaimDue implements store.Index. Claims are kept in memory: whoever opens the file next
+// ClaimDue implements store.Index. Claims are kept in memory: the process that opens the file next
 // has none. It steps over what is claimed already, so let no large number of claims
 // stand.
 func (s *Store) ClaimDue(ctx context.Context, until session.Ceiling, limit int, hold time.Duration, _ store.Options) ([]store.Ref, error) {
@@ -93,26 +93,23 @@ func (s *Store) ceilings(ctx context.Context, start []byte, until session.Ceilin
 		if ceiling >= int64(until) {
 			return false
 		}
-		if r, ok := s.verified(v, key); ok && int64(r.Ceiling) == ceiling {
-			return visit(refOf(key, r))
+		if _, r, ok := s.verified(v, key); ok && int64(r.Ceiling) == ceiling {
+			return visit(r)
 		}
 		return true
 	})
 }
 
-// verified returns the record that an index entry points to, if it lives and can be
-// read.
-func (s *Store) verified(v view, key session.Key) (store.Record, bool) {
-	r, err := v.session(key).living(v.now)
-	if err != nil {
-		s.note(key, err)
-		return r, false
-	}
-	return r, true
+// verified returns what an index entry points to, if that lives and can be read.
+func (s *Store) verified(v view, key session.Key) (f found, r store.Ref, ok bool) {
+	f = v.session(key)
+	s.note(key, f.err)
+	r, ok = f.ref(key, v.now)
+	return f, r, ok
 }
 
 // scanLen is how many keys one transaction walks. A transaction that stays open keeps
-// the file from growing, and so everybody from writing.
+// the file from growing, and so every caller from writing.
 const scanLen = 512
 
 // scan calls visit for the keys of a bucket from a key on, in order, for as long as it
@@ -140,8 +137,4 @@ func (s *Store) scan(ctx context.Context, bucket, from []byte, visit func(v view
 		}
 	}
 	return nil
-}
-
-func refOf(key session.Key, r store.Record) store.Ref {
-	return store.Ref{Key: key, Incarnation: r.Incarnation, Ceiling: r.Ceiling}
 }

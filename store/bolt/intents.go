@@ -12,6 +12,46 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
+// Begin implements store.Beginner: without leases, the version check and the intent. It is as durable
+// as Update.
+func (s *Store) Begin(ctx context.Context, key session.Key, b store.Beginning, _ store.Options) (store.Begun, error) {
+	answer := make(chan store.Begun, 1) // a caller who gave up shares nothing with the writer
+	err := s.change(ctx, key, func(c *change) error {
+		r, err := c.session(key).living(c.now)
+		switch {
+		case err != nil:
+			return err
+		case r.Version != b.Version:
+			answer <- store.Begun{Moved: &r}
+			return nil
+		case b.Intent.Token == [32]byte{}:
+			answer <- store.Begun{}
+			return nil
+		}
+		begun := store.Begun{}
+		var stood *store.Intent
+		if have, err := c.intent(key); err == nil {
+			stood = &have
+		}
+		in := b.Intent
+		in.Epoch = 0
+		next, prior, err := in.Over(stood)
+		if err != nil {
+			return err
+		}
+		if begun.Intent = next; prior {
+			begun.Prior = stood
+		}
+		c.set(intentBucket, key[:], marshalIntent(key, next))
+		answer <- begun
+		return nil
+	})
+	if err != nil {
+		return store.Begun{}, err
+	}
+	return <-answer, nil
+}
+
 // PutIntent implements store.Intents. It is as durable as Update.
 func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) (bool, error) {
 	var again atomic.Bool // a call that its caller has left may still be done

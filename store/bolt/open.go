@@ -3,6 +3,7 @@ package bolt
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,8 +15,9 @@ import (
 )
 
 // fileFormat is what this release writes, and the newest that it reads. It stands in
-// the meta bucket as 4 bytes, the most significant first.
-const fileFormat = 1
+// the meta bucket as 4 bytes, the most significant first. Format 2 has tombstones that say whose
+// they are and what a ceiling left; what format 1 wrote is read as it stands.
+const fileFormat = 2
 
 var formatKey = []byte("tokenward format")
 
@@ -59,6 +61,8 @@ func (e *FileError) Error() string {
 	switch e.Why {
 	case Removed, Replaced:
 		text += ": nothing is read or saved until that file is back at its path; else restart the process"
+	case NewerFormat:
+		text += fmt.Sprintf(" (format %d, and this one knows %d): start that release, or a later one", e.Format, fileFormat)
 	case Overwritten:
 		text += ": nothing is saved any more; restart the process"
 	}
@@ -205,7 +209,8 @@ func (s *Store) format(tx *bbolt.Tx) (uint32, error) {
 }
 
 // begin makes the buckets in an empty file, in one transaction, and sees to it that the
-// file's name is on disk too. In a store it changes nothing.
+// file's name is on disk too. In a store of an earlier format it changes that number alone, in
+// another nothing.
 func (s *Store) begin() error {
 	var format uint32
 	err := s.contain(func() error {
@@ -214,12 +219,12 @@ func (s *Store) begin() error {
 			return err
 		})
 	})
-	if err != nil || format != 0 {
+	if err != nil || format == fileFormat {
 		return s.usable(err)
 	}
 	err = s.db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range allBuckets {
-			if _, err := tx.CreateBucket(name); err != nil {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}

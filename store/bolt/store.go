@@ -4,7 +4,7 @@
 //
 // # What "saved" means
 //
-// Replace, Update, Delete, Touch, PutIntent and ClearIntent, and Put and Take of
+// Replace, Update, End, EndAll, Delete, Begin, Touch, PutIntent and ClearIntent, and Put and Take of
 // Transactions, return nil once what they did has been fsync'd. It survives the
 // end of the process by any signal, and a power failure as far as the disk keeps what
 // it confirms. Nothing is on disk in part: each call is there with its index entries, or
@@ -55,8 +55,8 @@ import (
 )
 
 // Store is a store.StateStore in a file, with the abilities Exclusive, Index,
-// Intents and Toucher. It is exclusive, so it has no leases and no change feed, and
-// every standing intent is an orphan.
+// Intents, Beginner, BatchEnder and Toucher. It is exclusive, so it has no leases and no change
+// feed, and each intent that stands is stale.
 type Store struct {
 	path            string
 	clock           clock.Clock
@@ -201,7 +201,6 @@ func (s *Store) Update(ctx context.Context, key session.Key, prev session.Versio
 // Delete implements store.StateStore. What cannot be read is of no known incarnation:
 // only a Delete of any removes it.
 func (s *Store) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ store.Options) error {
-	grave := newDraft(key, kindTombstone, []byte(why))
 	return s.change(ctx, key, func(c *change) error {
 		old := c.session(key)
 		switch {
@@ -210,9 +209,11 @@ func (s *Store) Delete(ctx context.Context, key session.Key, only session.Incarn
 		case !only.IsZero() && (old.kind != kindRecord || old.record.Incarnation != only):
 			return nil
 		}
-		c.unindex(key, old)
-		c.clearIntent(key)
-		c.bury(key, old, grave, after(c.now, s.tombstones))
+		of := old.gone.of
+		if old.kind == kindRecord {
+			of = old.record.Incarnation
+		}
+		c.bury(key, old, &store.GoneError{Reason: why, Incarnation: of, Stands: s.tombstones})
 		return nil
 	})
 }
@@ -257,8 +258,3 @@ func (s *Store) view(ctx context.Context, f func(view) error) error {
 }
 
 func (s *Store) now() int64 { return s.clock.Now().UnixMicro() }
-
-// End implements store.StateStore. For the moment it is Delete, and leaves no remainder.
-func (s *Store) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
-	return s.Delete(ctx, key, only, e.Reason, o)
-}

@@ -23,7 +23,8 @@ const (
 // What a value is.
 const (
 	kindRecord      = 'r' // body: store.MarshalRecord
-	kindTombstone   = 't' // body: the reason
+	kindTombstone   = 't' // body: the reason; of file format 1
+	kindEnded       = 'e' // body: a tombstone, see there
 	kindIntent      = 'i' // body: the token's hash, epoch and time
 	kindTransaction = 'x' // body: the data
 )

@@ -25,26 +25,33 @@ const (
 // change has apply carried out by the writing goroutine, and returns when that is on
 // disk. apply must not use what its caller lends it: the caller may be gone.
 func (s *Store) change(ctx context.Context, key session.Key, apply func(*change) error) error {
-	if err := ctx.Err(); err != nil {
+	r, err := s.ask(ctx, key, apply)
+	if err != nil {
 		return err
+	}
+	return s.await(ctx, r)
+}
+
+// ask puts a request into the queue.
+func (s *Store) ask(ctx context.Context, key session.Key, apply func(*change) error) (*request, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	r := &request{ctx: ctx, key: key, apply: apply, done: make(chan error, 1)}
-	if err := s.queue.add(r); err != nil {
-		return err
-	}
-	var err error
+	return r, s.queue.add(r)
+}
+
+// await returns what became of r.
+func (s *Store) await(ctx context.Context, r *request) (err error) {
 	select {
 	case err = <-r.done:
 	case <-ctx.Done():
-		if s.queue.withdraw(r) {
-			return ctx.Err()
-		}
-		if s.queue.leave(r) {
-			return ctx.Err() // it is being written, and may be
+		if s.queue.withdraw(r) || s.queue.leave(r) {
+			return ctx.Err() // where it was left it is being written, and may be
 		}
 		err = <-r.done
 	}
-	s.note(key, err)
+	s.note(r.key, err)
 	return err
 }
 

@@ -18,7 +18,7 @@ var contractStories = []story{
 			rec.Ceiling = 9_999_999_999
 			rec.Index = []store.IndexValue{random[store.IndexValue](), random[store.IndexValue]()}
 			rec.TTL = math.MaxInt64
-			rec.Connections = !r.traits.EndsLater
+			rec.Connections = true
 		}
 		bare := func(rec *store.Record) { rec.Sealed = []byte{0} }
 		for _, shape := range []func(*store.Record){full, bare} {

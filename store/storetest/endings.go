@@ -331,12 +331,6 @@ func newRemainder() *store.Remainder {
 	}
 }
 
-func (r *rig) skipEnds() {
-	if r.traits.EndsLater {
-		r.Skip("the store leaves no remainder yet")
-	}
-}
-
 func (r *rig) end(key session.Key, only session.Incarnation, e store.Ending) {
 	r.Helper()
 	r.must(r.store.End(r.Context(), key, only, e, opt))

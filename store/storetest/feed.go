@@ -37,7 +37,6 @@ var feedStories = []story{
 		feed.want(r, key, session.Version{})
 	}},
 	{"tells of what a ceiling adds, and of nothing that changes nothing", func(r *rig) {
-		r.skipEnds()
 		feed := r.watch()
 		key, rec := random[session.Key](), newRecord(withConnections)
 		r.must(r.other.Replace(r.Context(), key, rec, opt))

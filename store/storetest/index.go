@@ -69,7 +69,6 @@ var indexStories = []story{
 		r.wantFound(nil, value)
 	}},
 	{"finds what a ceiling left, until it ends", func(r *rig) {
-		r.skipEnds()
 		phone, user := random[store.IndexValue](), random[store.IndexValue]()
 		key, rec := r.login(withIndex(phone, user), withCeiling(1_900_000_000), withConnections)
 		left := newRemainder()
@@ -91,7 +90,6 @@ var indexStories = []story{
 		r.wantFound([]store.Ref{refOf(other, otherRec)}, user)
 	}},
 	{"what a ceiling left is not found when it has lapsed, or after a login", func(r *rig) {
-		r.skipEnds()
 		_, _, left := r.endedAtCeiling()
 		key, in, replaced := r.endedAtCeiling()
 		r.wantFound([]store.Ref{{Key: key, Incarnation: in, Connections: true, Ended: true}}, replaced.Index...)
@@ -106,7 +104,6 @@ var indexStories = []story{
 		if r.traits.IndexEntries == nil {
 			r.Skip("the store does not say how many entries its index has")
 		}
-		r.skipEnds()
 		want := func(doing string, n int) {
 			r.Helper()
 			if got := r.traits.IndexEntries(r, r.store); got != n {

@@ -34,13 +34,14 @@ func RunTraits(t *testing.T, traits Traits, newStore func(t *testing.T, c clock.
 	}
 	tell(t, contractStories)
 	tell(t, raceStories)
-	if !traits.EndsLater {
-		t.Run("endings", func(t *testing.T) { tell(t, endingStories) })
-	}
+	t.Run("endings", func(t *testing.T) { tell(t, endingStories) })
 
 	// Each story begins with an empty store, so what a store can do is asked of one
 	// more.
 	s := newStore(t, clock.NewFake(t0))
+	if (has[store.Leaser](s) || has[store.Intents](s)) != has[store.Beginner](s) {
+		t.Error("a store has Begin where it has leases or intents, and only there")
+	}
 	for _, ability := range []struct {
 		has     bool
 		name    string

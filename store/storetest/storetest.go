@@ -35,9 +35,6 @@ type Traits struct {
 	// it, that none is left behind is not tested.
 	IndexEntries func(t testing.TB, s store.StateStore) int
 
-	// EndsLater says that the store leaves no remainder yet. It is to go.
-	EndsLater bool
-
 	// MaxTransaction is how many bytes a transaction may have. The default is 64 KiB,
 	// which every store keeps that has no reason not to.
 	MaxTransaction int
