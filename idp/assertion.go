@@ -64,8 +64,8 @@ func (s *signer) assertion(m *Metadata) (string, error) {
 	return t.SignedString(s.key)
 }
 
-// use makes alg the algorithm, or that of the key where it is empty, and tries
-// whether the key can sign by it.
+// use makes alg the algorithm, or that of the key where it is empty, and checks that it is one
+// of the key's.
 func (s *signer) use(alg string) error {
 	if alg == "" {
 		if alg = defaultAlgorithm(s.key); alg == "" {
@@ -76,38 +76,53 @@ func (s *signer) use(alg string) error {
 		return &session.ConfigurationError{Message: "SigningAlg: " + strconv.Quote(alg) + " cannot be used"}
 	}
 	s.alg = jwt.GetSigningMethod(alg)
-	if err := s.try(); err != nil {
-		return &session.ConfigurationError{Message: "SigningKey: it cannot sign by " + alg, Err: err}
-	}
-	return nil
+	return s.usable(s.check)
 }
 
-// try signs something, and reports why that cannot be done or be verified.
-func (s *signer) try() (err error) {
+// try signs something by the key.
+func (s *signer) try() error { return s.usable(s.sign) }
+
+// usable returns what test finds wrong with the key, as a *session.ConfigurationError.
+func (s *signer) usable(test func() error) (err error) {
 	defer func() {
 		if recover() != nil { // a nil key of some type
 			err = errors.New("the key cannot be used")
 		}
+		if err != nil {
+			err = &session.ConfigurationError{Message: "SigningKey: it cannot sign by " + s.alg.Alg(), Err: err}
+		}
 	}()
+	return test()
+}
+
+// check reports what is wrong with the key, without signing.
+func (s *signer) check() error {
 	if key, ok := s.key.(*rsa.PrivateKey); ok && key.N.BitLen() < minRSABits {
 		return fmt.Errorf("an RSA key must have at least %d bits", minRSABits)
 	}
-	signature, err := s.alg.Sign("", s.key)
-	if err != nil {
-		return err
-	}
 	key, ok := s.key.(crypto.Signer)
-	if !ok {
+	switch {
+	case !ok:
 		return errors.New("the key is not a private key")
-	}
-	if s.alg.Verify("", signature, key.Public()) != nil {
-		return errors.New("its public half does not verify what its private half signs")
-	}
-	if s.certificate == nil {
+	case !jwk{key: key.Public()}.fits(s.alg.Alg()):
+		return fmt.Errorf("a %T has no such signatures", s.key)
+	case s.certificate == nil:
 		return nil
 	}
 	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(s.certificate.PublicKey) {
 		return errors.New("SigningCertificate is of another key")
+	}
+	return nil
+}
+
+// sign signs something, and reports why that cannot be done or be verified.
+func (s *signer) sign() error {
+	signature, err := s.alg.Sign("", s.key)
+	if err != nil {
+		return err
+	}
+	if key, ok := s.key.(crypto.Signer); !ok || s.alg.Verify("", signature, key.Public()) != nil {
+		return errors.New("its public half does not verify what its private half signs")
 	}
 	return nil
 }

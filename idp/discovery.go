@@ -46,6 +46,10 @@ type Metadata struct {
 	algorithms []string // of these, the ones that can be accepted
 	tenants    *tenants // whose users may sign in; nil where the issuer is one
 
+	// mutual is for clients that authenticate by a certificate; nil where mtls_endpoint_aliases
+	// cannot be read.
+	mutual *Metadata
+
 	// RequirePushedAuthorizationRequests says that a login must be pushed (RFC 9126 section 5).
 	RequirePushedAuthorizationRequests bool
 
@@ -81,7 +85,7 @@ type recentMetadata struct {
 func (c *Client) metadata(ctx context.Context, issuer string, as class) (*Metadata, error) {
 	now := c.clock.Now()
 	if r := c.recent.Load(); r != nil && r.issuer == issuer && within(now, r.at, cacheFor) {
-		return r.meta, nil
+		return c.mine(r.meta)
 	}
 	at, err := normalIssuer(issuer)
 	if err != nil {
@@ -91,10 +95,10 @@ func (c *Client) metadata(ctx context.Context, issuer string, as class) (*Metada
 	switch {
 	case known && p.fresh(now):
 		c.recent.Store(&recentMetadata{issuer, &p.meta, p.metaAt})
-		return &p.meta, nil
+		return c.mine(&p.meta)
 	case known && p.usable(now):
 		c.renew(at, p, now)
-		return &p.meta, nil
+		return c.mine(&p.meta)
 	}
 	m, err := shared(ctx, c, "metadata "+at, as, func(ctx context.Context) (Metadata, error) {
 		return c.discover(ctx, at)
@@ -102,7 +106,18 @@ func (c *Client) metadata(ctx context.Context, issuer string, as class) (*Metada
 	if err != nil {
 		return nil, failed(session.CodeMetadataError, err)
 	}
-	return &m, nil
+	return c.mine(&m)
+}
+
+// mine returns metadata with the endpoints that are for this client.
+func (c *Client) mine(m *Metadata) (*Metadata, error) {
+	switch {
+	case !c.auth.method.UsesCertificate():
+		return m, nil
+	case m.mutual == nil:
+		return nil, &session.APIError{Code: session.CodeMetadataError, Err: errNotObject}
+	}
+	return m.mutual, nil
 }
 
 // renew has metadata that is past its time fetched in the background, by one request for each
@@ -145,12 +160,17 @@ func (c *Client) fetchMetadata(ctx context.Context, issuer string) (Metadata, er
 	if err != nil {
 		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}
 	}
-	m, err := parseMetadata(r.body, c.auth.method.UsesCertificate(), strings.HasPrefix(issuer, "https:"))
+	secure := strings.HasPrefix(issuer, "https:")
+	m, err := parseMetadata(r.body, false, secure)
 	if err == nil {
 		err = c.checkMetadata(&m, issuer)
 	}
 	if err != nil {
 		return Metadata{}, &session.APIError{Code: session.CodeMetadataError, Err: err}
+	}
+	if mutual, err := parseMetadata(r.body, true, secure); err == nil {
+		mutual.tenants = m.tenants
+		m.mutual = &mutual
 	}
 	return m, nil
 }

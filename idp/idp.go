@@ -127,15 +127,20 @@ func (c Config) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "idp.Config{ClientI
 type Client struct {
 	clientID string
 	auth     credentials
+	http     *http.Client
+	*common
+}
 
+// common is what a Client shares with those that For makes of it.
+type common struct {
 	issuer       string // that of metadataURL and tenants, in normal form
 	metadataURL  string // empty: below the issuer
 	tenants      func(ctx context.Context, tenantID string) bool
 	readMetadata bool
-	audience     string // the name of the parameter
-	http         *http.Client
+	audience     string          // the name of the parameter
 	own          *http.Transport // nil when the host brought its client
 	clock        clock.Clock
+	rand         io.Reader
 	algorithms   []string // empty: see acceptedAlgorithms
 	leeway       time.Duration
 	timeout      time.Duration
@@ -162,6 +167,9 @@ func New(cfg Config) (*Client, error) {
 		cfg.Rand = rand.Reader
 	}
 	auth, err := newCredentials(cfg)
+	if err == nil && auth.signer != nil {
+		err = auth.signer.try()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -177,16 +185,14 @@ func New(cfg Config) (*Client, error) {
 	if cfg.IdleConnTimeout < 0 {
 		return nil, &session.ConfigurationError{Message: "IdleConnTimeout must not be negative"}
 	}
-	c := &Client{
-		clientID:   cfg.ClientID,
-		auth:       auth,
-		clock:      cfg.Clock,
+	c := &Client{clientID: cfg.ClientID, auth: auth, common: &common{
+		clock: cfg.Clock, rand: cfg.Rand,
 		algorithms: slices.Clone(cfg.Algorithms), readMetadata: cfg.ReadMetadata, audience: "audience",
 		leeway:  cfg.Leeway,
 		timeout: cfg.Timeout,
 		limit:   cfg.Limit,
 		cache:   newCache(),
-	}
+	}}
 	if cfg.Resource {
 		c.audience = "resource"
 	}
@@ -202,8 +208,9 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close ends the fetching of metadata and keys, and drops idle connections where
-// the HTTP client is our own. Token requests under way end with their own contexts.
+// Close ends the fetching of metadata and keys, also for the Clients that For made, and drops
+// idle connections where the HTTP client is our own. Token requests under way end with their own
+// contexts.
 func (c *Client) Close() {
 	c.close()
 	if c.own != nil {

@@ -272,17 +272,23 @@ func (c claims) date(name string) (t time.Time, ok bool) {
 // checkAudience checks that the token is for clientID (OpenID Connect Core section
 // 3.1.3.7, step 3).
 func (c claims) checkAudience(clientID string) error {
+	aud, err := c.audiences()
+	if err == nil && !slices.Contains(aud, clientID) {
+		err = &session.APIError{Code: session.CodeInvalidAudience, Description: "the token is for another client"}
+	}
+	return err
+}
+
+// audiences returns aud, which must be there.
+func (c claims) audiences() ([]string, error) {
 	if c["aud"] == nil {
-		return invalidToken("it has no aud")
+		return nil, invalidToken("it has no aud")
 	}
 	aud, ok := texts(c["aud"])
-	switch {
-	case !ok:
-		return invalidToken("its aud is neither a string nor a list of strings")
-	case !slices.Contains(aud, clientID):
-		return &session.APIError{Code: session.CodeInvalidAudience, Description: "the token is for another client"}
+	if !ok {
+		return nil, invalidToken("its aud is neither a string nor a list of strings")
 	}
-	return nil
+	return aud, nil
 }
 
 // checkParty checks that a token for several was issued to clientID (OpenID Connect Core

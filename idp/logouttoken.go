@@ -29,38 +29,74 @@ type LogoutToken struct {
 // *session.IssuerValidationError when the token is from another issuer. That is
 // looked at before anything is asked of the provider.
 func (c *Client) VerifyLogoutToken(ctx context.Context, issuer, raw string) (LogoutToken, error) {
-	t, err := c.verifyLogoutToken(ctx, issuer, raw)
-	if err != nil {
-		return LogoutToken{}, &session.BackchannelLogoutError{Message: "the logout token was refused", Err: err}
-	}
-	return t, nil
+	t, _, err := c.VerifyLogoutTokenFor(ctx, issuer, raw, nil)
+	return t, err
 }
 
-func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (LogoutToken, error) {
+// VerifyLogoutTokenFor is VerifyLogoutToken for a token that may be for other applications than this Client's too. known
+// returns nil for the client id of one; it is asked last, of at most 10 values of aud, and may be nil. clientIDs are
+// those of the applications.
+func (c *Client) VerifyLogoutTokenFor(ctx context.Context, issuer, raw string, known func(clientID string) error) (t LogoutToken, clientIDs []string, err error) {
+	t, aud, err := c.verifyLogoutToken(ctx, issuer, raw)
+	if err == nil {
+		clientIDs, err = c.applications(aud, known)
+	}
+	if err != nil {
+		return LogoutToken{}, nil, &session.BackchannelLogoutError{Message: "the logout token was refused", Err: err}
+	}
+	return t, clientIDs, nil
+}
+
+// maxAudiences is how many values of a logout token's aud known is asked about.
+const maxAudiences = 10
+
+// applications returns those of an aud that are this Client's or known.
+func (c *Client) applications(aud []string, known func(clientID string) error) (ids []string, err error) {
+	for i, id := range aud {
+		switch {
+		case id == c.clientID:
+			ids = append(ids, id)
+		case known == nil || i >= maxAudiences:
+		default:
+			if unknown := known(id); unknown == nil {
+				ids = append(ids, id)
+			} else if err == nil {
+				err = unknown
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil, &session.APIError{Code: session.CodeInvalidAudience, Description: "the token is for another client", Err: err}
+	}
+	return ids, nil
+}
+
+func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (t LogoutToken, aud []string, err error) {
 	if raw == "" {
-		return LogoutToken{}, invalidToken("it is empty")
+		return t, nil, invalidToken("it is empty")
 	}
 	unverified, err := peek(raw)
 	if err != nil {
-		return LogoutToken{}, err
+		return t, nil, err
 	}
 	from, err := c.issuerOfLogout(ctx, issuer, unverified)
 	if err != nil {
-		return LogoutToken{}, err
+		return t, nil, err
 	}
 	if err := unverified.checkIssuer(from); err != nil {
-		return LogoutToken{}, err
+		return t, nil, err
 	}
 	h, claims, err := c.verify(ctx, issuer, raw, fromAnybody)
 	if err != nil {
-		return LogoutToken{}, err
+		return t, nil, err
 	}
 	if typ := mediaType(h.typ); typ != "" && typ != "jwt" && typ != "logout+jwt" {
-		return LogoutToken{}, invalidToken("it is not a logout token")
+		return t, nil, invalidToken("it is not a logout token")
 	}
 	now := c.now()
+	aud, err = claims.audiences()
 	err = cmp.Or(
-		claims.checkAudience(c.clientID),
+		err,
 		claims.checkIssuer(from),
 		claims.checkPast("iat", now, c.leeway),
 		claims.checkPast("nbf", now, c.leeway),
@@ -68,9 +104,9 @@ func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (Log
 		claims.checkLogout(),
 	)
 	if err != nil {
-		return LogoutToken{}, err
+		return t, nil, err
 	}
-	return claims.logoutToken(raw), nil
+	return claims.logoutToken(raw), aud, nil
 }
 
 // logoutToken returns what the claims of a verified logout token say.

@@ -38,10 +38,15 @@ func (c *Client) useHTTP(h *http.Client, idle time.Duration) {
 			h.Transport = c.own
 		}
 	}
+	c.http = careful(h)
+}
+
+// careful returns a copy of h that follows no redirects and sends no form twice.
+func careful(h *http.Client) *http.Client {
 	own := *h
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	own.Transport = once{h.Transport}
-	c.http = &own
+	return &own
 }
 
 // reply is a complete answer.
