@@ -9,7 +9,7 @@ import (
 
 // ApplyOptions says how the provider's answers are judged and kept.
 type ApplyOptions struct {
-	ClientID string // which an ID token must be for
+	ClientID string // which an ID token must be for, where the session has none of its own
 	// Issuer is the issuer that the request was sent to. An ID token must come from it
 	// where the session's user has no iss, and a session without a domain gets its.
 	Issuer string
@@ -122,7 +122,7 @@ func (s *State) judge(r *TokenResponse, o ApplyOptions) error {
 		return refused("the ID token in the provider's answer is from another issuer than the session's")
 	case subject != "" && r.IDClaims.Subject != subject:
 		return refused("the ID token in the provider's answer is for another user than the session's")
-	case !slices.Contains(r.IDClaims.Audience, o.ClientID):
+	case !slices.Contains(r.IDClaims.Audience, s.SessionClient(o.ClientID)):
 		return refused("the ID token in the provider's answer is for another client")
 	}
 	return nil

@@ -143,6 +143,8 @@ func (d *decoder) internal() bool {
 	d.noInternal = false
 	ok := d.object(func(name []byte) bool {
 		switch string(name) {
+		case "client_id":
+			return d.stringInto(&i.ClientID)
 		case "created_at":
 			return d.secondsInto(&i.CreatedAt)
 		case "ends_at":

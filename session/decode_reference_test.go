@@ -45,6 +45,7 @@ func referenceDecode(data []byte) (*State, User, error) {
 
 		GrantedAudience: internal.text("granted_audience"),
 		GrantedScope:    internal.text("granted_scope"),
+		ClientID:        internal.text("client_id"),
 
 		extra: internal.rest(),
 	}

@@ -79,6 +79,7 @@ func (w *writer) connectionTokenSet(t *ConnectionTokenSet) {
 
 func (w *writer) internal(i *Internal) {
 	o := w.object(i.extra)
+	o.setSome("client_id", i.ClientID)
 	o.setInt("created_at", i.CreatedAt)
 	if i.EndsAt != 0 {
 		o.setInt("ends_at", i.EndsAt)

@@ -142,6 +142,8 @@ type internalView struct {
 	GrantedScope    string `json:"granted_scope,omitempty"`
 	GrantedAudience string `json:"granted_audience,omitempty"`
 
+	ClientID string `json:"client_id,omitempty"`
+
 	extra map[string]json.RawMessage
 }
 
@@ -198,7 +200,7 @@ func (s State) MarshalJSON() ([]byte, error) { return json.Marshal(s.view()) }
 
 // Format prints l without its secrets.
 func (l Login) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "session.Login{Audience: %q, Scope: %q, Domain: %q}", l.Audience, l.Scope, l.Domain)
+	fmt.Fprintf(f, "session.Login{Audience: %q, Scope: %q, Domain: %q, ClientID: %q}", l.Audience, l.Scope, l.Domain, l.ClientID)
 }
 
 type sessionView struct {

@@ -35,6 +35,10 @@ type Internal struct {
 	GrantedScope    string
 	GrantedAudience string
 
+	// ClientID is the application that the user signed in to, where the host has several
+	// registrations; empty: the configured one.
+	ClientID string
+
 	extra map[string]json.RawMessage
 }
 
@@ -71,6 +75,7 @@ type Login struct {
 	Audience string    // lookup key; empty means DefaultAudience
 	Scope    string    // as requested
 	Domain   string    // the one that the login was started with
+	ClientID string    // the same; empty where the host has one registration
 	Now      time.Time // when Response was received
 	// KeepToGrant has refreshes ask for no more than the answer named; see RefreshScope.
 	KeepToGrant bool
@@ -95,6 +100,7 @@ func NewState(l Login) *State {
 			SID:       sid,
 			CreatedAt: l.Now.Unix(),
 			Ceiling:   ParseCeiling(l.Claims[claimSessionExpiry]),
+			ClientID:  l.ClientID,
 		},
 	}
 	if l.KeepToGrant && l.Response.Scope != "" {
@@ -146,14 +152,23 @@ func (s *State) SessionDomain(configured string) string {
 	return DomainOf(s.User.text("iss"))
 }
 
+// SessionClient returns the client id that s belongs to: its own, else the configured one (empty when there is none).
+// It may be called on a nil State.
+func (s *State) SessionClient(configured string) string {
+	if s != nil && s.Internal.ClientID != "" {
+		return s.Internal.ClientID
+	}
+	return configured
+}
+
 // Remainder returns what outlives the end of a session at its ceiling: the
-// connection tokens that have not expired, the domain they belong to, and when the user
-// signed in. It is nil when there are none.
+// connection tokens that have not expired, the domain and client id they belong to, and when
+// the user signed in. It is nil when there are none.
 func (s *State) Remainder(now time.Time) *State {
 	if s == nil {
 		return nil
 	}
-	r := &State{Domain: s.SessionDomain(""), Internal: Internal{CreatedAt: s.LoggedInAt()}}
+	r := &State{Domain: s.SessionDomain(""), Internal: Internal{CreatedAt: s.LoggedInAt(), ClientID: s.Internal.ClientID}}
 	for _, set := range s.ConnectionTokenSets {
 		if set.ExpiresAt > now.Unix() {
 			r.ConnectionTokenSets = append(r.ConnectionTokenSets, set)
