@@ -18,6 +18,8 @@ type (
 	ConnectionToken = session.ConnectionToken
 	// Key names a session in a store; it may be logged.
 	Key = session.Key
+	// Credentials authenticate a registered application.
+	Credentials = idp.Credentials
 	// Code is the word by which a program tells errors apart.
 	Code = session.Code
 )

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,24 +40,17 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	if blank(logoutToken) {
 		return &BackchannelLogoutError{Message: "the logout token is missing"}
 	}
-	issuer, err := c.current(ctx, o.options())
+	t, err := c.verifyLogout(ctx, logoutToken, o.options())
 	if err != nil {
 		return err
 	}
-	t, err := c.idp.VerifyLogoutToken(ctx, issuer, logoutToken)
-	if err != nil {
-		return err
-	}
-	if c.opts.tenants != nil {
-		issuer = t.Issuer // that of the tenant
-	}
-	if c.logouts.repeated(c.clock.Now(), t, issuer) {
+	if c.logouts.repeated(c.clock.Now(), t) {
 		return nil
 	}
-	c.logouts.remember(c.clock.Now(), t, issuer)
-	values := c.sealer.LookupSub(issuer, t.Subject)
+	c.logouts.remember(c.clock.Now(), t)
+	values := c.sealer.LookupSub(t.issuer, t.Subject)
 	if t.SID != "" {
-		values = c.sealer.LookupSID(issuer, t.SID)
+		values = c.sealer.LookupSID(t.issuer, t.SID)
 	}
 	var refs []store.Ref
 	if err := c.attempt(ctx, func(ctx context.Context) (err error) {
@@ -65,8 +59,8 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	}); err != nil {
 		return lookup.StoreError(err)
 	}
-	named := inParallel(refs, func(r store.Ref) error { return c.endNamed(ctx, issuer, r.Key, t, o) })
-	left, err := c.left(ctx, values, issuer, t) // now, for some of them may have reached their ceiling
+	named := inParallel(refs, func(r store.Ref) error { return c.endNamed(ctx, r.Key, t, o) })
+	left, err := c.left(ctx, values, t) // now, for some of them may have reached their ceiling
 	if err != nil {
 		return err
 	}
@@ -74,8 +68,43 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	if err := cmp.Or(named, err); err != nil {
 		return err
 	}
-	c.logouts.done(c.clock.Now(), t, issuer)
+	c.logouts.done(c.clock.Now(), t)
 	return nil
+}
+
+// logout is what a logout token says.
+type logout struct {
+	idp.LogoutToken
+	issuer    string   // of the sessions that it ends: that of the tenant, where there are several
+	clientIDs []string // of their applications
+}
+
+// verifyLogout checks a logout token. It is for applications of the current issuer: the current one, or any that the host
+// has credentials for.
+func (c *Client) verifyLogout(ctx context.Context, raw string, o store.Options) (logout, error) {
+	t, err := c.tenant(ctx, o)
+	if err != nil {
+		return logout{}, err
+	}
+	client, err := c.unauthenticated(t.of)
+	if err != nil {
+		return logout{}, err
+	}
+	var known func(clientID string) error
+	if c.registering() {
+		known = func(clientID string) error {
+			_, err := c.credentials(ctx, session.RegistrationID{Issuer: t.of.Issuer, ClientID: clientID})
+			return err
+		}
+	}
+	l := logout{issuer: t.of.Issuer}
+	if l.LogoutToken, l.clientIDs, err = client.VerifyLogoutTokenFor(ctx, l.issuer, raw, known); err != nil {
+		return logout{}, err
+	}
+	if c.opts.tenants != nil {
+		l.issuer = l.Issuer
+	}
+	return l, nil
 }
 
 // inParallel does end for all of refs, and returns the first error.
@@ -90,7 +119,7 @@ func inParallel(refs []store.Ref, end func(store.Ref) error) error {
 
 // endNamed ends the session under key if it is one that t names: an index may
 // be wrong.
-func (c *Client) endNamed(ctx context.Context, issuer string, key session.Key, t idp.LogoutToken, o StoreOptions) error {
+func (c *Client) endNamed(ctx context.Context, key session.Key, t logout, o StoreOptions) error {
 	var s *session.State
 	var incarnation session.Incarnation
 	err := c.attempt(ctx, func(ctx context.Context) (err error) {
@@ -102,7 +131,8 @@ func (c *Client) endNamed(ctx context.Context, issuer string, key session.Key, t
 		return nil
 	case err != nil:
 		return err
-	case !session.SameIssuer(c.issuerOf(s), issuer),
+	case !session.SameIssuer(c.ownerOf(s).Issuer, t.issuer),
+		!slices.Contains(t.clientIDs, c.ownerOf(s).ClientID),
 		t.SID != "" && s.Internal.SID != t.SID,
 		t.Subject != "" && s.User.Sub() != t.Subject,
 		s.LoggedInAt() > endsUntil(t):
@@ -115,7 +145,7 @@ func (c *Client) endNamed(ctx context.Context, issuer string, key session.Key, t
 // ends. A token that names a user and no session ends what was there when it was made, by
 // the provider's clock or almost: however often and wherever it is sent again, it ends
 // nothing newer.
-func endsUntil(t idp.LogoutToken) int64 {
+func endsUntil(t logout) int64 {
 	if t.SID != "" {
 		return math.MaxInt64
 	}
@@ -124,13 +154,13 @@ func endsUntil(t idp.LogoutToken) int64 {
 
 // left returns the sessions that t names and that have ended at their ceiling, but
 // may have left connection tokens.
-func (c *Client) left(ctx context.Context, values []store.IndexValue, issuer string, t idp.LogoutToken) ([]store.Ref, error) {
+func (c *Client) left(ctx context.Context, values []store.IndexValue, t logout) ([]store.Ref, error) {
 	var and []store.IndexValue
 	if t.SID != "" && t.Subject != "" {
-		and = c.sealer.LookupSub(issuer, t.Subject)
+		and = c.sealer.LookupSub(t.issuer, t.Subject)
 	}
 	replied := make(chan []store.Ref, 1)
-	c.send(&messages.FindLeft{Named: values, And: and, LoggedInBy: endsUntil(t), Reply: replied})
+	c.send(&messages.FindLeft{Named: values, And: and, ClientIDs: t.clientIDs, LoggedInBy: endsUntil(t), Reply: replied})
 	select {
 	case refs := <-replied:
 		return refs, nil
@@ -169,9 +199,32 @@ type logoutMemory struct {
 }
 
 // tokenName names one logout token.
-type tokenName struct{ issuer, jti string }
+type tokenName struct {
+	of  session.RegistrationID
+	jti string
+}
 
-type logoutName struct{ issuer, sid, sub string }
+// logoutName is whom a logout token names: at each application a user may have another sub (OpenID Connect Core
+// section 8.1).
+type logoutName struct {
+	of       session.RegistrationID
+	sid, sub string
+}
+
+// owners are the registrations that t is for.
+func (t *logout) owners() []session.RegistrationID {
+	owners := make([]session.RegistrationID, len(t.clientIDs))
+	for i, id := range t.clientIDs {
+		owners[i] = normal(session.RegistrationID{Issuer: t.issuer, ClientID: id})
+	}
+	return owners
+}
+
+// normal returns of in the form in which registrations are compared.
+func normal(of session.RegistrationID) session.RegistrationID {
+	of.Issuer = session.NormalIssuer(of.Issuer)
+	return of
+}
 
 type remembered struct {
 	at  time.Time
@@ -188,33 +241,35 @@ func (l *logoutMemory) init() {
 }
 
 // repeated reports whether t was dealt with already.
-func (l *logoutMemory) repeated(now time.Time, t idp.LogoutToken, issuer string) bool {
+func (l *logoutMemory) repeated(now time.Time, t logout) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at, ok := l.handled[tokenName{session.NormalIssuer(issuer), t.JTI}]
-	return ok && now.Sub(at) < handledLife
+	for _, of := range t.owners() {
+		if at, ok := l.handled[tokenName{of, t.JTI}]; !ok || now.Sub(at) >= handledLife {
+			return false
+		}
+	}
+	return true
 }
 
 // done notes that what t names has ended.
-func (l *logoutMemory) done(now time.Time, t idp.LogoutToken, issuer string) {
+func (l *logoutMemory) done(now time.Time, t logout) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.order) > 0 && (len(l.order) >= maxLogouts || now.Sub(l.handled[l.order[0]]) >= handledLife) {
 		delete(l.handled, l.order[0])
 		l.order = l.order[1:]
 	}
-	name := tokenName{session.NormalIssuer(issuer), t.JTI}
-	if _, again := l.handled[name]; !again {
-		l.order = append(l.order, name)
+	for _, of := range t.owners() {
+		name := tokenName{of, t.JTI}
+		if _, again := l.handled[name]; !again {
+			l.order = append(l.order, name)
+		}
+		l.handled[name] = now
 	}
-	l.handled[name] = now
 }
 
-func (l *logoutMemory) remember(now time.Time, t idp.LogoutToken, issuer string) {
-	name := logoutName{issuer: session.NormalIssuer(issuer), sid: t.SID}
-	if t.SID == "" {
-		name.sub = t.Subject
-	}
+func (l *logoutMemory) remember(now time.Time, t logout) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.old) > 0 && (len(l.old) >= maxLogouts || now.Sub(l.old[0].at) >= logoutLife) {
@@ -224,20 +279,26 @@ func (l *logoutMemory) remember(now time.Time, t idp.LogoutToken, issuer string)
 			delete(l.seen, first.name)
 		}
 	}
-	l.old = append(l.old, noted{name, now})
-	l.seen[name] = remembered{now, max(l.seen[name].iat, t.IssuedAt)} // they may come in any order
+	for _, of := range t.owners() {
+		name := logoutName{of: of, sid: t.SID}
+		if t.SID == "" {
+			name.sub = t.Subject
+		}
+		l.old = append(l.old, noted{name, now})
+		l.seen[name] = remembered{now, max(l.seen[name].iat, t.IssuedAt)} // they may come in any order
+	}
 }
 
-// refuses reports whether a login with that sid, or with that sub and an ID token
+// refuses reports whether a login to that application with that sid, or with that sub and an ID token
 // not younger than the logout, has been ended already.
-func (l *logoutMemory) refuses(now time.Time, issuer, sid, sub string, iat int64) bool {
-	issuer = session.NormalIssuer(issuer)
+func (l *logoutMemory) refuses(now time.Time, of session.RegistrationID, sid, sub string, iat int64) bool {
+	of = normal(of)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if m, ok := l.seen[logoutName{issuer: issuer, sid: sid}]; ok && sid != "" && now.Sub(m.at) < logoutLife {
+	if m, ok := l.seen[logoutName{of: of, sid: sid}]; ok && sid != "" && now.Sub(m.at) < logoutLife {
 		return true
 	}
-	m, ok := l.seen[logoutName{issuer: issuer, sub: sub}]
+	m, ok := l.seen[logoutName{of: of, sub: sub}]
 	return ok && sub != "" && now.Sub(m.at) < logoutLife && iat <= m.iat
 }
 

@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"slices"
@@ -15,23 +16,35 @@ import (
 // resolver names several issuers, one that is hostile could send the browser on to another one, and
 // so have that one's code sent to itself (mix-up, RFC 9700 section 4.4). So the callback must
 // say its issuer (RFC 9207), or come to a redirect URI that is of this issuer alone, or to where the
-// resolver names this issuer.
-func (c *Client) checkCallbackIssuer(ctx context.Context, tx transaction, u *url.URL, o store.Options) error {
-	query := u.Query()
-	if err := c.idp.CheckCallbackIssuer(ctx, session.IssuerOf(tx.Domain), query); err != nil {
-		return err
+// resolver names this issuer. A resolver of registrations must not name another one than the login's.
+//
+// It returns the tenant that the resolver named, if it was asked and named the login's.
+func (c *Client) checkCallbackIssuer(ctx context.Context, tx transaction, u *url.URL, o store.Options) (t tenant, err error) {
+	query, of := u.Query(), c.registrationOf(tx)
+	if err := c.idp.CheckCallbackIssuer(ctx, of.Issuer, query); err != nil {
+		return t, err
 	}
-	if !c.resolving() || c.opts.anyCallback || query.Get("iss") != "" {
-		return nil
+	said := query.Get("iss") != "" || tx.OwnRedirect && c.redirects.own(tx.RedirectURI, tx.Domain) && cameTo(u, tx.RedirectURI)
+	if !c.resolving() || c.opts.anyCallback || said && !c.registering() {
+		return t, nil
 	}
-	if tx.OwnRedirect && c.redirects.own(tx.RedirectURI, tx.Domain) && cameTo(u, tx.RedirectURI) {
-		return nil
+	t, err = c.tenant(ctx, o)
+	switch {
+	case err == nil && t.of.Same(of):
+		return t, nil
+	case err == nil && c.registering():
+		return tenant{}, &IssuerValidationError{Callback: true, Message: "the callback is for another registration than the one for which its login was begun: " +
+			"have the RegistrationResolver name the login's by the callback's request, or fail there, or see WithoutMixUpCheck"}
+	case said:
+		return tenant{}, nil
 	}
-	if issuer, err := c.current(ctx, o); err == nil && session.SameIssuer(issuer, session.IssuerOf(tx.Domain)) {
-		return nil
-	}
-	return &IssuerValidationError{Callback: true, Message: "the authorization response does not say which of several issuers it is from: " +
-		"have the DomainResolver name the issuer by the callback's request, give each issuer a redirect URI of its own, or see WithoutMixUpCheck"}
+	return tenant{}, &IssuerValidationError{Callback: true, Message: "the authorization response does not say which of several issuers it is from: " +
+		"have the resolver name the issuer by the callback's request, give each issuer a redirect URI of its own, or see WithoutMixUpCheck"}
+}
+
+// registrationOf returns the registration for which a login was begun.
+func (c *Client) registrationOf(tx transaction) session.RegistrationID {
+	return session.RegistrationID{Issuer: session.IssuerOf(tx.Domain), ClientID: cmp.Or(tx.ClientID, c.cfg.ClientID)}
 }
 
 // cameTo reports whether a callback came to redirectURI: the query may have more.
@@ -51,9 +64,9 @@ func cameTo(callback *url.URL, redirectURI string) bool {
 }
 
 // ownRedirect reports whether the redirect URI of a login is for logins of its domain alone: the
-// host named it for this login, and for no login of another domain.
-func (c *Client) ownRedirect(r LoginRequest, tx transaction) bool {
-	named := r.AuthorizationParams["redirect_uri"]
+// host named it for this login or its registration, and for no login of another domain.
+func (c *Client) ownRedirect(r LoginRequest, t tenant, tx transaction) bool {
+	named := cmp.Or(r.AuthorizationParams["redirect_uri"], t.redirectURI)
 	return c.resolving() && named != "" && named != c.cfg.RedirectURI && named != c.cfg.AuthorizationParams["redirect_uri"] &&
 		c.redirects.note(named, tx.Domain)
 }

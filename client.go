@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -118,7 +119,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.providers.init()
 	c.runner = runner.New(o.limits.ProviderRequests, o.limits.QueuedFlights, c.pending)
 	if c.idp, err = idp.New(idp.Config{
-		ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
+		ClientID: cmp.Or(cfg.ClientID, "of no registration"), ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
 		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "", Resource: o.resource,
 		Issuer: issuer, MetadataURL: o.metadataURL, Tenants: o.tenants,
 		SigningKey: o.signingKey, SigningAlg: o.signingAlg, SigningKeyID: o.signingKeyID,
@@ -226,7 +227,7 @@ func (c *Client) start() {
 		},
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &directory.Freshness{},
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
-		Provider: provider{c}, Revoke: c.idp.Revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Stats: c.stats, Pending: c.pending, Log: c.log, Send: c.system.Root.Send,
+		Provider: provider{c}, Revoke: provider{c}.revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Stats: c.stats, Pending: c.pending, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout,
 		OnSaveError: o.onSaveError,
 	}
@@ -252,7 +253,7 @@ func (c *Client) start() {
 		Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Probe: o.limits.StoreTimeout,
 	}
 	k.Dir, k.Clock, k.Buffer, k.Questions = directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
-	k.Name, k.Resolving, k.Send = o.sessionName, c.resolving(), c.env.Send
+	k.Name, k.Resolving, k.ClientID, k.Send = o.sessionName, c.resolving(), c.cfg.ClientID, c.env.Send
 	k.Boss = c.system.Root.Spawn(supervisor.Props(c.env, k.Dir, supervisor.Limits{
 		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,
 		RememberMissing: o.limits.RememberMissing, Questions: k.Questions,
@@ -271,8 +272,12 @@ type provider struct{ c *Client }
 
 // Refresh implements actors.Provider. A demand for a second factor becomes an error
 // whose token is sealed, for it may travel through a browser.
-func (p provider) Refresh(ctx context.Context, r idp.RefreshRequest) (session.TokenResponse, error) {
-	t, err := p.c.idp.Refresh(ctx, r)
+func (p provider) Refresh(ctx context.Context, clientID string, r idp.RefreshRequest) (session.TokenResponse, error) {
+	client, err := p.c.application(ctx, session.RegistrationID{Issuer: r.Issuer, ClientID: clientID})
+	if err != nil {
+		return session.TokenResponse{}, err
+	}
+	t, err := client.Refresh(ctx, r)
 	var challenge *idp.MFAChallenge
 	if errors.As(err, &challenge) && challenge.Token() != "" {
 		return t, p.c.mfaRequired(challenge, r, err)
@@ -281,6 +286,19 @@ func (p provider) Refresh(ctx context.Context, r idp.RefreshRequest) (session.To
 }
 
 // ExchangeConnection implements actors.Provider.
-func (p provider) ExchangeConnection(ctx context.Context, r idp.ConnectionExchange) (session.TokenResponse, error) {
-	return p.c.idp.ExchangeConnection(ctx, r)
+func (p provider) ExchangeConnection(ctx context.Context, clientID string, r idp.ConnectionExchange) (session.TokenResponse, error) {
+	client, err := p.c.application(ctx, session.RegistrationID{Issuer: r.Issuer, ClientID: clientID})
+	if err != nil {
+		return session.TokenResponse{}, err
+	}
+	return client.ExchangeConnection(ctx, r)
+}
+
+// revoke is actors.Env.Revoke.
+func (p provider) revoke(ctx context.Context, of session.RegistrationID, token string) error {
+	client, err := p.c.application(ctx, of)
+	if err != nil {
+		return err
+	}
+	return client.Revoke(ctx, of.Issuer, token)
 }

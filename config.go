@@ -23,6 +23,15 @@ type Config struct {
 	// Issuer. A session then belongs to the domain it was begun at.
 	DomainResolver DomainResolver
 
+	// RegistrationResolver says for each call which registered application it is for, in place of
+	// Domain, Issuer, DomainResolver and ClientSecret: one server serves tenants with registrations of
+	// their own. It needs Credentials. ClientID may then be empty; it is that of sessions stored before
+	// there was a resolver.
+	RegistrationResolver RegistrationResolver
+
+	// Credentials says how the applications of RegistrationResolver authenticate.
+	Credentials CredentialSource
+
 	// ClientID and ClientSecret are those of the application registered at the
 	// provider. WithClientSecretFunc and WithSigningKey stand in for the secret.
 	ClientID     string
@@ -77,6 +86,10 @@ func (c Config) MarshalJSON() ([]byte, error) {
 func (c Config) issuer() (string, error) {
 	domain, issuer := strings.TrimSuffix(strings.TrimSpace(c.Domain), "/"), strings.TrimSpace(c.Issuer)
 	switch {
+	case c.RegistrationResolver != nil && (c.DomainResolver != nil || domain+issuer != ""):
+		return "", &ConfigurationError{Message: "RegistrationResolver: it names the issuer; leave Domain, Issuer and DomainResolver out"}
+	case c.RegistrationResolver != nil:
+		return "", nil
 	case c.DomainResolver != nil && domain+issuer != "":
 		return "", &ConfigurationError{Message: "DomainResolver: give a DomainResolver, a Domain or an Issuer, not several"}
 	case c.DomainResolver != nil:
@@ -101,7 +114,9 @@ func (c Config) check() error {
 	switch {
 	case len(c.Secrets) == 0:
 		return &MissingRequiredArgumentError{Argument: "secret"}
-	case blank(c.ClientID):
+	case (c.RegistrationResolver == nil) != (c.Credentials == nil):
+		return &ConfigurationError{Message: "Credentials: RegistrationResolver and Credentials go together"}
+	case blank(c.ClientID) && c.RegistrationResolver == nil:
 		return &ConfigurationError{Message: "ClientID: is required"}
 	case c.ScopesFor != nil && (c.Scopes != "" || c.AuthorizationParams["scope"] != ""):
 		return &ConfigurationError{Message: "Scopes: give Scopes or ScopesFor, not both"}
@@ -114,6 +129,12 @@ func (c Config) check() error {
 // checkAuthentication refuses an application that nothing authenticates and that is not
 // declared public.
 func (c Config) checkAuthentication(o options) error {
+	if c.RegistrationResolver != nil {
+		if c.ClientSecret != "" || c.ClientAuth != "" || o.signs || o.secretFunc != nil || o.certificate != nil || o.assertEndpoint {
+			return &ConfigurationError{Message: "Credentials: with a RegistrationResolver they say how an application authenticates; leave ClientSecret, ClientAuth and the options of client authentication out"}
+		}
+		return nil
+	}
 	bySecret := c.ClientAuth == "" || c.ClientAuth == ClientSecretBasic || c.ClientAuth == ClientSecretPost
 	if bySecret && c.ClientSecret == "" && !o.signs && o.secretFunc == nil {
 		return &ConfigurationError{Message: "ClientSecret: a secret or WithSigningKey is required; an application without either is declared by ClientAuth PublicClient"}

@@ -33,11 +33,11 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 		}
 		return ConnectionToken{}, c.noSession(o, lookup.ConnectionError, missing)
 	}
-	issuer, err := c.currentFor(ctx, o, lookup.ConnectionError)
+	current, err := c.currentFor(ctx, o, lookup.ConnectionError)
 	if err != nil {
 		return ConnectionToken{}, err
 	}
-	t := lookup.ConnectionCall{Caller: caller(ctx, o), Key: session.ConnectionKey(r.Connection, r.LoginHint), Issuer: issuer}
+	t := lookup.ConnectionCall{Caller: caller(ctx, o), Key: session.ConnectionKey(r.Connection, r.LoginHint), Current: current}
 	for w, more := t.Step(&c.callers, lookup.Came{}); more; {
 		w, more = t.Step(&c.callers, c.wait(ctx, w))
 	}

@@ -18,59 +18,72 @@ import (
 type DomainResolver func(ctx context.Context, o store.Options) (domain string, err error)
 
 // resolving reports whether domains come from a resolver.
-func (c *Client) resolving() bool { return c.cfg.DomainResolver != nil }
+func (c *Client) resolving() bool { return c.cfg.DomainResolver != nil || c.registering() }
 
 // currentFor is current for a call about a session, which comes first: where there is
 // none, or it is of no domain, a resolver that fails does not matter. That it cannot be read
 // is returned as as makes it.
-func (c *Client) currentFor(ctx context.Context, o StoreOptions, as func(error) error) (issuer string, err error) {
-	issuer, err = c.current(ctx, o.options())
+func (c *Client) currentFor(ctx context.Context, o StoreOptions, as func(error) error) (session.RegistrationID, error) {
+	t, err := c.tenant(ctx, o.options())
 	if err == nil {
-		return issuer, nil
+		return t.of, nil
 	}
 	s, unread := c.look(ctx, o.id, o.options())
 	switch {
 	case unread != nil:
-		return "", as(unread)
-	case c.callers.Foreign(s, "") == session.CodeMissingSessionDomain:
-		return "", nil
+		return t.of, as(unread)
+	case c.callers.Foreign(s, t.of) == session.CodeMissingSessionDomain:
+		return t.of, nil
 	}
-	return "", err
-}
-
-// current returns the issuer that this call is for.
-func (c *Client) current(ctx context.Context, o store.Options) (string, error) {
-	t, err := c.tenant(ctx, o)
-	return t.issuer, err
+	return t.of, err
 }
 
 // tenant is whom a call is for.
 type tenant struct {
-	issuer string
-	domain bool // it was named as an Auth0 domain, not as an issuer URL
+	of     session.RegistrationID
+	domain bool // the issuer was named as an Auth0 domain, not as a URL
+
+	// What a RegistrationResolver said beside it.
+	redirectURI string
+	credentials Credentials
 }
 
 // tenant returns whom this call is for.
 func (c *Client) tenant(ctx context.Context, o store.Options) (t tenant, err error) {
 	if !c.resolving() {
-		return tenant{c.issuer, c.cfg.Domain != ""}, nil
+		return tenant{of: session.RegistrationID{Issuer: c.issuer, ClientID: c.cfg.ClientID}, domain: c.cfg.Domain != ""}, nil
 	}
 	defer func() {
 		if r := recover(); r != nil {
 			t, err = tenant{}, &DomainResolverError{Message: fmt.Sprintf("the domain resolver panicked (%T)", r)}
 		}
 	}()
-	domain, err := c.cfg.DomainResolver(ctx, o)
+	r, err := c.registration(ctx, o)
 	if err != nil {
 		return t, &DomainResolverError{Message: "the domain resolver failed", Err: err}
 	}
-	named := Config{Domain: domain}
-	if strings.Contains(domain, "://") {
-		named = Config{Issuer: domain}
-	}
+	named := Config{Domain: r.Domain, Issuer: r.Issuer}
 	issuer, err := named.issuer()
-	if err != nil {
+	switch {
+	case err != nil:
 		return t, &DomainResolverError{Message: "the domain resolver named no usable domain", Err: err}
+	case blank(r.ClientID):
+		return t, &DomainResolverError{Message: "the registration resolver named no ClientID"}
 	}
-	return tenant{issuer, named.Domain != ""}, nil
+	return tenant{
+		of: session.RegistrationID{Issuer: issuer, ClientID: r.ClientID}, domain: blank(named.Issuer),
+		redirectURI: r.RedirectURI, credentials: r.Credentials,
+	}, nil
+}
+
+// registration asks the host's resolver.
+func (c *Client) registration(ctx context.Context, o store.Options) (Registration, error) {
+	if c.registering() {
+		return c.cfg.RegistrationResolver(ctx, o)
+	}
+	domain, err := c.cfg.DomainResolver(ctx, o)
+	if strings.Contains(domain, "://") {
+		return Registration{Issuer: domain, ClientID: c.cfg.ClientID}, err
+	}
+	return Registration{Domain: domain, ClientID: c.cfg.ClientID}, err
 }

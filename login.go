@@ -82,27 +82,31 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 	if err != nil {
 		return "", err
 	}
-	m, err := c.idp.Metadata(ctx, t.issuer)
+	client, err := c.applicationOf(ctx, t)
 	if err != nil {
 		return "", err
 	}
-	c.noteProvider(t, m)
-	params := c.loginParams(r)
+	m, err := client.Metadata(ctx, t.of.Issuer)
+	if err != nil {
+		return "", err
+	}
+	c.noteProvider(client, t, m)
+	params := c.loginParams(r, t)
 	tx, err := c.newTransaction(t, m, r, params)
 	if err != nil {
 		return "", err
 	}
 	state := session.RandomString(c.rand, 32)
 	params.Set("state", state)
-	authorize := c.idp.Authorize
+	authorize := client.Authorize
 	pushed := c.opts.pushed || m.RequirePushedAuthorizationRequests && !t.domain
 	if r.Pushed != nil {
 		pushed = *r.Pushed
 	}
 	if pushed {
-		authorize = c.idp.PushAuthorization
+		authorize = client.PushAuthorization
 	}
-	to, err := authorize(ctx, t.issuer, params)
+	to, err := authorize(ctx, t.of.Issuer, params)
 	if err != nil {
 		return "", err
 	}
@@ -121,9 +125,12 @@ func (c *Client) newTransaction(t tenant, m *idp.Metadata, r LoginRequest, param
 		params.Set("redirect_uri", c.cfg.RedirectURI)
 	}
 	tx = transaction{
-		RedirectURI: params.Get("redirect_uri"), Domain: session.DomainOf(t.issuer), AtIssuer: !t.domain, CreatedAt: c.clock.Now().Unix(),
+		RedirectURI: params.Get("redirect_uri"), Domain: c.domainOf(t.of.Issuer), AtIssuer: !t.domain, CreatedAt: c.clock.Now().Unix(),
 	}
-	tx.OwnRedirect = c.ownRedirect(r, tx)
+	if c.registering() {
+		tx.ClientID = t.of.ClientID
+	}
+	tx.OwnRedirect = c.ownRedirect(r, t, tx)
 	if tx.MaxAge, err = maxAge(params); err != nil {
 		return tx, err
 	}
@@ -151,11 +158,15 @@ func (c *Client) newTransaction(t tenant, m *idp.Metadata, r LoginRequest, param
 	return tx, nil
 }
 
-// loginParams returns the parameters of a login that the host set: those of the call over the
-// configured ones.
-func (c *Client) loginParams(r LoginRequest) url.Values {
+// loginParams returns the parameters of a login that the host set: those of the call over that of the
+// registration over the configured ones.
+func (c *Client) loginParams(r LoginRequest, t tenant) url.Values {
 	params := url.Values{}
-	for _, from := range []map[string]string{c.cfg.AuthorizationParams, r.AuthorizationParams} {
+	registered := map[string]string{}
+	if t.redirectURI != "" {
+		registered["redirect_uri"] = t.redirectURI
+	}
+	for _, from := range []map[string]string{c.cfg.AuthorizationParams, registered, r.AuthorizationParams} {
 		for k, v := range from {
 			params.Set(k, v)
 		}
@@ -245,12 +256,17 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	}
 	o = c.resolve(ctx, o)
 	query := u.Query()
-	tx, err := c.callback(ctx, u, o.options())
+	tx, t, err := c.callback(ctx, u, o.options())
 	if err != nil {
 		return nil, err
 	}
-	issuer, name := session.IssuerOf(tx.Domain), query.Get("state")
-	response, err := c.idp.ExchangeCode(ctx, idp.CodeExchange{
+	t.of = c.registrationOf(tx)
+	client, err := c.applicationOf(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	issuer, name := t.of.Issuer, query.Get("state")
+	response, err := client.ExchangeCode(ctx, idp.CodeExchange{
 		Issuer: issuer, Code: query.Get("code"), RedirectURI: tx.RedirectURI, CodeVerifier: tx.CodeVerifier,
 		Audience: tx.Audience,
 		Sending:  func() error { return c.claim(ctx, name, o.options()) },
@@ -259,7 +275,7 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 		return nil, err
 	}
 	now := c.clock.Now()
-	issuer, claims, err := c.verify(ctx, issuer, tx, response)
+	issuer, claims, err := c.verify(ctx, client, issuer, tx, response)
 	if err != nil {
 		return nil, err
 	}
@@ -267,10 +283,11 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	if session.PastAtLogin(ceiling, claims["iat"], c.clock.Now()) {
 		return nil, &SessionExpiredError{Message: "the identity provider's session was over when the login arrived; start a new login"}
 	}
-	claims = c.withUserInfo(ctx, issuer, tx, response, claims)
+	claims = c.withUserInfo(ctx, client, issuer, tx, response, claims)
 	key, _ := c.policy.EffectiveAudience(tx.Audience)
 	state := session.NewState(session.Login{
-		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: session.DomainOf(issuer), Now: now, Random: c.rand,
+		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: c.domainOf(issuer), ClientID: tx.ClientID,
+		Now: now, Random: c.rand,
 		DefaultLifetime: c.opts.tokenLifetime, KeepToGrant: tx.AtIssuer,
 	})
 	if o.options().Request != nil {
@@ -292,49 +309,49 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 
 // callback reads what came back with the browser, and the transaction it belongs to. One that ends
 // the login takes the transaction; one with a code, which claim is for, and one with neither code nor
-// error take nothing.
-func (c *Client) callback(ctx context.Context, u *url.URL, o store.Options) (transaction, error) {
+// error take nothing. t is what checkCallbackIssuer returns.
+func (c *Client) callback(ctx context.Context, u *url.URL, o store.Options) (tx transaction, t tenant, err error) {
 	query := u.Query()
 	state := query.Get("state")
 	if state == "" {
-		return transaction{}, &MissingRequiredArgumentError{Argument: "state"}
+		return tx, t, &MissingRequiredArgumentError{Argument: "state"}
 	}
-	tx, err := c.transaction(ctx, state, c.opts.transactions.Get, o)
+	tx, err = c.transaction(ctx, state, c.opts.transactions.Get, o)
 	if err != nil {
-		return tx, err
+		return tx, t, err
 	}
 	refused := query.Get("error")
 	if refused == "" && query.Get("code") == "" {
-		return tx, &MissingRequiredArgumentError{Argument: "code"}
+		return tx, t, &MissingRequiredArgumentError{Argument: "code"}
 	}
-	err = c.checkCallbackIssuer(ctx, tx, u, o)
+	t, err = c.checkCallbackIssuer(ctx, tx, u, o)
 	foreign := errors.As(err, new(*IssuerValidationError))
 	switch {
 	case refused == "" && !foreign:
-		return tx, err
+		return tx, t, err
 	case !foreign:
 		err = idp.CallbackError(refused, query.Get("error_description"))
 	}
 	if _, taken := c.transaction(ctx, state, c.opts.transactions.Take, o); taken != nil {
-		return tx, taken
+		return tx, t, taken
 	}
-	return tx, err
+	return tx, t, err
 }
 
 // verify checks the ID token of a login. It returns the issuer that the session belongs to, which is
 // another than that of the login where that stands for many tenants.
-func (c *Client) verify(ctx context.Context, issuer string, tx transaction, r session.TokenResponse) (string, User, error) {
+func (c *Client) verify(ctx context.Context, client *idp.Client, issuer string, tx transaction, r session.TokenResponse) (string, User, error) {
 	switch {
 	case r.IDToken == "" && tx.Organization != "":
 		return "", nil, &OrganizationTokenValidationError{Message: "an organization was asked for and no ID token was returned"}
 	case r.IDToken == "":
 		return "", nil, &APIError{Code: session.CodeInvalidResponse, Description: "the token response has no ID token"}
 	}
-	issuer, err := c.idp.TenantIssuer(ctx, issuer, r.IDToken)
+	issuer, err := client.TenantIssuer(ctx, issuer, r.IDToken)
 	if err != nil {
 		return "", nil, err
 	}
-	claims, err := c.idp.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Nonce: tx.Nonce, Organization: tx.Organization, MaxAge: tx.MaxAge})
+	claims, err := client.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Nonce: tx.Nonce, Organization: tx.Organization, MaxAge: tx.MaxAge})
 	return issuer, claims, err
 }
 
@@ -348,7 +365,7 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 		id = session.RandomString(c.rand, 32)
 	}
 	iat := issuedAt(claims)
-	if c.logouts.refuses(c.clock.Now(), c.issuerOf(state), state.Internal.SID, claims.Sub(), iat) {
+	if c.logouts.refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), iat) {
 		return "", overtaken()
 	}
 	key := c.key(id)
@@ -356,7 +373,7 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 	login := &messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call}
 	err := c.order(ctx, login, call)
 	// A logout token that came while the session was being written found nothing to end.
-	late := err == nil && c.logouts.refuses(c.clock.Now(), c.issuerOf(state), state.Internal.SID, claims.Sub(), iat)
+	late := err == nil && c.logouts.refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), iat)
 	if late || err != nil && ctx.Err() != nil {
 		c.send(&messages.EndSession{ID: id, Key: key, Only: incarnation, Why: session.ReasonLogout})
 	}
@@ -384,10 +401,6 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 		}
 	}
 	return id, nil
-}
-
-func (c *Client) issuerOf(s *session.State) string {
-	return session.IssuerOf(s.SessionDomain(c.domain))
 }
 
 func overtaken() error {

@@ -47,7 +47,11 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 		return "", err
 	}
 	endSession := c.usesEndSession(t)
-	hint, issuer, err := c.logout(ctx, ids, t.issuer, endSession && !c.opts.noHint, o.options())
+	client, err := c.unauthenticated(t.of)
+	if err != nil {
+		return "", err
+	}
+	hint, issuer, err := c.logout(ctx, ids, t.of, endSession && !c.opts.noHint, o.options())
 	if err != nil {
 		return "", err
 	}
@@ -55,7 +59,7 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 	for k, v := range r.Params {
 		params.Set(k, v)
 	}
-	to, err := c.idp.LogoutURL(ctx, issuer, r.ReturnTo, idp.LogoutOptions{
+	to, err := client.LogoutURL(ctx, issuer, r.ReturnTo, idp.LogoutOptions{
 		EndSession: endSession, NoFallback: !t.domain, IDTokenHint: hint, Params: params,
 	})
 	if err != nil {
@@ -73,10 +77,10 @@ func (c *Client) usesEndSession(t tenant) bool {
 	return !t.domain
 }
 
-// logout ends sessions and takes the cookie of the first away, unless it is one of another issuer. It returns the ID
+// logout ends sessions and takes the cookie of the first away, unless it is one of another registration. It returns the ID
 // token of the first, and the issuer that it is of.
-func (c *Client) logout(ctx context.Context, ids []string, current string, hinted bool, o store.Options) (hint, issuer string, err error) {
-	issuer = current
+func (c *Client) logout(ctx context.Context, ids []string, current session.RegistrationID, hinted bool, o store.Options) (hint, issuer string, err error) {
+	issuer = current.Issuer
 	for i, id := range ids {
 		idToken, of, ours, failed := c.beforeLogout(ctx, id, o, current, hinted)
 		if failed == nil && ours && id != "" {
@@ -99,26 +103,26 @@ func (c *Client) logout(ctx context.Context, ids []string, current string, hinte
 
 // beforeLogout reads of the session what is gone afterwards: the ID token for a
 // provider whose end_session_endpoint wants to know whose session to end, its own issuer where the
-// configured one is a template, and whether it is one of the current issuer. Where none of them
+// configured one is a template, and whether it is one of the current registration. Where none of them
 // matters nothing is read.
-func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, current string, hinted bool) (hint, issuer string, ours bool, err error) {
+func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, current session.RegistrationID, hinted bool) (hint, issuer string, ours bool, err error) {
 	if id == "" || !hinted && !c.opts.revoke && !c.resolving() && c.opts.tenants == nil {
-		return "", current, true, nil
+		return "", current.Issuer, true, nil
 	}
 	s, err := c.look(ctx, id, o)
 	switch {
 	case err != nil && c.resolving():
-		return "", current, false, ofCaller(ctx, err)
+		return "", current.Issuer, false, ofCaller(ctx, err)
 	case err != nil || s.Phase != directory.Ready:
-		return "", current, true, nil
+		return "", current.Issuer, true, nil
 	case c.callers.Foreign(s, current) != "":
-		return "", current, false, nil
+		return "", current.Issuer, false, nil
 	}
 	if hinted {
 		hint = s.State.IDToken
 	}
-	if issuer = current; c.opts.tenants != nil {
-		issuer = c.issuerOf(s.State)
+	if issuer = current.Issuer; c.opts.tenants != nil {
+		issuer = c.ownerOf(s.State).Issuer
 	}
 	return hint, issuer, true, nil
 }

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/session"
 )
 
 // Provider says how the Client treats its provider: what the host configured, and what the
@@ -32,16 +33,20 @@ func (c *Client) Provider(ctx context.Context, o StoreOptions) (Provider, error)
 	if err != nil {
 		return Provider{}, err
 	}
-	m, err := c.idp.Metadata(ctx, t.issuer)
+	client, err := c.applicationOf(ctx, t)
 	if err != nil {
 		return Provider{}, ofCaller(ctx, err)
 	}
-	return c.provider(t, m), nil
+	m, err := client.Metadata(ctx, t.of.Issuer)
+	if err != nil {
+		return Provider{}, ofCaller(ctx, err)
+	}
+	return c.provider(client, t, m), nil
 }
 
-func (c *Client) provider(t tenant, m *idp.Metadata) Provider {
+func (c *Client) provider(client *idp.Client, t tenant, m *idp.Metadata) Provider {
 	p := Provider{
-		Issuer: t.issuer, ClientAuth: c.idp.AuthMethod(m), Algorithms: slices.Clone(c.idp.SigningAlgorithms(m)),
+		Issuer: t.of.Issuer, ClientAuth: client.AuthMethod(m), Algorithms: slices.Clone(c.idp.SigningAlgorithms(m)),
 		LoginScope: c.loginScope(t, m, "", ""), PKCE: !c.opts.noPKCE, Nonce: c.needsNonce(t, m),
 		UserInfo: c.asksUserInfo(!t.domain) && m.UserInfoEndpoint != "", Logout: "v2/logout",
 	}
@@ -67,38 +72,38 @@ func (c *Client) loginScope(t tenant, m *idp.Metadata, audience, perCall string)
 
 const offlineAccess = "offline_access"
 
-// maxNotedProviders bounds for how many issuers noteProvider remembers that they were noted.
+// maxNotedProviders bounds for how many registrations noteProvider remembers that they were noted.
 const maxNotedProviders = 1000
 
-// providers are the issuers that were noted.
+// providers are the registrations that were noted.
 type providers struct {
 	mu    sync.Mutex
-	noted map[string]bool
+	noted map[session.RegistrationID]bool
 }
 
-func (p *providers) init() { p.noted = make(map[string]bool) }
+func (p *providers) init() { p.noted = make(map[session.RegistrationID]bool) }
 
-// first reports whether an issuer is noted for the first time.
-func (p *providers) first(issuer string) bool {
+// first reports whether a registration is noted for the first time.
+func (p *providers) first(of session.RegistrationID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.noted[issuer] {
+	if p.noted[of] {
 		return false
 	}
 	if len(p.noted) >= maxNotedProviders {
 		clear(p.noted)
 	}
-	p.noted[issuer] = true
+	p.noted[of] = true
 	return true
 }
 
 // noteProvider logs at the first login at a provider how it is treated.
-func (c *Client) noteProvider(t tenant, m *idp.Metadata) {
-	if !c.providers.first(t.issuer) {
+func (c *Client) noteProvider(client *idp.Client, t tenant, m *idp.Metadata) {
+	if !c.providers.first(t.of) {
 		return
 	}
-	p := c.provider(t, m)
-	c.log.Info("provider", zap.String("issuer", p.Issuer), zap.String("client_auth", string(p.ClientAuth)), zap.Strings("algorithms", p.Algorithms),
+	p := c.provider(client, t, m)
+	c.log.Info("provider", zap.String("issuer", p.Issuer), zap.String("client_id", t.of.ClientID), zap.String("client_auth", string(p.ClientAuth)), zap.Strings("algorithms", p.Algorithms),
 		zap.String("login_scope", p.LoginScope), zap.Bool("pkce", p.PKCE), zap.Bool("nonce", p.Nonce), zap.Bool("userinfo", p.UserInfo),
 		zap.String("logout", p.Logout))
 	if !c.policy.NamesScopes("", "") && !slices.Contains(strings.Fields(p.LoginScope), offlineAccess) {

@@ -39,11 +39,11 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 	if o.id == "" {
 		return nil, c.noSession(o, asItIs, nil)
 	}
-	issuer, err := c.currentFor(ctx, o, asItIs)
+	current, err := c.currentFor(ctx, o, asItIs)
 	if err != nil {
 		return nil, err
 	}
-	r := lookup.ReadCall{Caller: caller(ctx, o), Issuer: issuer}
+	r := lookup.ReadCall{Caller: caller(ctx, o), Current: current}
 	for w, more := r.Step(&c.callers, lookup.Came{}); more; {
 		w, more = r.Step(&c.callers, c.wait(ctx, w))
 	}

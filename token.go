@@ -64,13 +64,13 @@ func (c *Client) token(ctx context.Context, q *session.TokenQuery, o StoreOption
 	if o.id == "" {
 		return Token{}, c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
 	}
-	issuer, err := c.currentFor(ctx, o, lookup.TokenError)
+	current, err := c.currentFor(ctx, o, lookup.TokenError)
 	if err != nil {
 		return Token{}, err
 	}
 	var t lookup.TokenCall // filled in like this it is on the stack once
 	t.Caller.Ctx, t.Caller.ID, t.Caller.Options = ctx, o.id, o.options()
-	t.Query, t.Issuer = q, issuer
+	t.Query, t.Current = q, current
 	for w, more := t.Step(&c.callers, lookup.Came{}); more; {
 		w, more = t.Step(&c.callers, c.wait(ctx, w))
 	}

@@ -19,6 +19,7 @@ type transaction struct {
 	RedirectURI  string          `json:"redirect_uri"`
 	AppState     json.RawMessage `json:"app_state,omitempty"`
 	Domain       string          `json:"domain"`
+	ClientID     string          `json:"client_id,omitempty"` // where the host has several registrations
 	Organization string          `json:"organization,omitempty"`
 	Nonce        string          `json:"nonce,omitempty"`
 	MaxAge       *int64          `json:"max_age,omitempty"`

@@ -5,12 +5,13 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/session"
 )
 
 // withUserInfo returns the claims of a login with those that the provider's UserInfo endpoint adds,
 // where it is worth asking.
-func (c *Client) withUserInfo(ctx context.Context, issuer string, tx transaction, r session.TokenResponse, claims User) User {
+func (c *Client) withUserInfo(ctx context.Context, client *idp.Client, issuer string, tx transaction, r session.TokenResponse, claims User) User {
 	granted := tx.Scope
 	if r.HasScope {
 		granted = r.Scope
@@ -18,10 +19,10 @@ func (c *Client) withUserInfo(ctx context.Context, issuer string, tx transaction
 	if !c.asksUserInfo(tx.AtIssuer) || r.AccessToken == "" || !claims.LacksProfile(session.ParseScope(granted)) {
 		return claims
 	}
-	if m, err := c.idp.Metadata(ctx, issuer); err != nil || m.UserInfoEndpoint == "" {
+	if m, err := client.Metadata(ctx, issuer); err != nil || m.UserInfoEndpoint == "" {
 		return claims
 	}
-	info, err := c.idp.UserInfo(ctx, issuer, r.AccessToken)
+	info, err := client.UserInfo(ctx, issuer, r.AccessToken)
 	if err != nil {
 		c.log.Warn("the UserInfo endpoint did not answer; the login goes on with what the ID token says", zap.Error(err))
 		return claims

@@ -12,7 +12,7 @@ import (
 
 // Rules are what the host decided about every session.
 type Rules struct {
-	ClientID        string        // for the audience check of a refreshed ID token
+	ClientID        string        // the configured one, of sessions that have none of their own
 	Issuer          string        // the configured issuer
 	Buffer          time.Duration // refresh this long before a token expires
 	StrictAudience  bool          // refuse a token for another audience than the one asked for
@@ -91,7 +91,7 @@ type airborne struct {
 	sent       bool
 	token      string         // the refresh token it spends
 	state      *session.State // when it was sent
-	domain     string
+	of         session.RegistrationID
 	lasting    bool // it outlives the session's ceiling: a connection's
 	revoke     bool // the session was logged out meanwhile: what it brings is revoked
 	again      bool // the token may have been spent before, by somebody who was cut off
@@ -307,7 +307,7 @@ type (
 	spend    struct {
 		query   *session.TokenQuery
 		scope   string // of a refresh; see session.State.RefreshScope
-		domain  string
+		of      session.RegistrationID
 		token   string
 		options store.Options
 	}
@@ -315,8 +315,9 @@ type (
 	renewIn    struct{ taken time.Time } // a third of the lease after it was asked for
 	pollIn     struct{ wait time.Duration }
 	revoke     struct {
-		domain, token string
-		redact        func(error) error
+		of     session.RegistrationID
+		token  string
+		redact func(error) error
 	}
 	runWrite   struct{ write *write }
 	retryIn    struct{ wait time.Duration }

@@ -85,7 +85,7 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	c.do(setUnsaved(directory.Saving)) // until it is deleted
 	over := &messages.SessionEnded{Reason: why}
 	if why == session.ReasonCeiling && (c.air != nil || len(c.state.ConnectionTokenSets) > 0) {
-		over.Issuer, over.SID, over.Subject = c.rules.domainOf(old), old.Internal.SID, old.User.Sub()
+		over.Issuer, over.SID, over.Subject = c.rules.registrationOf(old).Issuer, old.Internal.SID, old.User.Sub()
 	}
 	c.do(tell{over})
 	c.answerAll(old, ended, why)
@@ -100,14 +100,14 @@ func (c *core) revokeNewest(old *session.State, ended session.Generation) {
 	if a := c.air; a != nil && a.sent && a.generation == ended {
 		a.revoke = true
 	} else if old.RefreshToken != "" {
-		c.revoke(c.rules.domainOf(old), old.RefreshToken, old)
+		c.revoke(c.rules.registrationOf(old), old.RefreshToken, old)
 	}
 }
 
 // revoke has token revoked, once. Nobody waits for it; a failure is logged, without what old had.
-func (c *core) revoke(domain, token string, old *session.State) {
+func (c *core) revoke(of session.RegistrationID, token string, old *session.State) {
 	c.revoking++
-	c.do(revoke{domain, token, c.held.Later(old)})
+	c.do(revoke{of, token, c.held.Later(old)})
 }
 
 // remainder is what stays of s after its ceiling; never nil.
@@ -115,7 +115,7 @@ func remainder(s *session.State, now time.Time) *session.State {
 	if r := s.Remainder(now); r != nil {
 		return r
 	}
-	return &session.State{Domain: s.SessionDomain("")}
+	return &session.State{Domain: s.SessionDomain(""), Internal: session.Internal{ClientID: s.Internal.ClientID}}
 }
 
 // answerAll answers whoever waits for the generation ended, whose state was old.
@@ -140,7 +140,7 @@ func (c *core) answerAll(old *session.State, ended session.Generation, why sessi
 		})
 		if ceiling && known && a.flight.Query.Key.ForConnection() {
 			if !a.sent {
-				a.token, a.domain, a.state = old.RefreshToken, c.rules.domainOf(old), old
+				a.token, a.of, a.state = old.RefreshToken, c.rules.registrationOf(old), old
 			}
 			a.lasting, a.generation = true, c.generation
 		} else {
@@ -211,9 +211,14 @@ func (c *core) remembered(f *directory.Flight, now time.Time) directory.Answer {
 	return c.over(f, c.reason)
 }
 
-func (r *Rules) domainOf(s *session.State) string {
+// registrationOf is whose requests s makes, and where they go: its own domain, else the configured one, else
+// the issuer of its user (as in the Auth0 SDKs); its own client id, else the configured one.
+func (r *Rules) registrationOf(s *session.State) session.RegistrationID {
+	of := session.RegistrationID{ClientID: s.SessionClient(r.ClientID)}
 	if s != nil && s.Domain != "" {
-		return session.IssuerOf(s.Domain) // as nearly always
+		of.Issuer = session.IssuerOf(s.Domain) // as nearly always
+	} else {
+		of.Issuer = session.IssuerOf(s.SessionDomain(session.DomainOf(r.Issuer)))
 	}
-	return session.IssuerOf(s.SessionDomain(session.DomainOf(r.Issuer)))
+	return of
 }

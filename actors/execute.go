@@ -138,13 +138,13 @@ func (a *Session) spend(e spend) {
 		m := &flightLanded{}
 		m.err = Contain(func() (err error) {
 			if k := e.query.Key; k.ForConnection() {
-				m.response, err = env.Provider.ExchangeConnection(ctx, idp.ConnectionExchange{
-					Issuer: e.domain, RefreshToken: e.token, Connection: k.Connection, LoginHint: k.LoginHint,
+				m.response, err = env.Provider.ExchangeConnection(ctx, e.of.ClientID, idp.ConnectionExchange{
+					Issuer: e.of.Issuer, RefreshToken: e.token, Connection: k.Connection, LoginHint: k.LoginHint,
 				})
 				return err
 			}
-			m.response, err = env.Provider.Refresh(ctx, idp.RefreshRequest{
-				Issuer: e.domain, RefreshToken: e.token, Audience: e.query.Audience, Scope: e.scope,
+			m.response, err = env.Provider.Refresh(ctx, e.of.ClientID, idp.RefreshRequest{
+				Issuer: e.of.Issuer, RefreshToken: e.token, Audience: e.query.Audience, Scope: e.scope,
 			})
 			return err
 		})
@@ -175,7 +175,7 @@ func (a *Session) revoke(e revoke) {
 		env.Runner.Run(ProviderWork, func(ctx context.Context) any {
 			ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.FlightTimeout)
 			defer cancel()
-			return Contain(func() error { return env.Revoke(ctx, e.domain, e.token) })
+			return Contain(func() error { return env.Revoke(ctx, e.of, e.token) })
 		}, func(failure any) {
 			env.Runner.Release()
 			err, _ := failure.(error)

@@ -153,12 +153,6 @@ func refusal(f *directory.Flight, err error) directory.Answer {
 	return directory.Answer{Err: session.RefreshFailure(err)}
 }
 
-// domain is where the session's requests go (behaviour of the Auth0 SDKs: its own
-// domain, else the configured one, else the issuer of its user).
-func (c *core) domain() string {
-	return c.rules.domainOf(c.state)
-}
-
 // flightLanded keeps a new refresh token first, then judges the rest. A response
 // belongs to the generation that sent the request.
 func (c *core) flightLanded(m *flightLanded, now time.Time) {
@@ -189,7 +183,7 @@ func (c *core) flightLanded(m *flightLanded, now time.Time) {
 		// Whoever waited has been answered. The response is dropped, so that a deleted
 		// session stays deleted and a new one keeps its own tokens.
 		if a.revoke {
-			c.revoke(a.domain, cmp.Or(m.response.RefreshToken, a.token), a.state)
+			c.revoke(a.of, cmp.Or(m.response.RefreshToken, a.token), a.state)
 		}
 	case theirs && m.err == nil:
 		c.queue = slices.Insert(c.queue, 0, a.flight) // it looks among their tokens, else asks again

@@ -126,7 +126,7 @@ func (c *core) goOn(a *airborne, now time.Time) {
 		c.queue = slices.Insert(c.queue, 0, f) // behind the save
 		return
 	}
-	a.token, a.domain = c.state.RefreshToken, c.domain()
+	a.token, a.of = c.state.RefreshToken, c.rules.registrationOf(c.state)
 	if !c.rules.Intents {
 		c.fly(a)
 		return
@@ -226,10 +226,10 @@ func (c *core) fly(a *airborne) {
 	}
 	scope := ""
 	if !a.lasting { // else the token was put aside when the session ended
-		a.token, a.domain, a.state = c.state.RefreshToken, c.domain(), c.state
+		a.token, a.of, a.state = c.state.RefreshToken, c.rules.registrationOf(c.state), c.state
 		scope = c.state.RefreshScope(a.flight.Query)
 	}
-	c.do(spend{a.flight.Query, scope, a.domain, a.token, a.flight.Options})
+	c.do(spend{a.flight.Query, scope, a.of, a.token, a.flight.Options})
 }
 
 // giveUp gives the slot of a request back that was not sent.

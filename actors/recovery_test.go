@@ -68,12 +68,12 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-func (b *bench) Refresh(_ context.Context, r idp.RefreshRequest) (session.TokenResponse, error) {
+func (b *bench) Refresh(_ context.Context, _ string, r idp.RefreshRequest) (session.TokenResponse, error) {
 	b.spent = append(b.spent, r.RefreshToken)
 	return b.respond, b.err
 }
 
-func (b *bench) ExchangeConnection(_ context.Context, r idp.ConnectionExchange) (session.TokenResponse, error) {
+func (b *bench) ExchangeConnection(_ context.Context, _ string, r idp.ConnectionExchange) (session.TokenResponse, error) {
 	b.spent = append(b.spent, r.RefreshToken)
 	return b.respond, b.err
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Provider is what a session asks of the identity provider. *idp.Client is one.
+// Provider is what a session asks of the identity provider, by the application that it is of.
 type Provider interface {
-	Refresh(ctx context.Context, r idp.RefreshRequest) (session.TokenResponse, error)
-	ExchangeConnection(ctx context.Context, r idp.ConnectionExchange) (session.TokenResponse, error)
+	Refresh(ctx context.Context, clientID string, r idp.RefreshRequest) (session.TokenResponse, error)
+	ExchangeConnection(ctx context.Context, clientID string, r idp.ConnectionExchange) (session.TokenResponse, error)
 }
 
 // Env is what all session actors of a client share.
@@ -59,7 +59,7 @@ type Env struct {
 	Inactivity    time.Duration // after which nobody asks for a session with a lifetime any more; 0: never
 
 	// Revoke makes a refresh token useless; it is called where Rules.Revoke says so.
-	Revoke func(ctx context.Context, issuer, token string) error
+	Revoke func(ctx context.Context, of session.RegistrationID, token string) error
 
 	// OnSaveError, if not nil, is told of each session whose state could not be saved
 	// at the first try.

@@ -233,11 +233,13 @@ type SessionEnded struct {
 }
 
 // FindLeft asks the supervisor which sessions that their ceiling ended may have left
-// connection tokens: those with one of the values Named and, unless that is empty, one
-// of And, whose user signed in at LoggedInBy (seconds since the Unix epoch) or before. Reply (capacity 1) gets them.
+// connection tokens: those of the applications ClientIDs, with one of the values Named and, unless that is
+// empty, one of And, whose user signed in at LoggedInBy (seconds since the Unix epoch) or before. Reply (capacity 1)
+// gets them.
 type FindLeft struct {
 	Redacted
 	Named, And []store.IndexValue
+	ClientIDs  []string
 	LoggedInBy int64
 	Reply      chan<- []store.Ref
 }

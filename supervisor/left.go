@@ -44,7 +44,9 @@ func (s *Supervisor) findLeft(m *messages.FindLeft) {
 			if sl.load != nil { // it is looked for again
 				e = sl.load.ended.entry
 			}
-			if left := e.Snapshot(); also && left.State.LoggedInAt() <= m.LoggedInBy {
+			left := e.Snapshot()
+			of := left.State.SessionClient(s.env.Rules.ClientID)
+			if also && slices.Contains(m.ClientIDs, of) && left.State.LoggedInAt() <= m.LoggedInBy {
 				refs = append(refs, store.Ref{Key: key, Incarnation: left.Incarnation})
 			}
 		}

@@ -112,7 +112,7 @@ func TestRemembered_isFoundWhileItIsLookedForAgain(t *testing.T) {
 	}
 	find := func(r *rig) []store.Ref {
 		reply := make(chan []store.Ref, 1)
-		r.send(&messages.FindLeft{Named: r.env.Codec.Sealer.LookupSID("https://tenant.example/", "sid"), Reply: reply})
+		r.send(&messages.FindLeft{Named: r.env.Codec.Sealer.LookupSID("https://tenant.example/", "sid"), ClientIDs: []string{r.env.Rules.ClientID}, Reply: reply})
 		return <-reply
 	}
 	want := func(t *testing.T, r *rig, n int) {

@@ -108,11 +108,11 @@ func (r *rig) stop() {
 	r.settle()
 }
 
-func (r *rig) Refresh(context.Context, idp.RefreshRequest) (session.TokenResponse, error) {
+func (r *rig) Refresh(context.Context, string, idp.RefreshRequest) (session.TokenResponse, error) {
 	return session.TokenResponse{AccessToken: "access", RefreshToken: "r1", ExpiresIn: 60, HasExpiresIn: true}, nil
 }
 
-func (r *rig) ExchangeConnection(context.Context, idp.ConnectionExchange) (session.TokenResponse, error) {
+func (r *rig) ExchangeConnection(context.Context, string, idp.ConnectionExchange) (session.TokenResponse, error) {
 	return session.TokenResponse{AccessToken: "access", ExpiresIn: 3600, HasExpiresIn: true}, nil
 }
 

@@ -7,9 +7,9 @@ import (
 
 // ConnectionCall is one question for the token of an upstream connection.
 type ConnectionCall struct {
-	Caller Caller
-	Key    session.FlightKey
-	Issuer string // that the call is for, where domains come from a resolver
+	Caller  Caller
+	Key     session.FlightKey
+	Current session.RegistrationID // that the call is for, where a resolver names it
 
 	// The answer, or why there is none: an *AccessTokenForConnectionError, the context's
 	// error, or a *ConfigurationError.
@@ -61,7 +61,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 	if t.look.Err != nil {
 		return t.fail(t.look.Err)
 	}
-	if code := c.Foreign(s, t.Issuer); code != "" {
+	if code := c.Foreign(s, t.Current); code != "" {
 		return t.fail(&session.ConnectionTokenError{Code: code})
 	}
 	if s.Phase == directory.Ended && s.Reason == session.ReasonLifetime {

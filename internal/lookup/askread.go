@@ -7,8 +7,8 @@ import (
 
 // ReadCall is one reading of a session's state.
 type ReadCall struct {
-	Caller Caller
-	Issuer string // that the call is for, where domains come from a resolver
+	Caller  Caller
+	Current session.RegistrationID // that the call is for, where a resolver names it
 
 	// The state, nil when there is no session that lives, or why that is not known.
 	State *session.State
@@ -35,7 +35,7 @@ func (r *ReadCall) Step(c *Callers, came Came) (w Wait, more bool) {
 	if r.Err = r.look.Err; r.Err != nil {
 		return Wait{}, false
 	}
-	if s.Phase == directory.Ready && c.Foreign(s, r.Issuer) != "" {
+	if s.Phase == directory.Ready && c.Foreign(s, r.Current) != "" {
 		return Wait{}, false // another domain's session is neither returned nor deleted
 	}
 	now := c.Clock.Now()

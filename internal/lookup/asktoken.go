@@ -7,9 +7,9 @@ import (
 
 // TokenCall is one question for an access token that the cache did not answer.
 type TokenCall struct {
-	Caller Caller
-	Query  *session.TokenQuery
-	Issuer string // that the call is for, where domains come from a resolver
+	Caller  Caller
+	Query   *session.TokenQuery
+	Current session.RegistrationID // that the call is for, where a resolver names it
 
 	// The answer, not to be changed, or why there is none: an *AccessTokenError, or the
 	// context's error.
@@ -78,8 +78,8 @@ func (t *TokenCall) found(c *Callers) (w Wait, more bool) {
 	}
 	now := c.Clock.Now()
 	switch {
-	case s.Phase == directory.Ready && c.Foreign(s, t.Issuer) != "":
-		return t.fail(&session.AccessTokenError{Code: c.Foreign(s, t.Issuer)})
+	case s.Phase == directory.Ready && c.Foreign(s, t.Current) != "":
+		return t.fail(&session.AccessTokenError{Code: c.Foreign(s, t.Current)})
 	case s.Phase == directory.Ready && s.Ceiling.Reached(now), s.Phase == directory.Ended && s.Reason == session.ReasonCeiling:
 		t.at = callExpiring
 		if w, more = t.expiry.begin(c, &t.look); !more {

@@ -23,7 +23,8 @@ type Callers struct {
 	Buffer    time.Duration // a token counts as expired this long before it does
 	Questions int           // flights of one session, in the air and queued
 	Name      string        // the identifier under which sessions are kept
-	Resolving bool          // a session must be one of the issuer that the call is for
+	Resolving bool          // a session must be of the registration that the call is for
+	ClientID  string        // of sessions that have none of their own
 	Boss      *actor.PID
 	Send      func(to *actor.PID, message any)
 	Trust     directory.Trust
@@ -58,20 +59,18 @@ func (c *Callers) Hit(e *directory.Entry, q *session.TokenQuery) *session.Token 
 	return t
 }
 
-// Foreign says why a session is not one of the issuer: missing_session_domain or
-// domain_mismatch; "" when it is. Without a resolver every session is ours.
-func (c *Callers) Foreign(s *directory.Snapshot, issuer string) session.Code {
+// Foreign says why a session is not of a registration: missing_session_domain, also where its client id is not
+// known, or domain_mismatch, also where only the client id differs; "" when it is. Without a resolver every session is
+// ours.
+func (c *Callers) Foreign(s *directory.Snapshot, current session.RegistrationID) session.Code {
 	if !c.Resolving {
 		return ""
 	}
-	domain := ""
-	if s.State != nil {
-		domain = s.State.SessionDomain("")
-	}
+	of := session.RegistrationID{Issuer: s.State.SessionDomain(""), ClientID: s.State.SessionClient(c.ClientID)}
 	switch {
-	case domain == "":
+	case of.Issuer == "" || of.ClientID == "":
 		return session.CodeMissingSessionDomain
-	case !session.SameIssuer(domain, issuer):
+	case !of.Same(current):
 		return session.CodeDomainMismatch
 	}
 	return ""

@@ -113,7 +113,7 @@ type provider struct{ p *process }
 var _ actors.Provider = provider{}
 
 // Refresh implements actors.Provider.
-func (v provider) Refresh(ctx context.Context, r idp.RefreshRequest) (session.TokenResponse, error) {
+func (v provider) Refresh(ctx context.Context, _ string, r idp.RefreshRequest) (session.TokenResponse, error) {
 	audience := r.Audience
 	if audience == "" {
 		audience = session.DefaultAudience
@@ -122,7 +122,7 @@ func (v provider) Refresh(ctx context.Context, r idp.RefreshRequest) (session.To
 }
 
 // ExchangeConnection implements actors.Provider.
-func (v provider) ExchangeConnection(ctx context.Context, r idp.ConnectionExchange) (session.TokenResponse, error) {
+func (v provider) ExchangeConnection(ctx context.Context, _ string, r idp.ConnectionExchange) (session.TokenResponse, error) {
 	return v.spend(ctx, r.RefreshToken, session.ConnectionKey(r.Connection, r.LoginHint))
 }
 
@@ -325,7 +325,7 @@ func (w *World) tokenNamed(token string) (*family, int) {
 }
 
 // revoke is the provider's revocation of one refresh token.
-func (v provider) revoke(ctx context.Context, _, token string) error {
+func (v provider) revoke(ctx context.Context, _ session.RegistrationID, token string) error {
 	w, j := v.p.w, v.p.w.job
 	f, n := w.tokenNamed(token)
 	if f == nil {

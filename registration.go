@@ -1,0 +1,129 @@
+package tokenward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// Registration is an application as it is registered at one provider.
+type Registration struct {
+	Domain string // an Auth0 domain, or
+	Issuer string // the issuer URL of an OpenID provider
+
+	ClientID string
+
+	// RedirectURI is where logins that name no other are sent back to; empty: Config.RedirectURI. One of
+	// its own for each issuer also protects against mix-up; see WithoutMixUpCheck.
+	RedirectURI string
+
+	// Credentials may be left out. Given, they serve for what the call itself sends: a pushed login, or a
+	// code. Else, and for all other requests, Config.Credentials is asked.
+	Credentials Credentials
+}
+
+// Format prints r without its secrets.
+func (r Registration) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "tokenward.Registration{Domain: %q, Issuer: %q, ClientID: %q}", r.Domain, r.Issuer, r.ClientID)
+}
+
+// MarshalJSON refuses: a Registration may hold secrets.
+func (r Registration) MarshalJSON() ([]byte, error) {
+	return nil, &ConfigurationError{Message: "a Registration may hold secrets and is not written as JSON"}
+}
+
+// RegistrationResolver says which registered application a call is for, such as by the host of the call's
+// request, o.Request. It is called once per call, and must be safe for concurrent use. An error, a panic or a
+// registration without issuer or client id fails the call with a *DomainResolverError; there is no fallback.
+//
+// A session belongs to the issuer and the client id that it was begun with: calls for another registration find
+// none, or fail with missing_session_domain or domain_mismatch, and a login's callback fails with an
+// *IssuerValidationError where the resolver, asked with the callback's request, names another registration than
+// the login's. See WithoutMixUpCheck. A logout token is accepted for any application that
+// Credentials knows at the issuer that the resolver names.
+type RegistrationResolver func(ctx context.Context, o store.Options) (Registration, error)
+
+// CredentialSource returns how an application authenticates. It is asked for each request that needs it, also where no
+// user's request is at hand: for refreshes, which callers share, for what a crash cut off, for revocations. It
+// must be safe for concurrent use; the request's time runs while it is asked. issuer is spelled as the
+// RegistrationResolver spelled it, a Domain as https://DOMAIN/.
+//
+// It fails for an application that is none of the host's: logout tokens for that one are refused. An error or a
+// panic fails the request with a *ConfigurationError, and nothing was sent.
+type CredentialSource func(ctx context.Context, issuer, clientID string) (Credentials, error)
+
+// registering reports whether registrations come from a resolver.
+func (c *Client) registering() bool { return c.cfg.RegistrationResolver != nil }
+
+// application returns the client that sends requests for a registration.
+func (c *Client) application(ctx context.Context, of session.RegistrationID) (*idp.Client, error) {
+	if !c.registering() {
+		return c.idp, nil
+	}
+	a, err := c.credentials(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	return c.idp.For(of.ClientID, a)
+}
+
+// applicationOf is application for what a call itself sends.
+func (c *Client) applicationOf(ctx context.Context, t tenant) (*idp.Client, error) {
+	if c.registering() && authenticates(t.credentials) {
+		return c.idp.For(t.of.ClientID, t.credentials)
+	}
+	return c.application(ctx, t.of)
+}
+
+// unauthenticated returns a client for what needs no credentials.
+func (c *Client) unauthenticated(of session.RegistrationID) (*idp.Client, error) {
+	if !c.registering() {
+		return c.idp, nil
+	}
+	return c.idp.For(of.ClientID, Credentials{})
+}
+
+// credentials asks the host. A panic's value is not shown, for it may be a secret.
+func (c *Client) credentials(ctx context.Context, of session.RegistrationID) (a Credentials, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the function panicked with a %T", p)
+		}
+		if err != nil {
+			a, err = Credentials{}, &ConfigurationError{
+				Message: "Credentials: there are none for this application", Err: fmt.Errorf("client %q at %s: %w", of.ClientID, of.Issuer, err),
+			}
+		}
+	}()
+	if of.ClientID == "" {
+		return a, errors.New("the session was stored without a client id; ClientID says which one it is")
+	}
+	if a, err = c.cfg.Credentials(ctx, of.Issuer, of.ClientID); err == nil && !authenticates(a) {
+		err = errors.New("neither a secret nor a key was returned; an application without either is declared by Auth PublicClient")
+	}
+	return a, err
+}
+
+// authenticates reports whether a says how the application authenticates.
+func authenticates(a Credentials) bool {
+	return a.ClientSecret != "" || a.SigningKey != nil || a.Auth == PublicClient || a.Auth.UsesCertificate()
+}
+
+// ownerOf returns the registration that a session belongs to.
+func (c *Client) ownerOf(s *session.State) session.RegistrationID {
+	return session.RegistrationID{Issuer: session.IssuerOf(s.SessionDomain(c.domain)), ClientID: s.SessionClient(c.cfg.ClientID)}
+}
+
+// domainOf returns how an issuer is written in transactions and sessions. For registrations that is so that
+// session.IssuerOf spells it as the resolver did, for the host's Credentials.
+func (c *Client) domainOf(issuer string) string {
+	domain := session.DomainOf(issuer)
+	if c.registering() && session.IssuerOf(domain) != issuer {
+		return issuer
+	}
+	return domain
+}
