@@ -12,6 +12,7 @@ import (
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/store"
 )
 
 // demo is a client of a tenant that signs users in by itself.
@@ -245,6 +246,61 @@ func ExampleClient_HandleBackchannelLogout() {
 	// <nil>
 	// true <nil>
 	// true <nil>
+}
+
+// Two customers of one server, each with an application of its own at the same provider.
+func ExampleRegistrationResolver() {
+	tenant, err := idptest.New(idptest.WithClient("of red", "red's secret"), idptest.WithClient("of blue", "blue's secret"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer tenant.Close()
+	customers := map[string]tokenward.Registration{ // by host
+		"red.example":  {Issuer: tenant.Issuer(), ClientID: "of red", RedirectURI: "https://red.example/auth/callback"},
+		"blue.example": {Issuer: tenant.Issuer(), ClientID: "of blue", RedirectURI: "https://blue.example/auth/callback"},
+	}
+	secrets := map[string]string{"of red": "red's secret", "of blue": "blue's secret"} // by client id
+	client, err := tokenward.New(tokenward.Config{
+		RegistrationResolver: func(_ context.Context, o store.Options) (tokenward.Registration, error) {
+			if o.Request == nil {
+				return tokenward.Registration{}, errors.New("the call has no request")
+			}
+			r, ok := customers[o.Request.Host]
+			if !ok {
+				return r, errors.New("no customer has this host")
+			}
+			return r, nil
+		},
+		Credentials: func(_ context.Context, _, clientID string) (tokenward.Credentials, error) {
+			secret, ok := secrets[clientID]
+			if !ok {
+				return tokenward.Credentials{}, errors.New("no customer has this application")
+			}
+			return tokenward.Credentials{ClientSecret: secret}, nil
+		},
+		Secrets: []string{"drawn at random, 32 bytes or more"},
+	}, tokenward.WithCookies(tokenward.Cookies{Secure: true})) // which redirect URIs of registrations do not say
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close(context.Background()) }()
+
+	for _, host := range []string{"red.example", "blue.example", "green.example"} {
+		r := httptest.NewRequest(http.MethodGet, "https://"+host+"/auth/login", nil)
+		to, err := client.StartInteractiveLogin(r.Context(), tokenward.LoginRequest{}, tokenward.HTTP(httptest.NewRecorder(), r))
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		u, _ := url.Parse(to)
+		fmt.Println(u.Query().Get("client_id"), "comes back to", u.Query().Get("redirect_uri"))
+	}
+	// Output:
+	// of red comes back to https://red.example/auth/callback
+	// of blue comes back to https://blue.example/auth/callback
+	// domain_resolver_error: the domain resolver failed: no customer has this host
 }
 
 func ExampleClient_Session() {

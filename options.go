@@ -146,11 +146,12 @@ func WithEndSession(use bool) Option { return func(o *options) { o.endSession = 
 // refuses it.
 func WithIDTokenHint(use bool) Option { return func(o *options) { o.noHint = !use } }
 
-// WithoutMixUpCheck accepts callbacks that do not say which issuer they are from, where a
-// DomainResolver names several. Use it only where none of these issuers can be hostile or taken over, as
-// with custom domains of one tenant. The default is to refuse a callback unless it has iss (RFC
-// 9207), or its login has a redirect URI that only logins of its issuer have, or the
-// resolver, asked with the callback's request, names that issuer (RFC 9700 section 4.4).
+// WithoutMixUpCheck accepts callbacks that do not say which issuer they are from, where a resolver names
+// several, and callbacks for another registration than their login's. Use it only where none of these issuers can be
+// hostile or taken over, as with custom domains of one tenant. The default is to refuse a callback unless it has iss
+// (RFC 9207), or its login has a redirect URI that only logins of its issuer have, or the resolver, asked with
+// the callback's request, names that issuer (RFC 9700 section 4.4); and one for which a RegistrationResolver names another
+// registration.
 func WithoutMixUpCheck() Option { return func(o *options) { o.anyCallback = true } }
 
 // WithPushedAuthorization sends the parameters of a login to the provider beforehand (RFC

@@ -37,8 +37,9 @@ func (r Registration) MarshalJSON() ([]byte, error) {
 }
 
 // RegistrationResolver says which registered application a call is for, such as by the host of the call's
-// request, o.Request. It is called once per call, and must be safe for concurrent use. An error, a panic or a
-// registration without issuer or client id fails the call with a *DomainResolverError; there is no fallback.
+// request: o.Request, which is nil where the call names its session by the id. It is called once per call, and
+// must be safe for concurrent use. An error, a panic or a registration without issuer or client id fails the call
+// with a *DomainResolverError; there is no fallback.
 //
 // A session belongs to the issuer and the client id that it was begun with: calls for another registration find
 // none, or fail with missing_session_domain or domain_mismatch, and a login's callback fails with an
@@ -47,10 +48,10 @@ func (r Registration) MarshalJSON() ([]byte, error) {
 // Credentials knows at the issuer that the resolver names.
 type RegistrationResolver func(ctx context.Context, o store.Options) (Registration, error)
 
-// CredentialSource returns how an application authenticates. It is asked for each request that needs it, also where no
-// user's request is at hand: for refreshes, which callers share, for what a crash cut off, for revocations. It
-// must be safe for concurrent use; the request's time runs while it is asked. issuer is spelled as the
-// RegistrationResolver spelled it, a Domain as https://DOMAIN/.
+// CredentialSource returns how an application authenticates. It is asked when a login begins, and for each request that
+// is authenticated, also where no user's request is at hand: for refreshes, which callers share, for what a crash cut
+// off, for revocations. It must be safe for concurrent use; the request's time runs while it is asked. issuer is
+// spelled as the RegistrationResolver spelled it, a Domain as https://DOMAIN/.
 //
 // It fails for an application that is none of the host's: logout tokens for that one are refused. An error or a
 // panic fails the request with a *ConfigurationError, and nothing was sent.

@@ -22,8 +22,9 @@ type Credentials struct {
 	SigningCertificate  *x509.Certificate
 	AssertTokenEndpoint bool
 
-	// HTTPClient makes this application's requests, in place of Config.HTTPClient; nil means that one.
-	// For mutual TLS its transport has the application's certificate, and is kept for many requests.
+	// HTTPClient makes this application's authenticated requests, in place of Config.HTTPClient; nil means that
+	// one. For mutual TLS its transport has the application's certificate, and is kept for many requests. Metadata
+	// and keys may be fetched by either.
 	HTTPClient *http.Client
 }
 

@@ -80,7 +80,9 @@ metadata; ` + "`Client.Provider`" + ` shows what it decided. What is set for mor
 
 In the Go below, ` + "`key`" + ` is the application's private key (` + "`idp.ParseSigningKey`" + ` reads a PEM file), ` + "`certificate`" + ` its
 *x509.Certificate, ` + "`clientSecret`" + ` a function that returns the secret of the moment. Issuers have the form of the provider's;
-yours has your own names in it. To try one: ` + "`go run ./cmd/demo -provider NAME`" + `, with a fake tenant that plays the provider.
+yours has your own names in it. Where one server has several registrations, issuer, client id and redirect URI are those of
+` + "`Config.RegistrationResolver`" + `, and what authenticates is given by ` + "`Config.Credentials`" + `; the other settings are for all of them, and
+` + "`WithMetadataURL`" + ` and ` + "`WithTenants`" + ` cannot be used there. To try one: ` + "`go run ./cmd/demo -provider NAME`" + `, with a fake tenant that plays the provider.
 
 | provider | name | set beside | cannot |
 |---|---|---|---|
