@@ -48,13 +48,13 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 	var before *ended
 	if sl := s.slots[m.Key]; sl != nil {
 		known := sl.entry.Remembers(now)
-		if sl.resident() || known && sl.entry != m.Stale {
+		if sl.resident() || known && &sl.entry != m.Stale {
 			s.name(sl, m.ID)
-			reply(m.Reply, sl.entry)
+			reply(m.Reply, &sl.entry)
 			return
 		}
 		if known && sl.entry.Snapshot().Phase == directory.Ended {
-			before = &ended{sl.entry, sl.signs, sl.own}
+			before = &ended{&sl.entry, sl.known().signs, sl.known().own}
 		}
 		s.drop(sl) // a marker whose time has passed
 	}
@@ -63,17 +63,17 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 		return
 	}
 	sl := s.enter(m.ID, m.Key)
-	sl.load = &load{key: m.Key, first: m.First, ended: before}
+	sl.more().load = &load{key: m.Key, first: m.First, ended: before}
 	if before != nil {
 		s.stay(sl, before.signs)
-		sl.own = before.own
+		sl.more().own = before.own
 	}
-	reply(m.Reply, sl.entry)
+	reply(m.Reply, &sl.entry)
 	if o := s.ends.opened[m.Key]; o != nil { // its deletion is on its way
-		o.load, o.call = sl.load, m.Call
+		o.load, o.call = sl.known().load, m.Call
 		return
 	}
-	s.read(sl.load, m.Call)
+	s.read(sl.known().load, m.Call)
 }
 
 // room makes room for one more session and reports whether there is any. While there
@@ -90,10 +90,11 @@ func (s *Supervisor) room() bool {
 
 // enter makes a slot with an entry that is opening.
 func (s *Supervisor) enter(id string, key session.Key) *slot {
-	sl := &slot{entry: directory.NewEntry(id, key, &directory.Snapshot{Phase: directory.Opening, Settled: make(chan struct{})})}
+	sl := &slot{}
+	sl.entry.Init(id, key, &directory.Snapshot{Phase: directory.Opening, Settled: make(chan struct{})})
 	s.slots[key] = sl
 	s.awake++
-	s.dir.Put(sl.entry)
+	s.dir.Put(&sl.entry)
 	return sl
 }
 
@@ -101,7 +102,7 @@ func (s *Supervisor) enter(id string, key session.Key) *slot {
 func (s *Supervisor) name(sl *slot, id string) {
 	if sl.entry.ID == "" && id != "" {
 		sl.entry.ID = id
-		s.dir.Put(sl.entry)
+		s.dir.Put(&sl.entry)
 	}
 }
 
@@ -135,10 +136,10 @@ func (s *Supervisor) read(l *load, call *directory.Call) {
 // loaded makes of what a load found an actor, a marker, or an error.
 func (s *Supervisor) loaded(m *loaded) {
 	sl := s.slots[m.load.key]
-	if sl == nil || sl.load != m.load {
+	if sl == nil || sl.known().load != m.load {
 		return // it was voided
 	}
-	sl.load = nil
+	sl.more().load = nil
 	s.leave(sl)
 	sl.entry.Read(m.era, m.at)
 	var gone *store.GoneError
@@ -161,7 +162,7 @@ func (s *Supervisor) loaded(m *loaded) {
 		s.show(sl, directory.NewReady(1, m.incarnation, m.state))
 		if f != nil {
 			s.activate(sl)
-			s.send(sl.pid, &messages.NeedToken{Entry: sl.entry, Flight: f})
+			s.send(sl.pid(), &messages.NeedToken{Entry: &sl.entry, Flight: f})
 		}
 		if f := m.load.followUp; f != nil {
 			s.command(sl, f)
@@ -186,22 +187,21 @@ func (s *Supervisor) show(sl *slot, ready *directory.Snapshot) {
 	s.wakeUp(sl.entry.Key)
 	s.watchCeiling(sl, ready.Ceiling)
 	s.watchIdle(sl)
+	sl.trim()
 	sl.entry.Publish(ready)
 }
 
 // activate gives the session an actor, which goes on from what the entry shows, unless it has one.
 func (s *Supervisor) activate(sl *slot) {
-	if sl.pid != nil {
+	if sl.pid() != nil {
 		return
 	}
-	if sl.ending { // what is on its way of its deletion does not matter any more: its actor deletes it again
-		sl.ending = false
-	}
-	sl.pid = s.root.Spawn(s.props)
-	sl.sent = 0
+	sl.ending = false // a deletion on its way does not matter any more: the actor is told to delete it
+	pid := s.root.Spawn(s.props)
+	sl.more().sent = 0
 	s.active++
-	s.send(sl.pid, &messages.Adopt{Entry: sl.entry, Version: sl.version, Held: sl.held})
-	sl.entry.SetPID(sl.pid) // not before: this is the first message
+	s.send(pid, &messages.Adopt{Entry: &sl.entry, Version: sl.version, Held: sl.known().held})
+	sl.entry.SetPID(pid) // not before: that is the first message
 	s.watchRelease(sl)
 }
 
@@ -209,11 +209,11 @@ func (s *Supervisor) activate(sl *slot) {
 func (s *Supervisor) needToken(m *messages.NeedToken) {
 	sl := s.slots[m.Entry.Key]
 	switch {
-	case sl == nil || sl.entry != m.Entry, sl.pid == nil && !sl.idles():
+	case sl == nil || &sl.entry != m.Entry, sl.pid() == nil && !sl.idles():
 		m.Entry.Complete(m.Flight, directory.Answer{Restart: true}) // it has left memory, or has ended
 	default:
 		s.activate(sl)
-		s.send(sl.pid, m)
+		s.send(sl.pid(), m)
 	}
 }
 
@@ -244,15 +244,14 @@ func (s *Supervisor) mark(sl *slot, snapshot *directory.Snapshot, at time.Time) 
 	}
 	s.missing++
 	sl.missing = true
-	sl.other.what, sl.other.slot = dutyForget, sl
-	s.due.add(&sl.other, secondAfter(snapshot.Until))
+	s.forgetAt(sl, snapshot.Until)
 }
 
 // fail lets those who wait for a load know that it failed; a nil error says that it
 // was given up by its caller, and the others ask again.
 func (s *Supervisor) fail(sl *slot, err error) {
 	s.awake--
-	s.dir.Remove(sl.entry) // first, so that who asks once it is told is not told the same
+	s.dir.Remove(&sl.entry) // first, so that who asks once it is told is not told the same
 	sl.entry.Publish(&directory.Snapshot{Phase: directory.Failed, Err: err})
 	s.drop(sl)
 }
@@ -263,17 +262,19 @@ func (s *Supervisor) drop(sl *slot) {
 		s.missing--
 	}
 	s.erased(sl)
-	s.due.cancel(&sl.ceiling)
-	s.due.cancel(&sl.other)
-	s.due.cancel(&sl.release)
-	s.idle.cancel(&sl.idle)
+	s.ceilings.cancel(sl)
+	if d := sl.detail; d != nil {
+		s.due.cancel(&d.other)
+		s.due.cancel(&d.release)
+	}
+	s.idle.cancel(sl)
 	s.leave(sl)
 	// What says how it ended stays true. A caller who has waited for it must not
 	// be sent round again, for it would find the same.
 	if p := sl.entry.Snapshot().Phase; p == directory.Opening || p == directory.Ready {
 		sl.entry.Publish(&directory.Snapshot{Phase: directory.Moved})
 	}
-	s.dir.Remove(sl.entry)
+	s.dir.Remove(&sl.entry)
 	if s.slots[sl.entry.Key] == sl {
 		delete(s.slots, sl.entry.Key)
 	}
@@ -284,18 +285,18 @@ func (s *Supervisor) drop(sl *slot) {
 // none it makes one whose actor knows nothing of the session yet; a load under way is voided.
 func (s *Supervisor) owner(id string, key session.Key) *slot {
 	sl := s.slots[key]
-	if sl != nil && sl.load == nil && sl.resident() {
+	if sl != nil && sl.known().load == nil && sl.resident() {
 		s.name(sl, id)
 		return sl
 	}
-	if sl != nil && sl.load == nil {
+	if sl != nil && sl.known().load == nil {
 		s.drop(sl)
 		sl = nil
 	}
 	if sl == nil {
 		sl = s.enter(id, key)
 	}
-	sl.load = nil
+	sl.more().load = nil
 	s.leave(sl)
 	s.name(sl, id)
 	s.activate(sl)
@@ -317,11 +318,11 @@ func (s *Supervisor) replace(m *messages.ReplaceSession) {
 }
 
 func (s *Supervisor) end(m *messages.EndSession) {
-	if sl := s.slots[m.Key]; s.closing && (sl == nil || sl.pid == nil) {
+	if sl := s.slots[m.Key]; s.closing && (sl == nil || sl.pid() == nil) {
 		m.Call.End(session.ErrClosed)
 		return
 	}
-	if d := s.sleepers[m.Key]; d != nil && (m.Only.IsZero() || m.Only == d.only) {
+	if d := s.sleepers[m.Key]; d != nil && (m.Only.IsZero() || m.Only == d.ref.only) {
 		s.wakeUp(m.Key)
 	}
 	s.command(s.owner(m.ID, m.Key), m)

@@ -11,15 +11,15 @@ func (s *Supervisor) close(m *messages.Close) {
 	s.closing, s.closed = true, m.Done
 	for _, sl := range s.slots {
 		switch {
-		case sl.pid != nil:
+		case sl.pid() != nil:
 			s.command(sl, &messages.Finish{})
 			s.recover(sl)
 		case sl.ending: // its deletion is on its way
 		case sl.idles():
 			s.awake--
 			s.drop(sl)
-		case sl.load != nil:
-			sl.load = nil
+		case sl.known().load != nil:
+			sl.more().load = nil
 			s.fail(sl, session.ErrClosed)
 		default:
 			s.drop(sl)
@@ -50,14 +50,14 @@ func (s *Supervisor) abort(m *messages.Abort) {
 			if sl.entry.Snapshot().Phase == directory.Ended {
 				rest.Undeleted = append(rest.Undeleted, key)
 			}
-		case sl.pid != nil:
+		case sl.pid() != nil:
 			rest.Waiting = append(rest.Waiting, key)
 		}
-		pid := sl.pid
+		pid := sl.pid()
 		if sl.resident() {
 			s.awake--
 		}
-		sl.load, sl.ending = nil, false
+		sl.more().load, sl.ending = nil, false
 		if pid != nil {
 			s.deactivate(sl)
 			s.root.Stop(pid)

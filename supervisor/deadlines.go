@@ -4,35 +4,40 @@ import (
 	"container/heap"
 	"maps"
 	"slices"
-
-	"github.com/tokenward/tokenward/session"
 )
 
-// deadlines are kept in buckets, one for each whole second. Adding and cancelling
+// wheel keeps what has a deadline in buckets, one for each whole second. Adding and cancelling
 // take constant time, but for a heap of the seconds that have a bucket.
-type deadlines struct {
-	buckets map[int64][]*deadline
+type wheel[T any] struct {
+	of      func(T) *deadline // where T keeps its deadline
+	buckets map[int64][]T
 	seconds secondHeap
 	empty   int // buckets that everything was cancelled from
 }
 
-// deadline is something to be done once a second has come.
+// deadline is the second, since the Unix epoch, in which something is to be done.
 type deadline struct {
 	second int64
-	place  int // in its bucket, from 1; 0 when it is in none
-	what   duty
-	slot   *slot       // whose it is, nil for what sleeps
-	ref    session.Key // of what sleeps
-	only   session.Incarnation
+	place  int32 // in its bucket, from 1; 0 when it is in none
 }
 
-// duty says what a deadline is about.
+// timer is something to be done that no session in memory has room for.
+type timer struct {
+	deadline
+	what duty
+	slot *slot   // whose it is; nil for what is about no session in memory
+	ref  sleeper // of dutySleeper
+}
+
+func deadlineOf(t *timer) *deadline      { return &t.deadline }
+func ceilingDeadline(sl *slot) *deadline { return &sl.ceiling }
+func idleDeadline(sl *slot) *deadline    { return &sl.idle }
+
+// duty says what a timer is about.
 type duty uint8
 
 const (
-	dutyCeiling    duty = iota // the session ends
-	dutyRelease                // it gives its actor back
-	dutyIdle                   // it may have been unused for long
+	dutyRelease    duty = iota // an active session gives its actor back
 	dutyForget                 // a marker goes
 	dutyQuarantine             // a failed session may start again
 	dutySleeper                // a session that sleeps ends; the store cannot tell
@@ -43,89 +48,93 @@ const (
 	dutyUnreadable             // say how many records could not be read
 )
 
-func newDeadlines() deadlines { return deadlines{buckets: make(map[int64][]*deadline)} }
-
-// add puts d into the bucket of second, and takes it out of any other.
-func (ds *deadlines) add(d *deadline, second int64) {
-	ds.cancel(d)
-	bucket, ok := ds.buckets[second]
-	switch {
-	case !ok:
-		heap.Push(&ds.seconds, second)
-	case len(bucket) == 0:
-		ds.empty--
-	}
-	ds.buckets[second] = append(bucket, d)
-	d.second, d.place = second, len(bucket)+1
+func newWheel[T any](of func(T) *deadline) wheel[T] {
+	return wheel[T]{of: of, buckets: make(map[int64][]T)}
 }
 
-// cancel takes d out again. Nil, and one that is in no bucket, are fine.
-func (ds *deadlines) cancel(d *deadline) {
-	if d == nil || d.place == 0 {
+// add puts t into the bucket of second, and takes it out of any other.
+func (w *wheel[T]) add(t T, second int64) {
+	w.cancel(t)
+	bucket, ok := w.buckets[second]
+	switch {
+	case !ok:
+		heap.Push(&w.seconds, second)
+	case len(bucket) == 0:
+		w.empty--
+	}
+	w.buckets[second] = append(bucket, t)
+	d := w.of(t)
+	d.second, d.place = second, int32(len(bucket)+1)
+}
+
+// cancel takes t out again, if it is in a bucket.
+func (w *wheel[T]) cancel(t T) {
+	d := w.of(t)
+	if d.place == 0 {
 		return
 	}
-	bucket := ds.buckets[d.second]
+	bucket := w.buckets[d.second]
 	last := len(bucket) - 1
 	bucket[d.place-1] = bucket[last]
-	bucket[d.place-1].place = d.place
-	bucket[last] = nil
-	ds.buckets[d.second] = bucket[:last] // an empty bucket goes when its second comes up
+	w.of(bucket[last]).place = d.place
+	clear(bucket[last:])
+	w.buckets[d.second] = bucket[:last] // an empty bucket goes when its second comes up
 	d.place = 0
 	if last == 0 {
-		ds.empty++
-		ds.compact()
+		w.empty++
+		w.compact()
 	}
 }
 
 // compact drops empty buckets once they are most of all, for their seconds may be far away.
-func (ds *deadlines) compact() {
-	if ds.empty < 1000 || ds.empty < len(ds.buckets)/2 {
+func (w *wheel[T]) compact() {
+	if w.empty < 1000 || w.empty < len(w.buckets)/2 {
 		return
 	}
-	ds.seconds = ds.seconds[:0]
-	for second, bucket := range ds.buckets {
+	w.seconds = w.seconds[:0]
+	for second, bucket := range w.buckets {
 		if len(bucket) == 0 {
-			delete(ds.buckets, second)
+			delete(w.buckets, second)
 			continue
 		}
-		ds.seconds = append(ds.seconds, second)
+		w.seconds = append(w.seconds, second)
 	}
-	heap.Init(&ds.seconds)
-	ds.empty = 0
+	heap.Init(&w.seconds)
+	w.empty = 0
 }
 
 // next returns the earliest second that has a deadline in it.
-func (ds *deadlines) next() (second int64, ok bool) {
-	for len(ds.seconds) > 0 {
-		second = ds.seconds[0]
-		if len(ds.buckets[second]) > 0 {
+func (w *wheel[T]) next() (second int64, ok bool) {
+	for len(w.seconds) > 0 {
+		second = w.seconds[0]
+		if len(w.buckets[second]) > 0 {
 			return second, true
 		}
-		heap.Pop(&ds.seconds)
-		delete(ds.buckets, second)
-		ds.empty--
+		heap.Pop(&w.seconds)
+		delete(w.buckets, second)
+		w.empty--
 	}
 	return 0, false
 }
 
 // all returns everything, by second.
-func (ds *deadlines) all() (all []*deadline) {
-	for _, second := range slices.Sorted(maps.Keys(ds.buckets)) {
-		all = append(all, ds.buckets[second]...)
+func (w *wheel[T]) all() (all []T) {
+	for _, second := range slices.Sorted(maps.Keys(w.buckets)) {
+		all = append(all, w.buckets[second]...)
 	}
 	return all
 }
 
-// take removes and returns a deadline of the earliest second up to now, or nil.
-func (ds *deadlines) take(now int64) *deadline {
-	second, ok := ds.next()
+// take removes and returns one of the earliest second, if that has come by now.
+func (w *wheel[T]) take(now int64) (t T, ok bool) {
+	second, ok := w.next()
 	if !ok || second > now {
-		return nil
+		return t, false
 	}
-	bucket := ds.buckets[second]
-	d := bucket[len(bucket)-1]
-	ds.cancel(d)
-	return d
+	bucket := w.buckets[second]
+	t = bucket[len(bucket)-1]
+	w.cancel(t)
+	return t, true
 }
 
 type secondHeap []int64

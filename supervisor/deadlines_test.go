@@ -11,12 +11,12 @@ import (
 // and taken.
 func TestDeadlines_likeASortedList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		ds := newDeadlines()
-		all := make([]*deadline, 8)
+		ds := newWheel(deadlineOf)
+		all := make([]*timer, 8)
 		for i := range all {
-			all[i] = &deadline{}
+			all[i] = &timer{}
 		}
-		model := make(map[*deadline]int64)
+		model := make(map[*timer]int64)
 		earliest := func() (second int64, ok bool) {
 			for _, s := range model {
 				if !ok || s < second {
@@ -41,7 +41,7 @@ func TestDeadlines_likeASortedList(t *testing.T) {
 			"take": func(t *rapid.T) {
 				now := second.Draw(t, "now")
 				first, ok := earliest()
-				d := ds.take(now)
+				d, _ := ds.take(now)
 				switch {
 				case !ok || first > now:
 					if d != nil {
@@ -74,7 +74,7 @@ func TestDeadlines_likeASortedList(t *testing.T) {
 						empty++
 					}
 					for i, d := range b {
-						if d.place != i+1 || model[d] != second {
+						if int(d.place) != i+1 || model[d] != second {
 							t.Fatalf("a deadline at %d of %d has place %d, and is for %d", i, second, d.place, model[d])
 						}
 					}
@@ -89,9 +89,9 @@ func TestDeadlines_likeASortedList(t *testing.T) {
 
 // Sessions that come and go, each with a ceiling far away, leave nothing behind.
 func TestDeadlines_forgetWhatWasCancelled(t *testing.T) {
-	ds := newDeadlines()
+	ds := newWheel(deadlineOf)
 	for i := range int64(100_000) {
-		d := &deadline{}
+		d := &timer{}
 		ds.add(d, 1_000_000+i)
 		ds.cancel(d)
 	}
@@ -101,11 +101,10 @@ func TestDeadlines_forgetWhatWasCancelled(t *testing.T) {
 }
 
 func TestDeadlines_cancelNothing(t *testing.T) {
-	ds := newDeadlines()
-	ds.cancel(nil)
-	ds.cancel(&deadline{})
-	ds.add(&deadline{}, 1)
-	ds.cancel(&deadline{second: 1})
+	ds := newWheel(deadlineOf)
+	ds.cancel(&timer{})
+	ds.add(&timer{}, 1)
+	ds.cancel(&timer{deadline: deadline{second: 1}})
 	if _, ok := ds.next(); !ok {
 		t.Error("a deadline in no bucket cancelled another")
 	}

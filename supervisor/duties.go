@@ -21,6 +21,9 @@ func (s *Supervisor) arm() {
 		return // dueNow is on its way
 	}
 	second, ok := s.due.next()
+	if other, some := s.ceilings.next(); some && (!ok || other < second) {
+		second, ok = other, true
+	}
 	if other, some := s.idle.next(); some && (!ok || other < second) {
 		second, ok = other, true
 	}
@@ -58,17 +61,17 @@ func (s *Supervisor) lookBack() {
 			s.due.add(d, now+most)
 		}
 	}
-	for _, d := range slices.Backward(s.idle.all()) { // of one second the last is taken first
-		if d.slot.entry.Used() > now {
-			d.slot.entry.Use(now)
+	for _, sl := range slices.Backward(s.idle.all()) { // of one second the last is taken first
+		if sl.entry.Used() > now {
+			sl.entry.Use(now)
 		}
-		s.watchIdle(d.slot)
+		s.watchIdle(sl)
 	}
 	s.orphans.skip = nil
 }
 
 // most returns how many seconds ahead d is at most, 0 for what has a time of its own.
-func (s *Supervisor) most(d *deadline) int64 {
+func (s *Supervisor) most(d *timer) int64 {
 	switch d.what {
 	case dutyForget:
 		if d.slot.missing {
@@ -89,7 +92,7 @@ func (s *Supervisor) most(d *deadline) int64 {
 		return unreadableEvery
 	case dutyRelease:
 		return releaseAfter
-	case dutyCeiling, dutyIdle, dutySleeper, dutyClaim:
+	case dutySleeper, dutyClaim:
 	}
 	return 0
 }
@@ -99,40 +102,52 @@ func (s *Supervisor) dueNow() {
 	s.armed, s.turn = 0, false
 	now := s.now().Unix()
 	for range chunk {
-		d := s.due.take(now)
-		if d == nil {
-			d = s.idle.take(now)
-		}
-		if d == nil && s.spare() > 0 {
-			d = s.asleep.take(now)
-		}
-		if d == nil {
-			if second, some := s.asleep.next(); some && second <= now {
-				s.crowded()
-			}
+		if !s.doOne(now) {
 			return
 		}
-		s.fulfil(d)
 	}
 	s.turn = true
 	s.send(s.self, &dueNow{})
 }
 
-func (s *Supervisor) fulfil(d *deadline) {
+// doOne does one thing that is due, and reports whether there was one.
+func (s *Supervisor) doOne(now int64) bool {
+	if sl, ok := s.ceilings.take(now); ok {
+		s.ceilingDue(sl)
+		return true
+	}
+	if d, ok := s.due.take(now); ok {
+		s.fulfil(d)
+		return true
+	}
+	if sl, ok := s.idle.take(now); ok {
+		s.checkIdle(sl)
+		return true
+	}
+	second, some := s.asleep.next()
+	switch {
+	case !some || second > now:
+		return false
+	case s.spare() <= 0:
+		s.crowded()
+		return false
+	}
+	d, _ := s.asleep.take(now)
+	s.fulfil(d)
+	return true
+}
+
+func (s *Supervisor) fulfil(d *timer) {
 	switch d.what {
-	case dutyCeiling:
-		s.ceilingDue(d.slot)
 	case dutyRelease:
 		s.askRelease(d.slot)
-	case dutyIdle:
-		s.checkIdle(d.slot)
 	case dutyForget:
 		s.drop(d.slot)
 	case dutyQuarantine:
 		s.recover(d.slot)
 	case dutySleeper:
-		delete(s.sleepers, d.ref)
-		s.endAsleep([]sleeper{{d.ref, d.only}})
+		delete(s.sleepers, d.ref.key)
+		s.endAsleep([]sleeper{d.ref})
 	case dutyClaim:
 		delete(s.claims, d.second)
 		s.claim()
@@ -150,7 +165,7 @@ func (s *Supervisor) fulfil(d *deadline) {
 // began notes a session's new generation, and watches its ceiling.
 func (s *Supervisor) began(m *messages.SessionBegan) {
 	sl := s.slots[m.Key]
-	if sl == nil || sl.pid == nil {
+	if sl == nil || sl.pid() == nil {
 		return
 	}
 	s.erased(sl)
@@ -162,10 +177,9 @@ func (s *Supervisor) began(m *messages.SessionBegan) {
 
 // watchCeiling has the session end once its ceiling is reached.
 func (s *Supervisor) watchCeiling(sl *slot, c session.Ceiling) {
-	s.due.cancel(&sl.ceiling)
+	s.ceilings.cancel(sl)
 	if c != 0 {
-		sl.ceiling.what, sl.ceiling.slot = dutyCeiling, sl
-		s.due.add(&sl.ceiling, c.Deadline().Unix())
+		s.ceilings.add(sl, c.Deadline().Unix())
 	}
 }
 
@@ -174,7 +188,7 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 		s.env.Stats.Ceilings.Add(1)
 	}
 	if sl := s.slots[m.Key]; sl != nil {
-		s.due.cancel(&sl.ceiling)
+		s.ceilings.cancel(sl)
 		if m.SID != "" || m.Subject != "" {
 			s.stay(sl, s.env.Codec.Sealer.IndexValues(m.Issuer, m.SID, m.Subject))
 		}
@@ -183,7 +197,7 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 
 // ceilingReached passes on what a reader found.
 func (s *Supervisor) ceilingReached(m *messages.CeilingReached) {
-	if sl := s.slots[m.Key]; sl != nil && (sl.pid != nil || sl.idles()) {
+	if sl := s.slots[m.Key]; sl != nil && (sl.pid() != nil || sl.idles()) {
 		s.command(sl, m)
 		return
 	}
@@ -192,7 +206,7 @@ func (s *Supervisor) ceilingReached(m *messages.CeilingReached) {
 
 // reread passes on that the store may hold something newer. What is not in memory is read anyway.
 func (s *Supervisor) reread(m *messages.Reread) {
-	if sl := s.slots[m.Key]; sl != nil && (sl.pid != nil || sl.idles()) {
+	if sl := s.slots[m.Key]; sl != nil && (sl.pid() != nil || sl.idles()) {
 		s.command(sl, m)
 		return
 	}
@@ -206,17 +220,17 @@ func (s *Supervisor) changed(m *messages.Changed) {
 	sl := s.slots[m.Key]
 	switch {
 	case sl == nil || s.closing:
-	case sl.pid != nil:
+	case sl.pid() != nil:
 		s.command(sl, &messages.Reread{Key: m.Key, Version: m.Version})
 	case sl.idles():
 		if m.Version != sl.version {
 			sl.entry.Outdate() // the next caller has it read
 		}
 	case sl.ending:
-	case !m.Version.IsZero() && slices.Contains(sl.own, m.Version):
-	case sl.load != nil:
-		followUp, before := sl.load.followUp, sl.load.ended
-		sl.load = nil
+	case !m.Version.IsZero() && slices.Contains(sl.known().own, m.Version):
+	case sl.known().load != nil:
+		followUp, before := sl.known().load.followUp, sl.known().load.ended
+		sl.more().load = nil
 		s.fail(sl, nil)
 		if before != nil && m.Version.IsZero() {
 			before.entry.Read(0, time.Unix(0, 0))
@@ -237,18 +251,18 @@ const releaseAfter = 2
 
 // watchRelease has the session give its actor back after a moment, if it is idle then.
 func (s *Supervisor) watchRelease(sl *slot) {
-	sl.release.what, sl.release.slot = dutyRelease, sl
-	s.due.add(&sl.release, s.now().Unix()+releaseAfter)
+	d := &sl.more().release
+	d.what, d.slot = dutyRelease, sl
+	s.due.add(d, s.now().Unix()+releaseAfter)
 }
 
 // watchIdle looks again once the session may have been unused for long enough.
 func (s *Supervisor) watchIdle(sl *slot) {
-	s.idle.cancel(&sl.idle)
+	s.idle.cancel(sl)
 	if sl.erasing {
 		return
 	}
-	sl.idle.what, sl.idle.slot = dutyIdle, sl
-	s.idle.add(&sl.idle, sl.entry.Used()+int64(s.limits.PassivateAfter/time.Second))
+	s.idle.add(sl, sl.entry.Used()+int64(s.limits.PassivateAfter/time.Second))
 }
 
 func (s *Supervisor) checkIdle(sl *slot) {
@@ -273,7 +287,7 @@ func (s *Supervisor) askRelease(sl *slot) {
 // passivate has a session leave memory: at once where it is idle, else once it is.
 func (s *Supervisor) passivate(sl *slot) {
 	switch {
-	case sl.pid != nil:
+	case sl.pid() != nil:
 		sl.leaving = true
 		s.askRelease(sl)
 	case sl.idles():
@@ -299,7 +313,7 @@ func (s *Supervisor) asleepUntil(key session.Key, last *directory.Snapshot) {
 
 // remindOf keeps the deadline of a session that is not in memory, where the store has no index.
 func (s *Supervisor) remindOf(r sleeper, second int64) {
-	d := &deadline{what: dutySleeper, ref: r.key, only: r.only}
+	d := &timer{what: dutySleeper, ref: r}
 	s.sleepers[r.key] = d
 	s.asleep.add(d, second)
 }
@@ -311,19 +325,19 @@ func (s *Supervisor) evict() {
 		if !ok {
 			return
 		}
-		d := s.idle.take(second)
-		if used := d.slot.entry.Used() + int64(s.limits.PassivateAfter/time.Second); used > second {
-			s.watchIdle(d.slot)
+		sl, _ := s.idle.take(second)
+		if used := sl.entry.Used() + int64(s.limits.PassivateAfter/time.Second); used > second {
+			s.watchIdle(sl)
 			continue
 		}
-		s.passivate(d.slot)
+		s.passivate(sl)
 		return
 	}
 }
 
 // busy keeps a session that had something under way.
 func (s *Supervisor) busy(m *messages.Busy) {
-	if sl := s.slots[m.Key]; sl != nil && sl.pid != nil {
+	if sl := s.slots[m.Key]; sl != nil && sl.pid() != nil {
 		s.stays(sl)
 	}
 }
@@ -343,10 +357,10 @@ func (s *Supervisor) stays(sl *slot) {
 // idle then. Of any other, in this order: the entry is unlinked, gone is closed, the actor stopped, once.
 func (s *Supervisor) atRest(m *messages.AtRest) {
 	sl := s.slots[m.Key]
-	if sl == nil || sl.pid == nil {
+	if sl == nil || sl.pid() == nil {
 		return
 	}
-	if sl.sent != m.Handled {
+	if sl.known().sent != m.Handled {
 		s.stays(sl)
 		return
 	}
@@ -355,7 +369,7 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 		s.released(sl, m)
 		return
 	}
-	pid, end := sl.pid, &ended{sl.entry, sl.signs, m.Own}
+	pid, end := sl.pid(), &ended{&sl.entry, sl.known().signs, m.Own}
 	s.deactivate(sl)
 	s.awake--
 	s.drop(sl)
@@ -370,24 +384,26 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 
 // deactivate notes that a session has no actor any more.
 func (s *Supervisor) deactivate(sl *slot) {
-	sl.pid, sl.asked = nil, false
+	sl.entry.SetPID(nil)
+	sl.asked = false
 	s.active--
-	s.due.cancel(&sl.release)
+	s.due.cancel(&sl.more().release)
 }
 
 // released makes a session idle. A flight that was joined too late for its actor is answered by another.
 func (s *Supervisor) released(sl *slot, m *messages.AtRest) {
-	pid, leaving := sl.pid, sl.leaving
+	pid, leaving := sl.pid(), sl.leaving
 	s.deactivate(sl)
-	sl.version, sl.held, sl.leaving = m.Version, m.Held, false
-	sl.entry.SetPID(nil)
+	sl.version, sl.leaving = m.Version, false
+	sl.more().held = m.Held
+	sl.trim()
 	s.root.Stop(pid)
 	switch flights := sl.entry.Flights(); {
 	case len(flights) > 0:
 		s.watchIdle(sl)
 		s.activate(sl)
 		for _, f := range flights {
-			s.send(sl.pid, &messages.NeedToken{Entry: sl.entry, Flight: f})
+			s.send(sl.pid(), &messages.NeedToken{Entry: &sl.entry, Flight: f})
 		}
 	case leaving:
 		s.passivate(sl)
@@ -397,10 +413,11 @@ func (s *Supervisor) released(sl *slot, m *messages.AtRest) {
 // remember keeps the end of a session for a while, and its connection tokens.
 func (s *Supervisor) remember(end *ended) {
 	e := end.entry
-	sl := &slot{entry: directory.NewEntry(e.ID, e.Key, e.Snapshot())}
+	sl := &slot{}
+	sl.entry.Init(e.ID, e.Key, e.Snapshot())
 	sl.entry.ReadAs(e)
 	s.slots[e.Key] = sl
-	s.dir.Put(sl.entry)
+	s.dir.Put(&sl.entry)
 	s.keep(sl, end)
 	s.noteEnded(e.Key)
 }
@@ -423,39 +440,45 @@ func (s *Supervisor) keep(sl *slot, end *ended) {
 	if len(last.State.ConnectionTokenSets) > 0 {
 		s.stay(sl, end.signs)
 	}
-	sl.own = end.own
-	sl.other.what, sl.other.slot = dutyForget, sl
-	s.due.add(&sl.other, secondAfter(last.Until))
+	sl.more().own = end.own
+	s.forgetAt(sl, last.Until)
+}
+
+// forgetAt has a marker go.
+func (s *Supervisor) forgetAt(sl *slot, at time.Time) {
+	d := &sl.more().other
+	d.what, d.slot = dutyForget, sl
+	s.due.add(d, secondAfter(at))
 }
 
 // sessionFailed lets the session start again at once, or, after the third failure
 // in a minute, after a while.
 func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
 	sl := s.slots[m.Key]
-	if sl == nil || sl.pid == nil {
+	if sl == nil || sl.pid() == nil {
 		return
 	}
 	now := s.now().Unix()
-	recent := sl.failed[:0]
-	for _, at := range sl.failed {
+	recent := sl.known().failed[:0]
+	for _, at := range sl.known().failed {
 		if at <= now && now-at < failureWindow {
 			recent = append(recent, at)
 		}
 	}
-	sl.failed = append(recent, now)
-	if len(sl.failed) <= failuresAllowed || s.closing {
+	sl.more().failed = append(recent, now)
+	if len(sl.known().failed) <= failuresAllowed || s.closing {
 		s.recover(sl)
 		return
 	}
 	s.env.Log.Error("a session failed three times in a minute and is left alone for a while", zap.Stringer("session", m.Key))
-	sl.failed = nil
-	s.due.cancel(&sl.other)
-	sl.other.what, sl.other.slot = dutyQuarantine, sl
-	s.due.add(&sl.other, now+int64(quarantine/time.Second))
+	sl.more().failed = nil
+	d := &sl.more().other
+	d.what, d.slot = dutyQuarantine, sl
+	s.due.add(d, now+int64(quarantine/time.Second))
 }
 
 func (s *Supervisor) recover(sl *slot) {
-	if sl.pid != nil {
-		s.send(sl.pid, &messages.Recover{})
+	if sl.pid() != nil {
+		s.send(sl.pid(), &messages.Recover{})
 	}
 }

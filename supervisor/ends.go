@@ -51,10 +51,10 @@ type batchDone struct {
 func (s *Supervisor) ceilingDue(sl *slot) {
 	last, now := sl.entry.Snapshot(), s.now()
 	switch {
-	case sl.pid != nil, sl.idles() && len(last.State.ConnectionTokenSets) > 0:
+	case sl.pid() != nil, sl.idles() && len(last.State.ConnectionTokenSets) > 0:
 		s.command(sl, &messages.CeilingReached{Key: sl.entry.Key, Generation: last.Generation})
 	case sl.idles() && last.Ceiling.Reached(now):
-		s.idle.cancel(&sl.idle)
+		s.idle.cancel(sl)
 		sl.ending = true
 		sl.entry.SetUnsaved(directory.Saving) // until it is deleted
 		sl.entry.Publish(s.env.Rules.AtCeiling(last, s.endLater(sleeper{sl.entry.Key, last.Incarnation}), now))
@@ -155,14 +155,14 @@ func (s *Supervisor) endedIdle(sl *slot) {
 		s.drop(sl)
 		return
 	}
-	s.keep(sl, &ended{sl.entry, nil, []session.Version{sl.version}})
+	s.keep(sl, &ended{&sl.entry, nil, []session.Version{sl.version}})
 	s.noteEnded(sl.entry.Key)
 }
 
 // endedAsleep goes on with a session that was not in memory. Where its deletion has failed it gets an actor, if there is
 // room: else its claim lapses and it is claimed again.
 func (s *Supervisor) endedAsleep(r sleeper, o *opened, failed bool) {
-	if sl := s.slots[r.key]; sl != nil && sl.load != nil && sl.load == o.load {
+	if sl := s.slots[r.key]; sl != nil && sl.known().load != nil && sl.known().load == o.load {
 		s.read(o.load, o.call)
 		return
 	}

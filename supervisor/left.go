@@ -14,7 +14,7 @@ import (
 // stay puts sl under names.
 func (s *Supervisor) stay(sl *slot, names []store.IndexValue) {
 	s.leave(sl)
-	sl.signs = names
+	sl.more().signs = names
 	for _, n := range names {
 		if s.left[n] == nil {
 			s.left[n] = make(map[session.Key]*slot, 1)
@@ -24,7 +24,7 @@ func (s *Supervisor) stay(sl *slot, names []store.IndexValue) {
 }
 
 func (s *Supervisor) leave(sl *slot) {
-	for _, n := range sl.signs {
+	for _, n := range sl.known().signs {
 		if s.left[n][sl.entry.Key] == sl {
 			delete(s.left[n], sl.entry.Key)
 		}
@@ -32,17 +32,19 @@ func (s *Supervisor) leave(sl *slot) {
 			delete(s.left, n)
 		}
 	}
-	sl.signs = nil
+	if sl.detail != nil {
+		sl.detail.signs = nil
+	}
 }
 
 func (s *Supervisor) findLeft(m *messages.FindLeft) {
 	var refs []store.Ref
 	for _, n := range m.Named {
 		for key, sl := range s.left[n] {
-			also := len(m.And) == 0 || slices.ContainsFunc(sl.signs, func(n store.IndexValue) bool { return slices.Contains(m.And, n) })
-			e := sl.entry
-			if sl.load != nil { // it is looked for again
-				e = sl.load.ended.entry
+			also := len(m.And) == 0 || slices.ContainsFunc(sl.known().signs, func(n store.IndexValue) bool { return slices.Contains(m.And, n) })
+			e := &sl.entry
+			if sl.known().load != nil { // it is looked for again
+				e = sl.known().load.ended.entry
 			}
 			left := e.Snapshot()
 			of := left.State.SessionClient(s.env.Rules.ClientID)

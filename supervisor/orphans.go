@@ -64,7 +64,7 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 		return
 	}
 	now := s.now()
-	s.due.add(&deadline{what: dutyOrphans}, now.Unix()+orphansEvery)
+	s.due.add(&timer{what: dutyOrphans}, now.Unix()+orphansEvery)
 	o := &s.orphans
 	if m.err != nil {
 		if !o.failed {
@@ -93,10 +93,10 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 func (s *Supervisor) followUp(m *messages.RecoverIntent) {
 	sl := s.slots[m.Key]
 	switch {
-	case sl != nil && (sl.pid != nil || sl.idles()):
+	case sl != nil && (sl.pid() != nil || sl.idles()):
 		s.command(sl, m)
-	case sl != nil && sl.load != nil:
-		sl.load.followUp = m
+	case sl != nil && sl.known().load != nil:
+		sl.known().load.followUp = m
 	case sl != nil && (sl.ending || sl.entry.Remembers(s.now())):
 		// over, says what is remembered of it
 	default:
@@ -107,8 +107,8 @@ func (s *Supervisor) followUp(m *messages.RecoverIntent) {
 			return // the next look finds it again
 		}
 		sl = s.enter("", m.Key)
-		sl.load = &load{key: m.Key, followUp: m}
-		s.read(sl.load, nil)
+		sl.more().load = &load{key: m.Key, followUp: m}
+		s.read(sl.known().load, nil)
 	}
 }
 

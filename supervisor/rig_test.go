@@ -237,7 +237,7 @@ func (r *rig) counts() {
 			if sl.resident() {
 				awake++
 			}
-			if sl.pid != nil {
+			if sl.pid() != nil {
 				active++
 			}
 			if sl.missing {

@@ -118,7 +118,7 @@ func (s *Supervisor) swept(m *swept) {
 		if m.err != nil || now.Before(next) {
 			next = now
 		}
-		s.due.add(&deadline{what: dutySweep}, next.Add(sweepEvery).Unix())
+		s.due.add(&timer{what: dutySweep}, next.Add(sweepEvery).Unix())
 	}
 }
 
@@ -129,7 +129,7 @@ func (s *Supervisor) claimAt(c session.Ceiling) {
 		return
 	}
 	s.claims[second] = true
-	s.due.add(&deadline{what: dutyClaim}, second)
+	s.due.add(&timer{what: dutyClaim}, second)
 }
 
 func (s *Supervisor) claim() {
@@ -195,7 +195,7 @@ func (s *Supervisor) claimed(m *claimed) {
 		switch {
 		case sl == nil, !sl.resident() && sl.entry.Snapshot().Incarnation != r.only:
 			refs = append(refs, r)
-		case sl.load != nil, sl.ending:
+		case sl.known().load != nil, sl.ending:
 		default:
 			if now := sl.entry.Snapshot(); now.Phase == directory.Ready && now.Incarnation != r.only {
 				s.command(sl, &messages.Reread{Key: r.key})
@@ -218,10 +218,10 @@ func (s *Supervisor) claimed(m *claimed) {
 func (s *Supervisor) eraseAll(refs []sleeper) {
 	for _, r := range refs {
 		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
-		if sl := s.slots[r.key]; sl != nil && sl.pid != nil && !sl.erasing {
+		if sl := s.slots[r.key]; sl != nil && sl.pid() != nil && !sl.erasing {
 			sl.erasing = true
 			s.erasing++
-			s.idle.cancel(&sl.idle) // it goes by itself
+			s.idle.cancel(sl) // it goes by itself
 		}
 	}
 }

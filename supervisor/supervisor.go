@@ -45,26 +45,26 @@ type Supervisor struct {
 	root  *actor.RootContext
 	props *actor.Props
 
-	slots   map[session.Key]*slot
-	awake   int // slots with a session, or a load
-	active  int // of these, slots with an actor
-	erasing int // of these, slots that are awake only to be deleted
-	missing int // slots that say missing
-	ended   []session.Key
-	ends    ends
-	due     deadlines
-	idle    deadlines
-	timer   clock.Timer
-	armed   int64 // the second the timer is armed for, 0 when none
-	turn    bool  // more is due and will be handled in the next turn
-	seen    int64 // the second of the last message
-	claims  map[int64]bool
+	slots          map[session.Key]*slot
+	awake          int // slots with a session, or a load
+	active         int // of these, slots with an actor
+	erasing        int // of these, slots that are awake only to be deleted
+	missing        int // slots that say missing
+	ended          []session.Key
+	ends           ends
+	due            wheel[*timer]
+	ceilings, idle wheel[*slot]
+	timer          clock.Timer
+	armed          int64 // the second the timer is armed for, 0 when none
+	turn           bool  // more is due and will be handled in the next turn
+	seen           int64 // the second of the last message
+	claims         map[int64]bool
 
-	claiming int      // sessions at most that claims under way will bring
-	again    deadline // the next claim after one that failed, or left some
+	claiming int   // sessions at most that claims under way will bring
+	again    timer // the next claim after one that failed, or left some
 
-	sleepers map[session.Key]*deadline // where the store has no index
-	asleep   deadlines                 // those, by second
+	sleepers map[session.Key]*timer // where the store has no index
+	asleep   wheel[*timer]          // those, by second
 
 	left map[store.IndexValue]map[session.Key]*slot // of what a ceiling may have left something
 
@@ -77,35 +77,72 @@ type Supervisor struct {
 
 // slot is what the supervisor knows of one session. It is loading, idle (it lives and has no actor), active, ending
 // (its ceiling has ended it without an actor, and its deletion is on its way), or a marker that says missing or ended.
+// Most sessions are idle most of the time: what only others need is apart, in detail.
 type slot struct {
-	entry   *directory.Entry
-	pid     *actor.PID      // of an active session
-	sent    uint64          // commands sent to pid
+	entry   directory.Entry
 	version session.Version // of an idle session's record, as its entry shows it
-	held    *session.Held   // tokens that an idle session had before
-	load    *load           // under way; nil when none
 	ceiling deadline
 	idle    deadline
-	release deadline // of an active session
-	other   deadline // forget, quarantine
-	failed  []int64  // seconds of its failures
-	asked   bool     // an active session was asked whether it is idle
-	leaving bool     // it leaves memory once it is
-	ending  bool     // see ends
-	erasing bool     // it is awake only to be deleted
-	missing bool     // it only remembers that there is no session
+	detail  *detail // nil: all zero
 
-	signs []store.IndexValue // under which it stands in left
-	own   []session.Version  // written here before the end that it remembers
+	asked   bool // an active session was asked whether it is idle
+	leaving bool // it leaves memory once it is
+	ending  bool // see ends
+	erasing bool // it is awake only to be deleted
+	missing bool // it only remembers that there is no session
 }
+
+// detail is what an idle session does without.
+type detail struct {
+	sent    uint64             // commands sent to the actor
+	release timer              // of an active session
+	load    *load              // under way; nil when none
+	other   timer              // forget, quarantine
+	failed  []int64            // seconds of its failures
+	signs   []store.IndexValue // under which it stands in left
+	own     []session.Version  // written here before the end that it remembers
+	held    *session.Held      // tokens that it had before
+}
+
+// more returns sl's detail, to be changed.
+func (sl *slot) more() *detail {
+	if sl.detail == nil {
+		sl.detail = &detail{}
+	}
+	return sl.detail
+}
+
+// known returns sl's detail, not to be changed.
+func (sl *slot) known() *detail {
+	if sl.detail == nil {
+		return &nothing
+	}
+	return sl.detail
+}
+
+var nothing detail
+
+// trim gives back sl's detail where there is nothing in it that an idle session needs.
+func (sl *slot) trim() {
+	d := sl.detail
+	if d != nil && d.load == nil && d.held == nil && len(d.failed)+len(d.signs)+len(d.own) == 0 && d.release.place == 0 && d.other.place == 0 {
+		sl.detail = nil
+	}
+}
+
+// pid returns the session's actor, nil where it has none.
+func (sl *slot) pid() *actor.PID { return sl.entry.PID() }
+
+// loading reports whether the session's record is being read.
+func (sl *slot) loading() bool { return sl.known().load != nil }
 
 // idles reports whether sl is a session that lives and has no actor: the supervisor owns its entry.
 func (sl *slot) idles() bool {
-	return sl.pid == nil && sl.load == nil && !sl.ending && sl.entry.Snapshot().Phase == directory.Ready
+	return sl.pid() == nil && !sl.loading() && !sl.ending && sl.entry.Snapshot().Phase == directory.Ready
 }
 
 // resident reports whether sl is in memory as more than a marker.
-func (sl *slot) resident() bool { return sl.pid != nil || sl.load != nil || sl.ending || sl.idles() }
+func (sl *slot) resident() bool { return sl.pid() != nil || sl.loading() || sl.ending || sl.idles() }
 
 // Props returns how a supervisor is made, to be spawned once.
 func Props(env *actors.Env, dir *directory.Directory, limits Limits) *actor.Props {
@@ -117,8 +154,8 @@ func Props(env *actors.Env, dir *directory.Directory, limits Limits) *actor.Prop
 func newSupervisor(env *actors.Env, dir *directory.Directory, limits Limits) *Supervisor {
 	s := &Supervisor{
 		env: env, dir: dir, limits: limits,
-		slots: make(map[session.Key]*slot), claims: make(map[int64]bool), sleepers: make(map[session.Key]*deadline),
-		due: newDeadlines(), idle: newDeadlines(), asleep: newDeadlines(),
+		slots: make(map[session.Key]*slot), claims: make(map[int64]bool), sleepers: make(map[session.Key]*timer),
+		due: newWheel(deadlineOf), asleep: newWheel(deadlineOf), ceilings: newWheel(ceilingDeadline), idle: newWheel(idleDeadline),
 	}
 	s.left = make(map[store.IndexValue]map[session.Key]*slot)
 	s.index, _ = store.As[store.Index](env.Store)
@@ -227,6 +264,6 @@ func (s *Supervisor) send(to *actor.PID, m any) { s.env.Send(to, m) }
 // command sends m to the session's actor, and counts it. An idle session is activated for it.
 func (s *Supervisor) command(sl *slot, m messages.Command) {
 	s.activate(sl)
-	sl.sent++
-	s.send(sl.pid, m)
+	sl.more().sent++
+	s.send(sl.pid(), m)
 }

@@ -26,7 +26,7 @@ func (s *Supervisor) cannotRead(key session.Key, err error) {
 		return
 	}
 	u.armed = true
-	s.due.add(&deadline{what: dutyUnreadable}, s.now().Unix()+unreadableEvery)
+	s.due.add(&timer{what: dutyUnreadable}, s.now().Unix()+unreadableEvery)
 	s.env.Log.Warn("session records cannot be read; they count as no session and are left as they are",
 		zap.Int("count", u.untold), zap.Stringer("session", key), zap.Error(err))
 	u.untold = 0
@@ -39,7 +39,7 @@ func (s *Supervisor) sayUnreadable() {
 		return
 	}
 	u.armed = true
-	s.due.add(&deadline{what: dutyUnreadable}, s.now().Unix()+unreadableEvery)
+	s.due.add(&timer{what: dutyUnreadable}, s.now().Unix()+unreadableEvery)
 	s.env.Log.Warn("more session records cannot be read; they count as no session and are left as they are", zap.Int("count", u.untold))
 	u.untold = 0
 }

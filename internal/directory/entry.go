@@ -25,14 +25,20 @@ type Entry struct {
 	read     atomic.Int64  // when the store held what is shown, in nanoseconds since the Unix epoch
 	era      atomic.Uint64 // in which it was read
 	unsaved  atomic.Int32
-	gone     chan struct{}
+	gone     atomic.Pointer[chan struct{}] // nil: no caller has asked for it
 }
 
 // NewEntry returns an entry that shows s.
 func NewEntry(id string, key session.Key, s *Snapshot) *Entry {
-	e := &Entry{ID: id, Key: key, gone: make(chan struct{})}
-	e.snapshot.Store(s)
+	e := &Entry{}
+	e.Init(id, key, s)
 	return e
+}
+
+// Init makes e, which is zero, an entry that shows s.
+func (e *Entry) Init(id string, key session.Key, s *Snapshot) {
+	e.ID, e.Key = id, key
+	e.snapshot.Store(s)
 }
 
 // Snapshot returns what the entry shows now.
@@ -53,10 +59,29 @@ func (e *Entry) PID() *actor.PID { return e.pid.Load() }
 func (e *Entry) SetPID(pid *actor.PID) { e.pid.Store(pid) }
 
 // Gone is closed once the entry is of no more use: look in the directory again.
-func (e *Entry) Gone() <-chan struct{} { return e.gone }
+func (e *Entry) Gone() <-chan struct{} {
+	if gone := e.gone.Load(); gone != nil {
+		return *gone
+	}
+	fresh := make(chan struct{})
+	if e.gone.CompareAndSwap(nil, &fresh) {
+		return fresh
+	}
+	return *e.gone.Load()
+}
 
 // Retire closes Gone. For the supervisor, once.
-func (e *Entry) Retire() { close(e.gone) }
+func (e *Entry) Retire() {
+	if gone := e.gone.Swap(&closed); gone != nil {
+		close(*gone)
+	}
+}
+
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // Use notes that the session was used at second, in whole seconds since the Unix epoch.
 func (e *Entry) Use(second int64) {
