@@ -79,15 +79,15 @@ func TestHandwritten_whoLeavesDoesNotEndTheFlight(t *testing.T) {
 	h := NewHandwritten(p.Client(), sessions)
 	h.Expire(sessions[0].ID)
 	ctx, cancel := context.WithCancel(t.Context())
-	left := make(chan error)
+	gaveUp := make(chan error)
 	go func() {
 		_, err := h.Token(ctx, sessions[0].ID, Request{})
-		left <- err
+		gaveUp <- err
 	}()
 	<-held
 	cancel()
-	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("who left got %v, want %v", err, context.Canceled)
+	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller whose context ended got %v, want %v", err, context.Canceled)
 	}
 	close(released)
 	if tok, err := h.Token(t.Context(), sessions[0].ID, Request{}); err != nil || tok.AccessToken == "" {

@@ -158,7 +158,7 @@ func (s *handSession) cached(r Request, now int64) (Token, bool) {
 }
 
 // miss waits for the session's flight: for the same request its answer is ours,
-// after another one it is our turn to look, and to fly.
+// after another one it is our turn to look, and to exchange.
 func (h *Handwritten) miss(ctx context.Context, s *handSession, r Request) (Token, error) {
 	for {
 		s.mu.Lock()
@@ -175,7 +175,7 @@ func (h *Handwritten) miss(ctx context.Context, s *handSession, r Request) (Toke
 		if f == nil {
 			f = &handFlight{request: r, done: make(chan struct{})}
 			s.flight = f
-			go h.fly(s, f, s.refreshToken)
+			go h.exchange(s, f, s.refreshToken)
 		}
 		s.mu.Unlock()
 		select {
@@ -189,8 +189,8 @@ func (h *Handwritten) miss(ctx context.Context, s *handSession, r Request) (Toke
 	}
 }
 
-// fly belongs to the session: a caller who leaves does not end it.
-func (h *Handwritten) fly(s *handSession, f *handFlight, refreshToken string) {
+// exchange belongs to the session: a caller whose context ends does not end it.
+func (h *Handwritten) exchange(s *handSession, f *handFlight, refreshToken string) {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	token, next, err := refresh(ctx, h.idp, refreshToken, f.request)

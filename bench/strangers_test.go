@@ -28,7 +28,7 @@ func BenchmarkStrangers(b *testing.B) {
 	l := newLibrary(userRefreshes, 0, tokenLife, clk)
 	defer l.Close()
 	l.provider.Latency = slowProvider
-	var alone, beside []time.Duration
+	var alone, attacked []time.Duration
 	var attack attack
 	for b.Loop() {
 		for range 3 {
@@ -38,7 +38,7 @@ func BenchmarkStrangers(b *testing.B) {
 			callbacks := l.madeUpCallbacks()
 			clk.by.Add(int64(tokenLife))
 			over := attack.begin(l, callbacks)
-			beside = append(beside, l.refreshAll()...)
+			attacked = append(attacked, l.refreshAll()...)
 			over()
 		}
 	}
@@ -48,10 +48,10 @@ func BenchmarkStrangers(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(p95(alone), "alone-p95-ms")
-	b.ReportMetric(p95(beside), "beside-p95-ms")
-	b.ReportMetric(p95(beside)/p95(alone), "ratio")
+	b.ReportMetric(p95(attacked), "attacked-p95-ms")
+	b.ReportMetric(p95(attacked)/p95(alone), "ratio")
 	b.ReportMetric(float64(l.provider.mostExchanges.Load()), "strangers-at-once")
-	b.ReportMetric(float64(attack.turnedAway)/float64(len(beside)/userRefreshes), "turned-away/attack")
+	b.ReportMetric(float64(attack.turnedAway)/float64(len(attacked)/userRefreshes), "turned-away/attack")
 }
 
 // refreshAll refreshes each session once and returns how long each took.
@@ -94,7 +94,7 @@ type attack struct {
 	turnedAway int
 }
 
-// begin returns once the strangers fill their slots. They go on beside the caller, and over waits
+// begin returns once the strangers fill their permits. They go on beside the caller, and over waits
 // for the last of them.
 func (a *attack) begin(l *library, callbacks []string) (over func()) {
 	var wg sync.WaitGroup

@@ -15,20 +15,20 @@ type class int
 
 const (
 	// strangers can cause it: anybody can begin a login, call back with a made-up code or post a
-	// logout token. It takes a slot by Config.Limit.
+	// logout token. It takes a permit by Config.Limit.
 	strangers class = iota
-	// users are signed in, and their requests hold a slot already. Discovery and keys that they
-	// wait for run in that slot.
+	// users are signed in, and their requests hold a permit already. Discovery and keys that they
+	// wait for run in that permit.
 	users
 )
 
 // overloadedFor is how long a request that was turned away should stay away.
 const overloadedFor = 2 * time.Second
 
-// errNoSlot says that a request that is not turned away waited in vain.
-var errNoSlot = errors.New("too many requests wait for the provider")
+// errNoPermit says that a request that is not turned away waited in vain.
+var errNoPermit = errors.New("too many requests wait for the provider")
 
-// admit takes a slot for a request that strangers can cause. It waits for one no longer than for
+// admit takes a permit for a request that strangers can cause. It waits for one no longer than for
 // the provider. Where it fails nothing was sent: with an APIError of the code overloaded, which is
 // session.ErrOverloaded and, where ctx ended, its error too; or with session.ErrClosed.
 func (c *Client) admit(ctx context.Context) (release func(), err error) {
@@ -47,7 +47,7 @@ func (c *Client) admit(ctx context.Context) (release func(), err error) {
 	return nil, &session.APIError{Code: session.CodeOverloaded, RetryAfter: overloadedFor, Err: err}
 }
 
-// admitFirst takes a slot for a request that others wait for, or that goes with a code that was
+// admitFirst takes a permit for a request that others wait for, or that goes with a code that was
 // spent: it is not turned away. An error is not session.ErrOverloaded, for that says that a login
 // can be tried again with its code.
 func (c *Client) admitFirst(ctx context.Context) (release func(), err error) {
@@ -63,11 +63,11 @@ func (c *Client) admitFirst(ctx context.Context) (release func(), err error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
-	return nil, errNoSlot
+	return nil, errNoPermit
 }
 
-// admitFlight takes a slot for discovery or keys that strangers wait for, unless a signed-in user
-// comes to wait too: then it goes at once, in the slot of that user's request.
+// admitFlight takes a permit for discovery or keys that strangers wait for, unless a signed-in user
+// comes to wait too: then it goes at once, in the permit of that user's request.
 func (c *Client) admitFlight(f *flight) (release func(), err error) {
 	if !f.forUser.Load() {
 		release, err = c.admitFirst(f.queued)

@@ -14,11 +14,11 @@ import (
 
 // door is a Limit that lets in what it is told to.
 type door struct {
-	open   bool
-	err    error // else, when not open, it lets nobody in
-	others int   // requests that were let in
-	firsts int   // those that others waited for
-	left   int
+	open     bool
+	err      error // else, when not open, it lets nobody in
+	others   int   // requests that were let in
+	firsts   int   // those that others waited for
+	returned int
 }
 
 func (d *door) limit(ctx context.Context, first bool) (func(), error) {
@@ -33,7 +33,7 @@ func (d *door) limit(ctx context.Context, first bool) (func(), error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	return func() { d.left++ }, nil
+	return func() { d.returned++ }, nil
 }
 
 func withDoor(t *testing.T, d *door) *rig {
@@ -53,7 +53,7 @@ func (r *rig) push(ctx context.Context) error {
 	return err
 }
 
-// What strangers can cause takes a slot: discovery and keys among it as what others wait for.
+// What strangers can cause takes a permit: discovery and keys among it as what others wait for.
 func TestLimit_boundsWhatStrangersCause(t *testing.T) {
 	d := &door{open: true}
 	r := withDoor(t, d)
@@ -63,12 +63,12 @@ func TestLimit_boundsWhatStrangersCause(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if d.others != before+1 {
-			t.Errorf("%s took %d slots, want 1", name, d.others-before)
+			t.Errorf("%s took %d permits, want 1", name, d.others-before)
 		}
 	}
 	r.wantVerify("1", "ok")
-	if d.firsts != 2 || d.left != d.others+d.firsts {
-		t.Errorf("discovery and keys took %d slots, want 2; %d given back of %d", d.firsts, d.left, d.others+d.firsts)
+	if d.firsts != 2 || d.returned != d.others+d.firsts {
+		t.Errorf("discovery and keys took %d permits, want 2; %d given back of %d", d.firsts, d.returned, d.others+d.firsts)
 	}
 	before := *d
 	r.wantRefresh("a user", "ok")
@@ -76,7 +76,7 @@ func TestLimit_boundsWhatStrangersCause(t *testing.T) {
 		t.Error(err)
 	}
 	if *d != before {
-		t.Errorf("a signed-in user took a slot of the strangers: %+v, before %+v", *d, before)
+		t.Errorf("a signed-in user took a permit of the strangers: %+v, before %+v", *d, before)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestLimit_discoveryIsPromoted(t *testing.T) {
 }
 
 // Keys for a login wait among the strangers too. Their refusal must not read as "nothing was sent", for the code was.
-func TestLimit_keysThatFindNoSlot(t *testing.T) {
+func TestLimit_keysThatFindNoPermit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &door{open: true}
 		r := withDoor(t, d)
@@ -177,7 +177,7 @@ func TestLimit_keysThatFindNoSlot(t *testing.T) {
 	})
 }
 
-// UserInfo takes a slot too, before those that wait. It is not turned away: the code was spent.
+// UserInfo takes a permit too, before those that wait. It is not turned away: the code was spent.
 func TestLimit_userInfo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &door{open: true}
@@ -185,22 +185,22 @@ func TestLimit_userInfo(t *testing.T) {
 		r.answerJSON(metadata, with(defaultMetadata(), claimsOf{"userinfo_endpoint": "https://tenant.example/userinfo"}))
 		r.answer("/userinfo", 200, `{"sub":"auth0|ada"}`)
 		ask := func(ctx context.Context) error { _, err := r.client.UserInfo(ctx, issuer, "at"); return err }
-		if err := ask(t.Context()); err != nil || d.firsts != 2 || d.left != 2 {
-			t.Errorf("%v; slots taken and given back = %d, %d, want 2 with discovery", err, d.firsts, d.left)
+		if err := ask(t.Context()); err != nil || d.firsts != 2 || d.returned != 2 {
+			t.Errorf("%v; permits taken and given back = %d, %d, want 2 with discovery", err, d.firsts, d.returned)
 		}
 		d.open = false
 		wait := all(1, func(int) error { return ask(t.Context()) })
 		synctest.Wait()
 		r.clock.Advance(10 * time.Second)
 		if err := wait()[0]; verdict(err) != "userinfo_error" || errors.Is(err, session.ErrOverloaded) {
-			t.Errorf("no slot: %v, want userinfo_error", err)
+			t.Errorf("no permit: %v, want userinfo_error", err)
 		}
 		r.wantCount("/userinfo", 1)
 	})
 }
 
 // An attempt in the queue ends with the client.
-func TestClose_endsDiscoveryThatWaitsForASlot(t *testing.T) {
+func TestClose_endsDiscoveryThatWaitsForAPermit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := withDoor(t, &door{})
 		wait := all(2, func(int) error { _, err := r.client.Metadata(t.Context(), issuer); return err })

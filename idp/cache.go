@@ -38,7 +38,7 @@ func (p provider) keysFresh(now time.Time) bool {
 // wait for what strangers caused, but strangers for what logins did.
 func (p provider) cooling(now time.Time, from source) bool {
 	return within(now, p.askedAt[fromProvider], keyCooldown) ||
-		from == fromAnybody && within(now, p.askedAt[fromAnybody], keyCooldown)
+		from == fromStrangers && within(now, p.askedAt[fromStrangers], keyCooldown)
 }
 
 // within reports whether now is less than d after then. A clock that was set back

@@ -121,7 +121,7 @@ func (c *Client) mine(m *Metadata) (*Metadata, error) {
 }
 
 // renew has metadata that is past its time fetched in the background, by one request for each
-// issuer, in the class of strangers: a request that hangs takes no slot of signed-in users. After a
+// issuer, in the class of strangers: a request that hangs takes no permit of signed-in users. After a
 // failure the provider is left alone for a while.
 func (c *Client) renew(issuer string, p provider, now time.Time) {
 	if p.paused(now) {

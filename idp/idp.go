@@ -109,7 +109,7 @@ type Config struct {
 	// code exchange and so on. The default is 10 seconds.
 	Timeout time.Duration
 
-	// Limit, when set, is asked for a slot at the provider, which release gives back, before each
+	// Limit, when set, is asked for a permit at the provider, which release gives back, before each
 	// request that strangers can cause: code exchanges, UserInfo, pushed authorization requests,
 	// discovery and keys for them. What it refuses with session.ErrOverloaded is not sent. first is
 	// set for discovery and keys, one at a time for each issuer, which others wait for, and for

@@ -15,9 +15,9 @@ type source int
 const (
 	// fromProvider is the token endpoint, for ID tokens: no stranger decides how many.
 	fromProvider source = iota
-	// fromAnybody is a door that strangers can knock at, for logout tokens. What they
+	// fromStrangers is a door that strangers can knock at, for logout tokens. What they
 	// bring cannot keep a login from seeing new keys.
-	fromAnybody
+	fromStrangers
 )
 
 func errKeyNotFound() error {
@@ -36,7 +36,7 @@ func (c *Client) keys(ctx context.Context, issuer string, not *keySet, from sour
 		return nil, &session.APIError{Code: session.CodeMissingJWKSURI, Description: "the provider's metadata has no usable jwks_uri"}
 	}
 	at := session.NormalIssuer(issuer)
-	if set := c.keysAtHand(at, not, from); set != nil {
+	if set := c.cachedKeys(at, not, from); set != nil {
 		return set, nil
 	}
 	set, err := shared(ctx, c, "keys "+at+" "+m.JWKSURI, as, func(ctx context.Context) (*keySet, error) {
@@ -48,8 +48,8 @@ func (c *Client) keys(ctx context.Context, issuer string, not *keySet, from sour
 	return set, nil
 }
 
-// keysAtHand returns what keys returns when nothing is to be fetched, else nil.
-func (c *Client) keysAtHand(issuer string, not *keySet, from source) *keySet {
+// cachedKeys returns what keys returns when nothing is to be fetched, else nil.
+func (c *Client) cachedKeys(issuer string, not *keySet, from source) *keySet {
 	now := c.clock.Now()
 	p, _ := c.cache.get(issuer)
 	if p.keysFresh(now) && (p.keys != not || p.cooling(now, from)) {
@@ -61,7 +61,7 @@ func (c *Client) keysAtHand(issuer string, not *keySet, from source) *keySet {
 // loadKeys brings the cached keys up to date. It runs once at a time for each
 // issuer.
 func (c *Client) loadKeys(ctx context.Context, issuer, uri string, not *keySet, from source) (*keySet, error) {
-	if set := c.keysAtHand(issuer, not, from); set != nil {
+	if set := c.cachedKeys(issuer, not, from); set != nil {
 		return set, nil
 	}
 	if not != nil {

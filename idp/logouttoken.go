@@ -86,7 +86,7 @@ func (c *Client) verifyLogoutToken(ctx context.Context, issuer, raw string) (t L
 	if err := unverified.checkIssuer(from); err != nil {
 		return t, nil, err
 	}
-	h, claims, err := c.verify(ctx, issuer, raw, fromAnybody)
+	h, claims, err := c.verify(ctx, issuer, raw, fromStrangers)
 	if err != nil {
 		return t, nil, err
 	}

@@ -20,7 +20,7 @@ type flight struct {
 	value any
 	err   error
 
-	queued  context.Context // ends when the flight need not wait for a slot any more
+	queued  context.Context // ends when the flight need not wait for a permit any more
 	dequeue context.CancelFunc
 	forUser atomic.Bool // a signed-in user waits for it
 
@@ -64,14 +64,14 @@ func (c *Client) join(ctx context.Context, key string, as class, renewal bool, w
 	}
 	if !under {
 		c.flights.byKey[key] = f
-		go c.fly(ctx, key, f, work)
+		go c.run(ctx, key, f, work)
 	}
 	return f
 }
 
-// fly waits for a slot and does the work. The cache has its result before the flight is over, so
+// run waits for a permit and does the work. The cache has its result before the flight is over, so
 // one who comes too late to join finds it there.
-func (c *Client) fly(ctx context.Context, key string, f *flight, work func(context.Context) (any, error)) {
+func (c *Client) run(ctx context.Context, key string, f *flight, work func(context.Context) (any, error)) {
 	f.value, f.err = c.fetchIn(ctx, f, work)
 	c.flights.mu.Lock()
 	delete(c.flights.byKey, key)

@@ -29,7 +29,7 @@ type CodeExchange struct {
 	Audience     string // that of the login; sent where it is a resource (RFC 8707)
 
 	// Sending, when set, is called when nothing but sending the code is left to do: what it needs is
-	// known, and it has its slot. An error of Sending is returned as it is, and nothing was sent.
+	// known, and it has its permit. An error of Sending is returned as it is, and nothing was sent.
 	Sending func() error
 }
 

@@ -37,7 +37,7 @@ func (c *Client) UserInfo(ctx context.Context, issuer, accessToken string) (sess
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
 	r, kind, err := c.getWithToken(ctx, m.UserInfoEndpoint, accessToken)
-	release() // keys may be needed next, which take a slot of their own
+	release() // keys may be needed next, which take a permit of their own
 	switch {
 	case err != nil:
 		return nil, &session.APIError{Code: CodeUserInfoError, Status: r.status, Err: err}

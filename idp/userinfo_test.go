@@ -106,8 +106,8 @@ func TestUserInfo_signed(t *testing.T) {
 	}
 }
 
-// Keys that a signed answer needs take a slot of their own, once UserInfo's is given back.
-func TestUserInfo_signedByANewKeyWithOneSlot(t *testing.T) {
+// Keys that a signed answer needs take a permit of their own, once UserInfo's is given back.
+func TestUserInfo_signedByANewKeyWithOnePermit(t *testing.T) {
 	taken := 0
 	r := newRig(t, func(c *idp.Config) {
 		c.Limit = func(context.Context, bool) (func(), error) {

@@ -165,9 +165,9 @@ func (c *Client) do(req *http.Request, s scrubber) (r reply, err error) {
 
 // readBody reads up to a byte more than an answer may have.
 func readBody(resp *http.Response) ([]byte, error) {
-	const usual = 8 << 10 // what is longer is not believed before it is there
+	const believed = 8 << 10 // a longer body is not believed before it is there
 	var b bytes.Buffer
-	if n := resp.ContentLength; n > 0 && n <= usual {
+	if n := resp.ContentLength; n > 0 && n <= believed {
 		b.Grow(int(n) + bytes.MinRead) // the end is found out by one more read
 	}
 	_, err := b.ReadFrom(io.LimitReader(resp.Body, maxBody+1))

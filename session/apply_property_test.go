@@ -105,13 +105,13 @@ func wantLeast(t *rapid.T, all, kept *session.State, fresh session.Token, now ti
 		stays[set.AccessToken] = true
 	}
 	had := choosable(all, now)
-	for _, left := range all.TokenSets {
-		if stays[left.AccessToken] || !had[left.AccessToken] {
+	for _, gone := range all.TokenSets {
+		if stays[gone.AccessToken] || !had[gone.AccessToken] {
 			continue
 		}
 		for _, set := range kept.TokenSets {
-			if set.AccessToken != fresh.AccessToken && (!had[set.AccessToken] || set.ExpiresAt < left.ExpiresAt) {
-				t.Fatalf("%+v left, and %+v stayed", left, set)
+			if set.AccessToken != fresh.AccessToken && (!had[set.AccessToken] || set.ExpiresAt < gone.ExpiresAt) {
+				t.Fatalf("%+v left, and %+v stayed", gone, set)
 			}
 		}
 	}

@@ -32,14 +32,14 @@ func TestApplyRefresh_staysWithinMaxBytes(t *testing.T) {
 			t.Errorf("%d bytes: %v", limit, err)
 			continue
 		}
-		var left []string
+		var kept []string
 		for _, set := range next.TokenSets {
-			left = append(left, set.Audience)
+			kept = append(kept, set.Audience)
 		}
 		for _, set := range next.ConnectionTokenSets {
-			left = append(left, set.Connection)
+			kept = append(kept, set.Connection)
 		}
-		if got := strings.Join(left, " "); got != want || next.RefreshToken != "rt2" {
+		if got := strings.Join(kept, " "); got != want || next.RefreshToken != "rt2" {
 			t.Errorf("%d bytes: %s are left, want %s", limit, got, want)
 		}
 		if b, err := session.AppendState(nil, next); err != nil || limit > 0 && len(b) > limit {
@@ -70,17 +70,17 @@ func TestState_FitLogin(t *testing.T) {
 		0: "access token, ID token", 3000: "access token, ID token", 2000: "ID token", 1000: "", 50: "nothing fits",
 	} {
 		fitted, fits := s.FitLogin(limit)
-		var left []string
+		var kept []string
 		if len(fitted.TokenSets) > 0 {
-			left = append(left, "access token")
+			kept = append(kept, "access token")
 		}
 		if fitted.IDToken != "" {
-			left = append(left, "ID token")
+			kept = append(kept, "ID token")
 		}
 		if !fits {
-			left = append(left, "nothing fits")
+			kept = append(kept, "nothing fits")
 		}
-		if got := strings.Join(left, ", "); got != want || fitted.RefreshToken != "rt" {
+		if got := strings.Join(kept, ", "); got != want || fitted.RefreshToken != "rt" {
 			t.Errorf("%d bytes: left are %q, want %q", limit, got, want)
 		}
 	}

@@ -85,7 +85,7 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 		a.base = "http://" + reachable(s.listen, a.listener)
 	}
 	redirectURI := a.base + "/auth/callback"
-	setup, err := a.bring(&s, redirectURI)
+	setup, err := a.startProvider(&s, redirectURI)
 	if err != nil {
 		return a, err
 	}
@@ -128,14 +128,14 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 	return a, nil
 }
 
-// bring starts the fake tenant where the application brings its provider along. With -provider it
+// startProvider starts the fake tenant where the application brings its provider along. With -provider it
 // returns how the application is configured.
-func (a *app) bring(s *settings, redirectURI string) (setup *providers.Setup, err error) {
+func (a *app) startProvider(s *settings, redirectURI string) (setup *providers.Setup, err error) {
 	switch {
 	case s.provider != "":
-		a.tenant, setup, err = bringProvider(*s, redirectURI)
+		a.tenant, setup, err = startProfile(*s, redirectURI)
 	case s.ownTenant():
-		a.tenant, err = bringTenant(s, redirectURI)
+		a.tenant, err = startTenant(s, redirectURI)
 	}
 	return setup, err
 }

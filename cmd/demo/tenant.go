@@ -39,9 +39,9 @@ func (s settings) playing() []idptest.Option {
 	return nil
 }
 
-// bringProvider starts a tenant that plays -provider for the application alone, and returns how
+// startProfile starts a tenant that plays -provider for the application alone, and returns how
 // that is configured.
-func bringProvider(s settings, redirectURI string) (*idptest.Tenant, *providers.Setup, error) {
+func startProfile(s settings, redirectURI string) (*idptest.Tenant, *providers.Setup, error) {
 	t, err := idptest.New(append(s.playing(), idptest.WithRedirectURI(redirectURI))...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the fake tenant: %w", err)
@@ -51,9 +51,9 @@ func bringProvider(s settings, redirectURI string) (*idptest.Tenant, *providers.
 	return t, &setup, nil
 }
 
-// bringTenant starts a fake tenant for the application alone, and says so in s. It knows
+// startTenant starts a fake tenant for the application alone, and says so in s. It knows
 // the client by what s says, else as -tenant does.
-func bringTenant(s *settings, redirectURI string) (*idptest.Tenant, error) {
+func startTenant(s *settings, redirectURI string) (*idptest.Tenant, error) {
 	s.clientID = cmp.Or(s.clientID, demoID)
 	if s.signingKey == "" {
 		s.clientSecret = cmp.Or(s.clientSecret, demoSecret)

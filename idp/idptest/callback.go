@@ -24,7 +24,7 @@ func (t *Tenant) Callback(authorizeURL string, claims ...Claims) (*http.Request,
 		return nil, fmt.Errorf("idptest: %s is not this tenant, %s", origin(authorizeURL), t.issuer)
 	}
 	c := t.read(req)
-	defer func() { c.land() }() // not c.land itself: admit sets it
+	defer func() { c.done() }() // not c.done itself: admit sets it
 	r := t.answer(c)
 	switch {
 	case r == nil || r.end != whole:

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// tally counts the requests of one kind.
-type tally struct{ total, inFlight, peak int }
+// load counts the requests of one kind.
+type load struct{ total, inFlight, peak int }
 
-func (n *tally) in() {
+func (n *load) in() {
 	n.total++
 	n.inFlight++
 	n.peak = max(n.peak, n.inFlight)
@@ -19,7 +19,7 @@ func (n *tally) in() {
 
 // counters is everything that a tenant counts. Its tenant's lock guards it.
 type counters struct {
-	byKind  map[Kind]*tally
+	byKind  map[Kind]*load
 	forms   map[Kind]url.Values
 	auths   map[Kind]AuthMethod
 	spilled []string
@@ -30,7 +30,7 @@ type counters struct {
 }
 
 func newCounters() counters {
-	return counters{byKind: map[Kind]*tally{}, forms: map[Kind]url.Values{}, auths: map[Kind]AuthMethod{}}
+	return counters{byKind: map[Kind]*load{}, forms: map[Kind]url.Values{}, auths: map[Kind]AuthMethod{}}
 }
 
 // wake has everyone who waits look again.
@@ -42,15 +42,15 @@ func (n *counters) wake() {
 }
 
 // in counts c under every kind that it is of, and remembers what it said.
-func (n *counters) in(c *call) []*tally {
+func (n *counters) in(c *call) []*load {
 	n.wake()
-	var tallies []*tally
+	var loads []*load
 	count := func(k Kind) {
 		if n.byKind[k] == nil {
-			n.byKind[k] = &tally{}
+			n.byKind[k] = &load{}
 		}
 		n.byKind[k].in()
-		tallies = append(tallies, n.byKind[k])
+		loads = append(loads, n.byKind[k])
 	}
 	for _, k := range c.kinds() {
 		count(k)
@@ -62,12 +62,12 @@ func (n *counters) in(c *call) []*tally {
 	}
 	if c.family != nil && c.kind != Revocation {
 		c.family.flights.in()
-		tallies = append(tallies, &c.family.flights)
+		loads = append(loads, &c.family.flights)
 	}
 	if c.kind == Trap {
 		n.spilled = append(n.spilled, spilled(c)...)
 	}
-	return tallies
+	return loads
 }
 
 // spilled names the secrets that c carries.
@@ -85,7 +85,7 @@ func spilled(c *call) []string {
 }
 
 // Requests returns how many requests of kind k have arrived, good or bad.
-func (t *Tenant) Requests(k Kind) int { return t.tally(k).total }
+func (t *Tenant) Requests(k Kind) int { return t.load(k).total }
 
 // Refreshes returns Requests(Refresh).
 func (t *Tenant) Refreshes() int { return t.Requests(Refresh) }
@@ -125,18 +125,18 @@ func (t *Tenant) wait(ctx context.Context, enough func() (int, bool), n int, wha
 }
 
 // InFlight returns how many requests of kind k are with the tenant now.
-func (t *Tenant) InFlight(k Kind) int { return t.tally(k).inFlight }
+func (t *Tenant) InFlight(k Kind) int { return t.load(k).inFlight }
 
 // Peak returns the most requests of kind k that were with the tenant at once.
-func (t *Tenant) Peak(k Kind) int { return t.tally(k).peak }
+func (t *Tenant) Peak(k Kind) int { return t.load(k).peak }
 
-func (t *Tenant) tally(k Kind) tally {
+func (t *Tenant) load(k Kind) load {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := t.counters.byKind[k]; n != nil {
 		return *n
 	}
-	return tally{}
+	return load{}
 }
 
 // PeakPerFamily returns the most requests that presented refresh tokens of one
@@ -198,7 +198,7 @@ func (t *Tenant) Reset() {
 	t.counters = newCounters()
 	t.counters.more, t.counters.conns = old.more, old.conns
 	for k, n := range old.byKind {
-		if n.inFlight > 0 { // they land later
+		if n.inFlight > 0 { // they end later
 			n.total, n.peak = 0, n.inFlight
 			t.counters.byKind[k] = n
 		}

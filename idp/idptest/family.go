@@ -21,7 +21,7 @@ type family struct {
 	revoked bool
 
 	throttled int // refreshes that Refusals.Throttled answered
-	flights   tally
+	flights   load
 	seen      []Presentation
 	reuses    int
 }

@@ -78,7 +78,7 @@ func (t *Tenant) Script(k Kind, faults ...Fault) {
 		if f.times == 0 {
 			continue
 		}
-		t.script = append(t.script, &scripted{kind: k, fault: f, left: f.times})
+		t.script = append(t.script, &scripted{kind: k, fault: f, remaining: f.times})
 	}
 }
 
@@ -93,9 +93,9 @@ func (t *Tenant) Heal() {
 
 // scripted is one fault that waits for requests.
 type scripted struct {
-	kind  Kind
-	fault Fault
-	left  int // -1 for ever
+	kind      Kind
+	fault     Fault
+	remaining int // -1 for ever
 }
 
 // nextFault takes the fault that c shall meet. The caller holds t.mu.
@@ -104,10 +104,10 @@ func (t *Tenant) nextFault(c *call) *Fault {
 		if !c.matches(s.kind) || s.fault.when != nil && !s.fault.when(c.form) {
 			continue
 		}
-		if s.left > 0 {
-			s.left--
+		if s.remaining > 0 {
+			s.remaining--
 		}
-		if s.left == 0 {
+		if s.remaining == 0 {
 			t.script = append(t.script[:i:i], t.script[i+1:]...)
 		}
 		return &s.fault

@@ -127,8 +127,8 @@ func (h *Hold) enter() (chan struct{}, bool) {
 	return ch, true
 }
 
-// leave takes a request out whose client has gone.
-func (h *Hold) leave(ch chan struct{}) {
+// abandon takes a request out whose client has gone.
+func (h *Hold) abandon(ch chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, have := range h.waiting {
@@ -155,7 +155,7 @@ func (t *Tenant) hold(c *call, p Point) bool {
 			continue
 		}
 		if !t.await(ctx, ch) {
-			h.leave(ch)
+			h.abandon(ch)
 			return false
 		}
 	}

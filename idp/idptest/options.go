@@ -40,9 +40,9 @@ type config struct {
 }
 
 func defaults() config {
-	usual := auth0()
+	standard := auth0()
 	return config{
-		profile:        &usual,
+		profile:        &standard,
 		clock:          clock.System(),
 		address:        "127.0.0.1:0",
 		clients:        map[string]client{ClientID: {id: ClientID, secret: ClientSecret}},

@@ -13,7 +13,7 @@ import (
 
 // What an application meets that knows issuer, client id and secret, asks for the usual
 // scopes, authenticates by Basic and uses PKCE: the first thing that goes wrong.
-func TestProfile_whatTheUsualClientMeets(t *testing.T) {
+func TestProfile_whatACommonClientMeets(t *testing.T) {
 	want := map[string]string{
 		"entra-organizations": "issuer", "entra-b2c": "issuer", "entra-ciam": "issuer",
 		"google": "page invalid_scope", "google-iss-without-scheme": "page invalid_scope",
@@ -27,15 +27,15 @@ func TestProfile_whatTheUsualClientMeets(t *testing.T) {
 	}
 	for _, p := range idptest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
-			if got := usualClient(t, p); got != want[p.Name] {
+			if got := commonClient(t, p); got != want[p.Name] {
 				t.Errorf("%q, want %q", got, want[p.Name])
 			}
 		})
 	}
 }
 
-// usualClient returns the first thing that goes wrong for such an application.
-func usualClient(t *testing.T, p idptest.Profile) string {
+// commonClient returns the first thing that goes wrong for such an application.
+func commonClient(t *testing.T, p idptest.Profile) string {
 	a := inProcess(t, idptest.WithProfile(p))
 	issuer := p.Location.Issuer
 	if p.Location.Alias != "" && p.Config.SeparateMetadata {

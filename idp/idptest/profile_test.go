@@ -62,11 +62,11 @@ func TestProfiles_callersMayChangeTheirs(t *testing.T) {
 }
 
 // What a tenant does without a profile is the profile auth0, address for address.
-func TestProfile_auth0IsTheUsual(t *testing.T) {
+func TestProfile_auth0IsTheStandard(t *testing.T) {
 	p, _ := idptest.ProfileNamed("auth0")
-	usual, played := inProcess(t), inProcess(t, idptest.WithProfile(p))
+	standard, played := inProcess(t), inProcess(t, idptest.WithProfile(p))
 	at := "/.well-known/openid-configuration"
-	if a, b := usual.get(usual.tenant.URL(at)), played.get(played.tenant.URL(at)); a.raw != b.raw {
+	if a, b := standard.get(standard.tenant.URL(at)), played.get(played.tenant.URL(at)); a.raw != b.raw {
 		t.Errorf("metadata = %s, with the profile %s", a.raw, b.raw)
 	}
 }

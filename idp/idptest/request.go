@@ -18,13 +18,13 @@ type call struct {
 	subject string          // "" while unknown
 	family  *family         // of the refresh token that it presents, if any
 	body    error           // what went wrong with reading the body
-	land    func()          // counts it out; safe to call again
+	done    func()          // counts it out; safe to call again
 	healed  <-chan struct{} // closed by a Heal after it arrived
 }
 
 // read takes a request apart.
 func (t *Tenant) read(r *http.Request) *call {
-	c := &call{req: r, form: url.Values{}, land: func() {}}
+	c := &call{req: r, form: url.Values{}, done: func() {}}
 	var body string
 	if r.Body != nil {
 		b, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
@@ -80,7 +80,7 @@ func (t *Tenant) admit(c *call) *Fault {
 	c.healed = t.healed
 	tallies := t.counters.in(c)
 	var once sync.Once
-	c.land = func() {
+	c.done = func() {
 		once.Do(func() {
 			t.mu.Lock()
 			defer t.mu.Unlock()

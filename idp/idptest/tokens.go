@@ -37,8 +37,8 @@ func (t *Tenant) tokens(c *call, l *login, audience, scope, refreshToken string)
 	case form.ExpiresIn == ExpiresNumber, form.ExpiresIn == ExpiresAbsentAtRefresh && c.kind != Refresh:
 		body["expires_in"] = life
 	}
-	if written, ok := cfg.profile.answered(scope); ok {
-		body["scope"] = written
+	if spelled, ok := cfg.profile.answered(scope); ok {
+		body["scope"] = spelled
 	}
 	if id := t.idToken(c.kind, l); id != "" {
 		body["id_token"] = id

@@ -66,14 +66,14 @@ func (t *Tenant) serveHTTP(w http.ResponseWriter, req *http.Request) {
 	t.conns.Add(1) // on top of the connection's own, which ends when it is taken over
 	defer t.conns.Done()
 	c := t.read(req)
-	defer func() { c.land() }() // not c.land itself: admit sets it
+	defer func() { c.done() }() // not c.done itself: admit sets it
 	r := t.answer(c)
 	if r == nil || r.end == resetConn {
 		t.takeOver(w, reset)
 		return
 	}
 	if r.end >= raw {
-		c.land()
+		c.done()
 		t.sendRaw(w, c, r)
 		return
 	}
@@ -82,7 +82,7 @@ func (t *Tenant) serveHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(r.body)))
 	if r.chunk == 0 {
-		c.land() // before the client can know the answer, and ask again
+		c.done() // before the client can know the answer, and ask again
 	}
 	w.WriteHeader(r.status)
 	if r.chunk > 0 {
@@ -103,7 +103,7 @@ func (t *Tenant) send(w http.ResponseWriter, c *call, r *reply) bool {
 			return false
 		}
 		if n == len(body) {
-			c.land()
+			c.done()
 		}
 		w.Write(body[:n])                     //nolint:errcheck // a client that left ends the context
 		http.NewResponseController(w).Flush() //nolint:errcheck // likewise
@@ -149,7 +149,7 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := t.read(req)
 	r := t.answer(c)
 	if r == nil || r.end == resetConn {
-		c.land()
+		c.done()
 		if req.Context().Err() != nil {
 			return nil, context.Cause(req.Context())
 		}
@@ -159,11 +159,11 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, opError("read", syscall.ECONNRESET)
 	}
 	if r.end >= raw {
-		c.land()
+		c.done()
 		return t.rawResponse(c, r)
 	}
 	if r.chunk == 0 {
-		c.land()
+		c.done()
 	}
 	resp := &http.Response{
 		Status:        strconv.Itoa(r.status) + " " + http.StatusText(r.status),
@@ -213,7 +213,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.r.chunk > 0 {
 		n = min(n, b.r.chunk)
 		if !b.t.sleep(ctx, b.r.pause) {
-			b.c.land()
+			b.c.done()
 			if ctx.Err() != nil {
 				return 0, context.Cause(ctx)
 			}
@@ -223,7 +223,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.started.Reset(b.rest[:n])
 	b.rest = b.rest[n:]
 	if len(b.rest) == 0 {
-		b.c.land()
+		b.c.done()
 	}
 	return b.started.Read(p)
 }
@@ -231,6 +231,6 @@ func (b *body) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (b *body) Close() error {
 	b.closed = true
-	b.c.land()
+	b.c.done()
 	return nil
 }

@@ -34,7 +34,7 @@ func playBurst(ctx context.Context, n, runs int) (r Row, err error) {
 	}
 	defer s.close(&err)
 
-	var ours, theirs []sample
+	var coalesced, separate []sample
 	for range runs {
 		s.expiring()
 		library, plain, err := s.signInBoth(ctx, nil)
@@ -43,7 +43,7 @@ func playBurst(ctx context.Context, n, runs int) (r Row, err error) {
 		}
 		a := burst(n, func(int) (string, error) { return s.ask(ctx, library, tokenward.TokenRequest{}) })
 		got := s.sample(library, a)
-		ours = append(ours, got)
+		coalesced = append(coalesced, got)
 		want(&r, "token requests", got.requests, 1)
 		want(&r, "store updates", s.store.Updates(library.key()), 1)
 		want(&r, "distinct tokens", got.tokens, 1)
@@ -52,9 +52,9 @@ func playBurst(ctx context.Context, n, runs int) (r Row, err error) {
 		want(&r, "alive at the tenant", got.alive, true)
 
 		p := burst(n, func(int) (string, error) { return s.plain.accessToken(ctx, plain.id, "") })
-		theirs = append(theirs, s.sample(plain, p))
+		separate = append(separate, s.sample(plain, p))
 	}
-	r.Library, r.Plain = figures(ours), figures(theirs)
+	r.Library, r.Plain = figures(coalesced), figures(separate)
 	return r, nil
 }
 
@@ -73,7 +73,7 @@ func playAudiences(ctx context.Context, runs int) (r Row, err error) {
 	defer s.close(&err)
 	audience := func(i int) string { return fmt.Sprintf("https://api-%d.example.com", i%audiences) }
 
-	var ours, theirs []sample
+	var coalesced, separate []sample
 	for range runs {
 		library, plain, err := s.signInBoth(ctx, nil)
 		if err != nil {
@@ -83,7 +83,7 @@ func playAudiences(ctx context.Context, runs int) (r Row, err error) {
 			return s.ask(ctx, library, tokenward.TokenRequest{Audience: audience(i)})
 		})
 		got := s.sample(library, a)
-		ours = append(ours, got)
+		coalesced = append(coalesced, got)
 		want(&r, "token requests", got.requests, audiences)
 		want(&r, "requests at once", got.peak, 1)
 		want(&r, "refresh tokens in the order of their issue", fmt.Sprint(s.tenant.Family(library.subject).Serials()), "[0 1 2 3 4]")
@@ -93,9 +93,9 @@ func playAudiences(ctx context.Context, runs int) (r Row, err error) {
 		want(&r, "alive at the tenant", got.alive, true)
 
 		p := burst(audiences*each, func(i int) (string, error) { return s.plain.accessToken(ctx, plain.id, audience(i)) })
-		theirs = append(theirs, s.sample(plain, p))
+		separate = append(separate, s.sample(plain, p))
 	}
-	r.Library, r.Plain = figures(ours), figures(theirs)
+	r.Library, r.Plain = figures(coalesced), figures(separate)
 	return r, nil
 }
 

@@ -72,8 +72,8 @@ func (s *scene) cancelFirst(ctx context.Context, who account, others int,
 ) (c cancelled, err error) {
 	hold := s.tenant.Hold(idptest.Refresh.Of(who.subject), idptest.BeforeGrant)
 	defer hold.Release()
-	firstCtx, leave := context.WithCancel(ctx)
-	defer leave()
+	firstCtx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	var g errgroup.Group
 	g.Go(func() error {
 		_, err := ask(firstCtx, 0)
@@ -87,7 +87,7 @@ func (s *scene) cancelFirst(ctx context.Context, who account, others int,
 		return c, err
 	}
 	begin := time.Now()
-	leave()
+	giveUp()
 	c.first = g.Wait()
 	c.took, c.held = time.Since(begin), hold.Held()
 	hold.Release()
