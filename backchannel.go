@@ -7,7 +7,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,10 +43,10 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	if err != nil {
 		return err
 	}
-	if c.logouts.repeated(c.clock.Now(), t) {
+	if c.logins.Logouts.Repeated(c.clock.Now(), t.owners(), t.LogoutToken) {
 		return nil
 	}
-	c.logouts.remember(c.clock.Now(), t)
+	c.logins.Logouts.Remember(c.clock.Now(), t.owners(), t.LogoutToken)
 	values := c.sealer.LookupSub(t.issuer, t.Subject)
 	if t.SID != "" {
 		values = c.sealer.LookupSID(t.issuer, t.SID)
@@ -68,7 +67,7 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	if err := cmp.Or(named, err); err != nil {
 		return err
 	}
-	c.logouts.done(c.clock.Now(), t)
+	c.logins.Logouts.Done(c.clock.Now(), t.owners(), t.LogoutToken)
 	return nil
 }
 
@@ -181,125 +180,13 @@ func (c *Client) endRef(ctx context.Context, key session.Key, incarnation sessio
 	return nil
 }
 
-const (
-	logoutLife  = 2 * time.Minute
-	handledLife = time.Hour
-	maxLogouts  = 100_000
-)
-
-// logoutMemory remembers logout tokens for a while, so that a login that was under
-// way when one came does not outlive it.
-type logoutMemory struct {
-	mu   sync.Mutex
-	seen map[logoutName]remembered
-	old  []noted // in the order they came
-
-	handled map[tokenName]time.Time
-	order   []tokenName
-}
-
-// tokenName names one logout token.
-type tokenName struct {
-	of  session.RegistrationID
-	jti string
-}
-
-// logoutName is whom a logout token names: at each application a user may have another sub (OpenID Connect Core
-// section 8.1).
-type logoutName struct {
-	of       session.RegistrationID
-	sid, sub string
-}
-
 // owners are the registrations that t is for.
 func (t *logout) owners() []session.RegistrationID {
 	owners := make([]session.RegistrationID, len(t.clientIDs))
 	for i, id := range t.clientIDs {
-		owners[i] = normal(session.RegistrationID{Issuer: t.issuer, ClientID: id})
+		owners[i] = session.RegistrationID{Issuer: t.issuer, ClientID: id}
 	}
 	return owners
-}
-
-// normal returns of in the form in which registrations are compared.
-func normal(of session.RegistrationID) session.RegistrationID {
-	of.Issuer = session.NormalIssuer(of.Issuer)
-	return of
-}
-
-type remembered struct {
-	at  time.Time
-	iat int64 // of the youngest token
-}
-
-type noted struct {
-	name logoutName
-	at   time.Time
-}
-
-func (l *logoutMemory) init() {
-	l.seen, l.handled = make(map[logoutName]remembered), make(map[tokenName]time.Time)
-}
-
-// repeated reports whether t was dealt with already.
-func (l *logoutMemory) repeated(now time.Time, t logout) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, of := range t.owners() {
-		if at, ok := l.handled[tokenName{of, t.JTI}]; !ok || now.Sub(at) >= handledLife {
-			return false
-		}
-	}
-	return true
-}
-
-// done notes that what t names has ended.
-func (l *logoutMemory) done(now time.Time, t logout) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.order) > 0 && (len(l.order) >= maxLogouts || now.Sub(l.handled[l.order[0]]) >= handledLife) {
-		delete(l.handled, l.order[0])
-		l.order = l.order[1:]
-	}
-	for _, of := range t.owners() {
-		name := tokenName{of, t.JTI}
-		if _, again := l.handled[name]; !again {
-			l.order = append(l.order, name)
-		}
-		l.handled[name] = now
-	}
-}
-
-func (l *logoutMemory) remember(now time.Time, t logout) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.old) > 0 && (len(l.old) >= maxLogouts || now.Sub(l.old[0].at) >= logoutLife) {
-		first := l.old[0]
-		l.old = l.old[1:]
-		if l.seen[first.name].at.Equal(first.at) { // not noted again since
-			delete(l.seen, first.name)
-		}
-	}
-	for _, of := range t.owners() {
-		name := logoutName{of: of, sid: t.SID}
-		if t.SID == "" {
-			name.sub = t.Subject
-		}
-		l.old = append(l.old, noted{name, now})
-		l.seen[name] = remembered{now, max(l.seen[name].iat, t.IssuedAt)} // they may come in any order
-	}
-}
-
-// refuses reports whether a login to that application with that sid, or with that sub and an ID token
-// not younger than the logout, has been ended already.
-func (l *logoutMemory) refuses(now time.Time, of session.RegistrationID, sid, sub string, iat int64) bool {
-	of = normal(of)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if m, ok := l.seen[logoutName{of: of, sid: sid}]; ok && sid != "" && now.Sub(m.at) < logoutLife {
-		return true
-	}
-	m, ok := l.seen[logoutName{of: of, sub: sub}]
-	return ok && sub != "" && now.Sub(m.at) < logoutLife && iat <= m.iat
 }
 
 // issuedAt returns the iat of verified claims, in seconds.

@@ -21,6 +21,7 @@ import (
 	"github.com/tokenward/tokenward/internal/browser"
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/logging"
+	"github.com/tokenward/tokenward/internal/logins"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/internal/runner"
 	"github.com/tokenward/tokenward/session"
@@ -58,9 +59,7 @@ type Client struct {
 	callers   lookup.Callers
 	system    *actor.ActorSystem
 	ours      bool // system is
-	logouts   logoutMemory
-	completed completions
-	redirects redirectURIs
+	logins    logins.Logins
 	providers providers
 	losses    *logging.Losses
 	feed      store.ChangeFeed // nil where no other process writes, or none tells
@@ -112,10 +111,8 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 		sealer: sealer, stats: &directory.Stats{}, pending: &directory.Pending{}, stopped: make(chan struct{}),
 	}
 	c.queries.Init(c.policy)
-	c.logouts.init()
 	c.losses = logging.NewLosses(c.clock, c.log, &c.stats.Vanished)
-	c.completed.init()
-	c.redirects.init()
+	c.logins.Init()
 	c.providers.init()
 	c.runner = runner.New(o.limits.ProviderRequests, o.limits.QueuedFlights, c.pending)
 	if c.idp, err = idp.New(idp.Config{
@@ -260,6 +257,8 @@ func (c *Client) start() {
 	}))
 	b := &c.browser
 	b.Rules, b.Sealer, b.Env, b.Callers, b.Look = o.cookies.rules(o.sessionName), c.sealer, c.env, k, c.look
+	l := &c.logins
+	l.Name, l.Issuer, l.Transactions, l.Sealer, l.Env, l.Shared, l.Attempt = o.txName, c.issuer, o.transactions, c.sealer, c.env, shared, c.attempt
 	if c.feed != nil {
 		c.runner.Go(c.watch)
 	}

@@ -20,6 +20,7 @@ var theMap = []string{
 	".",
 	"internal/browser",
 	"internal/logging",
+	"internal/logins",
 	"internal/runner",
 	"internal/lookup",
 	"supervisor",

@@ -1,4 +1,4 @@
-package tokenward
+package logins
 
 import (
 	"encoding/json"
@@ -21,12 +21,12 @@ func TestCompletions_areBounded(t *testing.T) {
 		return ok
 	}
 	for n := range 10_000 {
-		l.add(key(n), completion{AppState: json.RawMessage(`{}`)}, now)
+		l.add(key(n), Completion{AppState: json.RawMessage(`{}`)}, now)
 	}
 	if !has(0, now) || !has(9_999, now) {
 		t.Error("of 10,000 logins one is forgotten")
 	}
-	l.add(key(10_000), completion{}, now)
+	l.add(key(10_000), Completion{}, now)
 	if has(0, now) || !has(1, now) || !has(10_000, now) {
 		t.Error("it is not the oldest that goes")
 	}
@@ -34,7 +34,7 @@ func TestCompletions_areBounded(t *testing.T) {
 		t.Error("it is not remembered for an hour")
 	}
 	for n, length := range map[int]int{20_000: 4096, 20_001: 4097} {
-		l.add(key(n), completion{AppState: json.RawMessage(strings.Repeat("1", length))}, now)
+		l.add(key(n), Completion{AppState: json.RawMessage(strings.Repeat("1", length))}, now)
 	}
 	if !has(20_000, now) || has(20_001, now) {
 		t.Error("an app state of 4,096 bytes is kept, of 4,097 not")

@@ -1,0 +1,329 @@
+package tokenward
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/logins"
+	"github.com/tokenward/tokenward/internal/lookup"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// CompleteInteractiveLogin ends a login with the URL that the provider sent the
+// browser back to: it spends the code, checks the ID token and stores the session.
+//
+// It fails with a *MissingRequiredArgumentError (state, code), a
+// *MissingTransactionError for a login that is unknown, too old or completed already, an
+// *APIError with what the provider or its token said, an *IssuerValidationError, an
+// *OrganizationTokenValidationError, a *SessionExpiredError for a ceiling already
+// past: nothing is stored then. With the store's error, and with ctx.Err(), a session may
+// have been stored all the same; nobody was given its id.
+//
+// A login that was turned away before its code was sent (ErrOverloaded, ErrStore of
+// either store, metadata_error, ctx.Err()) is still under way: the same callback completes it later. See
+// logins.Claim for when a callback counts as used.
+func (c *Client) CompleteInteractiveLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
+	res, err := c.completeLogin(ctx, callbackURL, o)
+	return res, ofCaller(ctx, err)
+}
+
+// ofCaller returns err, or the context's error where the call failed because its
+// caller has left: that is nobody's outage.
+func ofCaller(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
+	if c.callers.Closed() {
+		return nil, session.ErrClosed
+	}
+	u, err := url.Parse(callbackURL)
+	if err != nil {
+		return nil, &InvalidArgumentError{Argument: "url", Message: "the callback URL cannot be parsed"}
+	}
+	o = c.resolve(ctx, o)
+	query := u.Query()
+	tx, t, err := c.callback(ctx, u, o.options())
+	if err != nil {
+		return nil, err
+	}
+	t.of = c.registrationOf(tx)
+	client, err := c.applicationOf(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	issuer, name := t.of.Issuer, query.Get("state")
+	response, err := client.ExchangeCode(ctx, idp.CodeExchange{
+		Issuer: issuer, Code: query.Get("code"), RedirectURI: tx.RedirectURI, CodeVerifier: tx.CodeVerifier,
+		Audience: tx.Audience,
+		Sending:  func() error { return c.logins.Claim(ctx, name, o.options()) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	now := c.clock.Now()
+	issuer, claims, err := c.verify(ctx, client, issuer, tx, response)
+	if err != nil {
+		return nil, err
+	}
+	ceiling := session.ParseCeiling(claims["session_expiry"])
+	if session.PastAtLogin(ceiling, claims["iat"], c.clock.Now()) {
+		return nil, &SessionExpiredError{Message: "the identity provider's session was over when the login arrived; start a new login"}
+	}
+	claims = c.withUserInfo(ctx, client, issuer, tx, response, claims)
+	key, _ := c.policy.EffectiveAudience(tx.Audience)
+	state := session.NewState(session.Login{
+		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: c.domainOf(issuer), ClientID: tx.ClientID,
+		Now: now, Random: c.rand,
+		DefaultLifetime: c.opts.tokenLifetime, KeepToGrant: tx.AtIssuer,
+	})
+	if o.options().Request != nil {
+		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)
+	}
+	incarnation := session.NewIncarnation(c.rand)
+	if state, err = c.browser.Fit(state); err != nil {
+		return nil, err
+	}
+	id, err := c.begin(ctx, state, incarnation, claims, o)
+	if err != nil {
+		return nil, err
+	}
+	c.logins.Complete(ctx, name, logins.Completion{Session: c.key(id), Incarnation: incarnation, AppState: tx.AppState}, o.options())
+	return &LoginResult{
+		SessionID: id, Session: state.Session(), AppState: tx.AppState, AuthorizationDetails: response.AuthorizationDetails,
+	}, nil
+}
+
+// callback reads what came back with the browser, and the transaction it belongs to. One that ends
+// the login takes the transaction; one with a code, which Claim is for, and one with neither code nor
+// error take nothing. t is what checkCallbackIssuer returns.
+func (c *Client) callback(ctx context.Context, u *url.URL, o store.Options) (tx logins.Transaction, t tenant, err error) {
+	query := u.Query()
+	state := query.Get("state")
+	if state == "" {
+		return tx, t, &MissingRequiredArgumentError{Argument: "state"}
+	}
+	tx, err = c.logins.Get(ctx, state, o)
+	if err != nil {
+		return tx, t, err
+	}
+	refused := query.Get("error")
+	if refused == "" && query.Get("code") == "" {
+		return tx, t, &MissingRequiredArgumentError{Argument: "code"}
+	}
+	t, err = c.checkCallbackIssuer(ctx, tx, u, o)
+	foreign := errors.As(err, new(*IssuerValidationError))
+	switch {
+	case refused == "" && !foreign:
+		return tx, t, err
+	case !foreign:
+		err = idp.CallbackError(refused, query.Get("error_description"))
+	}
+	if _, taken := c.logins.Take(ctx, state, o); taken != nil {
+		return tx, t, taken
+	}
+	return tx, t, err
+}
+
+// verify checks the ID token of a login. It returns the issuer that the session belongs to, which is
+// another than that of the login where that stands for many tenants.
+func (c *Client) verify(ctx context.Context, client *idp.Client, issuer string, tx logins.Transaction, r session.TokenResponse) (string, User, error) {
+	switch {
+	case r.IDToken == "" && tx.Organization != "":
+		return "", nil, &OrganizationTokenValidationError{Message: "an organization was asked for and no ID token was returned"}
+	case r.IDToken == "":
+		return "", nil, &APIError{Code: session.CodeInvalidResponse, Description: "the token response has no ID token"}
+	}
+	issuer, err := client.TenantIssuer(ctx, issuer, r.IDToken)
+	if err != nil {
+		return "", nil, err
+	}
+	claims, err := client.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Nonce: tx.Nonce, Organization: tx.Organization, MaxAge: tx.MaxAge})
+	return issuer, claims, err
+}
+
+// begin stores a new session and returns its id.
+func (c *Client) begin(ctx context.Context, state *session.State, incarnation session.Incarnation, claims User, o StoreOptions) (string, error) {
+	id := o.id
+	if o.options().Request != nil {
+		id = ""
+	}
+	if id == "" {
+		id = session.RandomString(c.rand, 32)
+	}
+	iat := issuedAt(claims)
+	if c.logins.Logouts.Refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), iat) {
+		return "", overtaken()
+	}
+	key := c.key(id)
+	call := directory.NewCall(ctx, o.options())
+	login := &messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call}
+	err := c.order(ctx, login, call)
+	// A logout token that came while the session was being written found nothing to end.
+	late := err == nil && c.logins.Logouts.Refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), iat)
+	if late || err != nil && ctx.Err() != nil {
+		c.send(&messages.EndSession{ID: id, Key: key, Only: incarnation, Why: session.ReasonLogout})
+	}
+	switch {
+	case late:
+		return "", overtaken()
+	case err != nil && ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
+		return "", lookup.StoreError(err)
+	}
+	if r := o.options().Request; r != nil {
+		for _, old := range o.ended() { // first: a read beside this call must not renew the old cookie over the new one
+			c.browser.Ended.Add(c.key(old), session.ReasonReplaced)
+		}
+		if w := o.options().Response; w != nil {
+			c.browser.Write(w, r, id, state, nil)
+		}
+		for _, old := range o.ended() {
+			gone := directory.NewCall(ctx, o.options())
+			end := &messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone}
+			if err := c.order(ctx, end, gone); err != nil && !errors.Is(err, ctx.Err()) {
+				c.log.Warn("the session that a login replaced could not be deleted; it is tried again")
+			}
+		}
+	}
+	return id, nil
+}
+
+func overtaken() error {
+	return &SessionExpiredError{Message: "the provider has ended this session already; start a new login"}
+}
+
+// CompletedLogin is for a callback that a browser loads again. It returns the AppState of the login that
+// callbackURL completed within the last hour, nil where there was none. It is ok only while the session
+// that this login made lives, and if the request of o carries that very session: to another
+// browser a stolen callback URL says nothing. Any process that shares the state store knows it; without a
+// shared store the process that completed the login does, for the latest 10,000 of them.
+func (c *Client) CompletedLogin(ctx context.Context, callbackURL string, o StoreOptions) (appState json.RawMessage, ok bool) {
+	u, err := url.Parse(callbackURL)
+	if err != nil || c.callers.Closed() {
+		return nil, false
+	}
+	state := u.Query().Get("state")
+	o = c.resolve(ctx, o)
+	if state == "" || o.id == "" || o.options().Request == nil {
+		return nil, false
+	}
+	done, ok := c.logins.Completion(ctx, state, o.options())
+	if !ok || done.Session != c.key(o.id) {
+		return nil, false
+	}
+	s, err := c.look(ctx, o.id, o.options())
+	if err != nil || s.Phase != directory.Ready || s.Incarnation != done.Incarnation || s.Ceiling.Reached(c.clock.Now()) {
+		return nil, false
+	}
+	return bytes.Clone(done.AppState), true
+}
+
+// checkCallbackIssuer checks that a callback comes from the issuer at which its login began. Where a
+// resolver names several issuers, one that is hostile could send the browser on to another one, and
+// so have that one's code sent to itself (mix-up, RFC 9700 section 4.4). So the callback must
+// say its issuer (RFC 9207), or come to a redirect URI that is of this issuer alone, or to where the
+// resolver names this issuer. A resolver of registrations must not name another one than the login's.
+//
+// It returns the tenant that the resolver named, if it was asked and named the login's.
+func (c *Client) checkCallbackIssuer(ctx context.Context, tx logins.Transaction, u *url.URL, o store.Options) (t tenant, err error) {
+	query, of := u.Query(), c.registrationOf(tx)
+	if err := c.idp.CheckCallbackIssuer(ctx, of.Issuer, query); err != nil {
+		return t, err
+	}
+	said := query.Get("iss") != "" || tx.OwnRedirect && c.logins.Redirects.Own(tx.RedirectURI, tx.Domain) && cameTo(u, tx.RedirectURI)
+	if !c.resolving() || c.opts.anyCallback || said && !c.registering() {
+		return t, nil
+	}
+	t, err = c.tenant(ctx, o)
+	switch {
+	case err == nil && t.of.Same(of):
+		return t, nil
+	case err == nil && c.registering():
+		return tenant{}, &IssuerValidationError{Callback: true, Message: "the callback is for another registration than the one for which its login was begun: " +
+			"have the RegistrationResolver name the login's by the callback's request, or fail there, or see WithoutMixUpCheck"}
+	case said:
+		return tenant{}, nil
+	}
+	return tenant{}, &IssuerValidationError{Callback: true, Message: "the authorization response does not say which of several issuers it is from: " +
+		"have the resolver name the issuer by the callback's request, give each issuer a redirect URI of its own, or see WithoutMixUpCheck"}
+}
+
+// registrationOf returns the registration for which a login was begun.
+func (c *Client) registrationOf(tx logins.Transaction) session.RegistrationID {
+	return session.RegistrationID{Issuer: session.IssuerOf(tx.Domain), ClientID: cmp.Or(tx.ClientID, c.cfg.ClientID)}
+}
+
+// cameTo reports whether a callback came to redirectURI: the query may have more.
+func cameTo(callback *url.URL, redirectURI string) bool {
+	to, err := url.Parse(redirectURI)
+	if err != nil || !strings.EqualFold(to.Scheme, callback.Scheme) || !strings.EqualFold(to.Host, callback.Host) ||
+		to.EscapedPath() != callback.EscapedPath() {
+		return false
+	}
+	has := callback.Query()
+	for name, values := range to.Query() {
+		if !slices.Equal(has[name], values) {
+			return false
+		}
+	}
+	return true
+}
+
+// ownRedirect reports whether the redirect URI of a login is for logins of its domain alone: the
+// host named it for this login or its registration, and for no login of another domain.
+func (c *Client) ownRedirect(r LoginRequest, t tenant, tx logins.Transaction) bool {
+	named := cmp.Or(r.AuthorizationParams["redirect_uri"], t.redirectURI)
+	return c.resolving() && named != "" && named != c.cfg.RedirectURI && named != c.cfg.AuthorizationParams["redirect_uri"] &&
+		c.logins.Redirects.Note(named, tx.Domain)
+}
+
+// withUserInfo returns the claims of a login with those that the provider's UserInfo endpoint adds,
+// where it is worth asking.
+func (c *Client) withUserInfo(ctx context.Context, client *idp.Client, issuer string, tx logins.Transaction, r session.TokenResponse, claims User) User {
+	granted := tx.Scope
+	if r.HasScope {
+		granted = r.Scope
+	}
+	if !c.asksUserInfo(tx.AtIssuer) || r.AccessToken == "" || !claims.LacksProfile(session.ParseScope(granted)) {
+		return claims
+	}
+	if m, err := client.Metadata(ctx, issuer); err != nil || m.UserInfoEndpoint == "" {
+		return claims
+	}
+	info, err := client.UserInfo(ctx, issuer, r.AccessToken)
+	if err != nil {
+		c.log.Warn("the UserInfo endpoint did not answer; the login goes on with what the ID token says", zap.Error(err))
+		return claims
+	}
+	all, same := claims.WithUserInfo(info)
+	if !same {
+		c.log.Warn("the UserInfo endpoint answered for another user; the login goes on with what the ID token says")
+	}
+	return all
+}
+
+// asksUserInfo reports whether logins may ask the UserInfo endpoint.
+func (c *Client) asksUserInfo(atIssuer bool) bool {
+	if c.opts.userInfo != nil {
+		return *c.opts.userInfo
+	}
+	return atIssuer
+}

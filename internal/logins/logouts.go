@@ -1,0 +1,122 @@
+package logins
+
+import (
+	"sync"
+	"time"
+
+	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/session"
+)
+
+const (
+	logoutLife  = 2 * time.Minute
+	handledLife = time.Hour
+	maxLogouts  = 100_000
+)
+
+// Logouts remembers logout tokens for a while, so that a login that was under
+// way when one came does not outlive it.
+type Logouts struct {
+	mu   sync.Mutex
+	seen map[logoutName]remembered
+	old  []noted // in the order they came
+
+	handled map[tokenName]time.Time
+	order   []tokenName
+}
+
+// tokenName names one logout token.
+type tokenName struct {
+	of  session.RegistrationID
+	jti string
+}
+
+// logoutName is whom a logout token names: at each application a user may have another sub (OpenID Connect Core
+// section 8.1).
+type logoutName struct {
+	of       session.RegistrationID
+	sid, sub string
+}
+
+// normal returns of in the form in which registrations are compared.
+func normal(of session.RegistrationID) session.RegistrationID {
+	of.Issuer = session.NormalIssuer(of.Issuer)
+	return of
+}
+
+type remembered struct {
+	at  time.Time
+	iat int64 // of the youngest token
+}
+
+type noted struct {
+	name logoutName
+	at   time.Time
+}
+
+func (l *Logouts) init() {
+	l.seen, l.handled = make(map[logoutName]remembered), make(map[tokenName]time.Time)
+}
+
+// Repeated reports whether t was dealt with already, for all owners.
+func (l *Logouts) Repeated(now time.Time, owners []session.RegistrationID, t idp.LogoutToken) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, of := range owners {
+		if at, ok := l.handled[tokenName{normal(of), t.JTI}]; !ok || now.Sub(at) >= handledLife {
+			return false
+		}
+	}
+	return true
+}
+
+// Done notes that what t names has ended.
+func (l *Logouts) Done(now time.Time, owners []session.RegistrationID, t idp.LogoutToken) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.order) > 0 && (len(l.order) >= maxLogouts || now.Sub(l.handled[l.order[0]]) >= handledLife) {
+		delete(l.handled, l.order[0])
+		l.order = l.order[1:]
+	}
+	for _, of := range owners {
+		name := tokenName{normal(of), t.JTI}
+		if _, again := l.handled[name]; !again {
+			l.order = append(l.order, name)
+		}
+		l.handled[name] = now
+	}
+}
+
+// Remember notes that t has come: it may be that a login which it names is under way.
+func (l *Logouts) Remember(now time.Time, owners []session.RegistrationID, t idp.LogoutToken) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.old) > 0 && (len(l.old) >= maxLogouts || now.Sub(l.old[0].at) >= logoutLife) {
+		first := l.old[0]
+		l.old = l.old[1:]
+		if l.seen[first.name].at.Equal(first.at) { // not noted again since
+			delete(l.seen, first.name)
+		}
+	}
+	for _, of := range owners {
+		name := logoutName{of: normal(of), sid: t.SID}
+		if t.SID == "" {
+			name.sub = t.Subject
+		}
+		l.old = append(l.old, noted{name, now})
+		l.seen[name] = remembered{now, max(l.seen[name].iat, t.IssuedAt)} // they may come in any order
+	}
+}
+
+// Refuses reports whether a login to that application with that sid, or with that sub and an ID token
+// not younger than the logout, has been ended already.
+func (l *Logouts) Refuses(now time.Time, of session.RegistrationID, sid, sub string, iat int64) bool {
+	of = normal(of)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m, ok := l.seen[logoutName{of: of, sid: sid}]; ok && sid != "" && now.Sub(m.at) < logoutLife {
+		return true
+	}
+	m, ok := l.seen[logoutName{of: of, sub: sub}]
+	return ok && sub != "" && now.Sub(m.at) < logoutLife && iat <= m.iat
+}
