@@ -298,6 +298,7 @@ func processWords() []word {
 		of(`process (\d) is paused`, func(_ *story, p *process, _ []string) { p.pause() }),
 		of(`process (\d) goes on`, func(_ *story, p *process, _ []string) { p.resume() }),
 		of(`process (\d) is to close`, func(_ *story, p *process, _ []string) { p.close() }),
+		of(`process (\d) is closed without waiting`, func(_ *story, p *process, _ []string) { p.cutOff() }),
 		event("another process starts", func(t *story, _ []string) error {
 			if p := t.w.start(); t.w.kind == Beside && t.w.config.feed {
 				p.feedBegins()
