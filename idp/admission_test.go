@@ -93,7 +93,7 @@ func TestLimit_turnedAway(t *testing.T) {
 				t.Helper()
 				var api *session.APIError
 				if !errors.Is(err, session.ErrOverloaded) || session.CodeOf(err) != session.CodeOverloaded ||
-					!errors.As(err, &api) || api.RetryAfter <= 0 || r.form != nil {
+					!errors.As(err, &api) || api.RetryAfter != 2*time.Second || r.form != nil {
 					t.Errorf("%s, %s: %v, form %v, want overloaded and no request", name, what, err, r.form)
 				}
 			}

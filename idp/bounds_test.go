@@ -23,6 +23,25 @@ func TestCache_keysOfAnotherPlace(t *testing.T) {
 	}
 }
 
+// A tenant in an issuer has 100 characters at most.
+func TestTenant_length(t *testing.T) {
+	if !isTenant(strings.Repeat("a", 100)) || isTenant(strings.Repeat("a", 101)) {
+		t.Error("100 characters are a tenant, 101 are none")
+	}
+}
+
+// A burst of as many requests as go out at once keeps its connections.
+func TestNew_idleConnections(t *testing.T) {
+	c, err := New(Config{ClientID: "client", ClientSecret: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.own.MaxIdleConnsPerHost != 1024 || c.own.MaxIdleConns != 0 {
+		t.Errorf("%d idle connections are kept at one provider, of %d", c.own.MaxIdleConnsPerHost, c.own.MaxIdleConns)
+	}
+}
+
 // What the transport says of a failure is cut to 200 characters, and of no text more than 64 KiB is looked at.
 func TestScrubber_bounds(t *testing.T) {
 	err := newWireError(t.Context(), errors.New(strings.Repeat("é", 1000)), scrubber{})

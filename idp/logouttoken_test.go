@@ -1,7 +1,10 @@
 package idp_test
 
 import (
+	"crypto/elliptic"
+	"encoding/base64"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +105,25 @@ func TestVerifyLogoutToken_says(t *testing.T) {
 	want := idp.LogoutToken{Issuer: issuer, SID: "sid-1", Subject: "auth0|ada", JTI: "jti-1", IssuedAt: t0.Unix()}
 	if got != want || err != nil {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// A token without jti is known by what was signed: an ECDSA signature has two forms.
+func TestVerifyLogoutToken_sameTokenInAnotherForm(t *testing.T) {
+	r := newRig(t, func(c *idp.Config) { c.Algorithms = []string{"ES256"} })
+	r.publish(ecJWK("1", ecKey()))
+	tok := sign(claimsOf{"alg": "ES256", "kid": "1"}, logoutClaims(claimsOf{"jti": absent}), ecKey())
+	at := strings.LastIndexByte(tok, '.') + 1
+	signature := must(base64.RawURLEncoding.DecodeString(tok[at:]))
+	s := new(big.Int).SetBytes(signature[32:])
+	s.Sub(elliptic.P256().Params().N, s).FillBytes(signature[32:])
+	one, err := r.client.VerifyLogoutToken(t.Context(), issuer, tok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := r.client.VerifyLogoutToken(t.Context(), issuer, tok[:at]+base64.RawURLEncoding.EncodeToString(signature))
+	if err != nil || two.JTI != one.JTI || one.JTI == "" {
+		t.Errorf("one token has two names: %s, %s (%v)", one.JTI, two.JTI, err)
 	}
 }
 
