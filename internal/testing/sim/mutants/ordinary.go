@@ -61,7 +61,7 @@ var ordinary = []defect{
 	},
 	{
 		name: "id-token-of-another-client", what: "a refresh takes an ID token that is for another client",
-		old:  `	case !slices.Contains(r.IDClaims.Audience, o.ClientID):`,
+		old:  `	case !slices.Contains(r.IDClaims.Audience, s.SessionClient(o.ClientID)):`,
 		bad:  `	case false:`,
 		test: "TestApplyRefresh_refuses",
 	},
