@@ -115,14 +115,14 @@ func (c *Client) find(ctx context.Context, o StoreOptions) StoreOptions {
 		o.id, m.incoming = c.browser.Read(ctx, m.options)
 		o.more = &m
 		if m.incoming.Cookie.Newer {
-			c.reread(ctx, o)
+			c.takeCookie(ctx, o)
 		}
 	}
 	return o
 }
 
-// reread has a session that is awake take in what the browser sent.
-func (c *Client) reread(ctx context.Context, o StoreOptions) {
+// takeCookie has an active session read the state that the browser sent, which is newer.
+func (c *Client) takeCookie(ctx context.Context, o StoreOptions) {
 	if o.id == "" || c.callers.Dir.Lookup(o.id) == nil {
 		return
 	}

@@ -49,7 +49,7 @@ func TestApply_invariants(t *testing.T) {
 					}
 				}
 			} else {
-				q := question(word.Draw(t, "audience"), scopes().Draw(t, "scope"))
+				q := query(word.Draw(t, "audience"), scopes().Draw(t, "scope"))
 				var token session.Token
 				if s, token, err = s.ApplyRefresh(q, r, now, o); err == nil {
 					if session.NewTokenCache(s).Lookup(q, now, o.Buffer) == nil && token.ExpiresAt.After(now.Add(o.Buffer)) {

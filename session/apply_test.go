@@ -28,7 +28,7 @@ func refreshed() session.TokenResponse {
 
 func TestApplyRefresh(t *testing.T) {
 	before := ann()
-	q := question("https://api.example", "read:x read:y")
+	q := query("https://api.example", "read:x read:y")
 	after, token, err := before.ApplyRefresh(q, refreshed(), t0.Add(time.Millisecond), options)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestApplyRefresh_refuses(t *testing.T) {
 		r, o := refreshed(), options
 		tt.change(&r, &o)
 		before := ann()
-		after, token, err := before.ApplyRefresh(question("A", "a"), r, t0, o)
+		after, token, err := before.ApplyRefresh(query("A", "a"), r, t0, o)
 
 		var access *session.AccessTokenError
 		if !errors.As(err, &access) || access.Code != tt.want || token != (session.Token{}) {
@@ -88,7 +88,7 @@ func TestApplyRefresh_refuses(t *testing.T) {
 		}
 
 		r.RefreshToken = ""
-		if after, _, _ := before.ApplyRefresh(question("A", "a"), r, t0, o); after != before {
+		if after, _, _ := before.ApplyRefresh(query("A", "a"), r, t0, o); after != before {
 			t.Errorf("%s, without a refresh token: another state, want the same", tt.name)
 		}
 	}
@@ -110,11 +110,11 @@ func TestApplyRefresh_expiry(t *testing.T) {
 	for _, tt := range tests {
 		r := refreshed()
 		r.ExpiresIn, r.HasExpiresIn = tt.in, tt.has
-		s, token, err := ann().ApplyRefresh(question("A", "a"), r, t0.Add(999*time.Millisecond), options)
+		s, token, err := ann().ApplyRefresh(query("A", "a"), r, t0.Add(999*time.Millisecond), options)
 		if err != nil || token.ExpiresAt.Unix() != tt.want || s.TokenSets[1].ExpiresAt != tt.want {
 			t.Errorf("%s: expires at %d, want %d (%v)", tt.name, token.ExpiresAt.Unix(), tt.want, err)
 		}
-		hit := session.NewTokenCache(s).Lookup(question("A", "a"), t0, 0) != nil
+		hit := session.NewTokenCache(s).Lookup(query("A", "a"), t0, 0) != nil
 		if hit != (tt.want > in(0)) {
 			t.Errorf("%s: found again = %v", tt.name, hit)
 		}
@@ -124,7 +124,7 @@ func TestApplyRefresh_expiry(t *testing.T) {
 func TestApplyRefresh_idTokenAndDomain(t *testing.T) {
 	r := refreshed()
 	r.IDToken, r.IDClaims = "", nil
-	if s, _, err := ann().ApplyRefresh(question("A", ""), r, t0, options); err != nil || s.IDToken != "id-token-1" {
+	if s, _, err := ann().ApplyRefresh(query("A", ""), r, t0, options); err != nil || s.IDToken != "id-token-1" {
 		t.Errorf("without an ID token: %q, %v; want the old one kept", s.IDToken, err)
 	}
 
@@ -132,19 +132,19 @@ func TestApplyRefresh_idTokenAndDomain(t *testing.T) {
 	old := ann()
 	old.Domain = ""
 	old.User = session.User{"sub": "auth0|ann"}.Raw()
-	s, _, err := old.ApplyRefresh(question("A", ""), refreshed(), t0, options)
+	s, _, err := old.ApplyRefresh(query("A", ""), refreshed(), t0, options)
 	if err != nil || s.Domain != "tenant.example" {
 		t.Errorf("domain %q, %v; want the issuer's", s.Domain, err)
 	}
 	r = refreshed()
 	r.IDClaims.Issuer = "https://other.example/"
-	if _, _, err := old.ApplyRefresh(question("A", ""), r, t0, options); session.CodeOf(err) != session.CodeRefreshTokenError {
+	if _, _, err := old.ApplyRefresh(query("A", ""), r, t0, options); session.CodeOf(err) != session.CodeRefreshTokenError {
 		t.Errorf("an ID token of another issuer than was asked: %v", err)
 	}
 
 	// An issuer is the same in any spelling.
 	r.IDClaims.Issuer = "HTTPS://Tenant.Example"
-	if _, _, err := ann().ApplyRefresh(question("A", ""), r, t0, options); err != nil {
+	if _, _, err := ann().ApplyRefresh(query("A", ""), r, t0, options); err != nil {
 		t.Errorf("the issuer in capitals: %v", err)
 	}
 }
@@ -154,7 +154,7 @@ func TestApplyRefresh_user(t *testing.T) {
 	r := refreshed()
 	r.IDClaims.All = claims
 
-	s, _, err := ann().ApplyRefresh(question("A", ""), r, t0, options)
+	s, _, err := ann().ApplyRefresh(query("A", ""), r, t0, options)
 	if err != nil || !reflect.DeepEqual(s.User, ann().User) {
 		t.Errorf("by default: user %v, %v; want it as it was", s.User, err)
 	}
@@ -162,7 +162,7 @@ func TestApplyRefresh_user(t *testing.T) {
 	o := options
 	o.UpdateUser = true
 	before := ann()
-	s, _, err = before.ApplyRefresh(question("A", ""), r, t0, o)
+	s, _, err = before.ApplyRefresh(query("A", ""), r, t0, o)
 	want := ann().User.Claims()
 	want["name"] = "Ann Lee"
 	if err != nil || !reflect.DeepEqual(s.User.Claims(), want) {
@@ -176,7 +176,7 @@ func TestApplyRefresh_user(t *testing.T) {
 	}
 
 	before.User = ""
-	if s, _, _ := before.ApplyRefresh(question("A", ""), r, t0, o); s.User.Claims().Name() != "Ann Lee" || s.User.Claims().SessionExpiry() != 0 {
+	if s, _, _ := before.ApplyRefresh(query("A", ""), r, t0, o); s.User.Claims().Name() != "Ann Lee" || s.User.Claims().SessionExpiry() != 0 {
 		t.Errorf("a session without a user: %v", s.User)
 	}
 }
@@ -197,7 +197,7 @@ func TestApplyRefresh_actualAudience(t *testing.T) {
 	for _, tt := range tests {
 		r := refreshed()
 		r.TokenAudience = tt.actual
-		q := question(tt.audience, "a")
+		q := query(tt.audience, "a")
 		s, token, err := ann().ApplyRefresh(q, r, t0, options)
 		if err != nil || token.ActualAudience != tt.want || s.TokenSets[1].ActualAudience != tt.want {
 			t.Errorf("%s: actual audience %q, want %q (%v)", tt.name, token.ActualAudience, tt.want, err)
@@ -236,7 +236,7 @@ func TestApplyRefresh_place(t *testing.T) {
 		s.TokenSets = tt.sets
 		r := refreshed()
 		r.Scope, r.HasScope = tt.granted, true
-		after, _, err := s.ApplyRefresh(question("A", tt.asked), r, t0, options)
+		after, _, err := s.ApplyRefresh(query("A", tt.asked), r, t0, options)
 		if err != nil || len(after.TokenSets) != tt.length || after.TokenSets[tt.want].AccessToken != "access-token-2" {
 			t.Errorf("%s: %+v (%v), want the new token at %d of %d", tt.name, after.TokenSets, err, tt.want, tt.length)
 		}
@@ -250,7 +250,7 @@ func TestApplyRefresh_dropsWhatExpiredADayAgo(t *testing.T) {
 		{Audience: "stays", AccessToken: "t", ExpiresAt: in(-24 * time.Hour)},
 	}
 	s.ConnectionTokenSets[2].ExpiresAt = in(-48 * time.Hour)
-	after, _, _ := s.ApplyRefresh(question("A", ""), refreshed(), t0, options)
+	after, _, _ := s.ApplyRefresh(query("A", ""), refreshed(), t0, options)
 	if len(after.TokenSets) != 2 || after.TokenSets[0].Audience != "stays" {
 		t.Errorf("token sets %+v", after.TokenSets)
 	}
@@ -271,7 +271,7 @@ func TestApplyRefresh_capsTheList(t *testing.T) {
 	}
 	r := refreshed()
 	r.ExpiresIn = 1 // the oldest of all, and yet what was asked for
-	after, _, err := s.ApplyRefresh(question("A", ""), r, t0, options)
+	after, _, err := s.ApplyRefresh(query("A", ""), r, t0, options)
 	if err != nil || len(after.TokenSets) != 64 || after.TokenSets[63].Audience != "A" {
 		t.Fatalf("%d token sets, the last %+v (%v); want 64 and the new one", len(after.TokenSets), after.TokenSets[len(after.TokenSets)-1], err)
 	}
@@ -283,7 +283,7 @@ func TestApplyRefresh_capsTheList(t *testing.T) {
 
 	o := options
 	o.MaxTokenSets = 1
-	after, _, _ = s.ApplyRefresh(question("A", ""), r, t0, o)
+	after, _, _ = s.ApplyRefresh(query("A", ""), r, t0, o)
 	if len(after.TokenSets) != 1 || after.TokenSets[0].Audience != "A" {
 		t.Errorf("a cap of 1 left %+v", after.TokenSets)
 	}
@@ -295,7 +295,7 @@ func TestApplyRefresh_narrowedGrantsDoNotChaseEachOther(t *testing.T) {
 	s := ann()
 	r := refreshed()
 	r.Scope, r.HasScope = "a", true
-	one, two := question("A", "a b"), question("A", "a c")
+	one, two := query("A", "a b"), query("A", "a c")
 	for range 3 {
 		s, _, _ = s.ApplyRefresh(one, r, t0, options)
 		s, _, _ = s.ApplyRefresh(two, r, t0, options)
@@ -321,14 +321,14 @@ func TestState_WithRefreshToken(t *testing.T) {
 // After a conflict an answer is applied to the record as another process left it:
 // both tokens are there.
 func TestApplyRefresh_mergesIntoWhatWasReadAnew(t *testing.T) {
-	theirs, _, _ := ann().ApplyRefresh(question("theirs", ""), session.TokenResponse{AccessToken: "t", ExpiresIn: 60, HasExpiresIn: true}, t0, options)
-	merged, _, err := theirs.ApplyRefresh(question("ours", ""), refreshed(), t0, options)
+	stored, _, _ := ann().ApplyRefresh(query("theirs", ""), session.TokenResponse{AccessToken: "t", ExpiresIn: 60, HasExpiresIn: true}, t0, options)
+	merged, _, err := stored.ApplyRefresh(query("ours", ""), refreshed(), t0, options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := session.NewTokenCache(merged)
 	for _, audience := range []string{"default", "theirs", "ours"} {
-		if c.Lookup(question(audience, ""), t0, 0) == nil {
+		if c.Lookup(query(audience, ""), t0, 0) == nil {
 			t.Errorf("no token for %s", audience)
 		}
 	}

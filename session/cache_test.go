@@ -11,7 +11,7 @@ import (
 )
 
 // question wants scope for audience; nothing is configured.
-func question(audience, scope string) *session.TokenQuery {
+func query(audience, scope string) *session.TokenQuery {
 	return session.Policy{}.Query(audience, scope)
 }
 
@@ -51,7 +51,7 @@ func TestTokenCache_Lookup(t *testing.T) {
 	for _, tt := range tests {
 		c := session.NewTokenCache(&session.State{TokenSets: tt.sets})
 		got := ""
-		if token := c.Lookup(question(tt.audience, tt.scope), t0, 0); token != nil {
+		if token := c.Lookup(query(tt.audience, tt.scope), t0, 0); token != nil {
 			got = token.AccessToken
 		}
 		if got != tt.want {
@@ -78,7 +78,7 @@ func TestTokenCache_Lookup_atTheExpiry(t *testing.T) {
 		{"a negative buffer serves nothing expired", expiry, -time.Minute, false},
 	}
 	for _, tt := range tests {
-		if got := c.Lookup(question("", ""), tt.now, tt.buffer) != nil; got != tt.want {
+		if got := c.Lookup(query("", ""), tt.now, tt.buffer) != nil; got != tt.want {
 			t.Errorf("%s: hit = %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -89,14 +89,14 @@ func TestTokenCache_Lookup_tellsAllOfTheToken(t *testing.T) {
 		{Audience: "A", AccessToken: "t", Scope: "b a", RequestedScope: "a b c", ExpiresAt: in(time.Hour), ActualAudience: "B"},
 	}})
 	want := session.Token{AccessToken: "t", Audience: "A", Scope: "b a", ExpiresAt: t0.Add(time.Hour).UTC(), ActualAudience: "B"}
-	if got := c.Lookup(question("A", "a b"), t0, 0); got == nil || *got != want {
+	if got := c.Lookup(query("A", "a b"), t0, 0); got == nil || *got != want {
 		t.Errorf("Lookup = %+v; want %+v", got, want)
 	}
 }
 
 func TestTokenCache_ofNothing(t *testing.T) {
 	for _, c := range []*session.TokenCache{nil, session.NewTokenCache(nil), session.NewTokenCache(&session.State{})} {
-		if c.Lookup(question("", ""), t0, 0) != nil {
+		if c.Lookup(query("", ""), t0, 0) != nil {
 			t.Error("a hit in an empty cache")
 		}
 	}
@@ -141,7 +141,7 @@ func TestLookup_allocatesNothing(t *testing.T) {
 		s.TokenSets = append(s.TokenSets, session.TokenSet{Audience: "A", AccessToken: "t", Scope: fmt.Sprintf("a b c%d", i), ExpiresAt: in(time.Hour)})
 	}
 	c := session.NewTokenCache(s)
-	equal, superset, miss := question("", "email openid"), question("A", "a c7"), question("A", "a z")
+	equal, superset, miss := query("", "email openid"), query("A", "a c7"), query("A", "a z")
 	key := session.ConnectionKey("google-oauth2", "")
 	n := testing.AllocsPerRun(100, func() {
 		hit1 := c.Lookup(equal, t0, time.Minute) != nil
@@ -198,7 +198,7 @@ func TestTokenCache_Lookup_agreesWithThePlainRule(t *testing.T) {
 				ExpiresAt:      t0.Unix() + rapid.Int64Range(-1, 2).Draw(t, "life"),
 			})
 		}
-		q := question(audience.Draw(t, "wanted audience"), scopes().Draw(t, "wanted"))
+		q := query(audience.Draw(t, "wanted audience"), scopes().Draw(t, "wanted"))
 		now := t0.Add(time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "now")))
 		got := ""
 		if token := session.NewTokenCache(&s).Lookup(q, now, 0); token != nil {
@@ -219,7 +219,7 @@ func BenchmarkTokenCache_Lookup(b *testing.B) {
 					Audience: fmt.Sprintf("https://api-%d.example", i), AccessToken: "t", Scope: "openid profile email read:x", ExpiresAt: in(time.Hour),
 				})
 			}
-			c, q := session.NewTokenCache(&s), question(s.TokenSets[n-1].Audience, "openid profile email read:x")
+			c, q := session.NewTokenCache(&s), query(s.TokenSets[n-1].Audience, "openid profile email read:x")
 			b.ReportAllocs()
 			for b.Loop() {
 				if c.Lookup(q, t0, 0) == nil {

@@ -119,7 +119,7 @@ func TestApplyRefresh_whoLeavesAtTheCap(t *testing.T) {
 		o.MaxTokenSets, o.Buffer = len(tt.sets), tt.buffer
 		r := refreshed()
 		r.AccessToken, r.ExpiresIn = "new", tt.life
-		after, token, err := s.ApplyRefresh(question("new", "n"), r, t0, o)
+		after, token, err := s.ApplyRefresh(query("new", "n"), r, t0, o)
 		if err != nil || token.AccessToken != "new" || !slices.Equal(tokens(after), tt.want) {
 			t.Errorf("%s: %v (%v), want %v", tt.name, tokens(after), err, tt.want)
 		}
@@ -133,13 +133,13 @@ func TestApplyRefresh_tokensWithoutLifePushNothingOut(t *testing.T) {
 	for i := range 64 {
 		r := refreshed()
 		r.AccessToken = fmt.Sprint("t", i)
-		s, _, _ = s.ApplyRefresh(question(fmt.Sprint("living", i), "a"), r, t0, options)
+		s, _, _ = s.ApplyRefresh(query(fmt.Sprint("living", i), "a"), r, t0, options)
 	}
 	living := tokens(s)
 	for i := range 64 {
 		r := refreshed()
 		r.ExpiresIn = 0
-		s, _, _ = s.ApplyRefresh(question(fmt.Sprint("dead", i), "a"), r, t0, options)
+		s, _, _ = s.ApplyRefresh(query(fmt.Sprint("dead", i), "a"), r, t0, options)
 	}
 	if !slices.Equal(tokens(s), living) {
 		t.Errorf("%v are left, want the 64 that can be served", tokens(s))
@@ -205,7 +205,7 @@ func TestApplyRefresh_withoutExpiresIn(t *testing.T) {
 		o.DefaultLifetime = tt.lifetime
 		r := refreshed()
 		r.HasExpiresIn, r.ExpiresIn, r.TokenLife = false, 0, tt.life
-		_, token, err := s.ApplyRefresh(question("A", "a"), r, t0, o)
+		_, token, err := s.ApplyRefresh(query("A", "a"), r, t0, o)
 		if err != nil || token.ExpiresAt.Unix() != tt.want {
 			t.Errorf("%s: expires at %d (%v), want %d", tt.name, token.ExpiresAt.Unix(), err, tt.want)
 		}

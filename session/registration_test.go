@@ -42,12 +42,12 @@ func TestClientID_staysWithTheSession(t *testing.T) {
 		t.Errorf("decoded: %+v", again.Internal)
 	}
 	r := refreshed()
-	kept, _, err := again.ApplyRefresh(question("", "openid"), r, t0, options)
+	kept, _, err := again.ApplyRefresh(query("", "openid"), r, t0, options)
 	if code := session.CodeOf(err); code != "refresh_token_error" || kept.RefreshToken != "refresh-token-2" {
 		t.Errorf("an ID token for the configured client: %v, refresh token %s", err, kept.RefreshToken)
 	}
 	r.IDClaims.Audience = []string{"client-2"}
-	next, _, err := again.ApplyRefresh(question("", "openid"), r, t0, options)
+	next, _, err := again.ApplyRefresh(query("", "openid"), r, t0, options)
 	if err != nil || next.Internal.ClientID != "client-2" {
 		t.Errorf("an ID token for the session's client: %v, %+v", err, next)
 	}

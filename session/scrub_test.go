@@ -93,7 +93,7 @@ func TestHeld_Redact(t *testing.T) {
 	var held session.Held
 	now := first
 	for i := range 12 {
-		next, _, err := now.ApplyRefresh(question("A", "a"), session.TokenResponse{
+		next, _, err := now.ApplyRefresh(query("A", "a"), session.TokenResponse{
 			AccessToken: fmt.Sprintf("access-token-%02d", i), RefreshToken: fmt.Sprintf("refresh-token-%02d", i), ExpiresIn: 1, HasExpiresIn: true,
 		}, t0, options)
 		if err != nil {

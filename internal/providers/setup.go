@@ -130,7 +130,7 @@ func byMetadata(p *idptest.Profile) idptest.AuthMethod {
 // ask sets what a login asks for and how.
 func (s *Setup) ask(p *idptest.Profile) {
 	cfg := &p.Config
-	if cfg.Scopes != "" && cfg.Scopes != usualScopes(p) {
+	if cfg.Scopes != "" && cfg.Scopes != defaultScopes(p) {
 		s.Config.Scopes = cfg.Scopes
 		s.set("Config.Scopes", strings.ReplaceAll(strconv.Quote(cfg.Scopes), idptest.ClientID+`"`, `" + os.Getenv("CLIENT_ID")`))
 	}
@@ -157,8 +157,8 @@ func (s *Setup) ask(p *idptest.Profile) {
 	}
 }
 
-// usualScopes returns what a login is granted that names no scope.
-func usualScopes(p *idptest.Profile) string {
+// defaultScopes returns the scopes that a login is granted when it names none.
+func defaultScopes(p *idptest.Profile) string {
 	listed := p.Metadata.Scopes
 	known := p.Scopes.Known == nil || slices.Contains(p.Scopes.Known, "offline_access")
 	if listed != nil && !slices.Contains(listed, "offline_access") || !known && p.Scopes.Unknown == idptest.UnknownDropped {

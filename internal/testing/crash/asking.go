@@ -13,8 +13,8 @@ import (
 // comes against the ledger, and signs those in again that were lost.
 func (c *campaign) askEverybody(ctx context.Context) error {
 	var (
-		mu   sync.Mutex
-		told []int
+		mu       sync.Mutex
+		informed []int
 	)
 	cachedFirst := c.round.random.IntN(2) == 0
 	rest := c.round.random.IntN(c.plan.NewFor)
@@ -35,7 +35,7 @@ func (c *campaign) askEverybody(ctx context.Context) error {
 			return err
 		case lost(r):
 			mu.Lock()
-			told = append(told, number)
+			informed = append(informed, number)
 			mu.Unlock()
 		case r.Code != "":
 			c.refusedWrongly(number, r)
@@ -48,7 +48,7 @@ func (c *campaign) askEverybody(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.reckon(ctx, told)
+	return c.reckon(ctx, informed)
 }
 
 // askKept asks for a token that was acknowledged before the kill: it comes from the cache.
@@ -76,19 +76,19 @@ func lost(r report) bool {
 
 // reckon compares who was told to be lost with what the provider knows, counts, and lets the
 // lost ones begin anew.
-func (c *campaign) reckon(ctx context.Context, told []int) error {
-	slices.Sort(told)
+func (c *campaign) reckon(ctx context.Context, informed []int) error {
+	slices.Sort(informed)
 	var gone []int
 	for number := range c.sessions {
 		if c.provider.view(number).dead {
 			gone = append(gone, number)
 		}
-		if alive := c.provider.tenant.FamilyAlive(subjectOf(number)); alive == slices.Contains(told, number) {
+		if alive := c.provider.tenant.FamilyAlive(subjectOf(number)); alive == slices.Contains(informed, number) {
 			c.provider.object("session %d: alive at the provider: %v, and that is not what its caller was told", number, alive)
 		}
 	}
-	if !slices.Equal(gone, told) {
-		c.provider.object("sessions %v were lost, and the callers of %v were told", gone, told)
+	if !slices.Equal(gone, informed) {
+		c.provider.object("sessions %v were lost, and the callers of %v were told", gone, informed)
 	}
 	if c.plan.Overlap > 0 && len(gone) > 0 {
 		c.provider.object("%d sessions were lost within the overlap", len(gone))
@@ -106,7 +106,7 @@ func (c *campaign) reckon(ctx context.Context, told []int) error {
 	r := &c.result
 	r.Window += len(window)
 	r.Lost += len(gone)
-	r.Told += len(told)
+	r.Informed += len(informed)
 	r.Recovered = r.Window - r.Lost
 	r.Again, r.Reuses = again, c.provider.tenant.Reuses()
 	if r.Reuses > refused {

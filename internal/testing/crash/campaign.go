@@ -46,8 +46,8 @@ func (c *campaign) run(ctx context.Context, struck func(*process), once func(con
 		}
 		c.result.Rounds++
 		c.round.seed++
-		if c.plan.Told != nil {
-			c.plan.Told(c.result)
+		if c.plan.Informed != nil {
+			c.plan.Informed(c.result)
 		}
 	}
 	return c.judged(c.end(ctx))

@@ -33,8 +33,8 @@ func TestCrash(t *testing.T) {
 			t.Run("without an overlap", func(t *testing.T) {
 				r, err := crash.Campaign(t.Context(), p, crash.Plan{Kills: without, Seed: 1, Sessions: sessions, NewFor: 8})
 				check(t, r, err, without)
-				if r.Lost > r.Window || r.Told != r.Lost || r.Reuses > r.Window {
-					t.Errorf("in the window %d, lost %d, told %d, reuses %d", r.Window, r.Lost, r.Told, r.Reuses)
+				if r.Lost > r.Window || r.Informed != r.Lost || r.Reuses > r.Window {
+					t.Errorf("in the window %d, lost %d, told %d, reuses %d", r.Window, r.Lost, r.Informed, r.Reuses)
 				}
 			})
 			if kind == crash.Bolt {

@@ -10,7 +10,7 @@ import (
 type story struct {
 	t *testing.T
 	*ledger
-	told int // objections that were expected
+	expected int // objections that were expected
 }
 
 func newStory(t *testing.T) *story {
@@ -33,8 +33,8 @@ func (s *story) acknowledge(refresh string) {
 // want fails unless there is one more objection, which says so; empty: none.
 func (s *story) want(says string) {
 	s.t.Helper()
-	list := s.objections()[s.told:]
-	s.told += len(list)
+	list := s.objections()[s.expected:]
+	s.expected += len(list)
 	switch {
 	case says == "" && len(list) == 0, len(list) == 1 && says != "" && strings.Contains(list[0], says):
 	default:

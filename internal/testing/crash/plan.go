@@ -17,8 +17,8 @@ type Plan struct {
 	// token after each kill; all others are. Every session is asked for one it had. 0: 1.
 	NewFor int
 
-	// Told, if not nil, is called after each round.
-	Told func(Result)
+	// Informed, if not nil, is called after each round.
+	Informed func(Result)
 }
 
 // Result is what a campaign saw.
@@ -33,7 +33,7 @@ type Result struct {
 	Window    int // sessions killed between rotation and save
 	Recovered int // of those the ones that went on
 	Lost      int // of those the ones that did not
-	Told      int // lost ones whose caller was told
+	Informed  int // lost ones whose caller was told
 	Again     int // rotated refresh tokens that were presented once more
 	Reuses    int // of those the ones in which the provider saw a reuse
 	Took      time.Duration

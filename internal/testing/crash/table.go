@@ -21,7 +21,7 @@ func WriteTable(w io.Writer, results []Result) error {
 	fmt.Fprintln(t, "store\toverlap\trounds\tkills\twith the server\tin flight\tin the window\trecovered\tlost\ttold\tpresented again\treuses\ttime\t")
 	row := func(store, overlap string, r Result) {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%v\t\n", store, overlap, r.Rounds, r.Kills, r.Both, r.InFlight,
-			r.Window, r.Recovered, r.Lost, r.Told, r.Again, r.Reuses, r.Took.Round(time.Second))
+			r.Window, r.Recovered, r.Lost, r.Informed, r.Again, r.Reuses, r.Took.Round(time.Second))
 	}
 	var all Result
 	for _, r := range results {
@@ -37,7 +37,7 @@ func WriteTable(w io.Writer, results []Result) error {
 		all.Window += r.Window
 		all.Recovered += r.Recovered
 		all.Lost += r.Lost
-		all.Told += r.Told
+		all.Informed += r.Informed
 		all.Again += r.Again
 		all.Reuses += r.Reuses
 		all.Took += r.Took

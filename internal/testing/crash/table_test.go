@@ -13,7 +13,7 @@ func TestTable(t *testing.T) {
 	var out strings.Builder
 	err := crash.WriteTable(&out, []crash.Result{
 		{Kind: crash.Bolt, Overlap: 30 * time.Second, Rounds: 3, Kills: 4, Both: 1, InFlight: 9, Window: 2, Recovered: 2, Again: 2, Took: 1500 * time.Millisecond},
-		{Kind: crash.Redis, Server: true, Rounds: 1, Kills: 1, Window: 5, Recovered: 4, Lost: 1, Told: 1},
+		{Kind: crash.Redis, Server: true, Rounds: 1, Kills: 1, Window: 5, Recovered: 4, Lost: 1, Informed: 1},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -86,12 +86,12 @@ func (l *lines) put(v any) error {
 
 // What both sides know.
 const (
-	clientID      = "crash"
-	clientSecret  = "the-client-secret-of-the-crashes"
-	sealingSecret = "what seals the sessions that survive"
-	identifier    = "_a0_session" // as by default
-	lifeHeader    = "Crash-Life"
-	usualAudience = "https://usual.example"
+	clientID        = "crash"
+	clientSecret    = "the-client-secret-of-the-crashes"
+	sealingSecret   = "what seals the sessions that survive"
+	identifier      = "_a0_session" // as by default
+	lifeHeader      = "Crash-Life"
+	defaultAudience = "https://usual.example"
 )
 
 // The child's limits. They are short so that a round is quick; all others, the five seconds

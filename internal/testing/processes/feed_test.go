@@ -11,7 +11,7 @@ import (
 
 const tokenLife = time.Minute
 
-const notTold = "does not tell of other processes' writes"
+const noFeed = "does not tell of other processes' writes"
 
 // waiting is a refresh that one process has in the air, and callers who wait for it in all.
 type waiting struct {
@@ -30,7 +30,7 @@ func (s *standing) wait(id string, w who, holder int) *waiting {
 	}
 	s.settle()
 	f := &waiting{hold: s.tenant.Hold(idptest.Refresh, idptest.AfterGrant), others: make([][]<-chan Reply, len(s.all))}
-	f.holder = s.all[holder].start("Token", Question{ID: id})
+	f.holder = s.all[holder].start("Token", TokenCall{ID: id})
 	s.held(f.hold, 1)
 	for i, p := range s.all {
 		if i == holder {
@@ -38,7 +38,7 @@ func (s *standing) wait(id string, w who, holder int) *waiting {
 		}
 		before := s.wires[i].asked()
 		for range 5 {
-			f.others[i] = append(f.others[i], p.start("Token", Question{ID: id}))
+			f.others[i] = append(f.others[i], p.start("Token", TokenCall{ID: id}))
 		}
 		eventually(s.t, p.name+" to ask for the lease", func() bool { return s.wires[i].asked() > before })
 		p.call("Settle", Nothing{}, &Nothing{})
@@ -67,9 +67,9 @@ func (s *standing) loses(process int, how feeds) {
 // losing takes a process's feed away and returns what says whether it knows.
 func (s *standing) losing(process int, how feeds) (noticed func() bool) {
 	said := s.all[process].said
-	before := said.count(notTold)
+	before := said.count(noFeed)
 	s.wires[process].let(how)
-	return func() bool { return said.count(notTold) > before }
+	return func() bool { return said.count(noFeed) > before }
 }
 
 // answered returns how many of a process's callers have their answer.

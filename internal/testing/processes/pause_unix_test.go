@@ -37,10 +37,10 @@ func paused(t *testing.T, h home, point idptest.Point) {
 	w, id := s.signIn(stopped)
 
 	hold := s.tenant.Hold(idptest.Refresh, point)
-	late := stopped.start("Token", Question{id, audience})
+	late := stopped.start("Token", TokenCall{id, audience})
 	s.held(hold, 1)
 	must(t, stopped.cmd.Process.Signal(syscall.SIGSTOP))
-	second := other.start("Token", Question{id, audience})
+	second := other.start("Token", TokenCall{id, audience})
 	s.held(hold, 2) // the lease has lapsed
 	hold.Last()
 	newer := receive(t, second)

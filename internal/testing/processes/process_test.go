@@ -26,12 +26,12 @@ type process struct {
 // startProcess starts a worker.
 func startProcess(t testing.TB, name string, p plan) *process {
 	t.Helper()
-	told, err := json.Marshal(p)
+	settings, err := json.Marshal(p)
 	must(t, err)
 	exe, err := os.Executable()
 	must(t, err)
 	w := &process{t: t, name: name, cmd: exec.Command(exe), said: &text{}}
-	w.cmd.Env = append(os.Environ(), workerEnv+"="+string(told))
+	w.cmd.Env = append(os.Environ(), workerEnv+"="+string(settings))
 	w.cmd.Stderr = w.said
 	in, err := w.cmd.StdinPipe()
 	must(t, err)
@@ -87,7 +87,7 @@ func (p *process) login(id, subject string) Reply {
 
 func (p *process) token(id, audience string) Reply {
 	p.t.Helper()
-	return p.do("Token", Question{id, audience})
+	return p.do("Token", TokenCall{id, audience})
 }
 
 func (p *process) user(id string) Reply {

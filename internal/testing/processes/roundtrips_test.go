@@ -29,7 +29,7 @@ func TestRefresh_fourRoundTrips(t *testing.T) {
 			s.knows(p, w)
 			s.settle()
 			line.limit(mostTrips)
-			answer := p.start("Token", Question{ID: id})
+			answer := p.start("Token", TokenCall{ID: id})
 			if !inTime(func() bool { return len(answer) > 0 }) {
 				line.free()
 				t.Fatalf("the caller waits for more than %d round trips; then it gets %v", mostTrips, <-answer)

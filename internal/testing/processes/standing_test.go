@@ -47,7 +47,7 @@ func newStanding(t *testing.T, h home, n int, opts ...idptest.Option) *standing 
 func (s *standing) listening(i int) {
 	s.t.Helper()
 	eventually(s.t, s.all[i].name+" to be told of writes", func() bool {
-		if s.told(i) {
+		if s.notified(i) {
 			return true
 		}
 		s.pass(10 * time.Second) // after which it asks for its feed once more
@@ -55,8 +55,8 @@ func (s *standing) listening(i int) {
 	})
 }
 
-// told reports whether a process is told of a login elsewhere.
-func (s *standing) told(i int) bool {
+// notified reports whether a process learns of a login elsewhere by the feed.
+func (s *standing) notified(i int) bool {
 	s.t.Helper()
 	other := s.all[(i+1)%len(s.all)]
 	s.logins++

@@ -169,11 +169,11 @@ func (w *Worker) Backchannel(token string, r *Reply) error {
 	return nil
 }
 
-// Question is a question for a token.
-type Question struct{ ID, Audience string }
+// TokenCall asks a worker for a token.
+type TokenCall struct{ ID, Audience string }
 
 // Token asks for an access token.
-func (w *Worker) Token(q Question, r *Reply) error {
+func (w *Worker) Token(q TokenCall, r *Reply) error {
 	t, err := w.client.GetAccessToken(context.Background(), tokenward.TokenRequest{Audience: q.Audience}, tokenward.SessionID(q.ID))
 	*r = reply(t.AccessToken, err)
 	return nil

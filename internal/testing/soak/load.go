@@ -14,18 +14,18 @@ import (
 	"github.com/tokenward/tokenward/clock"
 )
 
-// slot is a place for a session: of a host that names it, or of a browser.
-type slot struct {
+// place is room for a session: of a host that names it, or of a browser.
+type place struct {
 	id      string // empty for a browser's
 	user    string
 	mu      sync.Mutex
 	cookies map[string]*http.Cookie
 }
 
-// newSlot returns slot n. Every third is a browser's, and the users of every fourth have
+// newPlace returns place n. Every third is a browser's, and the users of every fourth have
 // a ceiling that comes soon.
-func newSlot(n int) *slot {
-	s := &slot{user: fmt.Sprint("user", n), cookies: map[string]*http.Cookie{}}
+func newPlace(n int) *place {
+	s := &place{user: fmt.Sprint("user", n), cookies: map[string]*http.Cookie{}}
 	if n%3 != 0 {
 		s.id = fmt.Sprint("session", n)
 	}
@@ -37,7 +37,7 @@ func newSlot(n int) *slot {
 
 // options are those of one call, and what ends it. A browser makes one at a time: of two
 // logins at once it would keep the cookie of one, and nobody would end the other.
-func (s *slot) options() (o tokenward.StoreOptions, end func()) {
+func (s *place) options() (o tokenward.StoreOptions, end func()) {
 	if s.id != "" {
 		return tokenward.SessionID(s.id), func() {}
 	}
@@ -78,7 +78,7 @@ func (s *soak) work(ctx context.Context) {
 		random := rand.New(rand.NewPCG(s.cfg.Seed, uint64(n)))
 		workers.Go(func() {
 			for ctx.Err() == nil {
-				s.one(random, s.slots[random.IntN(len(s.slots))])
+				s.one(random, s.places[random.IntN(len(s.places))])
 				s.pause(ctx, time.Duration(random.IntN(20))*time.Millisecond)
 			}
 		})
@@ -87,7 +87,7 @@ func (s *soak) work(ctx context.Context) {
 }
 
 // one makes a call. Some callers give up early.
-func (s *soak) one(random *rand.Rand, at *slot) {
+func (s *soak) one(random *rand.Rand, at *place) {
 	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), stuck)
 	defer cancel()
 	impatient := random.IntN(6) == 0
@@ -99,10 +99,10 @@ func (s *soak) one(random *rand.Rand, at *slot) {
 	o, end := at.options()
 	defer end()
 	what, err := s.call(ctx, random, at, o)
-	s.tally.add(what, err, impatient)
+	s.counts.add(what, err, impatient)
 }
 
-func (s *soak) call(ctx context.Context, random *rand.Rand, at *slot, o tokenward.StoreOptions) (what string, err error) {
+func (s *soak) call(ctx context.Context, random *rand.Rand, at *place, o tokenward.StoreOptions) (what string, err error) {
 	switch n := random.IntN(100); {
 	case n < 50:
 		_, err = s.client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: []string{"", "https://a", "https://b"}[random.IntN(3)]}, o)
@@ -123,9 +123,9 @@ func (s *soak) call(ctx context.Context, random *rand.Rand, at *slot, o tokenwar
 	return "login", s.login(ctx, random, at, o)
 }
 
-// login signs the user of the slot in. What was begun is ended, so that no login waits for
+// login signs the user of the place in. What was begun is ended, so that no login waits for
 // an hour.
-func (s *soak) login(ctx context.Context, random *rand.Rand, at *slot, o tokenward.StoreOptions) error {
+func (s *soak) login(ctx context.Context, random *rand.Rand, at *place, o tokenward.StoreOptions) error {
 	pushed := random.IntN(2) == 0
 	to, err := s.client.StartInteractiveLogin(ctx, tokenward.LoginRequest{Pushed: &pushed, AuthorizationParams: map[string]string{"login_hint": at.user}}, o)
 	if err != nil {

@@ -78,14 +78,14 @@ func ServeProvider(in io.Reader, out io.Writer) error {
 	}
 	defer tenant.Close()
 	var storm func()
-	calm := func() {
+	heal := func() {
 		if storm != nil {
 			storm()
 			storm = nil
 		}
 		tenant.Heal()
 	}
-	defer calm()
+	defer heal()
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		what, rest, _ := strings.Cut(lines.Text(), " ")
 		answer := "ok"
@@ -93,10 +93,10 @@ func ServeProvider(in io.Reader, out io.Writer) error {
 		case "issuer":
 			answer = tenant.Issuer()
 		case "storm":
-			calm()
+			heal()
 			storm = brew(tenant)
 		case "heal":
-			calm()
+			heal()
 		case "logout": // of a user
 			answer = tenant.LogoutToken(rest, "")
 		case "reuses":
@@ -117,7 +117,7 @@ func shortLived(d *idptest.Draft) {
 }
 
 // brew makes requests fail until the function it returns is called.
-func brew(tenant *idptest.Tenant) (calm func()) {
+func brew(tenant *idptest.Tenant) (heal func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {

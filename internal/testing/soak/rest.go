@@ -46,7 +46,7 @@ func (s *soak) rest(ctx context.Context, before *figures) (now figures, err erro
 
 // endAll logs out of every session, and waits until that is done.
 func (s *soak) endAll(ctx context.Context) error {
-	for _, at := range s.slots {
+	for _, at := range s.places {
 		o, end := at.options()
 		_, err := s.client.Logout(ctx, tokenward.LogoutRequest{}, o)
 		end()
@@ -57,14 +57,14 @@ func (s *soak) endAll(ctx context.Context) error {
 	return s.client.Settle(ctx)
 }
 
-// tally counts calls, by what they were and how they ended.
-type tally struct {
+// counts counts calls, by what they were and how they ended.
+type counts struct {
 	mu    sync.Mutex
 	calls map[string]map[string]int
 	bad   map[string]int // ends that no call may have
 }
 
-func (t *tally) add(what string, err error, impatient bool) {
+func (t *counts) add(what string, err error, impatient bool) {
 	end := string(tokenward.CodeOf(err))
 	switch {
 	case err == nil:
@@ -86,7 +86,7 @@ func (t *tally) add(what string, err error, impatient bool) {
 	t.calls[what][end]++
 }
 
-func (t *tally) note(in *map[string]int, what string) {
+func (t *counts) note(in *map[string]int, what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if *in == nil {
@@ -96,7 +96,7 @@ func (t *tally) note(in *map[string]int, what string) {
 }
 
 // total returns how many calls there were, of these kinds or of all.
-func (t *tally) total(kinds ...string) (n int) {
+func (t *counts) total(kinds ...string) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for kind, ends := range t.calls {
@@ -111,7 +111,7 @@ func (t *tally) total(kinds ...string) (n int) {
 }
 
 // verdict says which calls ended as none may.
-func (t *tally) verdict() (err error) {
+func (t *counts) verdict() (err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for what, n := range t.bad {
@@ -124,11 +124,11 @@ func (t *tally) verdict() (err error) {
 func (s *soak) report(before, after figures, calls int) {
 	w := tabwriter.NewWriter(s.cfg.Out, 0, 0, 2, ' ', 0)
 	defer func() { _ = w.Flush() }()
-	fmt.Fprintf(w, "store %s, %v, %d slots, %d workers, seed %d: %d calls\n", s.cfg.Store, s.cfg.Duration, s.cfg.Sessions, s.cfg.Workers, s.cfg.Seed, calls)
-	s.tally.mu.Lock()
-	defer s.tally.mu.Unlock()
-	for _, what := range slices.Sorted(maps.Keys(s.tally.calls)) {
-		ends := s.tally.calls[what]
+	fmt.Fprintf(w, "store %s, %v, %d places, %d workers, seed %d: %d calls\n", s.cfg.Store, s.cfg.Duration, s.cfg.Sessions, s.cfg.Workers, s.cfg.Seed, calls)
+	s.counts.mu.Lock()
+	defer s.counts.mu.Unlock()
+	for _, what := range slices.Sorted(maps.Keys(s.counts.calls)) {
+		ends := s.counts.calls[what]
 		for _, end := range slices.Sorted(maps.Keys(ends)) {
 			fmt.Fprintf(w, "  %s\t%s\t%d\n", what, end, ends[end])
 		}

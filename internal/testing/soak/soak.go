@@ -35,7 +35,7 @@ type Config struct {
 	Store    string        // one of Stores
 	Dir      string        // where a store may keep its files
 	Seed     uint64        // of what is done and what fails; the order is the machine's
-	Sessions int           // slots for sessions; about a third of them fit into memory
+	Sessions int           // places for sessions; about a third of them fit into memory
 	Workers  int           // callers at once
 	Profiles string        // a folder for heap profiles before and after; empty for none
 
@@ -71,8 +71,8 @@ type soak struct {
 	client    *tokenward.Client
 	transport *http.Transport
 	browser   *http.Client
-	tally     tally
-	slots     []*slot
+	counts    counts
+	places    []*place
 }
 
 // Run runs a soak. It fails when something grew, when a call was stuck or met a defect, or when
@@ -111,7 +111,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 func (s *soak) open(system *actor.ActorSystem) (err error) {
 	s.browser = &http.Client{Transport: s.transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for n := range s.cfg.Sessions {
-		s.slots = append(s.slots, newSlot(n))
+		s.places = append(s.places, newPlace(n))
 	}
 	s.client, err = tokenward.New(tokenward.Config{
 		Issuer: s.provider.issuer, ClientID: clientID, ClientSecret: clientSecret, Secrets: []string{"a secret of at least thirty-two bytes"},
@@ -141,18 +141,18 @@ func (s *soak) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("after warming up: %w", err)
 	}
-	warm, known := s.tally.total(), s.tally.total("login", "HandleBackchannelLogout")
+	warm, known := s.counts.total(), s.counts.total("login", "HandleBackchannelLogout")
 	s.profile("before")
 	s.load(ctx, s.cfg.Duration)
 	bound := before
-	bound.heap += remembered * uint64(s.tally.total("login", "HandleBackchannelLogout")-known)
+	bound.heap += remembered * uint64(s.counts.total("login", "HandleBackchannelLogout")-known)
 	after, err := s.rest(ctx, &bound)
 	s.profile("after")
-	s.report(before, after, s.tally.total()-warm)
+	s.report(before, after, s.counts.total()-warm)
 	if after.goroutines > before.goroutines {
 		_ = pprof.Lookup("goroutine").WriteTo(s.cfg.Out, 1)
 	}
-	return errors.Join(err, s.tally.verdict(), s.provider.verdict(), s.defects(), ctx.Err())
+	return errors.Join(err, s.counts.verdict(), s.provider.verdict(), s.defects(), ctx.Err())
 }
 
 // profile writes what is on the heap; go tool pprof -base compares two of them.

@@ -16,7 +16,7 @@ var (
 	duration = flag.Duration("soak.d", 2*time.Second, "how long the soak lasts")
 	kind     = flag.String("soak.store", "memory", "where sessions are kept")
 	seed     = flag.Uint64("soak.seed", uint64(os.Getpid()), "of what is done")
-	sessions = flag.Int("soak.sessions", 90, "slots for sessions")
+	sessions = flag.Int("soak.sessions", 90, "places for sessions")
 	workers  = flag.Int("soak.workers", 24, "callers at once")
 	profiles = flag.String("soak.profiles", "", "a `folder` for heap profiles before and after; with -test.memprofilerate they are finer")
 )

@@ -32,9 +32,20 @@ func Root(t testing.TB) string {
 	return filepath.Dir(strings.TrimSpace(string(out)))
 }
 
-// Files returns what is under a folder of the module, without tests and nested modules. "."
+// Files returns the files under a folder of the module, without tests and nested modules. "."
 // is the root. A folder that is not there has no files.
-func Files(t testing.TB, folder string) (files []File) {
+func Files(t testing.TB, folder string) []File {
+	t.Helper()
+	return files(t, folder, func(name string) bool { return !strings.HasSuffix(name, "_test.go") })
+}
+
+// WithTests returns what Files returns, and the tests too.
+func WithTests(t testing.TB, folder string) []File {
+	t.Helper()
+	return files(t, folder, func(string) bool { return true })
+}
+
+func files(t testing.TB, folder string, want func(name string) bool) (files []File) {
 	t.Helper()
 	root := os.DirFS(Root(t))
 	err := fs.WalkDir(root, folder, func(name string, entry fs.DirEntry, err error) error {
@@ -48,7 +59,7 @@ func Files(t testing.TB, folder string) (files []File) {
 			if nested == nil || strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" {
 				return fs.SkipDir
 			}
-		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"):
+		case strings.HasSuffix(name, ".go") && want(name):
 			text, err := fs.ReadFile(root, name)
 			if err != nil {
 				return err

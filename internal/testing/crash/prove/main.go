@@ -98,7 +98,7 @@ func prove(ctx context.Context, kind crash.Kind, s settings, alone bool, done fu
 		most = shareOf(kind, s.kills)
 	}
 	plan := crash.Plan{Seed: s.seed, Sessions: s.sessions, NewFor: 4}
-	plan.Told = func(r crash.Result) {
+	plan.Informed = func(r crash.Result) {
 		if r.Rounds%20 == 0 {
 			fmt.Fprintf(stderr, "%s: %d kills of %d, %d in the window, %d lost\n", r.Kind, r.Kills, plan.Kills, r.Window, r.Lost)
 		}

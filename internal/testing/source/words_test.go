@@ -1,0 +1,103 @@
+package source_test
+
+import (
+	"go/ast"
+	"go/token"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/tokenward/tokenward/internal/testing/source"
+)
+
+// replaced holds words that this code once had of its own, and the field's words for them. Several words are written as
+// they stand inside an identifier: "take off" is in takeOff and TakeOffNow.
+var replaced = map[string]string{
+	"air": "in flight", "airborne": "in flight", "black box": "survivor", "boss": "supervisor", "bring": "read request", "brought": "incoming",
+	"calm": "grace period", "crowded": "back off", "doubt": "owner unknown", "duty": "timer kind", "era": "feed epoch", "errand": "store operation",
+	"fly": "send", "follow up": "recover intent", "forfeit": "drop refresh token", "fulfil": "fire", "land": "complete", "lane": "store queue",
+	"lasting": "expiring", "let go": "release", "orphan": "stale intent", "orphans": "stale intents", "outlived": "remainder", "owe": "owe deletion",
+	"question": "token query", "reopen": "reload", "reread": "read", "sight": "knowledge", "sleeper": "non-resident", "sleepers": "non-resident",
+	"slot": "permit", "slots": "semaphore", "sometimes": "coverage", "sweep": "list due", "take off": "start next", "tally": "stats, or pending",
+	"theirs": "won elsewhere", "told": "from feed", "trust": "freshness", "unsettled": "grace period", "unsure": "end uncertain", "usual": "default",
+}
+
+// another holds words that mean something else in a room than they once did.
+var another = map[string][]string{
+	"store":      {"sweep"},         // of expired records
+	"store/bolt": {"slot", "sweep"}, // slots of one second each, in which records expire
+}
+
+// rebuilding names the rooms that still have old words. A room goes from here when it has none.
+var rebuilding = []string{
+	"actors", "supervisor", "messages", "internal/directory", "internal/lookup", "test",
+	"store", "store/bolt", "store/cookie", "store/postgres", "store/redis", "store/storetest",
+	"internal/testing/sim", "internal/testing/crash", "internal/testing/processes",
+}
+
+func TestWords(t *testing.T) {
+	for _, file := range source.WithTests(t, ".") {
+		room := path.Dir(file.Path)
+		if slices.Contains(rebuilding, room) {
+			continue
+		}
+		ast.Inspect(file.AST, func(n ast.Node) bool {
+			for _, id := range declared(n) {
+				inside := " " + strings.Join(split(id.Name), " ") + " "
+				for word, now := range replaced {
+					if strings.Contains(inside, " "+word+" ") && !slices.Contains(another[room], word) {
+						t.Errorf("%s: %s has the old word %q; say %q", file.Fset.Position(id.Pos()), id.Name, word, now)
+					}
+				}
+			}
+			return true
+		})
+	}
+}
+
+// declared returns the identifiers that n declares. Names of test functions are sentences and count for none.
+func declared(n ast.Node) []*ast.Ident {
+	switch n := n.(type) {
+	case *ast.FuncDecl:
+		if !strings.HasPrefix(n.Name.Name, "Test") {
+			return []*ast.Ident{n.Name}
+		}
+	case *ast.TypeSpec:
+		return []*ast.Ident{n.Name}
+	case *ast.ValueSpec:
+		return n.Names
+	case *ast.Field:
+		return n.Names
+	case *ast.AssignStmt:
+		var names []*ast.Ident
+		for _, left := range n.Lhs {
+			if id, ok := left.(*ast.Ident); ok && n.Tok == token.DEFINE {
+				names = append(names, id)
+			}
+		}
+		return names
+	}
+	return nil
+}
+
+// split returns the words of an identifier in small letters.
+func split(name string) (words []string) {
+	from, runes := 0, []rune(name)
+	for i := range runes {
+		if i > from && (runes[i] == '_' || unicode.IsUpper(runes[i]) && !unicode.IsUpper(runes[i-1])) {
+			words = append(words, strings.ToLower(strings.Trim(string(runes[from:i]), "_")))
+			from = i
+		}
+	}
+	return append(words, strings.ToLower(strings.Trim(string(runes[from:]), "_")))
+}
+
+func TestSplit(t *testing.T) {
+	for name, want := range map[string]string{"takeOff": "take off", "TakeOffNow": "take off now", "slot": "slot", "SID": "sid", "no_slot": "no slot", "_": ""} {
+		if got := strings.Join(split(name), " "); got != want {
+			t.Errorf("split(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
