@@ -188,22 +188,27 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 	case err != nil:
 		return "", lookup.StoreError(err)
 	}
-	if r := o.options().Request; r != nil {
-		for _, old := range o.ended() { // first: a read beside this call must not renew the old cookie over the new one
-			c.browser.Ended.Add(c.key(old), session.ReasonReplaced)
-		}
-		if w := o.options().Response; w != nil {
-			c.browser.Write(w, r, id, state, nil)
-		}
-		for _, old := range o.ended() {
-			gone := directory.NewCall(ctx, o.options())
-			end := &messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone}
-			if err := c.order(ctx, end, gone); err != nil && !errors.Is(err, ctx.Err()) {
-				c.log.Warn("the session that a login replaced could not be deleted; it is tried again")
-			}
-		}
+	if o.options().Request != nil {
+		c.replaceInBrowser(ctx, id, state, o)
 	}
 	return id, nil
+}
+
+// replaceInBrowser gives the browser its new session, and ends those that it had.
+func (c *Client) replaceInBrowser(ctx context.Context, id string, state *session.State, o StoreOptions) {
+	for _, old := range o.ended() { // first: a read beside this call must not renew the old cookie over the new one
+		c.browser.Ended.Add(c.key(old), session.ReasonReplaced)
+	}
+	if w := o.options().Response; w != nil {
+		c.browser.Write(w, o.options().Request, id, state, nil)
+	}
+	for _, old := range o.ended() {
+		gone := directory.NewCall(ctx, o.options())
+		end := &messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone}
+		if err := c.order(ctx, end, gone); err != nil && !errors.Is(err, ctx.Err()) {
+			c.log.Warn("the session that a login replaced could not be deleted; it is tried again")
+		}
+	}
 }
 
 func overtaken() error {

@@ -101,18 +101,25 @@ func (k Cookies) at(redirectURI string) (Cookies, error) {
 		return k, nil // each login names its own
 	}
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	switch {
-	case domain == "" || domain == host || strings.HasSuffix(host, "."+domain) && net.ParseIP(host) == nil:
-	case strings.HasSuffix(domain, "."+host):
-		return refuse(fmt.Sprintf("Domain %q is below %q, the host of RedirectURI, which cannot set cookies there; name that host or a domain above it", k.Domain, host))
-	default:
-		return refuse(fmt.Sprintf("Domain %q is not that of %q, the host of RedirectURI, and browsers refuse its cookies", k.Domain, host))
+	if why := refusesDomain(host, domain, k.Domain); why != "" {
+		return refuse(why)
 	}
 	if k.Secure && u.Scheme == "http" && !loopback(host) {
 		return refuse("Secure with an http RedirectURI: browsers keep no Secure cookies of http; make the RedirectURI https")
 	}
 	k.Secure = k.Secure || u.Scheme == "https"
 	return k, nil
+}
+
+// refusesDomain says why browsers refuse cookies of domain from host, "" where they keep them. It is told as named.
+func refusesDomain(host, domain, named string) string {
+	switch {
+	case domain == "" || domain == host || strings.HasSuffix(host, "."+domain) && net.ParseIP(host) == nil:
+		return ""
+	case strings.HasSuffix(domain, "."+host):
+		return fmt.Sprintf("Domain %q is below %q, the host of RedirectURI, which cannot set cookies there; name that host or a domain above it", named, host)
+	}
+	return fmt.Sprintf("Domain %q is not that of %q, the host of RedirectURI, and browsers refuse its cookies", named, host)
 }
 
 // loopback reports whether host is this machine (RFC 6761 section 6.3), whose Secure cookies Chrome and Firefox keep over

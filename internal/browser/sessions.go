@@ -256,30 +256,33 @@ func (b *Sessions) Renew(ctx context.Context, id string, in Incoming, o store.Op
 	if e == nil {
 		return
 	}
-	s, key := e.Snapshot(), e.Key
+	s := e.Snapshot()
 	if s.Phase != directory.Ready || s.Ceiling.Reached(now) || s.State.Internal.Over(now) {
 		return
 	}
-	lives := func() bool {
-		if e := b.Callers.Dir.Lookup(id); e != nil {
-			switch now := e.Snapshot(); now.Phase {
-			case directory.Ready:
-				return now.Incarnation == s.Incarnation
-			case directory.Ended, directory.Missing:
-				return false
-			case directory.Opening, directory.Failed, directory.Moved:
-			}
-		}
-		ended, _ := b.Ended.Has(key) // out of memory, it may live
-		return !ended
-	}
+	lives := func() bool { return b.lives(id, e.Key, s.Incarnation) }
 	switch {
 	case b.Carrier != nil:
 		b.carry(w, r, id, in.Cookie, s.State, due, lives)
 	case due:
 		b.Write(w, r, id, s.State, lives)
-		b.touch(key, s.State, o)
+		b.touch(e.Key, s.State, o)
 	}
+}
+
+// lives reports whether that very session has not ended, as far as this process knows.
+func (b *Sessions) lives(id string, key session.Key, of session.Incarnation) bool {
+	if e := b.Callers.Dir.Lookup(id); e != nil {
+		switch now := e.Snapshot(); now.Phase {
+		case directory.Ready:
+			return now.Incarnation == of
+		case directory.Ended, directory.Missing:
+			return false
+		case directory.Opening, directory.Failed, directory.Moved:
+		}
+	}
+	ended, _ := b.Ended.Has(key) // out of memory, it may live
+	return !ended
 }
 
 // touch has the store keep the record for as long as its session may now be unused. No caller waits
