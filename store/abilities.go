@@ -57,7 +57,7 @@ type Leaser interface {
 	// store's clock, counted from now. Taking it, once lapsed or released, gives an
 	// epoch higher than any before, from 1; renewing it while it stands keeps the
 	// epoch. A store may keep the epoch also for the owner who held it last and let
-	// it lapse, for nobody was in between: so use the epoch that the last call gave.
+	// it lapse, for no other owner was in between: so use the epoch that the last call gave.
 	// It fails with ErrLeased while another owner holds it. There need be no record. An
 	// owner is a name that no other process uses, and never empty.
 	//
@@ -84,7 +84,7 @@ type Leaser interface {
 type Intents interface {
 	// PutIntent records that the refresh token with this hash is about to be spent, in
 	// place of the intent that stood. It reports whether that one was of the same token:
-	// then somebody may have spent it already, and been cut off before the answer was
+	// then it may have been spent already, by a flight that was cut off before the answer was
 	// saved. It is as durable as an Update when the call returns. It fails with ErrNotFound
 	// when there is no record, and with ErrConflict when in.Epoch is older than the
 	// key's lease epoch: then the token must not be spent.
@@ -141,7 +141,7 @@ func (in Intent) Matches(old Intent) bool {
 	return in.Token == old.Token && in.Epoch == old.Epoch && in.At == old.At
 }
 
-// Orphan is an intent that nobody seems to follow up.
+// Orphan is a stale intent: one whose flight seems to have been cut off.
 type Orphan struct {
 	Key session.Key
 	Intent
@@ -153,7 +153,7 @@ type ChangeFeed interface {
 	// Watch calls changed for each key that is replaced, updated or deleted (then with the
 	// zero Version; also when a session that has ended ends for another reason, or its remainder changes), and
 	// lost whenever notices may have been missed: at first as soon as notices arrive, for
-	// what was before is not told, and then after each gap. It calls them one at a time,
+	// earlier writes are not told, and then after each gap. It calls them one at a time,
 	// those of one key in the order of the writes, and tells this process's own writes or
 	// not, as is easiest.
 	//

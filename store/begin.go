@@ -41,7 +41,7 @@ type Beginning struct {
 	Owner   string          // of the lease: a name that no other process uses; empty: no lease is taken
 	TTL     time.Duration   // of the lease
 
-	// Intent is what is written down: Token, At, Tries and Next; the store sets Epoch. With a
+	// Intent is written as it stands: Token, At, Tries and Next; the store sets Epoch. With a
 	// zero Token nothing is written, and the intent that stands stays. Where Tries is 0 and
 	// the intent that stood is of the same token, its Tries and Next are kept.
 	Intent Intent

@@ -67,14 +67,14 @@ type plaintext struct{ buffer []byte }
 var plaintexts = sync.Pool{New: func() any { return new(plaintext) }}
 
 func (p *plaintext) done() {
-	const usual = 64 << 10 // what is longer is not kept for the next one
+	const usual = 64 << 10 // a longer one is not kept for the next
 	if clear(p.buffer[:cap(p.buffer)]); cap(p.buffer) <= usual {
 		plaintexts.Put(p)
 	}
 }
 
 // Decode returns the state in r, which was kept under key. It fails with an
-// *UnreadableError when r cannot be opened or what is in it is no state: the session
+// *UnreadableError when r cannot be opened or holds no state: the session
 // is left where it is.
 func (c *Codec) Decode(key session.Key, r Record) (*session.State, error) {
 	return c.open(binding(recordUse, key), r.Sealed)
@@ -134,7 +134,7 @@ func (c *Codec) DecodeRemainder(key session.Key, r *Remainder) (*session.State, 
 	return c.open(binding(remainderUse, key), r.Sealed)
 }
 
-// What is sealed under a key, so that neither opens in the place of the other.
+// Uses of a key, so that neither envelope opens in the place of the other.
 const (
 	recordUse    = "session:"
 	remainderUse = "remainder:"

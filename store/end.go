@@ -33,7 +33,7 @@ type Remainder struct {
 	Version session.Version // drawn by the writer, as that of a record
 	Index   []IndexValue    // in clear, as that of a record
 	Sealed  []byte
-	TTL     time.Duration // until its last token expires; more than 0. Load returns what is left of it
+	TTL     time.Duration // until its last token expires; more than 0. Load returns the rest of it
 }
 
 // GoneError is the tombstone of a session: it says that the session has ended, and why. It

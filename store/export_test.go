@@ -45,7 +45,9 @@ func IndexEntries(m *Memory) (n int) {
 		sh := &m.shards[i]
 		sh.mu.Lock()
 		for _, keys := range sh.values {
-			n += len(keys)
+			for range keys.all {
+				n++
+			}
 		}
 		sh.mu.Unlock()
 	}

@@ -12,7 +12,7 @@ import (
 // told that it lost notices.
 const maxNotices = 4096
 
-// feed tells watchers of writes. Nobody who writes ever waits for a watcher.
+// feed tells watchers of writes. A writer never waits for a watcher.
 type feed struct {
 	mu       sync.Mutex
 	watchers []*watcher

@@ -13,7 +13,7 @@ import (
 type shard struct {
 	mu      sync.Mutex
 	entries map[session.Key]*entry
-	values  map[IndexValue]map[session.Key]struct{}
+	values  map[IndexValue]keySet
 	intents map[session.Key]struct{}
 
 	ceilings  ordered // every record with a ceiling, by it
@@ -22,7 +22,7 @@ type shard struct {
 	lapses    ordered // entries, by when to look whether they can be forgotten
 }
 
-// entry is what is known of one key. It is kept while any part of it still means
+// entry is all that the store has of one key. It is kept while any part of it still means
 // something.
 type entry struct {
 	record  *Record
@@ -68,11 +68,11 @@ func (t *tombstone) at(now int64) *GoneError {
 
 func (sh *shard) init() {
 	sh.entries = make(map[session.Key]*entry)
-	sh.values = make(map[IndexValue]map[session.Key]struct{})
+	sh.values = make(map[IndexValue]keySet)
 	sh.intents = make(map[session.Key]struct{})
 }
 
-// peek returns what is known of key at now, or nil. What has lapsed is taken off.
+// peek returns the entry of key at now, or nil. What has lapsed is taken off.
 func (sh *shard) peek(key session.Key, now int64) *entry {
 	e := sh.entries[key]
 	if e == nil {
@@ -164,28 +164,67 @@ func (sh *shard) forget(key session.Key, e *entry) {
 		return
 	}
 	sh.unlist(key, e.record.Index)
-	sh.unclaim(key, e)
-	sh.ceilings.remove(place{int64(e.record.Ceiling), key})
-	sh.unclaimed.remove(place{int64(e.record.Ceiling), key})
+	if e.record.Ceiling <= 0 {
+		return
+	}
+	at := place{int64(e.record.Ceiling), key}
+	sh.ceilings.remove(at)
+	if e.claimed {
+		sh.claims.remove(place{e.held, key})
+		e.claimed = false
+	} else {
+		sh.unclaimed.remove(at)
+	}
 }
 
 // list puts key under the values.
 func (sh *shard) list(key session.Key, values []IndexValue) {
 	for _, v := range values {
-		keys := sh.values[v]
-		if keys == nil {
-			keys = make(map[session.Key]struct{}, 1)
-			sh.values[v] = keys
+		keys, listed := sh.values[v]
+		switch {
+		case !listed:
+			keys.one = key
+		case keys.more != nil:
+			keys.more[key] = struct{}{}
+			continue
+		case keys.one == key:
+			continue
+		default:
+			keys.more = map[session.Key]struct{}{keys.one: {}, key: {}}
 		}
-		keys[key] = struct{}{}
+		sh.values[v] = keys
 	}
 }
 
 func (sh *shard) unlist(key session.Key, values []IndexValue) {
 	for _, v := range values {
-		delete(sh.values[v], key)
-		if len(sh.values[v]) == 0 {
+		keys, listed := sh.values[v]
+		switch {
+		case !listed:
+		case keys.more != nil:
+			if delete(keys.more, key); len(keys.more) == 0 {
+				delete(sh.values, v)
+			}
+		case keys.one == key:
 			delete(sh.values, v)
+		}
+	}
+}
+
+// keySet is the keys under one value, most often a single one, which needs no map.
+type keySet struct {
+	one  session.Key // where more is nil
+	more map[session.Key]struct{}
+}
+
+func (k keySet) all(yield func(session.Key) bool) {
+	if k.more == nil {
+		yield(k.one)
+		return
+	}
+	for key := range k.more {
+		if !yield(key) {
+			return
 		}
 	}
 }
@@ -280,8 +319,10 @@ func (sh *shard) find(values []IndexValue, now int64) []Ref {
 	defer sh.mu.Unlock()
 	found := make(map[session.Key]struct{})
 	for _, v := range values {
-		for key := range sh.values[v] {
-			found[key] = struct{}{}
+		if keys, listed := sh.values[v]; listed {
+			for key := range keys.all {
+				found[key] = struct{}{}
+			}
 		}
 	}
 	var refs []Ref

@@ -68,7 +68,7 @@ func (o *ordered) first() (p place, ok bool) {
 }
 
 // from yields the places that do not come before p, in order. The set must not be
-// changed meanwhile.
+// changed during that.
 func (o *ordered) from(p place) iter.Seq[place] {
 	return func(yield func(place) bool) { o.root.from(p, yield) }
 }

@@ -25,14 +25,14 @@ const (
 	envelopeMin    = headerSize + xaesNonceSize + xaesOverhead
 )
 
-// Labels of what is derived from a secret. A label names one use for ever.
+// Labels of the keys that are derived from a secret. A label names one use for ever.
 const (
 	sealLabel  = "tokenward seal 1"
 	keyIDLabel = "tokenward key id"
 	indexLabel = "tokenward index"
 )
 
-// Sealer encrypts what is kept outside this process, so that it can be neither
+// Sealer encrypts all that is kept outside this process, so that it can be neither
 // read nor changed nor moved there. It is safe for concurrent use.
 //
 // It uses XAES-256-GCM, with keys derived from the secrets by HKDF-SHA-256. The half of
@@ -58,8 +58,8 @@ type sealerKey struct {
 }
 
 // NewSealer returns a Sealer over the secrets, of which the first seals and all
-// open. The identifier (by default `_a0_session`) goes into every key: what was
-// sealed under one identifier opens under no other.
+// open. The identifier (by default `_a0_session`) goes into every key: an
+// envelope sealed under one identifier opens under no other.
 //
 // The nonces come from rand, or from crypto/rand when it is nil, as outside of tests
 // it must be: two sealers that read the same numbers betray what they seal. Where

@@ -17,7 +17,7 @@ type SimpleStore interface {
 	// error never means absence. The caller does not change what it is given.
 	Get(ctx context.Context, key string, o Options) ([]byte, error)
 
-	// Set writes value under key, in place of what was there. With a positive ttl the
+	// Set writes value under key, in place of the one before. With a positive ttl the
 	// store may drop the value once that has passed, and not before. It keeps no
 	// reference to value.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration, o Options) error
@@ -130,16 +130,16 @@ func (s *Simple) Delete(ctx context.Context, key session.Key, only session.Incar
 	if err != nil {
 		return err
 	}
-	whoever := only == (session.Incarnation{})
+	any := only == (session.Incarnation{})
 	if b == nil {
-		if whoever {
+		if any {
 			s.tombs.restate(key, why)
 		}
 		return nil
 	}
 	r, err := UnmarshalRecord(b)
 	switch {
-	case whoever:
+	case any:
 	case err != nil:
 		return err
 	case r.Incarnation != only:

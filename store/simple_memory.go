@@ -56,7 +56,7 @@ func (t *tombstones) get(key session.Key, now int64) *GoneError {
 	return nil
 }
 
-// restate gives the tombstone of key, if there is one, another reason. What was left goes.
+// restate gives the tombstone of key, if there is one, another reason. The remainder goes.
 func (t *tombstones) restate(key session.Key, why session.Reason) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

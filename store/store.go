@@ -123,7 +123,7 @@ type Options struct {
 // nor hands out one that it keeps, and its calls end when ctx does. As with a
 // StateStore, any error but ErrNotFound says that the store did not answer.
 type TransactionStore interface {
-	// Put keeps data under key for ttl, in place of what was there. With a ttl that
+	// Put keeps data under key for ttl, in place of the data before. With a ttl that
 	// is not positive nothing is kept.
 	Put(ctx context.Context, key string, data []byte, ttl time.Duration, o Options) error
 

@@ -39,7 +39,7 @@ type transaction struct {
 type TransactionsOption func(*Transactions)
 
 // MaxTransactions sets how many transactions are kept, instead of
-// DefaultMaxTransactions. Beyond it, whoever started a login first has to start
+// DefaultMaxTransactions. Beyond it, the user who started a login first has to start
 // again.
 func MaxTransactions(n int) TransactionsOption {
 	return func(t *Transactions) { t.max = max(1, n) }
@@ -129,7 +129,7 @@ func (t *Transactions) living(key string) (*transaction, error) {
 }
 
 // sweep drops some expired transactions: more than one for each that comes, so that
-// they run out, and few enough that nobody waits.
+// they run out, and few enough that no caller waits.
 func (t *Transactions) sweep(now time.Time) {
 	for range 4 {
 		if len(t.byExpiry) == 0 || now.Before(t.byExpiry[0].expires) {

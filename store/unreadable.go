@@ -4,7 +4,7 @@ import "errors"
 
 // ErrUnreadable matches every error that says: something is there, and it cannot be
 // read. That is no session for this call, and nothing more. During a rolling deploy
-// it is somebody else's living session, so it is neither deleted nor overwritten.
+// it is a living session of another release, so it is neither deleted nor overwritten.
 var ErrUnreadable = errors.New("store: what is stored cannot be read")
 
 // Unreadable says why something stored cannot be read.
@@ -25,7 +25,7 @@ type UnreadableError struct {
 	Err    error // cause, nil when there is none
 }
 
-// Error implements error. It leaves the cause out, which may quote what was read.
+// Error implements error. It leaves the cause out, which may quote the stored bytes.
 func (e *UnreadableError) Error() string { return ErrUnreadable.Error() + ": " + string(e.Why) }
 
 // Unwrap returns the cause.

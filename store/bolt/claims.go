@@ -10,7 +10,7 @@ import (
 
 // claims are the sessions that ClaimDue handed out, in memory.
 type claims struct {
-	turn chan struct{} // whoever claims has it: one at a time
+	turn chan struct{} // full while a call claims: one at a time
 
 	mu    sync.Mutex
 	byKey map[session.Key]claim
@@ -30,7 +30,7 @@ func (c *claims) init() {
 	c.purge = minPurge
 }
 
-// begin waits until nobody else claims. The caller calls done.
+// begin waits until no other call claims. The caller calls done.
 func (c *claims) begin(ctx context.Context) (done func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ type noted struct {
 
 const maxNoted = 1000
 
-// note logs, once for each key, that what is stored under it cannot be read.
+// note logs, once for each key, that its value cannot be read.
 func (s *Store) note(key session.Key, err error) {
 	if err == nil || !errors.Is(err, store.ErrUnreadable) || !s.noted.first(key) {
 		return

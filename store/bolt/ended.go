@@ -99,7 +99,7 @@ type tombstone struct {
 
 // A tombstone is kept as: the incarnation; until when there is a remainder (8 bytes, the most
 // significant first), its version; the number of its index values (4 bytes), the values; the length of the
-// reason (1 byte), the reason; and up to the end what is sealed.
+// reason (1 byte), the reason; and up to the end the sealed state.
 const tombstoneMin = 16 + 8 + 16 + 4 + 1
 
 func marshalTombstone(gone *store.GoneError, now int64) []byte {

@@ -59,7 +59,7 @@ func (s *Store) Due(ctx context.Context, from, until session.Ceiling, last store
 }
 
 // ClaimDue implements store.Index. Claims are kept in memory: the process that opens the file next
-// has none. It steps over what is claimed already, so let no large number of claims
+// has none. It steps over sessions that are claimed already, so let no large number of claims
 // stand.
 func (s *Store) ClaimDue(ctx context.Context, until session.Ceiling, limit int, hold time.Duration, _ store.Options) ([]store.Ref, error) {
 	done, err := s.claims.begin(ctx)
@@ -113,7 +113,7 @@ func (s *Store) verified(v view, key session.Key) (f found, r store.Ref, ok bool
 const scanLen = 512
 
 // scan calls visit for the keys of a bucket from a key on, in order, for as long as it
-// returns true. Keys that come or go meanwhile are seen or not.
+// returns true. Keys that come or go during that are seen or not.
 func (s *Store) scan(ctx context.Context, bucket, from []byte, visit func(v view, k []byte) bool) error {
 	for more := true; more; {
 		err := s.view(ctx, func(v view) error {

@@ -47,7 +47,7 @@ const (
 
 // FileError says why a file cannot be used as a store. Open returns it, and so does each call
 // to a Store whose file is not at its path any more: another process could open the path
-// then, and what is written would be lost with this process.
+// then, and writes would be lost with this process.
 type FileError struct {
 	Path   string
 	Why    Unusable
@@ -133,7 +133,7 @@ func (s *Store) openDB(readOnly bool) error {
 	err := s.contain(func() (err error) {
 		s.db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{
 			ReadOnly:     readOnly,
-			Timeout:      1, // nobody waits for another process
+			Timeout:      1, // Open does not wait for another process
 			FreelistType: bbolt.FreelistMapType,
 			OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
 				f, err := os.OpenFile(name, flag, perm)

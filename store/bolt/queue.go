@@ -23,14 +23,14 @@ type request struct {
 // can be shared by without making the first wait for the work on the last.
 const maxBatch = 1024
 
-// queue holds the requests that nobody has taken, in the order in which they came.
+// queue holds the requests that were not taken yet, in the order in which they came.
 type queue struct {
 	mu     sync.Mutex
 	list   list.List     // of *request
 	closed bool          // nothing is added any more
 	wake   chan struct{} // cap 1: something was added, or it was closed
 
-	// What is being written although whoever asked for it has gone, and a channel that is
+	// Keys that are being written though their callers have gone, and a channel that is
 	// closed when that has ended, well or badly.
 	left     map[session.Key]struct{}
 	leftOver chan struct{}
@@ -61,7 +61,7 @@ func (q *queue) withdraw(r *request) bool {
 	return true
 }
 
-// leave notes that nobody waits any more for r, which was taken, and reports whether it is
+// leave notes that no caller waits any more for r, which was taken, and reports whether it is
 // still being written.
 func (q *queue) leave(r *request) bool {
 	q.mu.Lock()
@@ -76,7 +76,7 @@ func (q *queue) leave(r *request) bool {
 	return true
 }
 
-// answered notes that everyone in a batch has been answered.
+// answered notes that all callers of a batch have been answered.
 func (q *queue) answered() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -86,7 +86,7 @@ func (q *queue) answered() {
 	}
 }
 
-// awaitLeft waits until nothing is being written under key that nobody waits for.
+// awaitLeft waits until no write under key is left whose caller has gone.
 func (q *queue) awaitLeft(ctx context.Context, key session.Key) error {
 	q.mu.Lock()
 	_, is := q.left[key]
@@ -141,7 +141,7 @@ func (q *queue) take(idle bool) (batch []*request, open bool) {
 }
 
 // join returns what waits, up to so many. First it lets those who are about to ask do so:
-// whoever was just answered and is ready to run, runs. That takes no time when nobody is.
+// a goroutine that was just answered and is ready to run, runs. That takes no time when there is none.
 func (q *queue) join(most int) (batch []*request) {
 	for n := -1; n < min(most, q.len()); {
 		n = q.len()

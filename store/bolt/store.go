@@ -1,5 +1,5 @@
 // Package bolt keeps sessions and login transactions in one file, on bbolt. It is for
-// hosts of one process: the file belongs to whoever opened it first, and a second
+// hosts of one process: the file belongs to the process that opened it first, and a second
 // process gets an *InUseError at once.
 //
 // # What "saved" means
@@ -19,9 +19,9 @@
 //
 // # What it costs
 //
-// Starting reads no records, however many there are. The file grows with what is kept, and
-// does not shrink: what was deleted leaves room for what comes. Records that have
-// expired are cleared away a few with each write, and while nobody writes in batches; there
+// Starting reads no records, however many there are. The file grows with its contents, and
+// does not shrink: deletions leave room for later writes. Records that have
+// expired are cleared away a few with each write, and in batches while no call writes; there
 // is no timer.
 //
 // # Damage
@@ -100,13 +100,13 @@ func TombstoneLife(d time.Duration) Option { return func(s *Store) { s.tombstone
 
 // MaxTransactions sets how many login transactions are kept, instead of
 // store.DefaultMaxTransactions. Beyond it those that expire first make room, and
-// whoever started such a login has to start again.
+// the user who started such a login has to start again.
 func MaxTransactions(n int) Option { return func(s *Store) { s.maxTransactions = max(1, n) } }
 
 // Open opens the store in the file at path, and makes the file where there is none, for
-// its owner alone to read. It fails with an *InUseError while somebody else has
+// its owner alone to read. It fails with an *InUseError while another process has
 // the file open, and with a *FileError that says why the file cannot be used; a file that
-// was there is then as it was. Whoever opened a Store closes it.
+// was there is then as it was. The caller closes the Store.
 func Open(path string, opts ...Option) (*Store, error) {
 	s := &Store{
 		path: path, tombstones: store.DefaultTombstoneLife, maxTransactions: store.DefaultMaxTransactions,

@@ -86,7 +86,7 @@ func (c *change) transactions() shelf {
 	return shelf{c, transactionBucket, transactionExpires}
 }
 
-// forgetTransaction drops what is there.
+// forgetTransaction drops the transaction under key.
 func (c *change) forgetTransaction(key session.Key, old stored) {
 	c.transactions().drop(key, old)
 	c.count(-1)

@@ -13,7 +13,7 @@ import (
 // A value of format 1 is: the format number, what it is (one byte each), its body, when
 // it expires, where it is listed in the expiry index (8 bytes each, the most
 // significant first), and the CRC-32C of its key and all of that (4 bytes). What a
-// Touch changes stands at the end, so that whoever calls can prepare the rest.
+// Touch changes stands at the end, so that the caller can prepare the rest.
 const (
 	valueFormat = 1
 	headLen     = 2
@@ -36,7 +36,7 @@ const forever = math.MaxInt64
 // slotLen is how long a slot of the expiry index is, in microseconds.
 const slotLen = int64(time.Minute / time.Microsecond)
 
-// slotOf returns the first slot whose beginning is after the instant: what is listed there
+// slotOf returns the first slot whose beginning is after the instant: all that is listed there
 // has lapsed when the slot begins.
 func slotOf(instant int64) int64 {
 	if instant == forever {
@@ -92,7 +92,7 @@ func (d draft) finish(expires, listed int64) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Update(d.sum, castagnoli, b[len(d.b):]))
 }
 
-// value is what was stored.
+// value is a stored value.
 type value struct {
 	kind    byte
 	body    []byte // not a copy

@@ -59,7 +59,7 @@ func (s *Store) await(ctx context.Context, r *request) (err error) {
 func (s *Store) write() {
 	defer close(s.stopped)
 	debug.SetPanicOnFault(true)
-	backlog := true // of what has expired; whoever had the file before may have left some
+	backlog := true // of expired values; the process that had the file before may have left some
 	for {
 		batch, open := s.queue.take(backlog)
 		if !open {
@@ -70,14 +70,14 @@ func (s *Store) write() {
 }
 
 // What has expired is cleared away a few for each request, more than one can leave
-// behind, and in batches while nobody asks.
+// behind, and in batches while no call asks.
 const (
 	sweepEach = 4
 	sweepMost = 256
 )
 
-// commit carries out a batch in one transaction, and whatever comes to wait meanwhile,
-// and answers those who wait. It reports whether more has expired than it cleared away.
+// commit carries out a batch in one transaction, with all requests that come during that,
+// and answers them. It reports whether more has expired than it cleared away.
 func (s *Store) commit(batch []*request) (backlog bool) {
 	if len(batch) > 0 {
 		s.reach(stageTaken)

@@ -3,5 +3,5 @@
 //
 // A cookie that cannot be opened, because it was sealed by a later release or under
 // a secret that is not known here, is as good as none for the call in hand, and is
-// left as it is: during a rolling deploy it is somebody else's.
+// left as it is: during a rolling deploy it may be of another release.
 package cookie

@@ -94,7 +94,7 @@ func (h *held) write(r store.Record, now int64) {
 	}
 }
 
-// end puts a tombstone in the place of what is held.
+// end puts a tombstone in the place of the held state.
 func (h *held) end(gone *store.GoneError, now int64) {
 	until := after(now, max(gone.Stands, store.DefaultTombstoneLife))
 	if h.expires != forever || h.carried > 0 || h.gone != nil {

@@ -15,8 +15,8 @@ const DefaultMaxStates = 400_000
 
 // States is a store.StateStore that keeps sessions in the browser, sealed, so that the
 // server needs no store. It remembers the newest state of each session in memory, as
-// long as there is room: browsers bring their cookies, ReadRequest takes in what is newer, and
-// WriteResponse puts what a browser lacks on an answer. "Saved" means: it was put on an
+// long as there is room: browsers bring their cookies, ReadRequest takes in newer states, and
+// WriteResponse puts on an answer what a browser lacks. "Saved" means: it was put on an
 // answer whose header was not yet sent, and until then that it is in this process's
 // memory, where it stays until the session may no longer be used.
 //
@@ -160,7 +160,7 @@ func (s *States) Len() (n int) {
 	return n
 }
 
-// do runs f with what is held.
+// do runs f under the lock.
 func (s *States) do(ctx context.Context, f func(now int64) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 )
 
 // For every so many writes that may leave something behind, four times as much of what has
-// lapsed is collected, so that it runs out: in the background, so that nobody waits.
+// lapsed is collected, so that it runs out: in the background, so that no caller waits.
 const (
 	collectEvery    = 32
 	collectPatience = 10 * time.Second

@@ -2,7 +2,7 @@
 // number of processes. It owns one schema of a database, which it sets up and brings up to
 // date itself.
 //
-// What is saved is committed: as durable as the server makes a commit. With its
+// Saved means committed: as durable as the server makes a commit. With its
 // synchronous_commit off, or with a standby that it does not wait for, a crash takes back what
 // was acknowledged in the last moment, lease epochs too, so that two owners may have had
 // the same one. Leave it on.
@@ -12,7 +12,7 @@
 // while others write. No call waits for another session's: the row of a session is
 // the lock of all that belongs to it, and each operation is one statement, so it is held
 // for one commit and never while a process thinks. There is one exception: where everything
-// due is locked by somebody, ClaimDue waits for the first of them, for it must not say that
+// due is locked by other calls, ClaimDue waits for the first of them, for it must not say that
 // there is nothing left.
 //
 // # Notices
@@ -30,9 +30,9 @@
 //	postgres://user:password@host/database?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem
 //
 // With several hosts add target_session_attrs=read-write: a standby is of no use here.
-// Without an sslmode the connection may be in plain text, and nobody checks who answers. The
+// Without an sslmode the connection may be in plain text, and the server is not authenticated. The
 // user owns the schema, or else may use it and all tables, functions and sequences in it
-// when somebody else has set it up.
+// when another user has set it up.
 //
 // Behind PgBouncer in transaction mode everything works but Watch, which listens: give
 // ListenURL a way around the pooler. A Watch that no notice reaches says so. PgBouncer before

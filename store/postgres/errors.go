@@ -34,7 +34,7 @@ type Refusal string
 const (
 	BadURL      Refusal = "bad_url"      // it cannot be parsed, or says what it cannot mean
 	BadSchema   Refusal = "bad_schema"   // see Schema
-	Unreachable Refusal = "unreachable"  // nobody answers, or TLS fails
+	Unreachable Refusal = "unreachable"  // no answer, or TLS fails
 	Denied      Refusal = "denied"       // wrong user or password, or too few permissions
 	TooOld      Refusal = "too_old"      // older than PostgreSQL 14
 	Standby     Refusal = "standby"      // takes no writes
@@ -46,7 +46,7 @@ const (
 // nothing. Its text holds no password.
 type OpenError struct {
 	Why    Refusal
-	Detail string // what was found or expected; may be empty
+	Detail string // found or expected; may be empty
 	Err    error  // cause, nil when there is none
 }
 

@@ -116,7 +116,7 @@ func (s *Store) Orphans(ctx context.Context, limit int, _ store.Options) ([]stor
 	})
 }
 
-// orNothing is for what is success where there is nothing to do.
+// orNothing is for operations that succeed where there is nothing to do.
 func orNothing(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return nil

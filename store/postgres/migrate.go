@@ -99,7 +99,7 @@ type querier interface {
 // schemaVersion returns the number of the last migration applied, 0 when there is none. It
 // fails when that one is newer than ours.
 func (s *Store) schemaVersion(ctx context.Context, from querier, newest int) (have int, err error) {
-	// Not to_regclass: it remembers what was not there before we waited for the lock.
+	// Not to_regclass: it remembers a table as absent that came while we waited for the lock.
 	var exists bool
 	err = from.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = $1::text AND c.relname = 'migrations')`, pgx.QueryExecModeExec, s.schema).Scan(&exists)

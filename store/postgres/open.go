@@ -134,7 +134,7 @@ func (s *Store) parse(url string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// meant reports whether c, parsed from url, can be what somebody means.
+// meant reports whether c, parsed from url, can be meant so.
 func meant(c *pgx.ConnConfig, url string) bool {
 	hosts := []string{c.Host}
 	for _, f := range c.Fallbacks {
@@ -150,7 +150,7 @@ func meant(c *pgx.ConnConfig, url string) bool {
 			return false
 		}
 	}
-	// What is neither a URL nor key=value is taken for nothing at all.
+	// A text that is neither a URL nor key=value is taken for nothing at all.
 	return !noName.MatchString(c.Database) && (url == "" || strings.ContainsAny(url, ":="))
 }
 

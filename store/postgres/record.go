@@ -45,7 +45,7 @@ func (r *recordRow) record() (out store.Record, err error) {
 	return out, nil
 }
 
-// readValues returns index values, and whether they, and what was read before, can be read.
+// readValues returns index values, and whether they can be read and readable is true.
 func readValues(from [][]byte, readable bool) (values []store.IndexValue, ok bool) {
 	for _, v := range from {
 		var value store.IndexValue

@@ -5,7 +5,7 @@ import (
 )
 
 // presentInstant is what our SQL says for the present instant. It is no transaction's
-// beginning: who has waited for a lock must not judge by a time before that.
+// beginning: a call that has waited for a lock must not judge by a time before that.
 const presentInstant = "clock_timestamp()"
 
 // operation is one thing that is asked of the server, in one statement.
@@ -127,8 +127,8 @@ var statements = [operations]struct {
 				SELECT FROM pg_catalog.pg_proc WHERE proname = name AND pronamespace = to_regnamespace($1::text)))`},
 }
 
-// filler fills in what our SQL leaves open: the schema, whose name was checked, what is
-// named after it, and the instant.
+// filler fills in what our SQL leaves open: the schema, whose name was checked, the
+// names made of it, and the instant.
 func filler(schema, instant string) *strings.Replacer {
 	return strings.NewReplacer(
 		`:"schema"`, quoted(schema),

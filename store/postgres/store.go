@@ -20,7 +20,7 @@ type Store struct {
 	pool       *pgxpool.Pool
 	wires      *wires
 	elsewhere  seldom          // after a refusal to write: connect anew, the name may lead to another server by now
-	standby    seldom          // connect to what was a standby
+	standby    seldom          // connect to a server that was a standby
 	listening  *pgx.ConnConfig // how Watch connects
 	sql        [operations]string
 	fill       func(string) string
@@ -41,7 +41,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	closed bool
-	under  sync.WaitGroup // what is under way in the background
+	under  sync.WaitGroup // work in the background
 }
 
 var (

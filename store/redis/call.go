@@ -124,7 +124,7 @@ func duration(ms int64) time.Duration {
 	return time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
-// milliseconds returns d rounded up; what is not positive is 0.
+// milliseconds returns d rounded up; 0 where it is not positive.
 func milliseconds(d time.Duration) int64 {
 	ms := int64(max(0, d) / time.Millisecond)
 	if d%time.Millisecond > 0 {

@@ -16,7 +16,7 @@
 // A refresh token that was lost in this way is lost: with rotation the session then ends at its
 // next refresh. So choose appendfsync always where sessions must not be lost.
 //
-// # What is promised, and what is not
+// # Promises, and their limits
 //
 // Each operation on a session is one script: its check and its write are one, and cost one
 // round trip. What goes over many sessions does so in pages.
@@ -24,7 +24,7 @@
 // clocks of the clients do not matter; where the server's clock is set forward, they lapse
 // early. Lease epochs never go back while the server keeps its data or its clock goes
 // forward. After a failover that lost writes to a machine whose clock is behind by more
-// than what was lost, an epoch may be given again; and a lease that was lost with them may be
+// than those writes, an epoch may be given again; and a lease that went with them may be
 // given to a second owner while the first still believes in it. What both then write is still decided
 // by the version of the record.
 //

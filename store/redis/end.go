@@ -61,7 +61,7 @@ func (s *Store) EndAll(ctx context.Context, refs []store.Ref, stands time.Durati
 }
 
 // tombstone reads what follows "gone" in an answer: the reason; and of a Load, how much longer it
-// stands, the incarnation, and of a remainder its version, what is sealed, its index values and how
+// stands, the incarnation, and of a remainder its version, sealed state, index values and how
 // much longer it stands.
 func tombstone(answer []any) (gone *store.GoneError, ok bool) {
 	why, ok := at[string](answer, 0)

@@ -32,7 +32,7 @@ type Refusal string
 // The reasons for which Open fails.
 const (
 	BadURL      Refusal = "bad_url"      // not redis://, rediss:// or unix://, or with something unknown in it
-	Unreachable Refusal = "unreachable"  // nobody answers, or it is no Redis
+	Unreachable Refusal = "unreachable"  // no answer, or it is no Redis
 	Denied      Refusal = "denied"       // wrong user or password, or too few permissions
 	TooOld      Refusal = "too_old"      // older than Redis 7.0
 	Cluster     Refusal = "cluster"      // Redis Cluster, or a Sentinel, see the package comment
@@ -45,7 +45,7 @@ const (
 // password.
 type OpenError struct {
 	Why    Refusal
-	Detail string // what was found or expected; may be empty
+	Detail string // found or expected; may be empty
 	Err    error  // cause, nil when there is none
 }
 

@@ -26,7 +26,7 @@ func parseNotice(s string) (key session.Key, v session.Version, ok bool) {
 // Watch implements store.ChangeFeed by a subscription, on lines of its own. It tells
 // this process's writes too. It returns as soon as the connection fails, or a ping stays
 // without an answer until the next one is due; and, found out with the pings, when the server is a
-// replica now or has been one: what was written elsewhere meanwhile nobody told its subscribers.
+// replica now or has been one: of writes elsewhere in that time its subscribers were not told.
 func (s *Store) Watch(ctx context.Context, changed func(session.Key, session.Version), lost func()) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -13,9 +13,9 @@ import (
 
 // line is a connection to the server, which one call at a time uses. The client library
 // heeds deadlines and no other end of a context, and our contexts have no deadlines. So
-// whoever waits for an answer can be cut off from here: the connection is closed under
+// a call that waits for an answer is cut off from here: the connection is closed under
 // it, and is made again for the next call. Closing is all that can be done, for an answer that
-// nobody read would be taken for the next one's.
+// was not read would be taken for the next one's.
 type line struct {
 	store  *Store
 	client *goredis.Client // with one connection at most
@@ -52,7 +52,7 @@ func (l *line) use() (cut func()) {
 	return func() { l.cut(this) }
 }
 
-// done ends the call. Whoever wants to cut it off now comes too late.
+// done ends the call. To cut it off from now on has no effect.
 func (l *line) done() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,7 +116,7 @@ func (l *line) begin(cancel context.CancelFunc) bool {
 	return !l.cutOff
 }
 
-// made notes the connection, if the call was not cut off meanwhile.
+// made notes the connection, unless the call was cut off before.
 func (l *line) made(socket net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +127,7 @@ func (l *line) made(socket net.Conn) bool {
 	return !l.cutOff
 }
 
-// keepAlive finds out that a machine has gone, on connections where nobody waits.
+// keepAlive finds out that a machine has gone, on connections where no call waits.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 // connect returns a connection, and the socket under its encryption.

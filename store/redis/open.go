@@ -24,7 +24,7 @@ const format = 2
 // needed is the oldest version of Redis that will do.
 const needed = 7
 
-// page is how many sessions one script looks at. Redis does nothing else meanwhile.
+// page is how many sessions one script looks at. Redis does nothing else during that.
 const page = 500
 
 // Open connects to the Redis at url:
@@ -37,8 +37,8 @@ const page = 500
 // library (github.com/redis/go-redis/v9, ParseURL) takes as parameters of the query is
 // taken here too, as pool_size=50 or read_timeout=2s; it is never told to repeat a command.
 //
-// It fails with an *OpenError, and has changed nothing then. Whoever opens a store
-// closes it.
+// It fails with an *OpenError, and has changed nothing then. The caller closes the
+// store.
 func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	o := newOptions(opts)
 	config, err := goredis.ParseURL(url)
@@ -69,7 +69,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 // adjust makes the client library do what this package promises.
 func adjust(c *goredis.Options, tlsConfig *tls.Config) *goredis.Options {
 	c.MaxRetries = -1               // see the package comment
-	c.DialerRetries = 1             // whoever calls tries again
+	c.DialerRetries = 1             // the caller tries again
 	c.Protocol = 2                  // version 3 has nothing that is needed here
 	c.ContextTimeoutEnabled = false // line looks after contexts
 	c.DisableIdentity = true

@@ -33,7 +33,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	closed bool
-	under  sync.WaitGroup // what is under way
+	under  sync.WaitGroup // calls under way
 }
 
 // Close ends every call that is under way, and all connections. When it returns,

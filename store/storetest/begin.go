@@ -148,7 +148,7 @@ var beginLeaseStories = []story{
 			r.Errorf("%d owners have begun, want 1", won)
 		}
 	}},
-	{"what was begun under an overtaken epoch is fenced", func(r *rig) {
+	{"a flight that was begun under an overtaken epoch is fenced", func(r *rig) {
 		key, rec := r.login()
 		first := r.begin(key, r.beginning("a", rec, newIntent(1000)))
 		r.giveBack(key, "a", first.Epoch)
@@ -228,7 +228,7 @@ func (r *rig) tryBegin(ctx context.Context, key session.Key, b store.Beginning) 
 	return ability[store.Beginner](r, r.store).Begin(ctx, key, b, opt)
 }
 
-// begin begins in the first process, and holds the answer to what was asked for.
+// begin begins in the first process, and holds the answer to the question.
 func (r *rig) begin(key session.Key, b store.Beginning) store.Begun {
 	r.Helper()
 	answer, err := r.tryBegin(r.Context(), key, b)

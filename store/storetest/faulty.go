@@ -28,7 +28,7 @@ type Faulty struct {
 // NewFaulty returns a Faulty around s, without faults yet.
 func NewFaulty(s store.StateStore) *Faulty { return &Faulty{Script: newScript(), inner: s} }
 
-// Unwrap returns the store inside. What is done to it directly is neither counted nor
+// Unwrap returns the store inside. Direct calls of it are neither counted nor
 // failed.
 func (f *Faulty) Unwrap() store.StateStore { return f.inner }
 

@@ -98,12 +98,12 @@ var leaseStories = []story{
 		none.Epoch = 0
 		r.wantErr("Update under no epoch", r.store.Update(r.Context(), key, afterRelease.Version, none, opt), store.ErrConflict)
 		r.wantRecord(key, afterRelease)
-		theirs := next(afterRelease)
-		theirs.Epoch = second
-		r.must(r.other.Update(r.Context(), key, afterRelease.Version, theirs, opt))
-		r.wantRecord(key, theirs)
+		other := next(afterRelease)
+		other.Epoch = second
+		r.must(r.other.Update(r.Context(), key, afterRelease.Version, other, opt))
+		r.wantRecord(key, other)
 	}},
-	{"a lapsed lease that nobody took overtakes nothing", func(r *rig) {
+	{"a lapsed lease that no other owner took overtakes nothing", func(r *rig) {
 		key, rec := r.login()
 		ours := next(rec)
 		ours.Epoch = r.lease(key, "a", r.traits.Short)
@@ -120,7 +120,7 @@ var leaseStories = []story{
 		r.lapse(r.traits.Short)
 		r.wantErr("Update", r.store.Update(r.Context(), key, rec.Version, late, opt), store.ErrConflict)
 	}},
-	{"a login is written whoever holds the lease", func(r *rig) {
+	{"a login is written though another owner holds the lease", func(r *rig) {
 		key, _ := r.login()
 		epoch := r.lease(key, "a", long)
 		fresh := newRecord()

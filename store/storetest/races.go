@@ -147,7 +147,7 @@ func (r *rig) process(i int) store.StateStore {
 	return r.other
 }
 
-// add appends b to what is sealed, and tries again for as long as others are faster.
+// add appends b to the sealed state, and tries again for as long as others are faster.
 func (r *rig) add(s store.StateStore, key session.Key, b byte) error {
 	for {
 		rec, err := s.Load(r.Context(), key, opt)

@@ -15,7 +15,7 @@ LANGUAGE sql VOLATILE AS $$
     SELECT (extract(epoch FROM p_until - clock_timestamp()) * 1000000)::bigint
 $$;
 
--- look returns what is known of a session: whether it lives, is gone or is absent, its lease, whose
+-- look returns the state of a session: whether it lives, is gone or is absent, its lease, whose
 -- parts are null when there is no row, and the version of what a ceiling left, null when it left nothing.
 DROP FUNCTION :"schema".look(bytea, boolean);
 CREATE FUNCTION :"schema".look(

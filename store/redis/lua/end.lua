@@ -1,6 +1,6 @@
 -- ARGV: the incarnation (empty: any), the reason, for how long the tombstone stands; "final" where it
 -- ends what a ceiling left, too, "ceiling" where it is one; the version it was made from (empty:
--- none); channel, notice; of the remainder, empty where there is none: version, what is sealed, index
+-- none); channel, notice; of the remainder, empty where there is none: version, sealed state, index
 -- values, for how long.
 local only, reason, kind, prev = ARGV[4], ARGV[5], ARGV[7], ARGV[8]
 local left = ARGV[11] ~= '' and {version = ARGV[11], sealed = ARGV[12], values = ARGV[13], stands = now + ARGV[14]} or nil

@@ -4,8 +4,8 @@
 -- Instants and durations are milliseconds by the server's clock. An entry is judged by
 -- what stands in it; that Redis drops keys by itself only keeps the place tidy.
 --
--- Nothing is undone when a script fails midway. Redis refuses for want of memory only what is
--- a script's first write, so each script either fails there or goes through.
+-- Nothing is undone when a script fails midway. Redis refuses for want of memory only a
+-- script's first write, so each script either fails there or goes through.
 local prefix, id, keep = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -26,7 +26,7 @@ local intents = prefix .. 'intents' -- places of intents
 --   n m    intent: 16 digits that sort, epoch, hash; how often its token was presented again:
 --          when next, 16 digits that sort, and the number; none: not once
 --   g u a  reason of the tombstone, until when it stands, incarnation; no a: format 1
---   p q y z  remainder in the tombstone: version, what is sealed, index values, until when
+--   p q y z  remainder in the tombstone: version, sealed state, index values, until when
 --   o l e  owner of the lease, until when, and the last epoch given
 local fields = {'v', 'i', 't', 'c', 'x', 'k', 'n', 'm', 'g', 'u', 'a', 'p', 'y', 'z', 'o', 'l', 'e'} -- not r and q, which are long
 local function read()
@@ -96,7 +96,7 @@ local function forget(e)
   e.v, e.i, e.t, e.c, e.x, e.k, e.n, e.m = false, false, false, false, false, false, false, false
 end
 
--- unbury removes the tombstone of e, and what is left in it. The caller settles.
+-- unbury removes the tombstone of e, and the remainder in it. The caller settles.
 local function unbury(e)
   if not e.g then return end
   redis.call('HDEL', key, 'g', 'u', 'a', 'p', 'q', 'y', 'z')

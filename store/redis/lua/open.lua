@@ -1,5 +1,5 @@
--- ARGV: the format number of this release, the channel of notices. What is not allowed fails
--- before anything is written, or is in the answer: commands that this user may not run. They are
+-- ARGV: the format number of this release, the channel of notices. A refusal comes before
+-- anything is written, or in the answer: commands that this user may not run. They are
 -- tried on a key that is not there, and leave nothing.
 local probe, denied = prefix .. 'probe', {}
 local function try(name, ...)
