@@ -103,10 +103,10 @@ type Intents interface {
 	// do Replace, and a Delete or End that removes the record.
 	ClearIntent(ctx context.Context, key session.Key, in Intent, o Options) error
 
-	// Orphans lists up to limit intents whose lease has lapsed, was released or was
+	// StaleIntents lists up to limit intents whose lease has lapsed, was released or was
 	// never taken, oldest At first. A caller that spends without leases leaves out
 	// what it is spending itself.
-	Orphans(ctx context.Context, limit int, o Options) ([]Orphan, error)
+	StaleIntents(ctx context.Context, limit int, o Options) ([]StaleIntent, error)
 }
 
 // Intent says that a refresh token is about to be spent.
@@ -141,8 +141,8 @@ func (in Intent) Matches(old Intent) bool {
 	return in.Token == old.Token && in.Epoch == old.Epoch && in.At == old.At
 }
 
-// Orphan is a stale intent: one whose flight seems to have been cut off.
-type Orphan struct {
+// StaleIntent is a stale intent: one whose flight seems to have been cut off.
+type StaleIntent struct {
 	Key session.Key
 	Intent
 }

@@ -139,30 +139,30 @@ func (m *Memory) ClearIntent(ctx context.Context, key session.Key, in Intent, _ 
 	})
 }
 
-// Orphans implements Intents.
-func (m *Memory) Orphans(ctx context.Context, limit int, _ Options) ([]Orphan, error) {
+// StaleIntents implements Intents.
+func (m *Memory) StaleIntents(ctx context.Context, limit int, _ Options) ([]StaleIntent, error) {
 	now := m.now()
-	var found []Orphan
+	var found []StaleIntent
 	for i := range m.shards {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		found = append(found, m.shards[i].orphans(now)...)
+		found = append(found, m.shards[i].stale(now)...)
 	}
-	slices.SortFunc(found, func(a, b Orphan) int {
+	slices.SortFunc(found, func(a, b StaleIntent) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), bytes.Compare(a.Key[:], b.Key[:]))
 	})
 	return found[:min(max(0, limit), len(found))], nil
 }
 
-func (sh *shard) orphans(now int64) []Orphan {
+func (sh *shard) stale(now int64) []StaleIntent {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	var found []Orphan
+	var found []StaleIntent
 	for key := range sh.intents {
 		e := sh.entries[key]
 		if now < e.expires && (e.owner == "" || now >= e.leased) {
-			found = append(found, Orphan{Key: key, Intent: *e.intent})
+			found = append(found, StaleIntent{Key: key, Intent: *e.intent})
 		}
 	}
 	return found

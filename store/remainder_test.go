@@ -69,7 +69,7 @@ func TestCodec_remainder(t *testing.T) {
 	}
 }
 
-// What is left at a ceiling must not be put in the place of the record, nor the other way round.
+// A remainder must not be put in the place of the record, nor the other way round.
 func TestCodec_remainderIsNoRecord(t *testing.T) {
 	c := store.Codec{Sealer: newSealer(t, secretA)}
 	key := keyOf(1)

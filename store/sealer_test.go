@@ -229,7 +229,7 @@ func BenchmarkSealer(b *testing.B) {
 }
 
 // golden compares got to the golden file, which -update writes when it does not exist:
-// what was sealed by a release is never written again.
+// the envelope of an earlier release is never written again.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

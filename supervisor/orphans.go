@@ -32,7 +32,7 @@ type lookForOrphans struct{ messages.Redacted }
 // foundOrphans brings them.
 type foundOrphans struct {
 	messages.Redacted
-	orphans []store.Orphan
+	orphans []store.StaleIntent
 	err     error
 }
 
@@ -52,7 +52,7 @@ func (s *Supervisor) lookForOrphans() {
 		defer cancel()
 		m := &foundOrphans{}
 		m.err = actors.Contain(func() (err error) {
-			m.orphans, err = env.Intents.Orphans(ctx, orphansMost, store.Options{Background: true})
+			m.orphans, err = env.Intents.StaleIntents(ctx, orphansMost, store.Options{Background: true})
 			return err
 		})
 		return m

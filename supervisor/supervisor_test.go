@@ -576,7 +576,7 @@ type countedIntents struct {
 	asked atomic.Int64
 }
 
-func (c *countedIntents) Orphans(context.Context, int, store.Options) ([]store.Orphan, error) {
+func (c *countedIntents) StaleIntents(context.Context, int, store.Options) ([]store.StaleIntent, error) {
 	c.asked.Add(1)
 	return nil, nil
 }

@@ -328,9 +328,9 @@ func (r *rig) crash(t *testing.T, id string, p process) {
 }
 
 // orphans returns the intents in the store whose lease has lapsed.
-func (r *rig) orphans() []store.Orphan {
+func (r *rig) orphans() []store.StaleIntent {
 	r.t.Helper()
-	all, err := r.memory.Orphans(context.Background(), 100, store.Options{})
+	all, err := r.memory.StaleIntents(context.Background(), 100, store.Options{})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ var shows = []struct {
 	{reflect.TypeFor[tokenward.Registration](), "Domain Issuer ClientID"},
 	{reflect.TypeFor[tokenward.Provider](), "Issuer ClientAuth Algorithms LoginScope PKCE Nonce UserInfo Logout"},
 	{reflect.TypeFor[store.Options](), "Values"},
-	{reflect.TypeFor[store.Orphan](), ""},
+	{reflect.TypeFor[store.StaleIntent](), ""},
 	{reflect.TypeFor[store.Record](), "Sealed Release"},
 	{reflect.TypeFor[store.Ref](), ""},
 	{reflect.TypeFor[store.Remainder](), "Sealed"},

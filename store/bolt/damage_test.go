@@ -19,7 +19,7 @@ import (
 	"github.com/tokenward/tokenward/store/bolt"
 )
 
-// damages are ways in which what is stored may go bad.
+// damages are ways in which a stored value may go bad.
 var damages = []struct {
 	name string
 	do   func(b []byte) []byte
@@ -92,9 +92,9 @@ func TestDamage_isOfOneSessionAlone(t *testing.T) {
 			wantRefs(t, "Due, a page", due, err, wantKeys[2:])
 			claimed, err := s.ClaimDue(t.Context(), 1000, 10, 1, opt)
 			wantRefs(t, "ClaimDue", claimed, err, wantKeys)
-			orphans, err := s.Orphans(t.Context(), 10, opt)
-			if must(t, err); len(orphans) != 4 {
-				t.Errorf("%d orphans, want 4", len(orphans))
+			stale, err := s.StaleIntents(t.Context(), 10, opt)
+			if must(t, err); len(stale) != 4 {
+				t.Errorf("%d stale, want 4", len(stale))
 			}
 			if !bytes.Equal(stored(s, bolt.SessionBucket, key(bad)), left) {
 				t.Error("what could not be read was not left as it is")
@@ -162,9 +162,9 @@ func TestDamage_ofAnIndex(t *testing.T) {
 	wantRefs(t, "Due", due, err, want)
 	claimed, err := s.ClaimDue(t.Context(), 1000, 1, 1, opt)
 	wantRefs(t, "ClaimDue", claimed, err, want)
-	orphans, err := s.Orphans(t.Context(), 10, opt)
-	if err != nil || len(orphans) != 0 {
-		t.Errorf("Orphans = %v, %v", orphans, err)
+	stale, err := s.StaleIntents(t.Context(), 10, opt)
+	if err != nil || len(stale) != 0 {
+		t.Errorf("StaleIntents = %v, %v", stale, err)
 	}
 	must(t, s.Replace(t.Context(), key(4), store.Record{}, opt))
 	if n := s.Keys(bolt.SessionExpiries); n != 0 {
@@ -179,9 +179,9 @@ func TestDamage_ofAnIntent(t *testing.T) {
 		must(t, intend(t.Context(), s, key(i), store.Intent{At: int64(i)}, opt))
 	}
 	spoil(s, bolt.IntentBucket, key(0), func(b []byte) []byte { b[5]++; return b })
-	orphans, err := s.Orphans(t.Context(), 10, opt)
-	if err != nil || len(orphans) != 1 || orphans[0].Key != key(1) {
-		t.Errorf("Orphans = %v, %v, want that of the other session", orphans, err)
+	stale, err := s.StaleIntents(t.Context(), 10, opt)
+	if err != nil || len(stale) != 1 || stale[0].Key != key(1) {
+		t.Errorf("StaleIntents = %v, %v, want that of the other session", stale, err)
 	}
 	must(t, s.ClearIntent(t.Context(), key(0), store.Intent{}, opt))
 	must(t, intend(t.Context(), s, key(0), store.Intent{At: 5}, opt))

@@ -64,7 +64,7 @@ func TestExpiry_isClearedAwayWithWrites(t *testing.T) {
 	must(t, s.Verify())
 }
 
-// What lapsed while nobody had the file open goes in batches, without a write.
+// What lapsed while the file was not open goes in batches, without a write.
 func TestExpiry_isClearedAwayAfterOpening(t *testing.T) {
 	clk := clock.NewFake(t0)
 	path := newPath(t)
@@ -254,7 +254,7 @@ func TestClaims_areForgottenOnceLapsed(t *testing.T) {
 	}
 }
 
-// A restart frees what was claimed, and keeps everything else.
+// A restart frees claimed sessions, and keeps everything else.
 func TestReopen(t *testing.T) {
 	clk := clock.NewFake(t0)
 	path := newPath(t)
@@ -292,9 +292,9 @@ func TestReopen(t *testing.T) {
 	wantRefs(t, "Find", refs, err, []session.Key{key(1)})
 	refs, err = s.ClaimDue(t.Context(), 100, 10, time.Hour, opt)
 	wantRefs(t, "ClaimDue", refs, err, []session.Key{key(1)})
-	orphans, err := s.Orphans(t.Context(), 10, opt)
-	if err != nil || !slices.Equal(orphans, []store.Orphan{{Key: key(1), Intent: in}}) {
-		t.Errorf("Orphans = %v, %v", orphans, err)
+	stale, err := s.StaleIntents(t.Context(), 10, opt)
+	if err != nil || !slices.Equal(stale, []store.StaleIntent{{Key: key(1), Intent: in}}) {
+		t.Errorf("StaleIntents = %v, %v", stale, err)
 	}
 	_, err = s.Transactions().Take(t.Context(), "taken", opt)
 	wantErr(t, err, store.ErrNotFound)

@@ -42,7 +42,7 @@ type Stage = stage
 // WithHook has f called by the writing goroutine.
 func WithHook(f func(Stage)) Option { return func(s *Store) { s.hook = f } }
 
-// Waiting returns how many requests nobody has taken.
+// Waiting returns how many requests were not taken yet.
 func (s *Store) Waiting() int { return s.queue.len() }
 
 // Commits returns how many transactions were ever committed to the file.
@@ -157,7 +157,7 @@ type Decoded struct {
 	Expires, Listed int64
 }
 
-// Encode returns what is stored for d.
+// Encode returns the stored value of d.
 func Encode(key session.Key, d Decoded) []byte {
 	return newDraft(key, d.Kind, d.Body).finish(d.Expires, d.Listed)
 }

@@ -125,7 +125,7 @@ func TestWrites_joinTheTransactionThatIsOpen(t *testing.T) {
 	}
 }
 
-// A batch that is too large is split; nobody is left out.
+// A batch that is too large is split; no caller is left out.
 func TestWrites_moreThanOneBatchHolds(t *testing.T) {
 	r := newRig(t)
 	held, release := r.hold(bolt.StageApplied)
@@ -289,7 +289,7 @@ func TestContext_whoGivesUpTakesBackWhatWasLent(t *testing.T) {
 	must(t, r.Verify())
 }
 
-// Whoever reads a session behind a write that was left sees what came of it.
+// A reader of a session behind a write that was left sees what came of it.
 func TestContext_aReadWaitsForAWriteThatWasLeft(t *testing.T) {
 	r := newRig(t)
 	held, release := r.hold(bolt.StageApplied)

@@ -83,9 +83,9 @@ func (s *Store) ClearIntent(ctx context.Context, key session.Key, in store.Inten
 	})
 }
 
-// Orphans implements store.Intents. Without leases every intent is one.
-func (s *Store) Orphans(ctx context.Context, limit int, _ store.Options) ([]store.Orphan, error) {
-	var standing []store.Orphan
+// StaleIntents implements store.Intents. Without leases every intent is one.
+func (s *Store) StaleIntents(ctx context.Context, limit int, _ store.Options) ([]store.StaleIntent, error) {
+	var standing []store.StaleIntent
 	err := s.scan(ctx, intentBucket, nil, func(v view, k []byte) bool {
 		if len(k) != len(session.Key{}) {
 			return true
@@ -99,13 +99,13 @@ func (s *Store) Orphans(ctx context.Context, limit int, _ store.Options) ([]stor
 			s.note(key, err)
 			return true
 		}
-		standing = append(standing, store.Orphan{Key: key, Intent: in})
+		standing = append(standing, store.StaleIntent{Key: key, Intent: in})
 		return true
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(standing, func(a, b store.Orphan) int {
+	slices.SortFunc(standing, func(a, b store.StaleIntent) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), bytes.Compare(a.Key[:], b.Key[:]))
 	})
 	return standing[:min(max(0, limit), len(standing))], nil

@@ -31,9 +31,9 @@ func TestIntent_ofTheFirstReleases(t *testing.T) {
 	}
 
 	s.Edit(func(tx *bbolt.Tx) error { return tx.Bucket(bolt.IntentBucket).Put(k[:], old) })
-	found, err := s.Orphans(t.Context(), 10, opt)
-	if must(t, err); !slices.Equal(found, []store.Orphan{{Key: k, Intent: in}}) {
-		t.Errorf("Orphans = %v, want %v", found, in)
+	found, err := s.StaleIntents(t.Context(), 10, opt)
+	if must(t, err); !slices.Equal(found, []store.StaleIntent{{Key: k, Intent: in}}) {
+		t.Errorf("StaleIntents = %v, want %v", found, in)
 	}
 	must(t, s.ClearIntent(t.Context(), k, in, opt))
 	must(t, intend(t.Context(), s, k, in, opt))

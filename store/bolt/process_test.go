@@ -208,11 +208,11 @@ func TestKill_losesNothingThatWasAcknowledged(t *testing.T) {
 		if err := s.Verify(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		orphans, err := s.Orphans(t.Context(), 2*savers, opt)
+		stale, err := s.StaleIntents(t.Context(), 2*savers, opt)
 		must(t, err)
 		for i, n := range last {
 			last[i] = checkSaved(t, s, i, n)
-			stands := slices.ContainsFunc(orphans, func(o store.Orphan) bool { return o.Key == key(i) && int(o.At) == last[i]+1 })
+			stands := slices.ContainsFunc(stale, func(o store.StaleIntent) bool { return o.Key == key(i) && int(o.At) == last[i]+1 })
 			if intended[i] > last[i] && !stands {
 				t.Errorf("seed %d: saver %d at turn %d was told of an intent that is gone", seed, i, last[i])
 			}

@@ -74,7 +74,7 @@ func saverRecord() store.Record {
 
 // BenchmarkSavers compares this store with what bbolt has: its Batch, and a transaction of
 // its own for each save. They take turns in one run, and the best turn of each counts:
-// whatever else the machine does meanwhile hits all alike. All do what a save is: they
+// whatever else the machine does hits all alike. All do what a save is: they
 // look whether the version is still the one they replace, and write the record
 // under its key.
 func BenchmarkSavers(b *testing.B) {

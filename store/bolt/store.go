@@ -14,7 +14,7 @@
 // waits, without a delay. A call whose context ends before it was taken has no effect; one
 // whose context ends later returns at once, and its write may happen.
 //
-// Load, Find, Due, ClaimDue, Orphans and Get read the file's pages on the caller's
+// Load, Find, Due, ClaimDue, StaleIntents and Get read the file's pages on the caller's
 // goroutine and wait for no fsync.
 //
 // # What it costs

@@ -14,7 +14,7 @@ import (
 	"github.com/tokenward/tokenward/store/cookie"
 )
 
-// What is sealed by us may still be of another version of us, before or after this one.
+// An envelope of ours may still be of another version of us, before or after this one.
 
 func FuzzSealedSession(f *testing.F) {
 	clk, b := clock.NewFake(t0), newBrowser()

@@ -105,7 +105,7 @@ func TestTransactions_inAnotherProcess(t *testing.T) {
 	}
 }
 
-// Of a hundred callbacks at once, all with the same cookie, one gets it; and nobody
+// Of a hundred callbacks at once, all with the same cookie, one gets it; and no other
 // later who kept a copy.
 func TestTransactions_aCopyIsTakenOnce(t *testing.T) {
 	clk, b := clock.NewFake(t0), newBrowser()
@@ -138,7 +138,7 @@ func TestTransactions_aCopyIsTakenOnce(t *testing.T) {
 	}
 }
 
-// What this process cannot read is somebody else's.
+// What this process cannot read is of another release.
 func TestTransactions_leaveAloneWhatTheyCannotRead(t *testing.T) {
 	clk, b := clock.NewFake(t0), newBrowser()
 	key := "_a0_tx:" + rand.Text()
@@ -196,7 +196,7 @@ func TestTransactions_everyByteCounts(t *testing.T) {
 	}
 }
 
-// Two hundred logins that nobody completes leave the newest few.
+// Two hundred logins that are not completed leave the newest few.
 func TestTransactions_prefetchedLogins(t *testing.T) {
 	for _, size := range []int{100, 600, 2500} {
 		s, b := newTransactions(t, clock.NewFake(t0), secretA), newBrowser()
@@ -218,7 +218,7 @@ func TestTransactions_prefetchedLogins(t *testing.T) {
 	}
 }
 
-// What is over goes with the next login.
+// A lapsed transaction goes with the next login.
 func TestTransactions_clearAway(t *testing.T) {
 	clk, b := clock.NewFake(t0), newBrowser()
 	tx := inBrowser{newTransactions(t, clk, secretA), b}

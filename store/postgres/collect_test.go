@@ -12,7 +12,7 @@ import (
 	"github.com/tokenward/tokenward/store/postgres"
 )
 
-// What is kept is bounded by what lives: writes clear away more than they can leave behind.
+// The rows kept are bounded by those that live: writes clear away more than they can leave behind.
 func TestCollect(t *testing.T) {
 	const n = 200
 	h := newHome(t)
@@ -43,7 +43,7 @@ func TestCollect(t *testing.T) {
 	h.wantKept(kept{Sessions: n + n/4, Values: 2 * n * 3 / 4, Intents: n / 4, Transactions: n / 4})
 	h.lapse(store.DefaultTombstoneLife)
 
-	// Somebody works on one of them, and nobody waits for him.
+	// Another call works on one of them, and is not waited for.
 	h.with(func(ctx context.Context, conn *pgx.Conn) error {
 		work, err := conn.Begin(ctx)
 		if err != nil {
@@ -108,10 +108,10 @@ func TestLapsed_isAsIfCollected(t *testing.T) {
 	must(t, s.Update(t.Context(), key, fresh.Version, next(fresh), opt)) // under no epoch
 	refs, err := s.Find(t.Context(), rec.Index, opt)
 	must(t, err)
-	orphans, err := s.Orphans(t.Context(), 10, opt)
+	stale, err := s.StaleIntents(t.Context(), 10, opt)
 	must(t, err)
-	if len(refs)+len(orphans) != 0 {
-		t.Errorf("of the one that lapsed there is still %v, %v", refs, orphans)
+	if len(refs)+len(stale) != 0 {
+		t.Errorf("of the one that lapsed there is still %v, %v", refs, stale)
 	}
 	if second, err := s.Lease(t.Context(), key, "a", time.Second, opt); err != nil || second <= first {
 		t.Errorf("the epoch after %d = %d, %v, want more", first, second, err)

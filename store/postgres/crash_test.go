@@ -85,8 +85,8 @@ func TestKill_losesNothingAcknowledged(t *testing.T) {
 	must(t, server.Restart())
 	all = append(all, logins...)
 
-	orphans := make(map[session.Key]store.Intent)
-	list, err := s.Orphans(t.Context(), 1000, opt)
+	stale := make(map[session.Key]store.Intent)
+	list, err := s.StaleIntents(t.Context(), 1000, opt)
 	must(t, err)
 	if len(list) != 0 {
 		t.Errorf("%d intents lost their lease", len(list))
@@ -94,10 +94,10 @@ func TestKill_losesNothingAcknowledged(t *testing.T) {
 	for i, w := range all[:writers] {
 		must(t, s.Release(t.Context(), keyOf(i), "us", w.epoch, opt))
 	}
-	list, err = s.Orphans(t.Context(), 1000, opt)
+	list, err = s.StaleIntents(t.Context(), 1000, opt)
 	must(t, err)
 	for _, o := range list {
-		orphans[o.Key] = o.Intent
+		stale[o.Key] = o.Intent
 	}
 	for i, w := range all {
 		got, err := s.Load(t.Context(), keyOf(i), opt)
@@ -111,8 +111,8 @@ func TestKill_losesNothingAcknowledged(t *testing.T) {
 			t.Errorf("a session is gone: %v", err)
 		case got.Version != w.acked.Version && got.Version != w.tried.Version:
 			t.Errorf("the version is %v, want the one acknowledged or the one tried", got.Version)
-		case i < writers && got.Version == w.acked.Version && w.intent != (store.Intent{}) && orphans[keyOf(i)] != w.intent:
-			t.Errorf("the intent is %v, want %v", orphans[keyOf(i)], w.intent)
+		case i < writers && got.Version == w.acked.Version && w.intent != (store.Intent{}) && stale[keyOf(i)] != w.intent:
+			t.Errorf("the intent is %v, want %v", stale[keyOf(i)], w.intent)
 		}
 		if i < writers {
 			if epoch, err := s.Lease(t.Context(), keyOf(i), "them", patience, opt); err != nil || epoch <= w.epoch {

@@ -19,7 +19,7 @@ func Migration(schema string, n int) string {
 	return filler(schema, presentInstant).Replace(string(sql))
 }
 
-// Settle waits for what is under way in the background.
+// Settle waits for the work in the background.
 func (s *Store) Settle() { s.under.Wait() }
 
 // CollectEvery is how many writes there are between two batches of collection.

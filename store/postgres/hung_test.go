@@ -39,7 +39,7 @@ func calls(s *postgres.Store, key session.Key) map[string]func(ctx context.Conte
 		"release":      func(ctx context.Context) error { return s.Release(ctx, key, "a", 1, opt) },
 		"put intent":   func(ctx context.Context) error { return intend(ctx, s, key, store.Intent{}, opt) },
 		"clear intent": func(ctx context.Context) error { return s.ClearIntent(ctx, key, store.Intent{}, opt) },
-		"orphans":      func(ctx context.Context) error { _, err := s.Orphans(ctx, 10, opt); return err },
+		"stale":        func(ctx context.Context) error { _, err := s.StaleIntents(ctx, 10, opt); return err },
 		"find":         func(ctx context.Context) error { _, err := s.Find(ctx, []store.IndexValue{{1}}, opt); return err },
 		"due":          func(ctx context.Context) error { _, err := s.Due(ctx, 0, 10, store.Ref{}, 10, opt); return err },
 		"claim due":    func(ctx context.Context) error { _, err := s.ClaimDue(ctx, 10, 10, time.Hour, opt); return err },

@@ -107,9 +107,9 @@ func (s *Store) ClearIntent(ctx context.Context, key session.Key, in store.Inten
 	return orNothing(s.row(ctx, opClearIntent, []any{key[:], in.Token[:], in.Epoch, in.At}, nil))
 }
 
-// Orphans implements store.Intents.
-func (s *Store) Orphans(ctx context.Context, limit int, _ store.Options) ([]store.Orphan, error) {
-	return rows(ctx, s, opOrphans, []any{int64(max(0, limit))}, func(row pgx.CollectableRow) (o store.Orphan, ok bool, err error) {
+// StaleIntents implements store.Intents.
+func (s *Store) StaleIntents(ctx context.Context, limit int, _ store.Options) ([]store.StaleIntent, error) {
+	return rows(ctx, s, opStaleIntents, []any{int64(max(0, limit))}, func(row pgx.CollectableRow) (o store.StaleIntent, ok bool, err error) {
 		var key, token []byte
 		err = row.Scan(&key, &token, &o.Epoch, &o.At, &o.Tries, &o.Next)
 		return o, read(o.Key[:], key) && read(o.Token[:], token), err

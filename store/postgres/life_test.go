@@ -56,8 +56,8 @@ func lives(t *testing.T, s *postgres.Store) {
 	wantErr(t, "PutIntent", intend(ctx, s, key, store.Intent{Epoch: after.Epoch - 1}, opt), store.ErrConflict)
 	must(t, intend(ctx, s, key, in, opt))
 	must(t, s.Release(ctx, key, "us", after.Epoch, opt))
-	if orphans, err := s.Orphans(ctx, 10, opt); err != nil || len(orphans) != 1 || orphans[0].Intent != in {
-		t.Errorf("Orphans = %v, %v", orphans, err)
+	if stale, err := s.StaleIntents(ctx, 10, opt); err != nil || len(stale) != 1 || stale[0].Intent != in {
+		t.Errorf("StaleIntents = %v, %v", stale, err)
 	}
 	must(t, s.ClearIntent(ctx, key, in, opt))
 	must(t, s.Update(ctx, key, rec.Version, after, opt))

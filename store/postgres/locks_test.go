@@ -12,7 +12,7 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// whileLocked calls f while somebody works on the session: its row is locked.
+// whileLocked calls f while another call works on the session: its row is locked.
 func (h *home) whileLocked(key session.Key, f func(ctx context.Context, unlock func())) {
 	h.t.Helper()
 	h.with(func(ctx context.Context, conn *pgx.Conn) error {

@@ -150,7 +150,7 @@ func TestOpen_errorsCarryNoPassword(t *testing.T) {
 	}
 }
 
-// A database that prefers another isolation would make functions read what was there before
+// A database that prefers another isolation would make functions read an older state, from before
 // they waited for a lock.
 func TestOpen_bringsItsOwnIsolation(t *testing.T) {
 	h := newHome(t)
@@ -182,7 +182,7 @@ func TestOpen_endsWithItsContext(t *testing.T) {
 		t.Errorf("err = %v, want %v", err, context.Canceled)
 	}
 
-	// Whoever migrates is slow, and another one gives up.
+	// The process that migrates is slow, and another one gives up.
 	h.exec("SELECT pg_advisory_lock($1::bigint)", postgres.LockNumber(h.schema))
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error)

@@ -13,7 +13,7 @@ import (
 	"github.com/tokenward/tokenward/store/postgres"
 )
 
-// Behind a pooler that gives a connection to somebody else after each statement all works
+// Behind a pooler that gives a connection to another client after each statement all works
 // but Watch, which is given a way around it.
 func TestPgBouncer(t *testing.T) {
 	h := newHome(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// What is due is found by the index of ceilings, and of that no more is read than is asked for,
+// Due sessions are found by the index of ceilings, and of that no more is read than is asked for,
 // however many sessions there are.
 func TestDue_readsNoMoreThanIsAsked(t *testing.T) {
 	const many, page, pages = 20_000, 100, 3

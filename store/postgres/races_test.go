@@ -60,7 +60,7 @@ func TestLease_fencesTheOneBefore(t *testing.T) {
 	}
 }
 
-// history is what was done to one session, by anybody.
+// history is all that was done to one session, by any caller.
 type history struct {
 	mu      sync.Mutex
 	written map[session.Version]write

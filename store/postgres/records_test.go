@@ -39,7 +39,7 @@ func next(r store.Record) store.Record {
 	return r
 }
 
-// add appends b to what is sealed under key, and tries again for as long as others are
+// add appends b to the state under key, and tries again for as long as others are
 // faster.
 func add(t testing.TB, s *postgres.Store, key session.Key, b byte) error {
 	for {

@@ -148,7 +148,7 @@ func TestCheck_namesWhatIsMissingUntilItIsBack(t *testing.T) {
 	}
 }
 
-// What was dropped is gone. A process that starts sets the schema up anew, and those that run go on with it.
+// Dropped sessions are gone. A process that starts sets the schema up anew, and those that run go on with it.
 func TestDroppedSchema_isNamedByEveryCallAndUsedAgainOnceItIsBack(t *testing.T) {
 	h := newHome(t)
 	s := h.open()

@@ -25,7 +25,7 @@ const (
 	opRelease
 	opPutIntent
 	opClearIntent
-	opOrphans
+	opStaleIntents
 	opFind
 	opDue
 	opClaimDue
@@ -85,7 +85,7 @@ var statements = [operations]struct {
 	opClearIntent: {name: "clear intent", sql: `
 		DELETE FROM :"schema".intents
 		WHERE key = $1::bytea AND token = $2::bytea AND epoch = $3::bigint AND at = $4::bigint RETURNING true`},
-	opOrphans: {name: "orphans", reads: true, sql: `
+	opStaleIntents: {name: "stale intents", reads: true, sql: `
 		SELECT i.key, i.token, i.epoch, i.at, i.tries, i.next
 		FROM :"schema".intents i JOIN :"schema".sessions s ON s.key = i.key
 		WHERE s.version IS NOT NULL AND s.stands_until > clock_timestamp() AND s.lease_until <= clock_timestamp()

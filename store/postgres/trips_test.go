@@ -159,7 +159,7 @@ func TestRoundTrips(t *testing.T) {
 			return intend(t.Context(), s, key, intent, opt)
 		}},
 		{"ClearIntent", func() error { return s.ClearIntent(t.Context(), key, intent, opt) }},
-		{"Orphans", func() error { _, err := s.Orphans(t.Context(), 10, opt); return err }},
+		{"StaleIntents", func() error { _, err := s.StaleIntents(t.Context(), 10, opt); return err }},
 		{"Update", func() error {
 			after := next(rec)
 			after.Epoch = epoch
@@ -220,7 +220,7 @@ func TestRoundTrips(t *testing.T) {
 }
 
 // A write is acknowledged when it is committed, not when it is executed: of an answer that ends
-// in between nobody knows. A read is repeated.
+// in between the outcome is not known. A read is repeated.
 func TestUpdate_isNotDoneUntilTheServerHasCommitted(t *testing.T) {
 	h := newHome(t)
 	r := newRelay(t, h.server.Addr())
@@ -253,7 +253,7 @@ func TestUpdate_isNotDoneUntilTheServerHasCommitted(t *testing.T) {
 	}
 }
 
-// The server ends connections that have been idle for a while: nobody notices.
+// The server ends connections that have been idle for a while: no caller notices.
 func TestConnections_endedByTheServerWhileIdle(t *testing.T) {
 	h := newHome(t)
 	h.url += "&application_name=" + h.schema

@@ -9,7 +9,7 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// A record that cannot be read is somebody's session all the same.
+// A record that cannot be read is a session all the same.
 func TestUnreadable_isLeftAlone(t *testing.T) {
 	h := newHome(t)
 	s := h.open()

@@ -52,7 +52,7 @@ func BenchmarkLoad(b *testing.B) {
 	})
 }
 
-// BenchmarkPage times the longest scripts, for nobody else is served meanwhile.
+// BenchmarkPage times the longest scripts, for no other call is served during them.
 func BenchmarkPage(b *testing.B) {
 	s, _ := openBench(b)
 	const sessions = 2000

@@ -34,8 +34,8 @@ func TestRestart_everythingSurvives(t *testing.T) {
 	held := store.Intent{Token: [32]byte{1}, Epoch: epoch, At: 1}
 	must(t, intend(t.Context(), s, key, held, opt))
 	crashed, _ := login(t, s)
-	orphan := store.Intent{Token: [32]byte{2}, At: 2}
-	must(t, intend(t.Context(), s, crashed, orphan, opt))
+	stale := store.Intent{Token: [32]byte{2}, At: 2}
+	must(t, intend(t.Context(), s, crashed, stale, opt))
 	must(t, s.Transactions().Put(t.Context(), "state", []byte("data"), time.Hour, opt))
 	claimed, claimedRec := login(t, s, func(r *store.Record) { r.Ceiling = 999_999_999 })
 	refs, err := s.ClaimDue(t.Context(), 1_000_000_000, 10, time.Hour, opt)
@@ -70,9 +70,9 @@ func TestRestart_everythingSurvives(t *testing.T) {
 	} else {
 		must(t, s.Release(t.Context(), crashed, "c", later, opt))
 	}
-	found, err := s.Orphans(t.Context(), 10, opt)
-	if err != nil || !slices.Equal(found, []store.Orphan{{Key: crashed, Intent: orphan}}) {
-		t.Errorf("Orphans = %v, %v, want the one without a lease", found, err)
+	found, err := s.StaleIntents(t.Context(), 10, opt)
+	if err != nil || !slices.Equal(found, []store.StaleIntent{{Key: crashed, Intent: stale}}) {
+		t.Errorf("StaleIntents = %v, %v, want the one without a lease", found, err)
 	}
 	refs, err = s.Find(t.Context(), []store.IndexValue{value}, opt)
 	if err != nil || len(refs) != 1 || refs[0].Key != key {
@@ -169,7 +169,7 @@ func TestCrash_losesNothingThatWasAcknowledged(t *testing.T) {
 				t.Fatalf("round %d: the acknowledged save of writer %d is lost", round, i)
 			}
 			p.saved = got
-			// Another owner waits for the lease to lapse; the epoch does not go back meanwhile.
+			// Another owner waits for the lease to lapse; the epoch does not go back in that time.
 			late := next(got)
 			late.Epoch = p.leaseEpoch - 1
 			wantErr(t, "Update under an overtaken epoch", s.Update(t.Context(), p.key, got.Version, late, opt), store.ErrConflict)

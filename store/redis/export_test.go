@@ -61,7 +61,7 @@ func KeyOf(s *Store, key session.Key) string { return s.prefix + "s:" + key.Stri
 // ListOf returns the name of the list of an index value.
 func ListOf(s *Store, v store.IndexValue) string { return s.prefix + "x:" + hex.EncodeToString(v[:]) }
 
-// What is read from a server.
+// Parsers of answers.
 var (
 	ParseInfo   = parseInfo
 	ParseNotice = parseNotice

@@ -161,7 +161,7 @@ func TestWatch_endsWithTheStore(t *testing.T) {
 }
 
 // After a failover a server may be a replica and keep its subscribers, who are told no more of
-// what is written. The gap is told whether the server is one still or is not any more.
+// writes. The gap is told whether the server is one still or is not any more.
 func TestWatch_endsAtAFailover(t *testing.T) {
 	r := servers.NewRedis(t, servers.RedisConfig{})
 	c := clock.NewFake(time.Unix(0, 0))

@@ -45,10 +45,10 @@ func operations(s *redis.Store, key session.Key, rec store.Record) map[string]fu
 			_, err := s.Lease(ctx, newKey(), "a", time.Minute, opt)
 			return err
 		},
-		"Release":     func(ctx context.Context) error { return s.Release(ctx, key, "a", 1, opt) },
-		"PutIntent":   func(ctx context.Context) error { return intend(ctx, s, key, store.Intent{}, opt) },
-		"ClearIntent": func(ctx context.Context) error { return s.ClearIntent(ctx, key, store.Intent{}, opt) },
-		"Orphans":     func(ctx context.Context) error { _, err := s.Orphans(ctx, 10, opt); return err },
+		"Release":      func(ctx context.Context) error { return s.Release(ctx, key, "a", 1, opt) },
+		"PutIntent":    func(ctx context.Context) error { return intend(ctx, s, key, store.Intent{}, opt) },
+		"ClearIntent":  func(ctx context.Context) error { return s.ClearIntent(ctx, key, store.Intent{}, opt) },
+		"StaleIntents": func(ctx context.Context) error { _, err := s.StaleIntents(ctx, 10, opt); return err },
 		"Watch": func(ctx context.Context) error {
 			return s.Watch(ctx, func(session.Key, session.Version) {}, func() {})
 		},
@@ -210,7 +210,7 @@ func TestHung_watchReportsItByItself(t *testing.T) {
 	}
 }
 
-// A write whose caller has gone may happen later, when the server goes on. Whoever is in doubt
+// A write whose caller has gone may happen later, when the server goes on. A caller in doubt
 // looks at the version; a second try with the same version in hand never makes two of one.
 func TestHung_aLateWriteIsDecidedByTheVersion(t *testing.T) {
 	r := servers.NewRedis(t, servers.RedisConfig{})

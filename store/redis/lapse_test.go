@@ -63,7 +63,7 @@ func TestLapse_transactions(t *testing.T) {
 }
 
 // What Redis keeps is bounded by what lives: when everything has lapsed, nothing is left but
-// two numbers, though nobody looked.
+// two numbers, though no call looked.
 func TestLapse_leavesNothingBehind(t *testing.T) {
 	s := open(t, redis.TombstoneLife(moment))
 	value := store.IndexValue{1}
@@ -123,8 +123,8 @@ func TestLapse_indexesForgetWhatRedisDropped(t *testing.T) {
 	if refs, err = s.Due(t.Context(), 0, 1_500_000_000, store.Ref{}, 10, opt); err != nil || !slices.Equal(refs, want) {
 		t.Errorf("Due = %v, %v, want the one that lives", refs, err)
 	}
-	if found, err := s.Orphans(t.Context(), 10, opt); err != nil || len(found) != 0 {
-		t.Errorf("Orphans = %v, %v, want none", found, err)
+	if found, err := s.StaleIntents(t.Context(), 10, opt); err != nil || len(found) != 0 {
+		t.Errorf("StaleIntents = %v, %v, want none", found, err)
 	}
 	for name, want := range map[string]int64{"due": 1, "open": 0, "claims": 1, "intents": 0} {
 		n, err := c.ZCard(t.Context(), redis.PrefixOf(s)+name).Result()

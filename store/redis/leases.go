@@ -108,29 +108,29 @@ func (s *Store) ClearIntent(ctx context.Context, key session.Key, in store.Inten
 	return err
 }
 
-// Orphans implements store.Intents. It looks at the intents in pages, oldest first.
-func (s *Store) Orphans(ctx context.Context, limit int, _ store.Options) ([]store.Orphan, error) {
+// StaleIntents implements store.Intents. It looks at the intents in pages, oldest first.
+func (s *Store) StaleIntents(ctx context.Context, limit int, _ store.Options) ([]store.StaleIntent, error) {
 	begin := "-"
-	var found []store.Orphan
+	var found []store.StaleIntent
 	for len(found) < limit {
-		answer, err := s.runAll(ctx, orphans, begin, s.page)
+		answer, err := s.runAll(ctx, staleIntents, begin, s.page)
 		if err != nil {
 			return nil, err
 		}
 		list, ok := at[[]any](answer, 0)
 		if !ok || len(list)%3 != 0 {
-			return nil, unexpected(orphans)
+			return nil, unexpected(staleIntents)
 		}
 		for i := 0; i < len(list) && len(found) < limit; i += 3 {
 			key, err := parseKey(list[i])
 			if err != nil {
-				return nil, unexpected(orphans)
+				return nil, unexpected(staleIntents)
 			}
 			in, ok := parseIntent(list[i+1])
 			if !ok || !parseTries(list[i+2], &in) {
-				return nil, unexpected(orphans)
+				return nil, unexpected(staleIntents)
 			}
-			found = append(found, store.Orphan{Key: key, Intent: in})
+			found = append(found, store.StaleIntent{Key: key, Intent: in})
 		}
 		last, _ := at[string](answer, 1)
 		if last == "" {

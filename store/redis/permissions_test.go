@@ -53,7 +53,7 @@ func useEverything(t *testing.T, s *redis.Store) {
 	must(t, s.ClearIntent(t.Context(), key, store.Intent{Epoch: epoch, At: 1}, opt))
 	must(t, s.Release(t.Context(), key, "a", epoch, opt))
 	must(t, intend(t.Context(), s, key, store.Intent{Epoch: epoch, At: 2}, opt))
-	_, err = s.Orphans(t.Context(), 10, opt)
+	_, err = s.StaleIntents(t.Context(), 10, opt)
 	must(t, err)
 	after := next(rec)
 	after.Epoch = epoch

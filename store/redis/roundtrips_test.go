@@ -16,8 +16,7 @@ import (
 	"github.com/tokenward/tokenward/store/redis"
 )
 
-// A refresh is Lease, Load, PutIntent, Update and Release, and whoever measures it counts what is
-// sent.
+// A refresh is Begin and Update: two round trips.
 func TestStore_oneRoundTripForEachOperation(t *testing.T) {
 	s := open(t)
 	sent := count(s)

@@ -295,11 +295,11 @@ func (r *rig) wantStanding(key session.Key, want ...store.Intent) {
 	if !has[store.Intents](r.store) {
 		return
 	}
-	var stale []store.Orphan
+	var stale []store.StaleIntent
 	for _, in := range want {
-		stale = append(stale, store.Orphan{Key: key, Intent: in})
+		stale = append(stale, store.StaleIntent{Key: key, Intent: in})
 	}
-	r.wantOrphans(10, stale...)
+	r.wantStale(10, stale...)
 }
 
 func withConnections(rec *store.Record) { rec.Connections = true }

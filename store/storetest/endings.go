@@ -248,72 +248,6 @@ var endingStories = []story{
 	}},
 }
 
-var batchStories = []story{
-	{"ends many at their ceiling, and leaves those that hold connection tokens", func(r *rig) {
-		var refs, held []store.Ref
-		records := map[session.Key]store.Record{}
-		for i := range 700 {
-			key, rec := r.login(withCeiling(1_900_000_000))
-			if i%100 == 0 {
-				rec.Connections = true
-				r.must(r.store.Replace(r.Context(), key, rec, opt))
-				held = append(held, refOf(key, rec))
-			}
-			refs, records[key] = append(refs, refOf(key, rec)), rec
-		}
-		loggedOut, gone := r.login()
-		r.end(loggedOut, gone.Incarnation, logout)
-		renewed, old := r.login()
-		fresh := newRecord()
-		r.must(r.store.Replace(r.Context(), renewed, fresh, opt))
-		absent := store.Ref{Key: random[session.Key](), Incarnation: random[session.Incarnation]()}
-		all := append(slices.Clone(refs), refOf(loggedOut, gone), refOf(renewed, old), absent)
-		for range 2 { // what has ended is done
-			left, err := ability[store.BatchEnder](r, r.store).EndAll(r.Context(), all, long, opt)
-			r.must(err)
-			sortRefs(left)
-			sortRefs(held)
-			if !slices.Equal(left, held) {
-				r.Fatalf("EndAll leaves %d sessions, want those %d that hold connection tokens", len(left), len(held))
-			}
-		}
-		for _, ref := range refs {
-			if slices.Contains(held, ref) {
-				r.wantRecord(ref.Key, records[ref.Key])
-			} else {
-				r.wantTombstone(ref.Key, ref.Incarnation, session.ReasonCeiling, nil)
-			}
-		}
-		r.wantTombstone(loggedOut, gone.Incarnation, session.ReasonLogout, nil)
-		r.wantRecord(renewed, fresh)
-		_, err := r.store.Load(r.Context(), absent.Key, opt)
-		r.wantAbsent("Load", err)
-		if has[store.Index](r.store) {
-			r.wantDue(1, 2_000_000_000, 1000, held)
-		}
-	}},
-	{"the tombstones of many stand for as long as they were told to", func(r *rig) {
-		key, rec := r.login()
-		_, err := ability[store.BatchEnder](r, r.store).EndAll(r.Context(), []store.Ref{refOf(key, rec)}, 100*time.Hour, opt)
-		r.must(err)
-		if gone := r.tombstone(r.store, key); gone.Stands <= 99*time.Hour || gone.Stands > 100*time.Hour {
-			r.Errorf("a tombstone of %v stands for %v more", 100*time.Hour, gone.Stands)
-		}
-	}},
-	{"ending many whose context has ended does nothing", func(r *rig) {
-		key, rec := r.login()
-		ended, cancel := context.WithCancel(r.Context())
-		cancel()
-		_, err := ability[store.BatchEnder](r, r.store).EndAll(ended, []store.Ref{refOf(key, rec)}, long, opt)
-		r.wantErr("EndAll", err, context.Canceled)
-		r.wantRecord(key, rec)
-		left, err := ability[store.BatchEnder](r, r.store).EndAll(r.Context(), nil, long, opt)
-		if err != nil || len(left) != 0 {
-			r.Errorf("EndAll of none = %v, %v", left, err)
-		}
-	}},
-}
-
 var (
 	logout  = store.Ending{Reason: session.ReasonLogout}
 	ceiling = store.Ending{Reason: session.ReasonCeiling}
@@ -389,19 +323,24 @@ func (r *rig) wantTombstone(key session.Key, of session.Incarnation, why session
 		if gone.Reason != why || gone.Incarnation != of || gone.Stands <= 0 {
 			r.Fatalf("the tombstone says %q of %x for %v, want %q of %x", gone.Reason, gone.Incarnation, gone.Stands, why, of)
 		}
-		switch got := gone.Remainder; {
-		case left == nil && got == nil:
-		case left == nil || got == nil:
-			r.Fatalf("what is left = %v, want %v", got, left)
-		case got.Version != left.Version, !slices.Equal(got.Index, left.Index), !bytes.Equal(got.Sealed, left.Sealed):
-			r.Fatalf("what is left = %.200v, want %.200v", got, left)
-		case got.TTL <= 0 || got.TTL > left.TTL || left.TTL-got.TTL > long:
-			r.Fatalf("what is left stands for %v, want %v", got.TTL, left.TTL)
-		}
+		r.wantRemainder(gone.Remainder, left)
 	}
 	if left != nil && has[store.Index](r.store) {
 		for _, v := range left.Index {
 			r.wantFound([]store.Ref{{Key: key, Incarnation: of, Connections: true, Ended: true}}, v)
 		}
+	}
+}
+
+func (r *rig) wantRemainder(got, want *store.Remainder) {
+	r.Helper()
+	switch {
+	case want == nil && got == nil:
+	case want == nil || got == nil:
+		r.Fatalf("the remainder = %v, want %v", got, want)
+	case got.Version != want.Version, !slices.Equal(got.Index, want.Index), !bytes.Equal(got.Sealed, want.Sealed):
+		r.Fatalf("the remainder = %.200v, want %.200v", got, want)
+	case got.TTL <= 0 || got.TTL > want.TTL || want.TTL-got.TTL > long:
+		r.Fatalf("the remainder stands for %v, want %v", got.TTL, want.TTL)
 	}
 }

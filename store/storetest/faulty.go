@@ -186,9 +186,9 @@ func (f faultyIntents) ClearIntent(ctx context.Context, key session.Key, in stor
 	return f.run(ctx, Call{OpClearIntent, key, o}, func() error { return f.inner.ClearIntent(ctx, key, in, o) })
 }
 
-func (f faultyIntents) Orphans(ctx context.Context, limit int, o store.Options) ([]store.Orphan, error) {
-	return answer(ctx, f.Script, Call{Op: OpOrphans, Options: o}, func() ([]store.Orphan, error) {
-		return f.inner.Orphans(ctx, limit, o)
+func (f faultyIntents) StaleIntents(ctx context.Context, limit int, o store.Options) ([]store.StaleIntent, error) {
+	return answer(ctx, f.Script, Call{Op: OpStaleIntents, Options: o}, func() ([]store.StaleIntent, error) {
+		return f.inner.StaleIntents(ctx, limit, o)
 	})
 }
 

@@ -87,12 +87,12 @@ func TestFaulty_downMeansEveryOperation(t *testing.T) {
 	_, due := index.Due(t.Context(), 0, 1, store.Ref{}, 1, none)
 	_, claim := index.ClaimDue(t.Context(), 1, 1, 0, none)
 	_, lease := leaser.Lease(t.Context(), a, "x", time.Hour, none)
-	_, orphans := intents.Orphans(t.Context(), 1, none)
+	_, stale := intents.StaleIntents(t.Context(), 1, none)
 	_, intent := intents.PutIntent(t.Context(), a, store.Intent{}, none)
 	errs := []error{
 		load, f.Replace(t.Context(), a, store.Record{}, none), f.Update(t.Context(), a, session.Version{}, store.Record{}, none),
 		f.Delete(t.Context(), a, all, "", none), find, due, claim, lease, leaser.Release(t.Context(), a, "x", 1, none),
-		intent, intents.ClearIntent(t.Context(), a, store.Intent{}, none), orphans,
+		intent, intents.ClearIntent(t.Context(), a, store.Intent{}, none), stale,
 		feed.Watch(t.Context(), nil, nil), toucher.Touch(t.Context(), a, 0, none),
 	}
 	for i, err := range errs {

@@ -16,21 +16,21 @@ var intentStories = []story{
 		old, young := newIntent(1000), newIntent(2000)
 		r.intend(r.store, a, young)
 		r.intend(r.store, b, old)
-		r.wantOrphans(10, store.Orphan{Key: b, Intent: old}, store.Orphan{Key: a, Intent: young})
-		r.wantOrphans(1, store.Orphan{Key: b, Intent: old})
+		r.wantStale(10, store.StaleIntent{Key: b, Intent: old}, store.StaleIntent{Key: a, Intent: young})
+		r.wantStale(1, store.StaleIntent{Key: b, Intent: old})
 
 		newer := newIntent(3000)
 		r.intend(r.store, b, newer)
-		r.wantOrphans(10, store.Orphan{Key: a, Intent: young}, store.Orphan{Key: b, Intent: newer})
+		r.wantStale(10, store.StaleIntent{Key: a, Intent: young}, store.StaleIntent{Key: b, Intent: newer})
 		r.must(in.ClearIntent(r.Context(), b, old, opt))
 		almost := newer
 		almost.Epoch++
 		r.must(in.ClearIntent(r.Context(), b, almost, opt))
-		r.wantOrphans(10, store.Orphan{Key: a, Intent: young}, store.Orphan{Key: b, Intent: newer})
+		r.wantStale(10, store.StaleIntent{Key: a, Intent: young}, store.StaleIntent{Key: b, Intent: newer})
 		r.must(in.ClearIntent(r.Context(), b, newer, opt))
 		r.must(in.ClearIntent(r.Context(), b, newer, opt))
 		r.must(in.ClearIntent(r.Context(), random[session.Key](), newer, opt))
-		r.wantOrphans(10, store.Orphan{Key: a, Intent: young})
+		r.wantStale(10, store.StaleIntent{Key: a, Intent: young})
 	}},
 	{"an intent says whether its token was about to be spent before", func(r *rig) {
 		key, rec := r.login()
@@ -54,18 +54,18 @@ var intentStories = []story{
 		tried := one
 		tried.At, tried.Tries, tried.Next = 2000, 1, 2005
 		r.wantAgain(r.other, key, tried, true)
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: tried})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: tried})
 		r.wantPresented(key, tried)
 
 		asked := one // by a caller
 		asked.At = 3000
 		r.wantAgain(r.store, key, asked, true)
 		asked.Tries, asked.Next = tried.Tries, tried.Next
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: asked})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: asked})
 		r.wantPresented(key, tried)
 		tried.At, tried.Tries, tried.Next = 4000, 8, 7600
 		r.wantAgain(r.store, key, tried, true)
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: tried})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: tried})
 		r.wantPresented(key, asked)
 
 		cleared := tried // whatever is known of the tries
@@ -73,25 +73,25 @@ var intentStories = []story{
 		almost := cleared
 		almost.At++
 		r.must(in.ClearIntent(r.Context(), key, almost, opt))
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: tried})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: tried})
 		r.must(in.ClearIntent(r.Context(), key, cleared, opt))
-		r.wantOrphans(10)
+		r.wantStale(10)
 		r.wantAgain(r.store, key, one, false)
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: one})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: one})
 
 		r.intend(r.store, key, tried)
 		other := newIntent(5000)
 		r.wantAgain(r.store, key, other, false)
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: other})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: other})
 		another := newIntent(6000)
 		another.Tries, another.Next = 1, 6005
 		r.wantAgain(r.store, key, another, false)
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: another})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: another})
 		r.must(r.store.Update(r.Context(), key, rec.Version, next(rec), opt))
-		r.wantOrphans(10)
+		r.wantStale(10)
 		another.Tries, another.Next = 0, 0
 		r.wantAgain(r.store, key, another, false)
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: another})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: another})
 	}},
 	{"an intent is no write of the record", func(r *rig) {
 		key, rec := r.login()
@@ -104,32 +104,32 @@ var intentStories = []story{
 		i := newIntent(1000)
 		r.intend(r.store, key, i)
 		r.wantErr("Update", r.store.Update(r.Context(), key, random[session.Version](), next(rec), opt), store.ErrConflict)
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: i})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: i})
 		r.must(r.store.Update(r.Context(), key, rec.Version, next(rec), opt))
-		r.wantOrphans(10)
+		r.wantStale(10)
 	}},
 	{"a login and a deletion clear the intent", func(r *rig) {
 		key, rec := r.login()
 		i := newIntent(1000)
 		r.intend(r.store, key, i)
 		r.must(r.store.Delete(r.Context(), key, random[session.Incarnation](), session.ReasonCeiling, opt))
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: i})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: i})
 		r.must(r.store.Delete(r.Context(), key, rec.Incarnation, session.ReasonCeiling, opt))
-		r.wantOrphans(10)
+		r.wantStale(10)
 
 		key, _ = r.login()
 		r.intend(r.store, key, newIntent(1000))
 		r.must(r.store.Replace(r.Context(), key, newRecord(), opt))
-		r.wantOrphans(10)
+		r.wantStale(10)
 	}},
 	{"without a record there is no intent", func(r *rig) {
 		key, _ := r.login()
 		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
 		r.wantErr("PutIntent on a tombstone", r.tryIntent(r.Context(), key, newIntent(1000)), store.ErrNotFound)
 		r.wantErr("PutIntent on nothing", r.tryIntent(r.Context(), random[session.Key](), newIntent(1000)), store.ErrNotFound)
-		r.wantOrphans(10)
+		r.wantStale(10)
 	}},
-	{"a living lease keeps its intent from being an orphan", func(r *rig) {
+	{"a living lease keeps its intent from being stale", func(r *rig) {
 		if !has[store.Leaser](r.store) {
 			r.Skip("the store has no leases")
 		}
@@ -138,21 +138,21 @@ var intentStories = []story{
 		i := newIntent(1000)
 		i.Epoch = r.lease(key, "a", long)
 		r.intend(r.store, key, i)
-		r.wantOrphans(10)
+		r.wantStale(10)
 		r.must(l.Release(r.Context(), key, "a", i.Epoch, opt))
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: i})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: i})
 
 		epoch := r.lease(key, "b", r.traits.Short)
-		r.wantOrphans(10)
+		r.wantStale(10)
 		r.wantErr("PutIntent under the old epoch", r.tryIntent(r.Context(), key, i), store.ErrConflict)
 		r.lapse(r.traits.Short)
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: i})
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: i})
 
 		recovered := next(rec)
 		recovered.Epoch = max(epoch, r.lease(key, "c", long))
 		r.must(r.store.Update(r.Context(), key, rec.Version, recovered, opt))
 		r.must(l.Release(r.Context(), key, "c", recovered.Epoch, opt))
-		r.wantOrphans(10)
+		r.wantStale(10)
 	}},
 	{"an intent goes with a record whose TTL has passed", func(r *rig) {
 		if r.traits.NoExpiry {
@@ -161,7 +161,7 @@ var intentStories = []story{
 		key, _ := r.login(withTTL(r.traits.Short))
 		r.intend(r.store, key, newIntent(1000))
 		r.lapse(r.traits.Short)
-		r.wantOrphans(10)
+		r.wantStale(10)
 	}},
 	{"a call whose context has ended records nothing", func(r *rig) {
 		ended, cancel := context.WithCancel(r.Context())
@@ -170,12 +170,12 @@ var intentStories = []story{
 		key, _ := r.login()
 		i := newIntent(1000)
 		r.wantErr("PutIntent", r.tryIntent(ended, key, i), context.Canceled)
-		r.wantOrphans(10)
+		r.wantStale(10)
 		r.intend(r.store, key, i)
 		r.wantErr("ClearIntent", in.ClearIntent(ended, key, i, opt), context.Canceled)
-		_, err := in.Orphans(ended, 10, opt)
-		r.wantErr("Orphans", err, context.Canceled)
-		r.wantOrphans(10, store.Orphan{Key: key, Intent: i})
+		_, err := in.StaleIntents(ended, 10, opt)
+		r.wantErr("StaleIntents", err, context.Canceled)
+		r.wantStale(10, store.StaleIntent{Key: key, Intent: i})
 	}},
 }
 
@@ -214,13 +214,13 @@ func newIntent(at int64) store.Intent {
 	return store.Intent{Token: random[[32]byte](), At: at}
 }
 
-func (r *rig) wantOrphans(limit int, want ...store.Orphan) {
+func (r *rig) wantStale(limit int, want ...store.StaleIntent) {
 	r.Helper()
 	for _, s := range []store.StateStore{r.store, r.other} {
-		got, err := ability[store.Intents](r, s).Orphans(r.Context(), limit, opt)
+		got, err := ability[store.Intents](r, s).StaleIntents(r.Context(), limit, opt)
 		r.must(err)
 		if !slices.Equal(got, want) {
-			r.Fatalf("Orphans = %v, want %v", got, want)
+			r.Fatalf("StaleIntents = %v, want %v", got, want)
 		}
 	}
 }

@@ -134,7 +134,7 @@ func (c *child) carryOut(o order) report {
 		if !ok {
 			return failed(errors.New("a store without intents"))
 		}
-		found, err := intents.Orphans(ctx, 10_000, store.Options{Background: true})
+		found, err := intents.StaleIntents(ctx, 10_000, store.Options{Background: true})
 		r := failed(err)
 		r.Number = len(found)
 		return r

@@ -161,7 +161,7 @@ func (s *stage) orphaned(ctx context.Context) (keys []session.Key, err error) {
 		if !ok {
 			return errors.New("a store without intents")
 		}
-		found, err := intents.Orphans(ctx, 10_000, store.Options{})
+		found, err := intents.StaleIntents(ctx, 10_000, store.Options{})
 		for _, o := range found {
 			keys = append(keys, o.Key)
 		}

@@ -106,7 +106,7 @@ func mixed(t *testing.T, h home) {
 		w.close()
 	}
 	s.judgeTenant(flights)
-	orphans, err := mustAs[store.Intents](t, h.openFor(t)).Orphans(context.Background(), 10, store.Options{})
+	orphans, err := mustAs[store.Intents](t, h.openFor(t)).StaleIntents(context.Background(), 10, store.Options{})
 	if err != nil || len(orphans) > 0 {
 		t.Errorf("intents left = %d, %v, want none", len(orphans), err)
 	}

@@ -202,10 +202,10 @@ func (s processStore) ClearIntent(ctx context.Context, key session.Key, in store
 }
 
 // Orphans implements store.Intents.
-func (s processStore) Orphans(ctx context.Context, limit int, o store.Options) (found []store.Orphan, err error) {
+func (s processStore) StaleIntents(ctx context.Context, limit int, o store.Options) (found []store.StaleIntent, err error) {
 	w := s.p.w
-	err = s.call(ctx, storeCall{name: "Orphans", act: func(ctx context.Context) (err error) {
-		found, err = w.store.Orphans(ctx, limit, o)
+	err = s.call(ctx, storeCall{name: "StaleIntents", act: func(ctx context.Context) (err error) {
+		found, err = w.store.StaleIntents(ctx, limit, o)
 		w.saw[orphanFound] += int64(len(found))
 		return err
 	}})
@@ -344,7 +344,7 @@ func (w *World) checkLeft() {
 			}
 		}
 	}
-	found, err := w.store.Orphans(context.Background(), 100, store.Options{})
+	found, err := w.store.StaleIntents(context.Background(), 100, store.Options{})
 	if err != nil {
 		panic(err)
 	}

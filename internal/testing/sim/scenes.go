@@ -173,7 +173,7 @@ func (w *World) crashScene(p *process, s *subject) {
 const orphansEvery = 5 * time.Second
 
 func (w *World) leftBehind(s *subject) bool {
-	found, err := w.store.Orphans(context.Background(), 100, store.Options{})
+	found, err := w.store.StaleIntents(context.Background(), 100, store.Options{})
 	if err != nil {
 		panic(err)
 	}
