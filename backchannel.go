@@ -141,7 +141,7 @@ func (c *Client) endNamed(ctx context.Context, key session.Key, t logout, o Stor
 }
 
 // endsUntil returns the last second at which the user may have signed in to a session that t
-// ends. A token that names a user and no session ends what was there when it was made, by
+// ends. A token that names a user and no session ends the sessions that existed when it was made, by
 // the provider's clock or almost: however often and wherever it is sent again, it ends
 // nothing newer.
 func endsUntil(t logout) int64 {

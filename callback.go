@@ -30,7 +30,7 @@ import (
 // *APIError with what the provider or its token said, an *IssuerValidationError, an
 // *OrganizationTokenValidationError, a *SessionExpiredError for a ceiling already
 // past: nothing is stored then. With the store's error, and with ctx.Err(), a session may
-// have been stored all the same; nobody was given its id.
+// have been stored all the same; its id was not handed out.
 //
 // A login that was turned away before its code was sent (ErrOverloaded, ErrStore of
 // either store, metadata_error, ctx.Err()) is still under way: the same callback completes it later. See
@@ -41,7 +41,7 @@ func (c *Client) CompleteInteractiveLogin(ctx context.Context, callbackURL strin
 }
 
 // ofCaller returns err, or the context's error where the call failed because its
-// caller has left: that is nobody's outage.
+// caller has given up: that is no outage.
 func ofCaller(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()

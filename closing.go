@@ -10,7 +10,7 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// CloseError says what was still to be done when the client was closed before it was done. Keys may be logged.
+// CloseError lists the work that was not done when Close was cut short. Keys may be logged.
 type CloseError struct {
 	Unsaved []Key // sessions whose newest state, or whose end, the store does not have
 
@@ -44,7 +44,7 @@ func (e *CloseError) Unwrap() error { return e.Err }
 // here on. Requests under way land and are saved; then the actors stop, and nothing of
 // the client runs any more.
 //
-// When ctx ends first, what is under way is cut off, and Close returns a *CloseError that
+// When ctx ends first, requests and writes under way are cut off, and Close returns a *CloseError that
 // names by hash the sessions whose newest state the store does not have. Closing again
 // returns what the first Close returned.
 func (c *Client) Close(ctx context.Context) error {
@@ -79,7 +79,7 @@ func (c *Client) close(ctx context.Context) error {
 	return cut
 }
 
-// abort cuts off what is under way.
+// abort cuts off requests and writes under way.
 func (c *Client) abort(ctx context.Context) error {
 	reply := make(chan []session.Key, 1)
 	rest := &messages.AbortedRest{}

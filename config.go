@@ -44,7 +44,7 @@ type Config struct {
 	// transport (RFC 8705).
 	ClientAuth idp.AuthMethod
 
-	// Secrets seal what is stored: at least one, each of 32 bytes or more. The first
+	// Secrets seal records and cookies: at least one, each of 32 bytes or more. The first
 	// seals, all of them open. To change one: add the new secret second, everywhere;
 	// then move it first; then drop the old one when the longest session has ended.
 	Secrets []string

@@ -1,8 +1,7 @@
 // Package tokenward keeps users of a Go server signed in: it holds their sessions
 // and hands out access tokens, from the cache while they last, refreshed when they
 // don't. Any number of concurrent calls for one session cost one refresh, and a
-// session ends when its ceiling (the claim session_expiry) is reached, with nobody
-// asking.
+// session ends when its ceiling (the claim session_expiry) is reached, without a call.
 //
 // One actor per session owns its state; everything that spends the refresh token goes
 // through it, one at a time. Calls read what it has published, without a message.

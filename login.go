@@ -51,8 +51,8 @@ func (r LoginResult) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"session": r.Session, "app_state": r.AppState})
 }
 
-// ours are the parameters of an authorization request that nobody else may set.
-var ours = []string{"client_id", "response_type", "code_challenge", "code_challenge_method", "state", "nonce"}
+// reservedParams are the parameters of an authorization request that no caller may set.
+var reservedParams = []string{"client_id", "response_type", "code_challenge", "code_challenge_method", "state", "nonce"}
 
 // StartInteractiveLogin begins a login by authorization code with PKCE (RFC 7636)
 // and returns the URL to send the browser to.
@@ -166,7 +166,7 @@ func (c *Client) loginParams(r LoginRequest, t tenant) url.Values {
 			params.Set(k, v)
 		}
 	}
-	for _, k := range ours {
+	for _, k := range reservedParams {
 		params.Del(k)
 	}
 	return params

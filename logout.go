@@ -101,7 +101,7 @@ func (c *Client) logout(ctx context.Context, ids []string, current session.Regis
 	return hint, issuer, err
 }
 
-// beforeLogout reads of the session what is gone afterwards: the ID token for a
+// beforeLogout reads the parts of the session that are gone afterwards: the ID token for a
 // provider whose end_session_endpoint wants to know whose session to end, its own issuer where the
 // configured one is a template, and whether it is one of the current registration. Where none of them
 // matters nothing is read.

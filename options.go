@@ -92,8 +92,8 @@ func WithStateStore(s store.StateStore) Option { return func(o *options) { o.sta
 
 // WithTransactionStore says where logins under way are kept. The default is in sealed
 // cookies, and for calls without a browser in memory. Only with cookies is a login bound to the
-// browser that began it: elsewhere, whoever brings the callback's state completes it, so the
-// host has to see to it that nobody signs somebody else's browser in.
+// browser that began it: elsewhere any browser with the callback's state completes it, so the
+// host must see to it that no attacker signs a victim's browser in (login CSRF, RFC 9700 section 4.7).
 func WithTransactionStore(s store.TransactionStore) Option {
 	return func(o *options) { o.transactions = s }
 }
@@ -105,7 +105,7 @@ func WithLimits(l Limits) Option { return func(o *options) { o.limits = l } }
 // tokens. The default is RS256; none and HS* are refused.
 func WithAlgorithms(names ...string) Option { return func(o *options) { o.algorithms = names } }
 
-// WithLeeway is what is allowed to clocks that differ when a token's exp, iat and nbf are
+// WithLeeway says by how much clocks may differ when a token's exp, iat and nbf are
 // checked. The default is 30 seconds.
 func WithLeeway(d time.Duration) Option { return func(o *options) { o.leeway = d } }
 
@@ -120,7 +120,7 @@ const AsLongAsTheSession = session.AsLongAsTheSession
 // the provider's answer has no expires_in (RFC 6749 section 5.1) and the token is no JWT
 // that tells: whole seconds, at least one, or AsLongAsTheSession. The default is an hour. A
 // provider that never sends expires_in (Salesforce) sets the life of its tokens
-// elsewhere: give that. What is too long costs calls that an API refuses; what is too short costs
+// elsewhere: give that. A life that is too long costs calls that an API refuses; one that is too short costs
 // a refresh, and with rotation a refresh token, each time.
 func WithDefaultTokenLifetime(d time.Duration) Option {
 	return func(o *options) { o.tokenLifetime = d }
@@ -247,8 +247,8 @@ func WithResource() Option { return func(o *options) { o.resource = true } }
 func WithUserInfo(use bool) Option { return func(o *options) { o.userInfo = &use } }
 
 // WithIdentifiers names sessions and transactions: in store keys, and in the sealing of
-// what is stored. The defaults are _a0_session and _a0_tx. With other names, what was
-// stored before is no session.
+// records. The defaults are _a0_session and _a0_tx. With other names, records
+// stored before are no sessions.
 func WithIdentifiers(session, transaction string) Option {
 	return func(o *options) { o.sessionName, o.txName = session, transaction }
 }

@@ -41,7 +41,7 @@ func HTTP(w http.ResponseWriter, r *http.Request) StoreOptions {
 }
 
 // SessionID is the session with that id. A login with it makes exactly this id, and
-// replaces what was there. An empty id names no session: calls that need one fail.
+// replaces an earlier session of it. An empty id names no session: calls that need one fail.
 func SessionID(id string) StoreOptions {
 	if id == "" {
 		return StoreOptions{more: nameless}
@@ -154,7 +154,7 @@ func (c *Client) noSession(o StoreOptions, kind func(error) error, missing error
 	return kind(missing)
 }
 
-// bounded refuses what is longer than users may make a session keep. What the Config says is as long as it is.
+// bounded refuses a value that is longer than users may make a session keep. One that the Config has is never too long.
 func (c *Client) bounded(name, value, other, otherValue string) error {
 	for range 2 {
 		if len(value) > c.opts.limits.ArgumentBytes && !c.configured(value) {

@@ -25,7 +25,7 @@ type ConnectionRequest struct {
 
 // GetAccessToken returns an access token for the session. It answers from the
 // cache while a token has time left; otherwise it refreshes (RFC 6749 section 6),
-// and callers who arrive meanwhile share that one request.
+// and callers who arrive during that refresh share it.
 //
 // It fails with an *AccessTokenError, among others with the codes session_expired,
 // missing_refresh_token and refresh_token_error, and with an *InvalidArgumentError where

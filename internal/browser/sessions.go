@@ -76,7 +76,7 @@ type Sessions struct {
 	Ended   Ended
 }
 
-// Incoming is what is known of the session cookies that a browser sent. The zero value is of one
+// Incoming describes the session cookies that a browser sent. The zero value is of a browser
 // that sent none.
 type Incoming struct {
 	Opened bool     // one of them is ours

@@ -1,5 +1,5 @@
-// Package logging has the logger of a client that was given none, and what is logged in a form of
-// its own: the actor library's lines, and losses of the store.
+// Package logging has the logger of a client that was given none, and the lines that have a form of
+// their own: those of the actor library, and losses of the store.
 package logging
 
 import (

@@ -63,7 +63,7 @@ func (l *Losses) say() {
 	}
 }
 
-// End logs what is left.
+// End logs the losses that are not logged yet.
 func (l *Losses) End() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -23,7 +23,7 @@ type Setup struct {
 	Options []tokenward.Option
 	// LogoutParams are for httpauth.LogoutParams or tokenward.LogoutRequest. See LogoutParamsTo.
 	LogoutParams map[string]string
-	// Settings are what is set beside issuer, client id and client secret, in the order of the
+	// Settings are set beside issuer, client id and client secret, in the order of the
 	// page.
 	Settings []Setting
 }

@@ -18,8 +18,8 @@ const (
 	queuedStrangers = 1000 // requests that wait for a permit of the strangers, then overloaded
 )
 
-// Runner bounds what is under way by semaphores: requests to the provider, those of signed-in
-// users and those that strangers can cause apart; store work; turns. So none waits for another.
+// Runner bounds work by semaphores: requests to the provider, those of signed-in
+// users and those that strangers can cause apart; store work; turns. So no kind waits for another.
 // Renewals of leases are as many as leases are held.
 type Runner struct {
 	ctx     context.Context // ends when the client gives up on what is under way
@@ -36,7 +36,7 @@ type Runner struct {
 var _ actors.Runner = (*Runner)(nil)
 
 // New returns a Runner that lets so many requests be at the provider at once, a quarter of them
-// caused by strangers, and so many of signed-in users wait. It counts what is under way in pending.
+// caused by strangers, and so many of signed-in users wait. It counts the work under way in pending.
 func New(requests, queued int, pending *directory.Pending) *Runner {
 	users, strangers := shares(requests)
 	r := &Runner{

@@ -60,7 +60,7 @@ func (c *campaign) patiently(ctx context.Context, step func(context.Context) err
 	return step(ctx)
 }
 
-// judged returns a *RoundError where err is not nil, or somebody had to object.
+// judged returns a *RoundError where err is not nil, or where a ledger has objections.
 func (c *campaign) judged(err error) error {
 	wrong := c.provider.objections()
 	if err == nil && len(wrong) == 0 {

@@ -115,7 +115,7 @@ type home struct {
 	Name string // keys of Redis begin with it; PostgreSQL's schema
 }
 
-// open opens the store. Whoever opens it calls shut.
+// open opens the store. The caller calls shut when it is done with it.
 func (h home) open(ctx context.Context, log *zap.Logger) (s store.StateStore, shut func() error, err error) {
 	switch h.Kind {
 	case Bolt:

@@ -64,7 +64,7 @@ func check(t *testing.T, r crash.Result, err error, kills int) {
 	}
 }
 
-// A store that breaks its word is found out, so the others keep theirs.
+// A store that forgets saves is found out, so the others do not forget any.
 func TestCrash_findsAStoreThatForgets(t *testing.T) {
 	t.Parallel()
 	plan := crash.Plan{Kills: 50, Seed: 1, Sessions: 16, Overlap: time.Hour, Fault: crash.Forgets}

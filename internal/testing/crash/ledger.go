@@ -56,7 +56,7 @@ func (l *ledger) objectLocked(format string, args ...any) {
 	}
 }
 
-// objections returns what was wrong so far.
+// objections returns the violations found so far.
 func (l *ledger) objections() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +96,7 @@ func (l *ledger) presents(token string) *account {
 	return a
 }
 
-// granted notes what was granted for the refresh token spent.
+// granted notes the tokens that were granted for the refresh token spent.
 func (l *ledger) granted(a *account, spent, refresh, access string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,7 +150,7 @@ func (l *ledger) killed(stored []string) (window []int) {
 	return window
 }
 
-// find returns the account of a refresh token, nil where nobody has it.
+// find returns the account of a refresh token, nil where it is in none.
 func (l *ledger) find(token string) *account {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 )
 
 // Outages kills the server of a new store at place under a child that lives on, as often as the
-// plan has kills, and starts it again on the same data. While it is away, what is cached is
-// served, no refresh token is spent that the store does not have; and once it is back,
+// plan has kills, and starts it again on the same data. While it is away, cached tokens are
+// served, and no refresh token is spent that the store does not have; once it is back,
 // everything is saved. The provider grants no overlap. It stops at the first round in which
 // something is wrong, with a *RoundError.
 func Outages(ctx context.Context, place *Place, plan Plan) (Result, error) {
@@ -64,7 +64,7 @@ func (o *outages) struck(*process) {
 	close(o.dead)
 }
 
-// refusedInOutage judges what a caller was refused: until the server is back, that is nobody's fault.
+// refusedInOutage judges a refusal: until the server is back, a caller may be refused.
 func (o *outages) refusedInOutage(number int, r report) {
 	if session.Code(r.Code) != session.CodeStoreError {
 		o.refusedWrongly(number, r)

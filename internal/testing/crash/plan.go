@@ -39,7 +39,7 @@ type Result struct {
 	Took      time.Duration
 }
 
-// RoundError says what was wrong in a round, and how to repeat it.
+// RoundError lists the violations of a round, and says how to repeat it.
 type RoundError struct {
 	Kind    Kind
 	Server  bool

@@ -204,7 +204,7 @@ func (p *process) close(ctx context.Context) error {
 	return errors.Join(err, p.ended)
 }
 
-// tail keeps the end of what was written to it, and the first line that nobody may say.
+// tail keeps the end of the text written to it, and the first line that no child may write.
 type tail struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
@@ -238,7 +238,7 @@ func (t *tail) alarmed() string {
 	return t.alarm
 }
 
-// String returns what was kept.
+// String returns the text that was kept.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -145,7 +145,7 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// spring passes m for the child of that life, and says so to whoever waits for it.
+// spring passes m for the child of that life, and wakes the goroutines that wait for it.
 func (p *provider) spring(m moment, life string) {
 	p.mu.Lock()
 	hit := life == p.life && p.pass(m)
@@ -234,7 +234,7 @@ func (p *provider) grant(r *http.Request, form url.Values, body []byte) *reply {
 	return answer
 }
 
-// noteLogin begins the account of whoever has signed in.
+// noteLogin begins the account of a user who has signed in.
 func (p *provider) noteLogin(body []byte) {
 	var said struct {
 		IDToken      string `json:"id_token"`

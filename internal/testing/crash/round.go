@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// round is what is known of the present one.
+// round holds the facts of the round under way.
 type round struct {
 	seed   uint64
 	random *rand.Rand
@@ -101,8 +101,8 @@ func (c *campaign) buried(ctx context.Context) error {
 }
 
 // rise starts the next child. Where it starts late, the leases of the last one have lapsed, so
-// that its first look finds what was cut off. Sometimes nobody asks before all that was followed
-// up, by the first look or the next.
+// that its first look finds the requests that were cut off. In some rounds no call is made before all of them were
+// followed up, by the first look or the next.
 func (c *campaign) rise(ctx context.Context) (err error) {
 	shared := c.home.Kind.shared()
 	startLate, askLate := shared && c.round.random.IntN(2) == 0, c.round.random.IntN(2) == 0

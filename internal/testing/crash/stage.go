@@ -57,7 +57,7 @@ func newStage(ctx context.Context, h home, plan Plan, strike func(*process)) (s 
 	return s, nil
 }
 
-// close ends what is left, children included.
+// close ends everything that still runs, children included.
 func (s *stage) close() error {
 	if p := s.now.Load(); p != nil {
 		p.kill()
@@ -121,7 +121,7 @@ func (s *stage) set(ctx context.Context, p *process, t trap) error {
 	return nil
 }
 
-// newAudience returns one for which nobody has a token.
+// newAudience returns one for which no session has a token.
 func (s *stage) newAudience() string { return audienceOf(s.audiences.Add(1)) }
 
 // look lets f look at the store while no child has it.
@@ -154,7 +154,7 @@ func (s *stage) storedOf(ctx context.Context, number int) (token string, err err
 	return token, err
 }
 
-// orphaned returns the sessions with an intent that nobody seems to follow up.
+// orphaned returns the sessions with an intent that no process follows up.
 func (s *stage) orphaned(ctx context.Context) (keys []session.Key, err error) {
 	err = s.look(ctx, func(eye store.StateStore) error {
 		intents, ok := store.As[store.Intents](eye)
@@ -262,7 +262,7 @@ func sessionsOf(orders []order) (list []int) {
 	return list
 }
 
-// settled waits until nothing stands in the store of what was under way.
+// settled waits until the store has no intents.
 func (s *stage) settled(ctx context.Context, p *process) error {
 	left := 0
 	err := until(ctx, "the end of all intents", func() (bool, error) {

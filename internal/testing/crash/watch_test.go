@@ -73,7 +73,7 @@ func TestWatch_spendsNothingUnsaved(t *testing.T) {
 	wrong(2)
 }
 
-// What is under watch has the abilities of the store inside, and no others.
+// A watched store has the abilities of the store inside, and no others.
 func TestWatch_abilities(t *testing.T) {
 	w, err := newWatch(func(report) {}, "")
 	if err != nil {

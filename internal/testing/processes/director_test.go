@@ -39,7 +39,7 @@ type part struct {
 	expired []string // subjects that ended at their ceiling: their connections' tokens live on
 }
 
-// next returns a login that nobody has seen.
+// next returns a login that no process has seen.
 func (p *part) next(lives time.Duration) who {
 	p.logins++
 	w := who{session: p.session, login: p.logins}
@@ -227,8 +227,8 @@ func (p *part) bury(subjects []string, connections bool) {
 	}
 }
 
-// finale checks what must be so when all is over: everybody who is signed in can refresh,
-// in every process, and nobody else is known to any.
+// finale checks the end of the play: each user who is signed in can refresh,
+// in every process, and no process knows any other user.
 func (s *stage) finale() {
 	var all sync.WaitGroup
 	turn := make(chan *part)
@@ -271,7 +271,7 @@ func (p *part) final() {
 	}
 }
 
-// summary tells what was played and answered.
+// summary tells the calls and their answers.
 func summary(counts ...map[string]int) string {
 	sum := make(map[string]int)
 	for _, c := range counts {

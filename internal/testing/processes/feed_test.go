@@ -100,7 +100,7 @@ func receive(t testing.TB, c <-chan Reply) Reply {
 	return <-c
 }
 
-// Whoever waits in another process is told, with every clock standing.
+// Callers that wait in another process are released by the feed, while every clock stands.
 func TestWaiters_areReleasedByTheFeed(t *testing.T) {
 	eachHome(t, func(t *testing.T, h home) {
 		s := newStanding(t, h, 3, idptest.WithTokenLife(tokenLife))

@@ -27,8 +27,8 @@ const (
 )
 
 // Three processes on one store, many sessions, everything at once: one request at a time
-// for each session at a provider that forgives nothing, no token is handed to somebody else,
-// and nobody who was signed out comes back.
+// for each session at a provider that forgives nothing, no token is handed to another user,
+// and no session that was signed out comes back.
 func TestMixedCalls(t *testing.T) {
 	t.Run("redis", func(t *testing.T) { mixed(t, redisHome(theRedis.Get(t))) })
 	t.Run("postgres", func(t *testing.T) { mixed(t, postgresHome(servers.NewPostgres(t, servers.NoFsync()))) })
@@ -63,13 +63,13 @@ func mixed(t *testing.T, h home) {
 		}
 	}).Always()
 	s.tenant.Script(idptest.Spend, lives)
-	// Room for everybody who calls at once, and as many that are on their way out: with less,
-	// somebody may be told that there is too much to do.
+	// Room for all callers at once, and for as many sessions that are on their way out: with less,
+	// a caller may get ErrOverloaded.
 	few := max(sessions/3, 2*(callers+directors))
 	limits := []tokenward.Limits{{}, {Resident: few}, {PassivateAfter: 3 * time.Second}}
 	for i := range workers {
 		l := limits[i%len(limits)]
-		// So long that a machine which is too busy for us makes nobody take over.
+		// So long that no process takes over another's session because the machine is busy.
 		l.Lease, l.FlightTimeout, l.StoreTimeout = patience, patience, patience
 		s.all = append(s.all, startProcess(t, fmt.Sprint("process ", i), plan{Issuer: s.tenant.Issuer(), Home: h, Limits: l}))
 	}

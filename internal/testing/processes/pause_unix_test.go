@@ -13,8 +13,8 @@ import (
 )
 
 // A process is stopped in its tracks with a request in the air, for longer than its lease
-// lasts: another one takes over, refreshes and saves. When the first goes on, what it
-// brings home is refused, and nobody is given a token older than the other's.
+// lasts: another one takes over, refreshes and saves. When the first goes on, its
+// save is refused, and no caller is given a token older than the other's.
 func TestPaused_beyondItsLease(t *testing.T) {
 	points := map[string]idptest.Point{"before the grant": idptest.BeforeGrant, "after the grant": idptest.AfterGrant}
 	for name, point := range points {
@@ -55,7 +55,7 @@ func paused(t *testing.T, h home, point idptest.Point) {
 		s.want(p.name+" afterwards", p.token(id, audience), newer.Value)
 		p.call("Settle", Nothing{}, &Nothing{})
 	}
-	// What is stored is what the other one got: without an overlap the session lives on, in
+	// The store has the tokens that the other process got: without an overlap the session lives on, in
 	// every process.
 	s.tenant.Set(idptest.WithOverlap(0))
 	for i, p := range s.all {

@@ -117,7 +117,7 @@ func (p *process) close() {
 	}
 }
 
-// text keeps what was written.
+// text keeps all that is written to it.
 type text struct {
 	mu sync.Mutex
 	b  strings.Builder

@@ -45,8 +45,8 @@ func TestRefresh_fourRoundTrips(t *testing.T) {
 	})
 }
 
-// rest lets time pass so slowly that everything which the processes ask the store meanwhile
-// is answered before its deadline: a question that is given up costs its connection.
+// rest lets time pass so slowly that every request of the processes to the store
+// is answered before its deadline: one that is given up costs its connection.
 func (s *standing) rest(d time.Duration) {
 	s.t.Helper()
 	const step = time.Second

@@ -23,7 +23,7 @@ type standing struct {
 	logins int
 }
 
-// snapshotAge is after how long a session is read again while nobody tells of writes.
+// snapshotAge is after how long a session is read again while the feed is down.
 const snapshotAge = 10 * time.Second
 
 func newStanding(t *testing.T, h home, n int, opts ...idptest.Option) *standing {
@@ -68,7 +68,7 @@ func (s *standing) notified(i int) bool {
 	return await.Within(time.Second, func() bool { return s.all[i].user(id) == Reply{Value: probe.String()} })
 }
 
-// signIn signs somebody in, as every process knows.
+// signIn signs a user in, and lets every process know of it.
 func (s *standing) signIn(at *process) (who, string) {
 	s.t.Helper()
 	s.logins++

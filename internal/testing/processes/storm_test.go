@@ -47,7 +47,7 @@ func (w *Worker) Storm(s Storm, r *Weather) error {
 	return nil
 }
 
-// observer holds answers to what was asked and to what is known.
+// observer compares each answer with its call and with the facts known by then.
 type observer struct {
 	worker *Worker
 
@@ -122,7 +122,7 @@ func (c *observed) count(answer string) {
 	c.done[c.kind+": "+answer]++
 }
 
-// expected reports whether err may be said of a session that nobody is signed in to.
+// expected reports a violation unless err has one of codes, and counts it.
 func (c *observed) expected(err error, codes ...tokenward.Code) {
 	code := tokenward.CodeOf(err)
 	if !slices.Contains(codes, code) {
@@ -131,7 +131,7 @@ func (c *observed) expected(err error, codes ...tokenward.Code) {
 	c.count(string(code))
 }
 
-// living holds whose it is against what is known.
+// living compares the user of an answer with the logins known by then.
 func (c *observed) living(w who, connection bool) {
 	name := w.String()
 	switch {

@@ -24,7 +24,7 @@ func (w who) String() string { return fmt.Sprintf("s%d.%d.%d", w.session, w.logi
 
 func (w who) over(now time.Time) bool { return w.ceiling.Reached(now) }
 
-// parseWho reads a subject. Nobody signed in is none.
+// parseWho reads a subject. It reports false for the empty one of a session without a user.
 func parseWho(subject string) (w who, ok bool) {
 	n, err := fmt.Sscanf(subject, "s%d.%d.%d", &w.session, &w.login, &w.ceiling)
 	return w, err == nil && n == 3

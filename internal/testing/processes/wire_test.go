@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// wire stands between a process and its store's server. It counts what is asked, and can
+// wire stands between a process and its store's server. It counts requests, and can
 // take the change feed's connection away, or make it silent.
 type wire struct {
 	t      testing.TB

@@ -179,7 +179,7 @@ func (w *Worker) Token(q TokenCall, r *Reply) error {
 	return nil
 }
 
-// User returns the subject of a session's user, "" where nobody is signed in.
+// User returns the subject of a session's user, "" where there is no session.
 func (w *Worker) User(id string, r *Reply) error {
 	u, err := w.client.GetUser(context.Background(), tokenward.SessionID(id))
 	*r = reply(u.Sub(), err)
@@ -224,8 +224,8 @@ func (w *Worker) Bury(d Death, _ *Nothing) error {
 	return nil
 }
 
-// Advance lets time pass for a worker whose clock stands, and what that sets going
-// come to rest. What is under way does so first, for it would take all that time.
+// Advance lets time pass for a worker whose clock stands, and waits until all that this
+// starts has come to rest. Work under way comes to rest first, for it would take all that time.
 func (w *Worker) Advance(d time.Duration, _ *Nothing) error {
 	if err := w.Settle(Nothing{}, nil); err != nil {
 		return err

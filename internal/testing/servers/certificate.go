@@ -15,7 +15,7 @@ import (
 )
 
 // certificate writes a certificate for the loopback interface, which signs itself, and
-// its key into folder. Whoever trusts pool trusts it, for as long as any test runs.
+// its key into folder. Clients that trust pool trust it, for as long as any test runs.
 func certificate(folder string) (certFile, keyFile string, pool *x509.CertPool, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

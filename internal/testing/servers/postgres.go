@@ -29,7 +29,7 @@ const (
 )
 
 // Postgres is a PostgreSQL server with a folder and a port of its own. It asks for a
-// password, speaks TLS to whoever wants it, and keeps its folder and its port when it is
+// password, speaks TLS to clients that want it, and keeps its folder and its port when it is
 // restarted.
 type Postgres struct {
 	bin      string // folder of its programs

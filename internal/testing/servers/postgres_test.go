@@ -11,7 +11,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 )
 
-// What was committed outlives a kill of all the server's processes, and a paused server
+// Committed data outlives a kill of all the server's processes, and a paused server
 // goes on where it was.
 func TestPostgres(t *testing.T) {
 	p := NewPostgres(t)

@@ -37,7 +37,7 @@ func find(tb testing.TB, program, debian string, patterns ...string) string {
 	return path
 }
 
-// locate is find for whoever is no test. It fails with a *MissingError.
+// locate is find for callers that are no test. It fails with a *MissingError.
 func locate(program, debian string, patterns ...string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
@@ -110,7 +110,7 @@ func (p *Process) Stop() { terminate(p.cmd.Process); <-p.exited }
 // Kill ends the server as a crash would, and waits until it has ended.
 func (p *Process) Kill() { _ = p.cmd.Process.Kill(); <-p.exited }
 
-// FreeAddr returns an address of the loopback interface on which nobody listens.
+// FreeAddr returns an address of the loopback interface without a listener.
 func FreeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -136,7 +136,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	return t.text.Write(b)
 }
 
-// String returns what was kept.
+// String returns the text that was kept.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -139,7 +139,7 @@ func (r *Redis) Close() {
 	_ = os.RemoveAll(r.folder)
 }
 
-// startSomewhere tries another port when somebody took the free one meanwhile.
+// startSomewhere tries another port when another program has taken the free one.
 func (r *Redis) startSomewhere() (err error) {
 	if r.config.TLS {
 		var cert, key string

@@ -35,8 +35,8 @@ func newPlace(n int) *place {
 	return s
 }
 
-// options are those of one call, and what ends it. A browser makes one at a time: of two
-// logins at once it would keep the cookie of one, and nobody would end the other.
+// options returns the options of one call, and a function that ends it. A browser makes one call at a time: of two
+// logins at once it would keep the cookie of one, and the session of the other would stay.
 func (s *place) options() (o tokenward.StoreOptions, end func()) {
 	if s.id != "" {
 		return tokenward.SessionID(s.id), func() {}
@@ -123,7 +123,7 @@ func (s *soak) call(ctx context.Context, random *rand.Rand, at *place, o tokenwa
 	return "login", s.login(ctx, random, at, o)
 }
 
-// login signs the user of the place in. What was begun is ended, so that no login waits for
+// login signs the user of the place in. It ends each login that it begins, so that none waits for
 // an hour.
 func (s *soak) login(ctx context.Context, random *rand.Rand, at *place, o tokenward.StoreOptions) error {
 	pushed := random.IntN(2) == 0

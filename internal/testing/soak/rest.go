@@ -120,7 +120,7 @@ func (t *counts) verdict() (err error) {
 	return err
 }
 
-// report prints what was done, and what the process held before and after.
+// report prints the calls, and the memory and goroutines of the process before and after.
 func (s *soak) report(before, after figures, calls int) {
 	w := tabwriter.NewWriter(s.cfg.Out, 0, 0, 2, ' ', 0)
 	defer func() { _ = w.Flush() }()

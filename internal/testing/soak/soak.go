@@ -155,7 +155,7 @@ func (s *soak) run(ctx context.Context) error {
 	return errors.Join(err, s.counts.verdict(), s.provider.verdict(), s.defects(), ctx.Err())
 }
 
-// profile writes what is on the heap; go tool pprof -base compares two of them.
+// profile writes a heap profile; go tool pprof -base compares two of them.
 func (s *soak) profile(when string) {
 	if s.cfg.Profiles == "" {
 		return

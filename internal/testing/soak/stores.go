@@ -63,7 +63,7 @@ func (s *shaky) Load(ctx context.Context, k session.Key, o store.Options) (r sto
 // Replace implements store.StateStore.
 func (s *shaky) Replace(ctx context.Context, k session.Key, r store.Record, o store.Options) error {
 	if o.Request != nil {
-		// Where it fails after the fact nobody knows the new session's id, and it would stay
+		// Where it fails after the fact the new session's id is lost, and its record would stay
 		// in the store for as long as such a session lives.
 		if s.fails() {
 			return errShaky

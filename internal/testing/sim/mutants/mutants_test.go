@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What is changed in the product and has a defect planted there must have it planted anew.
+// Each defect is planted in a line of the product. When that line changes, the defect must be planted anew.
 func TestDefects_canBePlanted(t *testing.T) {
 	root, err := moduleRoot()
 	if err != nil {
