@@ -11,15 +11,16 @@
 // the processes say. What has lapsed is not seen any more, and is removed in small batches
 // while others write. No call waits for another session's: the row of a session is
 // the lock of all that belongs to it, and each operation is one statement, so it is held
-// for one commit and never while a process thinks. There is one exception: where everything
+// for one commit and never while a process thinks. A refresh is two statements: Begin, and an Update
+// that gives the lease back. There is one exception: where everything
 // due is locked by other calls, ClaimDue waits for the first of them, for it must not say that
 // there is nothing left.
 //
 // # Notices
 //
-// Replace, Update and Delete send a notice with their commit, so commits that change a
+// Replace, Update, End, EndAll and Delete send a notice with their commit, so commits that change a
 // session follow one another in the whole server: that many a second as it makes its disk
-// write, and as its synchronous standbys answer. Lease, PutIntent, Release, Touch
+// write, and as its synchronous standbys answer. Begin, Renew, Release, Touch
 // and all reads are not held up by it. A Watch uses a connection of its own.
 //
 // # Connections

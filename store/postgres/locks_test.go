@@ -29,7 +29,7 @@ func (h *home) whileLocked(key session.Key, f func(ctx context.Context, unlock f
 	})
 }
 
-func TestRefused_waitForNobody(t *testing.T) {
+func TestRefused_waitForNoOther(t *testing.T) {
 	h := newHome(t)
 	s := h.open()
 	var opt store.Options
@@ -44,6 +44,15 @@ func TestRefused_waitForNobody(t *testing.T) {
 		wantErr(t, "Lease", err, store.ErrLeased)
 		wantErr(t, "Update", s.Update(ctx, key, session.Version{}, rec, opt), store.ErrConflict)
 		wantErr(t, "PutIntent", intend(ctx, s, key, store.Intent{Epoch: epoch - 1}, opt), store.ErrConflict)
+		_, err = s.Begin(ctx, key, store.Beginning{Version: rec.Version, Owner: "them", TTL: time.Hour}, opt)
+		wantErr(t, "Begin", err, store.ErrLeased)
+		begun, err := s.Begin(ctx, key, store.Beginning{Version: session.Version{9}, Owner: "us", TTL: time.Hour}, opt)
+		if err != nil || begun.Moved == nil {
+			t.Errorf("Begin of an old version = %+v, %v, want the record", begun, err)
+		}
+		ceiling := store.Ending{Reason: session.ReasonCeiling, Prev: session.Version{9}}
+		wantErr(t, "End", s.End(ctx, key, rec.Incarnation, ceiling, opt), store.ErrConflict)
+		must(t, s.End(ctx, key, session.Incarnation{9}, ceiling, opt))
 		must(t, s.Release(ctx, key, "them", epoch, opt))
 		must(t, s.Delete(ctx, key, session.Incarnation{9}, session.ReasonCeiling, opt))
 		must(t, s.Replace(ctx, keyOf(2), record(), opt)) // another session
@@ -81,4 +90,25 @@ func TestClaimDue_waitsOnlyWhereItWouldLie(t *testing.T) {
 			t.Errorf("once the last one is free ClaimDue = %v, want it", refs)
 		}
 	})
+}
+
+func TestEndAll_passesOverASessionThatAnotherCallWorksOn(t *testing.T) {
+	h := newHome(t)
+	s := h.open()
+	var refs []store.Ref
+	for i := range 3 {
+		rec := record()
+		must(t, s.Replace(t.Context(), keyOf(i), rec, store.Options{}))
+		refs = append(refs, store.Ref{Key: keyOf(i), Incarnation: rec.Incarnation})
+	}
+	h.whileLocked(keyOf(1), func(ctx context.Context, _ func()) {
+		left, err := s.EndAll(ctx, refs, time.Hour, store.Options{})
+		if err != nil || len(left) != 1 || left[0] != refs[1] {
+			t.Errorf("EndAll leaves %v, %v, want the one that is locked", left, err)
+		}
+	})
+	left, err := s.EndAll(t.Context(), refs, time.Hour, store.Options{})
+	if err != nil || len(left) != 0 {
+		t.Errorf("once it is free EndAll leaves %v, %v, want none", left, err)
+	}
 }

@@ -19,7 +19,8 @@
 // # Promises, and their limits
 //
 // Each operation on a session is one script: its check and its write are one, and cost one
-// round trip. What goes over many sessions does so in pages.
+// round trip. A refresh is two of them: Begin, and an Update that gives the lease back. Operations on
+// many sessions go in pages.
 // Leases, TTLs, tombstones and claims are judged by the server's wall clock, so the
 // clocks of the clients do not matter; where the server's clock is set forward, they lapse
 // early. Lease epochs never go back while the server keeps its data or its clock goes
