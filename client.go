@@ -222,7 +222,7 @@ func (c *Client) start() {
 			EndOnDead: o.endOnDead,
 			Leases:    leases, Intents: written, DefaultQuery: c.queries.Default,
 		},
-		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease, Fresh: &directory.Freshness{},
+		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease,
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
 		Provider: provider{c}, Revoke: provider{c}.revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Stats: c.stats, Pending: c.pending, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout,
@@ -245,10 +245,14 @@ func (c *Client) start() {
 		c.env.Rules.SnapshotAge = o.limits.SnapshotAge
 	}
 	k := &c.callers
-	k.Trust = directory.Trust{
-		Fresh: c.env.Fresh, Stats: c.stats, Shared: shared,
-		Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Probe: o.limits.StoreTimeout,
+	c.env.Fresh = &directory.Freshness{
+		Shared: shared, Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Attempt: o.limits.StoreTimeout,
+		Missing: o.limits.RememberMissing, Stats: c.stats,
 	}
+	if leases {
+		c.env.Fresh.Grace = o.limits.Lease + o.limits.RetryMost*5/4
+	}
+	k.Fresh = c.env.Fresh
 	k.Dir, k.Clock, k.Buffer, k.Questions = directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
 	k.Name, k.Resolving, k.ClientID, k.Send = o.sessionName, c.resolving(), c.cfg.ClientID, c.env.Send
 	k.Boss = c.system.Root.Spawn(supervisor.Props(c.env, k.Dir, supervisor.Limits{

@@ -85,8 +85,9 @@ func (e *errand) perform(base context.Context) any {
 	}
 	ctx, cancel := clock.WithTimeout(ctx, e.env.Clock, e.env.StoreTimeout)
 	defer cancel()
-	m.era, m.at = e.env.Fresh.Era(), e.env.Clock.Now()
+	m.reading, m.at = e.env.Fresh.Reading(e.env.Clock.Mono()), e.env.Clock.Now()
 	m.err = Contain(func() error { return e.askStore(ctx, m) })
+	e.env.Answered(m.err)
 	if e.kind == erase && m.err != nil && e.call != nil && e.call.Over() {
 		m.left = e.call
 	}
@@ -105,11 +106,12 @@ func (e *errand) askStore(ctx context.Context, m *written) (err error) {
 		m.state, m.version, m.incarnation, err = env.load(ctx, e.key, o)
 		return err
 	case reread, reopen:
+		m.unsettled = env.Fresh.MayRecover(env.Clock.Mono())
 		m.state, m.version, m.incarnation, err = env.load(ctx, e.key, o)
 		return err
 	case intend:
 		m.again, err = env.Intents.PutIntent(ctx, e.key, *e.intent, o)
-		m.unsettled = env.Settled(env.Clock.Now())
+		m.unsettled = env.Fresh.MayRecover(env.Clock.Mono())
 		return err
 	case release:
 		if e.intent != nil {

@@ -221,9 +221,9 @@ func (a *Session) noteRead(m *written) {
 	switch m.kind {
 	case save, replace, reread, reopen, claim:
 		if confirmed {
-			a.entry.Read(m.era, m.at)
+			a.entry.Read(m.reading)
 		} else if m.kind == reread {
-			a.entry.Doubt()
+			a.entry.Outdate()
 		}
 	case erase, intend, release:
 	}

@@ -101,15 +101,16 @@ type written struct {
 	epoch       int64 // of the lease, where it was taken
 	again       bool  // an intent of the same token stood
 
-	// intend: for how long yet whoever put that may have what it brought in hand, for the store
-	// did not take it
+	// intend, reread: how long the grace period lasts in which another process may have in hand, and still save,
+	// what came of an intent
 	unsettled time.Duration
 
 	left *directory.Call // erase: it failed as the context ended that this caller had lent
 
 	kind writeKind
-	era  uint64 // in which it began
-	at   time.Time
+
+	reading directory.Reading
+	at      time.Time // of that
 }
 
 // erase queues a deletion, with which the end that is shown settles.

@@ -110,7 +110,7 @@ func (a *Session) fail(m, reason any) {
 		m.Refuse(session.ErrInternal)
 	}
 	a.dropSlot()
-	a.entry.Doubt() // what is told until it starts again is not heard
+	a.entry.Outdate() // what is told until it starts again is not heard
 	for _, f := range a.entry.Flights() {
 		a.entry.Complete(f, internal(f))
 	}

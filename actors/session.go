@@ -2,7 +2,9 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -78,25 +80,12 @@ func (env *Env) Mailboxes() actor.MailboxProducer {
 	return actor.Unbounded(env.Pending)
 }
 
-// longestOutlook is how far ahead the end of an outage may be assumed.
-const longestOutlook = 10 * time.Second
-
-// grace is how long owners of lapsed leases have, after an outage, to save what they hold.
-func (env *Env) grace() time.Duration { return env.Rules.RetryMost*5/4 + env.LeaseTTL }
-
-// Unsettled notes that the store may not have answered until then, at most the store's timeout and ten
-// seconds from now. Meanwhile leases have lapsed whose
-// owners live and have a new refresh token in hand. They come first: before recovery, and before
-// callers of this process for whom the old one would be spent.
-func (env *Env) Unsettled(until time.Time) {
-	if env.Rules.Leases {
-		env.Fresh.Unsettled(until.Add(env.grace()))
+// Answered notes that store work ended with err. Refusals are answers of the store, too.
+func (env *Env) Answered(err error) {
+	if err == nil || slices.ContainsFunc([]error{store.ErrNotFound, store.ErrConflict, store.ErrLeased, store.ErrPresented},
+		func(refusal error) bool { return errors.Is(err, refusal) }) {
+		env.Fresh.Answered()
 	}
-}
-
-// Settled returns how long after now such owners still come first.
-func (env *Env) Settled(now time.Time) time.Duration {
-	return env.Fresh.Settled(now, longestOutlook+env.StoreTimeout+env.grace())
 }
 
 // Session is the session actor: the adapter between the actor library and the core.

@@ -26,7 +26,7 @@ func (a *Session) noteVanished(m *written) {
 
 // outlasts reports whether the store must have the record of a session that is alive, or a tombstone.
 func (env *Env) outlasts(e *directory.Entry, s *directory.Snapshot, saved, now time.Time) bool {
-	if !env.Rules.Exclusive && !e.Stood(env.Fresh, now, store.DefaultTombstoneLife) {
+	if !env.Rules.Exclusive && !env.Fresh.Stood(e, env.Clock.Mono(), store.DefaultTombstoneLife) {
 		return false
 	}
 	if s.Ceiling.Legal() && s.Ceiling.Reached(now) || s.Over(now) {

@@ -37,17 +37,16 @@ type loaded struct {
 	version     session.Version
 	incarnation session.Incarnation
 	err         error
-	left        bool   // whoever lent its context has gone
-	era         uint64 // in which it began
-	at          time.Time
+	left        bool // whoever lent its context has gone
+	reading     directory.Reading
+	at          time.Time // of that
 }
 
 // open brings a session into memory.
 func (s *Supervisor) open(m *messages.OpenSession) {
-	now := s.now()
 	var before *ended
 	if sl := s.slots[m.Key]; sl != nil {
-		known := sl.entry.Remembers(now)
+		known := s.env.Fresh.Remembers(&sl.entry, s.env.Clock)
 		if sl.resident() || known && &sl.entry != m.Stale {
 			s.name(sl, m.ID)
 			reply(m.Reply, &sl.entry)
@@ -123,8 +122,9 @@ func (s *Supervisor) read(l *load, call *directory.Call) {
 		defer context.AfterFunc(base, func() { cancel(context.Cause(base)) })()
 		ctx, stop := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer stop()
-		m.era, m.at = env.Fresh.Era(), env.Clock.Now()
+		m.reading, m.at = env.Fresh.Reading(env.Clock.Mono()), env.Clock.Now()
 		m.state, m.version, m.incarnation, m.err = env.SafeLoad(ctx, l.key, o)
+		env.Answered(m.err)
 		m.left = m.err != nil && lent.Err() != nil
 		return m
 	}, func(m any) {
@@ -141,7 +141,7 @@ func (s *Supervisor) loaded(m *loaded) {
 	}
 	sl.more().load = nil
 	s.leave(sl)
-	sl.entry.Read(m.era, m.at)
+	sl.entry.Read(m.reading)
 	var gone *store.GoneError
 	switch {
 	case m.left && m.load.ended != nil:

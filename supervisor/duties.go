@@ -233,7 +233,7 @@ func (s *Supervisor) changed(m *messages.Changed) {
 		sl.more().load = nil
 		s.fail(sl, nil)
 		if before != nil && m.Version.IsZero() {
-			before.entry.Read(0, time.Unix(0, 0))
+			before.entry.Unread()
 			s.remember(before)
 		}
 		if followUp != nil {
@@ -242,7 +242,7 @@ func (s *Supervisor) changed(m *messages.Changed) {
 	case !m.Version.IsZero():
 		s.drop(sl)
 	default:
-		sl.entry.Read(0, time.Unix(0, 0)) // it may have ended once more, for another reason: the next to look asks
+		sl.entry.Unread() // it may have ended once more, for another reason: the next to look asks
 	}
 }
 

@@ -38,7 +38,7 @@ func TestMissing_isRememberedFromWhenTheStoreWasAsked(t *testing.T) {
 		if p := e.Snapshot().Phase; p != directory.Missing {
 			t.Fatalf("%v: phase = %d, want missing", late, p)
 		}
-		if got := !e.Remembers(r.clock.Now()); got != old {
+		if got := !r.env.Fresh.Remembers(e, r.clock); got != old {
 			t.Errorf("%v after the store was asked: outdated = %v, want %v", late, got, old)
 		}
 	}
@@ -50,7 +50,7 @@ func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
 	for late, phase := range map[time.Duration]directory.Phase{0: directory.Missing, time.Minute: directory.Ready} {
 		slow := &meanwhileStore{}
 		r := newRig(t, func(r *rig, _ *Limits) { slow.StateStore, r.env.Store = r.store, slow })
-		c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
+		c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Fresh: r.env.Fresh, Name: "test", Boss: r.boss, Send: r.env.Send}
 		answered, arrives := make(chan struct{}), make(chan struct{})
 		slow.then = func() {
 			slow.then = nil
@@ -86,12 +86,14 @@ func TestMissing_thoughTheClockWasSetBack(t *testing.T) {
 	for name, id := range map[string]string{"by its id": "a", "by its key": ""} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
+			c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Fresh: r.env.Fresh, Name: "test", Boss: r.boss, Send: r.env.Send}
 			replied := make(chan *directory.Entry, 1)
 			r.send(&messages.OpenSession{ID: id, Key: keyOf("a"), Reply: replied})
 			<-replied
 			r.settle()
-			r.clock.Set(r.clock.Now().Add(-time.Hour))
+			r.clock.SetWall(r.clock.Now().Add(-time.Hour))
+			r.clock.Advance(time.Second)
+			r.settle()
 			r.put("a", 0) // signed in elsewhere
 			l := &lookup.Look{Caller: lookup.Caller{Ctx: t.Context(), ID: "a"}}
 			w, more := l.Step(c, lookup.Came{})

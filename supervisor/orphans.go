@@ -63,7 +63,7 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 	if s.closing {
 		return
 	}
-	now := s.now()
+	now, mono := s.now(), s.env.Clock.Mono()
 	s.due.add(&timer{what: dutyOrphans}, now.Unix()+orphansEvery)
 	o := &s.orphans
 	if m.err != nil {
@@ -71,14 +71,14 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 			s.env.Log.Warn("the store did not say which requests were cut off; it is asked again", zap.Error(m.err))
 		}
 		o.failed = true
-		s.env.Unsettled(now.Add(orphansEvery*time.Second + s.env.StoreTimeout)) // by then the next look has said more
+		s.env.Fresh.OutageUntil(mono + orphansEvery*time.Second + s.env.StoreTimeout) // by then the next look has said more
 		return
 	}
 	if o.failed {
-		s.env.Unsettled(now)
+		s.env.Fresh.OutageUntil(mono)
 	}
 	o.failed = false
-	if s.env.Settled(now) > 0 {
+	if s.env.Fresh.MayRecover(mono) > 0 {
 		return
 	}
 	for _, orphan := range m.orphans {
@@ -97,7 +97,7 @@ func (s *Supervisor) followUp(m *messages.RecoverIntent) {
 		s.command(sl, m)
 	case sl != nil && sl.known().load != nil:
 		sl.known().load.followUp = m
-	case sl != nil && (sl.ending || sl.entry.Remembers(s.now())):
+	case sl != nil && (sl.ending || s.env.Fresh.Remembers(&sl.entry, s.env.Clock)):
 		// over, says what is remembered of it
 	default:
 		if sl != nil {

@@ -24,8 +24,9 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		<-r.ask(r.dir.Lookup("a"), session.ConnectionKey("google", "")).Done()
 		r.clock.Advance(time.Minute)
 		r.settle()
-		c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Name: "test", Boss: r.boss, Send: r.env.Send}
-		c.Trust = directory.Trust{Fresh: r.env.Fresh, Stats: r.env.Stats, Shared: true, Age: 30 * time.Second, Outage: time.Hour}
+		c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Fresh: r.env.Fresh, Name: "test", Boss: r.boss, Send: r.env.Send}
+		f := r.env.Fresh
+		f.Shared, f.Age, f.Outage = true, 30*time.Second, time.Hour
 		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended || e.PID() != nil {
 			t.Fatal("the end is not remembered")
 		}

@@ -80,6 +80,9 @@ func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
 	for _, f := range change {
 		f(r, &limits)
 	}
+	if r.env.Fresh == nil {
+		r.env.Fresh = &directory.Freshness{Missing: limits.RememberMissing, Stats: r.env.Stats}
+	}
 	props := Props(r.env, r.dir, limits)
 	r.s = newSupervisor(r.env, r.dir, limits)
 	r.boss = r.system.Root.Spawn(props.Clone(actor.WithProducer(func() actor.Actor { return looking{r.s} })))

@@ -152,7 +152,7 @@ var shows = []struct {
 	{reflect.TypeFor[directory.Pending](), ""},
 	{reflect.TypeFor[directory.Snapshot](), "Reason State.User State.Domain Internal.SID Internal.GrantedAudience Internal.GrantedScope Internal.ClientID " + tokenSets},
 	{reflect.TypeFor[directory.Stats](), ""},
-	{reflect.TypeFor[directory.Trust](), ""},
+	{reflect.TypeFor[directory.Reading](), ""},
 }
 
 // P10: whatever prints a value of ours, the text has nothing that was not decided on.

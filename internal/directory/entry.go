@@ -3,7 +3,6 @@ package directory
 import (
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -22,8 +21,8 @@ type Entry struct {
 	flights  atomic.Pointer[[]*Flight] // nil: none
 	pid      atomic.Pointer[actor.PID]
 	used     atomic.Int64
-	read     atomic.Int64  // when the store held what is shown, in nanoseconds since the Unix epoch
-	era      atomic.Uint64 // in which it was read
+	read     atomic.Int64  // when the store held what is shown, by the monotonic clock
+	epoch    atomic.Uint64 // of the feed, in which it was read
 	unsaved  atomic.Int32
 	gone     atomic.Pointer[chan struct{}] // nil: no caller has asked for it
 }
@@ -39,6 +38,7 @@ func NewEntry(id string, key session.Key, s *Snapshot) *Entry {
 func (e *Entry) Init(id string, key session.Key, s *Snapshot) {
 	e.ID, e.Key = id, key
 	e.snapshot.Store(s)
+	e.Unread()
 }
 
 // Snapshot returns what the entry shows now.
@@ -92,12 +92,6 @@ func (e *Entry) Use(second int64) {
 
 // Used returns the second of the last use.
 func (e *Entry) Used() int64 { return e.used.Load() }
-
-// Remembers reports whether e still remembers at now that there is no session, or that one has ended.
-func (e *Entry) Remembers(now time.Time) bool {
-	s := e.Snapshot()
-	return now.Before(s.Until) && (s.Phase != Missing || e.Age(now) >= 0) // below 0 the clock was set back
-}
 
 // Unsaved says how far the store is behind what a session knows.
 type Unsaved int32

@@ -1,126 +1,219 @@
 package directory
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/tokenward/tokenward/clock"
 )
 
-// Freshness says what is known of the writes of other processes: whether they are told,
-// and whether the store answers. All of a client shares one. An era is a time in which every
-// write was told; 0 is none.
+// Freshness decides, where other processes write to the store, what this process may show without
+// asking the store, when it may ask, and when it may recover what another process has left behind. All of a
+// client shares one. Its times are readings of the monotonic clock (clock.Clock.Mono).
+//
+// It has three parts. The feed epoch says whether other processes' writes are told. The circuit breaker says
+// whether the store answers. The grace period after an outage is for the owners of lapsed leases.
 type Freshness struct {
-	era  atomic.Uint64
-	eras atomic.Uint64
-	down atomic.Int64            // nanoseconds since the Unix epoch until which the store is not asked; 0: it answers
-	past atomic.Pointer[pastEra] // the last era that has ended; nil: none
-	calm atomic.Int64            // nanoseconds since the Unix epoch from which on the last outage is over for everybody; 0: there was none
+	Shared  bool          // other processes write to the store
+	Age     time.Duration // without a feed a snapshot is shown for so long after it was read
+	Outage  time.Duration // while the store does not answer, for so long
+	Attempt time.Duration // the longest that one attempt to ask the store takes
+	Missing time.Duration // for so long it is remembered that there is no session
+	Grace   time.Duration // a lease plus one retry; 0: there are no leases, so no grace period
+	Stats   *Stats
+
+	feed    feedEpoch
+	breaker breaker
+	grace   gracePeriod
 }
 
-// pastEra is an era, and when it ended in nanoseconds since the Unix epoch.
-type pastEra struct {
-	era uint64
-	at  int64
-}
-
-// Gap notes, before Lost and Silent, that writes after now may not have been told.
-func (f *Freshness) Gap(now time.Time) {
-	if era := f.era.Load(); era != 0 {
-		f.past.Store(&pastEra{era, now.UnixNano()})
+// MayShow reports whether what e shows may be handed out without asking the store. It may if one of these
+// holds: the store is exclusive; the change feed has run without a gap since the snapshot was read (the same feed
+// epoch); there is no feed, and the snapshot was read less than Age ago and since the last gap; or the breaker is
+// open, and it was read less than Outage ago.
+func (f *Freshness) MayShow(e *Entry, c clock.Clock) bool {
+	if !f.Shared || f.feed.toldSince(e) {
+		return true
 	}
+	now := c.Mono()
+	if f.feed.untoldSince(e) && e.age(now) < f.Age {
+		return true
+	}
+	if !f.breaker.open(now) || !f.MayServe(e, now) {
+		return false
+	}
+	f.Stats.Stale.Add(1)
+	return true
 }
 
-// Era returns the present era, 0 while writes are not told.
-func (f *Freshness) Era() uint64 { return f.era.Load() }
+// MayServe reports whether e was read so lately that its snapshot may be shown while the store does not answer.
+func (f *Freshness) MayServe(e *Entry, now time.Duration) bool { return e.age(now) < f.Outage }
 
-// Lost begins a new era: writes are told from now on, and some before may not have been.
-func (f *Freshness) Lost() { f.era.Store(f.eras.Add(1)) }
-
-// Silent says that writes are not told any more.
-func (f *Freshness) Silent() { f.era.Store(0) }
-
-// Down reports whether the store did not answer lately and is not to be asked again at now. It is
-// never left alone for longer than most: the clock was set back then.
-func (f *Freshness) Down(now time.Time, most time.Duration) bool {
-	left := f.down.Load() - now.UnixNano()
-	return left > 0 && left <= int64(most)
+// MayAsk reports whether the caller is to ask the store. It always is while the breaker is closed. Otherwise one
+// caller at a time is; the answer comes as Answered or Failed.
+func (f *Freshness) MayAsk(now time.Duration) bool {
+	return f.breaker.probe(now, now+f.Attempt+askAgain)
 }
 
-// Probe reports whether the caller is to ask the store now. While it does not answer, one
-// caller at a time is, and nobody else within most, which is as long as an attempt may take and
-// the store is then left alone.
-func (f *Freshness) Probe(now time.Time, most time.Duration) bool {
-	was := f.down.Load()
-	return was == 0 || !f.Down(now, most) && f.down.CompareAndSwap(was, now.Add(most).UnixNano())
-}
+// MayRecover returns how long the grace period lasts still, 0 when what other processes have left behind may be
+// recovered.
+func (f *Freshness) MayRecover(now time.Duration) (wait time.Duration) { return f.grace.left(now) }
 
 // Answered says that the store answered.
-func (f *Freshness) Answered() {
-	if f.down.Load() != 0 {
-		f.down.Store(0)
+func (f *Freshness) Answered() { f.breaker.close() }
+
+// Failed says that the store did not answer a question that MayAsk allowed.
+func (f *Freshness) Failed(now time.Duration) { f.breaker.trip(now + askAgain) }
+
+// FeedReset begins a new feed epoch: writes are told from now on, and some before may not have been. So the store answers.
+func (f *Freshness) FeedReset(now time.Duration) {
+	f.feed.next(true, now)
+	f.breaker.close()
+}
+
+// FeedDown ends the feed epoch: writes are not told any more.
+func (f *Freshness) FeedDown(now time.Duration) { f.feed.next(false, now) }
+
+// OutageUntil says that the store does not answer, or begins to again, until the given time. The grace period lasts from then.
+func (f *Freshness) OutageUntil(at time.Duration) {
+	if f.Grace > 0 {
+		f.grace.until.Store(int64(at + f.Grace))
 	}
 }
 
-// Failed says that the store did not answer, and is to be asked again from until on.
-func (f *Freshness) Failed(until time.Time) { f.down.Store(until.UnixNano()) }
-
-// Unsettled says that the store does not answer, or has begun to again: until then other processes
-// may have refresh tokens in hand that it lacks, and come first.
-func (f *Freshness) Unsettled(until time.Time) { f.calm.Store(until.UnixNano()) }
-
-// Settled returns how long Unsettled goes on after now, 0 when it does not. It never does for
-// longer than most: the clock was set back then.
-func (f *Freshness) Settled(now time.Time, most time.Duration) time.Duration {
-	left := time.Duration(f.calm.Load() - now.UnixNano())
-	if left < 0 || left > most {
-		return 0
-	}
-	return left
+// Remembers reports whether e still says that there is no session, or that one has ended.
+func (f *Freshness) Remembers(e *Entry, c clock.Clock) bool {
+	s := e.Snapshot()
+	return c.Now().Before(s.Until) && (s.Phase != Missing || e.age(c.Mono()) < f.Missing)
 }
 
-// Read notes that at the given time, in era, the store held what e shows or is about to
-// show.
-func (e *Entry) Read(era uint64, at time.Time) {
-	e.era.Store(era)
-	e.read.Store(at.UnixNano())
+// Stood reports whether the record of e is known to have stood less than age ago: it was read or written here then, or
+// every write until then was told.
+func (f *Freshness) Stood(e *Entry, now, age time.Duration) bool {
+	if f.feed.toldSince(e) || e.age(now) < age {
+		return true
+	}
+	past := f.feed.past.Load()
+	return past != nil && past.number == e.epoch.Load() && now-past.ended < age
+}
+
+// Reading returns what is noted of a question that is put to the store now.
+func (f *Freshness) Reading(now time.Duration) Reading { return Reading{f.feed.number.Load(), now} }
+
+// Reading is when the store was asked for a record: at least what it held then is known.
+type Reading struct {
+	epoch uint64
+	at    time.Duration
+}
+
+// noEpoch is that of an entry which was never read, or is in doubt.
+const noEpoch = math.MaxUint64
+
+// Read notes that the store held what e shows, or is about to show, at that reading.
+func (e *Entry) Read(r Reading) {
+	e.epoch.Store(r.epoch)
+	e.read.Store(int64(r.at))
 }
 
 // ReadAs notes that what e shows is as new as what other shows.
-func (e *Entry) ReadAs(other *Entry) { e.Read(other.era.Load(), time.Unix(0, other.read.Load())) }
-
-// outdated in place of an era says that the store holds something newer.
-const outdated = ^uint64(0)
-
-// Outdate notes that the store holds something newer than e shows. It is shown no more until it was read, but
-// for an outage.
-func (e *Entry) Outdate() { e.era.Store(outdated) }
-
-// Doubt notes that the store may hold something newer than e shows.
-func (e *Entry) Doubt() { e.era.Store(0) }
-
-// Fresh reports whether what e shows is what the store holds, as far as that is known: every
-// write since was told, or it was read less than age before now.
-func (e *Entry) Fresh(f *Freshness, now time.Time, age time.Duration) bool {
-	switch read := e.era.Load(); {
-	case read == outdated:
-		return false
-	case read != 0 && read == f.era.Load():
-		return true
-	}
-	since := e.Age(now)
-	return since >= 0 && since < age // below 0 the clock was set back
+func (e *Entry) ReadAs(other *Entry) {
+	e.epoch.Store(other.epoch.Load())
+	e.read.Store(other.read.Load())
 }
 
-// Age returns how long ago the store held what e shows, as far as is known.
-func (e *Entry) Age(now time.Time) time.Duration {
-	return time.Duration(now.UnixNano() - e.read.Load())
+// Unread notes that the store is to be asked before e is shown, also while it does not answer.
+func (e *Entry) Unread() {
+	e.epoch.Store(noEpoch)
+	e.read.Store(math.MinInt64 / 2)
 }
 
-// Stood reports whether the record of e is known to have stood within age before now: it was read or written here then, or
-// every write until then was told.
-func (e *Entry) Stood(f *Freshness, now time.Time, age time.Duration) bool {
-	if e.Fresh(f, now, age) {
-		return true
+// Outdate notes that the store holds something newer than e shows, or may. It is not shown any more until it was
+// read, but for an outage.
+func (e *Entry) Outdate() { e.epoch.Store(noEpoch) }
+
+// age returns how long ago the store held what e shows, as far as is known.
+func (e *Entry) age(now time.Duration) time.Duration { return now - time.Duration(e.read.Load()) }
+
+// feedEpoch numbers the times in which every write was told, which are odd, and those in between. The zero
+// feedEpoch is before the first.
+type feedEpoch struct {
+	number atomic.Uint64
+	past   atomic.Pointer[pastEpoch] // the last odd one that has ended; nil: none
+}
+
+// pastEpoch is a feed epoch that has ended.
+type pastEpoch struct {
+	number uint64
+	ended  time.Duration
+}
+
+func told(epoch uint64) bool { return epoch%2 == 1 }
+
+// next begins an epoch in which writes are told, or are not. Only the watcher of the feed calls it.
+func (f *feedEpoch) next(tell bool, now time.Duration) {
+	old := f.number.Load()
+	if told(old) {
+		f.past.Store(&pastEpoch{old, now})
 	}
-	past := f.past.Load()
-	return past != nil && past.era == e.era.Load() && now.UnixNano()-past.at < int64(age)
+	switch {
+	case told(old) && tell:
+		f.number.Store(old + 2)
+	case told(old) || tell:
+		f.number.Store(old + 1)
+	}
+}
+
+// toldSince reports whether every write since e was read was told.
+func (f *feedEpoch) toldSince(e *Entry) bool {
+	now := f.number.Load()
+	return told(now) && e.epoch.Load() == now
+}
+
+// untoldSince reports whether no writes are told, and none were since e was read.
+func (f *feedEpoch) untoldSince(e *Entry) bool {
+	now := f.number.Load()
+	return !told(now) && e.epoch.Load() == now
+}
+
+// breaker keeps callers from a store that does not answer. Closed, everyone asks. Open, no one does. Half open, that is after
+// the time for which it was open, the next caller asks, and it is open for the others.
+type breaker struct {
+	until atomic.Int64 // it is open; 0: it is closed
+}
+
+// askAgain is how long the breaker is open after a failure.
+const askAgain = time.Second
+
+func (b *breaker) open(now time.Duration) bool {
+	until := b.until.Load()
+	return until != 0 && int64(now) < until
+}
+
+// probe reports whether the caller is to ask; if not closed, the breaker is open for the others until the given time.
+func (b *breaker) probe(now, until time.Duration) bool {
+	was := b.until.Load()
+	return was == 0 || int64(now) >= was && b.until.CompareAndSwap(was, int64(until))
+}
+
+func (b *breaker) trip(until time.Duration) { b.until.Store(int64(until)) }
+
+func (b *breaker) close() {
+	if b.until.Load() != 0 {
+		b.until.Store(0)
+	}
+}
+
+// gracePeriod follows an outage. Leases have lapsed in it whose owners live and have a new refresh token in hand, which the
+// store lacks. They save first: before recovery, and before callers of this process for whom the old one would be spent.
+type gracePeriod struct {
+	until atomic.Int64 // 0: there was no outage
+}
+
+func (g *gracePeriod) left(now time.Duration) time.Duration {
+	until := g.until.Load()
+	if until == 0 {
+		return 0
+	}
+	return max(0, time.Duration(until)-now)
 }

@@ -27,7 +27,7 @@ type Callers struct {
 	ClientID  string        // of sessions that have none of their own
 	Boss      *actor.PID
 	Send      func(to *actor.PID, message any)
-	Trust     directory.Trust
+	Fresh     *directory.Freshness
 
 	closed atomic.Bool
 }
@@ -49,7 +49,7 @@ func (c *Callers) Hit(e *directory.Entry, q *session.TokenQuery) *session.Token 
 		return nil
 	}
 	now := c.Clock.Now()
-	if s.Ceiling.Reached(now) || s.Over(now) || !c.Trust.Trusted(e, now) {
+	if s.Ceiling.Reached(now) || s.Over(now) || !c.Fresh.MayShow(e, c.Clock) {
 		return nil
 	}
 	t := s.Tokens.Lookup(q, now, c.Buffer)

@@ -100,15 +100,15 @@ func (l *Look) up(c *Callers) (Wait, bool) {
 // outdated reports whether a memory of there being no session has had its time, or is of an
 // end since which somebody may have signed in elsewhere.
 func outdated(c *Callers, e *directory.Entry) bool {
-	s, now := e.Snapshot(), c.Clock.Now()
+	s := e.Snapshot()
 	ended := s.Phase == directory.Ended && !s.Until.IsZero()
 	switch {
 	case s.Phase != directory.Missing && !ended:
 		return false
-	case !e.Remembers(now):
+	case !c.Fresh.Remembers(e, c.Clock):
 		return true
 	}
-	return ended && e.PID() == nil && !c.Trust.Trusted(e, now)
+	return ended && e.PID() == nil && !c.Fresh.MayShow(e, c.Clock)
 }
 
 func (l *Look) opened(c *Callers, came Came) (Wait, bool) {
@@ -157,7 +157,7 @@ func (l *Look) judge(c *Callers) (Wait, bool) {
 	case directory.Ready:
 		now := c.Clock.Now()
 		if !s.State.Internal.Over(now) {
-			if l.reread || c.Trust.Trusted(l.Entry, now) {
+			if l.reread || c.Fresh.MayShow(l.Entry, c.Clock) {
 				return Wait{}, false
 			}
 			return l.readAgain(c)
@@ -183,9 +183,8 @@ func (l *Look) judge(c *Callers) (Wait, bool) {
 
 // readAgain has the session read again before it is shown.
 func (l *Look) readAgain(c *Callers) (Wait, bool) {
-	now := c.Clock.Now()
-	if !c.Trust.Fresh.Probe(now, c.Trust.Rest()) {
-		if !c.Trust.Trusted(l.Entry, now) { // somebody else has begun to ask since that was looked at
+	if !c.Fresh.MayAsk(c.Clock.Mono()) {
+		if !c.Fresh.MayShow(l.Entry, c.Clock) { // somebody else has begun to ask since that was looked at
 			l.Err = session.ErrStore // and this session has not been read for too long
 		}
 		return Wait{}, false
@@ -200,12 +199,12 @@ func (l *Look) readAgain(c *Callers) (Wait, bool) {
 // known is good for a while.
 func (l *Look) wasRead(c *Callers, came Came) (Wait, bool) {
 	w, more, err := awaitCall(l.Caller.Ctx, l.call, came)
-	now := c.Clock.Now()
+	now := c.Clock.Mono()
 	switch {
 	case more:
 		return w, true
 	case err == nil:
-		c.Trust.Fresh.Answered()
+		c.Fresh.Answered()
 		l.reread = true
 	case l.Caller.Ctx.Err() != nil:
 		l.Err = l.Caller.Ctx.Err()
@@ -213,12 +212,12 @@ func (l *Look) wasRead(c *Callers, came Came) (Wait, bool) {
 	case errors.Is(err, session.ErrInternal):
 		l.Err = err // it starts again after a defect, and nobody knows how old what it shows is
 		return Wait{}, false
-	case errors.Is(err, store.ErrUnreadable) && l.Entry.Age(now) < c.Trust.Outage:
-		c.Trust.Fresh.Answered() // it lives, but for this process what it shows is all there is
+	case errors.Is(err, store.ErrUnreadable) && c.Fresh.MayServe(l.Entry, now):
+		c.Fresh.Answered() // it lives, but for this process what it shows is all there is
 		l.reread = true
 	default:
-		c.Trust.Fresh.Failed(now.Add(directory.AskAgain))
-		if l.Entry.Age(now) >= c.Trust.Outage {
+		c.Fresh.Failed(now)
+		if !c.Fresh.MayServe(l.Entry, now) {
 			l.Err = StoreError(err)
 			return Wait{}, false
 		}

@@ -159,8 +159,8 @@ func TestLogout_isToldToAll(t *testing.T) {
 	})
 }
 
-// A process whose feed has gone silent knows of a logout within the snapshot age, counted
-// from when it has read the session last.
+// A process that finds its feed silent shows nothing that it has read before without another look. What it
+// reads while nothing is told it shows for the snapshot age.
 func TestLogout_whereNothingIsTold(t *testing.T) {
 	eachHome(t, func(t *testing.T, h home) {
 		h.Pings = 2 * time.Second
@@ -170,7 +170,14 @@ func TestLogout_whereNothingIsTold(t *testing.T) {
 		if r := s.all[0].do("Logout", id); r.Code != "" {
 			t.Fatalf("Logout: %s", r.Code)
 		}
+		s.want("while the silence is not noticed", s.all[1].user(id), w.String())
 		eventually(t, "the silence to be noticed", noticed)
+		s.want("once the silence is noticed", s.all[1].user(id), "")
+
+		w, id = s.signIn(s.all[0])
+		if r := s.all[0].do("Logout", id); r.Code != "" {
+			t.Fatalf("Logout: %s", r.Code)
+		}
 		s.want("while what was read is new enough", s.all[1].user(id), w.String())
 		s.pass(snapshotAge)
 		s.want("after the snapshot age", s.all[1].user(id), "")

@@ -58,11 +58,12 @@ type change struct {
 // live gives p what Client.start gives it where the store is shared.
 func (p *process) live(env *actors.Env) {
 	c := &p.w.config
-	p.fresh = &directory.Freshness{}
+	p.fresh = env.Fresh
+	p.fresh.Shared, p.fresh.Age, p.fresh.Outage, p.fresh.Attempt = true, snapshotAge, outage, env.StoreTimeout
+	p.fresh.Grace = leaseTTL + env.Rules.RetryMost*5/4
 	p.follow = make(map[*subject]bool)
 	p.over = make(map[*subject]int)
 	p.dropped, p.noticed, p.unread = make(map[*subject]bool), make(map[*subject]int), make(map[*subject]int)
-	env.Fresh = p.fresh
 	env.Leaser, _ = store.As[store.Leaser](env.Store)
 	env.Intents, _ = store.As[store.Intents](env.Store)
 	env.Owner, env.LeaseTTL = session.RandomString(p.w.random, 22), leaseTTL
@@ -70,9 +71,6 @@ func (p *process) live(env *actors.Env) {
 	env.Rules.DefaultQuery = p.w.questions[0]
 	if !c.feed {
 		env.Rules.SnapshotAge = snapshotAge
-	}
-	p.callers.Trust = directory.Trust{
-		Fresh: p.fresh, Stats: env.Stats, Shared: true, Age: snapshotAge, Outage: outage, Probe: env.StoreTimeout,
 	}
 }
 
@@ -143,7 +141,7 @@ func (p *process) feedBegins() {
 	p.w.note("%sis told of writes from now on", p.prefix())
 	p.connected, p.believed = true, true
 	clear(p.dropped)
-	p.fresh.Lost()
+	p.fresh.FeedReset(p.w.fake.Mono())
 }
 
 // feedBreaks has p be told nothing any more, and not notice.
@@ -162,7 +160,7 @@ func (p *process) feedFound() {
 	p.w.note("%sfinds that it is not told any more", p.prefix())
 	p.believed = false
 	clear(p.dropped)
-	p.fresh.Silent()
+	p.fresh.FeedDown(p.w.fake.Mono())
 	p.w.saw[feedFoundBroken]++
 }
 
@@ -172,7 +170,7 @@ func (p *process) feedGap() {
 	p.w.saw[noticeLost] += int64(len(p.notices))
 	p.notices = nil
 	clear(p.dropped)
-	p.fresh.Lost()
+	p.fresh.FeedReset(p.w.fake.Mono())
 	p.w.saw[feedGap]++
 }
 

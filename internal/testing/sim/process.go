@@ -87,7 +87,9 @@ func (w *World) start() *process {
 		Runner: p, Mailbox: p.newMailbox, Stats: &directory.Stats{}, Pending: &directory.Pending{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
 		FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second,
 	}
+	env.Fresh = &directory.Freshness{Missing: time.Second, Stats: env.Stats}
 	k := &p.callers
+	k.Fresh = env.Fresh
 	if w.kind == Beside {
 		p.live(env)
 	}

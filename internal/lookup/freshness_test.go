@@ -18,13 +18,15 @@ func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
 	t0 := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	for age, served := range map[time.Duration]bool{outage - 1: true, outage: false} {
 		fake := clock.NewFake(t0)
-		c := &Callers{Dir: directory.NewDirectory(), Name: "test", Trust: directory.Trust{
-			Fresh: &directory.Freshness{}, Stats: &directory.Stats{}, Shared: true, Age: 30 * time.Second, Outage: outage, Probe: 5 * time.Second,
+		c := &Callers{Dir: directory.NewDirectory(), Name: "test", Fresh: &directory.Freshness{
+			Stats: &directory.Stats{}, Shared: true, Age: 30 * time.Second, Outage: outage, Attempt: 5 * time.Second,
 		}}
-		c.Clock = &meanwhile{Clock: fake, then: func() { c.Trust.Fresh.Probe(t0, 6*time.Second) }}
-		c.Trust.Fresh.Failed(t0)
 		e := directory.NewEntry("a", session.KeyOf("test", "a"), &directory.Snapshot{Phase: directory.Ready, State: &session.State{}})
-		e.Read(0, t0.Add(-age))
+		e.Read(c.Fresh.Reading(fake.Mono()))
+		fake.Advance(age - time.Second)
+		c.Fresh.Failed(fake.Mono())
+		fake.Advance(time.Second)
+		c.Clock = &meanwhile{Clock: fake, then: func() { c.Fresh.MayAsk(fake.Mono()) }}
 		c.Dir.Put(e)
 
 		look := &Look{Caller: Caller{Ctx: context.Background(), ID: "a", Options: store.Options{}}}
@@ -41,9 +43,9 @@ type meanwhile struct {
 	then  func()
 }
 
-func (m *meanwhile) Now() time.Time {
+func (m *meanwhile) Mono() time.Duration {
 	if m.looks++; m.looks == 2 {
 		m.then()
 	}
-	return m.Clock.Now()
+	return m.Clock.Mono()
 }
