@@ -20,9 +20,7 @@ func (c *core) rereadDone(w *write, m *written, now time.Time) {
 	if w.generation != c.generation || c.phase != directory.Ready {
 		return
 	}
-	if m.err == nil {
-		c.denied = false
-	}
+	c.readWhileDenied(m)
 	if w.told {
 		c.unsure = m.err != nil && !errors.Is(m.err, store.ErrNotFound) // if it ends now, it may have begun elsewhere
 	}

@@ -201,7 +201,7 @@ func (c *core) intendDone(w *write, m *written, now time.Time) {
 		c.land(a.flight, directory.Answer{})
 	case theirs && m.unsettled > 0:
 		c.lease.intent = nil // it stands: whoever spent the token may be about to save what came of it
-		c.denyFor(a, m.unsettled)
+		c.awaitOwner(a, m.unsettled)
 	case c.saving(): // which would clear what was written down
 		c.lease.unspent = unspent
 		c.giveUp()
@@ -266,7 +266,37 @@ func (c *core) denyFor(a *airborne, wait time.Duration) {
 		return
 	}
 	c.queue = slices.Insert(c.queue, 0, a.flight)
+	c.ownersTurn = false
 	c.waitForLease(wait)
+}
+
+// awaitOwner has a flight wait, in the grace period after an outage, for the process that has spent the token: it
+// may be about to save what came of it. A notice of that save may fall into a gap of the feed, so the record
+// is read now and then until the grace period is over. That takes no lease, which the owner's save needs.
+func (c *core) awaitOwner(a *airborne, grace time.Duration) {
+	c.denyFor(a, min(grace, pollMost))
+	c.ownersTurn = c.denied
+}
+
+// pollDue has the queue go on, or the record read, for which it was waiting.
+func (c *core) pollDue() {
+	if c.denied && c.ownersTurn {
+		c.lane = append(c.lane, &write{kind: reread, generation: c.generation})
+		return
+	}
+	c.denied = false
+}
+
+// readWhileDenied has the queue go on once the record was read again, unless it waits for an owner who has not
+// saved yet.
+func (c *core) readWhileDenied(m *written) {
+	waits := c.denied && c.ownersTurn
+	switch {
+	case waits && m.unsettled > 0 && (m.err != nil || m.version == c.version):
+		c.waitForLease(min(m.unsettled, pollMost))
+	case waits, m.err == nil:
+		c.denied = false
+	}
 }
 
 // waitForLease has the queue wait until another process may have let go of the session.

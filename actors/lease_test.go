@@ -123,18 +123,67 @@ func TestIntent_ofAnotherIsLeftAloneAfterAnOutage(t *testing.T) {
 	if w.air != nil || w.held || j.landed {
 		t.Fatal("the refresh token is presented, or the caller answered")
 	}
-	if !w.poll || w.polled != w.calm {
-		t.Errorf("it is looked at again in %v, want %v", w.polled, w.calm)
-	}
 	w.stored(storeDoes) // the lease is given back
-	if w.holder != nobody || w.intent == nil {
-		t.Errorf("holder %q, intent %v, want no holder, and the intent to stand", w.holder, w.intent)
+	for range 3 {
+		if !w.poll || w.polled != pollMost {
+			t.Errorf("it is looked at again in %v, want %v", w.polled, pollMost)
+		}
+		if w.holder != nobody || w.intent == nil {
+			t.Errorf("holder %q, intent %v, want no holder, and the intent to stand", w.holder, w.intent)
+		}
+		w.pollNow()
+		w.deliverAll()
+		w.stored(storeDoes) // the record, without a lease
+	}
+	if w.held || w.air != nil || j.landed {
+		t.Error("the refresh token is presented, or the caller answered")
 	}
 	w.calm = 0
 	w.pollNow()
 	w.drain()
 	if !j.landed || j.answer.Err != nil || w.spends != 1 {
 		t.Errorf("landed = %v, %v, requests = %d, want a token for one", j.landed, j.answer.Err, w.spends)
+	}
+}
+
+// Where the owner saves in its turn, the next look at the record finds that, whether the last one could read it or
+// not, and nothing is presented.
+func TestIntent_ofAnotherEndsWithItsSave(t *testing.T) {
+	for name, unread := range map[string]int{"it could be read": 0, "it could not be read once": 1, "twice": 2} {
+		w := newWorld(t)
+		w.rules.Exclusive, w.rules.Leases, w.rules.Intents = false, true, true
+		in, s := w.newLogin(0)
+		w.record = &record{w.version(), in, s}
+		w.intent, w.calm = &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken)), At: w.now.Unix()}, 10*time.Second
+		w.load()
+		j := w.takeSlot(keyA)
+		w.stored(storeDoes) // the claim
+		w.stored(storeDoes) // the intent
+		w.stored(storeDoes) // the lease is given back
+		for range unread {
+			w.pollNow()
+			w.deliverAll()
+			w.stored(storeFails)
+		}
+		w.pollNow()
+		w.deliverAll()
+		w.stored(storeDoes)
+		if w.slot {
+			t.Errorf("%s: the caller waits for the owner no longer", name)
+		}
+		w.holder = other
+		w.elsewhere("refreshed")
+		w.holder = nobody
+		w.pollNow()
+		w.deliverAll()
+		w.stored(storeDoes)
+		if !w.slot || w.spends != 0 {
+			t.Errorf("%s: the owner has saved, and the caller still waits for it", name)
+		}
+		w.drain()
+		if !j.landed || j.answer.Err != nil || w.spends != 1 {
+			t.Errorf("%s: landed = %v, %v, requests = %d", name, j.landed, j.answer.Err, w.spends)
+		}
 	}
 }
 

@@ -335,6 +335,9 @@ func (w *world) finish(how outcome) {
 	job := w.writing
 	w.writing = nil
 	m := &written{version: w.version()}
+	if job.kind == reread {
+		m.unsettled = w.calm
+	}
 	w.unheard = w.unheard || how != storeDoes && (job.kind == claim || job.kind == release || job.take)
 	switch job.kind {
 	case save, replace, reread, claim:
@@ -820,7 +823,8 @@ func (w *world) check() {
 	if preparing && w.held && !granted && !slices.ContainsFunc(w.core.lane, func(job *write) bool { return job.kind == claim || job.kind == intend }) {
 		w.fail("a slot is held and nothing leads to a request")
 	}
-	if w.core.denied && len(w.core.queue) > 0 && !w.poll && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*pollDue); return ok }) {
+	reads := w.core.ownersTurn && slices.ContainsFunc(w.core.lane, func(job *write) bool { return job.kind == reread })
+	if w.core.denied && len(w.core.queue) > 0 && !w.poll && !reads && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*pollDue); return ok }) {
 		w.fail("the queue waits for nothing")
 	}
 	if w.core.laneBusy != (w.writing != nil) && w.reply == nil && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*written); return ok }) {
