@@ -16,6 +16,8 @@ type (
 	Token = session.Token
 	// ConnectionToken is a token of an upstream connection.
 	ConnectionToken = session.ConnectionToken
+	// Limits bound what a Client does and keeps. The zero value of a field means its default.
+	Limits = session.Limits
 	// Key names a session in a store; it may be logged.
 	Key = session.Key
 	// Credentials authenticate a registered application.

@@ -84,9 +84,9 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	o.limits = o.limits.orDefaults()
+	o.limits = limitsOrDefaults(o.limits)
 	o.cookies = o.cookies.orDefaults()
-	if err := errors.Join(cfg.check(), o.limits.check(), o.check()); err != nil {
+	if err := errors.Join(cfg.check(), checkLimits(o.limits), o.check()); err != nil {
 		return nil, first(err)
 	}
 	var err error
@@ -114,7 +114,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.losses = logging.NewLosses(c.clock, c.log, &c.stats.Vanished)
 	c.logins.Init()
 	c.providers.init()
-	c.runner = runner.New(o.limits.ProviderRequests, o.limits.QueuedFlights, c.pending)
+	c.runner = runner.New(o.limits, c.pending)
 	if c.idp, err = idp.New(idp.Config{
 		ClientID: cmp.Or(cfg.ClientID, "of no registration"), ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
 		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "", Resource: o.resource,

@@ -14,11 +14,11 @@ import (
 
 // Each limit has the default that its comment says.
 func TestLimits_defaultsAreWhatTheCommentsSay(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "options.go", nil, parser.ParseComments)
+	file, err := parser.ParseFile(token.NewFileSet(), "session/limits.go", nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defaults := reflect.ValueOf(Limits{}.orDefaults())
+	defaults := reflect.ValueOf(limitsOrDefaults(Limits{}))
 	said := regexp.MustCompile(`: ([\d,]+)(?: (ms|s|min))?$`)
 	units := map[string]time.Duration{"": 1, "ms": time.Millisecond, "s": time.Second, "min": time.Minute}
 	checked := 0

@@ -7,10 +7,11 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/session"
 )
 
 func newTestRunner(t *testing.T) *Runner {
-	r := New(10, 10, &directory.Pending{})
+	r := New(session.Limits{ProviderRequests: 10, QueuedFlights: 10}, &directory.Pending{})
 	t.Cleanup(func() { <-r.workers.end() })
 	return r
 }

@@ -35,13 +35,13 @@ type Runner struct {
 
 var _ actors.Runner = (*Runner)(nil)
 
-// New returns a Runner that lets so many requests be at the provider at once, a quarter of them
-// caused by strangers, and so many of signed-in users wait. It counts the work under way in pending.
-func New(requests, queued int, pending *directory.Pending) *Runner {
-	users, strangers := shares(requests)
+// New returns a Runner within the limits ProviderRequests, a quarter of which is for strangers, and
+// QueuedFlights, of signed-in users. It counts what is under way in pending.
+func New(l session.Limits, pending *directory.Pending) *Runner {
+	users, strangers := shares(l.ProviderRequests)
 	r := &Runner{
 		pending:   pending,
-		users:     semaphore{free: users, most: queued},
+		users:     semaphore{free: users, most: l.QueuedFlights},
 		strangers: semaphore{free: strangers, most: queuedStrangers},
 		store:     semaphore{free: storeWork, most: anyNumber},
 		turns:     semaphore{free: turnsPerCPU * runtime.GOMAXPROCS(0), most: anyNumber},
