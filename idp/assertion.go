@@ -95,7 +95,7 @@ func (s *signer) usable(test func() error) (err error) {
 	return test()
 }
 
-// check reports what is wrong with the key, without signing.
+// check returns an error for a key that cannot be used. It does not sign.
 func (s *signer) check() error {
 	if key, ok := s.key.(*rsa.PrivateKey); ok && key.N.BitLen() < minRSABits {
 		return fmt.Errorf("an RSA key must have at least %d bits", minRSABits)

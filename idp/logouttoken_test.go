@@ -108,7 +108,7 @@ func TestVerifyLogoutToken_says(t *testing.T) {
 	}
 }
 
-// A token without jti is known by what was signed: an ECDSA signature has two forms.
+// A token without jti is known by its signed part: an ECDSA signature has two forms.
 func TestVerifyLogoutToken_sameTokenInAnotherForm(t *testing.T) {
 	r := newRig(t, func(c *idp.Config) { c.Algorithms = []string{"ES256"} })
 	r.publish(ecJWK("1", ecKey()))

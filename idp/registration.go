@@ -36,7 +36,7 @@ func (a Credentials) Format(f fmt.State, _ rune) {
 // MarshalJSON implements json.Marshaler; it leaves the secrets out.
 func (a Credentials) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(a)) }
 
-// For returns a Client for another application, in all else like c: the two share what is known of providers, so
+// For returns a Client for another application, in all else like c: the two share the cache of providers, so
 // that metadata and keys are requested once for all applications at an issuer. It lives as long as c, makes no
 // request and is cheap: a signing key is looked at, but not tried as New does.
 //

@@ -64,7 +64,7 @@ func TestFor_authenticatesItsApplication(t *testing.T) {
 	}
 }
 
-// A certificate's endpoints are for the application that has one, whoever had the metadata fetched.
+// A certificate's endpoints are for the application that has one, even where another had the metadata fetched.
 func TestFor_certificateBesideASecret(t *testing.T) {
 	r := newRig(t)
 	r.answerJSON(metadata, with(defaultMetadata(), claimsOf{"mtls_endpoint_aliases": claimsOf{"token_endpoint": "https://mtls.example/token"}}))

@@ -102,7 +102,7 @@ func TestAudiences_aWiderAnswerCoversWhoQueued(t *testing.T) {
 	})
 }
 
-// A flight fails those who joined it and nobody else.
+// A flight fails the callers who joined it and no others.
 func TestAudiences_aFailureFailsNoOtherQuestion(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()

@@ -444,7 +444,7 @@ func TestBackchannel_endsWhatACeilingLeft(t *testing.T) {
 	}
 }
 
-// A logout token that comes just before the ceiling: what that leaves meanwhile ends with it.
+// A logout token that comes just before the ceiling ends the remainder too, which the ceiling leaves while it is handled.
 func TestBackchannel_atTheCeiling(t *testing.T) {
 	r := newRig(t, withTenant(idptest.WithConnectionTokenLife(10*time.Hour)))
 	id := r.login(until(time.Hour), idptest.Claims{"sid": "sid-1"})

@@ -81,7 +81,7 @@ type randomness struct{}
 
 func (randomness) Read(b []byte) (int, error) { return rand.Read(b) }
 
-// recordingTransactions remembers what was put last.
+// recordingTransactions remembers the transaction that was put last.
 type recordingTransactions struct {
 	store.TransactionStore
 	forever bool // forgets nothing by itself

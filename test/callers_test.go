@@ -42,7 +42,7 @@ func (r *rig) inMemory(id string) {
 	}
 }
 
-// caller is somebody who asked for a token and may still be waiting.
+// caller is a caller who asked for a token and may still be waiting.
 type caller struct {
 	done  chan struct{}
 	token tokenward.Token

@@ -11,7 +11,7 @@ import (
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
-// P8: whoever gives up comes back at once, and hurts nobody.
+// P8: a caller who gives up comes back at once, and hurts no other.
 func TestCancellation_ofTheFirstCaller(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
@@ -40,7 +40,7 @@ func TestCancellation_ofTheFirstCaller(t *testing.T) {
 	})
 }
 
-// The answer is kept although nobody is left to receive it.
+// The answer is kept although every caller has given up.
 func TestCancellation_ofEveryCaller(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
@@ -96,7 +96,7 @@ func TestCancellation_ofAQueuedCaller(t *testing.T) {
 	})
 }
 
-// A context that has ended already gets what is cached, and waits for nothing.
+// A call whose context has ended already gets a cached token, and waits for nothing.
 func TestCancellation_beforeTheCall(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
@@ -170,7 +170,7 @@ func TestCancellation_ofTheCallerWhoseLoadIt(t *testing.T) {
 	})
 }
 
-// A caller who waits for somebody else's load leaves when it likes.
+// A caller who waits for the load of another call can give up.
 func TestCancellation_whileSomebodyElseLoads(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()

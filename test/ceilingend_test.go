@@ -13,7 +13,7 @@ import (
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
-// The ceiling ends the session with nobody asking, once.
+// The ceiling ends the session without a call, once.
 func TestCeiling_endsTheSessionWithNobodyAsking(t *testing.T) {
 	r := newRig(t)
 	id := r.login(until(time.Hour))
@@ -156,7 +156,7 @@ func TestCeiling_logoutDisarms(t *testing.T) {
 	}
 }
 
-// A deletion that fails is tried again, later and later; meanwhile the session is gone.
+// A deletion that fails is tried again, later and later; the session is gone from the first try on.
 func TestCeiling_deletionIsTriedAgain(t *testing.T) {
 	r := newRig(t)
 	id := r.login(until(time.Hour))
@@ -228,7 +228,7 @@ func TestCeiling_loginWhileTheDeletionFails(t *testing.T) {
 	}
 }
 
-// After a deletion that nobody saw, GetAccessToken says why for ten minutes.
+// After a deletion without a call, GetAccessToken says why for ten minutes.
 func TestCeiling_isRememberedForTenMinutes(t *testing.T) {
 	r := newRig(t)
 	id := r.login(until(time.Hour))

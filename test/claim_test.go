@@ -52,7 +52,7 @@ func (b *browser) complete(c *tokenward.Client, back string) (*tokenward.LoginRe
 	return res, err
 }
 
-// loginKeyOf is where the state store keeps what is known of the login of a callback.
+// loginKeyOf is the key under which the state store notes the login of a callback.
 func loginKeyOf(back string) session.Key {
 	u, _ := url.Parse(back)
 	return session.KeyOf("login _a0_tx", u.Query().Get("state"))
@@ -371,7 +371,7 @@ func TestCompletedLogin_untilTheCeiling(t *testing.T) {
 	}
 }
 
-// That a login cannot be noted fails no login; and what is noted shows nothing.
+// A login that cannot be noted succeeds all the same, and a note shows nothing of the login.
 func TestCompletedLogin_isNotedSealed(t *testing.T) {
 	r := newRig(t, withShared())
 	b := newBrowser(r)

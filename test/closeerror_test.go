@@ -11,8 +11,8 @@ import (
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
-// With the store down, Close says by hash what it has waited for: what is unsaved, what is to be deleted, and the login
-// that failed and may have replaced the session all the same.
+// With the store down, Close names by hash the sessions it has waited for: the unsaved, those to be deleted, and one whose login
+// failed and may have replaced it all the same.
 func TestClose_cutShortNamesWhatItWaitedFor(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.client = mustNew(t, r)

@@ -29,8 +29,8 @@ func (r *rig) closeIn(ctx context.Context) chan error {
 	return done
 }
 
-// P12: what is in the air lands and is saved, what queues is told, and from then on
-// everything is closed.
+// P12: requests on the wire complete and are saved, queued callers get ErrClosed, and from then on
+// every call does.
 func TestClose_duringFlights(t *testing.T) {
 	for name, p := range points {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestClose_cutShortNamesWhatIsUnsaved(t *testing.T) {
 		if !errors.As(err, &cut) || !errors.Is(err, context.Canceled) {
 			t.Fatalf("Close: err = %v (%T), want a CloseError because of %v", err, err, context.Canceled)
 		}
-		// What was cut off in the air may have rotated its refresh token.
+		// A request that was cut off on the wire may have rotated its refresh token.
 		if len(cut.Unsaved) != 2 || !slices.Contains(cut.Unsaved, key(unsaved)) || !slices.Contains(cut.Unsaved, key(flying)) {
 			t.Errorf("unsaved = %v, want %v and %v", cut.Unsaved, key(unsaved), key(flying))
 		}
@@ -268,7 +268,7 @@ func TestClose_leavesTheHostsActorSystemAlone(t *testing.T) {
 	r.wantLiving(id)
 }
 
-// Close on a client that nobody used, and twice at once.
+// Close on an unused client, and twice at once.
 func TestClose_twiceAtOnce(t *testing.T) {
 	r := newRig(t)
 	together(10, func(int) {

@@ -49,7 +49,7 @@ func oneRefresh(t *testing.T, n int) {
 	}
 }
 
-// The request is held until all are there: whoever comes while it is in the air
+// The request is held until all are there: each caller that comes while it is on the wire
 // joins it, and gets the very same answer.
 func TestGetAccessToken_whoeverComesWhileOneIsInTheAirJoinsIt(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {

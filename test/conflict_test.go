@@ -63,7 +63,7 @@ func TestConflict_bothAdd(t *testing.T) {
 	}, withTenant(idptest.WithoutRotation()))
 }
 
-// Only one rotated: its refresh token stays, whoever wrote first.
+// Only one rotated: its refresh token stays, in whichever order the two wrote.
 func TestConflict_oneRotates(t *testing.T) {
 	for _, first := range []string{"the exchange", "the refresh"} {
 		t.Run(first, func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestConflict_ceilingElsewhere(t *testing.T) {
 	}, withTenant(idptest.WithUser(idptest.Subject, until(idptest.TokenLife+session.CeilingLeeway+time.Second))))
 }
 
-// Another process has signed somebody in under the same id.
+// Another process has signed a user in under the same id.
 func TestConflict_loginElsewhere(t *testing.T) {
 	for name, p := range points {
 		t.Run(name, func(t *testing.T) {
@@ -287,7 +287,7 @@ func TestConflict_loginElsewhere(t *testing.T) {
 	}
 }
 
-// What could not be saved is put on top of what another process wrote meanwhile.
+// A refresh token that could not be saved is merged into the record that another process has written since.
 func TestConflict_anUnsavedRefreshTokenSurvives(t *testing.T) {
 	twoClients(t, func(t *testing.T, r *rig, a, b *tokenward.Client, id string) {
 		before := r.refreshToken(id)
@@ -321,7 +321,7 @@ func TestConflict_anUnsavedRefreshTokenSurvives(t *testing.T) {
 	}, withTenant(idptest.WithOverlap(time.Hour)))
 }
 
-// A login whose write is in doubt: whoever has the record has the session.
+// A login whose write is in doubt: the record decides whose session it is.
 func TestConflict_aLoginInDoubt(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()

@@ -362,7 +362,7 @@ func TestConnection_afterTheCeiling(t *testing.T) {
 	}
 }
 
-// What is left goes with a logout, a logout token, and a login.
+// The remainder goes with a logout, a logout token, and a login.
 func TestConnection_endsOfTheRemainder(t *testing.T) {
 	ends := map[string]func(t *testing.T, r *rig){
 		"logout": func(t *testing.T, r *rig) {
@@ -439,7 +439,7 @@ func loadsPastItsCeiling(t *testing.T, options ...rigOption) {
 }
 
 // The ceiling comes while an exchange is under way: its callers get the token, which joins
-// what is left; whoever is queued gets nothing; nothing is written.
+// the remainder; queued callers get nothing; nothing is written.
 func TestConnection_underWayAtTheCeiling(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login(until(35 * time.Second)) // nearer than a request's deadline
@@ -475,7 +475,7 @@ func TestConnection_underWayAtTheCeiling(t *testing.T) {
 	}, withTenant(idptest.WithExchangeRotation(), idptest.WithConnectionTokenLife(5*time.Hour)))
 }
 
-// The same where domains come from a resolver: what is left still belongs to the session's, though nothing was left
+// The same where domains come from a resolver: the remainder belongs to the session's domain, though there was none
 // before the token came.
 func TestConnection_underWayAtTheCeilingOfADomain(t *testing.T) {
 	d := newDomains(t)

@@ -149,7 +149,7 @@ func TestCookie_lapsesUnused(t *testing.T) {
 	}
 }
 
-// A cookie that lapsed opens nothing. Its session may live on, for whoever has its id, until its
+// A cookie that lapsed opens nothing. Its session may live on, for calls that name its id, until its
 // user signs out or in again.
 func TestCookie_thatLapsedStillEndsItsSession(t *testing.T) {
 	for name, end := range map[string]func(*browser){

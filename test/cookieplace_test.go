@@ -57,8 +57,8 @@ func TestCookie_secureByTheRedirectURI(t *testing.T) {
 	}
 }
 
-// A sibling host, or plain http, can set cookies for this host, but none with the prefix. Those without it sign nobody
-// in, least of all as the one who set them.
+// A sibling host, or plain http, can set cookies for this host, but none with the prefix. A cookie without it signs no user
+// in, least of all as the attacker who set it.
 func TestCookie_withoutThePrefixIsNotRead(t *testing.T) {
 	r := newRig(t, reachedAt("https://www.app.example/callback")...)
 	attacker := newBrowser(r)

@@ -29,7 +29,7 @@ func TestCookie_withNothingBehindIt(t *testing.T) {
 	}
 }
 
-// What cannot be read is somebody else's: cookie and record stay.
+// An unreadable cookie or record belongs to another application or a newer release: both stay.
 func TestCookie_leavesAloneWhatItCannotRead(t *testing.T) {
 	r := newRig(t)
 	b := newBrowser(r)

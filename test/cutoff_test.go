@@ -13,7 +13,7 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// A request that was cut off may have rotated the refresh token: nobody knows.
+// A request that was cut off may have rotated the refresh token: only the provider knows.
 func TestClose_namesASessionWhoseRequestWasCutOff(t *testing.T) {
 	r := newRig(t)
 	id, quiet := r.login(), r.login()

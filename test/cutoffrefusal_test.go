@@ -70,7 +70,7 @@ func TestCutOff_isPresentedAgainUntilSettled(t *testing.T) {
 	}
 }
 
-// Several processes look for what was cut off at the same moments: one presents it.
+// Several processes find a request that was cut off at the same moment: one presents its token.
 func TestCutOff_isPresentedByOneProcess(t *testing.T) {
 	processes(t, 4, nil, func(t *testing.T, r *rig, id string, p []process) {
 		r.crash(t, id, p[0])

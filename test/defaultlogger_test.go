@@ -11,7 +11,7 @@ import (
 	"github.com/tokenward/tokenward"
 )
 
-// standardError returns what is written to standard error, as do finds it, while do runs.
+// standardError returns the text that do writes to standard error.
 func standardError(t *testing.T, do func()) string {
 	t.Helper()
 	read, write, err := os.Pipe()

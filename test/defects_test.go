@@ -40,9 +40,9 @@ func (c *nthDefect) Now() time.Time {
 	return c.Clock.Now()
 }
 
-// everyMessage makes a session handle every kind of message there is. What its calls
-// return is not its business. In a bubble only, where each run has the same messages: what is on
-// the wire has come back before the next call.
+// everyMessage makes a session handle every kind of message there is, and ignores the results of its
+// calls. In a bubble only, where each run has the same messages: a request
+// has come back before the next call.
 func everyMessage(t *testing.T, r *rig) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

@@ -91,7 +91,7 @@ type lateStore struct {
 	committed chan struct{}
 }
 
-// Load waits for a write of the session that nobody waits for, as that of bolt does.
+// Load waits for a write of the session whose caller has given up, as that of bolt does.
 func (s *lateStore) Load(ctx context.Context, k session.Key, o store.Options) (store.Record, error) {
 	if s.late && s.Exclusive() {
 		select {
@@ -201,7 +201,7 @@ func TestRefusals_afterARateLimit(t *testing.T) {
 	})
 }
 
-// A clock that is set back makes nobody trust old news for longer.
+// A clock that is set back makes no snapshot fresh for longer.
 func TestProcesses_clockSetBack(t *testing.T) {
 	processes(t, 2, withoutFeed, func(t *testing.T, r *rig, id string, p []process) {
 		ctx := context.Background()

@@ -235,7 +235,7 @@ func TestRefreshFailures_theRefreshTokenOfABrokenAnswerIsKept(t *testing.T) {
 	}
 }
 
-// An ID token for somebody else refuses the answer, and keeps the refresh token only.
+// An ID token for another user refuses the answer, and keeps the refresh token only.
 func TestRefreshFailures_anIDTokenForSomebodyElse(t *testing.T) {
 	for name, edit := range map[string]func(*idptest.Draft){
 		"sub": func(d *idptest.Draft) { d.Claims["sub"] = "auth0|mallory" },

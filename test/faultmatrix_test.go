@@ -97,7 +97,7 @@ func newMatrix(t *testing.T) *matrix {
 	return m
 }
 
-// Every mishap, in every request, before it took effect and after. Nobody waits beyond the
+// Every mishap, in every request, before it took effect and after. No caller waits beyond the
 // deadline; the error is of its documented type and has a cause; the session is as it was, or has
 // the new refresh token where one arrived; nothing stays behind; and the next call
 // works, save where the new refresh token was lost for good.
@@ -285,7 +285,7 @@ func (m *matrix) outwait(t *testing.T, ctx context.Context, op operation, w *wro
 	m.clock.Advance(time.Nanosecond)
 }
 
-// still waits until nothing is under way and no connection is open. What is on the wire, a
+// still waits until nothing is under way and no connection is open. A request, a
 // revocation for example, is over a moment after its connection: when its deadline is
 // disarmed.
 func (m *matrix) still(t *testing.T, ctx context.Context) {

@@ -141,7 +141,7 @@ func dialTo(address string) func(context.Context) (net.Conn, error) {
 	}
 }
 
-// refused is a port where nobody listens.
+// refused is a port without a listener.
 func refused(t *testing.T, _ *idptest.Tenant) *wrongWay {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -195,7 +195,7 @@ func silentTLS(t *testing.T, _ *idptest.Tenant) *wrongWay {
 	return w
 }
 
-// strangeTLS is a server with a certificate that nobody vouches for.
+// strangeTLS is a server with a certificate of no known authority.
 func strangeTLS(*testing.T, *idptest.Tenant) *wrongWay {
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)

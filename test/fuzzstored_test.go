@@ -16,8 +16,8 @@ import (
 	"github.com/tokenward/tokenward/store/cookie"
 )
 
-// What these targets make up is sealed by our own secret: another version of us may have
-// written it, or somebody who copied the secret.
+// These targets seal made-up records with our own secret: another release may have
+// written them, or an attacker who copied the secret.
 
 func fuzzSealer(f *testing.F) *store.Sealer {
 	f.Helper()
@@ -54,7 +54,7 @@ func FuzzStoredTransaction(f *testing.F) {
 		if n := r.memory.Len(); n != before {
 			t.Errorf("%q: %d sessions", plain, n-before)
 		}
-		// What was turned away before its code was sent, here for want of metadata, stays.
+		// A login that was turned away before its code was sent, here for want of metadata, stays.
 		kept := tokenward.CodeOf(err) == "metadata_error"
 		if _, err := states.Take(t.Context(), key, store.Options{}); (err == nil) != kept {
 			t.Errorf("%q: taken %v, want %v", plain, err != nil, !kept)

@@ -407,7 +407,7 @@ func TestGenerations_manyReadersAtTheCeiling(t *testing.T) {
 	})
 }
 
-// A deletion that fails is tried again until it succeeds; meanwhile the session is over.
+// A deletion that fails is tried again until it succeeds; the session is over from the first try on.
 func TestGenerations_aDeletionThatFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()

@@ -15,7 +15,7 @@ import (
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
-// P11: what is cached is handed out without an allocation, whoever asks and however.
+// P11: a cached token is handed out without an allocation, by id and by handle.
 func TestHits_allocateNothing(t *testing.T) {
 	r := newRig(t)
 	ctx, id := context.Background(), r.login()
@@ -109,7 +109,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// A hit asks neither provider nor store, and waits for nobody.
+// A hit asks neither provider nor store, and waits for neither.
 func TestHits_askNobody(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
@@ -173,7 +173,7 @@ func TestHits_refreshBuffer(t *testing.T) {
 	}, withClient(tokenward.WithRefreshBuffer(time.Minute)))
 }
 
-// What is handed out is a copy.
+// Users and sessions are handed out as copies.
 func TestHits_whatIsHandedOutIsACopy(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login(idptest.Claims{"roles": []string{"reader"}})

@@ -27,7 +27,7 @@ func TestLimits_queuedQuestions(t *testing.T) {
 		r.wantCode("one question more", r.tokenErr(id, tokenward.TokenRequest{Audience: audience(9)}), "overloaded")
 		_, err := r.exchange(context.Background(), id, "google-oauth2").wait()
 		r.wantConnectionCode("a connection more", err, "overloaded")
-		// Whoever asks what is asked already still joins.
+		// A call for a token that is queued for already still joins.
 		waiting = append(waiting, r.ask(context.Background(), id, tokenward.TokenRequest{Audience: audience(2)}))
 		r.rest()
 		hold.Release()

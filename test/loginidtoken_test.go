@@ -177,7 +177,7 @@ func TestComplete_takesNoUserinfo(t *testing.T) {
 	r.wantNothingStored("callback")
 }
 
-// 8: a ceiling that is past refuses the login; what is stored before stays.
+// 8: a ceiling that is past refuses the login; an earlier session stays stored.
 func TestComplete_ceilingPast(t *testing.T) {
 	r := newRig(t)
 	id := r.loginAs(tokenward.SessionID("mine"))

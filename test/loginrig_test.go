@@ -95,7 +95,7 @@ func (r *rig) withTransactions() *storetest.FaultyTransactions {
 	return tx
 }
 
-// state reads what is stored of a session.
+// state reads a session's state from the store.
 func (r *rig) state(id string) *session.State {
 	r.t.Helper()
 	key := session.KeyOf("_a0_session", id)

@@ -82,7 +82,7 @@ func TestBackchannel_aUsersTokenIsReplayed(t *testing.T) {
 	}
 }
 
-// A token that names a session ends it whenever it began, and what was dealt with is not done
+// A token that names a session ends it whenever it began, and a token that was handled is not handled
 // again within the hour.
 func TestBackchannel_aSessionsTokenIsReplayed(t *testing.T) {
 	for name, edit := range map[string]func(*idptest.Draft){"with jti": func(*idptest.Draft) {}, "without jti": withoutJTI} {

@@ -198,7 +198,7 @@ func typeName(file *ast.File, e ast.Expr) string {
 	return ""
 }
 
-// redacted says what is wrong with a message's declaration: it must embed Redacted, and
+// redacted returns the fault of a message's declaration: it must embed Redacted, and
 // nothing else, for of two embedded types that print neither would be asked.
 func redacted(of *ast.StructType) string {
 	embeds := false

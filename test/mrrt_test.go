@@ -161,7 +161,7 @@ func TestMRRT_lookup(t *testing.T) {
 	}
 }
 
-// A cached token is served with no refresh token too; a miss then says what is missing.
+// A cached token is served with no refresh token too; a miss then fails with missing_refresh_token.
 func TestMRRT_noRefreshToken(t *testing.T) {
 	r := newRig(t, withConfig(func(c *tokenward.Config) { c.Scopes = "openid" }))
 	id := r.login()
@@ -392,7 +392,7 @@ func TestMRRT_anotherAudienceThanAsked(t *testing.T) {
 	})
 }
 
-// The list of token sets is capped: the oldest expiry goes first, not what was just won.
+// The list of token sets is capped: the oldest expiry goes first, not the newest set.
 func TestMRRT_cap(t *testing.T) {
 	r := newRig(t, withClient(tokenward.WithLimits(tokenward.Limits{TokenSets: 3})))
 	id := r.login()

@@ -258,7 +258,7 @@ func TestOptions_saveErrorHandler(t *testing.T) {
 	}
 }
 
-// Store work that hangs ends at the deadline, whoever waits for it.
+// Store work that hangs ends at the deadline, with and without a caller.
 func TestOptions_storeTimeout(t *testing.T) {
 	fresh := func(t *testing.T) (*rig, *storetest.FaultyTransactions) {
 		r := newRig(t)
@@ -319,7 +319,7 @@ func TestOptions_storeTimeout(t *testing.T) {
 	}
 }
 
-// Limits that are short: what is remembered of sessions that ended or never were.
+// Short limits: the memory of sessions that ended or never were.
 func TestOptions_memories(t *testing.T) {
 	r := newRig(t, withClient(tokenward.WithLimits(tokenward.Limits{RememberMissing: 10 * time.Second, PassivateAfter: time.Minute})))
 	for range 3 {

@@ -22,7 +22,7 @@ import (
 )
 
 // An outage is told with a fleet: some processes on one store, and many sessions whose tokens
-// never live long, so that somebody always wants a new one. The provider rotates, revokes what is
+// never live long, so that some caller always wants a new one. The provider rotates, revokes a session whose token is
 // presented twice, and grants no overlap: a refresh token that is lost, or written over with an
 // older one, costs the session.
 type fleet struct {
@@ -103,7 +103,7 @@ func (f *fleet) pass(d time.Duration) {
 }
 
 // ask has callers ask in every process for every session while d passes, and looks
-// at once whether what is cached is served.
+// at once whether cached tokens are served.
 func (f *fleet) ask(d time.Duration) {
 	f.t.Helper()
 	for ; d > 0; d -= fleetStep {
@@ -124,7 +124,7 @@ func (f *fleet) askOnce() {
 	f.rest()
 }
 
-// cached asks every process for what it has in its cache. Whoever asks for a session that was not
+// cached asks every process for the tokens in its cache. The first call for a session that was not
 // read for a while finds out whether the store answers, and may wait for that.
 func (f *fleet) cached(patience time.Duration) {
 	f.t.Helper()
@@ -142,7 +142,7 @@ func (f *fleet) cached(patience time.Duration) {
 	}
 }
 
-// keeper is a caller who wants what is cached.
+// keeper is a caller who wants cached tokens.
 type keeper struct {
 	*caller
 	session int
@@ -231,7 +231,7 @@ func (f *fleet) nothingLost() {
 			f.t.Errorf("process %d: %+v, want nothing unsaved, lost or defective", i, s)
 		}
 	}
-	// And whoever comes to the store without having known any of it can go on.
+	// A process that starts on the store now can go on.
 	f.client = f.newClient(tokenward.WithStateStore(f.ledger))
 	for _, id := range f.ids {
 		c := f.rig.ask(context.Background(), id, tokenward.TokenRequest{Audience: "https://another.example.com"})
@@ -341,8 +341,8 @@ func fleets(t *testing.T, story func(t *testing.T, f *fleet)) {
 	}
 }
 
-// A minute without the store: what is cached is served, no refresh token is spent, and what
-// was in the air when it went is saved when it is back.
+// A minute without the store: cached tokens are served, no refresh token is spent, and a request that
+// was on the wire when it went is saved when it is back.
 func TestOutage_theStoreIsDown(t *testing.T) {
 	fleets(t, func(t *testing.T, f *fleet) {
 		for f.tenant.InFlight(idptest.Refresh) < 2 {
@@ -364,8 +364,8 @@ func TestOutage_theStoreIsDown(t *testing.T) {
 	})
 }
 
-// An outage that is hardly longer than a lease. Whoever is asked first when it is over must not spend
-// what another process has spent and is about to save.
+// An outage that is hardly longer than a lease. The process that is asked first when it is over must not spend
+// a token that another one has spent and is about to save.
 func TestOutage_hardlyLongerThanALease(t *testing.T) {
 	for _, away := range []time.Duration{4 * time.Second, 6 * time.Second} {
 		for _, later := range []time.Duration{0, 2 * time.Second, 4 * time.Second} {
@@ -402,7 +402,7 @@ func TestOutage_everyTenthCallFails(t *testing.T) {
 }
 
 // A minute in which every call takes five seconds, which is as long as it may, or longer:
-// whether it takes effect or not, nobody hears of it.
+// the process does not learn whether it took effect.
 func TestOutage_theStoreIsTooSlow(t *testing.T) {
 	for name, slow := range map[string]func(*storetest.Faulty, clock.Clock){
 		"5 s before it takes effect": func(way *storetest.Faulty, c clock.Clock) { way.Slow(c, 5*time.Second) },

@@ -58,7 +58,7 @@ func (p process) ask(id string, q tokenward.TokenRequest) *caller {
 	return askOf(context.Background(), p.Client, id, q)
 }
 
-// P1 and P2 across processes: one request, and whoever waits elsewhere is released by the
+// P1 and P2 across processes: one request, and callers that wait elsewhere are released by the
 // feed, with the clock standing still.
 func TestProcesses_oneRequest(t *testing.T) {
 	processes(t, 3, nil, func(t *testing.T, r *rig, id string, p []process) {
@@ -150,7 +150,7 @@ func TestProcesses_logoutElsewhere(t *testing.T) {
 	})
 }
 
-// Where nobody tells, a session is read again once it has reached the snapshot age.
+// Without a feed a session is read again once it has reached the snapshot age.
 func TestProcesses_snapshotAge(t *testing.T) {
 	processes(t, 2, withoutFeed, func(t *testing.T, r *rig, id string, p []process) {
 		if _, err := p[0].GetAccessToken(context.Background(), tokenward.TokenRequest{}, tokenward.SessionID(id)); err != nil {
@@ -262,7 +262,7 @@ func TestProcesses_crashIsRecovered(t *testing.T) {
 	}, withTenant(idptest.WithOverlap(30*time.Second)))
 }
 
-// Without an overlap such a session is lost, after one try; whoever asks is told.
+// Without an overlap such a session is lost, after one try; its callers get the error.
 func TestProcesses_crashWithoutOverlap(t *testing.T) {
 	processes(t, 2, nil, func(t *testing.T, r *rig, id string, p []process) {
 		r.crash(t, id, p[0])

@@ -29,7 +29,7 @@ func TestPromises_randomHistories(t *testing.T) {
 	}
 }
 
-// history is what was done so far. Its steps are its time.
+// history is the operations so far. Its steps are its time.
 type history struct {
 	*rig
 	random *rand.Rand
@@ -102,7 +102,7 @@ func (h *history) run(steps int) {
 }
 
 // wantConsistent checks that store and client agree on who is signed in, and that
-// whoever is can refresh.
+// each of them can refresh.
 func (h *history) wantConsistent(id string) {
 	u, err := h.client.GetUser(context.Background(), tokenward.SessionID(id))
 	if err != nil {

@@ -189,7 +189,7 @@ func TestResource(t *testing.T) {
 	}
 }
 
-// What was decided can be looked up, and is logged once.
+// The decisions of discovery can be looked up, and are logged once.
 func TestProvider(t *testing.T) {
 	r := newRig(t, withProfile(t, "google"))
 	got, err := r.client.Provider(t.Context(), tokenward.StoreOptions{})

@@ -41,7 +41,7 @@ func TestReady_aStoreThatReadsAndDoesNotWriteIsNotReady(t *testing.T) {
 	}
 }
 
-// Also where nobody writes: a second process may have opened the path.
+// Also without writes: a second process may have opened the path.
 func TestReady_aFileThatIsGoneIsNoStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sessions.db")
 	s, err := bolt.Open(path)

@@ -183,7 +183,7 @@ func TestRedaction_ofEveryExportedStruct(t *testing.T) {
 	}
 }
 
-// everyPrint is what is printed of v by fmt, encoding/json, slog and zap.
+// everyPrint returns v as fmt, encoding/json, slog and zap print it.
 func everyPrint(v any) string {
 	var b strings.Builder
 	b.WriteString(printed(v))
@@ -234,7 +234,7 @@ func mayShow(of, fields, name string) bool {
 
 const ourPackages = "github.com/tokenward/tokenward"
 
-// fill writes a canary into every text that v holds, down to what is unexported. Types that
+// fill writes a canary into every text that v holds, in unexported fields too. Types that
 // are not ours are left as they are.
 func fill(v reflect.Value, name string, depth int) {
 	t := v.Type()

@@ -472,7 +472,7 @@ func TestRegistrations_callbackForAnotherRegistration(t *testing.T) {
 	wantError[*tokenward.IssuerValidationError](t, "a redirect URI of two issuers", err, "issuer_validation_error")
 }
 
-// Calls that the cache answers ask the resolver, for whom they are, and nobody for credentials.
+// Calls that the cache answers ask the resolver which registration they are for, and nothing for credentials.
 func TestRegistrations_hitsAskForNoCredentials(t *testing.T) {
 	e := newEstate(t)
 	id := e.signIn(red).SessionID

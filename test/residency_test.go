@@ -28,7 +28,7 @@ func (r *rig) replaceClient(opts ...tokenward.Option) {
 	r.client = r.newClient(opts...)
 }
 
-// A session that nobody uses leaves memory, and comes back when it is asked for.
+// An unused session leaves memory, and comes back when it is asked for.
 func TestResidency_idleSessionsLeave(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
@@ -135,7 +135,7 @@ func TestResidency_twiceTheLimitThenOverloaded(t *testing.T) {
 			}
 		}
 		r.rest()
-		// Nobody is busy any more: after one refusal at most there is room.
+		// No session is busy any more: after one refusal at most there is room.
 		_, _ = r.client.GetUser(context.Background(), tokenward.SessionID(ids[4]))
 		r.rest()
 		for _, id := range ids {

@@ -102,7 +102,7 @@ func TestBackchannelLogout_aRepeatedTokenEndsNothing(t *testing.T) {
 	}
 }
 
-// close closes the client: what is under way lands first.
+// close closes the client: requests under way complete first.
 func (r *rig) close() {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

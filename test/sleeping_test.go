@@ -70,7 +70,7 @@ func TestSleeping_endOnceThoughTwoProcessesSeeThem(t *testing.T) {
 }
 
 // A process dies that had claimed all that is due and deleted nothing. Its claim lapses in a
-// minute, and whoever looks next finds them.
+// minute, and the next process that lists due sessions finds them.
 func TestSleeping_endThoughWhoClaimedThemDied(t *testing.T) {
 	processes(t, 2, nil, func(t *testing.T, r *rig, _ string, p []process) {
 		const n, after = 200, 4 * time.Minute

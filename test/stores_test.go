@@ -149,7 +149,7 @@ func TestSave_thatHangs(t *testing.T) {
 	})
 }
 
-// A store that says conflict although nobody wrote is asked again.
+// A store that says conflict without another writer is asked again.
 func TestSave_thatConflictsWithNobody(t *testing.T) {
 	for name, fault := range map[string]storetest.Fault{
 		"before it took effect": {Op: storetest.OpUpdate, Times: 1, Err: store.ErrConflict},
@@ -245,7 +245,7 @@ func TestSave_withoutANewRefreshTokenBlocksNothing(t *testing.T) {
 	}, withTenant(idptest.WithoutRotation()))
 }
 
-// The record was deleted by somebody else: it is not created again.
+// The record was deleted by another writer: it is not created again.
 func TestSave_ofARecordThatIsGone(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
@@ -349,7 +349,7 @@ func TestStoreOptions_reachTheStore(t *testing.T) {
 		}
 		unchanged(storetest.OpDelete, w, req, "logout")
 
-		// A deletion that a timer causes is nobody's; one that a read causes is the reader's.
+		// A deletion that a timer causes gets no caller's options; one that a read causes gets the reader's.
 		r.loginAs(tokenward.SessionID("b"), idptest.Claims{"session_expiry": r.clock.Now().Add(time.Hour).Unix()})
 		r.clock.Advance(time.Hour)
 		r.rest()

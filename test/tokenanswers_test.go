@@ -31,7 +31,7 @@ var tokenTypes = []struct {
 	{"a list", edit("token_type", []string{"Bearer"}), false},
 }
 
-// A token of another type than Bearer is handed to nobody and not kept, but the refresh
+// A token of another type than Bearer is neither handed out nor kept, but the refresh
 // token beside it is.
 func TestTokenType_ofARefresh(t *testing.T) {
 	for _, tt := range tokenTypes {
@@ -145,7 +145,7 @@ func TestExpiresIn_absent(t *testing.T) {
 	}
 }
 
-// What is absent is not what cannot be used: that is good for one answer.
+// An expires_in that is absent means the default life; one that cannot be used makes the token good for one answer.
 func TestExpiresIn_unusable(t *testing.T) {
 	for _, v := range []any{-1, "soon", true, "-3600", 0} {
 		r := newRig(t, withClient(tokenward.WithDefaultTokenLifetime(tokenward.AsLongAsTheSession)))

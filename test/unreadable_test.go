@@ -18,7 +18,7 @@ import (
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
-// Records that no configured secret opens are no sessions, and are left as they are, for whoever
+// Records that no configured secret opens are no sessions, and are left as they are, for processes that
 // can read them. One line of the log tells of the first, another a minute later how many more there
 // were; and the client is not ready for five minutes after the last.
 func TestUnreadable_isToldAndLeftAlone(t *testing.T) {

@@ -146,7 +146,7 @@ func mayImportInTurn(name string) bool {
 	return !strings.HasPrefix(name, "golang.org/x/sync")
 }
 
-// turns is what is known of a folder before its code is judged.
+// turns holds the facts of a folder by which its code is judged.
 type turns struct {
 	channels  map[string]bool // names of fields, parameters and variables that are channels
 	elsewhere map[string]bool // functions that only work handed to the Runner calls

@@ -17,8 +17,8 @@ import (
 
 var windowSessions = flag.Int("window.sessions", 20_000, "how many sessions are in the durable store on which a client starts")
 
-// A client that starts on a durable store with a great many sessions reads of its index what is past,
-// in batches, and what is due in the next minutes; of the others nothing, and of all of them no
+// A client that starts on a durable store with a great many sessions reads from its index the sessions past their ceiling,
+// in batches, and those due in the next minutes; of the others nothing, and of all of them no
 // record. With -window.sessions 1000000 -timeout 0 there are a million.
 func TestWindow_aClientThatStartsReadsWhatIsDue(t *testing.T) {
 	const past, soon = 2100, 300

@@ -1,5 +1,5 @@
 // Package logins keeps the logins that are under way, each as a sealed transaction from its start to its
-// callback, and remembers for a while what is complete: logins, and logout tokens that a login
+// callback, and remembers for a while the completed logins, and logout tokens that a login
 // under way must not outlive.
 package logins
 
@@ -127,7 +127,7 @@ func (l *Logins) read(ctx context.Context, state string, from transactionRead, o
 	return tx, nil
 }
 
-// open reports whether what is stored can be read and is young enough.
+// open reports whether the stored transaction can be read and is young enough.
 func (l *Logins) open(key string, sealed []byte, tx *Transaction) bool {
 	plain, err := l.Sealer.Open(key, sealed)
 	if err != nil || json.Unmarshal(plain, tx) != nil {

@@ -69,7 +69,8 @@ func NewPostgres(tb testing.TB, options ...PostgresOption) *Postgres {
 
 // StartPostgres starts a server in a new folder; Close ends it and removes the folder. It
 // fails with a *MissingError where there is no PostgreSQL. PostgreSQL refuses to serve
-// root, so for root it runs as user postgres, or else nobody.
+// root, so for root it runs as another user: postgres, where
+// there is one.
 func StartPostgres(options ...PostgresOption) (_ *Postgres, err error) {
 	initdb, err := locate("initdb", postgresDebian, postgresFolders)
 	if err != nil {
