@@ -51,7 +51,7 @@ var ordinary = []defect{
 		name: "refused-token-dropped", what: "the refresh token of an answer that is refused is not kept",
 		old:  "\tif err := s.judge(&r, o); err != nil {\n\t\treturn kept, Token{}, err",
 		bad:  "\tif err := s.judge(&r, o); err != nil {\n\t\treturn s, Token{}, err",
-		test: "TestApply_invariants",
+		test: "TestApplyRefresh_refuses",
 	},
 	{
 		name: "iat-renewed", what: "a refresh moves the time of the login",
