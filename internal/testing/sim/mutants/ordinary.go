@@ -133,9 +133,7 @@ var ordinary = []defect{
 	},
 	{
 		name: "index-value-stays", what: "an index value of the memory store stays when a session's values change",
-		old:  "\t\tdelete(sh.values[v], key)\n",
-		bad:  ``,
-		test: "TestMemory",
+		old: "sh.unlist(key, e.record.Index)\n", bad: "\n", test: "TestMemory",
 	},
 	{
 		name: "tombstone-second", what: "a Simple ends a session only once it is deleted",
