@@ -29,6 +29,7 @@ var theMap = []string{
 	"internal/directory",
 	"idp",
 	"store",
+	"internal/remote",
 	"clock",
 	"session",
 }

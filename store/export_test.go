@@ -1,7 +1,9 @@
 package store
 
+import "github.com/tokenward/tokenward/internal/remote"
+
 // MaxNotices is how far a watcher may lag behind.
-const MaxNotices = maxNotices
+const MaxNotices = remote.MaxNotices
 
 // Kept counts what a Memory holds on to.
 type Kept struct{ Entries, Values, Intents, Ceilings, Unclaimed, Claims, Lapses int }

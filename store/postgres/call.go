@@ -3,12 +3,12 @@ package postgres
 import (
 	"context"
 	"errors"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -103,19 +103,8 @@ func repeatable(op operation, err error) bool {
 	return statements[op].reads && lost(err)
 }
 
-// duration is microseconds the other way round; not more than a Duration holds.
-func duration(us int64) time.Duration {
-	return time.Duration(min(us, math.MaxInt64/int64(time.Microsecond))) * time.Microsecond
-}
-
-// microseconds returns d, rounded up.
-func microseconds(d time.Duration) int64 {
-	us := d.Microseconds()
-	if d%time.Microsecond > 0 {
-		us++
-	}
-	return us
-}
+// microseconds returns d, rounded up; 0 where it is not positive.
+func microseconds(d time.Duration) int64 { return remote.Units(d, time.Microsecond) }
 
 // outcome turns what a function answered into an error.
 func outcome(word string, reason *string) error {

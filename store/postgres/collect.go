@@ -20,11 +20,11 @@ func (s *Store) wrote() {
 	if s.writes.Add(1)%collectEvery != 0 || !s.collecting.CompareAndSwap(false, true) {
 		return
 	}
-	if !s.begin() {
+	if !s.life.Begin() {
 		return
 	}
 	go func() {
-		defer s.end()
+		defer s.life.End()
 		defer s.collecting.Store(false)
 		s.collect()
 	}()

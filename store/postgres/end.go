@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -28,7 +29,7 @@ func (s *Store) End(ctx context.Context, key session.Key, only session.Incarnati
 	}
 	var word string
 	err := s.row(ctx, opEnd, []any{
-		key[:], orEmpty(only[:]), string(e.Reason), s.tombstoneLife(e), kind, orEmpty(e.Prev[:]),
+		key[:], remote.OrEmpty(only[:]), string(e.Reason), s.tombstoneLife(e), kind, remote.OrEmpty(e.Prev[:]),
 		version, sealed, values, microseconds(max(ttl, 1)),
 	}, &word)
 	if err != nil {
@@ -90,12 +91,12 @@ func (g *tombstoneRow) columns() []any {
 
 // tombstone returns what stands there. A remainder that cannot be read is none.
 func (g *tombstoneRow) tombstone(values [][]byte) *store.GoneError {
-	gone := &store.GoneError{Reason: session.Reason(*g.reason), Stands: duration(g.stands)}
+	gone := &store.GoneError{Reason: session.Reason(*g.reason), Stands: remote.Duration(g.stands, time.Microsecond)}
 	read(gone.Incarnation[:], g.incarnation)
 	if g.remains <= 0 {
 		return gone
 	}
-	r := &store.Remainder{Sealed: g.sealed, TTL: duration(g.remains)}
+	r := &store.Remainder{Sealed: g.sealed, TTL: remote.Duration(g.remains, time.Microsecond)}
 	readable := read(r.Version[:], g.version)
 	if r.Index, readable = readValues(values, readable); readable {
 		gone.Remainder = r

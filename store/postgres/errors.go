@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -64,12 +65,6 @@ func (e *OpenError) Error() string {
 
 // Unwrap returns the cause.
 func (e *OpenError) Unwrap() error { return e.Err }
-
-// plainError has the text of an error, and nothing behind it.
-type plainError string
-
-// Error implements error.
-func (e plainError) Error() string { return string(e) }
 
 // SQLSTATE codes that something depends on.
 const (
@@ -149,12 +144,10 @@ func (s *Store) discreet(err error) error {
 		err = connecting.Unwrap() // without user and database
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	for _, password := range s.passwords {
-		if password != "" && strings.Contains(text, password) {
-			return plainError("an error whose text is left out, for it quotes the password")
-		}
+	if remote.Quotes(text, s.passwords...) {
+		return remote.Quoting
 	}
-	return plainError(text)
+	return remote.Plain(text)
 }
 
 // refused turns what went wrong while opening into an OpenError.

@@ -20,7 +20,7 @@ func Migration(schema string, n int) string {
 }
 
 // Settle waits for the work in the background.
-func (s *Store) Settle() { s.under.Wait() }
+func (s *Store) Settle() { s.life.Wait() }
 
 // CollectEvery is how many writes there are between two batches of collection.
 const CollectEvery = collectEvery

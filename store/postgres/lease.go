@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -23,7 +24,7 @@ func (s *Store) Begin(ctx context.Context, key session.Key, b store.Beginning, _
 		moved                                      recordRow
 	)
 	err := s.row(ctx, opBegin, []any{
-		key[:], b.Version[:], b.Owner, microseconds(b.TTL), orEmpty(in.Token[:]), in.At, int64(in.Tries), in.Next,
+		key[:], b.Version[:], b.Owner, microseconds(b.TTL), remote.OrEmpty(in.Token[:]), in.At, int64(in.Tries), in.Next,
 	}, append([]any{
 		&word, &reason, &holder, &holds, &lease, &tries, &next, &priorEpoch, &priorAt, &priorTries, &priorNext,
 	}, moved.columns()...)...)
@@ -38,7 +39,7 @@ func (s *Store) Begin(ctx context.Context, key session.Key, b store.Beginning, _
 		}
 		return store.Begun{Moved: &r}, nil
 	case "leased":
-		return store.Begun{}, &store.LeasedError{Owner: orZero(holder), Left: duration(orZero(holds))}
+		return store.Begun{}, &store.LeasedError{Owner: orZero(holder), Left: remote.Duration(orZero(holds), time.Microsecond)}
 	case "begun":
 	default:
 		return store.Begun{}, outcome(word, reason)

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/remote"
 )
 
 // listenPatience is how long it may take until the first notice arrives, which is our own.
@@ -69,7 +70,7 @@ func (l *listener) prove(ctx context.Context) error {
 }
 
 // read calls add for each notice, until ctx ends or the connection is dead.
-func (l *listener) read(ctx context.Context, add func(notice)) error {
+func (l *listener) read(ctx context.Context, add func(remote.Notice)) error {
 	for {
 		n, err := l.next(ctx)
 		if err != nil {
@@ -122,9 +123,9 @@ func (l *listener) hangUp() {
 }
 
 // parseNotice reads what the functions of the schema send.
-func parseNotice(payload string) (n notice, ok bool) {
+func parseNotice(payload string) (n remote.Notice, ok bool) {
 	key, version, _ := strings.Cut(payload, ":")
 	k, errKey := hex.DecodeString(key)
 	v, errVersion := hex.DecodeString(version)
-	return n, errKey == nil && errVersion == nil && read(n.key[:], k) && read(n.version[:], v)
+	return n, errKey == nil && errVersion == nil && read(n.Key[:], k) && read(n.Version[:], v)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/remote"
 )
 
 // Open connects to the database that url names, sets up the schema or brings it up to
@@ -45,13 +46,14 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	if o.connsMax > 0 {
 		config.MaxConns = o.connsMax
 	}
-	s.life, s.stop = context.WithCancel(context.Background())
+	s.life = remote.NewLife()
 	if err = s.start(ctx, config); err != nil {
-		s.stop()
-		s.wires.cut()
-		if s.pool != nil {
-			s.pool.Close()
-		}
+		s.life.Close(func() {
+			s.wires.cut()
+			if s.pool != nil {
+				s.pool.Close()
+			}
+		})
 		return nil, s.refused(ctx, err)
 	}
 	return s, nil

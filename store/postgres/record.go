@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -86,7 +87,7 @@ func (s *Store) Update(ctx context.Context, key session.Key, prev session.Versio
 // Delete implements store.StateStore.
 func (s *Store) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ store.Options) error {
 	defer s.wrote()
-	return s.row(ctx, opDelete, []any{key[:], orEmpty(only[:]), string(why), microseconds(max(s.tombstones, 1))}, nil)
+	return s.row(ctx, opDelete, []any{key[:], remote.OrEmpty(only[:]), string(why), microseconds(max(s.tombstones, 1))}, nil)
 }
 
 // Touch implements store.Toucher.
@@ -100,14 +101,4 @@ func valuesOf(index []store.IndexValue) [][]byte {
 		values[i] = index[i][:]
 	}
 	return values
-}
-
-// orEmpty returns id, or no bytes where it is zero.
-func orEmpty(id []byte) []byte {
-	for _, b := range id {
-		if b != 0 {
-			return id
-		}
-	}
-	return []byte{}
 }

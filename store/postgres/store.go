@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -36,12 +35,7 @@ type Store struct {
 	writes     atomic.Uint64
 	collecting atomic.Bool
 
-	life context.Context // ends with the store
-	stop context.CancelFunc
-
-	mu     sync.Mutex
-	closed bool
-	under  sync.WaitGroup // work in the background
+	life *remote.Life // ends with the store
 }
 
 var (
@@ -61,30 +55,11 @@ const closePatience = 2 * time.Second
 // it returns, nothing of the store runs. It is harmless when repeated; its error is always
 // nil.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	was := s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if !was {
-		s.stop()
+	s.life.Close(func() {
 		late := s.clock.AfterFunc(closePatience, s.wires.cut)
 		s.pool.Close()
 		late.Stop()
 		s.wires.cut()
-	}
-	s.under.Wait()
+	})
 	return nil
 }
-
-// begin notes that something is under way in the background, until end is called. It
-// reports false when the store was closed.
-func (s *Store) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.under.Add(1)
-	}
-	return !s.closed
-}
-
-func (s *Store) end() { s.under.Done() }

@@ -3,11 +3,11 @@ package redis
 import (
 	"context"
 	"errors"
-	"math"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -60,10 +60,10 @@ func call[T any](ctx context.Context, s *Store, op script, f func(context.Contex
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
-	if !s.begin() {
+	if !s.life.Begin() {
 		return none, &Error{Op: string(op), Err: ErrClosed}
 	}
-	defer s.end()
+	defer s.life.End()
 	l, err := s.lines.take(ctx, s)
 	if err != nil {
 		return none, s.failed(ctx, op, err)
@@ -102,13 +102,13 @@ type withoutDeadline struct{ context.Context }
 func (withoutDeadline) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func unexpected(op script) error {
-	return &Error{Op: string(op), Err: plainError("an answer that is none of ours")}
+	return &Error{Op: string(op), Err: remote.Plain("an answer that is none of ours")}
 }
 
 func leasedError(answer []any) *store.LeasedError {
 	owner, _ := at[string](answer, 1)
 	left, _ := at[int64](answer, 2)
-	return &store.LeasedError{Owner: owner, Left: duration(left)}
+	return &store.LeasedError{Owner: owner, Left: remote.Duration(left, time.Millisecond)}
 }
 
 // at returns the element of answer with this index, if it is a T.
@@ -119,16 +119,5 @@ func at[T any](answer []any, i int) (value T, ok bool) {
 	return value, ok
 }
 
-// duration is milliseconds the other way round; not more than a Duration holds.
-func duration(ms int64) time.Duration {
-	return time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
-}
-
 // milliseconds returns d rounded up; 0 where it is not positive.
-func milliseconds(d time.Duration) int64 {
-	ms := int64(max(0, d) / time.Millisecond)
-	if d%time.Millisecond > 0 {
-		ms++
-	}
-	return ms
-}
+func milliseconds(d time.Duration) int64 { return remote.Units(d, time.Millisecond) }

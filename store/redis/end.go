@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -19,7 +20,7 @@ func (s *Store) End(ctx context.Context, key session.Key, only session.Incarnati
 		kind = "final"
 	}
 	args := []any{
-		orEmpty(only[:]), string(e.Reason), milliseconds(e.Life(s.tombstones)), kind, orEmpty(e.Prev[:]),
+		remote.OrEmpty(only[:]), string(e.Reason), milliseconds(e.Life(s.tombstones)), kind, remote.OrEmpty(e.Prev[:]),
 		s.channel, notice(key, session.Version{}),
 	}
 	if r := e.Remainder; r != nil && kind == "ceiling" {
@@ -71,7 +72,7 @@ func tombstone(answer []any) (gone *store.GoneError, ok bool) {
 	}
 	stands, _ := at[int64](answer, 1)
 	of, _ := at[string](answer, 2)
-	gone.Stands = duration(stands)
+	gone.Stands = remote.Duration(stands, time.Millisecond)
 	copy(gone.Incarnation[:], of)
 	if len(answer) == 3 {
 		return gone, true
@@ -85,7 +86,7 @@ func tombstone(answer []any) (gone *store.GoneError, ok bool) {
 		return nil, false
 	}
 	copy(r.Version[:], version)
-	r.Sealed, r.TTL = []byte(sealed), duration(left)
+	r.Sealed, r.TTL = []byte(sealed), remote.Duration(left, time.Millisecond)
 	for ; values != ""; values = values[hexValue:] {
 		b, err := hex.DecodeString(values[:hexValue])
 		if err != nil {
@@ -95,14 +96,4 @@ func tombstone(answer []any) (gone *store.GoneError, ok bool) {
 	}
 	gone.Remainder = r
 	return gone, true
-}
-
-// orEmpty returns an id as an argument of a script, empty where it is zero.
-func orEmpty(id []byte) string {
-	for _, b := range id {
-		if b != 0 {
-			return string(id)
-		}
-	}
-	return ""
 }

@@ -7,6 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -64,14 +65,8 @@ func (e *OpenError) Error() string {
 // Unwrap returns the cause.
 func (e *OpenError) Unwrap() error { return e.Err }
 
-// plainError has the text of an error, and nothing behind it.
-type plainError string
-
-// Error implements error.
-func (e plainError) Error() string { return string(e) }
-
-// replyError is a plainError for what Redis answered.
-type replyError struct{ plainError }
+// replyError is a remote.Plain for what Redis answered.
+type replyError struct{ remote.Plain }
 
 // RedisError implements the interface of the client library that says so.
 func (replyError) RedisError() {}
@@ -85,14 +80,14 @@ func (s *Store) discreet(err error) error {
 	if before, _, ok := strings.Cut(text, "with args beginning with"); ok {
 		text, quotes = before+"with arguments", true
 	}
-	if s.password != "" && strings.Contains(text, s.password) {
-		text, quotes = "an error whose text is left out, for it quotes the password", true
+	if remote.Quotes(text, s.password) {
+		text, quotes = string(remote.Quoting), true
 	}
 	switch {
 	case quotes && errors.As(err, new(goredis.Error)):
-		return replyError{plainError(text)}
+		return replyError{remote.Plain(text)}
 	case quotes, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return plainError(text)
+		return remote.Plain(text)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -31,10 +32,10 @@ func (s *Store) Watch(ctx context.Context, changed func(session.Key, session.Ver
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !s.begin() {
+	if !s.life.Begin() {
 		return &Error{Op: string(watch), Err: ErrClosed}
 	}
-	defer s.end()
+	defer s.life.End()
 	w := &watcher{store: s, line: s.newLine(), asking: s.newLine(), told: make(chan any), failed: make(chan error, 3), due: make(chan struct{}, 1)}
 	inner, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(s.life, cancel)()
@@ -83,7 +84,7 @@ type watcher struct {
 func (w *watcher) listen(ctx context.Context) {
 	defer func() {
 		if recover() != nil { // the library takes on trust what a message looks like
-			w.failed <- plainError("a message that is none")
+			w.failed <- remote.Plain("a message that is none")
 		}
 	}()
 	sub := w.line.client.Subscribe(ctx)
@@ -128,8 +129,8 @@ func (w *watcher) listen(ctx context.Context) {
 }
 
 const (
-	errReplica      = plainError("the server is a replica now: its subscribers are not told of writes to the primary")
-	errOtherHistory = plainError("the server has been a replica meanwhile")
+	errReplica      = remote.Plain("the server is a replica now: its subscribers are not told of writes to the primary")
+	errOtherHistory = remote.Plain("the server has been a replica meanwhile")
 )
 
 // mind returns when the server is no primary any more, or has not been one all the time, or

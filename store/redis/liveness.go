@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/remote"
 )
 
 // errSilent says that a ping stayed without an answer.
-const errSilent = plainError("the connection is dead: a ping had no answer")
+const errSilent = remote.Plain("the connection is dead: a ping had no answer")
 
 // liveness tells a connection on which nothing happens from one that is dead. The reader
 // says what it hears; the pinger, on another goroutine, sees to it that there is something to hear.

@@ -12,6 +12,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/zap"
+
+	"github.com/tokenward/tokenward/internal/remote"
 )
 
 // format is the number of the layout that the scripts write. A later release that needs
@@ -56,7 +58,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 		page:       page,
 		password:   config.Password,
 	}
-	s.life, s.stop = context.WithCancel(context.Background())
+	s.life = remote.NewLife()
 	s.config = adjust(config, o.tls)
 	s.lines = newLines(s.config.PoolSize)
 	if err = s.greet(ctx); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -43,7 +44,7 @@ func (s *Store) Update(ctx context.Context, key session.Key, prev session.Versio
 
 // Delete implements store.StateStore.
 func (s *Store) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ store.Options) error {
-	_, err := s.run(ctx, remove, key, orEmpty(only[:]), string(why), s.channel, notice(key, session.Version{}))
+	_, err := s.run(ctx, remove, key, remote.OrEmpty(only[:]), string(why), s.channel, notice(key, session.Version{}))
 	return err
 }
 

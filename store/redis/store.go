@@ -1,14 +1,13 @@
 package redis
 
 import (
-	"context"
-	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/remote"
 )
 
 // Store is a store.StateStore in Redis, with every optional ability but Exclusive. It is
@@ -28,38 +27,12 @@ type Store struct {
 
 	password string // never shown
 
-	life context.Context // ends with the store
-	stop context.CancelFunc
-
-	mu     sync.Mutex
-	closed bool
-	under  sync.WaitGroup // calls under way
+	life *remote.Life // ends with the store
 }
 
 // Close ends every call that is under way, and all connections. When it returns,
 // nothing of the store runs. It is harmless when repeated; its error is always nil.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	was := s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if !was {
-		s.stop()
-		s.lines.close()
-	}
-	s.under.Wait()
+	s.life.Close(s.lines.close)
 	return nil
 }
-
-// begin notes that something is under way, until end is called. It reports false when
-// the store was closed.
-func (s *Store) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.under.Add(1)
-	}
-	return !s.closed
-}
-
-func (s *Store) end() { s.under.Done() }

@@ -1,0 +1,22 @@
+package remote
+
+import "strings"
+
+// Plain has the text of an error, and nothing behind it.
+type Plain string
+
+// Error implements error.
+func (e Plain) Error() string { return string(e) }
+
+// Quoting is said in place of an error that quotes a password.
+const Quoting = Plain("an error whose text is left out, for it quotes the password")
+
+// Quotes reports whether text has one of the passwords in it.
+func Quotes(text string, passwords ...string) bool {
+	for _, password := range passwords {
+		if password != "" && strings.Contains(text, password) {
+			return true
+		}
+	}
+	return false
+}
