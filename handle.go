@@ -44,17 +44,17 @@ func (h *Handle) Format(f fmt.State, _ rune) {
 }
 
 // GetAccessToken is Client.GetAccessToken for this session.
-func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (Token, error) {
+func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (t Token, err error) {
 	q := h.c.queries.Find(lookup.TokenRequest(r))
 	if q == nil {
 		return h.c.newToken(ctx, r, h.o)
 	}
 	if e := h.entry.Load(); e != nil && !h.c.resolving() {
-		if t := h.c.callers.Hit(e, q); t != nil {
-			return *t, nil
+		if h.c.callers.Hit(e, q, &t) {
+			return t, nil
 		}
 	}
-	t, err := h.c.token(ctx, q, h.o)
+	t, err = h.c.token(ctx, q, h.o)
 	if e := h.c.callers.Dir.Lookup(h.o.id); e != h.entry.Load() {
 		h.entry.Store(e)
 	}

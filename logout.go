@@ -119,10 +119,10 @@ func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, c
 		return "", current.Issuer, false, nil
 	}
 	if hinted {
-		hint = s.State.IDToken
+		hint = s.State().IDToken
 	}
 	if issuer = current.Issuer; c.opts.tenants != nil {
-		issuer = c.ownerOf(s.State).Issuer
+		issuer = c.ownerOf(s.State()).Issuer
 	}
 	return hint, issuer, true, nil
 }

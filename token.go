@@ -31,15 +31,15 @@ type ConnectionRequest struct {
 // missing_refresh_token and refresh_token_error, and with an *InvalidArgumentError where
 // the call names no session, or an audience or scope of more than Limits.ArgumentBytes. If ctx ends first it returns
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
-func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (Token, error) {
+func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (t Token, err error) {
 	q := c.queries.Find(lookup.TokenRequest(r))
 	if q == nil {
 		return c.newToken(ctx, r, o)
 	}
 	if o.id != "" && !c.resolving() {
 		if e := c.callers.Dir.Lookup(o.id); e != nil {
-			if t := c.callers.Hit(e, q); t != nil {
-				return *t, nil
+			if c.callers.Hit(e, q, &t) {
+				return t, nil
 			}
 		}
 	}
@@ -77,7 +77,7 @@ func (c *Client) token(ctx context.Context, q *session.TokenQuery, o StoreOption
 	if t.Err != nil {
 		return Token{}, t.Err
 	}
-	return *t.Token, nil
+	return t.Token, nil
 }
 
 func caller(ctx context.Context, o StoreOptions) lookup.Caller {

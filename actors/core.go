@@ -165,7 +165,8 @@ func (c *core) resume(shown *directory.Snapshot, v session.Version, held *sessio
 		c.held = *held
 	}
 	c.phase, c.generation, c.incarnation, c.reason = shown.Phase, shown.Generation, shown.Incarnation, shown.Reason
-	c.state, c.saved, c.version, c.visible = shown.State, shown.State, v, shown
+	c.state = shown.State()
+	c.saved, c.version, c.visible = c.state, v, shown
 }
 
 // begin starts a new generation, of which the store has the state s.

@@ -252,10 +252,10 @@ func TestReread_failsAndShowsWhatWasTried(t *testing.T) {
 	w.stored(storeDoes) // a conflict; now it is read again
 	w.landed(landPlain)
 	w.stored(storeFails)
-	if w.shown.Tokens.Lookup(&session.TokenQuery{Key: keyA}, w.now, 0) == nil {
+	if !w.shown.Tokens.Lookup(&session.TokenQuery{Key: keyA}, w.now, 0, &session.Token{}) {
 		t.Error("what could not be saved is not shown")
 	}
-	if w.shown.Tokens.Lookup(&session.TokenQuery{Key: keyB}, w.now, 0) != nil {
+	if w.shown.Tokens.Lookup(&session.TokenQuery{Key: keyB}, w.now, 0, &session.Token{}) {
 		t.Error("what the store was not asked to keep is shown")
 	}
 	w.drain()
@@ -548,8 +548,8 @@ func TestLost_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
 	w.command(&messages.Reread{Call: w.call()})
 	w.deliverAll()
 	w.stored(storeDoes)
-	if w.shown.Phase != directory.Ended || len(w.shown.State.ConnectionTokenSets) > 0 {
-		t.Errorf("shows phase %d with %d connection tokens, want an end without any", w.shown.Phase, len(w.shown.State.ConnectionTokenSets))
+	if w.shown.Phase != directory.Ended || len(w.shown.State().ConnectionTokenSets) > 0 {
+		t.Errorf("shows phase %d with %d connection tokens, want an end without any", w.shown.Phase, len(w.shown.State().ConnectionTokenSets))
 	}
 	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
 		t.Errorf("whoever waits for a connection is told %q, want %q", got, session.CodeMissingRefreshToken)
@@ -749,17 +749,17 @@ func TestLogout_afterTheCeilingTakesTheRemainder(t *testing.T) {
 	w.now = w.now.Add(-30 * time.Second)
 	w.reachCeiling()
 	w.deliverAll()
-	if n := len(w.shown.State.ConnectionTokenSets); n != 1 {
+	if n := len(w.shown.State().ConnectionTokenSets); n != 1 {
 		t.Errorf("connection tokens that stay = %d, want 1", n)
 	}
 	w.logout(session.Incarnation{})
 	w.deliverAll()
-	if n := len(w.shown.State.ConnectionTokenSets); n != 0 || !j.landed {
+	if n := len(w.shown.State().ConnectionTokenSets); n != 0 || !j.landed {
 		t.Errorf("connection tokens after a logout = %d, landed %v", n, j.landed)
 	}
 	w.landed(landRotated)
 	w.drain()
-	if n := len(w.ends[len(w.ends)-1].State.ConnectionTokenSets); n != 0 {
+	if n := len(w.ends[len(w.ends)-1].State().ConnectionTokenSets); n != 0 {
 		t.Errorf("connection tokens after a late answer = %d", n)
 	}
 }

@@ -161,18 +161,16 @@ func (c *core) overtaken(w *write, why session.Reason) directory.Answer {
 // showEnd publishes the end and what stays: for a ceiling the unexpired
 // connection tokens, and the answer session_expired for a while.
 func (c *core) showEnd(now time.Time) {
-	s := &directory.Snapshot{
-		Phase: directory.Ended, Generation: c.generation, Incarnation: c.incarnation, State: c.state, Reason: c.reason,
-	}
+	o := directory.Outcome{Reason: c.reason}
 	if c.ending != nil {
-		s.Settled = c.ending.settled
+		o.Settled = c.ending.settled
 	}
 	// Of a session that was not loaded nobody knows whether another process has signed its
 	// user in again: the store's tombstone says.
 	if c.reason == session.ReasonCeiling && !c.unsure && (c.rules.Exclusive || !c.incarnation.IsZero()) {
-		s.Until = c.rules.remembered(c.state, now)
+		o.Until = c.rules.remembered(c.state, now)
 	}
-	c.do(publish{s})
+	c.do(publish{directory.NewEnded(c.generation, c.incarnation, c.state, o)})
 }
 
 // remembered returns until when a session that its ceiling ended at now is remembered in memory, and what remains of it.
@@ -192,11 +190,10 @@ func (r *Rules) remembered(remains *session.State, now time.Time) time.Time {
 // AtCeiling returns what is shown of a session without an actor once its ceiling is reached. Settled is closed when its
 // deletion was tried once.
 func (r *Rules) AtCeiling(shown *directory.Snapshot, settled chan struct{}, now time.Time) *directory.Snapshot {
-	remains := remainder(shown.State, now)
-	return &directory.Snapshot{
-		Phase: directory.Ended, Generation: shown.Generation + 1, Incarnation: shown.Incarnation, State: remains,
+	remains := remainder(shown.State(), now)
+	return directory.NewEnded(shown.Generation+1, shown.Incarnation, remains, directory.Outcome{
 		Reason: session.ReasonCeiling, Settled: settled, Until: r.remembered(remains, now),
-	}
+	})
 }
 
 // remembered is the answer of an ended session.

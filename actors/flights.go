@@ -116,7 +116,7 @@ func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, 
 		return a, false // its callers asked an earlier login, or the load took long
 	}
 	if f.Query.Key.ForConnection() {
-		t, ok := c.visible.State.FindConnection(f.Query.Key, now)
+		t, ok := c.visible.State().FindConnection(f.Query.Key, now)
 		a.Connection = &t
 		return a, ok
 	}
@@ -124,8 +124,10 @@ func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, 
 		return a, false
 	}
 	a.Ceiling = c.state.Internal.Ceiling
-	a.Token = c.visible.Tokens.Lookup(f.Query, now, c.rules.Buffer)
-	return a, a.Token != nil
+	var token session.Token
+	found := c.visible.Tokens.Lookup(f.Query, now, c.rules.Buffer, &token)
+	a.Token = &token
+	return a, found
 }
 
 // slotGranted goes on towards the request, unless nobody waits for it any more.

@@ -346,7 +346,7 @@ func TestCeiling_whileTheLeaseIsTaken(t *testing.T) {
 			if !j.landed || j.answer.Err != nil || w.spends != 1 {
 				t.Errorf("landed = %v, %v, requests = %d; want a token for one", j.landed, j.answer.Err, w.spends)
 			}
-			if n := len(w.shown.State.ConnectionTokenSets); n != 1 {
+			if n := len(w.shown.State().ConnectionTokenSets); n != 1 {
 				t.Errorf("connection tokens that are left = %d, want 1", n)
 			}
 		})

@@ -115,7 +115,7 @@ func (a *Session) fail(m, reason any) {
 		a.entry.Complete(f, internal(f))
 	}
 	if a.entry.Snapshot().Phase == directory.Opening {
-		a.entry.Publish(&directory.Snapshot{Phase: directory.Failed, Err: session.ErrInternal})
+		a.entry.Publish(directory.NewSnapshot(directory.Failed, directory.Outcome{Err: session.ErrInternal}))
 	}
 	a.tell(&messages.SessionFailed{})
 }
@@ -160,9 +160,7 @@ func (a *Session) endWhileFailed(m *messages.EndSession) {
 	a.owe(&write{kind: erase, only: m.Only, why: m.Why})
 	if m.Only.IsZero() || m.Only == b.incarnation {
 		b.alive, b.reason = false, m.Why
-		a.entry.Publish(&directory.Snapshot{
-			Phase: directory.Ended, Generation: b.generation, Incarnation: b.incarnation, State: &session.State{}, Reason: m.Why,
-		})
+		a.entry.Publish(directory.NewEnded(b.generation, b.incarnation, &session.State{}, directory.Outcome{Reason: m.Why}))
 	}
 	m.Call.End(session.ErrInternal)
 }
@@ -243,7 +241,7 @@ func (a *Session) revive() {
 // back.
 func (a *Session) shows(token string) bool {
 	s := a.entry.Snapshot()
-	return s.Phase == directory.Ready && s.State.RefreshToken == token
+	return s.Phase == directory.Ready && s.State().RefreshToken == token
 }
 
 // reopenDone takes the session as the store holds it after a defect.

@@ -64,7 +64,7 @@ func newBench(t *testing.T) *bench {
 			}
 		},
 	}}
-	b.entry = directory.NewEntry("id", session.Key{1}, &directory.Snapshot{Phase: directory.Opening, Settled: make(chan struct{})})
+	b.entry = directory.NewEntry("id", session.Key{1}, directory.NewSnapshot(directory.Opening, directory.Outcome{Settled: make(chan struct{})}))
 	return b
 }
 

@@ -153,8 +153,8 @@ func (a *Session) adopt(m *messages.Adopt) {
 	switch shown.Phase {
 	case directory.Ready:
 		a.box.alive, a.box.incarnation = true, shown.Incarnation
-		a.box.token, a.box.kept = shown.State.RefreshToken, shown.State.RefreshToken
 		a.core.resume(shown, m.Version, m.Held)
+		a.box.token, a.box.kept = a.core.state.RefreshToken, a.core.state.RefreshToken
 	case directory.Ended:
 		a.core.resume(shown, m.Version, m.Held)
 	case directory.Opening, directory.Missing, directory.Failed, directory.Moved:

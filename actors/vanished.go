@@ -36,7 +36,7 @@ func (env *Env) outlasts(e *directory.Entry, s *directory.Snapshot, saved, now t
 		return true
 	}
 	// Each write extended the life to this, and use extends it further.
-	since := time.Unix(s.State.Internal.CreatedAt, 0)
+	since := time.Unix(s.State().Internal.CreatedAt, 0)
 	if saved.After(since) {
 		since = saved
 	}

@@ -174,7 +174,7 @@ func (w *world) load() {
 
 // wake makes a core that knows nothing.
 func (w *world) wake() {
-	w.entry = directory.NewEntry("id", session.Key{1}, &directory.Snapshot{Phase: directory.Opening, Settled: make(chan struct{})})
+	w.entry = directory.NewEntry("id", session.Key{1}, directory.NewSnapshot(directory.Opening, directory.Outcome{Settled: make(chan struct{})}))
 	w.core, w.sent, w.mailbox, w.shown, w.retry = newCore(w.rules), 0, nil, nil, false
 	w.poll, w.renew, w.renews = false, false, false
 }
@@ -574,17 +574,17 @@ func (w *world) published(s *directory.Snapshot) {
 		if old != nil && old.Incarnation != s.Incarnation {
 			w.dead[old.Incarnation] = true
 		}
-		if old != nil && old.Incarnation == s.Incarnation && old.Phase == directory.Ready && !w.others && number(s.State.RefreshToken) < number(old.State.RefreshToken) {
-			w.fail("the snapshot went back from %s to %s", old.State.RefreshToken, s.State.RefreshToken)
+		if old != nil && old.Incarnation == s.Incarnation && old.Phase == directory.Ready && !w.others && number(s.State().RefreshToken) < number(old.State().RefreshToken) {
+			w.fail("the snapshot went back from %s to %s", old.State().RefreshToken, s.State().RefreshToken)
 		}
 	case directory.Ended:
 		if old != nil {
 			w.dead[old.Incarnation] = true
 		}
-		if s.State == nil || s.State.RefreshToken != "" || len(s.State.TokenSets) > 0 || s.State.User != "" {
+		if s.State() == nil || s.State().RefreshToken != "" || len(s.State().TokenSets) > 0 || s.State().User != "" {
 			w.fail("the end of a session shows more than connection tokens")
 		}
-		if old != nil && old.Phase == directory.Ready && len(s.State.ConnectionTokenSets) > 0 && !old.Ceiling.Reached(w.now.Add(session.CeilingLeeway)) {
+		if old != nil && old.Phase == directory.Ready && len(s.State().ConnectionTokenSets) > 0 && !old.Ceiling.Reached(w.now.Add(session.CeilingLeeway)) {
 			w.fail("connection tokens stay of a session that has not reached its ceiling")
 		}
 		w.ends = append(w.ends, s)

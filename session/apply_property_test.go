@@ -52,7 +52,7 @@ func TestApply_invariants(t *testing.T) {
 				q := query(word.Draw(t, "audience"), scopes().Draw(t, "scope"))
 				var token session.Token
 				if s, token, err = s.ApplyRefresh(q, r, now, o); err == nil {
-					if session.NewTokenCache(s).Lookup(q, now, o.Buffer) == nil && token.ExpiresAt.After(now.Add(o.Buffer)) {
+					if session.NewTokenCache(s).Find(q, now, o.Buffer) == nil && token.ExpiresAt.After(now.Add(o.Buffer)) {
 						t.Fatalf("after the refresh for %+v: a miss in %+v", q, s.TokenSets)
 					}
 					unlimited := o
@@ -133,7 +133,7 @@ func choosable(s *session.State, now time.Time) map[string]bool {
 				}
 			}
 			q := session.TokenQuery{Key: session.QueryKey(set.Audience, scope)}
-			if token := c.Lookup(&q, time.Unix(set.ExpiresAt-1, 0), 0); token != nil {
+			if token := c.Find(&q, time.Unix(set.ExpiresAt-1, 0), 0); token != nil {
 				found[token.AccessToken] = true
 			}
 		}

@@ -114,7 +114,7 @@ func TestApplyRefresh_expiry(t *testing.T) {
 		if err != nil || token.ExpiresAt.Unix() != tt.want || s.TokenSets[1].ExpiresAt != tt.want {
 			t.Errorf("%s: expires at %d, want %d (%v)", tt.name, token.ExpiresAt.Unix(), tt.want, err)
 		}
-		hit := session.NewTokenCache(s).Lookup(query("A", "a"), t0, 0) != nil
+		hit := session.NewTokenCache(s).Find(query("A", "a"), t0, 0) != nil
 		if hit != (tt.want > in(0)) {
 			t.Errorf("%s: found again = %v", tt.name, hit)
 		}
@@ -202,7 +202,7 @@ func TestApplyRefresh_actualAudience(t *testing.T) {
 		if err != nil || token.ActualAudience != tt.want || s.TokenSets[1].ActualAudience != tt.want {
 			t.Errorf("%s: actual audience %q, want %q (%v)", tt.name, token.ActualAudience, tt.want, err)
 		}
-		if found := session.NewTokenCache(s).Lookup(q, t0, 0); found == nil || *found != token {
+		if found := session.NewTokenCache(s).Find(q, t0, 0); found == nil || *found != token {
 			t.Errorf("%s: found %v under the audience asked for, want %v", tt.name, found, token)
 		}
 	}
@@ -300,8 +300,8 @@ func TestApplyRefresh_narrowedGrantsDoNotChaseEachOther(t *testing.T) {
 		s, _, _ = s.ApplyRefresh(one, r, t0, options)
 		s, _, _ = s.ApplyRefresh(two, r, t0, options)
 		c := session.NewTokenCache(s)
-		hit1 := c.Lookup(one, t0, 0) != nil
-		hit2 := c.Lookup(two, t0, 0) != nil
+		hit1 := c.Find(one, t0, 0) != nil
+		hit2 := c.Find(two, t0, 0) != nil
 		if !hit1 || !hit2 || len(s.TokenSets) != 3 {
 			t.Fatalf("found %v and %v in %+v", hit1, hit2, s.TokenSets)
 		}
@@ -328,7 +328,7 @@ func TestApplyRefresh_mergesIntoWhatWasReadAnew(t *testing.T) {
 	}
 	c := session.NewTokenCache(merged)
 	for _, audience := range []string{"default", "theirs", "ours"} {
-		if c.Lookup(query(audience, ""), t0, 0) == nil {
+		if c.Find(query(audience, ""), t0, 0) == nil {
 			t.Errorf("no token for %s", audience)
 		}
 	}

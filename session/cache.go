@@ -15,14 +15,22 @@ type TokenCache struct {
 	sets []cachedSet
 }
 
-// cachedSet is what a lookup needs of a token set: five words, the scopes in
-// canonical form, and behind them the answer.
+// cachedSet is what a lookup needs of a token set: its expiry, the scopes in
+// canonical form, and what else there is to answer.
 type cachedSet struct {
 	expiresAt int64
 	audience  unique.Handle[string]
 	granted   unique.Handle[string]
 	requested unique.Handle[string] // "" when not known
-	token     Token
+
+	accessToken, scope, actualAudience string
+}
+
+// copyTo fills in token.
+func (e *cachedSet) copyTo(token *Token) {
+	token.AccessToken, token.Scope, token.ActualAudience = e.accessToken, e.scope, e.actualAudience
+	token.Audience = e.audience.Value()
+	token.ExpiresAt = time.Unix(e.expiresAt, 0).UTC()
 }
 
 // NewTokenCache returns the cache of s, which must not be changed afterwards. A
@@ -55,22 +63,31 @@ func NewTokenCache(s *State) *TokenCache {
 			audience:  unique.Make(set.Audience),
 			granted:   granted,
 			requested: requested,
-			token:     set.token(),
+
+			accessToken: set.AccessToken, scope: set.Scope, actualAudience: set.ActualAudience,
 		}
 	}
 	return c
 }
 
-// Lookup returns the token that answers q at now, nil if there is none: of those for the
+// Lookup fills in the token that answers q at now, and reports whether there is one: of those for the
 // audience that have not expired, the one granted for exactly the scopes wanted;
 // else the one requested with exactly these, however narrowly it was granted; else
-// the one with the fewest scopes that have them all. Among equals the first wins. What it
-// returns is not to be changed: a Token is eleven words, and next to the clock nothing on a hit
-// costs more than to copy them once too often.
+// the one with the fewest scopes that have them all. Among equals the first wins. A Token is eleven words, and next to
+// the clock nothing on a hit costs more than to copy them once too often: so it is filled in where it is wanted.
 //
 // A token has expired at the very instant of its expiry, and with a buffer that
 // much earlier; a negative buffer counts as none.
-func (c *TokenCache) Lookup(q *TokenQuery, now time.Time, buffer time.Duration) *Token {
+func (c *TokenCache) Lookup(q *TokenQuery, now time.Time, buffer time.Duration, token *Token) bool {
+	best := c.find(q, now, buffer)
+	if best == nil {
+		return false
+	}
+	best.copyTo(token)
+	return true
+}
+
+func (c *TokenCache) find(q *TokenQuery, now time.Time, buffer time.Duration) (best *cachedSet) {
 	if c == nil {
 		return nil
 	}
@@ -81,7 +98,6 @@ func (c *TokenCache) Lookup(q *TokenQuery, now time.Time, buffer time.Duration) 
 	}
 	want := q.Key.Scopes
 
-	var best *cachedSet
 	fewest := 0 // scopes of best; 0 when it was requested as wanted
 	for i := range c.sets {
 		e := &c.sets[i]
@@ -91,7 +107,7 @@ func (c *TokenCache) Lookup(q *TokenQuery, now time.Time, buffer time.Duration) 
 		granted := e.granted.Value()
 		switch {
 		case granted == want:
-			return &e.token
+			return e
 		case best != nil && fewest == 0:
 		case want != "" && e.requested.Value() == want:
 			best, fewest = e, 0
@@ -101,10 +117,7 @@ func (c *TokenCache) Lookup(q *TokenQuery, now time.Time, buffer time.Duration) 
 			}
 		}
 	}
-	if best == nil {
-		return nil
-	}
-	return &best.token
+	return best
 }
 
 // usefulTokenSets reports of each set whether Lookup can choose it at now or later. A set that
@@ -125,7 +138,7 @@ func usefulTokenSets(sets []TokenSet, now time.Time, buffer time.Duration) []boo
 		last := time.Unix(e.expiresAt-1, 0)
 		for _, scopes := range []string{e.granted.Value(), e.requested.Value()} {
 			q := TokenQuery{Key: FlightKey{Audience: e.audience.Value(), Scopes: scopes}}
-			useful[i] = useful[i] || c.Lookup(&q, last, 0) == &e.token
+			useful[i] = useful[i] || c.find(&q, last, 0) == e
 		}
 	}
 	return useful

@@ -51,7 +51,7 @@ func TestTokenCache_Lookup(t *testing.T) {
 	for _, tt := range tests {
 		c := session.NewTokenCache(&session.State{TokenSets: tt.sets})
 		got := ""
-		if token := c.Lookup(query(tt.audience, tt.scope), t0, 0); token != nil {
+		if token := c.Find(query(tt.audience, tt.scope), t0, 0); token != nil {
 			got = token.AccessToken
 		}
 		if got != tt.want {
@@ -78,7 +78,7 @@ func TestTokenCache_Lookup_atTheExpiry(t *testing.T) {
 		{"a negative buffer serves nothing expired", expiry, -time.Minute, false},
 	}
 	for _, tt := range tests {
-		if got := c.Lookup(query("", ""), tt.now, tt.buffer) != nil; got != tt.want {
+		if got := c.Find(query("", ""), tt.now, tt.buffer) != nil; got != tt.want {
 			t.Errorf("%s: hit = %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -89,14 +89,14 @@ func TestTokenCache_Lookup_tellsAllOfTheToken(t *testing.T) {
 		{Audience: "A", AccessToken: "t", Scope: "b a", RequestedScope: "a b c", ExpiresAt: in(time.Hour), ActualAudience: "B"},
 	}})
 	want := session.Token{AccessToken: "t", Audience: "A", Scope: "b a", ExpiresAt: t0.Add(time.Hour).UTC(), ActualAudience: "B"}
-	if got := c.Lookup(query("A", "a b"), t0, 0); got == nil || *got != want {
+	if got := c.Find(query("A", "a b"), t0, 0); got == nil || *got != want {
 		t.Errorf("Lookup = %+v; want %+v", got, want)
 	}
 }
 
 func TestTokenCache_ofNothing(t *testing.T) {
 	for _, c := range []*session.TokenCache{nil, session.NewTokenCache(nil), session.NewTokenCache(&session.State{})} {
-		if c.Lookup(query("", ""), t0, 0) != nil {
+		if c.Find(query("", ""), t0, 0) != nil {
 			t.Error("a hit in an empty cache")
 		}
 	}
@@ -144,9 +144,9 @@ func TestLookup_allocatesNothing(t *testing.T) {
 	equal, superset, miss := query("", "email openid"), query("A", "a c7"), query("A", "a z")
 	key := session.ConnectionKey("google-oauth2", "")
 	n := testing.AllocsPerRun(100, func() {
-		hit1 := c.Lookup(equal, t0, time.Minute) != nil
-		hit2 := c.Lookup(superset, t0, 0) != nil
-		hit3 := c.Lookup(miss, t0, 0) != nil
+		hit1 := c.Find(equal, t0, time.Minute) != nil
+		hit2 := c.Find(superset, t0, 0) != nil
+		hit3 := c.Find(miss, t0, 0) != nil
 		_, hit4 := s.FindConnection(key, t0)
 		if !hit1 || !hit2 || hit3 || !hit4 {
 			t.Fatal("a wrong answer")
@@ -201,7 +201,7 @@ func TestTokenCache_Lookup_agreesWithThePlainRule(t *testing.T) {
 		q := query(audience.Draw(t, "wanted audience"), scopes().Draw(t, "wanted"))
 		now := t0.Add(time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "now")))
 		got := ""
-		if token := session.NewTokenCache(&s).Lookup(q, now, 0); token != nil {
+		if token := session.NewTokenCache(&s).Find(q, now, 0); token != nil {
 			got = token.AccessToken
 		}
 		if want := find(s.TokenSets, q, now); got != want {
@@ -222,7 +222,7 @@ func BenchmarkTokenCache_Lookup(b *testing.B) {
 			c, q := session.NewTokenCache(&s), query(s.TokenSets[n-1].Audience, "openid profile email read:x")
 			b.ReportAllocs()
 			for b.Loop() {
-				if c.Lookup(q, t0, 0) == nil {
+				if c.Find(q, t0, 0) == nil {
 					b.Fatal("a miss")
 				}
 			}

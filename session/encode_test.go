@@ -235,7 +235,7 @@ func FuzzDecodeState(f *testing.F) {
 		if !reflect.DeepEqual(back.User, s.User) || !reflect.DeepEqual(back.Session(), s.Session()) {
 			t.Fatalf("read again it changed:\n%+v\n%+v", s, back)
 		}
-		session.NewTokenCache(s).Lookup(session.Policy{}.Query("", "a"), t0, 0)
+		session.NewTokenCache(s).Find(session.Policy{}.Query("", "a"), t0, 0)
 		_ = s.Clone().Remainder(t0)
 	})
 }

@@ -45,7 +45,7 @@ type loaded struct {
 // open brings a session into memory.
 func (s *Supervisor) open(m *messages.OpenSession) {
 	var before *ended
-	if sl := s.slots[m.Key]; sl != nil {
+	if sl := s.slots.get(m.Key); sl != nil {
 		known := s.env.Fresh.Remembers(&sl.entry, s.env.Clock)
 		if sl.resident() || known && &sl.entry != m.Stale {
 			s.name(sl, m.ID)
@@ -90,8 +90,8 @@ func (s *Supervisor) room() bool {
 // enter makes a slot with an entry that is opening.
 func (s *Supervisor) enter(id string, key session.Key) *slot {
 	sl := &slot{}
-	sl.entry.Init(id, key, &directory.Snapshot{Phase: directory.Opening, Settled: make(chan struct{})})
-	s.slots[key] = sl
+	sl.entry.Init(id, key, directory.NewSnapshot(directory.Opening, directory.Outcome{Settled: make(chan struct{})}))
+	s.slots.put(sl)
 	s.awake++
 	s.dir.Put(&sl.entry)
 	return sl
@@ -135,7 +135,7 @@ func (s *Supervisor) read(l *load, call *directory.Call) {
 
 // loaded makes of what a load found an actor, a marker, or an error.
 func (s *Supervisor) loaded(m *loaded) {
-	sl := s.slots[m.load.key]
+	sl := s.slots.get(m.load.key)
 	if sl == nil || sl.known().load != m.load {
 		return // it was voided
 	}
@@ -159,7 +159,7 @@ func (s *Supervisor) loaded(m *loaded) {
 		if f != nil {
 			sl.entry.Join(f, s.limits.Questions)
 		}
-		s.show(sl, directory.NewReady(1, m.incarnation, m.state))
+		s.show(sl, directory.NewReady(1, m.incarnation, m.state).Idle())
 		if f != nil {
 			s.activate(sl)
 			s.send(sl.pid(), &messages.NeedToken{Entry: &sl.entry, Flight: f})
@@ -170,12 +170,12 @@ func (s *Supervisor) loaded(m *loaded) {
 	case m.load.ended != nil && !errors.Is(m.err, store.ErrUnreadable) && (!errors.As(m.err, &gone) || gone.Reason == session.ReasonCeiling):
 		s.remembered(sl, m)
 	case errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling:
-		s.mark(sl, &directory.Snapshot{Phase: directory.Ended, Reason: gone.Reason, State: &session.State{}}, m.at)
+		s.mark(sl, directory.NewEnded(0, session.Incarnation{}, &session.State{}, directory.Outcome{Reason: gone.Reason}), m.at)
 	case errors.Is(m.err, store.ErrNotFound):
-		s.mark(sl, &directory.Snapshot{Phase: directory.Missing}, m.at)
+		s.mark(sl, directory.NewSnapshot(directory.Missing, directory.Outcome{}), m.at)
 	case errors.Is(m.err, store.ErrUnreadable):
 		s.cannotRead(m.load.key, m.err)
-		s.mark(sl, &directory.Snapshot{Phase: directory.Missing, Err: m.err}, m.at)
+		s.mark(sl, directory.NewSnapshot(directory.Missing, directory.Outcome{Err: m.err}), m.at)
 	default:
 		s.fail(sl, m.err)
 	}
@@ -207,7 +207,7 @@ func (s *Supervisor) activate(sl *slot) {
 
 // needToken passes a flight on to its session, which had no actor when it was joined.
 func (s *Supervisor) needToken(m *messages.NeedToken) {
-	sl := s.slots[m.Entry.Key]
+	sl := s.slots.get(m.Entry.Key)
 	switch {
 	case sl == nil || &sl.entry != m.Entry, sl.pid() == nil && !sl.idles():
 		m.Entry.Complete(m.Flight, directory.Answer{Restart: true}) // it has left memory, or has ended
@@ -252,7 +252,7 @@ func (s *Supervisor) mark(sl *slot, snapshot *directory.Snapshot, at time.Time) 
 func (s *Supervisor) fail(sl *slot, err error) {
 	s.awake--
 	s.dir.Remove(&sl.entry) // first, so that who asks once it is told is not told the same
-	sl.entry.Publish(&directory.Snapshot{Phase: directory.Failed, Err: err})
+	sl.entry.Publish(directory.NewSnapshot(directory.Failed, directory.Outcome{Err: err}))
 	s.drop(sl)
 }
 
@@ -272,11 +272,11 @@ func (s *Supervisor) drop(sl *slot) {
 	// What says how it ended stays true. A caller who has waited for it must not
 	// be sent round again, for it would find the same.
 	if p := sl.entry.Snapshot().Phase; p == directory.Opening || p == directory.Ready {
-		sl.entry.Publish(&directory.Snapshot{Phase: directory.Moved})
+		sl.entry.Publish(directory.NewSnapshot(directory.Moved, directory.Outcome{}))
 	}
 	s.dir.Remove(&sl.entry)
-	if s.slots[sl.entry.Key] == sl {
-		delete(s.slots, sl.entry.Key)
+	if s.slots.get(sl.entry.Key) == sl {
+		s.slots.remove(sl.entry.Key)
 	}
 	sl.entry.Retire()
 }
@@ -284,7 +284,7 @@ func (s *Supervisor) drop(sl *slot) {
 // owner returns the slot of a session to send commands to. Where there is
 // none it makes one whose actor knows nothing of the session yet; a load under way is voided.
 func (s *Supervisor) owner(id string, key session.Key) *slot {
-	sl := s.slots[key]
+	sl := s.slots.get(key)
 	if sl != nil && sl.known().load == nil && sl.resident() {
 		s.name(sl, id)
 		return sl
@@ -306,7 +306,7 @@ func (s *Supervisor) owner(id string, key session.Key) *slot {
 }
 
 func (s *Supervisor) replace(m *messages.ReplaceSession) {
-	sl := s.slots[m.Key]
+	sl := s.slots.get(m.Key)
 	switch {
 	case s.closing:
 		m.Call.End(session.ErrClosed)
@@ -318,7 +318,7 @@ func (s *Supervisor) replace(m *messages.ReplaceSession) {
 }
 
 func (s *Supervisor) end(m *messages.EndSession) {
-	if sl := s.slots[m.Key]; s.closing && (sl == nil || sl.pid() == nil) {
+	if sl := s.slots.get(m.Key); s.closing && (sl == nil || sl.pid() == nil) {
 		m.Call.End(session.ErrClosed)
 		return
 	}

@@ -9,7 +9,7 @@ import (
 // close lets every session finish what is under way, and tells when all are at rest.
 func (s *Supervisor) close(m *messages.Close) {
 	s.closing, s.closed = true, m.Done
-	for _, sl := range s.slots {
+	for sl := range s.slots.all() {
 		switch {
 		case sl.pid() != nil:
 			s.command(sl, &messages.Finish{})
@@ -29,7 +29,7 @@ func (s *Supervisor) close(m *messages.Close) {
 }
 
 func (s *Supervisor) closedYet() {
-	if s.closed != nil && len(s.slots) == 0 {
+	if s.closed != nil && s.slots.len() == 0 {
 		close(s.closed)
 		s.closed = nil
 	}
@@ -43,7 +43,8 @@ func (s *Supervisor) abort(m *messages.Abort) {
 	if rest == nil {
 		rest = &messages.AbortedRest{}
 	}
-	for key, sl := range s.slots {
+	for sl := range s.slots.all() {
+		key := sl.entry.Key
 		switch {
 		case sl.entry.Unsaved() != directory.Saved:
 			unsaved = append(unsaved, key)

@@ -77,7 +77,7 @@ func (s *Supervisor) most(d *timer) int64 {
 		if d.slot.missing {
 			return int64(s.limits.RememberMissing/time.Second) + 1
 		}
-		if len(d.slot.entry.Snapshot().State.ConnectionTokenSets) == 0 {
+		if !d.slot.entry.Snapshot().HoldsConnections() {
 			return int64(s.env.Rules.RememberEnded/time.Second) + 1
 		}
 	case dutyQuarantine:
@@ -164,7 +164,7 @@ func (s *Supervisor) fulfil(d *timer) {
 
 // began notes a session's new generation, and watches its ceiling.
 func (s *Supervisor) began(m *messages.SessionBegan) {
-	sl := s.slots[m.Key]
+	sl := s.slots.get(m.Key)
 	if sl == nil || sl.pid() == nil {
 		return
 	}
@@ -187,7 +187,7 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	if m.Reason == session.ReasonCeiling {
 		s.env.Stats.Ceilings.Add(1)
 	}
-	if sl := s.slots[m.Key]; sl != nil {
+	if sl := s.slots.get(m.Key); sl != nil {
 		s.ceilings.cancel(sl)
 		if m.SID != "" || m.Subject != "" {
 			s.stay(sl, s.env.Codec.Sealer.IndexValues(m.Issuer, m.SID, m.Subject))
@@ -197,7 +197,7 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 
 // ceilingReached passes on what a reader found.
 func (s *Supervisor) ceilingReached(m *messages.CeilingReached) {
-	if sl := s.slots[m.Key]; sl != nil && (sl.pid() != nil || sl.idles()) {
+	if sl := s.slots.get(m.Key); sl != nil && (sl.pid() != nil || sl.idles()) {
 		s.command(sl, m)
 		return
 	}
@@ -206,7 +206,7 @@ func (s *Supervisor) ceilingReached(m *messages.CeilingReached) {
 
 // reread passes on that the store may hold something newer. What is not in memory is read anyway.
 func (s *Supervisor) reread(m *messages.Reread) {
-	if sl := s.slots[m.Key]; sl != nil && (sl.pid() != nil || sl.idles()) {
+	if sl := s.slots.get(m.Key); sl != nil && (sl.pid() != nil || sl.idles()) {
 		s.command(sl, m)
 		return
 	}
@@ -217,7 +217,7 @@ func (s *Supervisor) reread(m *messages.Reread) {
 // is known of a session that is not awake is forgotten, unless this process wrote that before it ended, and
 // a load under way is begun anew.
 func (s *Supervisor) changed(m *messages.Changed) {
-	sl := s.slots[m.Key]
+	sl := s.slots.get(m.Key)
 	switch {
 	case sl == nil || s.closing:
 	case sl.pid() != nil:
@@ -337,7 +337,7 @@ func (s *Supervisor) evict() {
 
 // busy keeps a session that had something under way.
 func (s *Supervisor) busy(m *messages.Busy) {
-	if sl := s.slots[m.Key]; sl != nil && sl.pid() != nil {
+	if sl := s.slots.get(m.Key); sl != nil && sl.pid() != nil {
 		s.stays(sl)
 	}
 }
@@ -356,7 +356,7 @@ func (s *Supervisor) stays(sl *slot) {
 // atRest takes back the entry of a session that has given it up, unless a command is on its way to it. One that lives is
 // idle then. Of any other, in this order: the entry is unlinked, gone is closed, the actor stopped, once.
 func (s *Supervisor) atRest(m *messages.AtRest) {
-	sl := s.slots[m.Key]
+	sl := s.slots.get(m.Key)
 	if sl == nil || sl.pid() == nil {
 		return
 	}
@@ -397,6 +397,7 @@ func (s *Supervisor) released(sl *slot, m *messages.AtRest) {
 	sl.version, sl.leaving = m.Version, false
 	sl.more().held = m.Held
 	sl.trim()
+	sl.entry.Publish(sl.entry.Snapshot().Idle())
 	s.root.Stop(pid)
 	switch flights := sl.entry.Flights(); {
 	case len(flights) > 0:
@@ -416,7 +417,7 @@ func (s *Supervisor) remember(end *ended) {
 	sl := &slot{}
 	sl.entry.Init(e.ID, e.Key, e.Snapshot())
 	sl.entry.ReadAs(e)
-	s.slots[e.Key] = sl
+	s.slots.put(sl)
 	s.dir.Put(&sl.entry)
 	s.keep(sl, end)
 	s.noteEnded(e.Key)
@@ -426,7 +427,7 @@ func (s *Supervisor) remember(end *ended) {
 func (s *Supervisor) noteEnded(key session.Key) {
 	s.ended = append(s.ended, key)
 	for len(s.ended) > s.limits.Resident {
-		oldest := s.slots[s.ended[0]]
+		oldest := s.slots.get(s.ended[0])
 		s.ended = s.ended[1:]
 		if oldest != nil && !oldest.resident() && oldest.entry.Snapshot().Phase == directory.Ended {
 			s.drop(oldest)
@@ -437,7 +438,7 @@ func (s *Supervisor) noteEnded(key session.Key) {
 // keep has what sl remembers be forgotten in time.
 func (s *Supervisor) keep(sl *slot, end *ended) {
 	last := end.entry.Snapshot()
-	if len(last.State.ConnectionTokenSets) > 0 {
+	if last.HoldsConnections() {
 		s.stay(sl, end.signs)
 	}
 	sl.more().own = end.own
@@ -454,7 +455,7 @@ func (s *Supervisor) forgetAt(sl *slot, at time.Time) {
 // sessionFailed lets the session start again at once, or, after the third failure
 // in a minute, after a while.
 func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
-	sl := s.slots[m.Key]
+	sl := s.slots.get(m.Key)
 	if sl == nil || sl.pid() == nil {
 		return
 	}

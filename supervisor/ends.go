@@ -51,7 +51,7 @@ type batchDone struct {
 func (s *Supervisor) ceilingDue(sl *slot) {
 	last, now := sl.entry.Snapshot(), s.now()
 	switch {
-	case sl.pid() != nil, sl.idles() && len(last.State.ConnectionTokenSets) > 0:
+	case sl.pid() != nil, sl.idles() && last.HoldsConnections():
 		s.command(sl, &messages.CeilingReached{Key: sl.entry.Key, Generation: last.Generation})
 	case sl.idles() && last.Ceiling.Reached(now):
 		s.idle.cancel(sl)
@@ -122,7 +122,7 @@ func (s *Supervisor) batchDone(m *batchDone) {
 		failed[r.key] = true
 	}
 	for _, r := range m.batch.refs {
-		sl := s.slots[r.key]
+		sl := s.slots.get(r.key)
 		if o := s.ends.opened[r.key]; o != nil {
 			delete(s.ends.opened, r.key)
 			s.endedAsleep(r, o, failed[r.key])
@@ -162,7 +162,7 @@ func (s *Supervisor) endedIdle(sl *slot) {
 // endedAsleep goes on with a session that was not in memory. Where its deletion has failed it gets an actor, if there is
 // room: else its claim lapses and it is claimed again.
 func (s *Supervisor) endedAsleep(r sleeper, o *opened, failed bool) {
-	if sl := s.slots[r.key]; sl != nil && sl.known().load != nil && sl.known().load == o.load {
+	if sl := s.slots.get(r.key); sl != nil && sl.known().load != nil && sl.known().load == o.load {
 		s.read(o.load, o.call)
 		return
 	}

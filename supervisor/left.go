@@ -47,8 +47,8 @@ func (s *Supervisor) findLeft(m *messages.FindLeft) {
 				e = sl.known().load.ended.entry
 			}
 			left := e.Snapshot()
-			of := left.State.SessionClient(s.env.Rules.ClientID)
-			if also && slices.Contains(m.ClientIDs, of) && left.State.LoggedInAt() <= m.LoggedInBy {
+			of := left.State().SessionClient(s.env.Rules.ClientID)
+			if also && slices.Contains(m.ClientIDs, of) && left.State().LoggedInAt() <= m.LoggedInBy {
 				refs = append(refs, store.Ref{Key: key, Incarnation: left.Incarnation})
 			}
 		}

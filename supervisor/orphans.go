@@ -91,7 +91,7 @@ func (s *Supervisor) foundOrphans(m *foundOrphans) {
 
 // followUp passes an orphan on to its session, which is brought into memory for it.
 func (s *Supervisor) followUp(m *messages.RecoverIntent) {
-	sl := s.slots[m.Key]
+	sl := s.slots.get(m.Key)
 	switch {
 	case sl != nil && (sl.pid() != nil || sl.idles()):
 		s.command(sl, m)

@@ -60,7 +60,7 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		r, c := end(t)
 		for range 3 {
 			loads := r.env.Stats.Loads.Load()
-			if s := look(t, r, c); s.Phase != directory.Ended || len(s.State.ConnectionTokenSets) != 1 {
+			if s := look(t, r, c); s.Phase != directory.Ended || len(s.State().ConnectionTokenSets) != 1 {
 				t.Errorf("phase %d, want what was remembered", s.Phase)
 			}
 			look(t, r, c)
@@ -148,8 +148,8 @@ func TestRemembered_isFoundWhileItIsLookedForAgain(t *testing.T) {
 		want(t, r, 0)
 		e := r.open("a")
 		r.settle()
-		if s := e.Snapshot(); s.Phase != directory.Ended || len(s.State.ConnectionTokenSets) != 0 {
-			t.Errorf("phase %d, %d connection tokens", s.Phase, len(s.State.ConnectionTokenSets))
+		if s := e.Snapshot(); s.Phase != directory.Ended || len(s.State().ConnectionTokenSets) != 0 {
+			t.Errorf("phase %d, %d connection tokens", s.Phase, len(s.State().ConnectionTokenSets))
 		}
 		r.counts()
 	})
@@ -209,7 +209,7 @@ func TestRemembered_thoughNoticesComeLate(t *testing.T) {
 	}
 	want := func(t *testing.T, r *rig) {
 		t.Helper()
-		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended || len(e.Snapshot().State.ConnectionTokenSets) != 1 {
+		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended || len(e.Snapshot().State().ConnectionTokenSets) != 1 {
 			t.Error("the connection token is gone")
 		}
 		r.counts()

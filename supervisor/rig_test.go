@@ -227,7 +227,7 @@ func (r *rig) ask(e *directory.Entry, key session.FlightKey) *directory.Flight {
 
 // actorOf returns the session's actor. An idle session is activated for that.
 func (r *rig) actorOf(e *directory.Entry) *actor.PID {
-	r.inside(func(s *Supervisor) { s.activate(s.slots[e.Key]) })
+	r.inside(func(s *Supervisor) { s.activate(s.slots.get(e.Key)) })
 	return e.PID()
 }
 
@@ -236,7 +236,7 @@ func (r *rig) counts() {
 	r.t.Helper()
 	r.inside(func(s *Supervisor) {
 		awake, active, missing, erasing := 0, 0, 0, 0
-		for _, sl := range s.slots {
+		for sl := range s.slots.all() {
 			if sl.resident() {
 				awake++
 			}

@@ -191,7 +191,7 @@ func (s *Supervisor) claimed(m *claimed) {
 	s.claiming -= m.limit
 	refs, more := m.refs[:0], len(m.refs) == m.limit
 	for _, r := range m.refs {
-		sl := s.slots[r.key]
+		sl := s.slots.get(r.key)
 		switch {
 		case sl == nil, !sl.resident() && sl.entry.Snapshot().Incarnation != r.only:
 			refs = append(refs, r)
@@ -218,7 +218,7 @@ func (s *Supervisor) claimed(m *claimed) {
 func (s *Supervisor) eraseAll(refs []sleeper) {
 	for _, r := range refs {
 		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
-		if sl := s.slots[r.key]; sl != nil && sl.pid() != nil && !sl.erasing {
+		if sl := s.slots.get(r.key); sl != nil && sl.pid() != nil && !sl.erasing {
 			sl.erasing = true
 			s.erasing++
 			s.idle.cancel(sl) // it goes by itself

@@ -45,7 +45,7 @@ type Supervisor struct {
 	root  *actor.RootContext
 	props *actor.Props
 
-	slots          map[session.Key]*slot
+	slots          slots
 	awake          int // slots with a session, or a load
 	active         int // of these, slots with an actor
 	erasing        int // of these, slots that are awake only to be deleted
@@ -154,7 +154,7 @@ func Props(env *actors.Env, dir *directory.Directory, limits Limits) *actor.Prop
 func newSupervisor(env *actors.Env, dir *directory.Directory, limits Limits) *Supervisor {
 	s := &Supervisor{
 		env: env, dir: dir, limits: limits,
-		slots: make(map[session.Key]*slot), claims: make(map[int64]bool), sleepers: make(map[session.Key]*timer),
+		slots: newSlots(), claims: make(map[int64]bool), sleepers: make(map[session.Key]*timer),
 		due: newWheel(deadlineOf), asleep: newWheel(deadlineOf), ceilings: newWheel(ceilingDeadline), idle: newWheel(idleDeadline),
 	}
 	s.left = make(map[store.IndexValue]map[session.Key]*slot)

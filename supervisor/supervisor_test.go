@@ -38,8 +38,8 @@ func TestMissing_isSaidHoweverMany(t *testing.T) {
 	r.clock.Advance(2 * time.Second)
 	r.settle()
 	r.inside(func(s *Supervisor) {
-		if len(s.slots) != 0 || s.missing != 0 {
-			t.Errorf("afterwards %d slots, %d missing", len(s.slots), s.missing)
+		if s.slots.len() != 0 || s.missing != 0 {
+			t.Errorf("afterwards %d slots, %d missing", s.slots.len(), s.missing)
 		}
 	})
 }
@@ -171,8 +171,8 @@ func TestCounts_stayTrue(t *testing.T) {
 		r.counts()
 	}
 	r.inside(func(s *Supervisor) {
-		if len(s.slots) != 0 {
-			t.Errorf("slots that stay = %d", len(s.slots))
+		if s.slots.len() != 0 {
+			t.Errorf("slots that stay = %d", s.slots.len())
 		}
 	})
 	if n := r.clock.Waiting(); n > 2 {
@@ -544,8 +544,8 @@ func TestRemember_connectionTokens(t *testing.T) {
 	r.clock.Advance(time.Minute)
 	r.settle()
 	s := r.dir.Lookup("a").Snapshot()
-	if s.Phase != directory.Ended || len(s.State.ConnectionTokenSets) != 1 {
-		t.Fatalf("phase %d, connection tokens %d", s.Phase, len(s.State.ConnectionTokenSets))
+	if s.Phase != directory.Ended || len(s.State().ConnectionTokenSets) != 1 {
+		t.Fatalf("phase %d, connection tokens %d", s.Phase, len(s.State().ConnectionTokenSets))
 	}
 	r.counts()
 	r.clock.Advance(time.Hour)

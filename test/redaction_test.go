@@ -70,6 +70,7 @@ var shows = []struct {
 	{reflect.TypeFor[session.MissingRequiredArgumentError](), "Argument"},
 	{reflect.TypeFor[session.MissingTransactionError](), ""},
 	{reflect.TypeFor[session.OrganizationTokenValidationError](), "Message"},
+	{reflect.TypeFor[session.Packed](), ""},
 	{reflect.TypeFor[session.Policy](), "Audience Scope ScopeFor"},
 	{reflect.TypeFor[session.RegistrationID](), "Issuer ClientID"},
 	{reflect.TypeFor[session.TokenQuery](), "Audience configured named Scope Want FlightKey.*"},
@@ -150,7 +151,8 @@ var shows = []struct {
 	{reflect.TypeFor[directory.Flight](), ""},
 	{reflect.TypeFor[directory.Freshness](), ""},
 	{reflect.TypeFor[directory.Pending](), ""},
-	{reflect.TypeFor[directory.Snapshot](), "Reason State.User State.Domain Internal.SID Internal.GrantedAudience Internal.GrantedScope Internal.ClientID " + tokenSets},
+	{reflect.TypeFor[directory.Snapshot](), ""},
+	{reflect.TypeFor[directory.Outcome](), "Reason"},
 	{reflect.TypeFor[directory.Stats](), ""},
 	{reflect.TypeFor[directory.Reading](), ""},
 }

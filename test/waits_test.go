@@ -24,7 +24,7 @@ func TestActorsNeverWait(t *testing.T) {
 // turnImports are what code of an actor's turn may import of the standard library. None of
 // them waits.
 var turnImports = []string{
-	"bytes", "cmp", "container/heap", "container/list", "context", "crypto/sha256", "errors", "fmt", "hash/maphash", "io", "maps", "math", "slices", "strconv", "strings", "sync/atomic", "time",
+	"bytes", "cmp", "container/heap", "container/list", "context", "crypto/sha256", "encoding/binary", "errors", "fmt", "hash/maphash", "io", "iter", "maps", "math", "slices", "strconv", "strings", "sync/atomic", "time",
 }
 
 func TestWaits(t *testing.T) {

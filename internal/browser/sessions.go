@@ -168,7 +168,7 @@ func (b *Sessions) choose(ctx context.Context, found []cookie.Incoming, o store.
 			case err != nil:
 				unread = cmp.Or(unread, err)
 			case s.Phase == directory.Ready && !s.Ceiling.Reached(b.Env.Clock.Now()):
-				now, began = living, s.State.Internal.CreatedAt
+				now, began = living, s.State().Internal.CreatedAt
 			case s.Phase == directory.Ready, s.Phase == directory.Ended && s.Reason == session.ReasonCeiling:
 				now = remembered
 			}
@@ -257,16 +257,16 @@ func (b *Sessions) Renew(ctx context.Context, id string, in Incoming, o store.Op
 		return
 	}
 	s := e.Snapshot()
-	if s.Phase != directory.Ready || s.Ceiling.Reached(now) || s.State.Internal.Over(now) {
+	if s.Phase != directory.Ready || s.Ceiling.Reached(now) || s.State().Internal.Over(now) {
 		return
 	}
 	lives := func() bool { return b.lives(id, e.Key, s.Incarnation) }
 	switch {
 	case b.Carrier != nil:
-		b.carry(w, r, id, in.Cookie, s.State, due, lives)
+		b.carry(w, r, id, in.Cookie, s.State(), due, lives)
 	case due:
-		b.Write(w, r, id, s.State, lives)
-		b.touch(e.Key, s.State, o)
+		b.Write(w, r, id, s.State(), lives)
+		b.touch(e.Key, s.State(), o)
 	}
 }
 

@@ -37,6 +37,9 @@ func NewEntry(id string, key session.Key, s *Snapshot) *Entry {
 // Init makes e, which is zero, an entry that shows s.
 func (e *Entry) Init(id string, key session.Key, s *Snapshot) {
 	e.ID, e.Key = id, key
+	if s != nil && s.Outcome == nil {
+		s.Outcome = &noOutcome
+	}
 	e.snapshot.Store(s)
 	e.Unread()
 }

@@ -189,7 +189,7 @@ func TestFreshness_wallClockIsSet(t *testing.T) {
 // That there is no session is remembered for a moment, also by a wall clock that is set back.
 func TestFreshness_remembers(t *testing.T) {
 	f, e, c := shared()
-	e.Publish(&Snapshot{Phase: Missing, Until: c.Now().Add(f.Missing)})
+	e.Publish(NewSnapshot(Missing, Outcome{Until: c.Now().Add(f.Missing)}))
 	c.SetWall(c.Now().Add(-time.Hour))
 	if c.Advance(f.Missing - 1); !f.Remembers(e, c) {
 		t.Error("forgotten within the second")

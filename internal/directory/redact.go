@@ -17,6 +17,12 @@ func (e *Entry) MarshalJSON() ([]byte, error) {
 	return []byte(`"tokenward session ` + e.Key.String() + `"`), nil
 }
 
+// Format prints nothing of the session.
+func (Snapshot) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tokenward snapshot") }
+
+// MarshalJSON writes nothing of the session.
+func (Snapshot) MarshalJSON() ([]byte, error) { return []byte(`"tokenward snapshot"`), nil }
+
 // Format prints nothing of the question or its answer.
 func (*Flight) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tokenward flight") }
 

@@ -13,7 +13,7 @@ type Phase uint8
 const (
 	Opening Phase = iota // it is being loaded or a login is being written: wait for Settled
 	Ready                // it lives
-	Ended                // it is over, for Reason; what stays of it is in State
+	Ended                // it is over, for Reason; what remains of it is its State
 	Missing              // the store has none
 	Failed               // it could not be loaded, for Err
 	Moved                // the entry is of no more use: wait for Gone, look in the directory again
@@ -22,24 +22,71 @@ const (
 // Snapshot is what callers see of a session. It is never changed once published.
 type Snapshot struct {
 	Phase       Phase
+	connections bool // see HoldsConnections
 	Generation  session.Generation
 	Incarnation session.Incarnation
 	Ceiling     session.Ceiling
-	EndsAt      int64          // Ready: as in State; here so that a hit need not go there, which is far away
-	State       *session.State // Ready: the session; Ended: the connection tokens that stay (never nil)
+	EndsAt      int64 // Ready: as in the state; here so that a hit need not go there, which is far away
 	Tokens      *session.TokenCache
-	Reason      session.Reason // Ended
-	Err         error          // Failed; Missing: why what is there cannot be read, nil when nothing is
-	Settled     chan struct{}  // Opening: closed when there is more to see; Ended: closed when the deletion was tried once, nil when none is due
-	Until       time.Time      // Ended, Missing: how long it is remembered
+
+	state  *session.State // nil where it is packed
+	packed session.Packed
+
+	*Outcome // never nil
 }
+
+// Outcome says more of a session that is not Ready.
+type Outcome struct {
+	Reason  session.Reason // Ended
+	Err     error          // Failed; Missing: why the record cannot be read, nil where there is none
+	Settled chan struct{}  // Opening: closed when there is more to see; Ended: closed when the deletion was tried once, nil when none is due
+	Until   time.Time      // Ended, Missing: how long it is remembered
+}
+
+var noOutcome Outcome
 
 // NewReady returns the snapshot of a session that lives, whose state is s.
 func NewReady(g session.Generation, in session.Incarnation, s *session.State) *Snapshot {
 	return &Snapshot{
 		Phase: Ready, Generation: g, Incarnation: in, Ceiling: s.Internal.Ceiling, EndsAt: s.Internal.EndsAt,
-		State: s, Tokens: session.NewTokenCache(s),
+		Tokens: session.NewTokenCache(s), state: s, connections: len(s.ConnectionTokenSets) > 0, Outcome: &noOutcome,
 	}
+}
+
+// NewEnded returns the snapshot of a session of which only remains, which is not nil, is left.
+func NewEnded(g session.Generation, in session.Incarnation, remains *session.State, o Outcome) *Snapshot {
+	return &Snapshot{
+		Phase: Ended, Generation: g, Incarnation: in, state: remains, connections: len(remains.ConnectionTokenSets) > 0, Outcome: &o,
+	}
+}
+
+// NewSnapshot returns a snapshot that shows no session.
+func NewSnapshot(p Phase, o Outcome) *Snapshot { return &Snapshot{Phase: p, Outcome: &o} }
+
+// State returns the session that is Ready, or the connection tokens that remain of one that has Ended; else nil. That of an
+// idle session is made anew by each call. It is not to be changed.
+func (s *Snapshot) State() *session.State {
+	if s.state == nil && !s.packed.IsZero() {
+		return s.packed.State()
+	}
+	return s.state
+}
+
+// HoldsConnections reports whether State has connection tokens.
+func (s *Snapshot) HoldsConnections() bool { return s.connections }
+
+// Idle returns s, which is Ready, in the form in which it takes the least memory.
+func (s *Snapshot) Idle() *Snapshot {
+	if s.state == nil {
+		return s
+	}
+	packed, ok := s.state.Pack()
+	if !ok {
+		return s
+	}
+	idle := *s
+	idle.state, idle.packed, idle.Tokens = nil, packed, session.NewTokenCache(packed.State())
+	return &idle
 }
 
 // Over reports whether the own lifetime of a session that is Ready is over at now.

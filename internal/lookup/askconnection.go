@@ -73,7 +73,7 @@ func (t *ConnectionCall) found(c *Callers) (Wait, bool) {
 	}
 	now := c.Clock.Now()
 	if s.Phase == directory.Ready || s.Phase == directory.Ended {
-		if hit, ok := s.State.FindConnection(t.Key, now); ok && !c.Closed() {
+		if hit, ok := s.State().FindConnection(t.Key, now); ok && !c.Closed() {
 			e.Use(now.Unix())
 			t.Token = hit
 			return Wait{}, false

@@ -42,7 +42,7 @@ func (r *ReadCall) Step(c *Callers, came Came) (w Wait, more bool) {
 	switch {
 	case s.Phase == directory.Ready && !s.Ceiling.Reached(now):
 		e.Use(now.Unix())
-		r.State = s.State
+		r.State = s.State()
 	case s.Phase == directory.Ready, s.Phase == directory.Ended && s.Reason == session.ReasonCeiling:
 		r.at = callExpiring
 		return r.expiry.begin(c, &r.look)

@@ -13,7 +13,7 @@ type TokenCall struct {
 
 	// The answer, not to be changed, or why there is none: an *AccessTokenError, or the
 	// context's error.
-	Token *session.Token
+	Token session.Token
 	Err   error
 
 	at     callState
@@ -89,8 +89,7 @@ func (t *TokenCall) found(c *Callers) (w Wait, more bool) {
 	case s.Phase != directory.Ready:
 		return t.fail(session.ErrMissingRefreshToken)
 	}
-	if hit := c.Hit(e, t.Query); hit != nil {
-		t.Token = hit
+	if c.Hit(e, t.Query, &t.Token) {
 		return Wait{}, false
 	}
 	e.Use(now.Unix())
@@ -114,6 +113,6 @@ func (t *TokenCall) landed(c *Callers, a *directory.Answer) (Wait, bool) {
 	if a.Ceiling.Reached(now) || a.Cached && !now.Before(a.Token.ExpiresAt) {
 		return t.again(c)
 	}
-	t.Token = a.Token
+	t.Token = *a.Token
 	return Wait{}, false
 }

@@ -41,22 +41,19 @@ func (c *Callers) Closed() bool { return c.closed.Load() }
 // Key names the record of the session id.
 func (c *Callers) Key(id string) session.Key { return session.KeyOf(c.Name, id) }
 
-// Hit finds the answer in what the session shows, or nil. It takes no lock, sends no
-// message and allocates nothing.
-func (c *Callers) Hit(e *directory.Entry, q *session.TokenQuery) *session.Token {
+// Hit finds the answer in what the session shows, fills in token and reports whether there was one. It takes no lock,
+// sends no message and allocates nothing.
+func (c *Callers) Hit(e *directory.Entry, q *session.TokenQuery, token *session.Token) bool {
 	s := e.Snapshot()
 	if s.Phase != directory.Ready || c.closed.Load() {
-		return nil
+		return false
 	}
 	now := c.Clock.Now()
-	if s.Ceiling.Reached(now) || s.Over(now) || !c.Fresh.MayShow(e, c.Clock) {
-		return nil
+	if s.Ceiling.Reached(now) || s.Over(now) || !c.Fresh.MayShow(e, c.Clock) || !s.Tokens.Lookup(q, now, c.Buffer, token) {
+		return false
 	}
-	t := s.Tokens.Lookup(q, now, c.Buffer)
-	if t != nil {
-		e.Use(now.Unix())
-	}
-	return t
+	e.Use(now.Unix())
+	return true
 }
 
 // Foreign says why a session is not of a registration: missing_session_domain, also where its client id is not
@@ -66,7 +63,7 @@ func (c *Callers) Foreign(s *directory.Snapshot, current session.RegistrationID)
 	if !c.Resolving {
 		return ""
 	}
-	of := session.RegistrationID{Issuer: s.State.SessionDomain(""), ClientID: s.State.SessionClient(c.ClientID)}
+	of := session.RegistrationID{Issuer: s.State().SessionDomain(""), ClientID: s.State().SessionClient(c.ClientID)}
 	switch {
 	case of.Issuer == "" || of.ClientID == "":
 		return session.CodeMissingSessionDomain

@@ -21,7 +21,7 @@ func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
 		c := &Callers{Dir: directory.NewDirectory(), Name: "test", Fresh: &directory.Freshness{
 			Stats: &directory.Stats{}, Shared: true, Age: 30 * time.Second, Outage: outage, Attempt: 5 * time.Second,
 		}}
-		e := directory.NewEntry("a", session.KeyOf("test", "a"), &directory.Snapshot{Phase: directory.Ready, State: &session.State{}})
+		e := directory.NewEntry("a", session.KeyOf("test", "a"), directory.NewReady(1, session.Incarnation{}, &session.State{}))
 		e.Read(c.Fresh.Reading(fake.Mono()))
 		fake.Advance(age - time.Second)
 		c.Fresh.Failed(fake.Mono())

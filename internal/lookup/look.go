@@ -156,7 +156,7 @@ func (l *Look) judge(c *Callers) (Wait, bool) {
 	switch s.Phase {
 	case directory.Ready:
 		now := c.Clock.Now()
-		if !s.State.Internal.Over(now) {
+		if !s.Over(now) {
 			if l.reread || c.Fresh.MayShow(l.Entry, c.Clock) {
 				return Wait{}, false
 			}

@@ -119,8 +119,7 @@ type tokenCall struct{ lookup.TokenCall }
 func (t *tokenCall) Step(c *lookup.Callers, came lookup.Came) (lookup.Wait, bool) {
 	if came.What == lookup.Begin {
 		if e := c.Dir.Lookup(t.Caller.ID); e != nil {
-			if hit := c.Hit(e, t.Query); hit != nil {
-				t.Token = hit
+			if c.Hit(e, t.Query, &t.Token) {
 				return lookup.Wait{}, false
 			}
 		}

@@ -40,13 +40,13 @@ func (w *World) checkSpend(j *job, r *request) {
 	}
 	switch snap.Phase {
 	case directory.Ready:
-		if snap.State.Internal.SID != f.name {
-			w.fail("P6", "%s spends a refresh token of %s", snap.State.Internal.SID, f.name)
+		if snap.State().Internal.SID != f.name {
+			w.fail("P6", "%s spends a refresh token of %s", snap.State().Internal.SID, f.name)
 		}
 		if r.recovers {
 			break
 		}
-		if _, ok := snap.State.FindConnection(key, p.now()); ok && key.ForConnection() || !key.ForConnection() && w.covered(p, snap.State, key) {
+		if _, ok := snap.State().FindConnection(key, p.now()); ok && key.ForConnection() || !key.ForConnection() && w.covered(p, snap.State(), key) {
 			w.fail("P2", "a token %s is asked for, and there is one", questionName(key))
 		}
 	case directory.Ended:
@@ -94,7 +94,7 @@ func (p *process) noteAnswer(m *mailbox, r *request) {
 		return
 	}
 	s := m.entry.Snapshot()
-	if s.Phase != directory.Ready || s.State.Internal.SID != r.family.name {
+	if s.Phase != directory.Ready || s.State().Internal.SID != r.family.name {
 		return
 	}
 	if r.waits {
@@ -165,7 +165,7 @@ func (w *World) checkShown(m *mailbox) {
 		if w.kind == Beside {
 			m.p.over[m.subject] = math.MaxInt
 		}
-		if s.State == nil || s.State.RefreshToken != "" || s.State.User != "" || len(s.State.TokenSets) > 0 {
+		if s.State() == nil || s.State().RefreshToken != "" || s.State().User != "" || len(s.State().TokenSets) > 0 {
 			w.fail("P7", "the end of %s shows more than connection tokens", m.subject.id)
 		}
 	default:
@@ -173,12 +173,12 @@ func (w *World) checkShown(m *mailbox) {
 }
 
 func (w *World) checkReady(m *mailbox, old, s *directory.Snapshot) {
-	f := w.families[s.State.Internal.SID]
+	f := w.families[s.State().Internal.SID]
 	if f == nil || f.subject != m.subject {
-		w.fail("P6", "%s shows %q", m.subject.id, s.State.Internal.SID)
+		w.fail("P6", "%s shows %q", m.subject.id, s.State().Internal.SID)
 		return
 	}
-	n := f.number(s.State.RefreshToken)
+	n := f.number(s.State().RefreshToken)
 	switch asked, ok := m.p.asked[f]; {
 	case f.dead && (w.kind == Alone || f.ended.by == m.p):
 		w.fail("P7", "%s comes back to life", f.name)
@@ -186,15 +186,15 @@ func (w *World) checkReady(m *mailbox, old, s *directory.Snapshot) {
 		f.unusable = true
 	case !ok || n > asked:
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, f.token(n))
-	case s.Ceiling != f.ceiling || s.State.Internal.Ceiling != f.ceiling:
+	case s.Ceiling != f.ceiling || s.State().Internal.Ceiling != f.ceiling:
 		w.fail("P4", "%s shows a ceiling that it never had", f.name)
-	case old.Phase == directory.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State.RefreshToken) && n < m.p.held[f] && m.p.bombs == 0:
+	case old.Phase == directory.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State().RefreshToken) && n < m.p.held[f] && m.p.bombs == 0:
 		w.fail("P3", "%s goes back to %s", f.name, f.token(n))
 	}
-	for _, t := range s.State.TokenSets {
+	for _, t := range s.State().TokenSets {
 		w.showToken(m, f, t.AccessToken)
 	}
-	for _, t := range s.State.ConnectionTokenSets {
+	for _, t := range s.State().ConnectionTokenSets {
 		w.showToken(m, f, t.AccessToken)
 	}
 }
@@ -420,7 +420,7 @@ func (w *World) sawQueue(m *mailbox, f *directory.Flight) {
 	case len(flights) > 1:
 		w.saw[queuedBeside]++
 	}
-	if s := m.entry.Snapshot(); s.Phase == directory.Ready && !f.Query.Key.ForConnection() && w.covered(m.p, s.State, f.Query.Key) {
+	if s := m.entry.Snapshot(); s.Phase == directory.Ready && !f.Query.Key.ForConnection() && w.covered(m.p, s.State(), f.Query.Key) {
 		w.saw[answeredFromCache]++
 	}
 }

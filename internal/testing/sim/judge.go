@@ -16,7 +16,7 @@ func (w *World) judge(c *call) {
 	case *tokenCall:
 		if m.Err == nil {
 			w.told(c, nil, m.Token.AccessToken)
-			w.judgeToken(c, *m.Token)
+			w.judgeToken(c, m.Token)
 		} else {
 			w.told(c, m.Err, "")
 		}

@@ -130,8 +130,8 @@ func (m *mailbox) adopt(a *messages.Adopt) {
 	m.pid, m.entry, m.subject = a.Entry.PID(), a.Entry, m.w.byKey[a.Entry.Key]
 	m.shown = a.Entry.Snapshot()
 	if m.shown.Phase == directory.Ready {
-		if f := m.w.families[m.shown.State.Internal.SID]; f != nil {
-			m.p.read(f, a.Version, f.number(m.shown.State.RefreshToken))
+		if f := m.w.families[m.shown.State().Internal.SID]; f != nil {
+			m.p.read(f, a.Version, f.number(m.shown.State().RefreshToken))
 		}
 	}
 	if m.subject != nil {

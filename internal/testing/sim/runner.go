@@ -65,7 +65,7 @@ func (p *process) Run(kind actors.Work, work func(context.Context) any, deliver 
 	if m := w.turn; m != nil && m.entry != nil {
 		j.snapshot = m.entry.Snapshot()
 		if j.snapshot.Phase == directory.Ready {
-			j.family = w.families[j.snapshot.State.Internal.SID]
+			j.family = w.families[j.snapshot.State().Internal.SID]
 			j.newest = p.held[j.family]
 			j.epoch = m.subject.leaseOf(p).known
 		}
