@@ -12,7 +12,7 @@ import (
 // HTTP request, which may not be touched once the handler has returned.
 //
 // So a call is in one of these states. The caller may abandon it while it is waiting. Once the
-// work has begun with what was lent (running), the caller waits until the work has ended.
+// work has begun with the loan (running), the caller waits until the work has ended.
 //
 //	waiting ──Begin──► running ──End──► ending ──► ended
 //	   └────Abandon──► abandoned ──End──┘
@@ -88,6 +88,6 @@ func (c *Call) Ended() (ended bool, err error) {
 	return true, c.err
 }
 
-// Abandon takes back what was lent, and reports whether it could. It cannot once the work has begun
+// Abandon takes the loan back, and reports whether it could. It cannot once the work has begun
 // with it: such work ends with the caller's context, and the caller waits for Done.
 func (c *Call) Abandon() bool { return c.state.CompareAndSwap(callWaiting, callAbandoned) }

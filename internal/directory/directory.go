@@ -26,14 +26,14 @@ type shard struct {
 	live int
 }
 
-// seat is free while entry is nil. What it held may be replaced, but is not freed: whoever looks
-// for what lies behind it must go on.
+// seat is free while entry is nil. Its entry may be replaced, but the seat is not freed: a lookup
+// for an entry that lies behind it must go on.
 type seat struct {
 	hash  atomic.Uint64 // of the entry's id, written first: so that others' entries need not be looked at
 	entry atomic.Pointer[Entry]
 }
 
-// removed stands where an entry was. It has no id, so nobody finds it.
+// removed stands where an entry was. It has no id, so no lookup finds it.
 var removed = &Entry{}
 
 // NewDirectory returns an empty directory.

@@ -46,7 +46,7 @@ func TestDirectory_isAMap(t *testing.T) {
 	}
 }
 
-// Whoever looks while others come and go finds what stays, and never somebody else.
+// A lookup while other entries come and go finds the entry that stays, and never another.
 func TestDirectory_whileItChanges(t *testing.T) {
 	d := NewDirectory()
 	stays := make([]*Entry, 500)

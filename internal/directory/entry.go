@@ -106,7 +106,7 @@ const (
 	SaveFailing                // something that could not be written so far
 )
 
-// SetUnsaved says how far the store is behind and returns what was said before. For
+// SetUnsaved sets how far the store is behind and returns the value before. For
 // the owner.
 func (e *Entry) SetUnsaved(u Unsaved) Unsaved { return Unsaved(e.unsaved.Swap(int32(u))) }
 

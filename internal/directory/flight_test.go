@@ -8,7 +8,7 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Whoever does not find its flight on the list any more finds its answer, though nobody was
+// A caller that does not find its flight on the list any more finds its answer, though no waiter was
 // released yet.
 func TestComplete_whatIsOffTheListHasItsAnswer(t *testing.T) {
 	e := NewEntry("id", session.Key{}, &Snapshot{})

@@ -98,7 +98,7 @@ func (f *Freshness) Stood(e *Entry, now, age time.Duration) bool {
 	return past != nil && past.number == e.epoch.Load() && now-past.ended < age
 }
 
-// Reading returns what is noted of a question that is put to the store now.
+// Reading returns the note of a read that is sent to the store now.
 func (f *Freshness) Reading(now time.Duration) Reading { return Reading{f.feed.number.Load(), now} }
 
 // Reading is when the store was asked for a record: at least what it held then is known.

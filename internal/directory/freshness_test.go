@@ -15,7 +15,7 @@ const (
 	grace       = 11 * time.Second
 )
 
-// shared is what is known of a store that other processes write to, with a session that was read now.
+// shared returns the Freshness of a store that other processes write to, with a session that was read now.
 func shared() (*Freshness, *Entry, *clock.Fake) {
 	c := clock.NewFake(time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC))
 	c.Advance(time.Hour)
@@ -27,7 +27,7 @@ func shared() (*Freshness, *Entry, *clock.Fake) {
 	return f, e, c
 }
 
-// When what was read may be shown, by what has happened since.
+// When a snapshot may be shown, by the events since its read.
 func TestFreshness_mayShow(t *testing.T) {
 	tests := []struct {
 		name string
@@ -169,7 +169,7 @@ func TestFreshness_mayRecover(t *testing.T) {
 	want("without leases", 0)
 }
 
-// A wall clock that is set moves nothing: what is fresh, when the store may be asked, when recovery begins.
+// A wall clock that is set moves nothing: neither freshness, nor when the store may be asked, nor when recovery begins.
 func TestFreshness_wallClockIsSet(t *testing.T) {
 	for _, by := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
 		f, e, c := shared()

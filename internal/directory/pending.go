@@ -2,7 +2,7 @@ package directory
 
 import "sync/atomic"
 
-// Pending counts what is still to be handled: messages in mailboxes, and work whose outcome will
+// Pending counts unhandled messages in mailboxes, and work whose outcome will
 // become a message. When it is zero, the actors are quiescent. It is the mailbox middleware of
 // every actor: a posted message is counted in, a handled or dropped one is counted out.
 type Pending struct {

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// What messages carry prints as little, where whoever has it in hand prints that.
+// The values that messages carry print nothing of themselves either, when they are printed on their own.
 
 // Format prints e without the session's id.
 func (e *Entry) Format(f fmt.State, _ rune) {

@@ -250,8 +250,8 @@ func (w *World) pauseInTheAir(i int) {
 	}
 }
 
-// resume lets p go on. What was due meanwhile is done at once, or after what it finds
-// there.
+// resume lets p go on. Timers that came due in the pause fire at once, or after the messages that
+// wait for it.
 func (p *process) resume() {
 	w := p.w
 	w.note("process %d goes on", p.n)

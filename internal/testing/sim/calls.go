@@ -29,7 +29,7 @@ type subject struct {
 	presented presented
 	owing     map[*process]bool // who is still to do a logout, and so may end a login elsewhere with it
 
-	// What is certain: the login that is in force, nil for none, unless operations went
+	// The login that is in force, nil for none. It is certain unless operations went
 	// wrong or overlapped.
 	current *family
 	certain bool
@@ -191,7 +191,7 @@ func (w *World) signIn(p *process, s *subject, ceiling, lifetime int64) {
 	f.login = c.op
 }
 
-// logout signs s out, whoever is signed in.
+// logout signs s out, of whichever login.
 func (w *World) logout(p *process, s *subject) {
 	c := w.order(p, s, "logout", func(lent *directory.Call) messages.Awaited {
 		return &messages.EndSession{ID: s.id, Key: s.key, Why: session.ReasonLogout, Call: lent}
@@ -291,8 +291,8 @@ func (c *call) leave() {
 	c.cancel()
 }
 
-// afterLogin does what Client.begin does when a login's caller has left: nobody was given
-// the session.
+// afterLogin does the work of Client.begin after a login whose caller has given up: no caller
+// has the session's id.
 func (w *World) afterLogin(c *call, m *lookup.Order) {
 	if c.op.kind == opLogin && m.Err != nil && c.left {
 		c.p.send(&messages.EndSession{

@@ -58,9 +58,9 @@ func (w *World) checkSpend(j *job, r *request) {
 	}
 }
 
-// checkCoalesced holds that no request is sent for callers who were there when the last one
-// for the same question ended: its end was theirs (P2). Where another process wrote in
-// between a question may fly twice.
+// checkCoalesced holds that no request is sent for callers who were waiting when the last one
+// for the same query ended: its answer was for them too (P2). Where another process wrote in
+// between, a query may be sent twice.
 func (w *World) checkCoalesced(p *process, r *request) {
 	at := asked{p, r.family, r.key}
 	before := w.last[at]

@@ -69,8 +69,8 @@ func (c *choices) note(v int) {
 // odds reports true in percent of a hundred cases. False is the plainer answer.
 func (c *choices) odds(percent int) bool { return c.pick(100) >= 100-percent }
 
-// weighted picks an index of weights, as often as its weight says. What is written down
-// is the index, so that in a replay it means the same whatever the weights are then.
+// weighted picks an index of weights, as often as its weight says. It writes
+// the index down, so that in a replay it means the same whatever the weights are then.
 func (c *choices) weighted(weights []int) int {
 	if c.random == nil {
 		return c.pick(len(weights))

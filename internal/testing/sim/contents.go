@@ -61,7 +61,7 @@ func (w *World) contents(key session.Key, r store.Record) *session.State {
 	return s
 }
 
-// answered notes that the store was asked to keep what is in s, and has answered.
+// answered notes that the store was asked to keep s, and has answered.
 func (w *World) answered(p *process, r store.Record, s *session.State, err error) {
 	if s == nil {
 		return

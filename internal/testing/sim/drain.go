@@ -8,8 +8,8 @@ import (
 	"github.com/tokenward/tokenward/internal/lookup"
 )
 
-// drain lets everything come to rest: store and provider work, nobody dies, time passes.
-// Then it looks whether all that was promised for the end has come true.
+// drain lets everything come to rest: store and provider work, no process dies, time passes.
+// Then it checks the promises for the end.
 func (w *World) drain() {
 	w.draining, w.storeDown, w.providerDown = true, false, false
 	w.note("everything comes to rest")
@@ -64,8 +64,8 @@ func (w *World) holdOne() {
 		w.saw[heldAtProvider]++
 	}
 	for _, c := range w.calls {
-		// What a process left behind may be left alone for longer, after an outage.
-		// Whether it was is seen once nobody has the lease.
+		// An intent that a process left behind may be left alone for longer, after an outage.
+		// Whether it was shows once no process has the lease.
 		if _, read := c.machine.(*lookup.ReadCall); read || c.subject != held && !left[c.subject] && !w.leftBehind(c.subject) {
 			w.fail("P9", "call %d about %s waits while a request of %s is held", c.n, c.subject.id, held.id)
 		}
@@ -112,7 +112,7 @@ func (w *World) goOn(d time.Duration, all bool) {
 	w.fail("P5", "it never comes to rest")
 }
 
-// quiet reports whether nobody waits and nothing is to be saved.
+// quiet reports whether no caller waits and nothing is to be saved.
 func (w *World) quiet() bool {
 	if len(w.calls) > 0 || w.works() > 0 {
 		return false

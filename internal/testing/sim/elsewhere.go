@@ -8,9 +8,9 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// elsewhere is what a process does that is not simulated itself, where the store is
+// elsewhere is a write by a process that is not simulated itself, where the store is
 // shared: it writes the session, and half of the time it has spent its refresh token for
-// that, as it may while nobody else does.
+// that, as it may while no other process does.
 func (w *World) elsewhere(s *subject) {
 	f := s.stored.family
 	if f == nil || s.stored.unreadable || f.over(w.fake.Now()) {

@@ -242,8 +242,8 @@ func (w *World) judgeTrouble(c *call, err error) {
 	}
 }
 
-// judgeOwn reports whether err is what c has brought on itself. Whoever has not left is
-// not told that somebody has.
+// judgeOwn reports whether c itself caused err. A caller that has not given up must
+// not get the error of one that has.
 func (w *World) judgeOwn(c *call, err error) bool {
 	if c.left {
 		w.saw[toldCancelled]++

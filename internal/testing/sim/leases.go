@@ -162,7 +162,7 @@ type presented struct {
 	at    []int64
 }
 
-// checkBackoff holds the tries to find out what came of one request against what is promised: the
+// checkBackoff holds the tries to find out the outcome of one request to their promise: the
 // waits double from 5 s on, and no hour has more than eight. Where clocks differ only the number
 // is held.
 func (w *World) checkBackoff(s *subject, in store.Intent, again bool, err error) {
@@ -249,7 +249,7 @@ func (w *World) checkLease(j *job, r *request) {
 	}
 }
 
-// checkRenewals holds, before time passes, that whoever has a request in the air and had
+// checkRenewals holds, before time passes, that each process that has a request on the wire and had
 // time for it has renewed the lease.
 func (w *World) checkRenewals() {
 	if w.kind == Alone {
@@ -296,8 +296,8 @@ func (p *process) idleBut(j *job) bool {
 	return true
 }
 
-// fenced holds what became of an update against the leases: once another process has the
-// lease, what was written under an older one is refused.
+// fenced holds the outcome of an update against the leases: once another process has the
+// lease, a write under an older one is refused.
 func (w *World) fenced(p *process, s *subject, r store.Record, err error) {
 	if err == nil {
 		w.tell(s, r.Version)
@@ -316,7 +316,7 @@ func (w *World) fenced(p *process, s *subject, r store.Record, err error) {
 }
 
 // follows reports whether p was told to follow an intent up, for which r may have been
-// sent: nobody asked its question.
+// sent: no caller asked for its token.
 func (w *World) follows(p *process, r *request) bool {
 	return p.follow[r.family.subject] && r.key == w.questions[0].Key
 }
@@ -332,7 +332,7 @@ func (w *World) mayKeep(f *family, s *session.State) bool {
 	return f.refused
 }
 
-// checkLeft holds that nobody holds a lease for ever, and no intent is left behind.
+// checkLeft holds that no process holds a lease for ever, and no intent is left behind.
 func (w *World) checkLeft() {
 	if w.kind == Alone {
 		return

@@ -128,9 +128,9 @@ func (p *process) wrote(f *family, v session.Version, n int, err error) {
 	}
 }
 
-// read notes what p has read. Where somebody else spent the refresh token that p knew the
-// store to hold, theirs stays, and what p has is dropped: the exception to P3. Where they
-// only wrote, or gave the refresh token up that p has spent, what p has goes on top.
+// read notes the record that p has read. Where another process spent the refresh token that p knew the
+// store to hold, its token stays, and that of p is dropped: the exception to P3. Where the other
+// only wrote, or gave the refresh token up that p has spent, the state of p is merged in.
 func (p *process) read(f *family, v session.Version, n int) {
 	f.askedTo(p, n)
 	base, ok := p.base[f]

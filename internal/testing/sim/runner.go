@@ -109,8 +109,8 @@ func (j *job) advance() {
 	}
 }
 
-// park stops j at a stage of what it does, until the world goes on with it. It returns
-// an error when the call has ended meanwhile, so far as j can tell.
+// park stops j at a stage of its work, until the world goes on with it. It returns
+// an error when the call has ended by then, so far as j can tell.
 func (j *job) park(ctx context.Context, s stage) error {
 	if j.killed {
 		return errKilled

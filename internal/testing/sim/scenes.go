@@ -95,8 +95,8 @@ func (w *World) pausedScene(p, q *process, s *subject) {
 	}
 }
 
-// latePausedScene has p be paused before it writes down what it is about to spend, or when
-// it has, and q take the lease meanwhile. In the second case q is done when p goes on, and the
+// latePausedScene has p be paused before it writes its intent, or after
+// that, and q take the lease during the pause. In the second case q is done when p goes on, and the
 // first thing that p learns is that it has the lease again.
 func (w *World) latePausedScene(p, q *process, s *subject) {
 	w.askToken(p, s, w.heldQuestion)
@@ -132,8 +132,8 @@ func (w *World) latePausedScene(p, q *process, s *subject) {
 	w.until(time.Second, func() bool { return w.turns() == 0 && w.works() == 0 })
 }
 
-// crashScene has p die when a refresh token was rotated and is nowhere yet. Whoever else
-// lives presents the one before, which the provider accepts within its overlap, and presents it
+// crashScene has p die when a refresh token was rotated and is nowhere yet. Another
+// process presents the one before, which the provider accepts within its overlap, and presents it
 // again where the provider cannot be reached.
 func (w *World) crashScene(p *process, s *subject) {
 	f := s.stored.family

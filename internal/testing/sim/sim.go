@@ -88,7 +88,7 @@ func Run(kind Kind, first uint64, n int) *Result {
 	return all
 }
 
-// Tell runs a seed, or with units what is left of it, and returns its story.
+// Tell runs a seed, or with units the shrunk run of it, and returns its story.
 func (m *Machine) Tell(seed uint64, units [][]int32) ([]string, *Failure) {
 	c := newChoices(seed)
 	if units != nil {

@@ -281,7 +281,7 @@ func half(r store.Record) store.Record {
 	return r
 }
 
-// strand leaves what j has sent on its way, though nobody waits for the answer. What may
+// strand leaves the operation of j on its way, though no caller waits for the answer. One that may
 // not come late comes now or never; a write may be torn, but not by a store that several
 // processes share: that is a server, which takes a write or does not.
 func (w *World) strand(j *job) {
@@ -300,7 +300,7 @@ func (w *World) strand(j *job) {
 	j.tear = nil
 }
 
-// strands reports whether what was sent stays on its way though nobody waits for it any more.
+// strands reports whether an operation stays on its way though no caller waits for it any more.
 func (w *World) strands() bool { return w.story != nil || w.choose.odds(50) }
 
 type stranded struct {

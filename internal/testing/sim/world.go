@@ -228,7 +228,7 @@ func (w *World) configure() {
 	c.endOnDead = pick.odds(20)
 }
 
-// newWorld returns a run that has not begun. given changes what was drawn.
+// newWorld returns a run that has not begun. given changes the configuration that was drawn.
 func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64, given ...func(*config)) *World {
 	fake := clock.NewFake(t0)
 	var key [32]byte
