@@ -58,7 +58,7 @@ func (Packed) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "packed ses
 // MarshalJSON writes nothing of the state.
 func (Packed) MarshalJSON() ([]byte, error) { return []byte(`"packed session"`), nil }
 
-// State returns what was packed. Its strings are parts of p, which stays in memory as long as one of them does.
+// State returns the State that was packed. Its strings are parts of p, which stays in memory as long as one of them does.
 func (p Packed) State() *State {
 	r := unpacker(p)
 	s := &State{}

@@ -36,7 +36,7 @@ type Runner struct {
 var _ actors.Runner = (*Runner)(nil)
 
 // New returns a Runner within the limits ProviderRequests, a quarter of which is for strangers, and
-// QueuedFlights, of signed-in users. It counts what is under way in pending.
+// QueuedFlights, of signed-in users. It counts the work under way in pending.
 func New(l session.Limits, pending *directory.Pending) *Runner {
 	users, strangers := shares(l.ProviderRequests)
 	r := &Runner{

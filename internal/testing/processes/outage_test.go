@@ -116,7 +116,7 @@ func (d *delays) want(t *testing.T, what string, most time.Duration) {
 }
 
 // The store is killed and started again, and then a session is signed out in one process. The
-// others, which have lost their change feeds meanwhile, serve it for a second at most, counted from when
+// others, which have lost their change feeds by then, serve it for a second at most, counted from when
 // both see the store again.
 func TestOutage_aLogoutAfterwardsIsSeenEverywhere(t *testing.T) {
 	eachMortal(t, func(t *testing.T, h home, server mortal) {
