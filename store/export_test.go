@@ -6,7 +6,7 @@ import "github.com/tokenward/tokenward/internal/remote"
 const MaxNotices = remote.MaxNotices
 
 // Kept counts what a Memory holds on to.
-type Kept struct{ Entries, Values, Intents, Ceilings, Unclaimed, Claims, Lapses int }
+type Kept struct{ Entries, Values, Intents, Ceilings, Lapses int }
 
 // Kept looks into every shard.
 func (m *Memory) Kept() Kept {
@@ -18,8 +18,6 @@ func (m *Memory) Kept() Kept {
 		n.Values += len(sh.values)
 		n.Intents += len(sh.intents)
 		n.Ceilings += sh.ceilings.len()
-		n.Unclaimed += sh.unclaimed.len()
-		n.Claims += sh.claims.len()
 		n.Lapses += sh.lapses.len()
 		sh.mu.Unlock()
 	}

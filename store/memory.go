@@ -115,7 +115,7 @@ func (m *Memory) Replace(ctx context.Context, key session.Key, r Record, _ Optio
 		e := sh.entry(key, now)
 		e.intent = nil
 		sh.unbury(key, e)
-		sh.unclaim(key, e)
+		e.held = 0
 		sh.put(key, e, r, now)
 		m.feed.tell(key, r.Version)
 		return nil

@@ -16,10 +16,8 @@ type shard struct {
 	values  map[IndexValue]keySet
 	intents map[session.Key]struct{}
 
-	ceilings  ordered // every record with a ceiling, by it
-	unclaimed ordered // those of them that ClaimDue may hand out
-	claims    ordered // the others, by when the claim lapses
-	lapses    ordered // entries, by when to look whether they can be forgotten
+	ceilings ordered // every record with a ceiling, by it
+	lapses   ordered // entries, by when to look whether they can be forgotten
 }
 
 // entry is all that the store has of one key. It is kept while any part of it still means
@@ -27,8 +25,7 @@ type shard struct {
 type entry struct {
 	record  *Record
 	expires int64 // of the record
-	claimed bool
-	held    int64 // until when it is claimed
+	held    int64 // until when ClaimDue passes over it; 0: it does not
 	intent  *Intent
 
 	gone *tombstone // never beside a record
@@ -134,16 +131,11 @@ func (sh *shard) put(key session.Key, e *entry, r Record, now int64) {
 		return
 	}
 	r = cloneRecord(r)
-	claimed := e.claimed
 	sh.forget(key, e)
 	e.record, e.expires = &r, expiry(now, r.TTL)
 	sh.list(key, r.Index)
 	if r.Ceiling > 0 {
 		sh.ceilings.add(place{int64(r.Ceiling), key})
-		sh.unclaimed.add(place{int64(r.Ceiling), key})
-		if claimed {
-			sh.claim(key, e, e.held)
-		}
 	}
 	if e.intent == nil {
 		delete(sh.intents, key)
@@ -154,7 +146,7 @@ func (sh *shard) put(key session.Key, e *entry, r Record, now int64) {
 // clear removes the record of e, and its intent. The caller calls settle.
 func (sh *shard) clear(key session.Key, e *entry) {
 	sh.forget(key, e)
-	e.record, e.intent = nil, nil
+	e.record, e.intent, e.held = nil, nil, 0
 	delete(sh.intents, key)
 }
 
@@ -164,16 +156,8 @@ func (sh *shard) forget(key session.Key, e *entry) {
 		return
 	}
 	sh.unlist(key, e.record.Index)
-	if e.record.Ceiling <= 0 {
-		return
-	}
-	at := place{int64(e.record.Ceiling), key}
-	sh.ceilings.remove(at)
-	if e.claimed {
-		sh.claims.remove(place{e.held, key})
-		e.claimed = false
-	} else {
-		sh.unclaimed.remove(at)
+	if e.record.Ceiling > 0 {
+		sh.ceilings.remove(place{int64(e.record.Ceiling), key})
 	}
 }
 
@@ -250,22 +234,6 @@ func (sh *shard) forgetRemainder(key session.Key, e *entry) {
 		sh.unlist(key, e.gone.left.Index)
 		e.gone.left = nil
 	}
-}
-
-// claim hides the record of e from ClaimDue until the given instant.
-func (sh *shard) claim(key session.Key, e *entry, until int64) {
-	sh.unclaimed.remove(place{int64(e.record.Ceiling), key})
-	e.claimed, e.held = true, until
-	sh.claims.add(place{until, key})
-}
-
-func (sh *shard) unclaim(key session.Key, e *entry) {
-	if !e.claimed {
-		return
-	}
-	sh.claims.remove(place{e.held, key})
-	sh.unclaimed.add(place{int64(e.record.Ceiling), key})
-	e.claimed = false
 }
 
 // settle notes when to look whether e can be forgotten, and forgets it at once, returning nil,
@@ -359,28 +327,20 @@ func (sh *shard) due(from, until session.Ceiling, after place, limit int, now in
 	return refs
 }
 
-// claimDue claims up to limit of the records with a ceiling before until that no caller
-// has claimed.
+// claimDue claims up to limit of the living records with a ceiling before until, for as long as
+// hold has not come. It steps over those that are claimed already: they are about to end.
 func (sh *shard) claimDue(until session.Ceiling, limit int, hold, now int64) []Ref {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for p, ok := sh.claims.first(); ok && p.at <= now; p, ok = sh.claims.first() {
-		sh.unclaim(p.key, sh.entries[p.key])
-	}
-	var due []session.Key
-	for p := range sh.unclaimed.from(place{}) {
-		if p.at >= int64(until) || len(due) >= limit {
+	var refs []Ref
+	for p := range sh.ceilings.from(place{}) {
+		if p.at >= int64(until) || len(refs) >= limit {
 			break
 		}
-		due = append(due, p.key)
-	}
-	refs := make([]Ref, 0, len(due))
-	for _, key := range due {
-		e := sh.entries[key]
-		if now < e.expires {
-			refs = append(refs, refOf(key, e))
+		if e := sh.entries[p.key]; (e.held == 0 || now >= e.held) && now < e.expires {
+			refs = append(refs, refOf(p.key, e))
+			e.held = hold
 		}
-		sh.claim(key, e, hold)
 	}
 	return refs
 }
