@@ -130,16 +130,16 @@ func (s *Simple) Delete(ctx context.Context, key session.Key, only session.Incar
 	if err != nil {
 		return err
 	}
-	any := only == (session.Incarnation{})
+	anyOne := only.IsZero()
 	if b == nil {
-		if any {
+		if anyOne {
 			s.tombs.restate(key, why)
 		}
 		return nil
 	}
 	r, err := UnmarshalRecord(b)
 	switch {
-	case any:
+	case anyOne:
 	case err != nil:
 		return err
 	case r.Incarnation != only:

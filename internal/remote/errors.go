@@ -2,14 +2,14 @@ package remote
 
 import "strings"
 
-// Plain has the text of an error, and nothing behind it.
-type Plain string
+// PlainError has the text of an error, and nothing behind it.
+type PlainError string
 
 // Error implements error.
-func (e Plain) Error() string { return string(e) }
+func (e PlainError) Error() string { return string(e) }
 
-// Quoting is said in place of an error that quotes a password.
-const Quoting = Plain("an error whose text is left out, for it quotes the password")
+// ErrQuoting is said in place of an error that quotes a password.
+const ErrQuoting = PlainError("an error whose text is left out, for it quotes the password")
 
 // Quotes reports whether text has one of the passwords in it.
 func Quotes(text string, passwords ...string) bool {

@@ -20,7 +20,7 @@ import (
 	"github.com/tokenward/tokenward/store/bolt"
 )
 
-var goldenTombstone = &store.GoneError{
+var errGolden = &store.GoneError{
 	Reason: session.ReasonCeiling, Incarnation: session.Incarnation{1, 2},
 	Remainder: &store.Remainder{Version: session.Version{3, 4}, Index: []store.IndexValue{{5}, {6}}, Sealed: []byte("left"), TTL: time.Hour},
 }
@@ -29,7 +29,7 @@ var goldenTombstone = &store.GoneError{
 func TestTombstone_golden(t *testing.T) {
 	want := "0102" + zeros(14) + "00000000d693a408" + "0304" + zeros(14) + "00000002" + "05" + zeros(31) + "06" + zeros(31) +
 		"07" + hex.EncodeToString([]byte("ceiling")) + hex.EncodeToString([]byte("left"))
-	if got := hex.EncodeToString(bolt.TombstoneBody(goldenTombstone, 8)); got != want {
+	if got := hex.EncodeToString(bolt.TombstoneBody(errGolden, 8)); got != want {
 		t.Errorf("the format has changed: %s, want %s", got, want)
 	}
 }

@@ -60,7 +60,7 @@ func FuzzValue(f *testing.F) {
 	f.Add(bolt.Encode(key(1), golden))
 	f.Add(bolt.Encode(key(1), bolt.Decoded{Kind: bolt.KindRecord, Body: store.MarshalRecord(store.Record{Index: []store.IndexValue{{}}, Sealed: []byte("x")})}))
 	f.Add(bolt.Encode(key(1), bolt.Decoded{Kind: 't', Body: []byte(session.ReasonLogout)}))
-	f.Add(bolt.Encode(key(1), bolt.Decoded{Kind: bolt.KindEnded, Body: bolt.TombstoneBody(goldenTombstone, 0)}))
+	f.Add(bolt.Encode(key(1), bolt.Decoded{Kind: bolt.KindEnded, Body: bolt.TombstoneBody(errGolden, 0)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k := key(1)
 		// As it comes, and with a checksum that fits: the latter gets further.

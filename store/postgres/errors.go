@@ -145,9 +145,9 @@ func (s *Store) discreet(err error) error {
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	if remote.Quotes(text, s.passwords...) {
-		return remote.Quoting
+		return remote.ErrQuoting
 	}
-	return remote.Plain(text)
+	return remote.PlainError(text)
 }
 
 // refused turns what went wrong while opening into an OpenError.

@@ -102,7 +102,7 @@ type withoutDeadline struct{ context.Context }
 func (withoutDeadline) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func unexpected(op script) error {
-	return &Error{Op: string(op), Err: remote.Plain("an answer that is none of ours")}
+	return &Error{Op: string(op), Err: remote.PlainError("an answer that is none of ours")}
 }
 
 func leasedError(answer []any) *store.LeasedError {

@@ -65,8 +65,8 @@ func (e *OpenError) Error() string {
 // Unwrap returns the cause.
 func (e *OpenError) Unwrap() error { return e.Err }
 
-// replyError is a remote.Plain for what Redis answered.
-type replyError struct{ remote.Plain }
+// replyError is a remote.PlainError for what Redis answered.
+type replyError struct{ remote.PlainError }
 
 // RedisError implements the interface of the client library that says so.
 func (replyError) RedisError() {}
@@ -81,13 +81,13 @@ func (s *Store) discreet(err error) error {
 		text, quotes = before+"with arguments", true
 	}
 	if remote.Quotes(text, s.password) {
-		text, quotes = string(remote.Quoting), true
+		text, quotes = string(remote.ErrQuoting), true
 	}
 	switch {
 	case quotes && errors.As(err, new(goredis.Error)):
-		return replyError{remote.Plain(text)}
+		return replyError{remote.PlainError(text)}
 	case quotes, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return remote.Plain(text)
+		return remote.PlainError(text)
 	}
 	return err
 }

@@ -84,7 +84,7 @@ type watcher struct {
 func (w *watcher) listen(ctx context.Context) {
 	defer func() {
 		if recover() != nil { // the library takes on trust what a message looks like
-			w.failed <- remote.Plain("a message that is none")
+			w.failed <- remote.PlainError("a message that is none")
 		}
 	}()
 	sub := w.line.client.Subscribe(ctx)
@@ -129,8 +129,8 @@ func (w *watcher) listen(ctx context.Context) {
 }
 
 const (
-	errReplica      = remote.Plain("the server is a replica now: its subscribers are not told of writes to the primary")
-	errOtherHistory = remote.Plain("the server has been a replica meanwhile")
+	errReplica      = remote.PlainError("the server is a replica now: its subscribers are not told of writes to the primary")
+	errOtherHistory = remote.PlainError("the server has been a replica meanwhile")
 )
 
 // mind returns when the server is no primary any more, or has not been one all the time, or

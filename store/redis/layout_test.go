@@ -89,8 +89,10 @@ func TestLayout_ofFormat1IsRead(t *testing.T) {
 	soon := fmt.Sprint(now.Add(time.Hour).UnixMilli())
 	for _, command := range [][]any{
 		{"SET", p + "format", "1"},
-		{"HSET", p + "s:" + key.String(), "v", "\x01" + strings.Repeat("\x00", 15), "i", "\x02" + strings.Repeat("\x00", 15), "r", record,
-			"c", "8000000077359400", "x", value, "n", "800000006553f100" + strings.Repeat("\x00", 8) + "\x05" + strings.Repeat("\x00", 31)},
+		{
+			"HSET", p + "s:" + key.String(), "v", "\x01" + strings.Repeat("\x00", 15), "i", "\x02" + strings.Repeat("\x00", 15), "r", record,
+			"c", "8000000077359400", "x", value, "n", "800000006553f100" + strings.Repeat("\x00", 8) + "\x05" + strings.Repeat("\x00", 31),
+		},
 		{"ZADD", p + "due", 0, "8000000077359400" + key.String()},
 		{"ZADD", p + "open", 0, "8000000077359400" + key.String()},
 		{"ZADD", p + "intents", 0, "800000006553f100" + key.String()},

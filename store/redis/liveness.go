@@ -10,7 +10,7 @@ import (
 )
 
 // errSilent says that a ping stayed without an answer.
-const errSilent = remote.Plain("the connection is dead: a ping had no answer")
+const errSilent = remote.PlainError("the connection is dead: a ping had no answer")
 
 // liveness tells a connection on which nothing happens from one that is dead. The reader
 // says what it hears; the pinger, on another goroutine, sees to it that there is something to hear.

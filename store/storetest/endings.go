@@ -82,10 +82,10 @@ var endingStories = []story{
 	}},
 	{"a logout after a ceiling takes the remainder", func(r *rig) {
 		for _, why := range []session.Reason{session.ReasonLogout, session.ReasonBackchannelLogout, session.ReasonReplaced} {
-			for _, any := range []bool{true, false} {
+			for _, anyOne := range []bool{true, false} {
 				key, in, left := r.endedAtCeiling()
 				only := in
-				if any {
+				if anyOne {
 					only = session.Incarnation{}
 				}
 				r.end(key, random[session.Incarnation](), store.Ending{Reason: why})
@@ -191,11 +191,11 @@ var endingStories = []story{
 		if gone := r.tombstone(r.store, long); gone.Stands <= 19*r.traits.Tombstones || gone.Stands > 20*r.traits.Tombstones {
 			r.Errorf("a tombstone of %v stands for %v more", 20*r.traits.Tombstones, gone.Stands)
 		}
-		r.tombstone(r.store, short)
+		_ = r.tombstone(r.store, short)
 		r.lapse(r.traits.Tombstones)
 		_, err := r.store.Load(r.Context(), short, opt)
 		r.wantAbsent("Load", err)
-		r.tombstone(r.store, long)
+		_ = r.tombstone(r.store, long)
 	}},
 	{"a tombstone stands for as long as its remainder, and a remainder no longer than its TTL", func(r *rig) {
 		if r.traits.NoExpiry || r.traits.Tombstones < 0 {
