@@ -29,7 +29,7 @@ import (
 // the store's error: then the provider should send the token again. A token that was
 // dealt with here within the last hour is success and ends nothing.
 func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string, o StoreOptions) error {
-	if c.callers.Closed() {
+	if c.lookup.Closed() {
 		return session.ErrClosed
 	}
 	index, ok := store.As[store.Index](c.opts.states)
@@ -174,7 +174,7 @@ func (c *Client) endRef(ctx context.Context, key session.Key, incarnation sessio
 	call := directory.NewCall(ctx, o.options())
 	c.browser.Ended.Add(key, session.ReasonBackchannelLogout)
 	end := &messages.EndSession{Key: key, Only: incarnation, Why: session.ReasonBackchannelLogout, Call: call}
-	if err := c.order(ctx, end, call); err != nil {
+	if err := c.lookup.Order(ctx, end, call); err != nil {
 		return lookup.StoreError(err)
 	}
 	return nil

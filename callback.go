@@ -50,7 +50,7 @@ func ofCaller(ctx context.Context, err error) error {
 }
 
 func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
-	if c.callers.Closed() {
+	if c.lookup.Closed() {
 		return nil, session.ErrClosed
 	}
 	u, err := url.Parse(callbackURL)
@@ -174,7 +174,7 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 	key := c.key(id)
 	call := directory.NewCall(ctx, o.options())
 	login := &messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call}
-	err := c.order(ctx, login, call)
+	err := c.lookup.Order(ctx, login, call)
 	// A logout token that came while the session was being written found nothing to end.
 	late := err == nil && c.logins.Logouts.Refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), iat)
 	if late || err != nil && ctx.Err() != nil {
@@ -205,7 +205,7 @@ func (c *Client) replaceInBrowser(ctx context.Context, id string, state *session
 	for _, old := range o.ended() {
 		gone := directory.NewCall(ctx, o.options())
 		end := &messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone}
-		if err := c.order(ctx, end, gone); err != nil && !errors.Is(err, ctx.Err()) {
+		if err := c.lookup.Order(ctx, end, gone); err != nil && !errors.Is(err, ctx.Err()) {
 			c.log.Warn("the session that a login replaced could not be deleted; it is tried again")
 		}
 	}
@@ -222,7 +222,7 @@ func overtaken() error {
 // shared store the process that completed the login does, for the latest 10,000 of them.
 func (c *Client) CompletedLogin(ctx context.Context, callbackURL string, o StoreOptions) (appState json.RawMessage, ok bool) {
 	u, err := url.Parse(callbackURL)
-	if err != nil || c.callers.Closed() {
+	if err != nil || c.lookup.Closed() {
 		return nil, false
 	}
 	state := u.Query().Get("state")
@@ -234,7 +234,7 @@ func (c *Client) CompletedLogin(ctx context.Context, callbackURL string, o Store
 	if !ok || done.Session != c.key(o.id) {
 		return nil, false
 	}
-	s, err := c.look(ctx, o.id, o.options())
+	s, err := c.lookup.Look(ctx, o.id, o.options())
 	if err != nil || s.Phase != directory.Ready || s.Incarnation != done.Incarnation || s.Ceiling.Reached(c.clock.Now()) {
 		return nil, false
 	}

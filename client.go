@@ -56,7 +56,7 @@ type Client struct {
 	stats     *directory.Stats
 	pending   *directory.Pending
 	runner    *runner.Runner
-	callers   lookup.Callers
+	lookup    lookup.Lookup
 	system    *actor.ActorSystem
 	ours      bool // system is
 	logins    logins.Logins
@@ -244,7 +244,7 @@ func (c *Client) start() {
 	if shared && c.feed == nil {
 		c.env.Rules.SnapshotAge = o.limits.SnapshotAge
 	}
-	k := &c.callers
+	l := &c.lookup
 	c.env.Fresh = &directory.Freshness{
 		Shared: shared, Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Attempt: o.limits.StoreTimeout,
 		Missing: o.limits.RememberMissing, Stats: c.stats,
@@ -252,23 +252,23 @@ func (c *Client) start() {
 	if leases {
 		c.env.Fresh.Grace = o.limits.Lease + o.limits.RetryMost*5/4
 	}
-	k.Fresh = c.env.Fresh
-	k.Dir, k.Clock, k.Buffer, k.Questions = directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
-	k.Name, k.Resolving, k.ClientID, k.Send = o.sessionName, c.resolving(), c.cfg.ClientID, c.env.Send
-	k.Boss = c.system.Root.Spawn(supervisor.Props(c.env, k.Dir, supervisor.Limits{
+	l.Fresh = c.env.Fresh
+	l.Directory, l.Clock, l.Buffer, l.MaxFlights = directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
+	l.Name, l.Resolving, l.ClientID, l.Send, l.Stopped = o.sessionName, c.resolving(), c.cfg.ClientID, c.env.Send, c.stopped
+	l.Supervisor = c.system.Root.Spawn(supervisor.Props(c.env, l.Directory, supervisor.Limits{
 		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,
-		RememberMissing: o.limits.RememberMissing, Questions: k.Questions,
+		RememberMissing: o.limits.RememberMissing, MaxFlights: l.MaxFlights,
 	}))
 	b := &c.browser
-	b.Rules, b.Sealer, b.Env, b.Callers, b.Look = o.cookies.rules(o.sessionName), c.sealer, c.env, k, c.look
-	l := &c.logins
-	l.Name, l.Issuer, l.Transactions, l.Sealer, l.Env, l.Shared, l.Attempt = o.txName, c.issuer, o.transactions, c.sealer, c.env, shared, c.attempt
+	b.Rules, b.Sealer, b.Env, b.Lookup = o.cookies.rules(o.sessionName), c.sealer, c.env, l
+	g := &c.logins
+	g.Name, g.Issuer, g.Transactions, g.Sealer, g.Env, g.Shared, g.Attempt = o.txName, c.issuer, o.transactions, c.sealer, c.env, shared, c.attempt
 	if c.feed != nil {
 		c.runner.Go(c.watch)
 	}
 }
 
-func (c *Client) send(m any) { c.system.Root.Send(c.callers.Boss, m) }
+func (c *Client) send(m any) { c.system.Root.Send(c.lookup.Supervisor, m) }
 
 // provider is how session actors reach the provider.
 type provider struct{ c *Client }

@@ -53,7 +53,7 @@ func (c *Client) Close(ctx context.Context) error {
 }
 
 func (c *Client) close(ctx context.Context) error {
-	c.callers.Close()
+	c.lookup.Close()
 	c.runner.Refuse()
 	rest := make(chan struct{})
 	c.send(&messages.Close{Done: rest})
@@ -67,7 +67,7 @@ func (c *Client) close(ctx context.Context) error {
 			cut = c.abort(ctx)
 		}
 	}
-	c.system.Root.Stop(c.callers.Boss)
+	c.system.Root.Stop(c.lookup.Supervisor)
 	close(c.stopped)
 	c.runner.Cancel()
 	c.awaitQuiet()

@@ -37,9 +37,6 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 	if err != nil {
 		return ConnectionToken{}, err
 	}
-	t := lookup.ConnectionCall{Caller: caller(ctx, o), Key: session.ConnectionKey(r.Connection, r.LoginHint), Current: current}
-	for w, more := t.Step(&c.callers, lookup.Came{}); more; {
-		w, more = t.Step(&c.callers, c.wait(ctx, w))
-	}
-	return t.Token, t.Err
+	caller := lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current}
+	return c.lookup.Connection(&caller, session.ConnectionKey(r.Connection, r.LoginHint))
 }

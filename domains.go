@@ -28,11 +28,11 @@ func (c *Client) currentFor(ctx context.Context, o StoreOptions, as func(error) 
 	if err == nil {
 		return t.of, nil
 	}
-	s, unread := c.look(ctx, o.id, o.options())
+	s, unread := c.lookup.Look(ctx, o.id, o.options())
 	switch {
 	case unread != nil:
 		return t.of, as(unread)
-	case c.callers.Foreign(s, t.of) == session.CodeMissingSessionDomain:
+	case c.lookup.Foreign(s, t.of) == session.CodeMissingSessionDomain:
 		return t.of, nil
 	}
 	return t.of, err

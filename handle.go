@@ -50,12 +50,12 @@ func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (t Token, e
 		return h.c.newToken(ctx, r, h.o)
 	}
 	if e := h.entry.Load(); e != nil && !h.c.resolving() {
-		if h.c.callers.Hit(e, q, &t) {
+		if h.c.lookup.Hit(e, q, &t) {
 			return t, nil
 		}
 	}
 	t, err = h.c.token(ctx, q, h.o)
-	if e := h.c.callers.Dir.Lookup(h.o.id); e != h.entry.Load() {
+	if e := h.c.lookup.Directory.Lookup(h.o.id); e != h.entry.Load() {
 		h.entry.Store(e)
 	}
 	return t, err

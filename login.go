@@ -66,7 +66,7 @@ func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o St
 }
 
 func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions) (string, error) {
-	if c.callers.Closed() {
+	if c.lookup.Closed() {
 		return "", session.ErrClosed
 	}
 	if err := c.boundedParams(r.AuthorizationParams); err != nil {

@@ -31,7 +31,7 @@ type LogoutRequest struct {
 // had, the session has ended: r.ReturnTo is returned, beside an *APIError of the code
 // metadata_error. Send the browser there all the same.
 func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (string, error) {
-	if c.callers.Closed() {
+	if c.lookup.Closed() {
 		return "", session.ErrClosed
 	}
 	o = c.resolve(ctx, o)
@@ -87,7 +87,7 @@ func (c *Client) logout(ctx context.Context, ids []string, current session.Regis
 			c.browser.Ended.Add(c.key(id), session.ReasonLogout)
 			call := directory.NewCall(ctx, o)
 			end := &messages.EndSession{ID: id, Key: c.key(id), Why: session.ReasonLogout, Call: call}
-			if failed = c.order(ctx, end, call); failed != nil {
+			if failed = c.lookup.Order(ctx, end, call); failed != nil {
 				failed = ofCaller(ctx, lookup.StoreError(failed))
 			}
 		}
@@ -109,13 +109,13 @@ func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, c
 	if id == "" || !hinted && !c.opts.revoke && !c.resolving() && c.opts.tenants == nil {
 		return "", current.Issuer, true, nil
 	}
-	s, err := c.look(ctx, id, o)
+	s, err := c.lookup.Look(ctx, id, o)
 	switch {
 	case err != nil && c.resolving():
 		return "", current.Issuer, false, ofCaller(ctx, err)
 	case err != nil || s.Phase != directory.Ready:
 		return "", current.Issuer, true, nil
-	case c.callers.Foreign(s, current) != "":
+	case c.lookup.Foreign(s, current) != "":
 		return "", current.Issuer, false, nil
 	}
 	if hinted {

@@ -43,9 +43,5 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 	if err != nil {
 		return nil, err
 	}
-	r := lookup.ReadCall{Caller: caller(ctx, o), Current: current}
-	for w, more := r.Step(&c.callers, lookup.Came{}); more; {
-		w, more = r.Step(&c.callers, c.wait(ctx, w))
-	}
-	return r.State, r.Err
+	return c.lookup.Read(&lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current})
 }

@@ -75,7 +75,7 @@ func (e *NotReadyError) Unwrap() []error {
 // metadata counts for as long as it is cached. Where domains come from a resolver, providers
 // are not asked.
 func (c *Client) Ready(ctx context.Context) error {
-	if c.callers.Closed() {
+	if c.lookup.Closed() {
 		return session.ErrClosed
 	}
 	e := &NotReadyError{}

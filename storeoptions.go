@@ -123,11 +123,11 @@ func (c *Client) find(ctx context.Context, o StoreOptions) StoreOptions {
 
 // takeCookie has an active session read the state that the browser sent, which is newer.
 func (c *Client) takeCookie(ctx context.Context, o StoreOptions) {
-	if o.id == "" || c.callers.Dir.Lookup(o.id) == nil {
+	if o.id == "" || c.lookup.Directory.Lookup(o.id) == nil {
 		return
 	}
 	call := directory.NewCall(ctx, o.options())
-	_ = c.order(ctx, &messages.Reread{Key: c.key(o.id), Call: call}, call) // ctx has ended: the next look at it says so
+	_ = c.lookup.Order(ctx, &messages.Reread{Key: c.key(o.id), Call: call}, call) // ctx has ended: the next look at it says so
 }
 
 // renew ends a call about a session: the use of a browser's session is noted.
@@ -141,7 +141,7 @@ func (c *Client) renew(ctx context.Context, o StoreOptions) {
 // InvalidArgumentError where the call names none.
 func (c *Client) noSession(o StoreOptions, kind func(error) error, missing error) error {
 	switch {
-	case c.callers.Closed():
+	case c.lookup.Closed():
 		return kind(session.ErrClosed)
 	case o.options().Request == nil:
 		return &InvalidArgumentError{Argument: "session", Message: "the call names no session: give HTTP or SessionID, or a context of ContextWith, " +
@@ -178,4 +178,4 @@ func (c *Client) configured(audience string) bool {
 
 func asItIs(err error) error { return err }
 
-func (c *Client) key(id string) session.Key { return c.callers.Key(id) }
+func (c *Client) key(id string) session.Key { return c.lookup.Key(id) }

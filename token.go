@@ -37,10 +37,8 @@ func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOpti
 		return c.newToken(ctx, r, o)
 	}
 	if o.id != "" && !c.resolving() {
-		if e := c.callers.Dir.Lookup(o.id); e != nil {
-			if c.callers.Hit(e, q, &t) {
-				return t, nil
-			}
+		if c.lookup.Cached(o.id, q, &t) {
+			return t, nil
 		}
 	}
 	return c.token(ctx, q, c.resolve(ctx, o))
@@ -59,7 +57,7 @@ func (c *Client) newToken(ctx context.Context, r TokenRequest, o StoreOptions) (
 	return t, err
 }
 
-func (c *Client) token(ctx context.Context, q *session.TokenQuery, o StoreOptions) (Token, error) {
+func (c *Client) token(ctx context.Context, q *session.TokenQuery, o StoreOptions) (t Token, err error) {
 	defer c.renew(ctx, o)
 	if o.id == "" {
 		return Token{}, c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
@@ -68,20 +66,9 @@ func (c *Client) token(ctx context.Context, q *session.TokenQuery, o StoreOption
 	if err != nil {
 		return Token{}, err
 	}
-	var t lookup.TokenCall // filled in like this it is on the stack once
-	t.Caller.Ctx, t.Caller.ID, t.Caller.Options = ctx, o.id, o.options()
-	t.Query, t.Current = q, current
-	for w, more := t.Step(&c.callers, lookup.Came{}); more; {
-		w, more = t.Step(&c.callers, c.wait(ctx, w))
-	}
-	if t.Err != nil {
-		return Token{}, t.Err
-	}
-	return t.Token, nil
-}
-
-func caller(ctx context.Context, o StoreOptions) lookup.Caller {
-	return lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options()}
+	caller := lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current}
+	err = c.lookup.Token(&caller, q, &t)
+	return t, err
 }
 
 // mfaBinding is what a sealed mfa_token is bound to.

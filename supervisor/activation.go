@@ -157,7 +157,7 @@ func (s *Supervisor) loaded(m *loaded) {
 		}
 		sl.version = m.version
 		if f != nil {
-			sl.entry.Join(f, s.limits.Questions)
+			sl.entry.Join(f, s.limits.MaxFlights)
 		}
 		s.show(sl, directory.NewReady(1, m.incarnation, m.state).Idle())
 		if f != nil {

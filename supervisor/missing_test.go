@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,7 +51,6 @@ func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
 	for late, phase := range map[time.Duration]directory.Phase{0: directory.Missing, time.Minute: directory.Ready} {
 		slow := &meanwhileStore{}
 		r := newRig(t, func(r *rig, _ *Limits) { slow.StateStore, r.env.Store = r.store, slow })
-		c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Fresh: r.env.Fresh, Name: "test", Boss: r.boss, Send: r.env.Send}
 		answered, arrives := make(chan struct{}), make(chan struct{})
 		slow.then = func() {
 			slow.then = nil
@@ -62,20 +62,19 @@ func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
 		r.put("a", 0)
 		r.clock.Advance(late)
 
-		l := &lookup.Look{Caller: lookup.Caller{Ctx: t.Context(), ID: "a"}}
-		w, more := l.Step(c, lookup.Came{})
-		close(arrives)
-		for more {
-			came := lookup.Came{What: lookup.DoneCame}
+		c := r.lookup()
+		var once sync.Once
+		c.Await = func(_ context.Context, w lookup.Wait) lookup.Event {
+			once.Do(func() { close(arrives) })
 			if w.Entry != nil {
-				came = lookup.Came{What: lookup.EntryCame, Entry: <-w.Entry}
-			} else {
-				<-w.Done
+				return lookup.Event{Kind: lookup.EntryFound, Entry: <-w.Entry}
 			}
-			w, more = l.Step(c, came)
+			<-w.Done
+			return lookup.Event{}
 		}
-		if l.Err != nil || l.Snapshot.Phase != phase {
-			t.Errorf("%v after the store was asked: phase %d, %v; want %d", late, l.Snapshot.Phase, l.Err, phase)
+		s, err := c.Look(t.Context(), "a", store.Options{})
+		if err != nil || s.Phase != phase {
+			t.Errorf("%v after the store was asked: %v, %v; want phase %d", late, s, err, phase)
 		}
 		r.settle()
 	}
@@ -86,7 +85,6 @@ func TestMissing_thoughTheClockWasSetBack(t *testing.T) {
 	for name, id := range map[string]string{"by its id": "a", "by its key": ""} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Fresh: r.env.Fresh, Name: "test", Boss: r.boss, Send: r.env.Send}
 			replied := make(chan *directory.Entry, 1)
 			r.send(&messages.OpenSession{ID: id, Key: keyOf("a"), Reply: replied})
 			<-replied
@@ -95,18 +93,8 @@ func TestMissing_thoughTheClockWasSetBack(t *testing.T) {
 			r.clock.Advance(time.Second)
 			r.settle()
 			r.put("a", 0) // signed in elsewhere
-			l := &lookup.Look{Caller: lookup.Caller{Ctx: t.Context(), ID: "a"}}
-			w, more := l.Step(c, lookup.Came{})
-			for more {
-				r.settle()
-				came := lookup.Came{What: lookup.DoneCame}
-				if w.Entry != nil {
-					came = lookup.Came{What: lookup.EntryCame, Entry: <-w.Entry}
-				}
-				w, more = l.Step(c, came)
-			}
-			if l.Err != nil || l.Snapshot.Phase != directory.Ready {
-				t.Errorf("phase %d, %v; want ready", l.Snapshot.Phase, l.Err)
+			if s, err := r.lookup().Look(t.Context(), "a", store.Options{}); err != nil || s.Phase != directory.Ready {
+				t.Errorf("%v, %v; want ready", s, err)
 			}
 			r.counts()
 		})

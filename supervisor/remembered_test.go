@@ -16,7 +16,7 @@ import (
 // What is remembered of an end is not trusted for longer than what is shown of a session:
 // somebody may have signed in since, in another process.
 func TestRemembered_isLookedForAgain(t *testing.T) {
-	end := func(t *testing.T) (*rig, *lookup.Callers) {
+	end := func(t *testing.T) (*rig, *lookup.Lookup) {
 		r := newRig(t)
 		if err := r.login("a", in(time.Minute)); err != nil {
 			t.Fatal(err)
@@ -24,7 +24,7 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		<-r.ask(r.dir.Lookup("a"), session.ConnectionKey("google", "")).Done()
 		r.clock.Advance(time.Minute)
 		r.settle()
-		c := &lookup.Callers{Dir: r.dir, Clock: r.clock, Fresh: r.env.Fresh, Name: "test", Boss: r.boss, Send: r.env.Send}
+		c := r.lookup()
 		f := r.env.Fresh
 		f.Shared, f.Age, f.Outage = true, 30*time.Second, time.Hour
 		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended || e.PID() != nil {
@@ -32,26 +32,17 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		}
 		return r, c
 	}
-	look := func(t *testing.T, r *rig, c *lookup.Callers) *directory.Snapshot {
-		l := &lookup.Look{Caller: lookup.Caller{Ctx: t.Context(), ID: "a"}}
-		w, more := l.Step(c, lookup.Came{})
-		for more {
-			r.settle()
-			came := lookup.Came{What: lookup.DoneCame}
-			if w.Entry != nil {
-				came = lookup.Came{What: lookup.EntryCame, Entry: <-w.Entry}
-			}
-			w, more = l.Step(c, came)
+	look := func(t *testing.T, c *lookup.Lookup) *directory.Snapshot {
+		s, err := c.Look(t.Context(), "a", store.Options{})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if l.Err != nil {
-			t.Fatal(l.Err)
-		}
-		return l.Snapshot
+		return s
 	}
 	t.Run("signed in elsewhere", func(t *testing.T) {
 		r, c := end(t)
 		r.put("a", 0)
-		if p := look(t, r, c).Phase; p != directory.Ready {
+		if p := look(t, c).Phase; p != directory.Ready {
 			t.Errorf("phase = %d, want ready", p)
 		}
 		r.counts()
@@ -60,10 +51,10 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		r, c := end(t)
 		for range 3 {
 			loads := r.env.Stats.Loads.Load()
-			if s := look(t, r, c); s.Phase != directory.Ended || len(s.State().ConnectionTokenSets) != 1 {
+			if s := look(t, c); s.Phase != directory.Ended || len(s.State().ConnectionTokenSets) != 1 {
 				t.Errorf("phase %d, want what was remembered", s.Phase)
 			}
-			look(t, r, c)
+			look(t, c)
 			if n := r.env.Stats.Loads.Load() - loads; n != 1 {
 				t.Errorf("it was looked for %d times within the snapshot age, want once", n)
 			}
@@ -82,7 +73,7 @@ func TestRemembered_isLookedForAgain(t *testing.T) {
 		if err := r.memory.Delete(t.Context(), keyOf("a"), session.Incarnation{}, session.ReasonLogout, store.Options{}); err != nil {
 			t.Fatal(err)
 		}
-		if p := look(t, r, c).Phase; p != directory.Missing {
+		if p := look(t, c).Phase; p != directory.Missing {
 			t.Errorf("phase = %d, want missing", p)
 		}
 		r.counts()

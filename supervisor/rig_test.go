@@ -17,6 +17,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -70,7 +71,7 @@ func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
 	r.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(slog.NewTextHandler(io.Discard, nil))
 	}))
-	limits := Limits{Resident: 1000, PassivateAfter: 15 * time.Minute, RememberMissing: time.Second, Questions: 8}
+	limits := Limits{Resident: 1000, PassivateAfter: 15 * time.Minute, RememberMissing: time.Second, MaxFlights: 8}
 	r.env = &actors.Env{
 		Rules: actors.Rules{Exclusive: true, RememberEnded: 10 * time.Minute, RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second},
 		Clock: r.clock, Rand: rand.Reader, Store: r.store, Codec: &store.Codec{Sealer: sealer, Domain: "https://tenant.example/"},
@@ -132,6 +133,20 @@ func (r *rig) Permit(func(error)) bool { return true }
 func (r *rig) Release() {}
 
 func (r *rig) send(m any) { r.system.Root.Send(r.boss, m) }
+
+// lookup returns what calls have in common. Whenever a call waits, everything comes to rest first.
+func (r *rig) lookup() *lookup.Lookup {
+	return &lookup.Lookup{
+		Directory: r.dir, Clock: r.clock, Fresh: r.env.Fresh, Name: "test", Supervisor: r.boss, Send: r.env.Send,
+		Await: func(_ context.Context, w lookup.Wait) lookup.Event {
+			r.settle()
+			if w.Entry != nil {
+				return lookup.Event{Kind: lookup.EntryFound, Entry: <-w.Entry}
+			}
+			return lookup.Event{}
+		},
+	}
+}
 
 // settle returns when nothing is to be handled.
 func (r *rig) settle() {

@@ -19,7 +19,7 @@ type Limits struct {
 	Resident        int           // sessions in memory; twice that many while they cannot be passivated
 	PassivateAfter  time.Duration // unused for so long
 	RememberMissing time.Duration // that the store has no such session
-	Questions       int           // flights of one session, in the air and queued
+	MaxFlights      int           // flights of one session, in the air and queued
 }
 
 const (

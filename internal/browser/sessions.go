@@ -71,8 +71,7 @@ type Sessions struct {
 	Carrier Carrier // nil where sessions are kept on the server
 	Sealer  *store.Sealer
 	Env     *actors.Env
-	Callers *lookup.Callers
-	Look    func(ctx context.Context, id string, o store.Options) (*directory.Snapshot, error) // a session as it is now, loaded where it must be
+	Lookup  *lookup.Lookup
 	Ended   Ended
 }
 
@@ -163,7 +162,7 @@ func (b *Sessions) choose(ctx context.Context, found []cookie.Incoming, o store.
 	for i, in := range found {
 		now, began := none, int64(0)
 		if !b.lapsed(in) {
-			s, err := b.Look(ctx, in.ID, o)
+			s, err := b.Lookup.Look(ctx, in.ID, o)
 			switch {
 			case err != nil:
 				unread = cmp.Or(unread, err)
@@ -216,19 +215,19 @@ func (b *Sessions) Fit(s *session.State) (*session.State, error) {
 func (b *Sessions) carry(w http.ResponseWriter, r *http.Request, id string, in cookie.Incoming, s *session.State, always bool, while func() bool) {
 	if err := b.Carrier.WriteResponse(w, r, id, in, b.Rules.left(s, b.Env.Clock.Now(), true), always, while); err != nil {
 		b.Env.Log.Error("a session is too large for cookies; this process alone has its newest state",
-			zap.Stringer("session", b.Callers.Key(id)), zap.Error(err))
+			zap.Stringer("session", b.Lookup.Key(id)), zap.Error(err))
 	}
 }
 
 // Remove is for the answer to a logout of that session, which may be "". A login since has given the browser
 // another one: that stays.
 func (b *Sessions) Remove(w http.ResponseWriter, r *http.Request, id string) {
-	key := b.Callers.Key(id)
+	key := b.Lookup.Key(id)
 	while := func() bool {
 		if _, replaced := b.Ended.Has(key); replaced {
 			return false
 		}
-		e := b.Callers.Dir.Lookup(id) // another process may have said so
+		e := b.Lookup.Directory.Lookup(id) // another process may have said so
 		return e == nil || e.Snapshot().Phase != directory.Ended || e.Snapshot().Reason != session.ReasonReplaced
 	}
 	if b.Carrier != nil {
@@ -248,10 +247,10 @@ func (b *Sessions) Renew(ctx context.Context, id string, in Incoming, o store.Op
 	}
 	now := b.Env.Clock.Now()
 	due := !b.Rules.Fixed && now.Unix()-in.Cookie.Seen.Unix() >= int64(b.Rules.noted()/time.Second)
-	e := b.Callers.Dir.Lookup(id)
+	e := b.Lookup.Directory.Lookup(id)
 	if due && (e == nil || e.Snapshot().Phase == directory.Moved) {
-		_, _ = b.Look(ctx, id, o) // it has just gone to sleep: without a renewal it might lapse, used as it is
-		e = b.Callers.Dir.Lookup(id)
+		_, _ = b.Lookup.Look(ctx, id, o) // it has just gone to sleep: without a renewal it might lapse, used as it is
+		e = b.Lookup.Directory.Lookup(id)
 	}
 	if e == nil {
 		return
@@ -272,7 +271,7 @@ func (b *Sessions) Renew(ctx context.Context, id string, in Incoming, o store.Op
 
 // lives reports whether that very session has not ended, as far as this process knows.
 func (b *Sessions) lives(id string, key session.Key, of session.Incarnation) bool {
-	if e := b.Callers.Dir.Lookup(id); e != nil {
+	if e := b.Lookup.Directory.Lookup(id); e != nil {
 		switch now := e.Snapshot(); now.Phase {
 		case directory.Ready:
 			return now.Incarnation == of
@@ -289,7 +288,7 @@ func (b *Sessions) lives(id string, key session.Key, of session.Incarnation) boo
 // for that: should it fail, the next one comes long before that time is over.
 func (b *Sessions) touch(key session.Key, s *session.State, o store.Options) {
 	toucher, ok := store.As[store.Toucher](b.Env.Store)
-	if !ok || b.Callers.Closed() {
+	if !ok || b.Lookup.Closed() {
 		return
 	}
 	o = store.Options{Values: o.Values, Background: true}

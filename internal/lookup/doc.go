@@ -1,6 +1,7 @@
-// Package lookup answers calls on the caller's goroutine: it finds a session's entry, joins a
-// flight, reads what the entry shows, and asks the supervisor only where memory has no answer.
+// Package lookup answers calls on the caller's goroutine. It finds a session's entry, reads what the
+// entry shows, joins a flight, and asks the supervisor only where memory has no answer.
 //
-// No step of a call waits. Each says what to wait for, so that the simulation takes the same steps
-// as production.
+// A call is a straight function: Token, Connection, Read, Find, Order. All waiting is in Lookup.Await. In
+// production it blocks the caller's goroutine. The simulation runs the same functions as coroutines and decides in
+// Await what comes first, so a seed replays every interleaving of callers and actors.
 package lookup

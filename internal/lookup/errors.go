@@ -8,10 +8,10 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// TokenError makes err an *AccessTokenError, unless it is the caller's own context's.
+// TokenError makes err an *AccessTokenError, unless it is nil or the caller's own context's.
 func TokenError(err error) error {
 	var typed *session.AccessTokenError
-	if isContext(err) || errors.As(err, &typed) {
+	if err == nil || isContext(err) || errors.As(err, &typed) {
 		return err
 	}
 	code, cause := codeAndCause(err)

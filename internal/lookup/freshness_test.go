@@ -18,7 +18,7 @@ func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
 	t0 := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	for age, served := range map[time.Duration]bool{outage - 1: true, outage: false} {
 		fake := clock.NewFake(t0)
-		c := &Callers{Dir: directory.NewDirectory(), Name: "test", Fresh: &directory.Freshness{
+		c := &Lookup{Directory: directory.NewDirectory(), Name: "test", Fresh: &directory.Freshness{
 			Stats: &directory.Stats{}, Shared: true, Age: 30 * time.Second, Outage: outage, Attempt: 5 * time.Second,
 		}}
 		e := directory.NewEntry("a", session.KeyOf("test", "a"), directory.NewReady(1, session.Incarnation{}, &session.State{}))
@@ -27,11 +27,14 @@ func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
 		c.Fresh.Failed(fake.Mono())
 		fake.Advance(time.Second)
 		c.Clock = &meanwhile{Clock: fake, then: func() { c.Fresh.MayAsk(fake.Mono()) }}
-		c.Dir.Put(e)
+		c.Directory.Put(e)
 
-		look := &Look{Caller: Caller{Ctx: context.Background(), ID: "a", Options: store.Options{}}}
-		if _, more := look.Step(c, Came{}); more || (look.Err == nil) != served {
-			t.Errorf("read %v ago: waits %v, err = %v, want served: %v", age, more, look.Err, served)
+		c.Await = func(context.Context, Wait) Event {
+			t.Errorf("read %v ago: the call waits", age)
+			return Event{Kind: Stopped}
+		}
+		if _, err := c.Look(t.Context(), "a", store.Options{}); (err == nil) != served {
+			t.Errorf("read %v ago: err = %v, want served: %v", age, err, served)
 		}
 	}
 }

@@ -311,14 +311,14 @@ func (w *World) poison() {
 }
 
 func (w *World) poisonOne(p *process, s *subject) {
-	e := p.callers.Dir.Lookup(s.id)
+	e := p.lookup.Directory.Lookup(s.id)
 	if e == nil || e.PID() == nil {
 		return
 	}
 	p.bombs++
 	w.saw[poisoned]++
 	w.note("%s is sent what it cannot handle", s.id)
-	p.callers.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
+	p.lookup.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
 }
 
 // plant lets m handle its next message with a defect somewhere in it.

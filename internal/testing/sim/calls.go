@@ -59,9 +59,22 @@ const (
 	opEnd // of one login
 )
 
-// machine is a call as the supervisor package takes it, step by step.
-type machine interface {
-	Step(c *lookup.Callers, came lookup.Came) (lookup.Wait, bool)
+// callKind is the function of lookup that a call is.
+type callKind uint8
+
+const (
+	tokenCall callKind = iota
+	connectionCall
+	readCall
+	orderCall
+)
+
+// answered is what a call came to, by its kind.
+type answered struct {
+	token      session.Token
+	connection session.ConnectionToken
+	state      *session.State
+	err        error
 }
 
 // call is one call of a caller.
@@ -80,8 +93,9 @@ type call struct {
 	cancel  context.CancelFunc
 	left    bool // cancelled
 
-	machine  machine
-	began    bool
+	coroutine
+	kind     callKind
+	answered answered
 	wait     lookup.Wait
 	joined   int // the step in which it joined the flight that it waits for; 0: it waits for none
 	done     bool
@@ -90,7 +104,7 @@ type call struct {
 }
 
 // call begins a call; its first step comes later.
-func (w *World) call(p *process, s *subject, name string, m func(ctx context.Context) machine) *call {
+func (w *World) call(p *process, s *subject, name string, kind callKind, body func(c *call)) *call {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.made++
 	c := &call{
@@ -100,48 +114,38 @@ func (w *World) call(p *process, s *subject, name string, m func(ctx context.Con
 	if s.certain && s.open == 0 {
 		c.sure = s.current
 	}
-	c.machine = m(ctx)
+	c.kind = kind
+	c.start(func() { body(c) })
 	w.calls = append(w.calls, c)
 	w.note("%scall %d: %s, %s", p.prefix(), c.n, name, s.id)
 	return c
 }
 
 func (w *World) askToken(p *process, s *subject, q *session.TokenQuery) {
-	c := w.call(p, s, "a token "+questionName(q.Key), func(ctx context.Context) machine {
-		return &tokenCall{lookup.TokenCall{Caller: p.caller(ctx, s.id), Query: q}}
+	c := w.call(p, s, "a token "+questionName(q.Key), tokenCall, func(c *call) {
+		a := &c.answered
+		if !p.lookup.Cached(s.id, q, &a.token) { // as GetAccessToken does
+			a.err = p.lookup.Token(c.caller(), q, &a.token)
+		}
 	})
 	c.question = q
 }
 
-// tokenCall is GetAccessToken: it looks in the cache before it takes any other step.
-type tokenCall struct{ lookup.TokenCall }
-
-func (t *tokenCall) Step(c *lookup.Callers, came lookup.Came) (lookup.Wait, bool) {
-	if came.What == lookup.Begin {
-		if e := c.Dir.Lookup(t.Caller.ID); e != nil {
-			if c.Hit(e, t.Query, &t.Token) {
-				return lookup.Wait{}, false
-			}
-		}
-	}
-	return t.TokenCall.Step(c, came)
-}
-
 func (w *World) askConnection(p *process, s *subject, key session.FlightKey) {
-	c := w.call(p, s, "a token "+questionName(key), func(ctx context.Context) machine {
-		return &lookup.ConnectionCall{Caller: p.caller(ctx, s.id), Key: key}
+	c := w.call(p, s, "a token "+questionName(key), connectionCall, func(c *call) {
+		c.answered.connection, c.answered.err = p.lookup.Connection(c.caller(), key)
 	})
 	c.question = &session.TokenQuery{Key: key}
 }
 
 func (w *World) read(p *process, s *subject) {
-	w.call(p, s, "read", func(ctx context.Context) machine { return &lookup.ReadCall{Caller: p.caller(ctx, s.id)} })
+	w.call(p, s, "read", readCall, func(c *call) { c.answered.state, c.answered.err = p.lookup.Read(c.caller()) })
 }
 
 func (w *World) order(p *process, s *subject, name string, m func(*directory.Call) messages.Awaited) *call {
-	return w.call(p, s, name, func(ctx context.Context) machine {
-		lent := directory.NewCall(ctx, store.Options{})
-		return &lookup.Order{Caller: p.caller(ctx, s.id), Message: m(lent), Call: lent}
+	return w.call(p, s, name, orderCall, func(c *call) {
+		lent := directory.NewCall(c.ctx, store.Options{})
+		c.answered.err = p.lookup.Order(c.ctx, m(lent), lent)
 	})
 }
 
@@ -209,7 +213,7 @@ func (w *World) end(p *process, s *subject, f *family) {
 
 // stray sends what may come at any time, or late.
 func (w *World) stray(p *process, s *subject) {
-	e := p.callers.Dir.Lookup(s.id)
+	e := p.lookup.Directory.Lookup(s.id)
 	switch w.choose.pick(3) {
 	case 0:
 		w.order(p, s, "read it again", func(lent *directory.Call) messages.Awaited { return &messages.Reread{Key: s.key, Call: lent} })
@@ -242,38 +246,40 @@ func (c *call) ready() bool {
 	return len(c.wait.Entry) > 0 || isClosed(c.wait.Gone) || c.ctx.Err() != nil || c.p.stopped
 }
 
-// came says what c has waited for.
-func (c *call) came() lookup.Came {
-	switch {
-	case !c.began:
-		c.began = true
-		return lookup.Came{}
-	case isClosed(c.wait.Done):
-		return lookup.Came{What: lookup.DoneCame}
+// outcome chooses what the wait of c ends with.
+func (c *call) outcome() lookup.Event {
+	if !c.began || isClosed(c.wait.Done) {
+		return lookup.Event{}
 	}
-	var some [4]lookup.Event
+	var some [4]lookup.Kind
 	n := 0
-	add := func(e lookup.Event, is bool) {
+	add := func(k lookup.Kind, is bool) {
 		if is {
-			some[n] = e
+			some[n] = k
 			n++
 		}
 	}
-	add(lookup.EntryCame, len(c.wait.Entry) > 0)
-	add(lookup.GoneCame, isClosed(c.wait.Gone))
-	add(lookup.LeftCame, c.ctx.Err() != nil)
-	add(lookup.EndCame, c.p.stopped)
-	came := lookup.Came{What: some[c.w.choose.pick(n)]}
-	if came.What == lookup.EntryCame {
-		came.Entry = <-c.wait.Entry
+	add(lookup.EntryFound, len(c.wait.Entry) > 0)
+	add(lookup.Gone, isClosed(c.wait.Gone))
+	add(lookup.ContextEnded, c.ctx.Err() != nil)
+	add(lookup.Stopped, c.p.stopped)
+	e := lookup.Event{Kind: some[c.w.choose.pick(n)]}
+	if e.Kind == lookup.EntryFound {
+		e.Entry = <-c.wait.Entry
 	}
-	return came
+	return e
 }
 
-// step takes the next step of c.
+// caller is what the functions of lookup are told of c.
+func (c *call) caller() *lookup.Caller { return &lookup.Caller{Ctx: c.ctx, ID: c.subject.id} }
+
+// step lets c go on until it waits, or is over.
 func (c *call) step() {
+	e := c.outcome()
+	c.w.stepping = c
 	var more bool
-	if c.wait, more = c.machine.Step(&c.p.callers, c.came()); more {
+	c.wait, more = c.resume(e)
+	if c.w.stepping = nil; more {
 		if c.joined = 0; c.wait.Gone != nil && c.wait.Done != nil {
 			c.joined = c.w.step
 		}
@@ -293,8 +299,8 @@ func (c *call) leave() {
 
 // afterLogin does the work of Client.begin after a login whose caller has given up: no caller
 // has the session's id.
-func (w *World) afterLogin(c *call, m *lookup.Order) {
-	if c.op.kind == opLogin && m.Err != nil && c.left {
+func (w *World) afterLogin(c *call) {
+	if c.op.kind == opLogin && c.answered.err != nil && c.left {
 		c.p.send(&messages.EndSession{
 			ID: c.subject.id, Key: c.subject.key, Only: c.op.family.incarnation, Why: session.ReasonLogout,
 		})
@@ -304,6 +310,7 @@ func (w *World) afterLogin(c *call, m *lookup.Order) {
 // drop forgets c, whose process has died.
 func (c *call) drop() {
 	c.done = true
+	c.stop()
 	c.cancel()
 	if c.op != nil {
 		c.op.end, c.subject.certain = c.w.step, false

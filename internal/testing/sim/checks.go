@@ -225,7 +225,7 @@ func (p *process) checkSupervised() {
 	load := p.loaded
 	p.loaded = nil
 	for _, s := range w.subjects {
-		e := p.callers.Dir.Lookup(s.id)
+		e := p.lookup.Directory.Lookup(s.id)
 		if e == nil {
 			continue
 		}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/internal/directory"
-	"github.com/tokenward/tokenward/internal/lookup"
 )
 
 // drain lets everything come to rest: store and provider work, no process dies, time passes.
@@ -66,7 +65,7 @@ func (w *World) holdOne() {
 	for _, c := range w.calls {
 		// An intent that a process left behind may be left alone for longer, after an outage.
 		// Whether it was shows once no process has the lease.
-		if _, read := c.machine.(*lookup.ReadCall); read || c.subject != held && !left[c.subject] && !w.leftBehind(c.subject) {
+		if c.kind == readCall || c.subject != held && !left[c.subject] && !w.leftBehind(c.subject) {
 			w.fail("P9", "call %d about %s waits while a request of %s is held", c.n, c.subject.id, held.id)
 		}
 	}

@@ -5,44 +5,43 @@ import (
 	"errors"
 	"time"
 
-	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
 )
 
 // judge holds the answer of c, which is over, against the truth.
 func (w *World) judge(c *call) {
 	w.answers++
-	switch m := c.machine.(type) {
-	case *tokenCall:
-		if m.Err == nil {
-			w.told(c, nil, m.Token.AccessToken)
-			w.judgeToken(c, m.Token)
+	switch a := &c.answered; c.kind {
+	case tokenCall:
+		if a.err == nil {
+			w.told(c, nil, a.token.AccessToken)
+			w.judgeToken(c, a.token)
 		} else {
-			w.told(c, m.Err, "")
+			w.told(c, a.err, "")
 		}
-		w.judgeError(c, m.Err, false)
-	case *lookup.ConnectionCall:
-		w.told(c, m.Err, m.Token.AccessToken)
-		if m.Err == nil {
-			w.judgeConnection(c, m.Token)
+		w.judgeError(c, a.err, false)
+	case connectionCall:
+		w.told(c, a.err, a.connection.AccessToken)
+		if a.err == nil {
+			w.judgeConnection(c, a.connection)
 		}
-		w.judgeError(c, m.Err, true)
-	case *lookup.ReadCall:
-		if m.State == nil {
-			w.told(c, m.Err, "no session")
+		w.judgeError(c, a.err, true)
+	case readCall:
+		if a.state == nil {
+			w.told(c, a.err, "no session")
 		} else {
-			w.told(c, m.Err, m.State.Internal.SID)
+			w.told(c, a.err, a.state.Internal.SID)
 		}
-		if m.Err == nil {
-			w.judgeState(c, m.State)
+		if a.err == nil {
+			w.judgeState(c, a.state)
 		}
-		w.judgeError(c, m.Err, false)
-	case *lookup.Order:
-		w.told(c, m.Err, "done")
+		w.judgeError(c, a.err, false)
+	case orderCall:
+		w.told(c, a.err, "done")
 		if c.op != nil {
-			c.closes(m.Err)
-			w.afterLogin(c, m)
-			w.judgeOrder(c, m.Err)
+			c.closes(a.err)
+			w.afterLogin(c)
+			w.judgeOrder(c, a.err)
 		}
 	}
 }
@@ -167,9 +166,8 @@ func (w *World) judgeError(c *call, err error, connection bool) {
 	}
 	var tokenErr *session.AccessTokenError
 	var connErr *session.ConnectionTokenError
-	_, read := c.machine.(*lookup.ReadCall)
 	switch {
-	case read:
+	case c.kind == readCall:
 	case connection && !errors.As(err, &connErr), !connection && !errors.As(err, &tokenErr):
 		w.fail("P5", "call %d got an error of the wrong type: %T", c.n, err)
 		return

@@ -275,7 +275,7 @@ func (w *World) checkRenewals() {
 
 // showing is the login that p shows of s.
 func (s *subject) showing(p *process) (in session.Incarnation) {
-	if e := p.callers.Dir.Lookup(s.id); e != nil && e.Snapshot().Phase == directory.Ready {
+	if e := p.lookup.Directory.Lookup(s.id); e != nil && e.Snapshot().Phase == directory.Ready {
 		in = e.Snapshot().Incarnation
 	}
 	return in

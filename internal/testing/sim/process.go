@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -26,10 +25,10 @@ const (
 // process is one process of the host: what Client.start puts together, but for what waits
 // and what does requests.
 type process struct {
-	w       *World
-	n       int
-	alive   bool // else its timers and messages are void
-	callers lookup.Callers
+	w      *World
+	n      int
+	alive  bool // else its timers and messages are void
+	lookup lookup.Lookup
 
 	mailboxes  []*mailbox
 	supervised map[*subject]*mailbox // what its supervisor showed last of sessions: no actor's mailbox, but checked like one
@@ -88,20 +87,20 @@ func (w *World) start() *process {
 		FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second,
 	}
 	env.Fresh = &directory.Freshness{Missing: time.Second, Stats: env.Stats}
-	k := &p.callers
-	k.Fresh = env.Fresh
+	l := &p.lookup
+	l.Fresh = env.Fresh
 	if w.kind == Beside {
 		p.live(env)
 	}
-	k.Dir, k.Clock, k.Buffer, k.Questions = directory.NewDirectory(), env.Clock, c.buffer, c.questions+1
-	k.Name, k.Send = name, env.Send
-	k.Boss = w.system.Root.Spawn(supervisor.Props(env, k.Dir, supervisor.Limits{
-		Resident: c.resident, PassivateAfter: c.passivateAfter, RememberMissing: time.Second, Questions: k.Questions,
+	l.Directory, l.Clock, l.Buffer, l.MaxFlights = directory.NewDirectory(), env.Clock, c.buffer, c.questions+1
+	l.Name, l.Send, l.Await = name, env.Send, w.await
+	l.Supervisor = w.system.Root.Spawn(supervisor.Props(env, l.Directory, supervisor.Limits{
+		Resident: c.resident, PassivateAfter: c.passivateAfter, RememberMissing: time.Second, MaxFlights: l.MaxFlights,
 	}))
 	return p
 }
 
-func (p *process) send(m any) { p.callers.Send(p.callers.Boss, m) }
+func (p *process) send(m any) { p.lookup.Send(p.lookup.Supervisor, m) }
 
 // prefix says whose doing a line of the trace is, where there are several processes.
 func (p *process) prefix() string {
@@ -213,7 +212,7 @@ func (p *process) bury() {
 func (p *process) close() {
 	p.w.note("process %d is to close", p.n)
 	p.closing = true
-	p.callers.Close()
+	p.lookup.Close()
 	p.slots.close()
 	p.rest = make(chan struct{})
 	p.send(&messages.Close{Done: p.rest})
@@ -251,7 +250,7 @@ func (p *process) closingStep() {
 
 func (p *process) stop() {
 	p.stopped = true
-	p.w.system.Root.Stop(p.callers.Boss)
+	p.w.system.Root.Stop(p.lookup.Supervisor)
 }
 
 // idle reports whether nothing of p can go on by itself.
@@ -280,9 +279,4 @@ func isClosed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
-}
-
-// caller is who makes a call of p.
-func (p *process) caller(ctx context.Context, id string) lookup.Caller {
-	return lookup.Caller{Ctx: ctx, ID: id}
 }

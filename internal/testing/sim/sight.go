@@ -63,7 +63,7 @@ func (c *call) knew(of change, inStore int) bool {
 // before: it ends whatever login there is then.
 func (s *subject) owed() bool {
 	for p := range s.owing {
-		e := p.callers.Dir.Lookup(s.id)
+		e := p.lookup.Directory.Lookup(s.id)
 		switch {
 		case p.w.kind == Alone || !p.alive || p.settled(s) && (e == nil || e.Unsaved() == directory.Saved):
 			delete(s.owing, p) // it is done

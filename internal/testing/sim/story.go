@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/tokenward/tokenward/actors"
-	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -170,28 +169,19 @@ func (c *call) answer() (kind, text string) {
 	if !c.done {
 		return "nothing yet", ""
 	}
-	var err error
-	switch m := c.machine.(type) {
-	case *tokenCall:
-		if err = m.Err; err == nil {
-			return "a token", m.Token.AccessToken
-		}
-	case *lookup.ConnectionCall:
-		if err = m.Err; err == nil {
-			return "a token", m.Token.AccessToken
-		}
-	case *lookup.ReadCall:
-		switch err = m.Err; {
-		case err != nil:
-		case m.State == nil:
-			return "no session", ""
-		default:
-			return "the session", m.State.Internal.SID
-		}
-	case *lookup.Order:
-		if err = m.Err; err == nil {
-			return "done", ""
-		}
+	err := c.answered.err
+	switch a := &c.answered; {
+	case err != nil:
+	case c.kind == tokenCall:
+		return "a token", a.token.AccessToken
+	case c.kind == connectionCall:
+		return "a token", a.connection.AccessToken
+	case c.kind == orderCall:
+		return "done", ""
+	case a.state == nil:
+		return "no session", ""
+	default:
+		return "the session", a.state.Internal.SID
 	}
 	switch {
 	case errors.Is(err, context.Canceled):

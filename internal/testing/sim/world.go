@@ -87,6 +87,7 @@ type World struct {
 
 	step         int
 	turn         *mailbox // whose turn it is
+	stepping     *call    // that goes on now
 	job          *job     // whose step it is
 	bomb         bomb
 	storeDown    bool

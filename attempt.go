@@ -1,0 +1,26 @@
+package tokenward
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/lookup"
+	"github.com/tokenward/tokenward/store"
+)
+
+// attempt does store work on the caller's goroutine: within its deadline, and a panic
+// of the store is an error. What the store says of a record is returned as it is.
+func (c *Client) attempt(ctx context.Context, work func(context.Context) error) error {
+	bounded, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
+	defer cancel()
+	err := actors.Contain(func() error { return work(bounded) })
+	switch {
+	case err == nil, errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return lookup.StoreError(err)
+}

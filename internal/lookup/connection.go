@@ -1,0 +1,79 @@
+package lookup
+
+import (
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/session"
+)
+
+// Connection returns the token of an upstream connection, from the cache while it lasts. It fails with an
+// *AccessTokenForConnectionError, with the context's error, or as the flight does (a *ConfigurationError).
+func (l *Lookup) Connection(c *Caller, key session.FlightKey) (session.ConnectionToken, error) {
+	for {
+		hit, e, f, err := l.connectionFlight(c, key)
+		switch {
+		case err != nil:
+			return session.ConnectionToken{}, ConnectionError(err)
+		case hit != nil:
+			return *hit, nil
+		case f == nil:
+			continue
+		}
+		a, err := l.completed(c, e, f)
+		switch {
+		case err != nil:
+			return session.ConnectionToken{}, err
+		case a.Restart:
+			continue
+		case a.Err != nil:
+			return session.ConnectionToken{}, a.Err
+		case a.Cached && !l.Clock.Now().Before(a.Connection.ExpiresAt):
+			continue
+		}
+		return *a.Connection, nil
+	}
+}
+
+// connectionFlight returns a token that the session shows, or else the flight to wait for, and its entry. It returns
+// nothing where the session is to be looked at once more.
+func (l *Lookup) connectionFlight(c *Caller, key session.FlightKey) (*session.ConnectionToken, *directory.Entry, *directory.Flight, error) {
+	// A session that is loaded past its ceiling ends at once. This flight goes before that.
+	first := directory.NewFlight(&session.TokenQuery{Key: key}, c.Options)
+	opening := first
+	if l.Resolving {
+		opening = nil // the session's issuer must be known first
+	}
+	e, s, err := l.Find(c, opening)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if code := l.Foreign(s, c.Current); code != "" {
+		return nil, nil, nil, &session.ConnectionTokenError{Code: code}
+	}
+	if s.Phase == directory.Ended && s.Reason == session.ReasonLifetime {
+		return nil, nil, nil, session.ErrMissingRefreshToken
+	}
+	f := e.Find(key) // before the looks that follow: a flight that is off the list has its answer
+	if first.Completed() != nil {
+		return nil, e, first, nil
+	}
+	now := l.Clock.Now()
+	if s.Phase == directory.Ready || s.Phase == directory.Ended {
+		if hit, ok := s.State().FindConnection(key, now); ok && !l.Closed() {
+			e.Use(now.Unix())
+			return &hit, nil, nil, nil
+		}
+	}
+	switch {
+	case f != nil:
+	case s.Phase == directory.Ready:
+		e.Use(now.Unix())
+		if f = l.join(c, e, first.Query); f == nil {
+			return nil, nil, nil, session.ErrOverloaded
+		}
+	case e.Snapshot() != s:
+		return nil, nil, nil, nil // what was in flight was completed just now, and is shown
+	default:
+		return nil, nil, nil, session.ErrMissingRefreshToken
+	}
+	return nil, e, f, nil
+}

@@ -1,0 +1,63 @@
+package lookup
+
+import (
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/session"
+)
+
+// Token fills in an access token that the cache did not have. It fails with an *AccessTokenError, with the
+// context's error, or as the flight does.
+func (l *Lookup) Token(c *Caller, q *session.TokenQuery, token *session.Token) error {
+	for {
+		e, f, err := l.tokenFlight(c, q, token)
+		if f == nil || err != nil {
+			return TokenError(err)
+		}
+		a, err := l.completed(c, e, f)
+		switch {
+		case err != nil:
+			return err
+		case a.Restart:
+			continue
+		case a.Err != nil:
+			return a.Err
+		}
+		// However late this goroutine woke up, no token is handed out past the ceiling or its expiry.
+		now := l.Clock.Now()
+		if a.Ceiling.Reached(now) || a.Cached && !now.Before(a.Token.ExpiresAt) {
+			continue
+		}
+		*token = *a.Token
+		return nil
+	}
+}
+
+// tokenFlight returns the flight to wait for, and its entry. It returns neither where the session shows a token by
+// now, and fills that in.
+func (l *Lookup) tokenFlight(c *Caller, q *session.TokenQuery, token *session.Token) (*directory.Entry, *directory.Flight, error) {
+	e, s, err := l.Find(c, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := l.Clock.Now()
+	switch {
+	case s.Phase == directory.Ready && l.Foreign(s, c.Current) != "":
+		return nil, nil, &session.AccessTokenError{Code: l.Foreign(s, c.Current)}
+	case s.Phase == directory.Ready && s.Ceiling.Reached(now), s.Phase == directory.Ended && s.Reason == session.ReasonCeiling:
+		if err := l.expire(c, e, s); err != nil {
+			return nil, nil, err
+		}
+		return nil, nil, session.ErrSessionExpired
+	case s.Phase != directory.Ready:
+		return nil, nil, session.ErrMissingRefreshToken
+	}
+	if l.Hit(e, q, token) {
+		return nil, nil, nil
+	}
+	e.Use(now.Unix())
+	f := l.join(c, e, q)
+	if f == nil {
+		return nil, nil, session.ErrOverloaded
+	}
+	return e, f, nil
+}
