@@ -67,8 +67,8 @@ type plaintext struct{ buffer []byte }
 var plaintexts = sync.Pool{New: func() any { return new(plaintext) }}
 
 func (p *plaintext) done() {
-	const usual = 64 << 10 // a longer one is not kept for the next
-	if clear(p.buffer[:cap(p.buffer)]); cap(p.buffer) <= usual {
+	const kept = 64 << 10 // a longer one is not kept for the next
+	if clear(p.buffer[:cap(p.buffer)]); cap(p.buffer) <= kept {
 		plaintexts.Put(p)
 	}
 }

@@ -112,10 +112,10 @@ func TestMemory_watcherThatLagsIsToldSo(t *testing.T) {
 	m := store.NewMemory(clock.NewFake(t0))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var lost, told int
+	var lost, notices int
 	err := m.Watch(ctx,
 		func(session.Key, session.Version) {
-			if told++; told == 2 {
+			if notices++; notices == 2 {
 				cancel()
 			}
 		},
@@ -129,8 +129,8 @@ func TestMemory_watcherThatLagsIsToldSo(t *testing.T) {
 				must(t, m.Replace(ctx, keyOf(0), store.Record{}, store.Options{}))
 			}
 		})
-	if !errors.Is(err, context.Canceled) || lost != 2 || told != 2 {
-		t.Errorf("err = %v, told of a gap %d times and of %d writes, want twice and 2", err, lost, told)
+	if !errors.Is(err, context.Canceled) || lost != 2 || notices != 2 {
+		t.Errorf("err = %v, told of a gap %d times and of %d writes, want twice and 2", err, lost, notices)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 func TestTombstones_areBounded(t *testing.T) {
 	key := func(i int) session.Key { return session.Key{byte(i), byte(i >> 8), byte(i >> 16)} }
-	lasting := func(d time.Duration) *GoneError { return &GoneError{Reason: session.ReasonCeiling, Stands: d} }
+	standing := func(d time.Duration) *GoneError { return &GoneError{Reason: session.ReasonCeiling, Stands: d} }
 	var s tombstones
 	wantKept := func(doing string, n int) {
 		t.Helper()
@@ -18,7 +18,7 @@ func TestTombstones_areBounded(t *testing.T) {
 		}
 	}
 	for i := range MaxTombstones + 10 { // the later they come, the shorter they stand
-		s.add(key(i), lasting(2*time.Hour-time.Duration(i)), 0)
+		s.add(key(i), standing(2*time.Hour-time.Duration(i)), 0)
 	}
 	wantKept("beyond the bound", MaxTombstones)
 	if s.get(key(9), 0) != nil {
@@ -29,7 +29,7 @@ func TestTombstones_areBounded(t *testing.T) {
 	}
 	lapsed := (2 * time.Hour).Microseconds()
 	for range MaxTombstones { // one key ends again and again
-		s.add(session.Key{}, lasting(time.Hour), lapsed)
+		s.add(session.Key{}, standing(time.Hour), lapsed)
 	}
 	wantKept("when all but one have lapsed", 1)
 	if s.get(session.Key{}, lapsed) == nil {

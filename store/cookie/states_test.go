@@ -32,7 +32,7 @@ func TestStates(t *testing.T) {
 }
 
 // bring returns the only session that the browser brings.
-func bring(s *cookie.States, w http.ResponseWriter, r *http.Request) cookie.Incoming {
+func readRequest(s *cookie.States, w http.ResponseWriter, r *http.Request) cookie.Incoming {
 	if all := s.ReadRequest(w, r); len(all) == 1 {
 		return all[0]
 	}
@@ -82,14 +82,14 @@ func (p *process) update(prev byte, r store.Record) {
 func (p *process) visit(b *browser) cookie.Incoming {
 	p.t.Helper()
 	w, r := b.request()
-	brought := bring(p.s, w, r)
-	if brought.ID != "" {
-		if err := p.s.WriteResponse(w, r, p.id, brought, 24*time.Hour, false, nil); err != nil {
+	incoming := readRequest(p.s, w, r)
+	if incoming.ID != "" {
+		if err := p.s.WriteResponse(w, r, p.id, incoming, 24*time.Hour, false, nil); err != nil {
 			p.t.Fatal(err)
 		}
 	}
 	b.took(w)
-	return brought
+	return incoming
 }
 
 // login is a request that begins the session.
@@ -162,7 +162,7 @@ func TestStates_olderReplacesNothing(t *testing.T) {
 	next.visit(b)
 	next.has("what the browser has now", 2)
 	w, r := b.request()
-	if err := p.s.WriteResponse(w, r, "id", bring(p.s, w, r), time.Hour, false, nil); err != nil || len(w.Header()["Set-Cookie"]) != 0 {
+	if err := p.s.WriteResponse(w, r, "id", readRequest(p.s, w, r), time.Hour, false, nil); err != nil || len(w.Header()["Set-Cookie"]) != 0 {
 		t.Errorf("what the browser has is written again, %v", err)
 	}
 }
@@ -207,7 +207,7 @@ func TestStates_everyByteCounts(t *testing.T) {
 			for _, bad := range []string{v[:i], v[:i] + "A" + v[i+1:], v[:i] + "B" + v[i+1:], v[:i] + v[i+1:]} {
 				b.jar[n] = bad
 				w, r := b.request()
-				if got := bring(p.s, w, r); got.ID != "" && bad != v {
+				if got := readRequest(p.s, w, r); got.ID != "" && bad != v {
 					t.Fatalf("%s changed at %d: it opens", n, i)
 				}
 			}
@@ -246,7 +246,7 @@ func TestStates_chunkSets(t *testing.T) {
 		jar := b.cookies()
 		tt.change(jar)
 		w, r := (&browser{jar: jar}).request()
-		if got := bring(p.s, w, r).ID != ""; got != tt.want {
+		if got := readRequest(p.s, w, r).ID != ""; got != tt.want {
 			t.Errorf("%s: a session: %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -274,7 +274,7 @@ func TestStates_manyRequestsAtOnce(t *testing.T) {
 	for range 50 {
 		wg.Go(func() {
 			w, r := b.request()
-			brought := bring(p.s, w, r)
+			incoming := readRequest(p.s, w, r)
 			for {
 				rec, err := p.s.Load(context.Background(), p.key, store.Options{})
 				if err != nil {
@@ -288,7 +288,7 @@ func TestStates_manyRequestsAtOnce(t *testing.T) {
 					break
 				}
 			}
-			if err := p.s.WriteResponse(w, r, p.id, brought, time.Hour, false, nil); err != nil {
+			if err := p.s.WriteResponse(w, r, p.id, incoming, time.Hour, false, nil); err != nil {
 				t.Error(err)
 			}
 			b.took(w)
@@ -314,11 +314,11 @@ func TestStates_oneAnswer(t *testing.T) {
 		if i > 0 {
 			p.update(i, record(i+1, int(5000-2400*int(i))))
 		}
-		if err := p.s.WriteResponse(w, r, "id", bring(p.s, w, r), time.Hour, false, nil); err != nil {
+		if err := p.s.WriteResponse(w, r, "id", readRequest(p.s, w, r), time.Hour, false, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := bring(p.s, w, r); got.ID != "id" {
+	if got := readRequest(p.s, w, r); got.ID != "id" {
 		t.Error("what the answer carries is not read")
 	}
 	b.took(w)
@@ -350,7 +350,7 @@ func FuzzChunks(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header string) {
 		w, r := newBrowser().request()
 		r.Header.Set("Cookie", header)
-		got := bring(s, w, r)
+		got := readRequest(s, w, r)
 		if got.ID != "" && (got.ID != "id" || !strings.Contains(header, zero) || !strings.Contains(header, one)) {
 			t.Errorf("ReadRequest = %+v", got)
 		}
@@ -358,7 +358,7 @@ func FuzzChunks(f *testing.F) {
 			t.Errorf("header = %v", w.Header())
 		}
 		s.Drop(w, r, nil)
-		if got := bring(s, w, r); got.ID != "" {
+		if got := readRequest(s, w, r); got.ID != "" {
 			t.Errorf("after Drop: %+v", got)
 		}
 	})
@@ -483,7 +483,7 @@ func TestStates_carriedWhenWritten(t *testing.T) {
 		if begun {
 			w.WriteHeader(http.StatusOK)
 		}
-		if err := p.s.WriteResponse(w, r, p.id, bring(p.s, w, r), time.Hour, false, nil); err != nil {
+		if err := p.s.WriteResponse(w, r, p.id, readRequest(p.s, w, r), time.Hour, false, nil); err != nil {
 			t.Fatal(err)
 		}
 		finish()

@@ -36,7 +36,7 @@ func (s *Store) Watch(ctx context.Context, changed func(session.Key, session.Ver
 		return &Error{Op: string(watch), Err: ErrClosed}
 	}
 	defer s.life.End()
-	w := &watcher{store: s, line: s.newLine(), asking: s.newLine(), told: make(chan any), failed: make(chan error, 3), due: make(chan struct{}, 1)}
+	w := &watcher{store: s, line: s.newLine(), asking: s.newLine(), notices: make(chan any), failed: make(chan error, 3), due: make(chan struct{}, 1)}
 	inner, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(s.life, cancel)()
 	w.under.Go(func() { w.listen(withoutDeadline{inner}) })
@@ -48,7 +48,7 @@ func (s *Store) Watch(ctx context.Context, changed func(session.Key, session.Ver
 	}()
 	for {
 		select {
-		case m := <-w.told:
+		case m := <-w.notices:
 			switch m := m.(type) {
 			case *goredis.Subscription:
 				lost()
@@ -75,9 +75,9 @@ type watcher struct {
 	alive  liveness
 	under  sync.WaitGroup
 
-	told   chan any      // subscriptions and messages
-	failed chan error    // one for each goroutine
-	due    chan struct{} // ask the server
+	notices chan any      // subscriptions and messages
+	failed  chan error    // one for each goroutine
+	due     chan struct{} // ask the server
 }
 
 // listen subscribes, and passes on what arrives.
@@ -116,7 +116,7 @@ func (w *watcher) listen(ctx context.Context) {
 		}
 		passed := w.alive.pass(func() bool {
 			select {
-			case w.told <- m:
+			case w.notices <- m:
 				return true
 			case <-ctx.Done():
 				return false

@@ -256,9 +256,9 @@ func TestFaulty_remembersOptions(t *testing.T) {
 func TestFaulty_feed(t *testing.T) {
 	f := newFaulty()
 	feed, _ := store.As[store.ChangeFeed](f)
-	lost, told, ended := make(chan bool, 9), make(chan session.Key, 9), make(chan error)
+	lost, notices, ended := make(chan bool, 9), make(chan session.Key, 9), make(chan error)
 	go func() {
-		ended <- feed.Watch(t.Context(), func(key session.Key, _ session.Version) { told <- key }, func() { lost <- true })
+		ended <- feed.Watch(t.Context(), func(key session.Key, _ session.Version) { notices <- key }, func() { lost <- true })
 	}()
 	<-lost
 	f.MuteFeed(true)
@@ -267,17 +267,17 @@ func TestFaulty_feed(t *testing.T) {
 	<-lost
 	broken := errors.New("broken")
 	f.BreakFeed(broken)
-	if err := <-ended; !errors.Is(err, broken) || len(told) != 0 || f.Watchers() != 0 {
-		t.Errorf("Watch = %v after %d notices, with %d watching, want %v, none and none", err, len(told), f.Watchers(), broken)
+	if err := <-ended; !errors.Is(err, broken) || len(notices) != 0 || f.Watchers() != 0 {
+		t.Errorf("Watch = %v after %d notices, with %d watching, want %v, none and none", err, len(notices), f.Watchers(), broken)
 	}
 	f.MuteFeed(false)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		ended <- feed.Watch(ctx, func(key session.Key, _ session.Version) { told <- key }, func() { lost <- true })
+		ended <- feed.Watch(ctx, func(key session.Key, _ session.Version) { notices <- key }, func() { lost <- true })
 	}()
 	<-lost
 	_ = f.Replace(t.Context(), b, store.Record{}, none)
-	if key := <-told; key != b {
+	if key := <-notices; key != b {
 		t.Errorf("told of %v, want %v", key, b)
 	}
 	cancel()

@@ -111,7 +111,7 @@ func (c *campaign) rise(ctx context.Context) (err error) {
 	}
 	if startLate {
 		c.round.what += ", started late"
-		if err := c.awaitOrphans(ctx); err != nil {
+		if err := c.awaitStaleIntents(ctx); err != nil {
 			return err
 		}
 	}
@@ -122,9 +122,9 @@ func (c *campaign) rise(ctx context.Context) (err error) {
 	return c.awaitRecovery(ctx)
 }
 
-// awaitOrphans waits until every session that was killed between rotation and save is an
+// awaitStaleIntents waits until every session that was killed between rotation and save is an
 // orphan: its intent stands, and its lease has lapsed.
-func (c *campaign) awaitOrphans(ctx context.Context) error {
+func (c *campaign) awaitStaleIntents(ctx context.Context) error {
 	return until(ctx, "the lapse of the leases", func() (bool, error) {
 		keys, err := c.orphaned(ctx)
 		if err != nil {

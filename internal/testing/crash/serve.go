@@ -129,7 +129,7 @@ func (c *child) carryOut(o order) report {
 			return failed(err)
 		}
 		return report{Token: digest(token.AccessToken)}
-	case orphans:
+	case staleIntents:
 		intents, ok := store.As[store.Intents](c.store)
 		if !ok {
 			return failed(errors.New("a store without intents"))

@@ -266,9 +266,9 @@ func sessionsOf(orders []order) (list []int) {
 func (s *stage) settled(ctx context.Context, p *process) error {
 	left := 0
 	err := until(ctx, "the end of all intents", func() (bool, error) {
-		r, err := p.do(ctx, order{Do: orphans})
+		r, err := p.do(ctx, order{Do: staleIntents})
 		if err == nil && r.Code != "" {
-			err = fmt.Errorf("orphans: %s", r.Text)
+			err = fmt.Errorf("stale intents: %s", r.Text)
 		}
 		left = r.Number
 		return left == 0, err

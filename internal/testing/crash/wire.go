@@ -39,12 +39,12 @@ type order struct {
 type deed string
 
 const (
-	signIn   deed = "sign in"
-	ask      deed = "ask"      // for a token of Audience
-	setTrap  deed = "set trap" // tell when Trap has come, and wait there
-	orphans  deed = "orphans"  // how many intents stand that nobody seems to follow up
-	howIsIt  deed = "how is it"
-	sayReady      = -1 // the id of the report that it serves
+	signIn       deed = "sign in"
+	ask          deed = "ask"           // for a token of Audience
+	setTrap      deed = "set trap"      // tell when Trap has come, and wait there
+	staleIntents deed = "stale intents" // counts the intents that no process follows up
+	howIsIt      deed = "how is it"
+	sayReady          = -1 // the id of the report that it serves
 )
 
 // report is what a child says: the answer to an order, or that something has come.
@@ -57,7 +57,7 @@ type report struct {
 	Code      string // of the error, empty without one
 	Cause     string // the provider's
 	Text      string // of the error
-	Number    int    // orphans; sessions that are not saved
+	Number    int    // stale intents; sessions that are not saved
 	ReadyText string // why it is not ready
 }
 

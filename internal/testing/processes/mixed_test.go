@@ -106,9 +106,9 @@ func mixed(t *testing.T, h home) {
 		w.close()
 	}
 	s.judgeTenant(flights)
-	orphans, err := mustAs[store.Intents](t, h.openFor(t)).StaleIntents(context.Background(), 10, store.Options{})
-	if err != nil || len(orphans) > 0 {
-		t.Errorf("intents left = %d, %v, want none", len(orphans), err)
+	stale, err := mustAs[store.Intents](t, h.openFor(t)).StaleIntents(context.Background(), 10, store.Options{})
+	if err != nil || len(stale) > 0 {
+		t.Errorf("intents left = %d, %v, want none", len(stale), err)
 	}
 }
 
