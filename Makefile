@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint vuln licences providers test leftout stress sim sim-long mutants crash processes fuzz soak bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint vuln licences providers test leftout stress sim sim-long mutants crash processes outages fuzz soak bench cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
@@ -61,6 +61,9 @@ crash: ## kill -9 at N (1000) seeded moments over the durable stores; SEED, STOR
 
 processes: ## three processes on one Redis, then on one PostgreSQL: CALLS (100000) mixed calls on each
 	go test -count=1 -v -timeout 0 -run MixedCalls ./internal/testing/processes -processes.calls $(or $(CALLS),100000)
+
+outages: ## the store killed and started again under three processes, ROUNDS (20) times on Redis and on PostgreSQL
+	go test -count=1 -v -timeout 0 -run Outage_ ./internal/testing/processes -processes.rounds $(or $(ROUNDS),20)
 
 fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel=1)
 	@go test -list '^Fuzz' ./... | \

@@ -57,17 +57,16 @@ type core struct {
 	visible *directory.Snapshot // that one
 	held    session.Held        // tokens it had before, which no error may show
 
-	air     *airborne           // the one request, from asking for a slot until it has landed
-	queue   []*directory.Flight // who flies next; other questions than the one in the air
-	refused *directory.Flight   // one that was sent again after invalid_grant
-	lease   lease
-	denied  bool // another process has the lease: the queue waits
-	// It waits for what another process is about to save, which has no lease any more.
-	ownersTurn bool
-	polls      int // how often in a row
-	recovery   *recovery
-	throttle   throttle           // until when the provider is not asked
-	own        [8]session.Version // the last ones written here, which come back as notices
+	air      *airborne           // the one request, from asking for a slot until it has landed
+	queue    []*directory.Flight // who flies next; other questions than the one in the air
+	refused  *directory.Flight   // one that was sent again after invalid_grant
+	lease    lease
+	denied   bool // another process has the lease: the queue waits
+	forSave  bool // for what that process is about to save: its lease has lapsed in an outage
+	polls    int  // how often in a row
+	recovery *recovery
+	throttle throttle           // until when the provider is not asked
+	own      [8]session.Version // the last ones written here, which come back as notices
 
 	lane     []*write // store work, one at a time and in order; the first runs when laneBusy
 	laneBusy bool

@@ -266,7 +266,7 @@ func (c *core) denyFor(a *airborne, wait time.Duration) {
 		return
 	}
 	c.queue = slices.Insert(c.queue, 0, a.flight)
-	c.ownersTurn = false
+	c.forSave = false
 	c.waitForLease(wait)
 }
 
@@ -275,12 +275,12 @@ func (c *core) denyFor(a *airborne, wait time.Duration) {
 // is read now and then until the grace period is over. That takes no lease, which the owner's save needs.
 func (c *core) awaitOwner(a *airborne, grace time.Duration) {
 	c.denyFor(a, min(grace, pollMost))
-	c.ownersTurn = c.denied
+	c.forSave = c.denied
 }
 
 // pollDue has the queue go on, or the record read, for which it was waiting.
 func (c *core) pollDue() {
-	if c.denied && c.ownersTurn {
+	if c.denied && c.forSave {
 		c.lane = append(c.lane, &write{kind: reread, generation: c.generation})
 		return
 	}
@@ -290,7 +290,7 @@ func (c *core) pollDue() {
 // readWhileDenied has the queue go on once the record was read again, unless it waits for an owner who has not
 // saved yet.
 func (c *core) readWhileDenied(m *written) {
-	waits := c.denied && c.ownersTurn
+	waits := c.denied && c.forSave
 	switch {
 	case waits && m.unsettled > 0 && (m.err != nil || m.version == c.version):
 		c.waitForLease(min(m.unsettled, pollMost))

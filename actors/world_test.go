@@ -823,7 +823,7 @@ func (w *world) check() {
 	if preparing && w.held && !granted && !slices.ContainsFunc(w.core.lane, func(job *write) bool { return job.kind == claim || job.kind == intend }) {
 		w.fail("a slot is held and nothing leads to a request")
 	}
-	reads := w.core.ownersTurn && slices.ContainsFunc(w.core.lane, func(job *write) bool { return job.kind == reread })
+	reads := w.core.forSave && slices.ContainsFunc(w.core.lane, func(job *write) bool { return job.kind == reread })
 	if w.core.denied && len(w.core.queue) > 0 && !w.poll && !reads && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*pollDue); return ok }) {
 		w.fail("the queue waits for nothing")
 	}

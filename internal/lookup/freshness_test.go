@@ -11,9 +11,9 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// While the store is down one caller at a time finds out whether it answers again. Whoever
+// While the store is down one caller at a time finds out whether it answers again. A caller who
 // decides to do so in the same moment is served from memory, up to the outage limit.
-func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
+func TestLook_whileAnotherCallerBeginsToAsk(t *testing.T) {
 	const outage = 5 * time.Minute
 	t0 := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	for age, served := range map[time.Duration]bool{outage - 1: true, outage: false} {
@@ -26,7 +26,7 @@ func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
 		fake.Advance(age - time.Second)
 		c.Fresh.Failed(fake.Mono())
 		fake.Advance(time.Second)
-		c.Clock = &meanwhile{Clock: fake, then: func() { c.Fresh.MayAsk(fake.Mono()) }}
+		c.Clock = &interrupted{Clock: fake, then: func() { c.Fresh.MayAsk(fake.Mono()) }}
 		c.Directory.Put(e)
 
 		c.Await = func(context.Context, Wait) Event {
@@ -39,14 +39,14 @@ func TestTrust_whileSomebodyElseBeginsToAsk(t *testing.T) {
 	}
 }
 
-// meanwhile has something happen between the first look at the clock and the second.
-type meanwhile struct {
+// interrupted has something happen between the first look at the clock and the second.
+type interrupted struct {
 	clock.Clock
 	looks int
 	then  func()
 }
 
-func (m *meanwhile) Mono() time.Duration {
+func (m *interrupted) Mono() time.Duration {
 	if m.looks++; m.looks == 2 {
 		m.then()
 	}
