@@ -53,8 +53,8 @@ sim: ## the simulation, 2,000 seeds of one process and as many of several: what 
 sim-long: ## the same with N (1000) seeds each, from SEED (1) on
 	go test -count=1 -v -timeout 0 -run Simulation ./internal/testing/sim -sim.n $(N) -sim.first $(SEED)
 
-mutants: ## defects planted in a copy, each of which the simulation must find
-	go run ./internal/testing/sim/mutants
+mutants: ## defects planted in a copy, each of which a test must find; LIST=sim or ordinary for one list
+	go run ./internal/testing/sim/mutants -list "$(LIST)"
 
 crash: ## kill -9 at N (1000) seeded moments over the durable stores; SEED, STORE, OVERLAP, SERVER=1 choose
 	go run ./internal/testing/crash/prove -n $(N) -seed $(SEED) -store "$(STORE)" -overlap "$(OVERLAP)" $(if $(SERVER),-server)

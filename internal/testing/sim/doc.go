@@ -15,6 +15,9 @@
 // a run proves something. A run that fails tells its story in words, the shortest that
 // could be found.
 //
+// A story is one interleaving that is told by a script in stories/, instead of drawn from a seed: see
+// stories/README.txt.
+//
 //	go test ./internal/testing/sim                                   # the standard run
 //	go test ./internal/testing/sim -run TestReplay -sim.seed=N -v    # one seed, told step by step
 //	go test ./internal/testing/sim -run TestReplay -sim.seed=N -sim.processes -v  # one of several processes
