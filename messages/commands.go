@@ -8,8 +8,7 @@ import (
 
 // Awaited is a message whose sender, or a caller of it, waits for the outcome. Refuse tells them
 // that there is none, and why: an actor that cannot handle a message refuses it, so that no
-// caller hangs. What is sent with a caller behind it is sent as an Awaited: a message
-// without Refuse does not compile.
+// caller hangs. Lookup sends nothing but an Awaited, so a message without Refuse does not compile there.
 type Awaited interface{ Refuse(err error) }
 
 // Command is a message from the supervisor to a session actor. The actor counts the commands
@@ -122,16 +121,16 @@ func (m *Reread) Refuse(err error) { m.Call.End(err) }
 
 func (*Reread) toSession() {}
 
-// Changed tells the supervisor of a write, by whatever process: Version is what was
-// written, zero when the record was deleted.
+// Changed tells the supervisor of a write, by this process or another: Version is the record's new
+// version, zero when it was deleted.
 type Changed struct {
 	Redacted
 	Key     session.Key
 	Version session.Version
 }
 
-// RecoverIntent tells a session that a refresh token was about to be spent and nobody has said
-// what came of it. Unless this process is at it, the session presents that token once.
+// RecoverIntent tells a session of an intent whose lease has lapsed: a refresh token was about to be spent, and the
+// outcome is not known. Unless this process is at it, the session presents that token once.
 type RecoverIntent struct {
 	Redacted
 	Key    session.Key
@@ -152,8 +151,8 @@ func (*Passivate) Refuse(error) {}
 
 func (*Passivate) toSession() {}
 
-// Finish tells a session that the client closes: what is in the air lands and is
-// saved, what is queued is answered with closed. It is answered with AtRest when that is done.
+// Finish tells a session that the client closes: the flight that is out completes and is saved, those
+// in the queue are answered with closed. It is answered with AtRest when that is done.
 type Finish struct{ Redacted }
 
 // Refuse implements Awaited. No call waits: the supervisor hears of the failure.

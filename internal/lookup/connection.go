@@ -7,6 +7,9 @@ import (
 
 // Connection returns the token of an upstream connection, from the cache while it lasts. It fails with an
 // *AccessTokenForConnectionError, with the context's error, or as the flight does (a *ConfigurationError).
+//
+// The ceiling of a session does not gate the tokens of its connections: a set that the session left at its ceiling is
+// handed out until it expires, and an exchange that was in flight at the ceiling is joined. The session's own lifetime does.
 func (l *Lookup) Connection(c *Caller, key session.FlightKey) (session.ConnectionToken, error) {
 	for {
 		hit, e, f, err := l.connectionFlight(c, key)

@@ -8,6 +8,10 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
+// How a failure reads to a caller: every error of a call has a code, and says what to do. An error that has one
+// already keeps it; the store's becomes store_error with the cause, an unknown one internal_error. A context that
+// ended is returned as it is, so that errors.Is and == both find it.
+
 // TokenError makes err an *AccessTokenError, unless it is nil or the caller's own context's.
 func TokenError(err error) error {
 	var typed *session.AccessTokenError
@@ -29,7 +33,7 @@ func ConnectionError(err error) error {
 	return &session.ConnectionTokenError{Code: code, Err: cause}
 }
 
-// StoreError says that the store did not answer.
+// StoreError makes err an ErrStore with err as its cause, unless it has a code of ours: the store did not answer.
 func StoreError(err error) error {
 	if session.CodeOf(err) != "" {
 		return err
@@ -37,7 +41,7 @@ func StoreError(err error) error {
 	return fmt.Errorf("%w: %w", session.ErrStore, err)
 }
 
-// codeAndCause splits what went wrong from why.
+// codeAndCause splits an error into its code and its cause, nil where the code says it all.
 func codeAndCause(err error) (session.Code, error) {
 	code := session.CodeOf(err)
 	switch {
@@ -53,6 +57,7 @@ func codeAndCause(err error) (session.Code, error) {
 	return code, nil
 }
 
+// isContext compares by identity: an error of the store that wraps a deadline of its own is the store's.
 func isContext(err error) bool {
 	return err == context.Canceled || err == context.DeadlineExceeded //nolint:errorlint // the caller's own, as it is
 }

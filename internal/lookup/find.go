@@ -10,8 +10,19 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Find returns the entry of a session, and what it shows: Ready, Ended or Missing, as fresh as Freshness demands. A
+// Find returns the entry of a session, and its snapshot: Ready, Ended or Missing, as fresh as Freshness demands. A
 // session that is not resident is loaded; first, if not nil, is then handled before anything else.
+//
+// Find looks at the snapshot's phase until it is one of these three:
+//
+//	Opening  wait until the load, or the login, has settled
+//	Ready    end it where its own lifetime is over, read it again where it is not fresh; else that is the answer
+//	Ended    the answer, unless another process may have signed the user in since
+//	Missing  the answer, for a moment after the store was asked
+//	Failed   the store's error; a session after a defect is waited for
+//	Moved    wait until the entry is gone, then look in the directory again
+//
+// A session that changes all the time is looked at again and again; each look waits for an event, so none spins.
 func (l *Lookup) Find(c *Caller, first *directory.Flight) (*directory.Entry, *directory.Snapshot, error) {
 	fresh := false  // the session was read for this call
 	shared := false // a load was shared that had begun before this call, and found nothing
@@ -57,7 +68,9 @@ func (l *Lookup) Look(ctx context.Context, id string, o store.Options) (*directo
 	return s, err
 }
 
-// open finds the entry in the directory, or has the supervisor bring the session into memory.
+// open finds the entry in the directory, or has the supervisor bring the session into memory. The first caller of a
+// session lends its context and options to the load, so that a store which reads cookies finds the request. Others find
+// the entry, which is opening, and share the load.
 func (l *Lookup) open(c *Caller, first *directory.Flight) (*directory.Entry, error) {
 	if l.Closed() {
 		return nil, session.ErrClosed
@@ -86,8 +99,8 @@ func (l *Lookup) open(c *Caller, first *directory.Flight) (*directory.Entry, err
 	return e, err
 }
 
-// returnLoan takes back what was lent to a load. A load that has begun with it is waited for, since it may not use
-// the caller's request once the caller has returned.
+// returnLoan takes the context and the options back that call lends to a load. A load that has begun with them is waited
+// for, since it may not use the caller's request once the caller has returned.
 func (l *Lookup) returnLoan(ctx context.Context, call *directory.Call) {
 	if ended, _ := call.Ended(); !ended && !call.Abandon() {
 		l.await(ctx, Wait{Done: call.Done(), Bound: true})
@@ -126,8 +139,9 @@ func (l *Lookup) ready(c *Caller, e *directory.Entry, s *directory.Snapshot, fre
 	return false, reread, err
 }
 
-// reread has the session read, and reports whether what the entry then shows is good for this call. If the store does
-// not answer, what is known is good for a while.
+// reread has the session read, and reports whether the entry is then good for this call. It was allowed by MayAsk, so
+// it closes the circuit breaker, or opens it for a second. While the breaker is open a snapshot is served from memory, until it
+// is as old as the outage limit.
 func (l *Lookup) reread(c *Caller, e *directory.Entry) (fresh bool, err error) {
 	call := directory.NewCall(c.Ctx, c.Options)
 	err = l.Order(c.Ctx, &messages.Reread{Key: e.Key, Recent: true, Call: call}, call)

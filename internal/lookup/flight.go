@@ -8,6 +8,9 @@ import (
 
 // join joins the flight for q, or has the session start one. It returns nil where the
 // session has too many.
+//
+// A session's flights all spend its one refresh token, so they queue for it; callers with the same query share one
+// flight. Joining is a compare-and-swap on the entry's list: the first caller sends the one message, the others none.
 func (l *Lookup) join(c *Caller, e *directory.Entry, q *session.TokenQuery) *directory.Flight {
 	if f := e.Find(q.Key); f != nil { // most of a crowd need no flight of their own
 		return f
@@ -23,7 +26,8 @@ func (l *Lookup) join(c *Caller, e *directory.Entry, q *session.TokenQuery) *dir
 	return f
 }
 
-// completed waits for f. An entry that is gone answers no flight, so its callers look again.
+// completed waits for f. A caller who leaves ends the wait and not the flight: its token is kept, and the others get
+// it. An entry that is gone answers no flight, so its callers look again.
 func (l *Lookup) completed(c *Caller, e *directory.Entry, f *directory.Flight) (*directory.Answer, error) {
 	if a := f.Completed(); a != nil {
 		return a, nil
@@ -40,4 +44,5 @@ func (l *Lookup) completed(c *Caller, e *directory.Entry, f *directory.Flight) (
 	return &lookAgain, c.Ctx.Err()
 }
 
+// lookAgain is the answer of a flight that was never asked.
 var lookAgain = directory.Answer{Restart: true}

@@ -14,7 +14,9 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Lookup is what all calls of a client have in common.
+// Lookup is what all calls of a client have in common. Its fields are set before the first call and do not change
+// afterwards. It reads the memory in internal/directory, and writes nothing there but flights that it joins and the
+// time of the last use.
 type Lookup struct {
 	Directory  *directory.Directory
 	Clock      clock.Clock

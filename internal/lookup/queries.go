@@ -14,7 +14,7 @@ import (
 type TokenRequest struct{ Audience, Scope string }
 
 const (
-	fewQueries = 8    // as many are found faster by comparing than by hashing
+	fewQueries = 8    // so many are found faster by comparing than by hashing
 	querySets  = 1024 // of the others, each with
 	queryWays  = 8    // places
 	longQuery  = 2048 // bytes of a request that is not kept
@@ -35,6 +35,7 @@ type Queries struct {
 	keeping sync.Mutex // held while one is kept
 }
 
+// querySet is one set of a cache: a few places, filled in turn.
 type querySet struct {
 	places [queryWays]atomic.Pointer[asked]
 	next   uint32 // the place that is taken next
@@ -72,6 +73,7 @@ func (qs *Queries) Find(r TokenRequest) *session.TokenQuery {
 	return nil
 }
 
+// set returns the places that r may be kept in. A stranger who asks for much else can only push it out of these.
 func (qs *Queries) set(r TokenRequest) *querySet {
 	h := maphash.String(qs.seed, r.Audience) + 31*maphash.String(qs.seed, r.Scope)
 	return &qs.sets[h%querySets]

@@ -5,7 +5,8 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// Read returns the state of a session, nil where none lives. It never waits for a flight.
+// Read returns the state of a session, nil where none lives. It never waits for a flight, and never asks the provider. A
+// session at its ceiling is deleted first, or that was tried.
 func (l *Lookup) Read(c *Caller) (*session.State, error) {
 	e, s, err := l.Find(c, nil)
 	if err != nil {

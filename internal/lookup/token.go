@@ -7,6 +7,11 @@ import (
 
 // Token fills in an access token that the cache did not have. It fails with an *AccessTokenError, with the
 // context's error, or as the flight does.
+//
+// It finds the session, looks in the cache once more, joins the flight of its query and waits. It begins anew where
+// the session left memory before the flight was asked, or where the answer is past its time when this goroutine wakes
+// up. The errors are those of GetAccessToken: session_expired at the ceiling (after the deletion was tried),
+// missing_refresh_token where there is no session, overloaded where the session's queue is full.
 func (l *Lookup) Token(c *Caller, q *session.TokenQuery, token *session.Token) error {
 	for {
 		e, f, err := l.tokenFlight(c, q, token)
