@@ -116,6 +116,36 @@ func (r *rig) refreshed(all []process, id string) {
 	}
 }
 
+// A read that began before the gap brings nothing that may be shown after it, also to a caller who joins it.
+func TestFeedGap_aReadThatBeganBeforeIt(t *testing.T) {
+	processes(t, 2, nil, func(t *testing.T, r *rig, id string, p []process) {
+		r.refreshed(p, id)
+		p[1].store.LoseNotices()
+		gate := p[1].store.HoldAfter(storetest.OpLoad)
+		users := make(chan tokenward.User, 2)
+		ask := func() {
+			go func() {
+				u, _ := p[1].GetUser(context.Background(), tokenward.SessionID(id))
+				users <- u
+			}()
+			r.rest()
+		}
+		ask()
+		p[1].store.MuteFeed(true)
+		r.signOut(p[0], id)
+		r.rest()
+		p[1].store.MuteFeed(false)
+		p[1].store.LoseNotices()
+		ask()
+		gate.Release()
+		for range 2 {
+			if u := <-users; u != nil {
+				t.Errorf("GetUser = %v, want none: what was read before the gap is shown after it", u.Sub())
+			}
+		}
+	})
+}
+
 // The caller who finds out whether the store answers again gives up. That it does is known all the same as soon as it
 // has answered: no session is shown any longer because the store is away.
 func TestFeedGap_theCallerWhoAskedGivesUp(t *testing.T) {

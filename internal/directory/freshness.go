@@ -47,6 +47,11 @@ func (f *Freshness) MayShow(e *Entry, c clock.Clock) bool {
 	return true
 }
 
+// Overtaken reports whether the feed has begun or ended an epoch since e was read, however lately that was.
+func (f *Freshness) Overtaken(e *Entry) bool {
+	return f.Shared && e.epoch.Load() != f.feed.number.Load()
+}
+
 // MayServe reports whether e was read so lately that its snapshot may be shown while the store does not answer.
 func (f *Freshness) MayServe(e *Entry, now time.Duration) bool { return e.age(now) < f.Outage }
 

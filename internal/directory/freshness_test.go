@@ -119,6 +119,22 @@ func TestFreshness_mayShow(t *testing.T) {
 	}
 }
 
+// A read is overtaken by each gap and by the end of the feed, not by time.
+func TestFreshness_overtaken(t *testing.T) {
+	f, e, c := shared()
+	c.Advance(time.Hour)
+	if f.Overtaken(e) {
+		t.Error("overtaken by time")
+	}
+	for name, gap := range map[string]func(time.Duration){"a gap": f.FeedReset, "the end of the feed": f.FeedDown} {
+		f.FeedReset(c.Mono())
+		e.Read(f.Reading(c.Mono()))
+		if gap(c.Mono()); !f.Overtaken(e) {
+			t.Errorf("not overtaken by %s", name)
+		}
+	}
+}
+
 // While the store does not answer, one caller at a time asks it.
 func TestFreshness_mayAsk(t *testing.T) {
 	f, _, c := shared()

@@ -149,7 +149,7 @@ func (l *Lookup) reread(c *Caller, e *directory.Entry) (fresh bool, err error) {
 	switch {
 	case err == nil:
 		l.Fresh.Answered()
-		return true, nil
+		return e.Snapshot().Phase != directory.Ready || !l.Fresh.Overtaken(e), nil // else it is read again
 	case c.Ctx.Err() != nil:
 		return false, c.Ctx.Err()
 	case errors.Is(err, session.ErrInternal):

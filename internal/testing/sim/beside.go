@@ -29,6 +29,7 @@ type beside struct {
 	connected bool // notices arrive
 	heldUp    bool // but none for now
 	believed  bool // p takes silence to mean that nothing was written
+	gap       int  // the step in which p last found that notices may have been lost
 	notices   []notice
 	dropped   map[*subject]bool // notices that never came, and p does not know
 	noticed   map[*subject]int  // the step of the last write that it was told of
@@ -141,6 +142,7 @@ func (p *process) feedBegins() {
 	p.w.note("%sis told of writes from now on", p.prefix())
 	p.connected, p.believed = true, true
 	clear(p.dropped)
+	p.gap = p.w.step
 	p.fresh.FeedReset(p.w.fake.Mono())
 }
 
@@ -160,6 +162,7 @@ func (p *process) feedFound() {
 	p.w.note("%sfinds that it is not told any more", p.prefix())
 	p.believed = false
 	clear(p.dropped)
+	p.gap = p.w.step
 	p.fresh.FeedDown(p.w.fake.Mono())
 	p.w.saw[feedFoundBroken]++
 }
@@ -170,6 +173,7 @@ func (p *process) feedGap() {
 	p.w.saw[noticeLost] += int64(len(p.notices))
 	p.notices = nil
 	clear(p.dropped)
+	p.gap = p.w.step
 	p.fresh.FeedReset(p.w.fake.Mono())
 	p.w.saw[feedGap]++
 }

@@ -10,12 +10,14 @@ import (
 type sight struct {
 	noticed int  // the last write that it was told of, and has had time for
 	behind  bool // it will be told of more, or never, and does not know
+	gap     int  // the step in which it last found a gap in its feed
 }
 
 func (p *process) sightOf(s *subject) (at sight) {
 	if p.fresh == nil || !p.w.config.feed {
 		return at
 	}
+	at.gap = p.gap
 	is := func(n notice) bool { return n.of == s }
 	at.behind = p.dropped[s] || slices.ContainsFunc(p.notices, is) || !p.settled(s)
 	if !at.behind && p.believed && p.unread[s] == 0 {
@@ -35,7 +37,7 @@ func (p *process) settled(s *subject) bool {
 }
 
 // knew reports whether the process of c had to know of a change when c began. It had if it
-// made it, or started since; if it was told, and has read the session since; and in any
+// made it, or started since; if it was told, and has read the session since; if it found a gap in its feed since; and in any
 // case once the snapshot age has passed, unless it is told of writes and that notice is still
 // on its way, or the store does not answer, or a defect was met in reading. A change is in the store from the step inStore
 // on.
@@ -49,6 +51,8 @@ func (c *call) knew(of change, inStore int) bool {
 	case (!p.trouble.IsZero() || p.bombs > 0) && since < outage:
 		return false
 	case inStore > 0 && c.sight.noticed >= inStore:
+		return true
+	case inStore > 0 && inStore < c.sight.gap: // nothing read before a gap is shown without a read
 		return true
 	case c.sight.behind:
 		w.saw[notKnownYet]++
