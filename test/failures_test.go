@@ -1,7 +1,9 @@
 package test_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -345,7 +347,8 @@ func TestRefresh_secondFactor(t *testing.T) {
 		if !errors.As(err, &mfa) {
 			t.Fatalf("err = %v (%T), want an MFARequiredError", err, err)
 		}
-		if mfa.MFAToken == "" || strings.Contains(mfa.MFAToken, "the-mfa-token") {
+		sealed, decodeErr := base64.RawURLEncoding.DecodeString(mfa.MFAToken)
+		if decodeErr != nil || len(sealed) == 0 || bytes.Contains(sealed, []byte("the-mfa-token")) {
 			t.Errorf("MFAToken = %q, want it sealed", mfa.MFAToken)
 		}
 		if got, ok := mfa.Requirements.(map[string]any); !ok || got["challenge"] == nil {
