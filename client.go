@@ -231,6 +231,9 @@ func (c *Client) start() {
 	if store.IsExclusive(o.states) || leases { // else its tombstones may be in another process, as those of store.Simple
 		c.env.Vanished = c.losses.Note
 	}
+	if leases || written {
+		c.env.Beginner, _ = store.As[store.Beginner](o.states)
+	}
 	if written {
 		c.env.Intents = intents
 		if need := o.limits.Lease + o.limits.FlightTimeout + o.limits.StoreTimeout; o.overlap != nil && *o.overlap < need {

@@ -20,12 +20,12 @@ type Rules struct {
 	MaxTokenSets    int           // 0: the default of package session
 	MaxBytes        int           // of a state as it is written; 0: any number
 	DefaultLifetime time.Duration // of an access token whose life is not said; 0: the default of package session
-	Exclusive       bool          // nobody else writes to the store
-	Leases          bool          // others do, and a refresh token is spent under the session's lease
-	Intents         bool          // what is about to be spent is written down, for the store outlives the process
+	Exclusive       bool          // no other process writes to the store
+	Leases          bool          // others do, and a refresh token is presented under the session's lease
+	Intents         bool          // the refresh token about to be presented is written down, for the store outlives the process
 	SnapshotAge     time.Duration // how long others' writes may go unseen; 0 where they are told, or there are none
 
-	// DefaultQuery is what is asked when a refresh token is presented that a process left behind.
+	// DefaultQuery is asked when a refresh token is presented that a process left behind.
 	DefaultQuery *session.TokenQuery
 
 	RememberEnded time.Duration // how long an ended session answers session_expired
@@ -35,18 +35,19 @@ type Rules struct {
 	EndOnDead     bool          // the session ends where the provider refuses the refresh token for good
 }
 
-// core is one session: what it is, what it waits for and what it answers. Its
-// method on is called with one message at a time.
+// core is one session: its state, what it waits for and what it answers. Its
+// method on is called with one message at a time. states.go says what it does with each.
 type core struct {
 	rules *Rules
 
-	phase       directory.Phase // Opening (nothing known), Ready or Ended
-	generation  session.Generation
-	incarnation session.Incarnation
-	reason      session.Reason // why it Ended
-	unsure      bool           // whether that is still so: another process has written since
+	life         life
+	before       life // released: the life that a command wakes
+	generation   session.Generation
+	incarnation  session.Incarnation
+	reason       session.Reason // why it ended
+	endUncertain bool           // whether that is still so: another process has written since
 
-	// state is the newest; saved is what the store is known to hold, as version.
+	// state is the newest; saved is the one that the store is known to hold, as version.
 	// They are compared as pointers, for a state is never changed.
 	state   *session.State
 	saved   *session.State
@@ -57,183 +58,162 @@ type core struct {
 	visible *directory.Snapshot // that one
 	held    session.Held        // tokens it had before, which no error may show
 
-	air      *airborne           // the one request, from asking for a slot until it has landed
-	queue    []*directory.Flight // who flies next; other questions than the one in the air
-	refused  *directory.Flight   // one that was sent again after invalid_grant
+	step     step
+	request  *request            // the one request to the provider; nil: none is under way
+	queue    []*directory.Flight // flights that come next; other questions than that of the request
+	retried  *directory.Flight   // one that was sent again after invalid_grant
 	lease    lease
-	denied   bool // another process has the lease: the queue waits
-	forSave  bool // for what that process is about to save: its lease has lapsed in an outage
-	polls    int  // how often in a row
+	polls    int // how often in a row another process had the lease
 	recovery *recovery
 	throttle throttle           // until when the provider is not asked
 	own      [8]session.Version // the last ones written here, which come back as notices
 
-	lane     []*write // store work, one at a time and in order; the first runs when laneBusy
-	laneBusy bool
-	done     *write   // whose answer is in hand
-	attempts int      // failed writes in a row
-	putOff   bool     // a retry waits for the request in the air
-	ending   *ending  // of the generation that ended last, until a login
-	erasing  []*write // deletions that failed and will be tried again; a reread or reopen, too
-	revoking int      // revocations under way
+	ops         []op    // store operations that wait for their turn
+	running     op      // the one under way; nil: none is
+	backlog     []op    // deletions that failed and will be tried again; a read or reload, too
+	failures    int     // failed writes in a row
+	postponed   bool    // a retry waits until something that is out has come back
+	ending      *ending // of the generation that ended last, until a login
+	revocations int     // under way
 
-	resting bool   // the entry was given up: touch nothing until a command comes
 	closing bool   // no new flights
-	resign  bool   // say AtRest now
 	handled uint64 // commands of the supervisor
 
 	out []effect
 }
 
-// airborne is the request in the air.
-type airborne struct {
-	flight     *directory.Flight
-	generation session.Generation
-	sent       bool
-	token      string         // the refresh token it spends
-	state      *session.State // when it was sent
-	of         session.RegistrationID
-	lasting    bool // it outlives the session's ceiling: a connection's
-	revoke     bool // the session was logged out meanwhile: what it brings is revoked
-	again      bool // the token may have been spent before, by somebody who was cut off
-}
-
-// current reports whether someone still waits for what a brings.
-func (c *core) current(a *airborne) bool {
-	return a.lasting || a.generation == c.generation && c.phase == directory.Ready
-}
-
 // newCore returns the core of a session of which nothing is known yet.
-func newCore(r *Rules) *core {
-	return &core{rules: r, phase: directory.Opening}
-}
+func newCore(r *Rules) *core { return &core{rules: r} }
 
 // on handles one message and returns what is to be done, in order. The list is good until the
 // next message.
 func (c *core) on(msg any, now time.Time) []effect {
 	c.out = c.out[:0]
+	if _, counted := msg.(messages.Command); counted {
+		c.handled++
+		if c.life == released {
+			c.life = c.before
+		}
+	}
+	c.take(msg, now)
+	c.proceed(now)
+	return c.out
+}
+
+// take does what the table in states.go says of msg.
+func (c *core) take(msg any, now time.Time) {
 	switch m := msg.(type) {
 	case *messages.NeedToken:
 		c.needToken(m.Flight, now)
 	case *messages.CeilingReached:
-		c.command()
 		c.ceilingReached(m, now)
 	case *messages.ReplaceSession:
-		c.command()
-		c.lane = append(c.lane, &write{kind: replace, state: m.State, incarnation: m.Incarnation, calls: calls(m.Call)})
+		c.login(m)
 	case *messages.EndSession:
-		c.command()
 		c.endSession(m, now)
 	case *messages.Reread:
-		c.command()
 		c.reread(m)
 	case *messages.RecoverIntent:
-		c.command()
 		c.followUp(m)
 	case *messages.Passivate:
-		c.command()
 		c.passivate(now)
 	case *messages.Finish:
-		c.command()
 		c.finish()
-	case *slotGranted:
-		c.slotGranted(m, now)
+	case *messages.Recover:
+		c.mayRestart()
+	case *permitGranted:
+		c.permitGranted(m, now)
+	case *providerAnswered:
+		c.answeredBy(m, now)
+	case *opDone:
+		c.opDone(m, now)
+	default:
+		c.timer(msg)
+	}
+}
+
+// timer takes what comes of a timer, or of work that no caller waits for.
+func (c *core) timer(msg any) {
+	switch m := msg.(type) {
 	case *pollDue:
 		c.pollDue()
 	case *renewDue:
 		c.renewDue()
 	case *renewedLease:
 		c.renewed(m)
-	case *flightLanded:
-		c.flightLanded(m, now)
-	case *written:
-		c.written(m, now)
 	case *retryDue:
 		c.retry()
 	case *revoked:
-		c.revoking--
+		c.revocations--
 	}
-	c.proceed(now)
-	return c.out
 }
 
-// resume goes on from what is shown of a session: of one that lives the store holds that, as version v; one that has
+// resume goes on from the snapshot of a session. Of one that lives the store holds that, as version v; one that has
 // ended may still have to be deleted.
 func (c *core) resume(shown *directory.Snapshot, v session.Version, held *session.Held) {
 	if held != nil {
 		c.held = *held
 	}
-	c.phase, c.generation, c.incarnation, c.reason = shown.Phase, shown.Generation, shown.Incarnation, shown.Reason
+	c.life = live
+	if shown.Phase == directory.Ended {
+		c.life = ended
+	}
+	c.generation, c.incarnation, c.reason = shown.Generation, shown.Incarnation, shown.Reason
 	c.state = shown.State()
 	c.saved, c.version, c.visible = c.state, v, shown
 }
 
-// begin starts a new generation, of which the store has the state s.
-func (c *core) begin(s *session.State, v session.Version, in session.Incarnation) {
-	c.start(s, s, v, in)
-}
-
-// start is begin for a state s that may be newer than the saved one.
-func (c *core) start(s, saved *session.State, v session.Version, in session.Incarnation) {
-	c.generation++
-	c.phase, c.incarnation, c.reason, c.unsure = directory.Ready, in, "", false
-	c.state, c.saved, c.version, c.tried = s, saved, v, nil
-	c.attempts, c.ending, c.denied, c.throttle = 0, nil, false, throttle{}
-	c.serial++
-	c.publish(s, c.serial)
-	c.do(setUnsaved(c.unsaved()))
-	c.do(tell{&messages.SessionBegan{Generation: c.generation, Ceiling: s.Internal.Ceiling}})
-}
-
-// proceed starts whatever can start now. A session that does not live, or is to live
-// no longer, is at rest as soon as nothing is under way.
+// proceed starts what can start now. A session that does not live, or is to live
+// no longer, is released as soon as nothing is under way.
 func (c *core) proceed(now time.Time) {
-	c.takeOff(now)
-	c.writeNext(now)
-	c.takeOff(now) // store work that was void may have made room
-	c.letGo()
-	c.writeNext(now)
-	if (c.resign || c.closing || c.phase != directory.Ready) && !c.resting && c.idle() {
-		c.resting = true
-		m := &messages.AtRest{Handled: c.handled, Version: c.version, Held: c.held.Idle()}
-		if c.phase == directory.Ended {
-			m.Own = slices.Clone(c.own[:])
-		}
-		c.do(tell{m})
+	c.restart(now)
+	c.startNext(now)
+	c.startOp(now)
+	c.startNext(now) // store operations that were void may have made room
+	c.returnLease()
+	c.startOp(now)
+	if (c.closing || c.life != live) && c.life != released && c.life != failed && c.idle() {
+		c.release()
 	}
-	c.resign = false
 }
 
-// idle reports whether nothing is under way and the store knows all there is to know.
+// release gives the entry up.
+func (c *core) release() {
+	m := &messages.AtRest{Handled: c.handled, Version: c.version, Held: c.held.Idle()}
+	if c.life == ended {
+		m.Own = slices.Clone(c.own[:])
+	}
+	c.life, c.before = released, c.life
+	c.do(tell{m})
+}
+
+// idle reports whether nothing is under way and the store lacks nothing.
 func (c *core) idle() bool {
-	return c.air == nil && len(c.queue) == 0 && len(c.lane) == 0 && len(c.erasing) == 0 && c.revoking <= 0 && c.state == c.saved &&
-		!c.lease.held && !c.lease.renewing && c.lease.intent == nil
-}
-
-// command notes a command of the supervisor: it wakes a session that has given up
-// its entry.
-func (c *core) command() {
-	c.handled++
-	c.resting = false
+	return c.request == nil && len(c.queue) == 0 && c.running == nil && len(c.ops) == 0 && len(c.backlog) == 0 && c.revocations <= 0 &&
+		c.state == c.saved && c.lease.epoch == 0 && !c.lease.renewing && c.lease.intent == nil
 }
 
 func (c *core) passivate(now time.Time) {
-	if c.phase == directory.Ready && (!c.idle() || c.throttle.answer(now) != nil) {
+	switch {
+	case c.life == failed, c.life == live && (!c.idle() || c.throttle.answer(now) != nil):
 		c.do(tell{&messages.Busy{}})
-		return
+	case c.life == live:
+		c.release()
 	}
-	c.resign = true
 }
 
 func (c *core) finish() {
 	c.closing = true
+	c.mayRestart()
 	for _, f := range c.queue {
 		c.land(f, c.failure(f, session.CodeClosed, nil))
 	}
 	c.queue = nil
-	if a := c.air; a != nil && !a.sent && c.current(a) {
+	c.leaseMayBeFree()
+	if a := c.request; a != nil && c.step != onTheWire && c.current(a) {
 		c.land(a.flight, c.failure(a.flight, session.CodeClosed, nil))
-		a.generation, a.lasting = 0, false // the slot goes back when it comes
+		a.generation = 0 // the permit goes back when it comes
+		c.expired()
 	}
 	c.retry() // what failed is tried at once, for there may be no later
 }
@@ -274,27 +254,6 @@ func (c *core) failure(f *directory.Flight, code session.Code, cause error) dire
 	return directory.Answer{Err: &session.AccessTokenError{Code: code, Err: cause}}
 }
 
-// over is the answer to f when the session has ended for why.
-func (c *core) over(f *directory.Flight, why session.Reason) directory.Answer {
-	switch {
-	case f.Query.Key.ForConnection():
-		return c.failure(f, session.CodeMissingRefreshToken, nil)
-	case why == session.ReasonCeiling:
-		return c.failure(f, session.CodeSessionExpired, nil)
-	}
-	return c.failure(f, session.CodeMissingSession, nil)
-}
-
-func calls(c *directory.Call) []*directory.Call {
-	if c == nil {
-		return nil
-	}
-	return []*directory.Call{c}
-}
-
-// pop takes the first element off list.
-func pop[T any](list []T) []T { return slices.Delete(list, 0, 1) }
-
 // effect is something to be done, with copies of all it needs.
 type effect any
 
@@ -304,16 +263,17 @@ type (
 		flight *directory.Flight
 		answer directory.Answer
 	}
-	askSlot  struct{}
-	dropSlot struct{}
-	spend    struct {
+	askPermit  struct{}
+	dropPermit struct{}
+	spend      struct {
 		query   *session.TokenQuery
 		scope   string // of a refresh; see session.State.RefreshScope
 		of      session.RegistrationID
 		token   string
 		options store.Options
+		lapses  time.Time // it is not sent from then on; zero: no lease is held
 	}
-	renewLease struct{}
+	renewLease struct{ epoch int64 }
 	renewIn    struct{ taken time.Time } // a third of the lease after it was asked for
 	pollIn     struct{ wait time.Duration }
 	revoke     struct {
@@ -321,7 +281,7 @@ type (
 		token  string
 		redact func(error) error
 	}
-	runWrite   struct{ write *write }
+	runOp      struct{ op op }
 	retryIn    struct{ wait time.Duration }
 	setUnsaved directory.Unsaved
 	tell       struct{ message any }
@@ -329,8 +289,8 @@ type (
 		call *directory.Call
 		err  error
 	}
-	lost   struct{ err error }
-	report struct {
+	tokenLost struct{ err error }
+	report    struct {
 		what string
 		err  error
 	}

@@ -83,7 +83,7 @@ func TestRefresh_unsavedTokenBlocksTheNext(t *testing.T) {
 	w.stored(storeFails)
 	b := w.ask(keyB)
 	w.deliverAll()
-	if w.slot || w.writing == nil {
+	if w.asked || w.writing == nil {
 		t.Fatal("the next request must first save")
 	}
 	w.stored(storeFails)
@@ -103,7 +103,7 @@ func TestQueue_looksInTheCacheOnceItHasASlot(t *testing.T) {
 	w.landed(landPlain) // blocks nothing, so the next asks for a slot before that is saved
 	j := w.ask(keyA)
 	w.deliverAll()
-	if !w.slot {
+	if !w.asked {
 		t.Fatal("the next request waits for the save")
 	}
 	w.stored(storeDoes)
@@ -354,7 +354,7 @@ func TestLanding_behindAnotherProcess(t *testing.T) {
 					w.stored(storeDoes)
 				}
 				w.air, w.held = nil, false
-				w.post(&flightLanded{response: session.TokenResponse{
+				w.post(&providerAnswered{response: session.TokenResponse{
 					AccessToken: "login1|" + name(asked) + "|ours", ExpiresIn: 60, HasExpiresIn: true, RefreshToken: "login1/1000",
 				}})
 				w.deliverAll()
@@ -385,7 +385,7 @@ func TestRefused_keepsTheTokenThatCame(t *testing.T) {
 	w.fly(keyA)
 	e := w.air
 	w.air, w.held = nil, false
-	m := &flightLanded{err: &session.APIError{Code: session.CodeInvalidGrant, Status: 200}}
+	m := &providerAnswered{err: &session.APIError{Code: session.CodeInvalidGrant, Status: 200}}
 	m.response.RefreshToken = w.rotate(e.token)
 	w.post(m)
 	w.drain()
@@ -707,7 +707,7 @@ func TestOutlived_answersNobody(t *testing.T) {
 		j := w.ask(key)
 		w.pass()
 		w.deliverAll()
-		if j.answer.Err == nil || w.slot || w.shown.Phase != directory.Ended || w.shown.Reason != session.ReasonLifetime {
+		if j.answer.Err == nil || w.asked || w.shown.Phase != directory.Ended || w.shown.Reason != session.ReasonLifetime {
 			t.Errorf("%s: %v, and shows phase %d, %q", name(key), j.answer.Err, w.shown.Phase, w.shown.Reason)
 		}
 		w.drain()
@@ -719,24 +719,19 @@ func TestOutlived_answersNobody(t *testing.T) {
 
 // Nor does a refresh token of it leave, where its lifetime is over once the lease is there.
 func TestOutlived_whileTheLeaseIsTaken(t *testing.T) {
-	for _, after := range []int{1, 2} { // pieces of store work: the lease, the intent
-		w := newWorld(t)
-		underLeases(w)
-		in, s := w.newLogin(0)
-		s.Internal.EndsAt = w.now.Unix() + 60
-		w.record = &record{w.version(), in, s}
-		w.load()
-		j := w.takeSlot(keyA)
-		for range after - 1 {
-			w.stored(storeDoes)
-		}
-		w.pass()
-		w.stored(storeDoes)
-		if w.air != nil || w.shown.Reason != session.ReasonLifetime || j.answer.Err == nil {
-			t.Errorf("after %d: in the air %v, shows %q, %v", after, w.air != nil, w.shown.Reason, j.answer.Err)
-		}
-		w.drain()
+	w := newWorld(t)
+	underLeases(w)
+	in, s := w.newLogin(0)
+	s.Internal.EndsAt = w.now.Unix() + 60
+	w.record = &record{w.version(), in, s}
+	w.load()
+	j := w.takeSlot(keyA)
+	w.pass()
+	w.stored(storeDoes) // begin
+	if w.air != nil || w.shown.Reason != session.ReasonLifetime || j.answer.Err == nil {
+		t.Errorf("in the air %v, shows %q, %v", w.air != nil, w.shown.Reason, j.answer.Err)
 	}
+	w.drain()
 }
 
 func TestLogout_afterTheCeilingTakesTheRemainder(t *testing.T) {

@@ -30,19 +30,19 @@ func (a *Session) carryOut(effects []effect) {
 			a.entry.Publish(e.snapshot)
 		case land:
 			a.entry.Complete(e.flight, e.answer)
-		case askSlot:
-			if a.env.Runner.Permit(func(err error) { a.send(&slotGranted{err: err}) }) {
-				a.granted = true
+		case askPermit:
+			if a.env.Runner.Permit(func(err error) { a.send(&permitGranted{err: err}) }) {
+				a.next = &permitGranted{} // in this turn: nothing comes in between
 			}
-			a.box.air = true // only now is there something that will come back
-		case dropSlot:
-			a.box.slot = false
+			a.step = waitingForPermit // only now is there something that will come back
+		case dropPermit:
+			a.step = noRequest
 			a.env.Runner.Release()
 		case spend:
 			a.spend(e)
-			a.box.air, a.box.slot = true, false
+			a.step = onTheWire
 		case renewLease:
-			a.renewLease()
+			a.renewLease(e)
 		case renewIn:
 			third := a.env.LeaseTTL / 3 // at most, should the clock have been set back
 			a.renewal = a.after(a.renewal, min(third, clock.Until(a.env.Clock, e.taken.Add(third))), &renewDue{})
@@ -50,9 +50,8 @@ func (a *Session) carryOut(effects []effect) {
 			a.poll = a.after(a.poll, a.jitter(e.wait), &pollDue{})
 		case revoke:
 			a.revoke(e)
-		case runWrite:
-			a.run(e.write)
-			a.box.busy = true
+		case runOp:
+			a.run(e.op)
 		case retryIn:
 			a.timer = a.after(a.timer, a.jitter(e.wait), &retryDue{})
 		case setUnsaved:
@@ -63,7 +62,7 @@ func (a *Session) carryOut(effects []effect) {
 			e.call.End(e.err)
 		case report:
 			a.report(e)
-		case lost:
+		case tokenLost:
 			a.env.Stats.Lost.Add(1)
 			a.env.Log.Warn("a refresh token was lost in a crash, and the provider refused the one before; the session cannot be refreshed any more",
 				zap.Stringer("session", a.entry.Key), zap.Error(e.err))
@@ -128,14 +127,18 @@ func (a *Session) after(old clock.Timer, d time.Duration, m any) clock.Timer {
 }
 
 // spend sends the request. Its context is the session's, not a caller's, and its
-// deadline counts from here.
+// deadline counts from here. Nothing is sent once the lease may be another process's.
 func (a *Session) spend(e spend) {
 	env := a.env
 	env.Stats.Requests.Add(1)
 	a.do(ProviderWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.FlightTimeout)
 		defer cancel()
-		m := &flightLanded{}
+		m := &providerAnswered{}
+		if !e.lapses.IsZero() && !env.Clock.Now().Before(e.lapses) {
+			m.err = errLapsed
+			return m
+		}
 		m.err = Contain(func() (err error) {
 			if k := e.query.Key; k.ForConnection() {
 				m.response, err = env.Provider.ExchangeConnection(ctx, e.of.ClientID, idp.ConnectionExchange{
@@ -198,34 +201,37 @@ func (a *Session) do(kind Work, work func(context.Context) any, deliver func(any
 
 // renewLease renews the lease. It waits behind no store work, this session's or another's: what
 // hangs there must not cost the lease.
-func (a *Session) renewLease() {
+func (a *Session) renewLease(e renewLease) {
 	env, key := a.env, a.entry.Key
 	env.Runner.Run(LeaseWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 		defer cancel()
 		m := &renewedLease{at: env.Clock.Now()}
+		m.lapses = m.at.Add(env.LeaseTTL)
+		o := store.Options{Background: true}
 		m.err = Contain(func() (err error) {
-			m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.LeaseTTL, store.Options{Background: true})
-			return err
+			if env.Beginner == nil {
+				m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.LeaseTTL, o)
+				return err
+			}
+			m.epoch = e.epoch
+			return env.Leaser.Renew(ctx, key, env.Owner, e.epoch, env.LeaseTTL, o)
 		})
 		return m
 	}, a.send)
 }
 
 // noteRead notes when the store is known to have held what is about to be shown.
-func (a *Session) noteRead(m *written) {
-	confirmed := m.err == nil || errors.Is(m.err, store.ErrNotFound)
-	if m.err == nil && (m.kind == save || m.kind == replace) {
+func (a *Session) noteRead(m *opDone) {
+	if _, wrote := m.op.(stamped); wrote && m.err == nil {
 		a.saved = m.at
 	}
-	switch m.kind {
-	case save, replace, reread, reopen, claim:
-		if confirmed {
-			a.entry.Read(m.reading)
-		} else if m.kind == reread {
-			a.entry.Outdate()
-		}
-	case erase, intend, release:
+	switch confirmed := m.err == nil || errors.Is(m.err, store.ErrNotFound); {
+	case isDelete(m.op), isRelease(m.op):
+	case confirmed:
+		a.entry.Read(m.reading)
+	case isRead(m.op):
+		a.entry.Outdate()
 	}
 }
 

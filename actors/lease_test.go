@@ -18,8 +18,7 @@ func leased(t *testing.T) (*world, *journey) {
 	w.record = &record{w.version(), in, s}
 	w.load()
 	j := w.takeSlot(keyA)
-	w.stored(storeDoes) // the claim
-	w.stored(storeDoes) // the intent
+	w.stored(storeDoes) // begin
 	if w.air == nil {
 		w.fail("no request in the air")
 	}
@@ -118,8 +117,7 @@ func TestIntent_ofAnotherIsLeftAloneAfterAnOutage(t *testing.T) {
 	w.intent, w.calm = theirs, 10*time.Second
 	w.load()
 	j := w.takeSlot(keyA)
-	w.stored(storeDoes) // the claim
-	w.stored(storeDoes) // the intent
+	w.stored(storeDoes) // begin
 	if w.air != nil || w.held || j.landed {
 		t.Fatal("the refresh token is presented, or the caller answered")
 	}
@@ -157,8 +155,7 @@ func TestIntent_ofAnotherEndsWithItsSave(t *testing.T) {
 		w.intent, w.calm = &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken)), At: w.now.Unix()}, 10*time.Second
 		w.load()
 		j := w.takeSlot(keyA)
-		w.stored(storeDoes) // the claim
-		w.stored(storeDoes) // the intent
+		w.stored(storeDoes) // begin
 		w.stored(storeDoes) // the lease is given back
 		for range unread {
 			w.pollNow()
@@ -168,7 +165,7 @@ func TestIntent_ofAnotherEndsWithItsSave(t *testing.T) {
 		w.pollNow()
 		w.deliverAll()
 		w.stored(storeDoes)
-		if w.slot {
+		if w.asked {
 			t.Errorf("%s: the caller waits for the owner no longer", name)
 		}
 		w.holder = other
@@ -177,7 +174,7 @@ func TestIntent_ofAnotherEndsWithItsSave(t *testing.T) {
 		w.pollNow()
 		w.deliverAll()
 		w.stored(storeDoes)
-		if !w.slot || w.spends != 0 {
+		if !w.asked || w.spends != 0 {
 			t.Errorf("%s: the owner has saved, and the caller still waits for it", name)
 		}
 		w.drain()
@@ -219,17 +216,13 @@ func TestSpend_readsAgainUnderANewLease(t *testing.T) {
 	w.record = &record{w.version(), in, s}
 	w.load()
 	j := w.takeSlot(keyA)
-	w.stored(storeDoes) // the claim
 	w.late = true
-	w.stored(storeDoes) // the intent, and the answer takes long
+	w.stored(storeDoes) // begin, and the answer takes long
+	w.now = w.now.Add(leaseTTL)
 	w.holder = nobody
 	_, _ = w.take(other)
 	w.elsewhere("refreshed")
 	w.intent, w.holder = nil, nobody
-	w.renewalDue()
-	w.deliverAll()
-	w.renewNow(storeDoes)
-	w.deliverAll()
 	w.answerNow()
 	w.deliverAll()
 	if w.air != nil {
@@ -289,15 +282,14 @@ func TestLogin_waitsForNothingThatTheOneBeforeDid(t *testing.T) {
 	w.intent, w.calm = &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken))}, 10*time.Second
 	w.load()
 	w.takeSlot(keyA)
-	w.stored(storeDoes) // the claim
-	w.stored(storeDoes) // the intent: another's stands
+	w.stored(storeDoes) // begin: another's intent stands
 	w.stored(storeDoes) // the lease is given back
 	w.login(0)
 	w.deliverAll()
 	w.stored(storeDoes)
 	j := w.ask(keyA)
 	w.deliverAll()
-	if !w.slot {
+	if !w.asked {
 		t.Error("the question of the new login waits for the poll of the old one")
 	}
 	w.drain()
@@ -306,19 +298,16 @@ func TestLogin_waitsForNothingThatTheOneBeforeDid(t *testing.T) {
 	}
 }
 
-// preparing returns a world under leases with a question for a connection's token of which the
-// claim runs, or the intent, when the ceiling comes.
-func preparing(t *testing.T, kind writeKind) (*world, *journey) {
+// preparing returns a world under leases with a question for a connection's token whose begin runs when
+// the ceiling comes.
+func preparing(t *testing.T) (*world, *journey) {
 	w := newWorld(t)
 	underLeases(w)
 	in, s := w.newLogin(session.Ceiling(w.now.Unix() + 60))
 	w.record = &record{w.version(), in, s}
 	w.load()
 	j := w.takeSlot(keyGoogle)
-	if kind == intend {
-		w.stored(storeDoes) // the claim
-	}
-	if w.writing == nil || w.writing.kind != kind {
+	if _, begins := w.writing.(*beginOp); !begins {
 		t.Fatal("something else runs")
 	}
 	w.pass()
@@ -339,24 +328,20 @@ func (w *world) reached() {
 // What comes before a request under leases is part of it: the ceiling comes then, and whoever asked
 // gets the token of the connection, for what the record holds before it is deleted.
 func TestCeiling_whileTheLeaseIsTaken(t *testing.T) {
-	for name, kind := range map[string]writeKind{"claim": claim, "intent": intend} {
-		t.Run(name, func(t *testing.T) {
-			w, j := preparing(t, kind)
-			w.reached()
-			if !j.landed || j.answer.Err != nil || w.spends != 1 {
-				t.Errorf("landed = %v, %v, requests = %d; want a token for one", j.landed, j.answer.Err, w.spends)
-			}
-			if n := len(w.shown.State().ConnectionTokenSets); n != 1 {
-				t.Errorf("connection tokens that are left = %d, want 1", n)
-			}
-		})
+	w, j := preparing(t)
+	w.reached()
+	if !j.landed || j.answer.Err != nil || w.spends != 1 {
+		t.Errorf("landed = %v, %v, requests = %d; want a token for one", j.landed, j.answer.Err, w.spends)
+	}
+	if n := len(w.shown.State().ConnectionTokenSets); n != 1 {
+		t.Errorf("connection tokens that are left = %d, want 1", n)
 	}
 }
 
 // Where another process has spent the refresh token before the lease was taken, what it got is
 // spent.
 func TestCeiling_spendsWhatTheRecordHolds(t *testing.T) {
-	w, j := preparing(t, claim)
+	w, j := preparing(t)
 	w.record = &record{w.version(), w.record.incarnation, w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))}
 	w.reached() // fails where another one is spent
 	if !j.landed || j.answer.Err != nil {
@@ -366,39 +351,23 @@ func TestCeiling_spendsWhatTheRecordHolds(t *testing.T) {
 
 // Where the token cannot be known to be this process's to spend, none is.
 func TestCeiling_withoutTheLease(t *testing.T) {
-	for name, tt := range map[string]struct {
-		kind   writeKind
-		happen func(*world)
-	}{
-		"leased elsewhere": {claim, func(w *world) { _, _ = w.take(other) }},
-		"signed out":       {claim, func(w *world) { w.record, w.gone = nil, session.ReasonLogout }},
-		"given up":         {claim, func(w *world) { w.record.state.RefreshToken = "" }},
-		"overtaken":        {intend, func(w *world) { w.holder = nobody; _, _ = w.take(other) }},
-		"lapsed": {intend, func(w *world) {
-			w.late = true
-			w.stored(storeDoes) // the intent, and the answer takes long
-			w.holder = nobody
-			_, _ = w.take(other)
-			w.renewalDue()
-			w.deliverAll()
-			w.renewNow(storeDoes)
-			w.deliverAll()
-		}},
-		"lapsed, and taken again": {intend, func(w *world) {
-			w.late = true
-			w.stored(storeDoes)
-			w.holder = nobody
-			_, _ = w.take(other)
-			w.holder = nobody
-			w.renewalDue()
-			w.deliverAll()
-			w.renewNow(storeDoes)
-			w.deliverAll()
-		}},
+	late := func(w *world) {
+		w.late = true
+		w.stored(storeDoes) // begin, and the answer takes long
+		w.now = w.now.Add(leaseTTL)
+		w.holder = nobody
+		_, _ = w.take(other)
+	}
+	for name, happen := range map[string]func(*world){
+		"leased elsewhere":        func(w *world) { _, _ = w.take(other) },
+		"signed out":              func(w *world) { w.record, w.gone = nil, session.ReasonLogout },
+		"given up":                func(w *world) { w.elsewhere("given up") },
+		"lapsed":                  late,
+		"lapsed, and taken again": func(w *world) { late(w); w.holder = nobody },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, j := preparing(t, tt.kind)
-			tt.happen(w)
+			w, j := preparing(t)
+			happen(w)
 			w.reached()
 			if !j.landed || session.CodeOf(j.answer.Err) != session.CodeMissingRefreshToken || w.spends != 0 {
 				t.Errorf("landed = %v, %v, requests = %d; want missing_refresh_token, and none", j.landed, j.answer.Err, w.spends)
@@ -414,7 +383,7 @@ func TestCeiling_thenAnotherLogin(t *testing.T) {
 		"elsewhere": func(w *world) { w.elsewhere("signed in") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, j := preparing(t, claim)
+			w, j := preparing(t)
 			w.reachCeiling()
 			w.deliverAll()
 			signIn(w)

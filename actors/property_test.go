@@ -46,7 +46,7 @@ func TestCore_keepsItsPromises(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				w := newWorld(t)
 				s.rules(w)
-				live(t, w, s.other)
+				unfold(t, w, s.other)
 			})
 		})
 	}
@@ -64,12 +64,12 @@ func FuzzCore(f *testing.F) {
 		s := surroundings[rapid.IntRange(0, len(surroundings)-1).Draw(t, "surroundings")]
 		w := newWorld(t)
 		s.rules(w)
-		live(t, w, s.other)
+		unfold(t, w, s.other)
 	}))
 }
 
-// step is something that may happen next.
-type step struct {
+// move is something that may happen next.
+type move struct {
 	name string
 	more int         // how much likelier than others it is
 	can  func() bool // nil: always
@@ -77,10 +77,10 @@ type step struct {
 }
 
 // steps are all that may happen in w.
-func steps(w *world, shared bool) []step {
+func steps(w *world, shared bool) []move {
 	awake := func() bool { return w.core != nil }
 	shown := func() bool { return w.core != nil && w.shown != nil }
-	all := []step{
+	all := []move{
 		{"deliver", 1, func() bool { return w.core != nil && len(w.mailbox) > 0 }, func(*rapid.T) { w.deliver() }},
 		{"deliver all", 0, nil, func(*rapid.T) { w.deliverAll() }},
 		{"load", 0, func() bool { return w.core == nil && w.record != nil }, func(*rapid.T) { w.load() }},
@@ -99,7 +99,7 @@ func steps(w *world, shared bool) []step {
 		{"ceiling", 0, shown, func(*rapid.T) { w.reachCeiling() }},
 		{"read again", 0, awake, func(*rapid.T) { w.command(&messages.Reread{Call: w.call()}) }},
 		{"passivate", 0, awake, func(*rapid.T) { w.command(&messages.Passivate{}) }},
-		{"slot", 1, func() bool { return w.slot }, func(t *rapid.T) {
+		{"slot", 1, func() bool { return w.asked }, func(t *rapid.T) {
 			w.grant(rapid.SampledFrom([]error{nil, nil, nil, session.ErrOverloaded}).Draw(t, "denied"))
 		}},
 		{"land", 0, func() bool { return w.air != nil }, func(t *rapid.T) { w.land(landing(rapid.IntRange(0, int(landThrottled)).Draw(t, "how"))) }},
@@ -114,25 +114,25 @@ func steps(w *world, shared bool) []step {
 	}
 	if w.rules.Leases {
 		all = append(all,
-			step{"renewal due", 0, func() bool { return w.renew }, func(*rapid.T) { w.renewalDue() }},
-			step{"renewal", 0, func() bool { return w.renews }, func(t *rapid.T) { w.renewNow(outcome(rapid.IntRange(0, 2).Draw(t, "how"))) }},
-			step{"poll", 0, func() bool { return w.poll }, func(*rapid.T) { w.pollNow() }},
-			step{"outage", 0, nil, func(t *rapid.T) { w.calm = time.Duration(rapid.IntRange(0, 1).Draw(t, "begins")) * 10 * time.Second }},
+			move{"renewal due", 0, func() bool { return w.renew }, func(*rapid.T) { w.renewalDue() }},
+			move{"renewal", 0, func() bool { return w.renews }, func(t *rapid.T) { w.renewNow(outcome(rapid.IntRange(0, 2).Draw(t, "how"))) }},
+			move{"poll", 0, func() bool { return w.poll }, func(*rapid.T) { w.pollNow() }},
+			move{"outage", 0, nil, func(t *rapid.T) { w.calm = time.Duration(rapid.IntRange(0, 1).Draw(t, "begins")) * 10 * time.Second }},
 		)
 	}
 	if w.lapses {
-		all = append(all, step{"lapse", 0, func() bool { return w.holder == self }, func(*rapid.T) { w.holder, w.others = nobody, true }})
+		all = append(all, move{"lapse", 0, func() bool { return w.holder == self }, func(*rapid.T) { w.holder, w.others = nobody, true }})
 	}
 	if w.rules.Intents {
 		quiet := func() bool {
-			return w.record != nil && w.holder == nobody && w.intent == nil && w.air == nil && !w.slot && !w.held
+			return w.record != nil && w.holder == nobody && w.intent == nil && w.air == nil && !w.asked && !w.held
 		}
 		all = append(all,
-			step{"orphan", 0, quiet, func(t *rapid.T) { w.orphan(rapid.Bool().Draw(t, "rotated")) }},
-			step{"follow up", 0, func() bool { return w.core != nil && w.intent != nil && w.holder != other }, func(*rapid.T) {
+			move{"orphan", 0, quiet, func(t *rapid.T) { w.orphan(rapid.Bool().Draw(t, "rotated")) }},
+			move{"follow up", 0, func() bool { return w.core != nil && w.intent != nil && w.holder != other }, func(*rapid.T) {
 				w.command(&messages.RecoverIntent{Intent: *w.intent})
 			}},
-			step{"presented elsewhere", 0, func() bool { return w.core != nil && w.intent != nil && w.holder == nobody && w.air == nil }, func(*rapid.T) {
+			move{"presented elsewhere", 0, func() bool { return w.core != nil && w.intent != nil && w.holder == nobody && w.air == nil }, func(*rapid.T) {
 				listed := *w.intent
 				in := listed
 				in.Tries++
@@ -143,19 +143,19 @@ func steps(w *world, shared bool) []step {
 	}
 	if w.tells {
 		all = append(all,
-			step{"hear", 1, func() bool { return len(w.notices) > 0 }, func(*rapid.T) { w.hear() }},
-			step{"answer", 0, func() bool { return w.reply != nil }, func(*rapid.T) { w.answerNow() }},
+			move{"hear", 1, func() bool { return len(w.notices) > 0 }, func(*rapid.T) { w.hear() }},
+			move{"answer", 0, func() bool { return w.reply != nil }, func(*rapid.T) { w.answerNow() }},
 		)
 	}
 	if shared {
-		all = append(all, step{"elsewhere", 0, nil, func(t *rapid.T) {
+		all = append(all, move{"elsewhere", 0, nil, func(t *rapid.T) {
 			w.elsewhere(rapid.SampledFrom([]string{"touched", "refreshed", "signed in", "signed out", "ended at a ceiling", "leased", "let go"}).Draw(t, "what"))
 		}})
 	}
 	return all
 }
 
-func live(t *rapid.T, w *world, shared bool) {
+func unfold(t *rapid.T, w *world, shared bool) {
 	if rapid.Bool().Draw(t, "loaded") {
 		in, s := w.newLogin(rapid.SampledFrom([]session.Ceiling{0, session.Ceiling(w.now.Unix() + 100)}).Draw(t, "ceiling"))
 		w.record = &record{w.version(), in, s}
@@ -164,10 +164,10 @@ func live(t *rapid.T, w *world, shared bool) {
 	w.rules.EndOnDead = rapid.Bool().Draw(t, "ends when dead")
 	all := steps(w, shared)
 	for range rapid.IntRange(10, 100).Draw(t, "steps") {
-		var now []step
+		var now []move
 		for _, s := range all {
 			if s.can == nil || s.can() {
-				now = append(append(now, s), slices.Repeat([]step{s}, s.more)...)
+				now = append(append(now, s), slices.Repeat([]move{s}, s.more)...)
 			}
 		}
 		s := now[rapid.IntRange(0, len(now)-1).Draw(t, "step")]
@@ -217,6 +217,11 @@ func (w *world) elsewhere(what string) {
 		w.record, w.gone, w.intent = nil, session.ReasonCeiling, nil
 		w.tell()
 	case w.record == nil:
+	case what == "given up": // for it was refused there
+		next := w.record.state.Clone()
+		next.RefreshToken = ""
+		w.record = &record{w.version(), w.record.incarnation, next}
+		w.tell()
 	case what == "signed out":
 		w.record, w.gone, w.intent = nil, session.ReasonLogout, nil
 		w.tell()

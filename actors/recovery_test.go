@@ -35,7 +35,7 @@ type bench struct {
 	told    []any // to the supervisor
 	mailbox []any // to the session
 	jobs    []func()
-	slots   int // held
+	permits int // held
 	grants  []func(error)
 	spent   []string
 	respond session.TokenResponse
@@ -88,7 +88,7 @@ func (b *bench) Permit(granted func(error)) bool {
 }
 
 func (b *bench) Release() {
-	if b.slots--; b.slots < 0 {
+	if b.permits--; b.permits < 0 {
 		b.t.Error("a slot was given back twice")
 	}
 }
@@ -110,7 +110,7 @@ func (b *bench) send(m any) {
 func (b *bench) grant() {
 	g := b.grants[0]
 	b.grants = b.grants[1:]
-	b.slots++
+	b.permits++
 	g(nil)
 	b.deliver()
 }
@@ -166,7 +166,7 @@ func (b *bench) ask(key session.FlightKey) *directory.Flight {
 // poison is a message that the core cannot handle.
 func (b *bench) poison() {
 	b.send(&messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
-	if b.s.core != nil {
+	if b.s.core.life != failed {
 		b.t.Fatal("the session has not failed")
 	}
 }
@@ -230,8 +230,8 @@ func TestDefect_losesNoRefreshToken(t *testing.T) {
 			if got := b.stored(); got != "r2" {
 				t.Errorf("the store has %s, want r2", got)
 			}
-			if b.slots != 0 {
-				t.Errorf("slots held = %d", b.slots)
+			if b.permits != 0 {
+				t.Errorf("permits held = %d", b.permits)
 			}
 			if n := b.stats.Failing.Load(); n != 0 {
 				t.Errorf("sessions unsaved = %d", n)
@@ -284,12 +284,10 @@ func TestDefect_thenWrittenElsewhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCore(testRules())
-			c.generation, c.incarnation = 1, session.Incarnation{1}
-			c.state = &session.State{}
-			c.saved = c.state
-			c.lane = append(c.lane, &write{kind: reopen, spent: tt.kept, token: "r1"})
-			c.proceed(t0)
-			c.on(&written{kind: reopen, state: &session.State{}, version: session.Version{1}, incarnation: tt.found}, t0)
+			c.life, c.before, c.generation, c.incarnation = failed, live, 1, session.Incarnation{1}
+			c.state, c.saved = &session.State{RefreshToken: "r1"}, &session.State{RefreshToken: tt.kept}
+			c.on(&messages.Recover{}, t0)
+			c.on(&opDone{op: c.running, found: record{session.Version{1}, tt.found, &session.State{}}}, t0)
 			if got := c.state.RefreshToken; got != tt.want {
 				t.Errorf("refresh token %q, want %q", got, tt.want)
 			}
@@ -403,7 +401,7 @@ func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 	}
 	b.s.env.Rand = rand.Reader
 	b.send(&messages.Recover{})
-	if b.s.core == nil {
+	if b.s.core.life == failed {
 		t.Error("it waits for a write that never began")
 	}
 }
@@ -469,7 +467,7 @@ func TestDefect_twiceWhileTheStoreIsDown(t *testing.T) {
 	b.work()
 	b.s.env.Clock = stopped{b.clock}
 	b.send(&messages.Passivate{})
-	if b.s.core != nil {
+	if b.s.core.life != failed {
 		t.Fatal("the session has not failed again")
 	}
 	b.s.env.Clock = b.clock

@@ -48,10 +48,11 @@ type Env struct {
 	Send    func(to *actor.PID, message any)
 
 	// Where several processes write to the store, Leaser gives out leases of LeaseTTL; Owner
-	// is this process. Intents is the store's, where Rules.Intents says so. Fresh says how far
-	// others' writes are told.
+	// is this process. Intents is the store's, where Rules.Intents says so. Beginner does the work of
+	// both before a request; nil: they do it in steps. Fresh says how far others' writes are told.
 	Leaser   store.Leaser
 	Intents  store.Intents
+	Beginner store.Beginner
 	Owner    string
 	LeaseTTL time.Duration
 	Fresh    *directory.Freshness
@@ -95,13 +96,14 @@ type Session struct {
 	boss  *actor.PID
 	self  *actor.PID
 	entry *directory.Entry
-	core  *core    // nil while it has failed
-	todo  []effect // what is still to be carried out
-	box   blackBox
+	core  *core
+	kept  survivor // of the last message that went well
+	todo  []effect // that are still to be carried out
+	next  any      // the message that comes before those in the mailbox; nil: none does
 
-	granted bool          // the slot that was asked for was free
-	encoder store.Encoder // for the errand under way
-	running *errand       // that; nil when there is none
+	step    step          // of the permit or the request that is out; waitingForLease is none
+	running *opRun        // the store operation that is out; nil: none is
+	encoder store.Encoder // for that
 	saved   time.Time     // when this process last wrote the record
 
 	timer, poll, renewal clock.Timer
@@ -139,9 +141,9 @@ func (a *Session) Receive(ctx actor.Context) {
 		a.abandon()
 	default:
 		a.handle(m)
-		for a.granted { // and nothing comes in between
-			a.granted = false
-			a.handle(&slotGranted{})
+		for a.next != nil {
+			m, a.next = a.next, nil
+			a.handle(m)
 		}
 	}
 }
@@ -149,46 +151,48 @@ func (a *Session) Receive(ctx actor.Context) {
 func (a *Session) adopt(m *messages.Adopt) {
 	a.entry = m.Entry
 	a.core = newCore(&a.env.Rules)
-	shown := m.Entry.Snapshot()
-	switch shown.Phase {
-	case directory.Ready:
-		a.box.alive, a.box.incarnation = true, shown.Incarnation
+	switch shown := m.Entry.Snapshot(); shown.Phase {
+	case directory.Ready, directory.Ended:
 		a.core.resume(shown, m.Version, m.Held)
-		a.box.token, a.box.kept = a.core.state.RefreshToken, a.core.state.RefreshToken
-	case directory.Ended:
-		a.core.resume(shown, m.Version, m.Held)
-	case directory.Opening, directory.Missing, directory.Failed, directory.Moved:
+		a.kept = a.core.keep(a.kept)
+	case directory.Opening, directory.Missing, directory.Failed, directory.Moved: // nothing is known of it yet
 	}
 }
 
-// handle gives m to the core and carries out what it says. A defect in either ends m
+// handle gives m to the core and carries out what it says. A panic in either ends m
 // and everyone who waits with internal_error, and nothing else.
 func (a *Session) handle(m any) {
-	handled := a.box.handled
+	handled := a.core.handled
 	if _, counted := m.(messages.Command); counted {
-		handled++
+		handled++ // wherever it fails, m was seen
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			a.fail(m, r)
-			a.box.handled = handled // wherever it failed, m was seen
+			a.fail(m, r, handled)
 		}
 	}()
-	a.box.note(m)
-	if m, back := m.(*written); back {
+	a.cameBack(m)
+	effects := a.core.on(m, a.env.Clock.Now())
+	if m, ok := m.(*opDone); ok {
+		a.noteRead(m) // not before: after a panic the snapshot stays as old as it was
+	}
+	a.kept = a.core.keep(a.kept)
+	a.carryOut(effects)
+}
+
+// cameBack notes that something which was out has come back.
+func (a *Session) cameBack(m any) {
+	switch m := m.(type) {
+	case *permitGranted:
+		if a.step = noRequest; m.err == nil {
+			a.step = beginning
+		}
+	case *providerAnswered:
+		a.step = noRequest
+	case *opDone:
 		a.running = nil
 		a.noteVanished(m)
 	}
-	if a.core == nil {
-		a.whileFailed(m)
-		return
-	}
-	effects := a.core.on(m, a.env.Clock.Now())
-	if m, ok := m.(*written); ok {
-		a.noteRead(m) // not before: after a defect the session goes on showing what it did
-	}
-	a.box.remember(a.core)
-	a.carryOut(effects)
 }
 
 // abandon releases everyone who still waits: they look for the session once more.
@@ -198,13 +202,12 @@ func (a *Session) abandon() {
 			t.Stop()
 		}
 	}
-	if a.entry == nil || a.core != nil && a.core.resting {
+	if a.entry == nil || a.core.life == released {
 		return // the entry was given up: another may own it
 	}
 	a.entry.CompleteAll(directory.Answer{Restart: true})
-	if a.core != nil {
-		for _, w := range a.core.lane {
-			a.release(w, session.ErrClosed)
-		}
-	}
+	a.core.queued(func(o op) bool {
+		a.release(o, session.ErrClosed)
+		return false
+	})
 }

@@ -10,17 +10,16 @@ import (
 
 // noteVanished reports a record that was found to be gone although the session has not ended: no tombstone says so, one that
 // has lapsed would have been seen before, and the record's TTL has not passed.
-func (a *Session) noteVanished(m *written) {
+func (a *Session) noteVanished(m *opDone) {
 	if a.env.Vanished == nil || !errors.Is(m.err, store.ErrNotFound) || errors.As(m.err, new(*store.GoneError)) {
 		return
 	}
-	switch m.kind {
-	case reread, claim: // others have the record read again
-		s, now := a.entry.Snapshot(), a.env.Clock.Now()
-		if s.Phase == directory.Ready && a.env.outlasts(a.entry, s, a.saved, now) {
-			a.env.Vanished()
-		}
-	case save, replace, erase, reopen, intend, release:
+	if !isRead(m.op) && !isBegin(m.op) { // after the others the record is read again
+		return
+	}
+	s, now := a.entry.Snapshot(), a.env.Clock.Now()
+	if s.Phase == directory.Ready && a.env.outlasts(a.entry, s, a.saved, now) {
+		a.env.Vanished()
 	}
 }
 

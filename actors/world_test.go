@@ -48,14 +48,14 @@ type world struct {
 	serial int
 	others bool // another process spends refresh tokens too, without a lease
 	air    *spend
-	slot   bool // asked for
+	asked  bool // for a permit
 	held   bool
 	spends int
 
 	// The store.
 	record    *record
 	gone      session.Reason
-	writing   *write
+	writing   op
 	holder    string // of the lease: self, other, or nobody
 	epoch     int64
 	lapses    bool          // the lease may lapse under a request
@@ -67,7 +67,7 @@ type world struct {
 	tells     bool            // the store tells of writes
 	notices   []*messages.Reread
 	late      bool // what the store answers is held back, in reply
-	reply     *written
+	reply     *opDone
 	doubt     bool // what was told could not be read
 	marker    bool // an end is remembered, and no actor is left
 	poll      bool
@@ -80,12 +80,6 @@ type world struct {
 	retry     bool
 	updates   int
 	trace     []string
-}
-
-type record struct {
-	version     session.Version
-	incarnation session.Incarnation
-	state       *session.State
 }
 
 // journey is a flight and how it went.
@@ -209,12 +203,12 @@ func describe(m any) string {
 	switch m := m.(type) {
 	case *messages.NeedToken:
 		return fmt.Sprintf("NeedToken %+v", m.Flight.Query.Key)
-	case *written:
-		return fmt.Sprintf("written: %v", m.err)
-	case *flightLanded:
-		return fmt.Sprintf("flightLanded: rotated to %q, %v", m.response.RefreshToken, m.err)
-	case *slotGranted:
-		return fmt.Sprintf("slotGranted: %v", m.err)
+	case *opDone:
+		return fmt.Sprintf("%T done: %v", m.op, m.err)
+	case *providerAnswered:
+		return fmt.Sprintf("answered: rotated to %q, %v", m.response.RefreshToken, m.err)
+	case *permitGranted:
+		return fmt.Sprintf("permitGranted: %v", m.err)
 	case *renewedLease:
 		return fmt.Sprintf("renewed: %v", m.err)
 	}
@@ -256,8 +250,8 @@ func (w *world) reachCeiling() {
 
 // grant answers the request for a slot.
 func (w *world) grant(err error) {
-	w.slot, w.held = false, err == nil
-	w.post(&slotGranted{err: err})
+	w.asked, w.held = false, err == nil
+	w.post(&permitGranted{err: err})
 }
 
 // landing says how the provider answers.
@@ -281,14 +275,14 @@ func (w *world) land(how landing) {
 	if e.token != w.newest[familyOf(e.token)] {
 		how = landRefused // reuse, which only another process may bring about
 	}
-	m := &flightLanded{}
+	m := &providerAnswered{}
 	switch how {
 	case landRotated, landRotatedBroken, landRotatedError:
 		m.response.RefreshToken = w.rotate(e.token)
 	case landUnreachable:
 		m.err = &session.APIError{Code: session.CodeTokenError, Err: errors.New("unreachable")}
 	case landRefused:
-		if a := w.core.air; !e.query.Key.ForConnection() && (a.again || e.token == w.newest[familyOf(e.token)]) {
+		if a := w.core.request; !e.query.Key.ForConnection() && (a.mayBeSpent || e.token == w.newest[familyOf(e.token)]) {
 			w.lost[familyOf(e.token)] = true // it is dropped
 		}
 		m.err = &session.APIError{Code: "invalid_grant", Status: 403}
@@ -296,7 +290,7 @@ func (w *world) land(how landing) {
 		m.err = &session.APIError{Code: "invalid_target", Status: 400}
 	case landThrottled:
 		m.err = &session.APIError{Code: "too_many_requests", Status: 429, RetryAfter: 30 * time.Second}
-		if w.core.current(w.core.air) {
+		if w.core.current(w.core.request) {
 			w.throttled = w.now.Add(30 * time.Second)
 		}
 	case landPlain:
@@ -330,82 +324,52 @@ const (
 
 var errStore = errors.New("the store is down")
 
-// finish carries out the store work that is running.
+// finish carries out the store operation that is running.
 func (w *world) finish(how outcome) {
 	job := w.writing
 	w.writing = nil
-	m := &written{version: w.version()}
-	if job.kind == reread {
-		m.unsettled = w.calm
+	m := &opDone{op: job, at: w.now}
+	if isRead(job) {
+		m.grace = w.calm
 	}
-	w.unheard = w.unheard || how != storeDoes && (job.kind == claim || job.kind == release || job.take)
-	switch job.kind {
-	case save, replace, reread, claim:
-		w.doubt = how != storeDoes && (w.doubt || job.kind == reread)
+	if o, ok := job.(stamped); ok {
+		o.stamp(w.version())
+	}
+	_, begins := job.(*beginOp)
+	_, releases := job.(*releaseOp)
+	saving, saves := job.(*saveOp)
+	w.unheard = w.unheard || how != storeDoes && (begins || releases || saves && w.rules.Leases && saving.epoch == 0)
+	_, deletes := job.(*deleteOp)
+	if _, reads := job.(*readOp); !deletes && !releases {
+		w.doubt = how != storeDoes && (w.doubt || reads)
 	}
 	if how == storeFails {
 		m.err = errStore
 		w.answer(m)
 		return
 	}
-	m.kind = job.kind
-	switch job.kind {
-	case claim:
-		if m.epoch, m.err = w.take(self); m.err != nil {
-			break
-		}
-		fallthrough
-	case reread, reopen:
+	switch o := job.(type) {
+	case *beginOp:
+		w.begin(o, m)
+	case *readOp, *reloadOp:
 		if m.err = w.absent(); m.err == nil {
-			m.state, m.version, m.incarnation = w.record.state, w.record.version, w.record.incarnation
+			m.found = *w.record
 		}
-	case intend:
-		if m.err = w.absent(); m.err != nil {
-			break
-		}
-		if job.intent.Epoch < w.epoch {
-			m.err = store.ErrConflict
-			break
-		}
-		var next store.Intent
-		if next, m.again, m.err = job.intent.Over(w.intent); m.err != nil {
-			break
-		}
-		m.unsettled = w.calm
-		w.intent = &next
-	case release:
-		if job.intent != nil && w.intent != nil && job.intent.Matches(*w.intent) {
+	case *releaseOp:
+		if o.intent != nil && w.intent != nil && o.intent.Matches(*w.intent) {
 			w.intent = nil
 		}
-		if w.holder == self && w.epoch == job.epoch {
+		if w.holder == self && w.epoch == o.epoch {
 			w.holder = nobody
 		}
-	case save:
-		epoch := job.epoch
-		if job.take {
-			if m.epoch, m.err = w.take(self); m.err != nil {
-				break
-			}
-			epoch = m.epoch
-		}
-		switch {
-		case w.rules.Leases && epoch < w.epoch:
-			m.err = store.ErrConflict
-		case w.record == nil:
-			m.err = w.absent()
-		case w.record.version != job.prev || w.record.incarnation != job.incarnation:
-			m.err = store.ErrConflict
-		default:
-			w.record, w.intent = &record{m.version, job.incarnation, job.state}, nil
-			w.updates++
-			w.tell()
-		}
-	case replace:
-		w.record, w.gone, w.intent = &record{m.version, job.incarnation, job.state}, "", nil
+	case *saveOp:
+		w.update(o, m)
+	case *loginOp:
+		w.record, w.gone, w.intent = &record{o.version, o.incarnation, o.state}, "", nil
 		w.tell()
-	case erase:
-		if w.record != nil && (job.only.IsZero() || job.only == w.record.incarnation) {
-			w.record, w.gone, w.intent = nil, job.why, nil
+	case *deleteOp:
+		if w.record != nil && (o.only.IsZero() || o.only == w.record.incarnation) {
+			w.record, w.gone, w.intent = nil, o.why, nil
 			w.tell()
 		}
 	}
@@ -415,8 +379,63 @@ func (w *world) finish(how outcome) {
 	w.answer(m)
 }
 
+// begin is what a store does whose Begin is one operation.
+func (w *world) begin(o *beginOp, m *opDone) {
+	switch m.err = w.absent(); {
+	case m.err != nil:
+		return
+	case w.record.version != o.version:
+		m.found = *w.record
+		return
+	}
+	if o.owned {
+		if m.epoch, m.err = w.take(self); m.err != nil {
+			return
+		}
+		m.lapses = m.at.Add(leaseTTL)
+	}
+	if o.intent == nil {
+		return
+	}
+	in, before := *o.intent, w.intent
+	in.Epoch = m.epoch
+	next, again, err := in.Over(before)
+	if again {
+		m.prior = before
+	}
+	m.grace, m.err = w.calm, err
+	if err == nil {
+		w.intent = &next
+	}
+	m.intent = &next
+}
+
+const leaseTTL = 15 * time.Second
+
+func (w *world) update(o *saveOp, m *opDone) {
+	epoch := o.epoch
+	if w.rules.Leases && epoch == 0 {
+		if m.epoch, m.err = w.take(self); m.err != nil {
+			return
+		}
+		epoch, m.lapses = m.epoch, m.at.Add(leaseTTL)
+	}
+	switch {
+	case w.rules.Leases && epoch < w.epoch:
+		m.err = store.ErrConflict
+	case w.record == nil:
+		m.err = w.absent()
+	case w.record.version != o.prev || w.record.incarnation != o.incarnation:
+		m.err = store.ErrConflict
+	default:
+		w.record, w.intent = &record{o.version, o.incarnation, o.state}, nil
+		w.updates++
+		w.tell()
+	}
+}
+
 // answer brings what the store said, now or later.
-func (w *world) answer(m *written) {
+func (w *world) answer(m *opDone) {
 	if w.late {
 		w.reply = m
 		return
@@ -473,7 +492,7 @@ func (w *world) take(owner string) (int64, error) {
 // renewNow carries out a renewal of the lease.
 func (w *world) renewNow(how outcome) {
 	w.renews = false
-	m := &renewedLease{}
+	m := &renewedLease{at: w.now, lapses: w.now.Add(leaseTTL)}
 	w.unheard = w.unheard || how != storeDoes
 	if how != storeFails {
 		m.epoch, m.err = w.take(self)
@@ -517,20 +536,20 @@ func (w *world) carryOut(effects []effect) {
 			w.published(e.snapshot)
 		case land:
 			w.answered(e.flight, e.answer)
-		case askSlot:
-			if w.slot || w.held {
+		case askPermit:
+			if w.asked || w.held {
 				w.fail("a second slot was asked for")
 			}
-			w.slot = true
-		case dropSlot:
+			w.asked = true
+		case dropPermit:
 			if !w.held {
 				w.fail("a slot was given back that nobody held")
 			}
 			w.held = false
 		case spend:
 			w.spent(e)
-		case runWrite:
-			w.wrote(e.write)
+		case runOp:
+			w.wrote(e.op)
 		case retryIn:
 			w.retry = true
 		case pollIn:
@@ -542,7 +561,7 @@ func (w *world) carryOut(effects []effect) {
 				w.fail("two renewals at once")
 			}
 			w.renews = true
-		case lost:
+		case tokenLost:
 		case setUnsaved:
 			w.entry.SetUnsaved(directory.Unsaved(e))
 		case tell:
@@ -701,15 +720,15 @@ func (w *world) spent(e spend) {
 	}
 }
 
-func (w *world) wrote(job *write) {
+func (w *world) wrote(job op) {
 	w.t.Helper()
-	w.note("  store work %d", job.kind)
+	w.note("  %T", job)
 	if w.writing != nil {
 		w.fail("two pieces of store work at once")
 	}
 	w.writing = job
-	if job.kind == save && w.dead[job.incarnation] {
-		w.fail("a save for %s, which is over", w.names[job.incarnation])
+	if o, ok := job.(*saveOp); ok && w.dead[o.incarnation] {
+		w.fail("a save for %s, which is over", w.names[o.incarnation])
 	}
 }
 
@@ -717,7 +736,7 @@ func (w *world) told(m any) {
 	w.t.Helper()
 	if m, ok := m.(*messages.AtRest); ok {
 		w.note("  at rest after %d of %d", m.Handled, w.sent)
-		if !w.core.idle() || w.slot || w.held || w.air != nil || w.writing != nil || w.renews {
+		if !w.core.idle() || w.asked || w.held || w.air != nil || w.writing != nil || w.renews {
 			w.fail("at rest with something under way")
 		}
 		if m.Handled == w.sent {
@@ -751,7 +770,7 @@ func (w *world) informed() {
 	case !w.tells || w.doubt:
 	case w.core == nil && w.marker && w.record != nil:
 		w.fail("an end is remembered, and %s is signed in", w.names[w.record.incarnation])
-	case w.core == nil || w.core.phase == directory.Opening:
+	case w.core == nil || w.core.life == unknown:
 	case w.shown.Phase == directory.Ready && w.record == nil:
 		w.fail("%s is shown, and nobody is signed in", w.names[w.shown.Incarnation])
 	case w.record != nil && (w.shown.Phase != directory.Ready || w.shown.Incarnation != w.record.incarnation):
@@ -807,28 +826,28 @@ func callOf(m any) *directory.Call {
 // check holds after every step.
 func (w *world) check() {
 	w.t.Helper()
-	granted := slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*slotGranted); return ok })
-	preparing := w.core != nil && w.core.air != nil && !w.core.air.sent
+	granted := slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*permitGranted); return ok })
+	preparing := w.core != nil && w.core.request != nil && w.core.step != onTheWire
 	if w.held != (w.air != nil) && !preparing && !granted {
 		w.fail("a slot leaks")
 	}
 	if w.core == nil {
 		return
 	}
-	if a := w.core.air; w.rules.Intents && !w.others && !w.lapses && w.air != nil && a != nil && a.sent && w.core.current(a) && !a.lasting &&
+	if a := w.core.request; w.rules.Intents && !w.others && !w.lapses && w.air != nil && w.core.step == onTheWire && w.core.current(a) && w.core.life == live &&
 		w.record != nil && w.names[w.record.incarnation] == familyOf(w.air.token) && w.record.incarnation == w.core.incarnation &&
 		(w.intent == nil || w.intent.Token != sha256.Sum256([]byte(w.air.token))) {
 		w.fail("%s is in the air and is not written down", w.air.token)
 	}
-	if preparing && w.held && !granted && !slices.ContainsFunc(w.core.lane, func(job *write) bool { return job.kind == claim || job.kind == intend }) {
+	if preparing && w.held && !granted && !w.core.queued(func(o op) bool { _, ok := o.(*beginOp); return ok }) {
 		w.fail("a slot is held and nothing leads to a request")
 	}
-	reads := w.core.forSave && slices.ContainsFunc(w.core.lane, func(job *write) bool { return job.kind == reread })
-	if w.core.denied && len(w.core.queue) > 0 && !w.poll && !reads && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*pollDue); return ok }) {
+	reads := w.core.step == waitingForSave && w.core.queued(isRead)
+	if w.core.step.waiting() && len(w.core.queue) > 0 && !w.poll && !reads && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*pollDue); return ok }) {
 		w.fail("the queue waits for nothing")
 	}
-	if w.core.laneBusy != (w.writing != nil) && w.reply == nil && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*written); return ok }) {
-		w.fail("the lane has stopped")
+	if (w.core.running != nil) != (w.writing != nil) && w.reply == nil && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*opDone); return ok }) {
+		w.fail("the store queue has stopped")
 	}
 }
 
@@ -847,7 +866,7 @@ func (w *world) drain() {
 			w.hear()
 		case w.reply != nil:
 			w.answerNow()
-		case w.slot:
+		case w.asked:
 			w.grant(nil)
 		case w.air != nil:
 			w.land(landPlain)
@@ -878,8 +897,8 @@ func (w *world) drained() {
 			w.fail("%s never landed", name(j.flight.Query.Key))
 		}
 	}
-	if w.core.phase != directory.Ready || w.core.closing {
-		w.fail("phase %d, closing %v, and never at rest", w.core.phase, w.core.closing)
+	if w.core.life != live || w.core.closing {
+		w.fail("life %d, closing %v, and never at rest", w.core.life, w.core.closing)
 	}
 	if w.core.state != w.core.saved {
 		w.fail("something was never saved")

@@ -130,7 +130,7 @@ func TestCanary_aDefectInEveryMessage(t *testing.T) {
 	}
 	for _, kind := range []string{
 		"*messages.NeedToken", "*messages.ReplaceSession", "*messages.EndSession", "*messages.CeilingReached", "*messages.Passivate", "*messages.Finish",
-		"*actors.slotGranted", "*actors.flightLanded", "*actors.written", "*actors.retryDue", "*actors.revoked",
+		"*actors.permitGranted", "*actors.providerAnswered", "*actors.opDone", "*actors.retryDue", "*actors.revoked",
 	} {
 		if !met[kind] {
 			t.Errorf("no defect in a %s: %v", kind, met)

@@ -41,7 +41,7 @@ func TestMessages_areRedacted(t *testing.T) {
 			t.Errorf("%s has a method of its own that prints it", name)
 		}
 	}
-	for _, name := range []string{"messages.NeedToken", "messages.ReplaceSession", "messages.Adopt", "actors.flightLanded", "actors.written", "supervisor.loaded", "supervisor.dueNow"} {
+	for _, name := range []string{"messages.NeedToken", "messages.ReplaceSession", "messages.Adopt", "actors.providerAnswered", "actors.opDone", "supervisor.loaded", "supervisor.dueNow"} {
 		if !found[name] {
 			t.Errorf("%s was not found to be a message", name)
 		}

@@ -214,7 +214,7 @@ func TestProcesses_pausedBeyondTheLease(t *testing.T) {
 		hold := r.tenant.Hold(idptest.Refresh, idptest.AfterGrant)
 		one := p[0].ask(id, tokenward.TokenRequest{})
 		r.rest()
-		p[0].store.Hang(storetest.OpLease, 100) // paused, it renews nothing
+		p[0].store.Hang(storetest.OpRenew, 100) // paused, it renews nothing
 		p[0].store.MuteFeed(true)
 		r.pass(6) // in steps: what the other asks of the store meanwhile is answered in time
 		two := p[1].ask(id, tokenward.TokenRequest{})

@@ -63,6 +63,7 @@ func TestWaits(t *testing.T) {
 		{"helper(ctx)", "receive"},
 		{"a.env.Runner.Run(k, func() any { <-c; a.env.Store.Load(); return context.AfterFunc(ctx, f) }, a.send)", ""},
 		{"a.env.Runner.Run(k, func() any { return elsewhere() }, a.send)", ""},
+		{"a.do(k, func() any { return o.ask() }, a.send)", ""},
 		{"a.do(k, func() any { <-c; a.env.Store.Load(); return context.AfterFunc(ctx, f) }, a.send)", ""},
 		{"a.do(k, func() any { return nil }, func(m any) { <-c })", "receive"},
 		{"a.env.Runner.Run(k, func() any { return nil }, func(m any) { <-c })", "receive"},
@@ -73,6 +74,8 @@ func TestWaits(t *testing.T) {
 		switch {
 		case strings.Contains(tt.code, "helper"):
 			src += "func helper(ctx any) { <-c }\nfunc other() { helper(1) }\n"
+		case strings.Contains(tt.code, "o.ask"):
+			src += "type op interface { ask() any }\nfunc (x t) ask() any { <-c; return nil }\n"
 		case strings.Contains(tt.code, "elsewhere"):
 			src += "func elsewhere() any { <-c; return deeper() }\nfunc deeper() any { <-c; return nil }\n"
 		}
@@ -176,7 +179,18 @@ func (p *turns) learn(file *ast.File) {
 // elsewhere. It reports whether there were any.
 func (p *turns) learnElsewhere(files []source.File) (more bool) {
 	inTurn, outside := make(map[string]bool), make(map[string]bool)
+	declared := make(map[ast.Node]bool) // the names of methods in an interface, which call nothing
 	for _, f := range files {
+		ast.Inspect(f.AST, func(n ast.Node) bool {
+			if i, ok := n.(*ast.InterfaceType); ok {
+				for _, method := range i.Methods.List {
+					for _, name := range method.Names {
+						declared[name] = true
+					}
+				}
+			}
+			return true
+		})
 		for _, decl := range f.AST.Decls {
 			fn, ok := decl.(*ast.FuncDecl)
 			p.walk(decl, ok && p.elsewhere[fn.Name.Name], func(n ast.Node, elsewhere bool) {
@@ -188,7 +202,7 @@ func (p *turns) learnElsewhere(files []source.File) (more bool) {
 					name = n.Sel.Name
 				}
 				switch {
-				case name == "" || ok && n == fn.Name:
+				case name == "" || ok && n == fn.Name || declared[n]:
 				case elsewhere:
 					outside[name] = true
 				default:

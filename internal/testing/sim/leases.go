@@ -43,30 +43,70 @@ func (l *lease) standing(w *World, s *subject) bool {
 	return !l.released && l.epoch == s.epoch && w.fake.Now().Before(l.until)
 }
 
-// Lease implements store.Leaser.
-func (s processStore) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, o store.Options) (epoch int64, err error) {
+// Begin implements store.Beginner.
+func (s processStore) Begin(ctx context.Context, key session.Key, b store.Beginning, o store.Options) (got store.Begun, err error) {
 	w, sub := s.p.w, s.p.w.byKey[key]
 	w.job.leaseOf, w.job.leaseErr = sub, errStore // should the store panic
-	err = s.call(ctx, storeCall{name: "Lease", of: sub, late: true, act: func(ctx context.Context) (err error) {
-		epoch, err = w.store.Lease(ctx, key, owner, ttl, o)
-		w.leased(s.p, sub, epoch, ttl, err)
+	panics := true
+	defer func() {
+		if panics {
+			s.p.couldNotRead(sub, errStore)
+		}
+	}()
+	err = s.call(ctx, storeCall{name: "Begin", of: sub, late: true, act: func(ctx context.Context) (err error) {
+		got, err = w.store.Begin(ctx, key, b, o)
+		if got.Moved != nil {
+			w.saw[beginMoved]++
+			return err
+		}
+		w.leased(s.p, sub, got.Epoch, b.TTL, err)
+		if b.Intent.Token == ([32]byte{}) {
+			return err
+		}
+		in := b.Intent
+		w.checkBackoff(sub, in, got.Prior != nil, err)
+		if err == nil {
+			sub.leaseOf(s.p).intent = in.Token
+			if got.Prior != nil {
+				w.saw[intentStood]++
+			}
+		}
 		return err
 	}})
-	w.job.leaseErr, w.job.leaseEpoch = err, epoch
-	if err != nil {
-		return 0, err
+	panics = false
+	switch {
+	case err != nil:
+		w.job.leaseErr = err
+		s.p.couldNotRead(sub, err)
+		return store.Begun{}, err
+	case got.Moved != nil: // nothing was asked of the lease
+		w.job.leaseOf, w.job.leaseErr = nil, nil
+		if f := w.byIncarnation[got.Moved.Incarnation]; f != nil && !w.job.killed {
+			w.taken(s.p, f, *got.Moved)
+		}
+	default:
+		w.job.leaseErr, w.job.leaseEpoch = nil, got.Epoch
 	}
-	return epoch, nil
+	return got, nil
+}
+
+// Lease implements store.Leaser. The engine asks for leases by Begin.
+func (s processStore) Lease(context.Context, session.Key, string, time.Duration, store.Options) (int64, error) {
+	s.p.w.fail("P1", "a lease is taken without a Begin")
+	return 0, errStore
 }
 
 // Renew implements store.Leaser.
 func (s processStore) Renew(ctx context.Context, key session.Key, owner string, epoch int64, ttl time.Duration, o store.Options) error {
 	w, sub := s.p.w, s.p.w.byKey[key]
-	return s.call(ctx, storeCall{name: "Renew", of: sub, late: true, act: func(ctx context.Context) error {
+	w.job.leaseOf, w.job.leaseErr = sub, errStore // should the store panic
+	err := s.call(ctx, storeCall{name: "Renew", of: sub, late: true, act: func(ctx context.Context) error {
 		err := w.store.Renew(ctx, key, owner, epoch, ttl, o)
 		w.leased(s.p, sub, epoch, ttl, err)
 		return err
 	}})
+	w.job.leaseErr, w.job.leaseEpoch = err, epoch
+	return err
 }
 
 // leased notes what the store said to a process that wants a lease.
@@ -99,7 +139,8 @@ func (w *World) leased(p *process, s *subject, epoch int64, ttl time.Duration, e
 func (p *process) askedLease(j *job) {
 	if j.leaseOf != nil {
 		l := j.leaseOf.leaseOf(p)
-		l.asked, l.lost = p.w.fake.Now(), errors.Is(j.leaseErr, store.ErrLeased)
+		l.asked = p.w.fake.Now()
+		l.lost = errors.Is(j.leaseErr, store.ErrLeased) || errors.Is(j.leaseErr, store.ErrConflict)
 		if j.leaseErr == nil {
 			l.known = j.leaseEpoch
 		} else {
@@ -135,25 +176,10 @@ func (s processStore) Release(ctx context.Context, key session.Key, owner string
 	}})
 }
 
-// PutIntent implements store.Intents.
-func (s processStore) PutIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) (again bool, err error) {
-	w, sub := s.p.w, s.p.w.byKey[key]
-	err = s.call(ctx, storeCall{name: "PutIntent", of: sub, late: true, act: func(ctx context.Context) (err error) {
-		again, err = w.store.PutIntent(ctx, key, in, o)
-		w.checkBackoff(sub, in, again, err)
-		switch {
-		case err == nil:
-			l := sub.leaseOf(s.p)
-			l.intent = in.Token
-			if again {
-				w.saw[intentStood]++
-			}
-		case errors.Is(err, store.ErrConflict):
-			w.saw[intentFenced]++
-		}
-		return err
-	}})
-	return again, err
+// PutIntent implements store.Intents. The engine writes intents by Begin.
+func (s processStore) PutIntent(context.Context, session.Key, store.Intent, store.Options) (bool, error) {
+	s.p.w.fail("P3", "an intent is written without a Begin")
+	return false, errStore
 }
 
 // presented is how often a refresh token was presented again, and when.

@@ -13,7 +13,7 @@ import (
 
 // scene plays one, or none.
 func (w *World) scene() {
-	n := w.choose.pick(12)
+	n := w.choose.pick(16)
 	s := w.subjects[0]
 	f := s.stored.family
 	if n == 0 || f == nil || f.endsAt != 0 || f.over(w.latest().Add(2*time.Minute)) {
@@ -27,13 +27,13 @@ func (w *World) scene() {
 		}
 	}
 	switch n {
-	case 1:
+	case 1, 9, 14:
 		w.pausedScene(p, q, s)
-	case 2, 3, 4, 8:
+	case 2, 3, 4, 8, 13, 15:
 		w.crashScene(p, s)
 	case 5, 6:
 		w.logoutScene(p, q, s)
-	case 7, 9, 10, 11:
+	case 7, 10, 11, 12:
 		w.latePausedScene(p, q, s)
 	}
 	w.draining = false
@@ -86,7 +86,7 @@ func (w *World) pausedScene(p, q *process, s *subject) {
 	if w.inTheAir(q, s, one(w.choose, []stage{sent, acted})) && w.choose.odds(50) {
 		w.until(time.Second, func() bool { return s.inAir[q] == 0 })
 	}
-	switch w.choose.pick(3) {
+	switch w.choose.pick(2) {
 	case 0:
 		p.resume()
 	case 1:
@@ -95,39 +95,17 @@ func (w *World) pausedScene(p, q *process, s *subject) {
 	}
 }
 
-// latePausedScene has p be paused before it writes its intent, or after
-// that, and q take the lease during the pause. In the second case q is done when p goes on, and the
-// first thing that p learns is that it has the lease again.
+// latePausedScene has p be paused when it has begun, and before it has sent what it is about to spend, and q
+// take the lease once that has lapsed. Then p goes on: it must not send under the lease that it had.
 func (w *World) latePausedScene(p, q *process, s *subject) {
 	w.askToken(p, s, w.heldQuestion)
-	call := "Load"
-	if w.config.intents {
-		call = one(w.choose, []string{"Load", "Load", "PutIntent"})
-	}
-	if !w.working(p, func(j *job) bool { return j.leaseOf == s && j.call == "Load" && j.stage == acted }) {
+	if !w.working(p, func(j *job) bool { return j.leaseOf == s && j.call == "Begin" && j.stage == acted }) {
 		return
-	}
-	if call == "PutIntent" { // its deadline is no longer than the lease
-		w.pass(leaseTTL/3 - time.Millisecond)
-		if !w.working(p, func(j *job) bool { return j.about == s && j.call == call && j.stage == acted }) {
-			return
-		}
 	}
 	p.pause()
 	w.pass(leaseTTL - time.Second)
-	if call == "Load" {
-		w.pass(2 * time.Second)
-	}
-	done := w.inTheAir(q, s, sent)
-	if call == "PutIntent" && done {
-		rest := func() bool { return w.turns() == 0 && w.works() == 0 }
-		w.until(time.Second, rest)
-		w.stuck = p.jobs[slices.IndexFunc(p.jobs, func(j *job) bool { return j.call == call })]
-		p.resume()
-		w.until(100*time.Millisecond, rest)
-		w.stuck = nil
-		return
-	}
+	w.pass(2 * time.Second)
+	w.inTheAir(q, s, one(w.choose, []stage{sent, acted}))
 	p.resume()
 	w.until(time.Second, func() bool { return w.turns() == 0 && w.works() == 0 })
 }

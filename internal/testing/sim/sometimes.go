@@ -85,7 +85,7 @@ const (
 	writeFenced
 	presentedAgain
 	intentStood
-	intentFenced
+	beginMoved
 	orphanFound
 	recovered
 	notRecovered
@@ -134,7 +134,7 @@ var sometimesNames = map[sometimes]string{
 	leaseDenied: "a lease: another process has it", leaseRenewed: "a lease is renewed while a request is in the air",
 	leaseLapsed: "a lease is taken that had lapsed", leaseTakenAnew: "a lease is taken again that had lapsed",
 	twoInTheAir: "two requests in the air, the lease of the first having lapsed", writeFenced: "a write under an overtaken lease is refused",
-	intentStood: "an intent of the same token stood", intentFenced: "an intent under an overtaken lease is refused",
+	intentStood: "an intent of the same token stood", beginMoved: "a request is to begin, and its record has moved",
 	orphanFound: "a request that was cut off is found", recovered: "a request that was cut off is recovered",
 	notRecovered: "a request that was cut off, and refused without an overlap", endedElsewhere: "a session is ended by another process",
 	paused: "a process is paused", pausedInTheAir: "a process is paused with a request in the air", pausedLong: "a process is paused for longer than a lease",

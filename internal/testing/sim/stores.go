@@ -18,9 +18,10 @@ type processStore struct{ p *process }
 var _ store.StateStore = processStore{}
 
 var (
-	_ store.Index   = processStore{}
-	_ store.Leaser  = processStore{}
-	_ store.Intents = processStore{}
+	_ store.Index    = processStore{}
+	_ store.Leaser   = processStore{}
+	_ store.Intents  = processStore{}
+	_ store.Beginner = processStore{}
 )
 
 // Ability says what the store can do in this run. See store.As.
@@ -33,6 +34,8 @@ func (s processStore) Ability(target any) bool {
 		return set[store.Index](t, s, w.config.index)
 	case *store.Leaser:
 		return set[store.Leaser](t, s, w.kind == Beside)
+	case *store.Beginner:
+		return set[store.Beginner](t, s, w.kind == Beside)
 	case *store.Intents:
 		return set[store.Intents](t, s, w.config.intents)
 	}
@@ -217,6 +220,9 @@ func (s processStore) Update(ctx context.Context, key session.Key, prev session.
 				w.updated(f)
 			}
 			w.fenced(s.p, w.byKey[key], r, err)
+			if l := w.byKey[key].leaseOf(s.p); err == nil && r.Release != "" && l.epoch == r.Epoch {
+				l.released = true
+			}
 			return err
 		},
 		tear: func() { w.fenced(s.p, w.byKey[key], r, w.store.Update(context.Background(), key, prev, half(r), o)) },

@@ -264,8 +264,8 @@ var storeNouns = map[string][]string{
 	"saves":     {"Update"},
 	"logins":    {"Replace"},
 	"deletions": {"Delete"},
-	"leases":    {"Lease"},
-	"intents":   {"PutIntent"},
+	"begins":    {"Begin"},
+	"renewals":  {"Renew"},
 }
 
 var storyFaults = map[string]faultKind{

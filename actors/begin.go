@@ -1,0 +1,262 @@
+package actors
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// beginOp is the store operation between permit and request. Where several processes write to
+// the store it takes the session's lease; where the store outlives the process it writes the
+// intent down, a hash of the refresh token that is about to be spent. Both are done only if the
+// record still has the version that the flight was decided on.
+type beginOp struct {
+	waiters
+	request *request
+	version session.Version
+	owned   bool          // under a lease
+	intent  *store.Intent // nil where none is written
+}
+
+// start decides whether the request is still needed, and what the store is asked.
+func (o *beginOp) start(c *core, now time.Time) bool {
+	a := o.request
+	if c.life == expiring && c.current(a) && !c.rules.Leases { // the record is being deleted: an intent has no place
+		c.send()
+		return false
+	}
+	if !c.stillNeeded(now) {
+		return false
+	}
+	if c.life == live {
+		a.token, a.of = c.state.RefreshToken, c.rules.registrationOf(c.state)
+	}
+	o.version, o.owned = c.version, c.rules.Leases
+	if c.rules.Intents {
+		o.intent = c.newIntent(a, now)
+	}
+	return true
+}
+
+// newIntent returns the intent of a's request. A recovery counts its tries in it.
+func (c *core) newIntent(a *request, now time.Time) *store.Intent {
+	in := &store.Intent{Token: sha256.Sum256([]byte(a.token)), Epoch: c.lease.epoch, At: now.Unix()}
+	if c.recovers(a.flight) {
+		in.Tries = c.recovery.intent.Tries + 1
+		in.Next = now.Add(untilNext(in.Tries)).Unix()
+	}
+	return in
+}
+
+func (o *beginOp) askStore(ctx context.Context, s *storeCall, m *opDone) error {
+	return s.begin(ctx, o, m)
+}
+
+// done goes on towards the request, or says why it is not sent.
+func (o *beginOp) done(c *core, m *opDone, now time.Time) {
+	a := o.request
+	stale := c.noteLease(m)
+	prior := c.noteIntent(o, m)
+	switch {
+	case c.life == expiring && c.current(a):
+		c.beginExpiring(a, m, stale, now)
+	case errors.Is(m.err, store.ErrNotFound), m.err == nil && !m.found.version.IsZero():
+		c.reconcile(&readOp{why: moved, generation: a.generation}, m, now)
+		if c.stillNeeded(now) {
+			c.beginAgain()
+		}
+	case !c.current(a):
+		c.giveUp()
+	case errors.Is(m.err, store.ErrLeased):
+		c.waitForOwner(a)
+	case errors.Is(m.err, store.ErrConflict): // the lease was taken over between two steps of a store that has no Begin
+		c.lease.epoch = 0
+		c.waitForOwner(a)
+	case errors.Is(m.err, store.ErrPresented): // by the recovery of another process, which has let go since
+		c.giveUp()
+		c.land(a.flight, directory.Answer{})
+	case m.err != nil:
+		c.storeFailed(a, m.err)
+	case (stale || c.lapsed(now)) && c.recovers(a.flight): // its try is counted: the next look for intents finds when the next one is due
+		c.lease.intent = nil
+		c.giveUp()
+		c.land(a.flight, directory.Answer{})
+	case stale || c.lapsed(now):
+		c.beginAgain()
+	default:
+		c.begun(a, m, prior, now)
+	}
+	c.landCovered(now)
+}
+
+// begun sends the request, unless there is a better answer by now. The lease stands, and what is
+// spent is written down.
+func (c *core) begun(a *request, m *opDone, prior prior, now time.Time) {
+	switch {
+	case !c.stillNeeded(now):
+	case c.recovers(a.flight) && m.prior == nil && !c.recovery.cleared: // nothing is left to find out
+		c.lease.unspent = true
+		c.giveUp()
+		c.land(a.flight, directory.Answer{})
+	case prior == priorElsewhere && m.grace > 0:
+		c.lease.intent = nil // it stands: its owner may be about to save what came of it
+		c.waitForSave(a, m.grace)
+	case c.saving(): // which would clear what was written down
+		c.lease.unspent = prior == noPrior || prior == priorUnspent
+		c.giveUp()
+		c.queue = slices.Insert(c.queue, 0, a.flight)
+	default:
+		a.mayBeSpent = prior == priorSpent || prior == priorElsewhere
+		c.lease.unspent, c.lease.intent = false, m.intent
+		c.send()
+	}
+}
+
+// beginExpiring is done for an exchange that the ceiling has overtaken. The deletion is behind it
+// in the store queue, so the record still says what may be spent.
+func (c *core) beginExpiring(a *request, m *opDone, stale bool, now time.Time) {
+	f := m.found
+	switch {
+	case m.err == nil && f.version.IsZero() && !stale && !c.lapsed(now):
+		c.send()
+	case m.err == nil && !f.version.IsZero() && f.incarnation == c.incarnation && f.state.RefreshToken != "":
+		a.token, c.version = f.state.RefreshToken, f.version // another process has spent the one before
+		c.next(&beginOp{request: a})
+	case m.err == nil && !f.version.IsZero() && f.incarnation != c.incarnation && c.takenOver(m, now): // and the exchange was answered
+		c.giveUp()
+	case m.err == nil, errors.Is(m.err, store.ErrLeased), errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound):
+		c.giveUp()
+		c.land(a.flight, c.overFor(a.flight, session.ReasonCeiling))
+		c.expired()
+	default:
+		c.storeFailed(a, m.err)
+		c.expired()
+	}
+}
+
+// takenOver reports whether another login has taken the place of a session that has ended here.
+func (c *core) takenOver(m *opDone, now time.Time) bool {
+	c.begunElsewhere(m, now)
+	return c.life == live
+}
+
+// beginAgain asks for the lease and the intent once more: the record has moved, or the lease has
+// lapsed and was taken anew, so that another process may have spent the refresh token.
+func (c *core) beginAgain() {
+	c.enqueue(&beginOp{request: c.request})
+}
+
+// prior is what an intent of the same refresh token that stood before says of that token.
+type prior uint8
+
+const (
+	noPrior        prior = iota // there was none
+	priorUnspent                // this process's own, and its request did not spend the token
+	priorSpent                  // this process's own, and its request may have
+	priorElsewhere              // another process's, or one of before a crash
+)
+
+// noteIntent notes what stands in the store after o, so far as that is known.
+func (c *core) noteIntent(o *beginOp, m *opDone) (p prior) {
+	if o.intent == nil || m.err == nil && m.intent == nil { // none was to be written, or the record had moved
+		return noPrior
+	}
+	before := m.prior
+	recovers := c.current(o.request) && c.recovers(o.request.flight)
+	if m.err == nil && recovers {
+		if before == nil && c.recovery.cleared && o.intent.Token == c.recovery.intent.Token {
+			before = &c.recovery.intent // a save of this process has cleared it since
+		}
+		defer func() { c.recovery.intent = *m.intent }()
+	}
+	have := c.lease.intent
+	ours := have != nil && before != nil && have.Token == before.Token && have.Epoch == before.Epoch
+	switch {
+	case before == nil:
+	case ours && c.lease.unspent:
+		p = priorUnspent
+	case ours:
+		p = priorSpent
+	default:
+		p = priorElsewhere
+	}
+	switch {
+	case errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound), errors.Is(m.err, store.ErrLeased): // nothing was written
+	case p == priorElsewhere, m.err != nil && recovers:
+		c.lease.intent = nil // what a process left behind stands, in its words or in these, until its token is sent
+	case m.intent != nil:
+		c.lease.intent = m.intent // perhaps, if the store did not answer
+	}
+	return p
+}
+
+// stillNeeded reports whether the request is still to be sent. If not, it has dealt with the flight.
+func (c *core) stillNeeded(now time.Time) bool {
+	a := c.request
+	if !c.current(a) {
+		c.giveUp()
+		return false
+	}
+	if c.life == expiring {
+		return true
+	}
+	f := a.flight
+	if why := c.outlived(f, now); why != "" {
+		c.giveUp()
+		c.queue = slices.Insert(c.queue, 0, f)
+		c.end(why, nil, now) // answers the queue
+		return false
+	}
+	if answer, ok := c.answered(f, now); ok {
+		c.giveUp()
+		c.land(f, answer)
+		return false
+	}
+	if c.state.RefreshToken != c.saved.RefreshToken {
+		c.giveUp()
+		c.queue = slices.Insert(c.queue, 0, f) // behind the save
+		return false
+	}
+	return true
+}
+
+// outlived returns why the session is over for f at now, "" where it is not. A ceiling lets a
+// connection's question through (behaviour of the Auth0 SDKs).
+func (c *core) outlived(f *directory.Flight, now time.Time) session.Reason {
+	switch {
+	case c.state.Internal.Over(now):
+		return session.ReasonLifetime
+	case !f.Query.Key.ForConnection() && c.state.Internal.Ceiling.Reached(now):
+		return session.ReasonCeiling
+	}
+	return ""
+}
+
+// answered says what can be said of f without a request.
+func (c *core) answered(f *directory.Flight, now time.Time) (directory.Answer, bool) {
+	if c.recovers(f) {
+		return directory.Answer{}, sha256.Sum256([]byte(c.state.RefreshToken)) != c.recovery.intent.Token
+	}
+	if a, ok := c.fromCache(f, now); ok {
+		return a, true
+	}
+	if c.state.RefreshToken == "" {
+		return c.failure(f, session.CodeMissingRefreshToken, nil), true
+	}
+	return directory.Answer{}, false
+}
+
+// storeFailed answers everyone who waits for a request that the store must be asked for first.
+func (c *core) storeFailed(a *request, err error) {
+	c.giveUp()
+	for _, f := range append([]*directory.Flight{a.flight}, c.queue...) {
+		c.land(f, c.failure(f, session.CodeStoreError, err))
+	}
+	c.queue = nil
+}

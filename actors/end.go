@@ -1,0 +1,368 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// ending is the end of a generation, until its deletion was tried.
+type ending struct {
+	settled chan struct{} // nil: it was
+}
+
+func newEnding() *ending { return &ending{make(chan struct{})} }
+
+func (e *ending) settle() {
+	if e.settled != nil {
+		close(e.settled)
+		e.settled = nil
+	}
+}
+
+// deleteOp deletes the record of one incarnation, or of any. It is tried until it succeeds; its
+// callers are told after the first attempt.
+type deleteOp struct {
+	waiters
+	only     session.Incarnation // zero: any
+	why      session.Reason
+	attempts int
+	ends     []*ending // that settle once it was tried
+}
+
+// delete queues a deletion, with which the end that is shown settles.
+func (c *core) delete(o *deleteOp) {
+	if c.ending != nil {
+		o.ends = append(o.ends, c.ending)
+	}
+	c.enqueue(o)
+}
+
+// covers reports whether a deletion of only is about the incarnation in hand.
+func (c *core) covers(only session.Incarnation) bool { return only.IsZero() || only == c.incarnation }
+
+func (o *deleteOp) start(c *core, now time.Time) bool {
+	if c.life == live && c.covers(o.only) { // a login that came while the logout waited
+		c.finishGeneration(o.why, now)
+		o.ends = append(o.ends, c.ending)
+	}
+	return true
+}
+
+func (o *deleteOp) askStore(ctx context.Context, s *storeCall, m *opDone) error {
+	err := s.env.Store.Delete(ctx, s.key, o.only, o.why, s.options)
+	if err != nil && s.call != nil && s.call.Over() {
+		m.left = s.call
+	}
+	return err
+}
+
+// settle says that o was tried.
+func (o *deleteOp) settle() {
+	for _, e := range o.ends {
+		e.settle()
+	}
+	o.ends = nil
+}
+
+func (o *deleteOp) done(c *core, m *opDone, now time.Time) {
+	if m.left != nil { // that says nothing of the store
+		o.calls = slices.DeleteFunc(o.calls, func(call *directory.Call) bool { return call == m.left })
+		c.do(endCall{m.left, m.err})
+		c.next(o)
+		return
+	}
+	waiting := o.calls
+	o.calls = nil
+	o.settle()
+	if m.err == nil {
+		c.deleted()
+	} else {
+		c.notDeleted(o, m.err, now)
+	}
+	for _, call := range waiting { // once readiness knows too
+		c.do(endCall{call, m.err})
+	}
+}
+
+// deleted notes that a deletion has happened. With the last of them the store lacks nothing.
+func (c *core) deleted() {
+	if c.life.over() && c.persistence() != deleting {
+		c.failures = 0
+		c.do(setUnsaved(directory.Saved))
+	}
+}
+
+// notDeleted has a deletion tried again.
+func (c *core) notDeleted(o *deleteOp, err error, now time.Time) {
+	if o.attempts == 0 {
+		c.do(report{"an ended session could not be deleted", err})
+	}
+	o.attempts++
+	if c.life == unknown && c.incarnation.IsZero() { // its callers are kept waiting no longer
+		c.presume(o.why, now)
+		c.ending.settle()
+	}
+	c.backlog = append(c.backlog, o)
+	if c.life.over() {
+		c.do(setUnsaved(directory.SaveFailing))
+	}
+	c.later()
+}
+
+// ceilingReached ends the session if its ceiling is reached now; a timer may be
+// early, late or of an older generation.
+func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
+	if c.life == live && m.Generation == c.generation && c.state.Internal.Ceiling.Reached(now) {
+		c.end(session.ReasonCeiling, m.Call, now)
+		return
+	}
+	if m.Call == nil {
+		return
+	}
+	// A reader found the ceiling reached while the session was being ended: it waits for the same deletion.
+	var o *deleteOp
+	c.queued(func(have op) bool {
+		d, ok := have.(*deleteOp)
+		if ok = ok && d.attempts == 0; ok {
+			o = d
+		}
+		return ok
+	})
+	if o != nil && c.life != failed {
+		o.calls = append(o.calls, m.Call)
+		return
+	}
+	c.do(endCall{m.Call, nil})
+}
+
+// endSession ends what m names. The generation in hand ends at once; a login that
+// is still being written ends when its turn has come. Of a session that was not loaded it cannot
+// be known whether it is the one that m names: its callers wait until the store was
+// told, and then look again.
+func (c *core) endSession(m *messages.EndSession, now time.Time) {
+	switch {
+	case c.life == failed:
+		c.owe(m)
+		return
+	case !c.covers(m.Only):
+	case c.life == live:
+		c.finishGeneration(m.Why, now)
+	case c.life == expiring:
+		c.land(c.request.flight, c.overFor(c.request.flight, m.Why))
+		c.presume(m.Why, now)
+	default:
+		c.presume(m.Why, now)
+	}
+	c.ops, c.backlog = append(c.ops, c.backlog...), nil
+	c.delete(&deleteOp{waiters: waiters{calls: calls(m.Call)}, only: m.Only, why: m.Why})
+}
+
+// presume takes a session that is not in hand for ended.
+func (c *core) presume(why session.Reason, now time.Time) {
+	c.generation++
+	c.life, c.reason = ended, why
+	c.state = &session.State{}
+	c.saved = c.state
+	c.ending = newEnding()
+	c.showEnd(now)
+}
+
+// end ends the session in hand and has its record deleted, that incarnation only.
+func (c *core) end(why session.Reason, call *directory.Call, now time.Time) {
+	c.finishGeneration(why, now)
+	c.delete(&deleteOp{waiters: waiters{calls: calls(call)}, only: c.incarnation, why: why})
+}
+
+// finishGeneration ends the generation: the snapshot says so first, then those who
+// wait are answered. What is under way for it counts no more, but for a
+// connection's exchange when the ceiling comes. The caller has the
+// record deleted, which settles c.ending.
+func (c *core) finishGeneration(why session.Reason, now time.Time) {
+	old, of := c.state, c.generation
+	c.life, c.reason = ended, why
+	c.state = &session.State{}
+	if why == session.ReasonCeiling {
+		c.state = remainder(old, now)
+	}
+	c.saved, c.tried, c.failures = c.state, nil, 0
+	c.backlog = slices.DeleteFunc(c.backlog, isRead)
+	c.generation++
+	c.ending = newEnding()
+	c.showEnd(now)
+	c.do(setUnsaved(directory.Saving)) // until it is deleted
+	over := &messages.SessionEnded{Reason: why}
+	if why == session.ReasonCeiling && (c.request != nil || len(c.state.ConnectionTokenSets) > 0) {
+		over.Issuer, over.SID, over.Subject = c.rules.registrationOf(old).Issuer, old.Internal.SID, old.User.Sub()
+	}
+	c.do(tell{over})
+	c.answerAll(old, of, why)
+	if c.rules.Revoke && why == session.ReasonLogout {
+		c.revokeNewest(old, of)
+	}
+}
+
+// revokeNewest makes the refresh token of a session that was logged out useless (RFC
+// 7009): the newest, so where one is being rotated right now it waits for what comes.
+func (c *core) revokeNewest(old *session.State, of session.Generation) {
+	if a := c.request; c.step == onTheWire && a.generation == of {
+		a.revoke = true
+	} else if old.RefreshToken != "" {
+		c.revoke(c.rules.registrationOf(old), old.RefreshToken, old)
+	}
+}
+
+// revoke has token revoked, once. No call waits for it; a failure is logged, without what old had.
+func (c *core) revoke(of session.RegistrationID, token string, old *session.State) {
+	c.revocations++
+	c.do(revoke{of, token, c.held.Later(old)})
+}
+
+// remainder is what stays of s after its ceiling; never nil.
+func remainder(s *session.State, now time.Time) *session.State {
+	if r := s.Remainder(now); r != nil {
+		return r
+	}
+	return &session.State{Domain: s.SessionDomain(""), Internal: session.Internal{ClientID: s.Internal.ClientID}}
+}
+
+// answerAll answers those who wait for the generation of, whose state was old. At a ceiling a connection's
+// exchange goes on, and the session expires rather than ends.
+func (c *core) answerAll(old *session.State, of session.Generation, why session.Reason) {
+	c.queued(func(o op) bool {
+		if w := o.waiting(); w.landed != nil {
+			c.land(w.landed.flight, c.overtaken(w.landed, why))
+			w.landed = nil
+		}
+		return false
+	})
+	for _, f := range c.queue {
+		c.land(f, c.overFor(f, why))
+	}
+	c.queue = nil
+	c.leaseMayBeFree()
+	a := c.request
+	if a == nil || a.generation != of {
+		return
+	}
+	if why != session.ReasonCeiling || !a.flight.Query.Key.ForConnection() || c.step == waitingForPermit && c.rules.Leases {
+		// Where other processes may have spent the token in between, only the record tells, and it is
+		// deleted before a permit may come: a flight that waits for one has come too late.
+		c.land(a.flight, c.overFor(a.flight, why))
+		return
+	}
+	if c.step != onTheWire {
+		a.token, a.of, a.state = old.RefreshToken, c.rules.registrationOf(old), old
+	}
+	c.life, a.generation = expiring, c.generation
+}
+
+// overtaken is the answer to l's flight, which the provider had answered, when the session has ended
+// for why: a ceiling does not take back a connection's token.
+func (c *core) overtaken(l *landed, why session.Reason) directory.Answer {
+	if why == session.ReasonCeiling && l.answer.Err == nil && l.flight.Query.Key.ForConnection() {
+		return l.answer
+	}
+	return c.overFor(l.flight, why)
+}
+
+// begunElsewhere takes what is in the store of a session that has ended here: its user may
+// have signed in under its id since, in another process.
+func (c *core) begunElsewhere(m *opDone, now time.Time) {
+	switch {
+	case m.err != nil && !errors.Is(m.err, store.ErrNotFound):
+		c.endUncertain = true // so the end is not remembered
+		c.showEnd(now)
+	case m.err != nil, m.found.incarnation == c.incarnation, c.toBeDeleted(m.found.incarnation):
+	default:
+		c.replaced(m.found)
+	}
+}
+
+// toBeDeleted reports whether a deletion that is still to happen is about the incarnation in.
+func (c *core) toBeDeleted(in session.Incarnation) bool {
+	match := func(o op) bool {
+		d, ok := o.(*deleteOp)
+		return ok && (d.only.IsZero() || d.only == in)
+	}
+	return c.queued(match) || slices.ContainsFunc(c.backlog, match)
+}
+
+// showEnd publishes the end and the remainder: for a ceiling the unexpired
+// connection tokens, and the answer session_expired for a while.
+func (c *core) showEnd(now time.Time) {
+	o := directory.Outcome{Reason: c.reason}
+	if c.ending != nil {
+		o.Settled = c.ending.settled
+	}
+	// Of a session that was not loaded it cannot be known whether another process has signed its
+	// user in again: the store's tombstone says.
+	if c.reason == session.ReasonCeiling && !c.endUncertain && (c.rules.Exclusive || !c.incarnation.IsZero()) {
+		o.Until = c.rules.remembered(c.state, now)
+	}
+	c.do(publish{directory.NewEnded(c.generation, c.incarnation, c.state, o)})
+}
+
+// remembered is the answer of an ended session.
+func (c *core) remembered(f *directory.Flight, now time.Time) directory.Answer {
+	if f.Query.Key.ForConnection() {
+		if t, ok := c.state.FindConnection(f.Query.Key, now); ok {
+			return directory.Answer{Connection: &t, Cached: true}
+		}
+	} else if c.reason != session.ReasonCeiling {
+		return c.failure(f, session.CodeMissingRefreshToken, nil)
+	}
+	return c.overFor(f, c.reason)
+}
+
+// overFor is the answer to f when the session has ended for why.
+func (c *core) overFor(f *directory.Flight, why session.Reason) directory.Answer {
+	switch {
+	case f.Query.Key.ForConnection():
+		return c.failure(f, session.CodeMissingRefreshToken, nil)
+	case why == session.ReasonCeiling:
+		return c.failure(f, session.CodeSessionExpired, nil)
+	}
+	return c.failure(f, session.CodeMissingSession, nil)
+}
+
+// remembered returns until when a session that its ceiling ended at now is remembered in memory, and what remains of it.
+func (r *Rules) remembered(remains *session.State, now time.Time) time.Time {
+	until := now.Add(r.RememberEnded)
+	if r.SnapshotAge > 0 { // nothing would tell of a new login in another process
+		until = now.Add(min(r.RememberEnded, r.SnapshotAge))
+	}
+	for _, t := range remains.ConnectionTokenSets {
+		if e := time.Unix(t.ExpiresAt, 0); e.After(until) {
+			until = e
+		}
+	}
+	return until
+}
+
+// AtCeiling returns the snapshot of a session without an actor once its ceiling is reached. Settled is closed when its
+// deletion was tried once.
+func (r *Rules) AtCeiling(shown *directory.Snapshot, settled chan struct{}, now time.Time) *directory.Snapshot {
+	remains := remainder(shown.State(), now)
+	return directory.NewEnded(shown.Generation+1, shown.Incarnation, remains, directory.Outcome{
+		Reason: session.ReasonCeiling, Settled: settled, Until: r.remembered(remains, now),
+	})
+}
+
+// registrationOf is whose requests s makes, and where they go: its own domain, else the configured one, else
+// the issuer of its user (as in the Auth0 SDKs); its own client id, else the configured one.
+func (r *Rules) registrationOf(s *session.State) session.RegistrationID {
+	of := session.RegistrationID{ClientID: s.SessionClient(r.ClientID)}
+	if s != nil && s.Domain != "" {
+		of.Issuer = session.IssuerOf(s.Domain) // as nearly always
+	} else {
+		of.Issuer = session.IssuerOf(s.SessionDomain(session.DomainOf(r.Issuer)))
+	}
+	return of
+}

@@ -1,0 +1,88 @@
+package actors
+
+import (
+	"context"
+	"time"
+
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// loginOp writes a login, whatever was there before. Until the store has it the earlier session
+// lives on; from then on that is over.
+type loginOp struct {
+	waiters
+	record
+}
+
+func (c *core) login(m *messages.ReplaceSession) {
+	if c.life == failed {
+		m.Refuse(session.ErrInternal)
+		return
+	}
+	c.enqueue(&loginOp{waiters: waiters{calls: calls(m.Call)}, record: record{incarnation: m.Incarnation, state: m.State}})
+}
+
+func (o *loginOp) stamp(v session.Version)  { o.version = v }
+func (o *loginOp) written() session.Version { return o.version }
+
+func (*loginOp) start(*core, time.Time) bool { return true }
+
+func (o *loginOp) askStore(ctx context.Context, s *storeCall, _ *opDone) error {
+	r, err := s.encode(o.record)
+	if err != nil {
+		return err
+	}
+	return s.env.Store.Replace(ctx, s.key, r, s.options)
+}
+
+func (o *loginOp) done(c *core, m *opDone, _ time.Time) {
+	if m.err == nil {
+		c.replaced(o.record)
+	} else if c.life != unknown {
+		// It may have happened all the same: see whose record that is now.
+		c.enqueue(&readOp{why: loginInDoubt, generation: c.generation})
+	}
+	for _, call := range o.calls {
+		c.do(endCall{call, m.err})
+	}
+	o.calls = nil
+}
+
+// replaced starts the generation of a login that has taken the session's place.
+func (c *core) replaced(r record) {
+	switch a := c.request; c.life {
+	case live:
+		c.answerAll(c.state, c.generation, session.ReasonReplaced)
+	case expiring:
+		c.land(a.flight, c.overFor(a.flight, session.ReasonReplaced))
+	case unknown, ended, released, failed:
+	}
+	// What was to be deleted before is overwritten.
+	c.backlog = nil
+	rest := c.ops[:0]
+	for _, o := range c.ops {
+		if d, ok := o.(*deleteOp); !ok || d.attempts == 0 {
+			rest = append(rest, o)
+		}
+	}
+	clear(c.ops[len(rest):])
+	c.ops = rest
+	c.began(r)
+}
+
+// began starts a new generation, of which the store has the record r.
+func (c *core) began(r record) { c.start(r, r.state) }
+
+// start is began for a state s that may be newer than the record.
+func (c *core) start(r record, s *session.State) {
+	c.generation++
+	c.life, c.incarnation, c.reason, c.endUncertain = live, r.incarnation, "", false
+	c.state, c.saved, c.version, c.tried = s, r.state, r.version, nil
+	c.failures, c.ending, c.throttle = 0, nil, throttle{}
+	c.leaseMayBeFree()
+	c.serial++
+	c.publish(s, c.serial)
+	c.do(setUnsaved(c.unsaved()))
+	c.do(tell{&messages.SessionBegan{Generation: c.generation, Ceiling: s.Internal.Ceiling}})
+}

@@ -1,0 +1,367 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// readOp reads the record again. Its generation is that of the session which the read is about.
+type readOp struct {
+	waiters
+	why        readReason
+	generation session.Generation
+	save       *saveOp // conflict: the save that was refused
+}
+
+// readReason says why a record is read again.
+type readReason uint8
+
+const (
+	asked        readReason = iota // a caller wants to know whether another process has written
+	told                           // the change feed says that one has
+	loginInDoubt                   // a login failed, and may have been written; it is read until the store answers
+	conflict                       // a save was refused
+	refusedToken                   // the provider refused a refresh token that another process may have rotated
+	moved                          // a begin found another version, and brought it
+)
+
+// fromFeed reports whether the store has, or may have, something that was written behind this
+// process's back: then it is read whatever has become of the session here.
+func (r readReason) fromFeed() bool { return r == told || r == loginInDoubt }
+
+func (o *readOp) start(c *core, _ time.Time) bool {
+	if o.why.fromFeed() {
+		o.generation = c.generation
+	}
+	if o.generation == c.generation && (c.life == live || o.why.fromFeed() && c.life.over()) {
+		return true
+	}
+	var err error
+	if c.life == failed {
+		err = session.ErrInternal // it starts again after a panic, and how old its snapshot is cannot be said
+	}
+	c.endCalls(o, err) // the session ended; whose flight it was has been answered
+	return false
+}
+
+func (o *readOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err error) {
+	m.grace = s.env.Fresh.MayRecover(s.env.Clock.Mono())
+	m.found, err = s.readRecord(ctx)
+	return err
+}
+
+func (o *readOp) done(c *core, m *opDone, now time.Time) {
+	c.reconcile(o, m, now)
+	c.landCovered(now)
+	c.endCalls(o, m.err)
+}
+
+// reread queues a reading of the record, unless what was written is known here already.
+func (c *core) reread(m *messages.Reread) {
+	why := asked
+	if m.Call == nil {
+		why = told
+	}
+	switch {
+	case c.life == failed:
+		m.Refuse(session.ErrInternal)
+		return
+	case why == told && !m.Version.IsZero() && c.knows(m.Version):
+		return
+	case why == told && m.Version.IsZero() && c.life.over() && !c.signingIn():
+		return // it was deleted
+	}
+	if o := c.reading(m.Recent); o != nil {
+		o.calls = append(o.calls, calls(m.Call)...)
+		if why == told && o.why == asked {
+			o.why = told
+		}
+		return
+	}
+	o := &readOp{waiters: waiters{calls: calls(m.Call)}, why: why, generation: c.generation}
+	if i := slices.IndexFunc(c.ops, isBegin); i >= 0 { // a caller who reads waits for one operation and its own; and a begin may be spared
+		c.ops = slices.Insert(c.ops, i, op(o))
+		return
+	}
+	c.enqueue(o)
+}
+
+// reading returns a read that a further caller can wait for: one that has not begun, or, where
+// that will do, the one that is running.
+func (c *core) reading(running bool) *readOp {
+	match := func(o op) bool {
+		r, ok := o.(*readOp)
+		return ok && r.landed == nil && r.save == nil && r.generation == c.generation
+	}
+	if running && c.running != nil && match(c.running) {
+		return c.running.(*readOp)
+	}
+	if i := slices.IndexFunc(c.ops, match); i >= 0 {
+		return c.ops[i].(*readOp)
+	}
+	return nil
+}
+
+// signingIn reports whether a login is on its way, or may be read.
+func (c *core) signingIn() bool {
+	return c.queued(func(o op) bool { return isLogin(o) || isRead(o) })
+}
+
+// reconcile decides what the record means that was read for o. Each row of what it may say is a
+// function of its own.
+func (c *core) reconcile(o *readOp, m *opDone, now time.Time) {
+	if c.life.over() && (o.why.fromFeed() || m.err == nil) {
+		c.begunElsewhere(m, now)
+		return
+	}
+	if o.generation != c.generation || c.life != live {
+		return
+	}
+	c.readWhileWaiting(m)
+	gone := errors.Is(m.err, store.ErrNotFound)
+	if o.why.fromFeed() {
+		c.endUncertain = m.err != nil && !gone // if the session ends now, another may have begun elsewhere
+	}
+	switch {
+	case gone:
+		c.recordGone(o, m.err, now)
+	case m.err != nil:
+		c.recordUnread(o, m.err)
+	case m.found.incarnation != c.incarnation:
+		c.recordReplaced(o, m.found)
+	case m.found.version == c.version:
+		c.recordUnchanged(o, now)
+	default:
+		if i := slices.IndexFunc(c.tried, func(a attempt) bool { return a.version == m.found.version }); i >= 0 {
+			c.recordOurs(o, c.tried[i], now)
+			return
+		}
+		c.recordElsewhere(o, m.found, now)
+	}
+}
+
+// recordUnread: the store does not answer. A login that may have been written is looked for until it
+// does; what else waits is told, and tried later.
+func (c *core) recordUnread(o *readOp, err error) {
+	if o.why == loginInDoubt {
+		c.backlog = append(c.backlog, o)
+		c.later()
+		return
+	}
+	if l := o.landed; l != nil && l.mayBeSpent && l.refused != nil {
+		c.lease.intent = nil // it stands, for what the refusal means is not decided
+	}
+	if c.nothingToSay(o) {
+		c.complete(&o.waiters)
+		return
+	}
+	c.saveFailed(o.save, &o.waiters, err)
+}
+
+// recordGone: the session was ended elsewhere. There is nothing left to delete.
+func (c *core) recordGone(o *readOp, err error, now time.Time) {
+	why := session.ReasonLogout
+	var gone *store.GoneError
+	if errors.As(err, &gone) {
+		why = gone.Reason
+	}
+	if why == session.ReasonCeiling && !c.state.Internal.Ceiling.Reached(now.Add(session.CeilingLeeway)) {
+		// Not its own ceiling, however much the clocks differ: another login took the
+		// session's place in between, and has reached its own. So nothing of this one stays.
+		why = session.ReasonReplaced
+	}
+	c.finishGeneration(why, now)
+	if l := o.landed; l != nil {
+		c.land(l.flight, c.overtaken(l, why))
+		o.landed = nil
+	}
+	c.ending.settle()
+	c.do(setUnsaved(directory.Saved))
+}
+
+// recordReplaced: another login took the session's place. Its tokens stay as they are.
+func (c *core) recordReplaced(o *readOp, r record) {
+	c.answerAll(c.state, c.generation, session.ReasonReplaced)
+	if l := o.landed; l != nil {
+		c.land(l.flight, c.overFor(l.flight, session.ReasonReplaced))
+		o.landed = nil
+	}
+	c.began(r)
+}
+
+// recordUnchanged: no other process wrote. A refusal stands, and a write is still to be done. If that
+// was refused all the same, the lease had lapsed and was taken anew: here, or by another
+// process.
+func (c *core) recordUnchanged(o *readOp, now time.Time) {
+	if l := o.landed; l != nil && l.refused != nil {
+		if c.state.RefreshToken != l.spent { // another process's came while this request was on the wire
+			c.requeue(o)
+			return
+		}
+		if c.dropRefreshToken(l, now) {
+			return
+		}
+	}
+	if o.save != nil && c.state != c.saved {
+		c.lease.epoch = 0 // so the next save takes it, and no renewal begins in between
+	}
+	if c.nothingToSay(o) {
+		c.complete(&o.waiters)
+		return
+	}
+	c.lease.epoch = 0
+	tries := 0
+	if o.save != nil {
+		tries = o.save.tries
+	}
+	if tries < triesUnderLease {
+		c.enqueue(&saveOp{waiters: waiters{landed: o.landed.again()}, generation: c.generation, tries: tries + 1})
+		return
+	}
+	c.saveFailed(o.save, &o.waiters, store.ErrConflict)
+}
+
+// recordOurs: a write that was in doubt had happened. More may have been learnt since.
+func (c *core) recordOurs(o *readOp, a attempt, now time.Time) {
+	c.saved, c.version, c.tried = a.state, a.version, nil
+	c.saveRest(o, now)
+}
+
+// recordElsewhere: another process wrote. Whether it has spent the refresh token decides.
+func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
+	spent, mine := c.saved.RefreshToken, ""
+	if o.landed != nil && o.landed.spent != "" {
+		spent = o.landed.spent
+	}
+	dropped := c.state.RefreshToken == "" && c.saved.RefreshToken != "" // and that is not saved yet
+	if c.state.RefreshToken != c.saved.RefreshToken {
+		mine = c.state.RefreshToken
+	}
+	c.saved, c.version, c.tried = r.state, r.version, nil
+	if r.state.RefreshToken == spent || r.state.RefreshToken == "" && mine != "" {
+		if next := c.merged(o, r.state, mine); dropped && next.RefreshToken == spent {
+			next = next.Clone()
+			next.RefreshToken = ""
+			c.change(next)
+		} else {
+			c.change(next)
+		}
+		c.saveRest(o, now)
+		return
+	}
+	c.recordRotated(o, r.state)
+}
+
+// merged returns what goes on top of a record whose writer spent no refresh token, or gave it up, for it
+// was refused there: the refresh token mine, unless it is empty, and whatever else waits to be saved.
+func (c *core) merged(o *readOp, next *session.State, mine string) *session.State {
+	next = c.reapply(o.landed, next)
+	for _, later := range c.ops {
+		next = c.reapply(later.waiting().landed, next)
+	}
+	return next.WithRefreshToken(mine)
+}
+
+// recordRotated: the other process spent the refresh token too, and its new one stays. Those who wait
+// look among its tokens, else ask again; so do those whose answers were still to be saved.
+func (c *core) recordRotated(o *readOp, next *session.State) {
+	c.change(next)
+	c.publish(c.state, c.serial)
+	c.do(setUnsaved(c.unsaved()))
+	for _, later := range slices.Backward(c.ops) {
+		if s, ok := later.(*saveOp); ok && s.generation == c.generation && s.landed != nil {
+			c.queue = slices.Insert(c.queue, 0, s.landed.flight)
+			s.landed = nil
+		}
+	}
+	c.requeue(o)
+}
+
+// triesUnderLease is how often a save is tried again that was refused although no other process had
+// written. Nothing is wrong with the store then, so its callers wait until it has what was
+// won. A renewal that is on its way can refuse one more try, and not two.
+const triesUnderLease = 2
+
+// nothingToSay reports whether a read that brought nothing is no failure to save: there
+// is nothing to be saved, or that is still to be tried.
+func (c *core) nothingToSay(o *readOp) bool {
+	return o.why == moved || o.why == refusedToken || c.state == c.saved || o.landed == nil && c.saving()
+}
+
+// dropRefreshToken gives a refresh token up that the provider refused for good, or ends the
+// session where the rules say so, and reports whether it did: the session may have another one
+// by now. The user and the tokens that have not expired stay. A token that may have been spent
+// in a request that was cut off counts as lost.
+func (c *core) dropRefreshToken(l *landed, now time.Time) bool {
+	if !c.deadFor(l.flight, l.refused) || c.state.RefreshToken != l.spent {
+		return false
+	}
+	if l.mayBeSpent {
+		c.do(tokenLost{l.answer.Err})
+	}
+	if c.rules.EndOnDead {
+		c.end(session.ReasonRevoked, nil, now)
+		c.land(l.flight, l.answer)
+		return true
+	}
+	next := c.state.Clone()
+	next.RefreshToken = ""
+	c.change(next)
+	c.save(&landed{flight: l.flight, answer: l.answer, spent: l.spent})
+	return true
+}
+
+// saveRest writes what the store, as it was read again, lacks, or answers o's flight where that is
+// nothing. That another process wrote takes nothing from a refusal of the same token.
+func (c *core) saveRest(o *readOp, now time.Time) {
+	if l := o.landed; l != nil && l.refused != nil && c.dropRefreshToken(l, now) {
+		return
+	}
+	if c.state != c.saved {
+		c.save(o.landed.again())
+		return
+	}
+	c.failures = 0
+	c.publish(c.state, c.serial)
+	c.do(setUnsaved(c.unsaved()))
+	c.complete(&o.waiters)
+}
+
+// requeue has o's flight ask again, with the refresh token that another process got: once,
+// where the provider refused this process's.
+func (c *core) requeue(o *readOp) {
+	l := o.landed
+	switch {
+	case l == nil:
+		return
+	case l.refused != nil && c.retried == l.flight:
+		c.complete(&o.waiters)
+		return
+	case l.refused != nil:
+		c.retried = l.flight
+	}
+	c.queue = slices.Insert(c.queue, 0, l.flight)
+	o.landed = nil
+}
+
+// reapply updates base by the response that l brought, if it brought one and was not answered
+// for another reason in between.
+func (c *core) reapply(l *landed, base *session.State) *session.State {
+	if l == nil || l.response == nil || l.answer.Err != nil || l.refused != nil {
+		return base
+	}
+	var next *session.State
+	if l.flight.Query.Key.ForConnection() {
+		next, _, _ = base.ApplyConnection(l.flight.Query.Key, *l.response, l.received, c.rules.applyOptions())
+	} else {
+		next, _, _ = base.ApplyRefresh(l.flight.Query, *l.response, l.received, c.rules.applyOptions())
+	}
+	return next
+}

@@ -1,0 +1,187 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// retryDue says that a failed store operation may be tried again.
+type retryDue struct{ messages.Redacted }
+
+// attempt is a write of a state that may have happened, as version.
+type attempt struct {
+	version session.Version
+	state   *session.State
+}
+
+// saveOp writes the newest state, by compare-and-swap on the record's version. The lease is taken
+// first where it is not held. A save without a landed flight was asked for by a retry, or by the
+// next flight, which waits until the rotated refresh token is saved.
+type saveOp struct {
+	waiters
+	generation session.Generation
+	tries      int // how often it was refused although no other process had written
+
+	record // what is written: its state, under its version
+	prev   session.Version
+	serial uint64
+	epoch  int64
+	free   bool // the lease is given back in the same operation: no flight needs it
+}
+
+// save queues a save of the state as it will be when its turn has come, after which l is answered.
+func (c *core) save(l *landed) {
+	c.enqueue(&saveOp{waiters: waiters{landed: l}, generation: c.generation})
+}
+
+func (o *saveOp) stamp(v session.Version)  { o.version = v }
+func (o *saveOp) written() session.Version { return o.version }
+
+func (o *saveOp) start(c *core, _ time.Time) bool {
+	if o.generation != c.generation || c.life != live {
+		return false // the session has ended, and whose flight it was has been answered
+	}
+	if c.state == c.saved { // an earlier save took it along
+		c.complete(&o.waiters)
+		return false
+	}
+	o.state, o.serial, o.prev, o.incarnation, o.epoch = c.state, c.serial, c.version, c.incarnation, c.lease.epoch
+	o.free = c.rules.Leases && c.request == nil && len(c.queue) == 0 && len(c.ops) == 0 && !c.lease.renewing
+	return true
+}
+
+func (o *saveOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err error) {
+	epoch := o.epoch
+	if s.env.Rules.Leases && epoch == 0 {
+		if epoch, err = s.lease(ctx, o.prev, m); err != nil {
+			return err
+		}
+	}
+	r, err := s.encode(o.record)
+	if err != nil {
+		return err
+	}
+	r.Epoch = epoch
+	if o.free && s.env.Beginner != nil {
+		r.Release = s.env.Owner
+		m.released = true
+	}
+	return s.env.Store.Update(ctx, s.key, o.prev, r, s.options)
+}
+
+// done publishes what was saved and answers its flight, or finds out why it could not be.
+func (o *saveOp) done(c *core, m *opDone, _ time.Time) {
+	c.noteLease(m)
+	if c.recovery != nil {
+		c.recovery.cleared = true
+	}
+	if o.generation != c.generation || c.life != live {
+		return
+	}
+	if m.err == nil {
+		c.stored(o, m.released)
+		c.complete(&o.waiters)
+		return
+	}
+	c.mayHaveHappened(o)
+	if errors.Is(m.err, store.ErrConflict) || errors.Is(m.err, store.ErrNotFound) {
+		c.next(&readOp{waiters: o.waiters, why: conflict, generation: o.generation, save: o})
+		return
+	}
+	c.saveFailed(o, &o.waiters, m.err)
+}
+
+// mayHaveHappened notes that the write may have happened, whatever the store said.
+func (c *core) mayHaveHappened(o *saveOp) {
+	c.tried = append(c.tried, attempt{o.version, o.state})
+	if len(c.tried) > 64 {
+		c.tried = c.tried[1:]
+	}
+}
+
+// stored notes that the store holds what o wrote.
+func (c *core) stored(o *saveOp, released bool) {
+	c.saved, c.version, c.tried = o.state, o.version, nil
+	c.lease.intent = nil // the update has cleared it
+	if released {
+		c.lease.epoch = 0
+	}
+	if c.failures > 0 || c.state == c.saved {
+		c.failures = 0
+		c.do(setUnsaved(c.unsaved()))
+	}
+	c.publish(o.state, o.serial)
+}
+
+// unsaved says how far the store is behind. What a request on the wire brings may be a new
+// refresh token.
+func (c *core) unsaved() directory.Unsaved {
+	if c.state != c.saved || c.life == live && c.step == onTheWire && c.current(c.request) {
+		return directory.Saving
+	}
+	return directory.Saved
+}
+
+// saveFailed keeps what could not be saved, hands out what was won all the same, so far
+// as the store was asked to keep it, and tries again later. The save o is nil where a read found
+// that the store does not answer. Flights that waited for a save are in w, or in the queue.
+func (c *core) saveFailed(o *saveOp, w *waiters, err error) {
+	c.do(setUnsaved(directory.SaveFailing))
+	leased := errors.Is(err, store.ErrLeased)
+	if o != nil {
+		c.publish(o.state, o.serial)
+	}
+	switch {
+	case w.landed != nil:
+		c.do(report{"the session could not be saved", err})
+		c.complete(w)
+	case o == nil || len(c.queue) == 0 || c.state.RefreshToken == c.saved.RefreshToken: // no flight waits for it
+	case leased:
+		c.waitForLease(c.nextPoll())
+	default:
+		for _, f := range c.queue {
+			c.land(f, c.failure(f, session.CodeStoreError, err))
+		}
+		c.queue = nil
+	}
+	switch {
+	case c.saving():
+	case leased: // the store is well: another process is at the session, for a moment
+		c.failures++
+		c.do(retryIn{c.nextPoll()})
+	default:
+		c.later()
+	}
+}
+
+// later arms the one retry: after RetryFirst, doubling to RetryMost.
+func (c *core) later() {
+	wait := c.rules.RetryFirst << min(c.failures, 20)
+	if wait > c.rules.RetryMost || wait <= 0 {
+		wait = c.rules.RetryMost
+	}
+	c.failures++
+	c.do(retryIn{wait})
+}
+
+// retry tries again what failed.
+func (c *core) retry() {
+	if c.life == failed && !c.reloading() {
+		return // it starts again first
+	}
+	c.ops = append(c.ops, c.backlog...)
+	c.backlog = nil
+	if c.life == live && c.persistence() == backingOff {
+		if c.step == onTheWire && c.rules.Intents {
+			c.postponed = true // a save would clear the intent of the request
+			return
+		}
+		c.save(nil)
+	}
+}

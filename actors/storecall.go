@@ -1,0 +1,200 @@
+package actors
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+)
+
+// storeCall is what a store operation asks the store with.
+type storeCall struct {
+	env     *Env
+	key     session.Key
+	encoder *store.Encoder
+	call    *directory.Call // that lends a context, nil: none does
+	options store.Options
+}
+
+// opRun is a store operation that is out.
+type opRun struct {
+	op    op
+	with  storeCall
+	done  opDone      // comes back
+	over  atomic.Bool // it has come back, or the session waits for it no longer
+	after error       // then, what the call is told once it comes back
+}
+
+// run has a store operation done elsewhere. A version for what it may write is drawn here.
+func (a *Session) run(o op) {
+	v := session.NewVersion(a.env.Rand)
+	if s, ok := o.(stamped); ok {
+		s.stamp(v)
+	}
+	w := o.waiting()
+	r := &opRun{op: o, with: storeCall{env: a.env, key: a.entry.Key, encoder: &a.encoder, options: store.Options{Background: true}}}
+	r.done.op = o
+	if _, read := o.(*readOp); !read { // whose failure would be the session's, not the caller's
+		r.with.call = lender(w.calls)
+	}
+	if w.landed != nil {
+		r.with.options = w.landed.flight.Options
+	}
+	a.running = r
+	a.do(StoreWork, r.perform, func(m any) {
+		a.send(m)
+		if r.over.Swap(true) {
+			r.with.call.End(r.after)
+		}
+	})
+}
+
+// release tells those who wait for o that nothing more comes of it. What a caller has lent to an
+// operation stays in use until that comes back.
+func (a *Session) release(o op, err error) {
+	w := o.waiting()
+	for _, call := range w.calls {
+		if r := a.running; r != nil && call == r.with.call {
+			r.after = err
+			if !call.Abandon() && !r.over.Swap(true) {
+				continue
+			}
+		}
+		call.End(err)
+	}
+	w.calls = nil
+}
+
+func (r *opRun) perform(base context.Context) any {
+	m, s, ctx := &r.done, &r.with, base
+	if s.call != nil {
+		var detach func()
+		ctx, s.options, detach = lent(base, s.call)
+		defer detach()
+	}
+	ctx, cancel := clock.WithTimeout(ctx, s.env.Clock, s.env.StoreTimeout)
+	defer cancel()
+	m.reading, m.at = s.env.Fresh.Reading(s.env.Clock.Mono()), s.env.Clock.Now()
+	m.err = Contain(func() error { return r.op.askStore(ctx, s, m) })
+	s.env.Answered(m.err)
+	return m
+}
+
+func (s *storeCall) readRecord(ctx context.Context) (r record, err error) {
+	r.state, r.version, r.incarnation, err = s.env.load(ctx, s.key, s.options)
+	return r, err
+}
+
+func (s *storeCall) decode(r store.Record) (record, error) {
+	state, err := s.env.Codec.Decode(s.key, r)
+	return record{r.Version, r.Incarnation, state}, err
+}
+
+// encode returns r as the store keeps it.
+func (s *storeCall) encode(r record) (store.Record, error) {
+	out, err := s.encoder.Encode(s.env.Codec, s.key, r.state, r.version, r.incarnation)
+	if err != nil {
+		return out, err
+	}
+	now := s.env.Clock.Now()
+	out.TTL = store.TTL(now, out.Ceiling, s.env.Life(r.state, now))
+	return out, nil
+}
+
+// lease takes the session's lease for a save of the record with that version, and notes that in m.
+func (s *storeCall) lease(ctx context.Context, version session.Version, m *opDone) (epoch int64, err error) {
+	if s.env.Beginner == nil {
+		m.epoch, err = s.env.Leaser.Lease(ctx, s.key, s.env.Owner, s.env.LeaseTTL, s.options)
+	} else {
+		var b store.Begun
+		b, err = s.env.Beginner.Begin(ctx, s.key, store.Beginning{Version: version, Owner: s.env.Owner, TTL: s.env.LeaseTTL}, s.options)
+		if m.epoch = b.Epoch; err == nil && b.Moved != nil {
+			err = store.ErrConflict
+		}
+	}
+	m.lapses = m.at.Add(s.env.LeaseTTL)
+	return m.epoch, err
+}
+
+// begin takes the lease, checks the version and writes the intent. Where the record has another
+// version it brings that record instead.
+func (s *storeCall) begin(ctx context.Context, o *beginOp, m *opDone) error {
+	if s.env.Beginner == nil {
+		return s.beginInSteps(ctx, o, m)
+	}
+	b := store.Beginning{Version: o.version, TTL: s.env.LeaseTTL}
+	if o.owned {
+		b.Owner = s.env.Owner
+	}
+	if o.intent != nil {
+		b.Intent = *o.intent
+		m.intent = o.intent // perhaps, if the store does not answer
+	}
+	got, err := s.env.Beginner.Begin(ctx, s.key, b, s.options)
+	m.grace = s.env.Fresh.MayRecover(s.env.Clock.Mono())
+	switch {
+	case err != nil:
+		return err
+	case got.Moved != nil:
+		m.intent = nil
+		m.found, err = s.decode(*got.Moved)
+		return err
+	case o.intent != nil:
+		m.intent = &got.Intent
+	}
+	m.epoch, m.lapses, m.prior = got.Epoch, m.at.Add(s.env.LeaseTTL), got.Prior
+	return nil
+}
+
+// beginInSteps is begin for a store that has no Begin.
+func (s *storeCall) beginInSteps(ctx context.Context, o *beginOp, m *opDone) (err error) {
+	if o.owned {
+		if _, err = s.lease(ctx, o.version, m); err != nil {
+			return err
+		}
+		r, err := s.readRecord(ctx)
+		if err != nil {
+			return err
+		}
+		if r.version != o.version {
+			m.found = r
+			return nil
+		}
+	}
+	if o.intent == nil {
+		return nil
+	}
+	in := *o.intent
+	in.Epoch = m.epoch
+	m.intent = &in
+	again, err := s.env.Intents.PutIntent(ctx, s.key, in, s.options)
+	if again {
+		m.prior = &store.Intent{Token: in.Token, Epoch: m.epoch}
+	}
+	m.grace = s.env.Fresh.MayRecover(s.env.Clock.Mono())
+	return err
+}
+
+// lender returns the first caller who still waits.
+func lender(calls []*directory.Call) *directory.Call {
+	for _, c := range calls {
+		if !c.Abandoned() {
+			return c
+		}
+	}
+	return nil
+}
+
+// lent returns what the caller lends, ended too when the client stops.
+func lent(base context.Context, call *directory.Call) (context.Context, store.Options, func()) {
+	ctx, o := call.Begin()
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(base, func() { cancel(context.Cause(base)) })
+	return ctx, o, func() {
+		stop()
+		cancel(nil)
+	}
+}
