@@ -35,7 +35,8 @@ type beside struct {
 	noticed   map[*subject]int  // the step of the last write that it was told of
 
 	trouble time.Time         // when it could not read last
-	unread  map[*subject]int  // and in which step
+	failed  int               // and in which step
+	unread  map[*subject]int  // of each session
 	over    map[*subject]int  // the step in which the actor went that showed the end of a login
 	follow  map[*subject]bool // it was to follow an intent up
 }
@@ -163,7 +164,9 @@ func (p *process) feedFound() {
 	p.w.note("%sfinds that it is not told any more", p.prefix())
 	p.believed = false
 	clear(p.dropped)
-	p.gap = p.w.step
+	if p.trouble.IsZero() { // else the breaker may be open, and stays so
+		p.gap = p.w.step
+	}
 	p.fresh.FeedDown(p.w.fake.Mono())
 	p.w.saw[feedFoundBroken]++
 }
@@ -324,7 +327,7 @@ func (w *World) calm() {
 // couldNotRead notes that p could not read s.
 func (p *process) couldNotRead(s *subject, err error) {
 	if p.fresh != nil && !errors.Is(err, store.ErrNotFound) {
-		p.trouble = p.w.fake.Now()
+		p.trouble, p.failed = p.w.fake.Now(), p.w.step
 		p.unread[s] = p.w.step
 	}
 }

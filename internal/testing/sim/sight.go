@@ -48,11 +48,11 @@ func (c *call) knew(of change, inStore int) bool {
 	}
 	since := c.at.Sub(of.at)
 	switch {
+	case inStore > 0 && inStore < c.sight.gap && p.failed < c.sight.gap && p.bombs == 0:
+		return true // nothing read before a gap is shown without a read
 	case (!p.trouble.IsZero() || p.bombs > 0) && since < outage:
 		return false
 	case inStore > 0 && c.sight.noticed >= inStore:
-		return true
-	case inStore > 0 && inStore < c.sight.gap: // nothing read before a gap is shown without a read
 		return true
 	case c.sight.behind:
 		w.saw[notKnownYet]++
