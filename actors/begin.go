@@ -61,7 +61,7 @@ func (o *beginOp) askStore(ctx context.Context, s *storeCall, m *opDone) error {
 // done goes on towards the request, or says why it is not sent.
 func (o *beginOp) done(c *core, m *opDone, now time.Time) {
 	a := o.request
-	stale := c.noteLease(m)
+	stale := c.noteLease(m) || c.lapsed(now)
 	prior := c.noteIntent(o, m)
 	switch {
 	case c.life == expiring && c.current(a):
@@ -73,26 +73,40 @@ func (o *beginOp) done(c *core, m *opDone, now time.Time) {
 		}
 	case !c.current(a):
 		c.giveUp()
-	case errors.Is(m.err, store.ErrLeased):
-		c.waitForOwner(a)
-	case errors.Is(m.err, store.ErrConflict): // the lease was taken over between two steps of a store that has no Begin
-		c.lease.epoch = 0
-		c.waitForOwner(a)
-	case errors.Is(m.err, store.ErrPresented): // by the recovery of another process, which has let go since
-		c.giveUp()
-		c.land(a.flight, directory.Answer{})
 	case m.err != nil:
-		c.storeFailed(a, m.err)
-	case (stale || c.lapsed(now)) && c.recovers(a.flight): // its try is counted: the next look for intents finds when the next one is due
-		c.lease.intent = nil
-		c.giveUp()
-		c.land(a.flight, directory.Answer{})
-	case stale || c.lapsed(now):
+		c.notBegun(a, m.err)
+	case stale && c.recovers(a.flight):
+		c.standDown(a)
+	case stale:
 		c.beginAgain()
 	default:
 		c.begun(a, m, prior, now)
 	}
 	c.landCovered(now)
+}
+
+// notBegun deals with a flight that may not go on, or cannot.
+func (c *core) notBegun(a *request, err error) {
+	switch {
+	case errors.Is(err, store.ErrLeased):
+		c.waitForOwner(a)
+	case errors.Is(err, store.ErrConflict): // the lease was taken over between two steps of a store that has no Begin
+		c.lease.epoch = 0
+		c.waitForOwner(a)
+	case errors.Is(err, store.ErrPresented): // by the recovery of another process, which has let go since
+		c.giveUp()
+		c.land(a.flight, directory.Answer{})
+	default:
+		c.storeFailed(a, err)
+	}
+}
+
+// standDown ends a recovery that comes too late to send its request. Its try is counted: the next look for
+// intents finds when the next one is due.
+func (c *core) standDown(a *request) {
+	c.lease.intent = nil
+	c.giveUp()
+	c.land(a.flight, directory.Answer{})
 }
 
 // begun sends the request, unless there is a better answer by now. The lease stands, and what is
@@ -123,7 +137,7 @@ func (c *core) begun(a *request, m *opDone, prior prior, now time.Time) {
 func (c *core) beginExpiring(a *request, m *opDone, stale bool, now time.Time) {
 	f := m.found
 	switch {
-	case m.err == nil && f.version.IsZero() && !stale && !c.lapsed(now):
+	case m.err == nil && f.version.IsZero() && !stale:
 		c.send()
 	case m.err == nil && !f.version.IsZero() && f.incarnation == c.incarnation && f.state.RefreshToken != "":
 		a.token, c.version = f.state.RefreshToken, f.version // another process has spent the one before
@@ -162,29 +176,15 @@ const (
 	priorElsewhere              // another process's, or one of before a crash
 )
 
-// noteIntent notes what stands in the store after o, so far as that is known.
-func (c *core) noteIntent(o *beginOp, m *opDone) (p prior) {
+// noteIntent notes what stands in the store after o, so far as that is known, and returns what stood before.
+func (c *core) noteIntent(o *beginOp, m *opDone) prior {
 	if o.intent == nil || m.err == nil && m.intent == nil { // none was to be written, or the record had moved
 		return noPrior
 	}
-	before := m.prior
 	recovers := c.current(o.request) && c.recovers(o.request.flight)
+	p := c.priorOf(o, m, recovers)
 	if m.err == nil && recovers {
-		if before == nil && c.recovery.cleared && o.intent.Token == c.recovery.intent.Token {
-			before = &c.recovery.intent // a save of this process has cleared it since
-		}
-		defer func() { c.recovery.intent = *m.intent }()
-	}
-	have := c.lease.intent
-	ours := have != nil && before != nil && have.Token == before.Token && have.Epoch == before.Epoch
-	switch {
-	case before == nil:
-	case ours && c.lease.unspent:
-		p = priorUnspent
-	case ours:
-		p = priorSpent
-	default:
-		p = priorElsewhere
+		c.recovery.intent = *m.intent
 	}
 	switch {
 	case errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound), errors.Is(m.err, store.ErrLeased): // nothing was written
@@ -194,6 +194,25 @@ func (c *core) noteIntent(o *beginOp, m *opDone) (p prior) {
 		c.lease.intent = m.intent // perhaps, if the store did not answer
 	}
 	return p
+}
+
+// priorOf says whose intent of the same token stood before o. One that a save of this process has cleared since
+// it was listed counts as standing: what came of its token is not known.
+func (c *core) priorOf(o *beginOp, m *opDone, recovers bool) prior {
+	before := m.prior
+	if before == nil && m.err == nil && recovers && c.recovery.cleared && o.intent.Token == c.recovery.intent.Token {
+		before = &c.recovery.intent
+	}
+	have := c.lease.intent
+	switch {
+	case before == nil:
+		return noPrior
+	case have == nil || have.Token != before.Token || have.Epoch != before.Epoch:
+		return priorElsewhere
+	case c.lease.unspent:
+		return priorUnspent
+	}
+	return priorSpent
 }
 
 // stillNeeded reports whether the request is still to be sent. If not, it has dealt with the flight.

@@ -25,50 +25,66 @@ func (a *Session) carryOut(effects []effect) {
 		e := a.todo[0]
 		a.todo[0] = nil // lets go of what it holds
 		a.todo = a.todo[1:]
-		switch e := e.(type) {
-		case publish:
-			a.entry.Publish(e.snapshot)
-		case land:
-			a.entry.Complete(e.flight, e.answer)
-		case askPermit:
-			if a.env.Runner.Permit(func(err error) { a.send(&permitGranted{err: err}) }) {
-				a.next = &permitGranted{} // in this turn: nothing comes in between
-			}
-			a.step = waitingForPermit // only now is there something that will come back
-		case dropPermit:
-			a.step = noRequest
-			a.env.Runner.Release()
-		case spend:
-			a.spend(e)
-			a.step = onTheWire
-		case renewLease:
-			a.renewLease(e)
-		case renewIn:
-			third := a.env.LeaseTTL / 3 // at most, should the clock have been set back
-			a.renewal = a.after(a.renewal, min(third, clock.Until(a.env.Clock, e.taken.Add(third))), &renewDue{})
-		case pollIn:
-			a.poll = a.after(a.poll, a.jitter(e.wait), &pollDue{})
-		case revoke:
-			a.revoke(e)
-		case runOp:
-			a.run(e.op)
-		case retryIn:
-			a.timer = a.after(a.timer, a.jitter(e.wait), &retryDue{})
-		case setUnsaved:
-			a.setUnsaved(directory.Unsaved(e))
-		case tell:
-			a.tell(e.message)
-		case endCall:
-			e.call.End(e.err)
-		case report:
-			a.report(e)
-		case tokenLost:
-			a.env.Stats.Lost.Add(1)
-			a.env.Log.Warn("a refresh token was lost in a crash, and the provider refused the one before; the session cannot be refreshed any more",
-				zap.Stringer("session", a.entry.Key), zap.Error(e.err))
+		if !a.say(e) {
+			a.set(e)
 		}
 	}
 	a.todo = nil
+}
+
+// say carries out an effect that others hear of at once, and reports whether e is one.
+func (a *Session) say(e effect) bool {
+	switch e := e.(type) {
+	case publish:
+		a.entry.Publish(e.snapshot)
+	case land:
+		a.entry.Complete(e.flight, e.answer)
+	case setUnsaved:
+		a.setUnsaved(directory.Unsaved(e))
+	case tell:
+		a.tell(e.message)
+	case endCall:
+		e.call.End(e.err)
+	case report:
+		a.report(e)
+	case tokenLost:
+		a.env.Stats.Lost.Add(1)
+		a.env.Log.Warn("a refresh token was lost in a crash, and the provider refused the one before; the session cannot be refreshed any more",
+			zap.Stringer("session", a.entry.Key), zap.Error(e.err))
+	default:
+		return false
+	}
+	return true
+}
+
+// set carries out an effect of which something comes back: an answer, a permit, a timer.
+func (a *Session) set(e effect) {
+	switch e := e.(type) {
+	case askPermit:
+		if a.env.Runner.Permit(func(err error) { a.send(&permitGranted{err: err}) }) {
+			a.next = &permitGranted{} // in this turn: nothing comes in between
+		}
+		a.step = waitingForPermit // only now is there something that will come back
+	case dropPermit:
+		a.step = noRequest
+		a.env.Runner.Release()
+	case spend:
+		a.spend(e)
+		a.step = onTheWire
+	case runOp:
+		a.run(e.op)
+	case revoke:
+		a.revoke(e)
+	case renewLease:
+		a.renewLease(e)
+	case renewIn:
+		third := a.env.LeaseTTL / 3 // at most, should the clock have been set back
+		a.renewal = a.after(a.renewal, min(third, clock.Until(a.env.Clock, e.taken.Add(third))), &renewDue{})
+	case pollIn:
+		a.poll = a.after(a.poll, a.jitter(e.wait), &pollDue{})
+	case retryIn:
+		a.timer = a.after(a.timer, a.jitter(e.wait), &retryDue{})
+	}
 }
 
 func (a *Session) send(m any) { a.env.Send(a.self, m) }

@@ -277,7 +277,7 @@ func (c *core) notSent(a *request) {
 	case c.life == expiring:
 		c.land(a.flight, c.overFor(a.flight, session.ReasonCeiling))
 		c.expired()
-	case c.recovers(a.flight): // its try is counted, and what a process left behind stands
+	case c.recovers(a.flight): // its try is counted, and the intent that a process left behind stands
 		c.lease.intent = nil
 		c.land(a.flight, directory.Answer{})
 	default:
