@@ -311,7 +311,7 @@ func processWords() []word {
 		of(`the feed of process (\d) breaks`, func(_ *story, p *process, _ []string) { p.feedBreaks() }),
 		of(`process (\d) finds its feed broken`, func(_ *story, p *process, _ []string) { p.feedFound() }),
 		of(`the feed of process (\d) begins anew`, func(_ *story, p *process, _ []string) { p.feedBegins() }),
-		of(`the clock of process (\d) is set to `+span+` off`, func(t *story, p *process, m []string) {
+		of(`the clock of process (\d) is set to `+span+` off`, func(_ *story, p *process, m []string) {
 			d, _ := time.ParseDuration(m[1])
 			p.setClock(d)
 		}),

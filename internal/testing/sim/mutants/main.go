@@ -78,13 +78,13 @@ type lab struct {
 }
 
 // simulation has the simulation find the patches.
-func (lab *lab) simulation(only string) error {
-	patches, err := filepath.Glob(filepath.Join(lab.root, folder, "*.patch"))
+func (l *lab) simulation(only string) error {
+	patches, err := filepath.Glob(filepath.Join(l.root, folder, "*.patch"))
 	if err != nil {
 		return err
 	}
 	if only == "" {
-		if killed, err := lab.examine(nil); err != nil || killed != nil {
+		if killed, err := l.examine(nil); err != nil || killed != nil {
 			return errors.Join(errors.New("the simulation fails without any mutant"), err)
 		}
 	}
@@ -95,7 +95,7 @@ func (lab *lab) simulation(only string) error {
 			continue
 		}
 		tried++
-		if err := lab.try(name, path); err != nil {
+		if err := l.try(name, path); err != nil {
 			failed++
 			fmt.Printf("%-30s FAILED: %v\n", name, err)
 		}
