@@ -13,20 +13,20 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// load is one reading of a session's record. A login or logout that arrives
-// meanwhile voids it.
+// load is one reading of a session's record. A login or a logout that arrives before it has ended voids it: the slot
+// then has another load, or none, and its answer is dropped.
 type load struct {
-	key      session.Key
-	first    *directory.Flight
-	followUp *messages.RecoverIntent
-	ended    *ended // what was remembered
+	key    session.Key
+	first  *directory.Flight
+	intent *messages.RecoverIntent
+	ended  *ended // what was remembered
 }
 
-// ended is what is remembered of a session that has ended.
+// ended keeps the end of a session: why, its remainder, and by which writes it may still be heard of.
 type ended struct {
-	entry *directory.Entry
-	signs []store.IndexValue
-	own   []session.Version // written here before
+	entry       *directory.Entry
+	indexValues []store.IndexValue
+	own         []session.Version // written here before
 }
 
 // loaded brings what a load found.
@@ -37,12 +37,14 @@ type loaded struct {
 	version     session.Version
 	incarnation session.Incarnation
 	err         error
-	left        bool // whoever lent its context has gone
+	left        bool // the caller who lent its context has gone
 	reading     directory.Reading
 	at          time.Time // of that
 }
 
-// open brings a session into memory.
+// open brings a session into memory, and replies with its entry at once, while its record is still being read: the caller
+// then waits for the entry to settle, as all others do. A marker that says missing or ended is the answer while it may
+// be trusted; Stale says which one the caller has found too old.
 func (s *Supervisor) open(m *messages.OpenSession) {
 	var before *ended
 	if sl := s.slots.get(m.Key); sl != nil {
@@ -53,7 +55,7 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 			return
 		}
 		if known && sl.entry.Snapshot().Phase == directory.Ended {
-			before = &ended{&sl.entry, sl.known().signs, sl.known().own}
+			before = &ended{&sl.entry, sl.known().indexValues, sl.known().own}
 		}
 		s.drop(sl) // a marker whose time has passed
 	}
@@ -64,7 +66,7 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 	sl := s.enter(m.ID, m.Key)
 	sl.more().load = &load{key: m.Key, first: m.First, ended: before}
 	if before != nil {
-		s.stay(sl, before.signs)
+		s.indexRemainder(sl, before.indexValues)
 		sl.more().own = before.own
 	}
 	reply(m.Reply, &sl.entry)
@@ -140,7 +142,7 @@ func (s *Supervisor) loaded(m *loaded) {
 		return // it was voided
 	}
 	sl.more().load = nil
-	s.leave(sl)
+	s.unindexRemainder(sl)
 	sl.entry.Read(m.reading)
 	var gone *store.GoneError
 	switch {
@@ -164,7 +166,7 @@ func (s *Supervisor) loaded(m *loaded) {
 			s.activate(sl)
 			s.send(sl.pid(), &messages.NeedToken{Entry: &sl.entry, Flight: f})
 		}
-		if f := m.load.followUp; f != nil {
+		if f := m.load.intent; f != nil {
 			s.command(sl, f)
 		}
 	case m.load.ended != nil && !errors.Is(m.err, store.ErrUnreadable) && (!errors.As(m.err, &gone) || gone.Reason == session.ReasonCeiling):
@@ -184,7 +186,7 @@ func (s *Supervisor) loaded(m *loaded) {
 // show makes of a load an idle session.
 func (s *Supervisor) show(sl *slot, ready *directory.Snapshot) {
 	sl.entry.Use(s.now().Unix())
-	s.wakeUp(sl.entry.Key)
+	s.forgetAbsentee(sl.entry.Key)
 	s.watchCeiling(sl, ready.Ceiling)
 	s.watchIdle(sl)
 	sl.trim()
@@ -228,12 +230,12 @@ func (s *Supervisor) remembered(sl *slot, m *loaded) {
 	sl.entry.Publish(old.entry.Snapshot())
 }
 
-// mark remembers for a moment, from when the store was asked, that there was no session. However
-// late that comes to be handled, whoever asks afterwards is not told what was true then.
+// mark remembers for a moment that there was no session. The moment begins when the store was asked, not when its answer is
+// handled: a user may have signed in since, in another process.
 func (s *Supervisor) mark(sl *slot, snapshot *directory.Snapshot, at time.Time) {
 	s.awake--
-	s.wakeUp(sl.entry.Key)
-	if now := s.now(); now.Before(at) { // the clock was set back meanwhile
+	s.forgetAbsentee(sl.entry.Key)
+	if now := s.now(); now.Before(at) { // the clock was set back
 		at = now
 	}
 	snapshot.Until = at.Add(s.limits.RememberMissing)
@@ -268,7 +270,7 @@ func (s *Supervisor) drop(sl *slot) {
 		s.due.cancel(&d.release)
 	}
 	s.idle.cancel(sl)
-	s.leave(sl)
+	s.unindexRemainder(sl)
 	// What says how it ended stays true. A caller who has waited for it must not
 	// be sent round again, for it would find the same.
 	if p := sl.entry.Snapshot().Phase; p == directory.Opening || p == directory.Ready {
@@ -297,7 +299,7 @@ func (s *Supervisor) owner(id string, key session.Key) *slot {
 		sl = s.enter(id, key)
 	}
 	sl.more().load = nil
-	s.leave(sl)
+	s.unindexRemainder(sl)
 	s.name(sl, id)
 	s.activate(sl)
 	sl.entry.Use(s.now().Unix())
@@ -305,6 +307,8 @@ func (s *Supervisor) owner(id string, key session.Key) *slot {
 	return sl
 }
 
+// replace passes a login on to its session, whether or not there was one before. The new login needs nothing of the old
+// record, so it is not read.
 func (s *Supervisor) replace(m *messages.ReplaceSession) {
 	sl := s.slots.get(m.Key)
 	switch {
@@ -317,13 +321,15 @@ func (s *Supervisor) replace(m *messages.ReplaceSession) {
 	}
 }
 
+// end passes the end of a session on. An actor does the deletion, also where the session is not in memory, because a
+// deletion that fails is tried until it succeeds.
 func (s *Supervisor) end(m *messages.EndSession) {
 	if sl := s.slots.get(m.Key); s.closing && (sl == nil || sl.pid() == nil) {
 		m.Call.End(session.ErrClosed)
 		return
 	}
-	if d := s.sleepers[m.Key]; d != nil && (m.Only.IsZero() || m.Only == d.ref.only) {
-		s.wakeUp(m.Key)
+	if d := s.nonResident[m.Key]; d != nil && (m.Only.IsZero() || m.Only == d.ref.only) {
+		s.forgetAbsentee(m.Key)
 	}
 	s.command(s.owner(m.ID, m.Key), m)
 }

@@ -6,7 +6,9 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// close lets every session finish what is under way, and tells when all are at rest.
+// close begins to close: no session is opened any more. An active session finishes its flight, saves and comes to rest; a
+// failed one starts again first, since it may hold a token that the store lacks. Idle sessions and markers go at
+// once. Loads fail with closed, to the callers who wait for them. Then, once the last slot has gone, Done is closed.
 func (s *Supervisor) close(m *messages.Close) {
 	s.closing, s.closed = true, m.Done
 	for sl := range s.slots.all() {
@@ -28,6 +30,7 @@ func (s *Supervisor) close(m *messages.Close) {
 	s.closedYet()
 }
 
+// closedYet tells the client, once, when every session is at rest.
 func (s *Supervisor) closedYet() {
 	if s.closed != nil && s.slots.len() == 0 {
 		close(s.closed)
@@ -35,7 +38,8 @@ func (s *Supervisor) closedYet() {
 	}
 }
 
-// abort stops every session as it is.
+// abort stops every session as it is, because the context of Client.Close has ended. It replies with the sessions whose
+// newest token, or whose deletion, the store does not have; CloseError names them by hash.
 func (s *Supervisor) abort(m *messages.Abort) {
 	s.closing = true
 	var unsaved []session.Key

@@ -24,28 +24,28 @@ type deadline struct {
 // timer is something to be done that no session in memory has room for.
 type timer struct {
 	deadline
-	what duty
-	slot *slot   // whose it is; nil for what is about no session in memory
-	ref  sleeper // of dutySleeper
+	kind timerKind
+	slot *slot    // whose it is; nil for what is about no session in memory
+	ref  absentee // of nonResidentTimer
 }
 
 func deadlineOf(t *timer) *deadline      { return &t.deadline }
 func ceilingDeadline(sl *slot) *deadline { return &sl.ceiling }
 func idleDeadline(sl *slot) *deadline    { return &sl.idle }
 
-// duty says what a timer is about.
-type duty uint8
+// timerKind says what a timer is about.
+type timerKind uint8
 
 const (
-	dutyRelease    duty = iota // an active session gives its actor back
-	dutyForget                 // a marker goes
-	dutyQuarantine             // a failed session may start again
-	dutySleeper                // a session that sleeps ends; the store cannot tell
-	dutyClaim                  // sessions that sleep end, says the store's index
-	dutyClaimAgain             // they could not be claimed, or not all
-	dutySweep                  // look in the index again
-	dutyOrphans                // look for requests that were cut off
-	dutyUnreadable             // say how many records could not be read
+	releaseTimer     timerKind = iota // an active session gives its actor back
+	forgetTimer                       // a marker goes
+	quarantineTimer                   // a failed session may start again
+	nonResidentTimer                  // a session that sleeps ends; the store cannot tell
+	claimTimer                        // sessions that sleep end, says the store's index
+	claimAgainTimer                   // they could not be claimed, or not all
+	listTimer                         // look in the index again
+	intentsTimer                      // look for requests that were cut off
+	unreadableTimer                   // say how many records could not be read
 )
 
 func newWheel[T any](of func(T) *deadline) wheel[T] {

@@ -27,7 +27,7 @@ func (s *Supervisor) arm() {
 	if other, some := s.idle.next(); some && (!ok || other < second) {
 		second, ok = other, true
 	}
-	if other, some := s.asleep.next(); some && (!ok || other < second) && (s.spare() > 0 || other > s.now().Unix()) {
+	if other, some := s.absentees.next(); some && (!ok || other < second) && (s.headroom() > 0 || other > s.now().Unix()) {
 		second, ok = other, true
 	}
 	if !ok || second == s.armed {
@@ -47,8 +47,9 @@ func (s *Supervisor) arm() {
 	s.timer = s.env.Clock.AfterFunc(wait, func() { send(self, &dueNow{}) })
 }
 
-// lookBack notices that the clock was set back. What is to be done a while after something is then
-// done in that while, not when it is that late once more.
+// lookBack notices that the clock was set back. A timer that was to fire a while after an event then fires within that
+// while from now, instead of when the clock shows its second once more. Ceilings and expiries stay: they are times of
+// the wall clock.
 func (s *Supervisor) lookBack() {
 	now := s.now().Unix()
 	back := now < s.seen
@@ -67,37 +68,37 @@ func (s *Supervisor) lookBack() {
 		}
 		s.watchIdle(sl)
 	}
-	s.orphans.skip = nil
+	s.intents.skip = nil
 }
 
 // most returns how many seconds ahead d is at most, 0 for what has a time of its own.
 func (s *Supervisor) most(d *timer) int64 {
-	switch d.what {
-	case dutyForget:
+	switch d.kind {
+	case forgetTimer:
 		if d.slot.missing {
 			return int64(s.limits.RememberMissing/time.Second) + 1
 		}
 		if !d.slot.entry.Snapshot().HoldsConnections() {
 			return int64(s.env.Rules.RememberEnded/time.Second) + 1
 		}
-	case dutyQuarantine:
+	case quarantineTimer:
 		return int64(quarantine / time.Second)
-	case dutyClaimAgain:
+	case claimAgainTimer:
 		return claimAgain
-	case dutySweep:
-		return int64(sweepEvery / time.Second)
-	case dutyOrphans:
-		return orphansEvery
-	case dutyUnreadable:
+	case listTimer:
+		return int64(listEvery / time.Second)
+	case intentsTimer:
+		return intentsEvery
+	case unreadableTimer:
 		return unreadableEvery
-	case dutyRelease:
+	case releaseTimer:
 		return releaseAfter
-	case dutySleeper, dutyClaim:
+	case nonResidentTimer, claimTimer:
 	}
 	return 0
 }
 
-// dueNow does what is due, a bounded number in one turn, so that others get theirs.
+// dueNow fires the timers that are due, a bounded number in one turn, so that calls do not wait behind a million ceilings.
 func (s *Supervisor) dueNow() {
 	s.armed, s.turn = 0, false
 	now := s.now().Unix()
@@ -117,47 +118,48 @@ func (s *Supervisor) doOne(now int64) bool {
 		return true
 	}
 	if d, ok := s.due.take(now); ok {
-		s.fulfil(d)
+		s.fire(d)
 		return true
 	}
 	if sl, ok := s.idle.take(now); ok {
 		s.checkIdle(sl)
 		return true
 	}
-	second, some := s.asleep.next()
+	second, some := s.absentees.next()
 	switch {
 	case !some || second > now:
 		return false
-	case s.spare() <= 0:
-		s.crowded()
+	case s.headroom() <= 0:
+		s.backOff()
 		return false
 	}
-	d, _ := s.asleep.take(now)
-	s.fulfil(d)
+	d, _ := s.absentees.take(now)
+	s.fire(d)
 	return true
 }
 
-func (s *Supervisor) fulfil(d *timer) {
-	switch d.what {
-	case dutyRelease:
+// fire does what d is for.
+func (s *Supervisor) fire(d *timer) {
+	switch d.kind {
+	case releaseTimer:
 		s.askRelease(d.slot)
-	case dutyForget:
+	case forgetTimer:
 		s.drop(d.slot)
-	case dutyQuarantine:
+	case quarantineTimer:
 		s.recover(d.slot)
-	case dutySleeper:
-		delete(s.sleepers, d.ref.key)
-		s.endAsleep([]sleeper{d.ref})
-	case dutyClaim:
+	case nonResidentTimer:
+		delete(s.nonResident, d.ref.key)
+		s.endAbsentees([]absentee{d.ref})
+	case claimTimer:
 		delete(s.claims, d.second)
 		s.claim()
-	case dutyClaimAgain:
+	case claimAgainTimer:
 		s.claim()
-	case dutySweep:
-		s.sweep()
-	case dutyOrphans:
-		s.lookForOrphans()
-	case dutyUnreadable:
+	case listTimer:
+		s.listDue()
+	case intentsTimer:
+		s.lookForIntents()
+	case unreadableTimer:
 		s.sayUnreadable()
 	}
 }
@@ -169,8 +171,8 @@ func (s *Supervisor) began(m *messages.SessionBegan) {
 		return
 	}
 	s.erased(sl)
-	s.leave(sl)
-	s.wakeUp(m.Key)
+	s.unindexRemainder(sl)
+	s.forgetAbsentee(m.Key)
 	s.watchCeiling(sl, m.Ceiling)
 	s.watchIdle(sl)
 }
@@ -183,6 +185,7 @@ func (s *Supervisor) watchCeiling(sl *slot, c session.Ceiling) {
 	}
 }
 
+// sessionEnded notes that an active session has ended, and keeps its remainder findable.
 func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	if m.Reason == session.ReasonCeiling {
 		s.env.Stats.Ceilings.Add(1)
@@ -190,7 +193,7 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	if sl := s.slots.get(m.Key); sl != nil {
 		s.ceilings.cancel(sl)
 		if m.SID != "" || m.Subject != "" {
-			s.stay(sl, s.env.Codec.Sealer.IndexValues(m.Issuer, m.SID, m.Subject))
+			s.indexRemainder(sl, s.env.Codec.Sealer.IndexValues(m.Issuer, m.SID, m.Subject))
 		}
 	}
 }
@@ -204,7 +207,8 @@ func (s *Supervisor) ceilingReached(m *messages.CeilingReached) {
 	m.Call.End(nil)
 }
 
-// reread passes on that the store may hold something newer. What is not in memory is read anyway.
+// reread passes on that the store may hold something newer. A session that is not in memory is read anyway when it is
+// asked for.
 func (s *Supervisor) reread(m *messages.Reread) {
 	if sl := s.slots.get(m.Key); sl != nil && (sl.pid() != nil || sl.idles()) {
 		s.command(sl, m)
@@ -229,15 +233,15 @@ func (s *Supervisor) changed(m *messages.Changed) {
 	case sl.ending:
 	case !m.Version.IsZero() && slices.Contains(sl.known().own, m.Version):
 	case sl.known().load != nil:
-		followUp, before := sl.known().load.followUp, sl.known().load.ended
+		intent, before := sl.known().load.intent, sl.known().load.ended
 		sl.more().load = nil
 		s.fail(sl, nil)
 		if before != nil && m.Version.IsZero() {
 			before.entry.Unread()
 			s.remember(before)
 		}
-		if followUp != nil {
-			s.followUp(followUp)
+		if intent != nil {
+			s.recoverIntent(intent)
 		}
 	case !m.Version.IsZero():
 		s.drop(sl)
@@ -252,7 +256,7 @@ const releaseAfter = 2
 // watchRelease has the session give its actor back after a moment, if it is idle then.
 func (s *Supervisor) watchRelease(sl *slot) {
 	d := &sl.more().release
-	d.what, d.slot = dutyRelease, sl
+	d.kind, d.slot = releaseTimer, sl
 	s.due.add(d, s.now().Unix()+releaseAfter)
 }
 
@@ -265,6 +269,8 @@ func (s *Supervisor) watchIdle(sl *slot) {
 	s.idle.add(sl, sl.entry.Used()+int64(s.limits.PassivateAfter/time.Second))
 }
 
+// checkIdle has a session leave memory that was not used for PassivateAfter. A hit notes its use in the entry without a
+// message, so the deadline is moved here, when it has come.
 func (s *Supervisor) checkIdle(sl *slot) {
 	if !sl.resident() {
 		return
@@ -294,28 +300,28 @@ func (s *Supervisor) passivate(sl *slot) {
 		last := sl.entry.Snapshot()
 		s.awake--
 		s.drop(sl)
-		s.asleepUntil(sl.entry.Key, last)
+		s.watchAbsentee(sl.entry.Key, last)
 	}
 }
 
-// asleepUntil has a session that is not in memory any more end at its ceiling.
-func (s *Supervisor) asleepUntil(key session.Key, last *directory.Snapshot) {
+// watchAbsentee has a session that is not in memory any more end at its ceiling.
+func (s *Supervisor) watchAbsentee(key session.Key, last *directory.Snapshot) {
 	switch {
 	case last.Ceiling == 0, s.closing:
 	case last.Ceiling.Reached(s.now()): // it left memory as that came, and a claim may have passed it over
-		s.endAsleep([]sleeper{{key, last.Incarnation}})
+		s.endAbsentees([]absentee{{key, last.Incarnation}})
 	case s.index == nil:
-		s.remindOf(sleeper{key, last.Incarnation}, last.Ceiling.Deadline().Unix())
+		s.remindOf(absentee{key, last.Incarnation}, last.Ceiling.Deadline().Unix())
 	default:
 		s.claimAt(last.Ceiling)
 	}
 }
 
 // remindOf keeps the deadline of a session that is not in memory, where the store has no index.
-func (s *Supervisor) remindOf(r sleeper, second int64) {
-	d := &timer{what: dutySleeper, ref: r}
-	s.sleepers[r.key] = d
-	s.asleep.add(d, second)
+func (s *Supervisor) remindOf(r absentee, second int64) {
+	d := &timer{kind: nonResidentTimer, ref: r}
+	s.nonResident[r.key] = d
+	s.absentees.add(d, second)
 }
 
 // evict asks the least recently used session to go; it looks at a bounded number.
@@ -369,7 +375,7 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 		s.released(sl, m)
 		return
 	}
-	pid, end := sl.pid(), &ended{&sl.entry, sl.known().signs, m.Own}
+	pid, end := sl.pid(), &ended{&sl.entry, sl.known().indexValues, m.Own}
 	s.deactivate(sl)
 	s.awake--
 	s.drop(sl)
@@ -439,7 +445,7 @@ func (s *Supervisor) noteEnded(key session.Key) {
 func (s *Supervisor) keep(sl *slot, end *ended) {
 	last := end.entry.Snapshot()
 	if last.HoldsConnections() {
-		s.stay(sl, end.signs)
+		s.indexRemainder(sl, end.indexValues)
 	}
 	sl.more().own = end.own
 	s.forgetAt(sl, last.Until)
@@ -448,7 +454,7 @@ func (s *Supervisor) keep(sl *slot, end *ended) {
 // forgetAt has a marker go.
 func (s *Supervisor) forgetAt(sl *slot, at time.Time) {
 	d := &sl.more().other
-	d.what, d.slot = dutyForget, sl
+	d.kind, d.slot = forgetTimer, sl
 	s.due.add(d, secondAfter(at))
 }
 
@@ -474,10 +480,11 @@ func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
 	s.env.Log.Error("a session failed three times in a minute and is left alone for a while", zap.Stringer("session", m.Key))
 	sl.more().failed = nil
 	d := &sl.more().other
-	d.what, d.slot = dutyQuarantine, sl
+	d.kind, d.slot = quarantineTimer, sl
 	s.due.add(d, now+int64(quarantine/time.Second))
 }
 
+// recover lets a failed session start again from what it had saved.
 func (s *Supervisor) recover(sl *slot) {
 	if sl.pid() != nil {
 		s.send(sl.pid(), &messages.Recover{})

@@ -30,11 +30,11 @@ type ends struct {
 
 // batch is a number of sessions to be deleted.
 type batch struct {
-	refs    []sleeper
+	refs    []absentee
 	settled chan struct{} // closed when that was tried
 }
 
-// opened is a load that waits for a deletion; zero while nobody has asked for the session.
+// opened is a load that waits for a deletion; zero while no call has asked for the session.
 type opened struct {
 	load *load
 	call *directory.Call
@@ -44,7 +44,7 @@ type opened struct {
 type batchDone struct {
 	messages.Redacted
 	batch  *batch
-	failed []sleeper // of its refs
+	failed []absentee // of its refs
 }
 
 // ceilingDue ends a session whose ceiling's second has come.
@@ -57,13 +57,13 @@ func (s *Supervisor) ceilingDue(sl *slot) {
 		s.idle.cancel(sl)
 		sl.ending = true
 		sl.entry.SetUnsaved(directory.Saving) // until it is deleted
-		sl.entry.Publish(s.env.Rules.AtCeiling(last, s.endLater(sleeper{sl.entry.Key, last.Incarnation}), now))
+		sl.entry.Publish(s.env.Rules.AtCeiling(last, s.endLater(absentee{sl.entry.Key, last.Incarnation}), now))
 		sl.entry.CompleteAll(directory.Answer{Restart: true}) // a flight that is joined later is answered by needToken
 	}
 }
 
-// endAsleep ends sessions that are not in memory.
-func (s *Supervisor) endAsleep(refs []sleeper) {
+// endAbsentees ends sessions that are not in memory.
+func (s *Supervisor) endAbsentees(refs []absentee) {
 	for _, r := range refs {
 		if s.ends.opened[r.key] != nil {
 			continue
@@ -76,8 +76,8 @@ func (s *Supervisor) endAsleep(refs []sleeper) {
 	}
 }
 
-// endLater has r deleted with others, and returns what is closed when that was tried.
-func (s *Supervisor) endLater(r sleeper) chan struct{} {
+// endLater has r deleted with others, and returns a channel that is closed when that was tried.
+func (s *Supervisor) endLater(r absentee) chan struct{} {
 	s.env.Stats.Ceilings.Add(1)
 	b := s.ends.batch
 	if b == nil {
@@ -125,7 +125,7 @@ func (s *Supervisor) batchDone(m *batchDone) {
 		sl := s.slots.get(r.key)
 		if o := s.ends.opened[r.key]; o != nil {
 			delete(s.ends.opened, r.key)
-			s.endedAsleep(r, o, failed[r.key])
+			s.endedAbsentee(r, o, failed[r.key])
 			continue
 		}
 		switch {
@@ -159,17 +159,17 @@ func (s *Supervisor) endedIdle(sl *slot) {
 	s.noteEnded(sl.entry.Key)
 }
 
-// endedAsleep goes on with a session that was not in memory. Where its deletion has failed it gets an actor, if there is
+// endedAbsentee goes on with a session that was not in memory. Where its deletion has failed it gets an actor, if there is
 // room: else its claim lapses and it is claimed again.
-func (s *Supervisor) endedAsleep(r sleeper, o *opened, failed bool) {
+func (s *Supervisor) endedAbsentee(r absentee, o *opened, failed bool) {
 	if sl := s.slots.get(r.key); sl != nil && sl.known().load != nil && sl.known().load == o.load {
 		s.read(o.load, o.call)
 		return
 	}
 	switch {
 	case !failed:
-	case s.spare() > 0:
-		s.eraseAll([]sleeper{r})
+	case s.headroom() > 0:
+		s.eraseAll([]absentee{r})
 	case s.index == nil:
 		s.remindOf(r, s.now().Unix()+1)
 	}

@@ -124,8 +124,8 @@ func TestRemembered_isFoundWhileItIsLookedForAgain(t *testing.T) {
 		r.settle()
 		want(t, r, 0)
 		r.inside(func(s *Supervisor) {
-			if len(s.left) != 0 {
-				t.Errorf("names that stay = %d", len(s.left))
+			if len(s.remainders) != 0 {
+				t.Errorf("names that stay = %d", len(s.remainders))
 			}
 		})
 	})

@@ -50,7 +50,7 @@ func (s *slots) remove(key session.Key) {
 
 func (s *slots) len() int { return len(s.byHead) + len(s.others) }
 
-// all returns every slot, in no order. They may be removed meanwhile.
+// all returns every slot, in no order. A slot may be removed during the loop.
 func (s *slots) all() iter.Seq[*slot] {
 	return func(yield func(*slot) bool) {
 		for _, sl := range s.byHead {

@@ -25,8 +25,8 @@ type Limits struct {
 const (
 	chunk           = 1000             // deadlines handled in one turn
 	maxMissing      = 10_000           // remembered at once
-	sweepEvery      = 2 * time.Minute  // how often the index is asked
-	sweepWindow     = 5 * time.Minute  // what it is asked about
+	listEvery       = 2 * time.Minute  // how often the index is asked
+	listWindow      = 5 * time.Minute  // what it is asked about
 	claimHold       = time.Minute      // how long a claim stands
 	quarantine      = 30 * time.Second // after the third failure
 	longestWait     = time.Minute      // of the timer, which then does not depend on the clock being set
@@ -46,29 +46,29 @@ type Supervisor struct {
 	props *actor.Props
 
 	slots          slots
-	awake          int // slots with a session, or a load
-	active         int // of these, slots with an actor
-	erasing        int // of these, slots that are awake only to be deleted
-	missing        int // slots that say missing
-	ended          []session.Key
-	ends           ends
+	awake          int           // slots with a session, or a load
+	active         int           // of these, slots with an actor
+	erasing        int           // of these, slots that are awake only to be deleted
+	missing        int           // slots that say missing
+	ended          []session.Key // those whose end is remembered, oldest first
+	ends           ends          // those that are being ended without an actor
 	due            wheel[*timer]
 	ceilings, idle wheel[*slot]
 	timer          clock.Timer
-	armed          int64 // the second the timer is armed for, 0 when none
-	turn           bool  // more is due and will be handled in the next turn
-	seen           int64 // the second of the last message
-	claims         map[int64]bool
+	armed          int64          // the second the timer is armed for, 0 when none
+	turn           bool           // more is due and will be handled in the next turn
+	seen           int64          // the second of the last message
+	claims         map[int64]bool // seconds for which a claim is timed
 
-	claiming int   // sessions at most that claims under way will bring
-	again    timer // the next claim after one that failed, or left some
+	claiming  int   // sessions at most that claims under way will bring
+	nextClaim timer // the next claim after one that failed, or left some
 
-	sleepers map[session.Key]*timer // where the store has no index
-	asleep   wheel[*timer]          // those, by second
+	nonResident map[session.Key]*timer // where the store has no index
+	absentees   wheel[*timer]          // those, by second
 
-	left map[store.IndexValue]map[session.Key]*slot // of what a ceiling may have left something
+	remainders map[store.IndexValue]map[session.Key]*slot // of what a ceiling may have left something
 
-	orphans    orphans
+	intents    intents
 	unreadable unreadable
 
 	closing bool
@@ -94,14 +94,14 @@ type slot struct {
 
 // detail is what an idle session does without.
 type detail struct {
-	sent    uint64             // commands sent to the actor
-	release timer              // of an active session
-	load    *load              // under way; nil when none
-	other   timer              // forget, quarantine
-	failed  []int64            // seconds of its failures
-	signs   []store.IndexValue // under which it stands in left
-	own     []session.Version  // written here before the end that it remembers
-	held    *session.Held      // tokens that it had before
+	sent        uint64             // commands sent to the actor
+	release     timer              // of an active session
+	load        *load              // under way; nil when none
+	other       timer              // forget, quarantine
+	failed      []int64            // seconds of its failures
+	indexValues []store.IndexValue // under which it stands in remainders
+	own         []session.Version  // written here before the end that it remembers
+	held        *session.Held      // tokens that it had before
 }
 
 // more returns sl's detail, to be changed.
@@ -125,7 +125,7 @@ var nothing detail
 // trim gives back sl's detail where there is nothing in it that an idle session needs.
 func (sl *slot) trim() {
 	d := sl.detail
-	if d != nil && d.load == nil && d.held == nil && len(d.failed)+len(d.signs)+len(d.own) == 0 && d.release.place == 0 && d.other.place == 0 {
+	if d != nil && d.load == nil && d.held == nil && len(d.failed)+len(d.indexValues)+len(d.own) == 0 && d.release.place == 0 && d.other.place == 0 {
 		sl.detail = nil
 	}
 }
@@ -154,10 +154,10 @@ func Props(env *actors.Env, dir *directory.Directory, limits Limits) *actor.Prop
 func newSupervisor(env *actors.Env, dir *directory.Directory, limits Limits) *Supervisor {
 	s := &Supervisor{
 		env: env, dir: dir, limits: limits,
-		slots: newSlots(), claims: make(map[int64]bool), sleepers: make(map[session.Key]*timer),
-		due: newWheel(deadlineOf), asleep: newWheel(deadlineOf), ceilings: newWheel(ceilingDeadline), idle: newWheel(idleDeadline),
+		slots: newSlots(), claims: make(map[int64]bool), nonResident: make(map[session.Key]*timer),
+		due: newWheel(deadlineOf), absentees: newWheel(deadlineOf), ceilings: newWheel(ceilingDeadline), idle: newWheel(idleDeadline),
 	}
-	s.left = make(map[store.IndexValue]map[session.Key]*slot)
+	s.remainders = make(map[store.IndexValue]map[session.Key]*slot)
 	s.index, _ = store.As[store.Index](env.Store)
 	return s
 }
@@ -168,8 +168,8 @@ func (s *Supervisor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		s.self, s.root = ctx.Self(), ctx.ActorSystem().Root
 		s.props = actors.Props(s.env, s.self)
-		s.handle(&lookForOrphans{})
-		s.handle(&sweep{})
+		s.handle(&lookForIntents{})
+		s.handle(&listDue{})
 		s.env.Pending.Add(-1) // counted in by Props
 	case *actor.Stopping:
 		if s.timer != nil {
@@ -190,6 +190,8 @@ func (s *Supervisor) handle(m any) {
 	s.env.Stats.Resident.Store(int64(s.awake))
 }
 
+// contain handles m. A panic is counted and logged, without its value, which may hold a token; the calls behind m are
+// refused, and the next message finds the supervisor as it is.
 func (s *Supervisor) contain(m any) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -200,15 +202,16 @@ func (s *Supervisor) contain(m any) {
 			}
 		}
 	}()
+	_ = s.ordered(m) || s.reported(m) || s.worked(m)
+}
+
+// ordered handles what a call, a handler or the client orders, and reports whether m is such an order.
+func (s *Supervisor) ordered(m any) bool {
 	switch m := m.(type) {
 	case *messages.OpenSession:
 		s.open(m)
 	case *messages.NeedToken:
 		s.needToken(m)
-	case *batchDone:
-		s.batchDone(m)
-	case *loaded:
-		s.loaded(m)
 	case *messages.ReplaceSession:
 		s.replace(m)
 	case *messages.EndSession:
@@ -217,37 +220,62 @@ func (s *Supervisor) contain(m any) {
 		s.ceilingReached(m)
 	case *messages.Reread:
 		s.reread(m)
+	case *messages.FindLeft:
+		s.findRemainders(m)
+	case *messages.Close:
+		s.close(m)
+	case *messages.Abort:
+		s.abort(m)
+	default:
+		return false
+	}
+	return true
+}
+
+// reported handles what a session actor or the change feed reports, and reports whether m is that.
+func (s *Supervisor) reported(m any) bool {
+	switch m := m.(type) {
 	case *messages.Changed:
 		s.changed(m)
-	case *lookForOrphans:
-		s.lookForOrphans()
-	case *foundOrphans:
-		s.foundOrphans(m)
 	case *messages.SessionBegan:
 		s.began(m)
 	case *messages.SessionEnded:
 		s.sessionEnded(m)
-	case *messages.FindLeft:
-		s.findLeft(m)
 	case *messages.AtRest:
 		s.atRest(m)
 	case *messages.Busy:
 		s.busy(m)
 	case *messages.SessionFailed:
 		s.sessionFailed(m)
+	default:
+		return false
+	}
+	return true
+}
+
+// worked handles what the supervisor tells itself: its timer, and the outcome of its store work.
+func (s *Supervisor) worked(m any) bool {
+	switch m := m.(type) {
 	case *dueNow:
 		s.dueNow()
-	case *sweep:
-		s.sweep()
-	case *swept:
-		s.swept(m)
+	case *loaded:
+		s.loaded(m)
+	case *batchDone:
+		s.batchDone(m)
+	case *lookForIntents:
+		s.lookForIntents()
+	case *foundIntents:
+		s.foundIntents(m)
+	case *listDue:
+		s.listDue()
+	case *listedDue:
+		s.listedDue(m)
 	case *claimed:
 		s.claimed(m)
-	case *messages.Close:
-		s.close(m)
-	case *messages.Abort:
-		s.abort(m)
+	default:
+		return false
 	}
+	return true
 }
 
 // reply never blocks: each sender brings a channel of capacity 1, for one reply.

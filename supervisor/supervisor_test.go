@@ -66,7 +66,7 @@ func TestMissing_countsTombstonesRight(t *testing.T) {
 	})
 }
 
-// A session is being deleted by its key when its user signs in again under the same
+// A session is being deleted by its key when its user indexValues in again under the same
 // id: readers find the new one in the directory.
 func TestLogin_isFoundThoughItsKeyWasKnownOnly(t *testing.T) {
 	r := newRig(t)
@@ -601,7 +601,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		set(r)
 		before := c.asked.Load()
 		r.pass(time.Minute)
-		if n := c.asked.Load() - before; n != 60/orphansEvery {
+		if n := c.asked.Load() - before; n != 60/intentsEvery {
 			t.Errorf("looked for %d times in a minute", n)
 		}
 	})
@@ -626,7 +626,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		r := newRig(t, func(r *rig, _ *Limits) { r.put("a", in(-4*time.Hour)) })
 		r.put("b", in(-4*time.Hour))
 		r.store.Fail(storetest.OpClaimDue, 1)
-		r.pass(sweepEvery)
+		r.pass(listEvery)
 		set(r)
 		r.pass(claimAgain * time.Second)
 		if n := r.memory.Len(); n != 0 {
@@ -700,7 +700,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 	})
 	t.Run("a sweep", func(t *testing.T) {
 		r := newRig(t)
-		r.pass(sweepEvery - time.Second)
+		r.pass(listEvery - time.Second)
 		gate := r.store.Hold(storetest.OpDue)
 		r.clock.Advance(time.Second)
 		gate.Arrived(t, 1)
@@ -800,7 +800,7 @@ func TestSetBack_inOrder(t *testing.T) {
 		for _, bucket := range s.due.buckets {
 			last := -1
 			for _, d := range bucket {
-				if d.what != dutyForget {
+				if d.kind != forgetTimer {
 					continue
 				}
 				i, _ := strconv.Atoi(strings.TrimPrefix(d.slot.entry.ID, "session-"))

@@ -6,9 +6,9 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// unreadable counts records that cannot be read. They count as no session and are left as they
-// are: during a rolling deploy they are somebody else's living sessions. One line of the
-// log tells of many.
+// unreadable counts records that cannot be read: no configured secret opens them. They count as no session and are left
+// as they are, since during a rolling deploy they are living sessions of the processes with the newer secret. One line
+// of the log a minute tells of all of them.
 type unreadable struct {
 	untold int  // since the last line
 	armed  bool // another line will follow
@@ -16,22 +16,24 @@ type unreadable struct {
 
 const unreadableEvery = 60 // seconds between two lines
 
+// cannotRead notes such a record, and logs it unless a line is due soon anyway.
 func (s *Supervisor) cannotRead(key session.Key, err error) {
 	s.env.Stats.Unreadable.Add(1)
 	s.env.Stats.UnreadableAt.Store(s.now().Unix())
-	s.skipOrphan(key)
+	s.skipIntent(key)
 	u := &s.unreadable
 	u.untold++
 	if u.armed {
 		return
 	}
 	u.armed = true
-	s.due.add(&timer{what: dutyUnreadable}, s.now().Unix()+unreadableEvery)
+	s.due.add(&timer{kind: unreadableTimer}, s.now().Unix()+unreadableEvery)
 	s.env.Log.Warn("session records cannot be read; they count as no session and are left as they are",
 		zap.Int("count", u.untold), zap.Stringer("session", key), zap.Error(err))
 	u.untold = 0
 }
 
+// sayUnreadable logs how many more there were since the last line.
 func (s *Supervisor) sayUnreadable() {
 	u := &s.unreadable
 	u.armed = false
@@ -39,7 +41,7 @@ func (s *Supervisor) sayUnreadable() {
 		return
 	}
 	u.armed = true
-	s.due.add(&timer{what: dutyUnreadable}, s.now().Unix()+unreadableEvery)
+	s.due.add(&timer{kind: unreadableTimer}, s.now().Unix()+unreadableEvery)
 	s.env.Log.Warn("more session records cannot be read; they count as no session and are left as they are", zap.Int("count", u.untold))
 	u.untold = 0
 }

@@ -14,16 +14,16 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Sessions that are not resident end on time too. Where the store has an index, their
+// Non-resident sessions end on time too. Where the store has an index, their
 // ceilings are asked for in windows, and those that are due are claimed, so that
 // of several processes one deletes. Where it has none, a deadline stays behind when
 // a session is passivated.
 
-// sweep asks the index for the next window.
-type sweep struct{ messages.Redacted }
+// listDue orders the next window of the index to be listed.
+type listDue struct{ messages.Redacted }
 
-// swept brings the ceilings of the next window.
-type swept struct {
+// listedDue brings the ceilings of a window.
+type listedDue struct {
 	messages.Redacted
 	ceilings []session.Ceiling
 	err      error
@@ -33,22 +33,23 @@ type swept struct {
 // claimed brings sessions that this process is to delete.
 type claimed struct {
 	messages.Redacted
-	refs  []sleeper
+	refs  []absentee
 	limit int // as many were asked for
 	err   error
 }
 
-type sleeper struct {
+// absentee is a non-resident session, and its login.
+type absentee struct {
 	key  session.Key
 	only session.Incarnation
 }
 
-// wakeUp forgets the deadline that stayed behind when a session was passivated: its
+// forgetAbsentee forgets the deadline that stayed behind when a session was passivated: its
 // ceiling is known anew, or it has gone.
-func (s *Supervisor) wakeUp(key session.Key) {
-	if d := s.sleepers[key]; d != nil {
-		s.asleep.cancel(d)
-		delete(s.sleepers, key)
+func (s *Supervisor) forgetAbsentee(key session.Key) {
+	if d := s.nonResident[key]; d != nil {
+		s.absentees.cancel(d)
+		delete(s.nonResident, key)
 	}
 }
 
@@ -57,19 +58,21 @@ const (
 	claimAgain = 5 // seconds after a failure
 )
 
-func (s *Supervisor) sweep() {
+// listDue lists which seconds of the next window have ceilings in them, page by page. The sessions themselves are
+// claimed when their second has come: until then any process may serve them.
+func (s *Supervisor) listDue() {
 	if s.index == nil || s.closing {
 		return
 	}
 	env, index := s.env, s.index
 	now := s.now()
 	from := session.Ceiling(now.Add(session.CeilingLeeway).Unix() + 1)
-	until := session.Ceiling(now.Add(sweepWindow + session.CeilingLeeway).Unix())
+	until := session.Ceiling(now.Add(listWindow + session.CeilingLeeway).Unix())
 	env.Runner.Run(actors.StoreWork, func(ctx context.Context) any {
-		m := &swept{asked: now}
+		m := &listedDue{asked: now}
 		seen := make(map[session.Ceiling]bool)
-		// What is past is claimed at once, however much it is: one of it is enough to know.
-		past, err := listDue(ctx, s, index, 1, from, store.Ref{}, 1)
+		// All that is past is claimed at once. One of it is enough to know that there is some.
+		past, err := duePage(ctx, s, index, 1, from, store.Ref{}, 1)
 		for _, r := range past {
 			m.ceilings = append(m.ceilings, r.Ceiling)
 		}
@@ -78,7 +81,7 @@ func (s *Supervisor) sweep() {
 		}
 		var after store.Ref
 		for {
-			page, err := listDue(ctx, s, index, from, until, after, 2*claimBatch)
+			page, err := duePage(ctx, s, index, from, until, after, 2*claimBatch)
 			for _, r := range page {
 				if !seen[r.Ceiling] {
 					seen[r.Ceiling] = true
@@ -94,7 +97,8 @@ func (s *Supervisor) sweep() {
 	}, func(m any) { s.send(s.self, m) })
 }
 
-func listDue(ctx context.Context, s *Supervisor, index store.Index, from, until session.Ceiling, after store.Ref, limit int) (page []store.Ref, err error) {
+// duePage asks the index for one page of the sessions that are due, within the store's deadline.
+func duePage(ctx context.Context, s *Supervisor, index store.Index, from, until session.Ceiling, after store.Ref, limit int) (page []store.Ref, err error) {
 	ctx, cancel := clock.WithTimeout(ctx, s.env.Clock, s.env.StoreTimeout)
 	defer cancel()
 	err = actors.Contain(func() error {
@@ -104,7 +108,8 @@ func listDue(ctx context.Context, s *Supervisor, index store.Index, from, until 
 	return page, err
 }
 
-func (s *Supervisor) swept(m *swept) {
+// listedDue times a claim for each second that was listed, and the next listing.
+func (s *Supervisor) listedDue(m *listedDue) {
 	if m.err != nil {
 		s.env.Log.Warn("the store's deadline index did not answer; it is asked again", zap.Error(m.err))
 	}
@@ -113,32 +118,34 @@ func (s *Supervisor) swept(m *swept) {
 	}
 	if !s.closing {
 		// Not now: what came due while the store answered is asked for at once. Later than now where the
-		// clock was set back meanwhile.
+		// clock was set back.
 		next, now := m.asked, s.now()
 		if m.err != nil || now.Before(next) {
 			next = now
 		}
-		s.due.add(&timer{what: dutySweep}, next.Add(sweepEvery).Unix())
+		s.due.add(&timer{kind: listTimer}, next.Add(listEvery).Unix())
 	}
 }
 
-// claimAt claims what is due when c is reached.
+// claimAt claims the sessions that are due once c is reached.
 func (s *Supervisor) claimAt(c session.Ceiling) {
 	second := c.Deadline().Unix()
-	if second > s.now().Add(sweepWindow).Unix() || s.claims[second] || s.closing {
+	if second > s.now().Add(listWindow).Unix() || s.claims[second] || s.closing {
 		return
 	}
 	s.claims[second] = true
-	s.due.add(&timer{what: dutyClaim}, second)
+	s.due.add(&timer{kind: claimTimer}, second)
 }
 
+// claim takes sessions that are due from the store, as many as there is headroom for. Of several processes one gets each;
+// if it ends before it has deleted a session, the claim lapses and another process claims it.
 func (s *Supervisor) claim() {
 	if s.closing || s.index == nil {
 		return
 	}
-	limit := min(claimBatch, s.spare())
+	limit := min(claimBatch, s.headroom())
 	if limit <= 0 {
-		s.crowded()
+		s.backOff()
 		return
 	}
 	s.claiming += limit
@@ -154,21 +161,21 @@ func (s *Supervisor) claim() {
 		})
 		m := &claimed{err: err, limit: limit}
 		for _, r := range refs {
-			m.refs = append(m.refs, sleeper{r.Key, r.Incarnation})
+			m.refs = append(m.refs, absentee{r.Key, r.Incarnation})
 		}
 		return m
 	}, func(m any) { s.send(s.self, m) })
 }
 
-// spare is how many more sessions may be in memory only to be deleted: where that fails they stay, and
+// headroom returns how many more sessions may be in memory only to be deleted: where that fails they stay, and
 // are to leave room for others, none of which goes for them.
-func (s *Supervisor) spare() int {
+func (s *Supervisor) headroom() int {
 	return min(max(s.limits.Resident/2, 1)-s.erasing, 2*s.limits.Resident-s.awake) - s.claiming
 }
 
-// crowded has those that are due wait for a second. Of others one goes where they are more than
+// backOff has the sessions that are due wait for a second. Of others one goes where they are more than
 // there should be.
-func (s *Supervisor) crowded() {
+func (s *Supervisor) backOff() {
 	if s.awake-s.erasing > s.limits.Resident {
 		s.evict()
 	}
@@ -178,15 +185,14 @@ func (s *Supervisor) crowded() {
 // claimIn claims again in some seconds, or before, where that was to be.
 func (s *Supervisor) claimIn(seconds int64) {
 	second := s.now().Unix() + seconds
-	if s.again.place == 0 || second < s.again.second {
-		s.again.what = dutyClaimAgain
-		s.due.add(&s.again, second)
+	if s.nextClaim.place == 0 || second < s.nextClaim.second {
+		s.nextClaim.kind = claimAgainTimer
+		s.due.add(&s.nextClaim, second)
 	}
 }
 
-// claimed deletes what was claimed, but for sessions that are awake or on their way, which
-// end by themselves, and those that have ended meanwhile. One that is awake and of another
-// login than the store says is told to look.
+// claimed deletes the sessions that were claimed. Left out are those that are resident, loading or ended: they end by
+// themselves, or have. A resident one of another login than the store has is told to read its record.
 func (s *Supervisor) claimed(m *claimed) {
 	s.claiming -= m.limit
 	refs, more := m.refs[:0], len(m.refs) == m.limit
@@ -202,7 +208,7 @@ func (s *Supervisor) claimed(m *claimed) {
 			}
 		}
 	}
-	s.endAsleep(refs)
+	s.endAbsentees(refs)
 	switch {
 	case s.closing:
 	case m.err != nil:
@@ -215,7 +221,7 @@ func (s *Supervisor) claimed(m *claimed) {
 
 // eraseAll deletes sessions that are not in memory, for which that has failed once. Each gets an actor for as long as that
 // takes, which tries until the store has done it.
-func (s *Supervisor) eraseAll(refs []sleeper) {
+func (s *Supervisor) eraseAll(refs []absentee) {
 	for _, r := range refs {
 		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
 		if sl := s.slots.get(r.key); sl != nil && sl.pid() != nil && !sl.erasing {
