@@ -135,43 +135,59 @@ func (s *Supervisor) read(l *load, call *directory.Call) {
 	})
 }
 
-// loaded makes of what a load found an actor, a marker, or an error.
+// loaded goes on with the answer to a load, unless a login or a logout has voided it.
 func (s *Supervisor) loaded(m *loaded) {
 	sl := s.slots.get(m.load.key)
 	if sl == nil || sl.known().load != m.load {
-		return // it was voided
+		return
 	}
 	sl.more().load = nil
 	s.unindexRemainder(sl)
 	sl.entry.Read(m.reading)
-	var gone *store.GoneError
 	switch {
 	case m.left && m.load.ended != nil:
 		s.remembered(sl, m)
 	case m.left:
 		s.fail(sl, nil)
 	case m.err == nil:
-		f := m.load.first
-		if f != nil && (f.Completed() != nil || m.state.Internal.Over(s.now())) {
-			// It was answered before the session went to sleep, and its caller looks once more. Or: a
-			// ceiling lets a connection's question through, the session's own lifetime does not.
-			f = nil
-		}
-		sl.version = m.version
-		if f != nil {
-			sl.entry.Join(f, s.limits.MaxFlights)
-		}
-		s.show(sl, directory.NewReady(1, m.incarnation, m.state).Idle())
-		if f != nil {
-			s.activate(sl)
-			s.send(sl.pid(), &messages.NeedToken{Entry: &sl.entry, Flight: f})
-		}
-		if f := m.load.intent; f != nil {
-			s.command(sl, f)
-		}
-	case m.load.ended != nil && !errors.Is(m.err, store.ErrUnreadable) && (!errors.As(m.err, &gone) || gone.Reason == session.ReasonCeiling):
+		s.found(sl, m)
+	default:
+		s.notFound(sl, m)
+	}
+}
+
+// found makes an idle session of a record that was read, and activates it where work waits for it: the flight of the
+// caller who opened it, or an intent to recover.
+func (s *Supervisor) found(sl *slot, m *loaded) {
+	f := m.load.first
+	if f != nil && (f.Completed() != nil || m.state.Internal.Over(s.now())) {
+		// It was answered before the session went to sleep, and its caller looks once more. Or: a
+		// ceiling lets a connection's question through, the session's own lifetime does not.
+		f = nil
+	}
+	sl.version = m.version
+	if f != nil {
+		sl.entry.Join(f, s.limits.MaxFlights)
+	}
+	s.show(sl, directory.NewReady(1, m.incarnation, m.state).Idle())
+	if f != nil {
+		s.activate(sl)
+		s.send(sl.pid(), &messages.NeedToken{Entry: &sl.entry, Flight: f})
+	}
+	if f := m.load.intent; f != nil {
+		s.command(sl, f)
+	}
+}
+
+// notFound makes a marker where the store has no record, or none that can be read, and an error where it did not answer.
+// An end that this process remembers outweighs a store that says no more of it than that the ceiling was reached.
+func (s *Supervisor) notFound(sl *slot, m *loaded) {
+	var gone *store.GoneError
+	atCeiling := errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling
+	switch {
+	case m.load.ended != nil && !errors.Is(m.err, store.ErrUnreadable) && (gone == nil || atCeiling):
 		s.remembered(sl, m)
-	case errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling:
+	case atCeiling:
 		s.mark(sl, directory.NewEnded(0, session.Incarnation{}, &session.State{}, directory.Outcome{Reason: gone.Reason}), m.at)
 	case errors.Is(m.err, store.ErrNotFound):
 		s.mark(sl, directory.NewSnapshot(directory.Missing, directory.Outcome{}), m.at)

@@ -20,16 +20,7 @@ func (s *Supervisor) arm() {
 	if s.turn {
 		return // dueNow is on its way
 	}
-	second, ok := s.due.next()
-	if other, some := s.ceilings.next(); some && (!ok || other < second) {
-		second, ok = other, true
-	}
-	if other, some := s.idle.next(); some && (!ok || other < second) {
-		second, ok = other, true
-	}
-	if other, some := s.absentees.next(); some && (!ok || other < second) && (s.headroom() > 0 || other > s.now().Unix()) {
-		second, ok = other, true
-	}
+	second, ok := s.nextDue()
 	if !ok || second == s.armed {
 		return
 	}
@@ -45,6 +36,23 @@ func (s *Supervisor) arm() {
 	}
 	self, send := s.self, s.env.Send
 	s.timer = s.env.Clock.AfterFunc(wait, func() { send(self, &dueNow{}) })
+}
+
+// nextDue returns the earliest second that has a deadline in it. Non-resident sessions that are due wait while there is no
+// headroom for them.
+func (s *Supervisor) nextDue() (second int64, ok bool) {
+	earliest := func(other int64, some bool) {
+		if some && (!ok || other < second) {
+			second, ok = other, true
+		}
+	}
+	earliest(s.due.next())
+	earliest(s.ceilings.next())
+	earliest(s.idle.next())
+	if other, some := s.absentees.next(); s.headroom() > 0 || other > s.now().Unix() {
+		earliest(other, some)
+	}
+	return second, ok
 }
 
 // lookBack notices that the clock was set back. A timer that was to fire a while after an event then fires within that
