@@ -308,6 +308,7 @@ func processWords() []word {
 		of(`a defect strikes process (\d)`, func(t *story, p *process, _ []string) { t.w.poisonOne(p, t.w.subjects[0]) }),
 		of(`notices to process (\d) are held`, func(_ *story, p *process, _ []string) { p.heldUp = true }),
 		of(`notices to process (\d) arrive`, func(_ *story, p *process, _ []string) { p.heldUp = false }),
+		of(`the feed of process (\d) has a gap`, func(_ *story, p *process, _ []string) { p.feedGap() }),
 		of(`the feed of process (\d) breaks`, func(_ *story, p *process, _ []string) { p.feedBreaks() }),
 		of(`process (\d) finds its feed broken`, func(_ *story, p *process, _ []string) { p.feedFound() }),
 		of(`the feed of process (\d) begins anew`, func(_ *story, p *process, _ []string) { p.feedBegins() }),
