@@ -25,15 +25,15 @@ func (a *Session) carryOut(effects []effect) {
 		e := a.todo[0]
 		a.todo[0] = nil // lets go of what it holds
 		a.todo = a.todo[1:]
-		if !a.say(e) {
-			a.set(e)
+		if !a.carryOutNow(e) {
+			a.carryOutWork(e)
 		}
 	}
 	a.todo = nil
 }
 
-// say carries out an effect that others hear of at once, and reports whether e is one.
-func (a *Session) say(e effect) bool {
+// carryOutNow carries out an effect that others hear of at once, and reports whether e is one.
+func (a *Session) carryOutNow(e effect) bool {
 	switch e := e.(type) {
 	case publish:
 		a.entry.Publish(e.snapshot)
@@ -57,8 +57,8 @@ func (a *Session) say(e effect) bool {
 	return true
 }
 
-// set carries out an effect of which something comes back: an answer, a permit, a timer.
-func (a *Session) set(e effect) {
+// carryOutWork carries out an effect of which something comes back: an answer, a permit, a timer.
+func (a *Session) carryOutWork(e effect) {
 	switch e := e.(type) {
 	case askPermit:
 		if a.env.Runner.Permit(func(err error) { a.send(&permitGranted{err: err}) }) {

@@ -73,7 +73,7 @@ const (
 //	| Login | store op | store op | store op; the exchange ends | store op | wake, store op | internal_error |
 //	| End(why) | delete; ended where it is the one that is known | answer all, ended, delete | answer, ended, delete | delete | wake, as before | ended at once, deletion owed |
 //	| CeilingDue(generation) | – | exchange under way: expiring, else ended; delete | – | – | wake, as before | – |
-//	| RecordChanged(version) | read | known: –, else read | read | deleted: –, else read | wake, as before | stale |
+//	| RecordChanged(version) | – | known: –, else read | read | deleted: –, else read | wake, as before | stale |
 //	| PermitGranted | – | begin | send | give back | – | give back |
 //	| Begun: ok / moved / held elsewhere | – | send / take it, look in the cache, begin again / give the permit back, wait | send / begin again with its token / over | give the permit and the lease back | – | keep nothing |
 //	| ProviderAnswered | – | keep the token, judge, save | answer, join the remainder, ended | drop; revoke if logged out | – | keep the token only |

@@ -253,6 +253,9 @@ func (w *World) checkLease(j *job, r *request) {
 	if l.released {
 		w.fail("P1", "a request of %s without its lease", s.id)
 	}
+	if !w.config.skew && !w.fake.Now().Before(l.until) { // it asks its clock before it sends
+		w.fail("P1", "a request of %s after its lease has lapsed", s.id)
+	}
 	for _, q := range w.processes {
 		if q == p || s.inAir[q] == 0 {
 			continue
