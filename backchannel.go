@@ -52,7 +52,7 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 		values = c.sealer.LookupSID(t.issuer, t.SID)
 	}
 	var refs []store.Ref
-	if err := c.attempt(ctx, func(ctx context.Context) (err error) {
+	if err := lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
 		refs, err = index.Find(ctx, values, o.options())
 		return err
 	}); err != nil {
@@ -121,7 +121,7 @@ func inParallel(refs []store.Ref, end func(store.Ref) error) error {
 func (c *Client) endNamed(ctx context.Context, key session.Key, t logout, o StoreOptions) error {
 	var s *session.State
 	var incarnation session.Incarnation
-	err := c.attempt(ctx, func(ctx context.Context) (err error) {
+	err := lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
 		s, _, incarnation, err = c.env.SafeLoad(ctx, key, o.options())
 		return err
 	})

@@ -20,10 +20,12 @@ import (
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/browser"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/feed"
 	"github.com/tokenward/tokenward/internal/logging"
 	"github.com/tokenward/tokenward/internal/logins"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/internal/runner"
+	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/cookie"
@@ -62,8 +64,7 @@ type Client struct {
 	logins    logins.Logins
 	providers providers
 	losses    *logging.Losses
-	feed      store.ChangeFeed // nil where no other process writes, or none tells
-	stopped   chan struct{}    // closed when the supervisor is no more
+	stopped   chan struct{} // closed when the supervisor is no more
 	closing   sync.Once
 	closeErr  error
 }
@@ -126,29 +127,43 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err := c.openStores(&o); err != nil {
+		return nil, err
+	}
+	c.opts = o
+	c.browser.Carrier, _ = store.As[browser.Carrier](o.states)
+	c.warnOfCookies()
+	c.start()
+	return c, nil
+}
+
+// openStores makes the stores that o does not name.
+func (c *Client) openStores(o *options) error {
 	switch o.states.(type) {
 	case nil:
 		o.states = store.NewMemory(o.clock)
 	case statelessSessions:
-		mine, err := store.NewSealer(o.sessionName+"\n"+issuer+"\n"+cfg.ClientID, rand.Reader, cfg.Secrets...) // no other client's session opens
+		mine, err := store.NewSealer(o.sessionName+"\n"+c.issuer+"\n"+c.cfg.ClientID, rand.Reader, c.cfg.Secrets...) // no other client's session opens
 		if err != nil {
-			return nil, err
+			return err
 		}
 		o.states = cookie.NewStates(mine, o.clock, o.sessionName, o.cookies.attributes())
 	}
 	if o.transactions == nil {
-		o.transactions = cookie.NewTransactions(sealer, o.clock, o.txName, o.cookies.attributes())
+		o.transactions = cookie.NewTransactions(c.sealer, o.clock, o.txName, o.cookies.attributes())
 	}
-	c.opts = o
-	if o.cookies.Secure && strings.HasPrefix(cfg.redirectURI(), "http:") {
+	return nil
+}
+
+// warnOfCookies logs what of the configured cookies may surprise.
+func (c *Client) warnOfCookies() {
+	if c.opts.cookies.Secure && strings.HasPrefix(c.cfg.redirectURI(), "http:") {
 		c.log.Warn("Secure is set for an http RedirectURI on this machine: Chrome and Firefox keep what is set there, Safari does not")
 	}
-	if c.browser.Carrier, _ = store.As[browser.Carrier](o.states); c.browser.Carrier != nil {
+	if c.browser.Carrier != nil {
 		c.log.Warn("sessions are kept in cookies: two processes may spend one refresh token, one that no answer has carried " +
 			"is lost with the process, and copied cookies outlive a logout in other processes and after a restart")
 	}
-	c.start()
-	return c, nil
 }
 
 func (o *options) check() error {
@@ -203,21 +218,52 @@ func (c *Client) start() {
 		c.system = logging.NewActorSystem(c.log)
 	}
 	shared := !store.IsExclusive(o.states) && c.browser.Carrier == nil
+	var changes store.ChangeFeed // nil where no other process writes, or none tells
+	if shared {
+		changes, _ = store.As[store.ChangeFeed](o.states)
+	}
+	c.env = c.newEnv(shared)
+	if shared && changes == nil {
+		c.env.Rules.SnapshotAge = o.limits.SnapshotAge
+	}
+	l := &c.lookup
+	l.Fresh, l.Directory, l.Clock, l.Buffer, l.MaxFlights = c.env.Fresh, directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
+	l.Name, l.Resolving, l.ClientID, l.Send, l.Stopped = o.sessionName, c.resolving(), c.cfg.ClientID, c.env.Send, c.stopped
+	l.Supervisor = c.system.Root.Spawn(supervisor.Props(c.env, l.Directory, supervisor.Limits{
+		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,
+		RememberMissing: o.limits.RememberMissing, MaxFlights: l.MaxFlights,
+	}))
+	b := &c.browser
+	b.Rules, b.Sealer, b.Env, b.Lookup = o.cookies.rules(o.sessionName), c.sealer, c.env, l
+	g := &c.logins
+	g.Name, g.Issuer, g.Transactions, g.Sealer, g.Env, g.Shared = o.txName, c.issuer, o.transactions, c.sealer, c.env, shared
+	if changes != nil {
+		w := &feed.Watcher{Feed: changes, Env: c.env, Limits: o.limits, Changed: c.changed}
+		c.runner.Go(func() { w.Run(c.runner.Context()) })
+	}
+}
+
+// changed passes on that another process wrote a session.
+func (c *Client) changed(key session.Key, v session.Version) {
+	if v == (session.Version{}) {
+		c.browser.Ended.Add(key, session.ReasonLogout) // or for another reason, which a late answer need not know
+	}
+	c.send(&messages.Changed{Key: key, Version: v})
+}
+
+// newEnv returns what session actors have in common. Which abilities of the store they use depends on
+// whether other processes share it.
+func (c *Client) newEnv(shared bool) *actors.Env {
+	o := c.opts
+	exclusive := store.IsExclusive(o.states)
 	leaser, leases := store.As[store.Leaser](o.states)
 	intents, written := store.As[store.Intents](o.states)
 	leases = leases && shared
 	written = written && (leases || !shared)
-	if shared {
-		c.feed, _ = store.As[store.ChangeFeed](o.states)
-	}
-	var maxBytes int
-	if c.browser.Carrier != nil {
-		maxBytes = c.browser.Carrier.StateCapacity()
-	}
-	c.env = &actors.Env{
+	env := &actors.Env{
 		Rules: actors.Rules{
 			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
-			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, MaxBytes: maxBytes, DefaultLifetime: o.tokenLifetime, Exclusive: store.IsExclusive(o.states),
+			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, DefaultLifetime: o.tokenLifetime, Exclusive: exclusive,
 			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost, Revoke: o.revoke,
 			EndOnDead: o.endOnDead,
 			Leases:    leases, Intents: written, DefaultQuery: c.queries.Default,
@@ -227,47 +273,39 @@ func (c *Client) start() {
 		Provider: provider{c}, Revoke: provider{c}.revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Stats: c.stats, Pending: c.pending, Log: c.log, Send: c.system.Root.Send,
 		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout,
 		OnSaveError: o.onSaveError,
+		Fresh: &directory.Freshness{
+			Shared: shared, Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Attempt: o.limits.StoreTimeout,
+			Missing: o.limits.RememberMissing, Stats: c.stats,
+		},
 	}
-	if store.IsExclusive(o.states) || leases { // else its tombstones may be in another process, as those of store.Simple
-		c.env.Vanished = c.losses.Note
-	}
-	if leases || written {
-		c.env.Beginner, _ = store.As[store.Beginner](o.states)
-	}
-	if written {
-		c.env.Intents = intents
-		if need := o.limits.Lease + o.limits.FlightTimeout + o.limits.StoreTimeout; o.overlap != nil && *o.overlap < need {
-			c.log.Warn("the rotation overlap at the provider is too short for what a crash cuts off to be recovered in time",
-				zap.Duration("overlap", *o.overlap), zap.Duration("needed", need))
-		}
-	}
-	if _, ok := store.As[store.Toucher](o.states); ok || c.browser.Carrier != nil { // else use would not keep it
-		c.env.Inactivity = o.cookies.inactivity()
-	}
-	if shared && c.feed == nil {
-		c.env.Rules.SnapshotAge = o.limits.SnapshotAge
-	}
-	l := &c.lookup
-	c.env.Fresh = &directory.Freshness{
-		Shared: shared, Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Attempt: o.limits.StoreTimeout,
-		Missing: o.limits.RememberMissing, Stats: c.stats,
+	if c.browser.Carrier != nil {
+		env.Rules.MaxBytes = c.browser.Carrier.StateCapacity()
 	}
 	if leases {
-		c.env.Fresh.Grace = o.limits.Lease + o.limits.RetryMost*5/4
+		env.Fresh.Grace = o.limits.Lease + o.limits.RetryMost*5/4
 	}
-	l.Fresh = c.env.Fresh
-	l.Directory, l.Clock, l.Buffer, l.MaxFlights = directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
-	l.Name, l.Resolving, l.ClientID, l.Send, l.Stopped = o.sessionName, c.resolving(), c.cfg.ClientID, c.env.Send, c.stopped
-	l.Supervisor = c.system.Root.Spawn(supervisor.Props(c.env, l.Directory, supervisor.Limits{
-		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,
-		RememberMissing: o.limits.RememberMissing, MaxFlights: l.MaxFlights,
-	}))
-	b := &c.browser
-	b.Rules, b.Sealer, b.Env, b.Lookup = o.cookies.rules(o.sessionName), c.sealer, c.env, l
-	g := &c.logins
-	g.Name, g.Issuer, g.Transactions, g.Sealer, g.Env, g.Shared, g.Attempt = o.txName, c.issuer, o.transactions, c.sealer, c.env, shared, c.attempt
-	if c.feed != nil {
-		c.runner.Go(c.watch)
+	if exclusive || leases { // else its tombstones may be in another process, as those of store.Simple
+		env.Vanished = c.losses.Note
+	}
+	if leases || written {
+		env.Beginner, _ = store.As[store.Beginner](o.states)
+	}
+	if written {
+		env.Intents = intents
+		c.warnOfOverlap()
+	}
+	if _, ok := store.As[store.Toucher](o.states); ok || c.browser.Carrier != nil { // else use would not keep it
+		env.Inactivity = o.cookies.inactivity()
+	}
+	return env
+}
+
+// warnOfOverlap logs where the provider's rotation overlap is too short for the limits.
+func (c *Client) warnOfOverlap() {
+	o := c.opts
+	if need := o.limits.Lease + o.limits.FlightTimeout + o.limits.StoreTimeout; o.overlap != nil && *o.overlap < need {
+		c.log.Warn("the rotation overlap at the provider is too short for what a crash cuts off to be recovered in time",
+			zap.Duration("overlap", *o.overlap), zap.Duration("needed", need))
 	}
 }
 

@@ -19,6 +19,7 @@ var theMap = []string{
 	"httpauth",
 	".",
 	"internal/browser",
+	"internal/feed",
 	"internal/logging",
 	"internal/logins",
 	"internal/runner",

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -48,7 +49,7 @@ func (l *Logins) lease(ctx context.Context, key session.Key, owner string, o sto
 	if !l.Shared {
 		return nil
 	}
-	return l.Attempt(ctx, func(ctx context.Context) error {
+	return lookup.Attempt(ctx, l.Env, func(ctx context.Context) error {
 		if l.Env.Rules.Leases {
 			_, err := l.Env.Leaser.Lease(ctx, key, owner, Life, o)
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -38,7 +39,7 @@ func (l *Logins) Complete(ctx context.Context, state string, done Completion, o 
 			Version: session.NewVersion(l.Env.Rand), Incarnation: session.NewIncarnation(l.Env.Rand),
 			Sealed: l.Sealer.Seal(bindingOf(key), plain), TTL: Life,
 		}
-		err = l.Attempt(ctx, func(ctx context.Context) error { return l.Env.Store.Replace(ctx, key, r, o) })
+		err = lookup.Attempt(ctx, l.Env, func(ctx context.Context) error { return l.Env.Store.Replace(ctx, key, r, o) })
 	}
 	if err != nil {
 		l.Env.Log.Warn("a completed login could not be noted in the store: a reload of its callback leads nowhere", zap.Error(err))
@@ -52,7 +53,7 @@ func (l *Logins) Completion(ctx context.Context, state string, o store.Options) 
 		return l.completed.find(key, l.Env.Clock.Now())
 	}
 	var r store.Record
-	if err := l.Attempt(ctx, func(ctx context.Context) (err error) {
+	if err := lookup.Attempt(ctx, l.Env, func(ctx context.Context) (err error) {
 		r, err = l.Env.Store.Load(ctx, key, o)
 		return err
 	}); err != nil {

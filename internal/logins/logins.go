@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -26,9 +27,6 @@ type Logins struct {
 	Sealer       *store.Sealer
 	Env          *actors.Env
 	Shared       bool // other processes use the state store too
-
-	// Attempt does store work on the caller's goroutine, within its deadline.
-	Attempt func(ctx context.Context, work func(context.Context) error) error
 
 	Redirects Redirects
 	Logouts   Logouts
@@ -90,7 +88,7 @@ func (l *Logins) Begin(ctx context.Context, state string, tx Transaction, o stor
 		return err
 	}
 	key := l.transactionKey(state)
-	return l.Attempt(ctx, func(ctx context.Context) error {
+	return lookup.Attempt(ctx, l.Env, func(ctx context.Context) error {
 		return l.Transactions.Put(ctx, key, l.Sealer.Seal(key, plain), Life, o)
 	})
 }
@@ -108,7 +106,7 @@ func (l *Logins) Take(ctx context.Context, state string, o store.Options) (Trans
 func (l *Logins) read(ctx context.Context, state string, from transactionRead, o store.Options) (tx Transaction, err error) {
 	key := l.transactionKey(state)
 	var sealed []byte
-	switch err = l.Attempt(ctx, func(ctx context.Context) (err error) {
+	switch err = lookup.Attempt(ctx, l.Env, func(ctx context.Context) (err error) {
 		sealed, err = from(ctx, key, o)
 		return err
 	}); {
@@ -118,7 +116,7 @@ func (l *Logins) read(ctx context.Context, state string, from transactionRead, o
 		return tx, err
 	}
 	if !l.open(key, sealed, &tx) {
-		_ = l.Attempt(ctx, func(ctx context.Context) error { // it is of no use; else it lapses
+		_ = lookup.Attempt(ctx, l.Env, func(ctx context.Context) error { // it is of no use; else it lapses
 			_, err := l.Transactions.Take(ctx, key, o)
 			return err
 		})

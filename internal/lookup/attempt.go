@@ -1,4 +1,4 @@
-package tokenward
+package lookup
 
 import (
 	"context"
@@ -6,14 +6,13 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
-	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/store"
 )
 
-// attempt does store work on the caller's goroutine: within its deadline, and a panic
+// Attempt does store work on the caller's goroutine: within its deadline, and a panic
 // of the store is an error. What the store says of a record is returned as it is.
-func (c *Client) attempt(ctx context.Context, work func(context.Context) error) error {
-	bounded, cancel := clock.WithTimeout(ctx, c.clock, c.opts.limits.StoreTimeout)
+func Attempt(ctx context.Context, env *actors.Env, work func(context.Context) error) error {
+	bounded, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
 	defer cancel()
 	err := actors.Contain(func() error { return work(bounded) })
 	switch {
@@ -22,5 +21,5 @@ func (c *Client) attempt(ctx context.Context, work func(context.Context) error) 
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	return lookup.StoreError(err)
+	return StoreError(err)
 }
