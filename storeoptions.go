@@ -127,7 +127,7 @@ func (c *Client) takeCookie(ctx context.Context, o StoreOptions) {
 		return
 	}
 	call := directory.NewCall(ctx, o.options())
-	_ = c.lookup.Order(ctx, &messages.Reread{Key: c.key(o.id), Call: call}, call) // ctx has ended: the next look at it says so
+	_ = c.lookup.Order(ctx, &messages.ReadRecord{Key: c.key(o.id), Call: call}, call) // ctx has ended: the next look at it says so
 }
 
 // renew ends a call about a session: the use of a browser's session is noted.

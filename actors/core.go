@@ -111,7 +111,7 @@ func (c *core) take(msg any, now time.Time) {
 		c.login(m)
 	case *messages.EndSession:
 		c.endSession(m, now)
-	case *messages.Reread:
+	case *messages.ReadRecord:
 		c.reread(m)
 	case *messages.RecoverIntent:
 		c.followUp(m)

@@ -210,7 +210,7 @@ func TestMerge_keepsTheNewestRefreshToken(t *testing.T) {
 func TestReread_showsNothingUnsaved(t *testing.T) {
 	w := newTestWorld(t)
 	w.fly(keyA)
-	w.command(&messages.Reread{Call: w.call()})
+	w.command(&messages.ReadRecord{Call: w.call()})
 	w.deliverAll()
 	w.landed(landRotated)
 	before := w.shown
@@ -272,7 +272,7 @@ func TestMerge_ofWhatNobodyWaitsForAnyMore(t *testing.T) {
 			w.fly(keyA)
 			w.landed(landPlain)
 			w.elsewhere("touched")
-			w.command(&messages.Reread{Version: w.record.version})
+			w.command(&messages.ReadRecord{Version: w.record.version})
 			w.fly(keyB)
 			w.landed(landPlain)
 			w.elsewhere(what)
@@ -347,7 +347,7 @@ func TestLanding_behindAnotherProcess(t *testing.T) {
 				w.record = &record{w.version(), w.record.incarnation, next}
 				kept := w.record.version
 				if theirs != "not heard of" {
-					w.command(&messages.Reread{Version: w.record.version})
+					w.command(&messages.ReadRecord{Version: w.record.version})
 					w.deliverAll()
 				}
 				if theirs == "known" {
@@ -545,7 +545,7 @@ func TestLost_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
 	w.stored(storeDoes)
 	github := w.fly(session.ConnectionKey("github", ""))
 	w.record, w.gone = nil, session.ReasonCeiling
-	w.command(&messages.Reread{Call: w.call()})
+	w.command(&messages.ReadRecord{Call: w.call()})
 	w.deliverAll()
 	w.stored(storeDoes)
 	if w.shown.Phase != directory.Ended || len(w.shown.State().ConnectionTokenSets) > 0 {

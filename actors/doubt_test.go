@@ -238,7 +238,7 @@ func TestEnd_isNotRememberedWhereALoginElsewhereWasToldOf(t *testing.T) {
 			w.deliverAll()
 			w.stored(storeFails)
 			if again {
-				w.command(&messages.Reread{Recent: true, Call: w.call()})
+				w.command(&messages.ReadRecord{Recent: true, Call: w.call()})
 				w.deliverAll()
 			}
 			w.pass()
@@ -265,7 +265,7 @@ func TestReread_whileItStartsAgain(t *testing.T) {
 		t.Fatal("it does not start again")
 	}
 	call := directory.NewCall(t.Context(), store.Options{})
-	c.on(&messages.Reread{Call: call}, t0)
+	c.on(&messages.ReadRecord{Call: call}, t0)
 	c.on(&opDone{op: c.running, err: store.ErrConflict}, t0)
 	if ended, err := call.Ended(); !ended || !errors.Is(err, session.ErrInternal) {
 		t.Errorf("ended %v, %v; want the call to end with %v", ended, err, session.ErrInternal)

@@ -97,7 +97,7 @@ func steps(w *world, shared bool) []move {
 			w.logout(only)
 		}},
 		{"ceiling", 0, shown, func(*rapid.T) { w.reachCeiling() }},
-		{"read again", 0, awake, func(*rapid.T) { w.command(&messages.Reread{Call: w.call()}) }},
+		{"read again", 0, awake, func(*rapid.T) { w.command(&messages.ReadRecord{Call: w.call()}) }},
 		{"passivate", 0, awake, func(*rapid.T) { w.command(&messages.Passivate{}) }},
 		{"slot", 1, func() bool { return w.asked }, func(t *rapid.T) {
 			w.grant(rapid.SampledFrom([]error{nil, nil, nil, session.ErrOverloaded}).Draw(t, "denied"))

@@ -64,7 +64,7 @@ func (o *readOp) done(c *core, m *opDone, now time.Time) {
 }
 
 // reread queues a reading of the record, unless what was written is known here already.
-func (c *core) reread(m *messages.Reread) {
+func (c *core) reread(m *messages.ReadRecord) {
 	why := asked
 	if m.Call == nil {
 		why = told

@@ -313,7 +313,7 @@ func TestDefect_behindAnotherProcess(t *testing.T) {
 	}
 	request := b.jobs[0]
 	b.jobs = b.jobs[1:]
-	b.send(&messages.Reread{})
+	b.send(&messages.ReadRecord{})
 	b.work()
 	b.poison()
 	request()

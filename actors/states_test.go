@@ -170,7 +170,7 @@ func signsIn(s *scene) {
 	s.give(&messages.ReplaceSession{State: &session.State{RefreshToken: "l0"}, Incarnation: session.Incarnation{2}})
 }
 func logsOut(s *scene)  { s.give(&messages.EndSession{Why: session.ReasonLogout}) }
-func isToldOf(s *scene) { s.give(&messages.Reread{Version: newRecord}) }
+func isToldOf(s *scene) { s.give(&messages.ReadRecord{Version: newRecord}) }
 func ceiling(s *scene) {
 	s.now = t0.Add(10 * time.Minute)
 	s.give(&messages.CeilingReached{Generation: 1})
@@ -226,9 +226,9 @@ var cells = []cell{
 
 	{"RecordChanged", unknown, 0, isToldOf, "-runs, released"},
 	{"RecordChanged", live, 0, isToldOf, "runs readOp, live"},
-	{"RecordChanged: known", live, 0, func(s *scene) { s.give(&messages.Reread{Version: session.Version{1}}) }, "-runs, live"},
+	{"RecordChanged: known", live, 0, func(s *scene) { s.give(&messages.ReadRecord{Version: session.Version{1}}) }, "-runs, live"},
 	{"RecordChanged", expiring, onTheWire, func(s *scene) { s.finish(nil); isToldOf(s) }, "runs readOp, expiring"},
-	{"RecordChanged: deleted", ended, 0, func(s *scene) { s.finish(errDown); s.give(&messages.Reread{}) }, "-runs, ended"},
+	{"RecordChanged: deleted", ended, 0, func(s *scene) { s.finish(errDown); s.give(&messages.ReadRecord{}) }, "-runs, ended"},
 	{"RecordChanged", ended, 0, func(s *scene) { s.finish(errDown); isToldOf(s) }, "runs readOp, ended"},
 	{"RecordChanged", released, 0, isToldOf, "runs readOp, live"},
 	{"RecordChanged", failed, 0, isToldOf, "-runs, failed"},

@@ -65,7 +65,7 @@ type world struct {
 	lost      map[string]bool // logins whose newest refresh token nobody has
 	throttled time.Time       // until then no request may be sent
 	tells     bool            // the store tells of writes
-	notices   []*messages.Reread
+	notices   []*messages.ReadRecord
 	late      bool // what the store answers is held back, in reply
 	reply     *opDone
 	doubt     bool // what was told could not be read
@@ -452,7 +452,7 @@ func (w *world) answerNow() {
 
 // tell has the store tell of what it holds now.
 func (w *world) tell() {
-	m := &messages.Reread{}
+	m := &messages.ReadRecord{}
 	if w.record != nil {
 		m.Version = w.record.version
 	}
@@ -817,7 +817,7 @@ func callOf(m any) *directory.Call {
 		return m.Call
 	case *messages.CeilingReached:
 		return m.Call
-	case *messages.Reread:
+	case *messages.ReadRecord:
 		return m.Call
 	}
 	return nil

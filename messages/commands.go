@@ -105,10 +105,10 @@ func (m *CeilingReached) Refuse(err error) { m.Call.End(err) }
 
 func (*CeilingReached) toSession() {}
 
-// Reread tells a session that the store may hold something newer than it knows. Call,
+// ReadRecord tells a session that the store may hold something newer than it knows. Call,
 // which may be nil, is answered once that has been read, with an error when the store did not
 // answer.
-type Reread struct {
+type ReadRecord struct {
 	Redacted
 	Key     session.Key
 	Version session.Version // what was written, zero when that is not known or the record was deleted
@@ -117,9 +117,9 @@ type Reread struct {
 }
 
 // Refuse implements Awaited.
-func (m *Reread) Refuse(err error) { m.Call.End(err) }
+func (m *ReadRecord) Refuse(err error) { m.Call.End(err) }
 
-func (*Reread) toSession() {}
+func (*ReadRecord) toSession() {}
 
 // Changed tells the supervisor of a write, by this process or another: Version is the record's new
 // version, zero when it was deleted.

@@ -15,7 +15,7 @@
 //	ReplaceSession  from a login      passes it on, to an actor that knows nothing where there was none
 //	EndSession      from a call       the same
 //	CeilingReached  from a read       passes it on; a session that is not in memory is read anyway: ends the Call
-//	Reread          from a call       the same
+//	ReadRecord          from a call       the same
 //	Changed         from the feed     marks an idle session as outdated, else tells its actor to read it
 //	FindLeft        from a logout     Reply: the sessions that may have left connection tokens
 //	Close           from the client   Done is closed when every session is at rest
@@ -29,7 +29,7 @@
 //	ReplaceSession  Call ends once the store has the login, or has failed
 //	EndSession      Call ends when the deletion was tried once; a deletion that failed is tried again
 //	CeilingReached  the same, where the ceiling is reached and the generation is the present one
-//	Reread          Call ends when the record was read, with an error when the store did not answer
+//	ReadRecord          Call ends when the record was read, with an error when the store did not answer
 //	RecoverIntent   no answer; the next look for intents finds one that was not recovered
 //	Passivate       AtRest or Busy
 //	Finish          AtRest, once what is in flight is completed and saved

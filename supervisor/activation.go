@@ -13,7 +13,7 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// load is one reading of a session's record. A login or a logout that arrives before it has ended voids it: the slot
+// load is one reading of a session's record. A login or a logout that arrives before it has ended voids it: the resident
 // then has another load, or none, and its answer is dropped.
 type load struct {
 	key    session.Key
@@ -47,7 +47,7 @@ type loaded struct {
 // be trusted; Stale says which one the caller has found too old.
 func (s *Supervisor) open(m *messages.OpenSession) {
 	var before *ended
-	if sl := s.slots.get(m.Key); sl != nil {
+	if sl := s.residents.get(m.Key); sl != nil {
 		known := s.env.Fresh.Remembers(&sl.entry, s.env.Clock)
 		if sl.resident() || known && &sl.entry != m.Stale {
 			s.name(sl, m.ID)
@@ -89,18 +89,18 @@ func (s *Supervisor) room() bool {
 	return s.awake < 2*s.limits.Resident
 }
 
-// enter makes a slot with an entry that is opening.
-func (s *Supervisor) enter(id string, key session.Key) *slot {
-	sl := &slot{}
+// enter makes a resident with an entry that is opening.
+func (s *Supervisor) enter(id string, key session.Key) *resident {
+	sl := &resident{}
 	sl.entry.Init(id, key, directory.NewSnapshot(directory.Opening, directory.Outcome{Settled: make(chan struct{})}))
-	s.slots.put(sl)
+	s.residents.put(sl)
 	s.awake++
 	s.dir.Put(&sl.entry)
 	return sl
 }
 
 // name makes a session that was known by its key only known by its id as well.
-func (s *Supervisor) name(sl *slot, id string) {
+func (s *Supervisor) name(sl *resident, id string) {
 	if sl.entry.ID == "" && id != "" {
 		sl.entry.ID = id
 		s.dir.Put(&sl.entry)
@@ -137,7 +137,7 @@ func (s *Supervisor) read(l *load, call *directory.Call) {
 
 // loaded goes on with the answer to a load, unless a login or a logout has voided it.
 func (s *Supervisor) loaded(m *loaded) {
-	sl := s.slots.get(m.load.key)
+	sl := s.residents.get(m.load.key)
 	if sl == nil || sl.known().load != m.load {
 		return
 	}
@@ -158,7 +158,7 @@ func (s *Supervisor) loaded(m *loaded) {
 
 // found makes an idle session of a record that was read, and activates it where work waits for it: the flight of the
 // caller who opened it, or an intent to recover.
-func (s *Supervisor) found(sl *slot, m *loaded) {
+func (s *Supervisor) found(sl *resident, m *loaded) {
 	f := m.load.first
 	if f != nil && (f.Completed() != nil || m.state.Internal.Over(s.now())) {
 		// It was answered before the session went to sleep, and its caller looks once more. Or: a
@@ -181,7 +181,7 @@ func (s *Supervisor) found(sl *slot, m *loaded) {
 
 // notFound makes a marker where the store has no record, or none that can be read, and an error where it did not answer.
 // An end that this process remembers outweighs a store that says no more of it than that the ceiling was reached.
-func (s *Supervisor) notFound(sl *slot, m *loaded) {
+func (s *Supervisor) notFound(sl *resident, m *loaded) {
 	var gone *store.GoneError
 	atCeiling := errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling
 	switch {
@@ -200,7 +200,7 @@ func (s *Supervisor) notFound(sl *slot, m *loaded) {
 }
 
 // show makes of a load an idle session.
-func (s *Supervisor) show(sl *slot, ready *directory.Snapshot) {
+func (s *Supervisor) show(sl *resident, ready *directory.Snapshot) {
 	sl.entry.Use(s.now().Unix())
 	s.forgetAbsentee(sl.entry.Key)
 	s.watchCeiling(sl, ready.Ceiling)
@@ -210,7 +210,7 @@ func (s *Supervisor) show(sl *slot, ready *directory.Snapshot) {
 }
 
 // activate gives the session an actor, which goes on from what the entry shows, unless it has one.
-func (s *Supervisor) activate(sl *slot) {
+func (s *Supervisor) activate(sl *resident) {
 	if sl.pid() != nil {
 		return
 	}
@@ -225,7 +225,7 @@ func (s *Supervisor) activate(sl *slot) {
 
 // needToken passes a flight on to its session, which had no actor when it was joined.
 func (s *Supervisor) needToken(m *messages.NeedToken) {
-	sl := s.slots.get(m.Entry.Key)
+	sl := s.residents.get(m.Entry.Key)
 	switch {
 	case sl == nil || &sl.entry != m.Entry, sl.pid() == nil && !sl.idles():
 		m.Entry.Complete(m.Flight, directory.Answer{Restart: true}) // it has left memory, or has ended
@@ -236,7 +236,7 @@ func (s *Supervisor) needToken(m *messages.NeedToken) {
 }
 
 // remembered goes on remembering an end, for the store has nothing newer, or does not answer.
-func (s *Supervisor) remembered(sl *slot, m *loaded) {
+func (s *Supervisor) remembered(sl *resident, m *loaded) {
 	old := m.load.ended
 	s.awake--
 	if m.left || !errors.Is(m.err, store.ErrNotFound) {
@@ -248,7 +248,7 @@ func (s *Supervisor) remembered(sl *slot, m *loaded) {
 
 // mark remembers for a moment that there was no session. The moment begins when the store was asked, not when its answer is
 // handled: a user may have signed in since, in another process.
-func (s *Supervisor) mark(sl *slot, snapshot *directory.Snapshot, at time.Time) {
+func (s *Supervisor) mark(sl *resident, snapshot *directory.Snapshot, at time.Time) {
 	s.awake--
 	s.forgetAbsentee(sl.entry.Key)
 	if now := s.now(); now.Before(at) { // the clock was set back
@@ -267,15 +267,15 @@ func (s *Supervisor) mark(sl *slot, snapshot *directory.Snapshot, at time.Time) 
 
 // fail lets those who wait for a load know that it failed; a nil error says that it
 // was given up by its caller, and the others ask again.
-func (s *Supervisor) fail(sl *slot, err error) {
+func (s *Supervisor) fail(sl *resident, err error) {
 	s.awake--
 	s.dir.Remove(&sl.entry) // first, so that who asks once it is told is not told the same
 	sl.entry.Publish(directory.NewSnapshot(directory.Failed, directory.Outcome{Err: err}))
 	s.drop(sl)
 }
 
-// drop forgets a slot that has no actor and no load.
-func (s *Supervisor) drop(sl *slot) {
+// drop forgets a resident that has no actor and no load.
+func (s *Supervisor) drop(sl *resident) {
 	if sl.missing {
 		s.missing--
 	}
@@ -293,16 +293,16 @@ func (s *Supervisor) drop(sl *slot) {
 		sl.entry.Publish(directory.NewSnapshot(directory.Moved, directory.Outcome{}))
 	}
 	s.dir.Remove(&sl.entry)
-	if s.slots.get(sl.entry.Key) == sl {
-		s.slots.remove(sl.entry.Key)
+	if s.residents.get(sl.entry.Key) == sl {
+		s.residents.remove(sl.entry.Key)
 	}
 	sl.entry.Retire()
 }
 
-// owner returns the slot of a session to send commands to. Where there is
+// owner returns the resident of a session to send commands to. Where there is
 // none it makes one whose actor knows nothing of the session yet; a load under way is voided.
-func (s *Supervisor) owner(id string, key session.Key) *slot {
-	sl := s.slots.get(key)
+func (s *Supervisor) owner(id string, key session.Key) *resident {
+	sl := s.residents.get(key)
 	if sl != nil && sl.known().load == nil && sl.resident() {
 		s.name(sl, id)
 		return sl
@@ -326,7 +326,7 @@ func (s *Supervisor) owner(id string, key session.Key) *slot {
 // replace passes a login on to its session, whether or not there was one before. The new login needs nothing of the old
 // record, so it is not read.
 func (s *Supervisor) replace(m *messages.ReplaceSession) {
-	sl := s.slots.get(m.Key)
+	sl := s.residents.get(m.Key)
 	switch {
 	case s.closing:
 		m.Call.End(session.ErrClosed)
@@ -340,7 +340,7 @@ func (s *Supervisor) replace(m *messages.ReplaceSession) {
 // end passes the end of a session on. An actor does the deletion, also where the session is not in memory, because a
 // deletion that fails is tried until it succeeds.
 func (s *Supervisor) end(m *messages.EndSession) {
-	if sl := s.slots.get(m.Key); s.closing && (sl == nil || sl.pid() == nil) {
+	if sl := s.residents.get(m.Key); s.closing && (sl == nil || sl.pid() == nil) {
 		m.Call.End(session.ErrClosed)
 		return
 	}

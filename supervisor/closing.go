@@ -8,10 +8,10 @@ import (
 
 // close begins to close: no session is opened any more. An active session finishes its flight, saves and comes to rest; a
 // failed one starts again first, since it may hold a token that the store lacks. Idle sessions and markers go at
-// once. Loads fail with closed, to the callers who wait for them. Then, once the last slot has gone, Done is closed.
+// once. Loads fail with closed, to the callers who wait for them. Then, once the last resident has gone, Done is closed.
 func (s *Supervisor) close(m *messages.Close) {
 	s.closing, s.closed = true, m.Done
-	for sl := range s.slots.all() {
+	for sl := range s.residents.all() {
 		switch {
 		case sl.pid() != nil:
 			s.command(sl, &messages.Finish{})
@@ -32,7 +32,7 @@ func (s *Supervisor) close(m *messages.Close) {
 
 // closedYet tells the client, once, when every session is at rest.
 func (s *Supervisor) closedYet() {
-	if s.closed != nil && s.slots.len() == 0 {
+	if s.closed != nil && s.residents.len() == 0 {
 		close(s.closed)
 		s.closed = nil
 	}
@@ -47,7 +47,7 @@ func (s *Supervisor) abort(m *messages.Abort) {
 	if rest == nil {
 		rest = &messages.AbortedRest{}
 	}
-	for sl := range s.slots.all() {
+	for sl := range s.residents.all() {
 		key := sl.entry.Key
 		switch {
 		case sl.entry.Unsaved() != directory.Saved:

@@ -24,14 +24,14 @@ type deadline struct {
 // timer is something to be done that no session in memory has room for.
 type timer struct {
 	deadline
-	kind timerKind
-	slot *slot    // whose it is; nil for what is about no session in memory
-	ref  absentee // of nonResidentTimer
+	kind     timerKind
+	resident *resident // whose it is; nil for what is about no session in memory
+	ref      absentee  // of nonResidentTimer
 }
 
-func deadlineOf(t *timer) *deadline      { return &t.deadline }
-func ceilingDeadline(sl *slot) *deadline { return &sl.ceiling }
-func idleDeadline(sl *slot) *deadline    { return &sl.idle }
+func deadlineOf(t *timer) *deadline          { return &t.deadline }
+func ceilingDeadline(sl *resident) *deadline { return &sl.ceiling }
+func idleDeadline(sl *resident) *deadline    { return &sl.idle }
 
 // timerKind says what a timer is about.
 type timerKind uint8

@@ -83,10 +83,10 @@ func (s *Supervisor) lookBack() {
 func (s *Supervisor) most(d *timer) int64 {
 	switch d.kind {
 	case forgetTimer:
-		if d.slot.missing {
+		if d.resident.missing {
 			return int64(s.limits.RememberMissing/time.Second) + 1
 		}
-		if !d.slot.entry.Snapshot().HoldsConnections() {
+		if !d.resident.entry.Snapshot().HoldsConnections() {
 			return int64(s.env.Rules.RememberEnded/time.Second) + 1
 		}
 	case quarantineTimer:
@@ -150,11 +150,11 @@ func (s *Supervisor) doOne(now int64) bool {
 func (s *Supervisor) fire(d *timer) {
 	switch d.kind {
 	case releaseTimer:
-		s.askRelease(d.slot)
+		s.askRelease(d.resident)
 	case forgetTimer:
-		s.drop(d.slot)
+		s.drop(d.resident)
 	case quarantineTimer:
-		s.recover(d.slot)
+		s.recover(d.resident)
 	case nonResidentTimer:
 		delete(s.nonResident, d.ref.key)
 		s.endAbsentees([]absentee{d.ref})
@@ -174,7 +174,7 @@ func (s *Supervisor) fire(d *timer) {
 
 // began notes a session's new generation, and watches its ceiling.
 func (s *Supervisor) began(m *messages.SessionBegan) {
-	sl := s.slots.get(m.Key)
+	sl := s.residents.get(m.Key)
 	if sl == nil || sl.pid() == nil {
 		return
 	}
@@ -186,7 +186,7 @@ func (s *Supervisor) began(m *messages.SessionBegan) {
 }
 
 // watchCeiling has the session end once its ceiling is reached.
-func (s *Supervisor) watchCeiling(sl *slot, c session.Ceiling) {
+func (s *Supervisor) watchCeiling(sl *resident, c session.Ceiling) {
 	s.ceilings.cancel(sl)
 	if c != 0 {
 		s.ceilings.add(sl, c.Deadline().Unix())
@@ -198,7 +198,7 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	if m.Reason == session.ReasonCeiling {
 		s.env.Stats.Ceilings.Add(1)
 	}
-	if sl := s.slots.get(m.Key); sl != nil {
+	if sl := s.residents.get(m.Key); sl != nil {
 		s.ceilings.cancel(sl)
 		if m.SID != "" || m.Subject != "" {
 			s.indexRemainder(sl, s.env.Codec.Sealer.IndexValues(m.Issuer, m.SID, m.Subject))
@@ -208,17 +208,17 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 
 // ceilingReached passes on what a reader found.
 func (s *Supervisor) ceilingReached(m *messages.CeilingReached) {
-	if sl := s.slots.get(m.Key); sl != nil && (sl.pid() != nil || sl.idles()) {
+	if sl := s.residents.get(m.Key); sl != nil && (sl.pid() != nil || sl.idles()) {
 		s.command(sl, m)
 		return
 	}
 	m.Call.End(nil)
 }
 
-// reread passes on that the store may hold something newer. A session that is not in memory is read anyway when it is
+// readRecord passes on that the store may hold something newer. A session that is not in memory is read anyway when it is
 // asked for.
-func (s *Supervisor) reread(m *messages.Reread) {
-	if sl := s.slots.get(m.Key); sl != nil && (sl.pid() != nil || sl.idles()) {
+func (s *Supervisor) readRecord(m *messages.ReadRecord) {
+	if sl := s.residents.get(m.Key); sl != nil && (sl.pid() != nil || sl.idles()) {
 		s.command(sl, m)
 		return
 	}
@@ -229,11 +229,11 @@ func (s *Supervisor) reread(m *messages.Reread) {
 // is known of a session that is not awake is forgotten, unless this process wrote that before it ended, and
 // a load under way is begun anew.
 func (s *Supervisor) changed(m *messages.Changed) {
-	sl := s.slots.get(m.Key)
+	sl := s.residents.get(m.Key)
 	switch {
 	case sl == nil || s.closing:
 	case sl.pid() != nil:
-		s.command(sl, &messages.Reread{Key: m.Key, Version: m.Version})
+		s.command(sl, &messages.ReadRecord{Key: m.Key, Version: m.Version})
 	case sl.idles():
 		if m.Version != sl.version {
 			sl.entry.Outdate() // the next caller has it read
@@ -262,14 +262,14 @@ func (s *Supervisor) changed(m *messages.Changed) {
 const releaseAfter = 2
 
 // watchRelease has the session give its actor back after a moment, if it is idle then.
-func (s *Supervisor) watchRelease(sl *slot) {
+func (s *Supervisor) watchRelease(sl *resident) {
 	d := &sl.more().release
-	d.kind, d.slot = releaseTimer, sl
+	d.kind, d.resident = releaseTimer, sl
 	s.due.add(d, s.now().Unix()+releaseAfter)
 }
 
 // watchIdle looks again once the session may have been unused for long enough.
-func (s *Supervisor) watchIdle(sl *slot) {
+func (s *Supervisor) watchIdle(sl *resident) {
 	s.idle.cancel(sl)
 	if sl.erasing {
 		return
@@ -279,7 +279,7 @@ func (s *Supervisor) watchIdle(sl *slot) {
 
 // checkIdle has a session leave memory that was not used for PassivateAfter. A hit notes its use in the entry without a
 // message, so the deadline is moved here, when it has come.
-func (s *Supervisor) checkIdle(sl *slot) {
+func (s *Supervisor) checkIdle(sl *resident) {
 	if !sl.resident() {
 		return
 	}
@@ -291,7 +291,7 @@ func (s *Supervisor) checkIdle(sl *slot) {
 }
 
 // askRelease asks a session to give its actor back if it is idle.
-func (s *Supervisor) askRelease(sl *slot) {
+func (s *Supervisor) askRelease(sl *resident) {
 	if !sl.asked {
 		sl.asked = true
 		s.command(sl, &messages.Passivate{})
@@ -299,7 +299,7 @@ func (s *Supervisor) askRelease(sl *slot) {
 }
 
 // passivate has a session leave memory: at once where it is idle, else once it is.
-func (s *Supervisor) passivate(sl *slot) {
+func (s *Supervisor) passivate(sl *resident) {
 	switch {
 	case sl.pid() != nil:
 		sl.leaving = true
@@ -351,13 +351,13 @@ func (s *Supervisor) evict() {
 
 // busy keeps a session that had something under way.
 func (s *Supervisor) busy(m *messages.Busy) {
-	if sl := s.slots.get(m.Key); sl != nil && sl.pid() != nil {
+	if sl := s.residents.get(m.Key); sl != nil && sl.pid() != nil {
 		s.stays(sl)
 	}
 }
 
 // stays keeps an active session that is not idle.
-func (s *Supervisor) stays(sl *slot) {
+func (s *Supervisor) stays(sl *resident) {
 	sl.asked = false
 	if sl.leaving {
 		sl.leaving = false
@@ -370,7 +370,7 @@ func (s *Supervisor) stays(sl *slot) {
 // atRest takes back the entry of a session that has given it up, unless a command is on its way to it. One that lives is
 // idle then. Of any other, in this order: the entry is unlinked, gone is closed, the actor stopped, once.
 func (s *Supervisor) atRest(m *messages.AtRest) {
-	sl := s.slots.get(m.Key)
+	sl := s.residents.get(m.Key)
 	if sl == nil || sl.pid() == nil {
 		return
 	}
@@ -397,7 +397,7 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 }
 
 // deactivate notes that a session has no actor any more.
-func (s *Supervisor) deactivate(sl *slot) {
+func (s *Supervisor) deactivate(sl *resident) {
 	sl.entry.SetPID(nil)
 	sl.asked = false
 	s.active--
@@ -405,7 +405,7 @@ func (s *Supervisor) deactivate(sl *slot) {
 }
 
 // released makes a session idle. A flight that was joined too late for its actor is answered by another.
-func (s *Supervisor) released(sl *slot, m *messages.AtRest) {
+func (s *Supervisor) released(sl *resident, m *messages.AtRest) {
 	pid, leaving := sl.pid(), sl.leaving
 	s.deactivate(sl)
 	sl.version, sl.leaving = m.Version, false
@@ -428,10 +428,10 @@ func (s *Supervisor) released(sl *slot, m *messages.AtRest) {
 // remember keeps the end of a session for a while, and its connection tokens.
 func (s *Supervisor) remember(end *ended) {
 	e := end.entry
-	sl := &slot{}
+	sl := &resident{}
 	sl.entry.Init(e.ID, e.Key, e.Snapshot())
 	sl.entry.ReadAs(e)
-	s.slots.put(sl)
+	s.residents.put(sl)
 	s.dir.Put(&sl.entry)
 	s.keep(sl, end)
 	s.noteEnded(e.Key)
@@ -441,7 +441,7 @@ func (s *Supervisor) remember(end *ended) {
 func (s *Supervisor) noteEnded(key session.Key) {
 	s.ended = append(s.ended, key)
 	for len(s.ended) > s.limits.Resident {
-		oldest := s.slots.get(s.ended[0])
+		oldest := s.residents.get(s.ended[0])
 		s.ended = s.ended[1:]
 		if oldest != nil && !oldest.resident() && oldest.entry.Snapshot().Phase == directory.Ended {
 			s.drop(oldest)
@@ -450,7 +450,7 @@ func (s *Supervisor) noteEnded(key session.Key) {
 }
 
 // keep has what sl remembers be forgotten in time.
-func (s *Supervisor) keep(sl *slot, end *ended) {
+func (s *Supervisor) keep(sl *resident, end *ended) {
 	last := end.entry.Snapshot()
 	if last.HoldsConnections() {
 		s.indexRemainder(sl, end.indexValues)
@@ -460,16 +460,16 @@ func (s *Supervisor) keep(sl *slot, end *ended) {
 }
 
 // forgetAt has a marker go.
-func (s *Supervisor) forgetAt(sl *slot, at time.Time) {
+func (s *Supervisor) forgetAt(sl *resident, at time.Time) {
 	d := &sl.more().other
-	d.kind, d.slot = forgetTimer, sl
+	d.kind, d.resident = forgetTimer, sl
 	s.due.add(d, secondAfter(at))
 }
 
 // sessionFailed lets the session start again at once, or, after the third failure
 // in a minute, after a while.
 func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
-	sl := s.slots.get(m.Key)
+	sl := s.residents.get(m.Key)
 	if sl == nil || sl.pid() == nil {
 		return
 	}
@@ -488,12 +488,12 @@ func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
 	s.env.Log.Error("a session failed three times in a minute and is left alone for a while", zap.Stringer("session", m.Key))
 	sl.more().failed = nil
 	d := &sl.more().other
-	d.kind, d.slot = quarantineTimer, sl
+	d.kind, d.resident = quarantineTimer, sl
 	s.due.add(d, now+int64(quarantine/time.Second))
 }
 
 // recover lets a failed session start again from what it had saved.
-func (s *Supervisor) recover(sl *slot) {
+func (s *Supervisor) recover(sl *resident) {
 	if sl.pid() != nil {
 		s.send(sl.pid(), &messages.Recover{})
 	}

@@ -48,7 +48,7 @@ type batchDone struct {
 }
 
 // ceilingDue ends a session whose ceiling's second has come.
-func (s *Supervisor) ceilingDue(sl *slot) {
+func (s *Supervisor) ceilingDue(sl *resident) {
 	last, now := sl.entry.Snapshot(), s.now()
 	switch {
 	case sl.pid() != nil, sl.idles() && last.HoldsConnections():
@@ -122,7 +122,7 @@ func (s *Supervisor) batchDone(m *batchDone) {
 		failed[r.key] = true
 	}
 	for _, r := range m.batch.refs {
-		sl := s.slots.get(r.key)
+		sl := s.residents.get(r.key)
 		if o := s.ends.opened[r.key]; o != nil {
 			delete(s.ends.opened, r.key)
 			s.endedAbsentee(r, o, failed[r.key])
@@ -147,7 +147,7 @@ func (s *Supervisor) batchDone(m *batchDone) {
 }
 
 // endedIdle makes a marker of a session that was idle and is deleted.
-func (s *Supervisor) endedIdle(sl *slot) {
+func (s *Supervisor) endedIdle(sl *resident) {
 	sl.ending = false
 	sl.entry.SetUnsaved(directory.Saved)
 	s.awake--
@@ -162,7 +162,7 @@ func (s *Supervisor) endedIdle(sl *slot) {
 // endedAbsentee goes on with a session that was not in memory. Where its deletion has failed it gets an actor, if there is
 // room: else its claim lapses and it is claimed again.
 func (s *Supervisor) endedAbsentee(r absentee, o *opened, failed bool) {
-	if sl := s.slots.get(r.key); sl != nil && sl.known().load != nil && sl.known().load == o.load {
+	if sl := s.residents.get(r.key); sl != nil && sl.known().load != nil && sl.known().load == o.load {
 		s.read(o.load, o.call)
 		return
 	}

@@ -95,7 +95,7 @@ func (s *Supervisor) foundIntents(m *foundIntents) {
 
 // recoverIntent passes a stale intent on to its session, which is brought into memory for it.
 func (s *Supervisor) recoverIntent(m *messages.RecoverIntent) {
-	sl := s.slots.get(m.Key)
+	sl := s.residents.get(m.Key)
 	switch {
 	case sl != nil && (sl.pid() != nil || sl.idles()):
 		s.command(sl, m)

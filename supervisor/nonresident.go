@@ -197,14 +197,14 @@ func (s *Supervisor) claimed(m *claimed) {
 	s.claiming -= m.limit
 	refs, more := m.refs[:0], len(m.refs) == m.limit
 	for _, r := range m.refs {
-		sl := s.slots.get(r.key)
+		sl := s.residents.get(r.key)
 		switch {
 		case sl == nil, !sl.resident() && sl.entry.Snapshot().Incarnation != r.only:
 			refs = append(refs, r)
 		case sl.known().load != nil, sl.ending:
 		default:
 			if now := sl.entry.Snapshot(); now.Phase == directory.Ready && now.Incarnation != r.only {
-				s.command(sl, &messages.Reread{Key: r.key})
+				s.command(sl, &messages.ReadRecord{Key: r.key})
 			}
 		}
 	}
@@ -224,7 +224,7 @@ func (s *Supervisor) claimed(m *claimed) {
 func (s *Supervisor) eraseAll(refs []absentee) {
 	for _, r := range refs {
 		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
-		if sl := s.slots.get(r.key); sl != nil && sl.pid() != nil && !sl.erasing {
+		if sl := s.residents.get(r.key); sl != nil && sl.pid() != nil && !sl.erasing {
 			sl.erasing = true
 			s.erasing++
 			s.idle.cancel(sl) // it goes by itself
@@ -233,7 +233,7 @@ func (s *Supervisor) eraseAll(refs []absentee) {
 }
 
 // erased notes that sl is not, or no longer, in memory only to be deleted.
-func (s *Supervisor) erased(sl *slot) {
+func (s *Supervisor) erased(sl *resident) {
 	if sl.erasing {
 		sl.erasing = false
 		s.erasing--

@@ -13,19 +13,19 @@ import (
 // index values of a remainder, keyed hashes of its sid and subject, are kept here.
 
 // indexRemainder has sl found under names, and under no others.
-func (s *Supervisor) indexRemainder(sl *slot, names []store.IndexValue) {
+func (s *Supervisor) indexRemainder(sl *resident, names []store.IndexValue) {
 	s.unindexRemainder(sl)
 	sl.more().indexValues = names
 	for _, n := range names {
 		if s.remainders[n] == nil {
-			s.remainders[n] = make(map[session.Key]*slot, 1)
+			s.remainders[n] = make(map[session.Key]*resident, 1)
 		}
 		s.remainders[n][sl.entry.Key] = sl
 	}
 }
 
 // unindexRemainder has sl found under no index value any more.
-func (s *Supervisor) unindexRemainder(sl *slot) {
+func (s *Supervisor) unindexRemainder(sl *resident) {
 	for _, n := range sl.known().indexValues {
 		if s.remainders[n][sl.entry.Key] == sl {
 			delete(s.remainders[n], sl.entry.Key)

@@ -28,18 +28,18 @@ var t0 = time.Date(2030, time.January, 1, 12, 0, 0, 0, time.UTC)
 
 // rig is a supervisor with real actors, a fake clock and a store that fails as told.
 type rig struct {
-	t       *testing.T
-	clock   *clock.Fake
-	memory  *store.Memory
-	store   *storetest.Faulty
-	stats   *directory.Stats
-	pending *directory.Pending
-	env     *actors.Env
-	dir     *directory.Directory
-	system  *actor.ActorSystem
-	boss    *actor.PID
-	s       *Supervisor // look at it through inside only
-	work    sync.WaitGroup
+	t          *testing.T
+	clock      *clock.Fake
+	memory     *store.Memory
+	store      *storetest.Faulty
+	stats      *directory.Stats
+	pending    *directory.Pending
+	env        *actors.Env
+	dir        *directory.Directory
+	system     *actor.ActorSystem
+	supervisor *actor.PID
+	s          *Supervisor // look at it through inside only
+	work       sync.WaitGroup
 }
 
 // look has the supervisor itself call f.
@@ -86,7 +86,7 @@ func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
 	}
 	props := Props(r.env, r.dir, limits)
 	r.s = newSupervisor(r.env, r.dir, limits)
-	r.boss = r.system.Root.Spawn(props.Clone(actor.WithProducer(func() actor.Actor { return looking{r.s} })))
+	r.supervisor = r.system.Root.Spawn(props.Clone(actor.WithProducer(func() actor.Actor { return looking{r.s} })))
 	t.Cleanup(r.close)
 	r.settle()
 	return r
@@ -95,7 +95,7 @@ func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
 func (r *rig) close() {
 	r.store.Heal()
 	r.settle()
-	if r.boss != nil {
+	if r.supervisor != nil {
 		reply := make(chan []session.Key, 1)
 		r.send(&messages.Abort{Reply: reply})
 		<-reply
@@ -107,8 +107,8 @@ func (r *rig) close() {
 
 // stop stops the supervisor.
 func (r *rig) stop() {
-	r.system.Root.Stop(r.boss)
-	r.boss = nil
+	r.system.Root.Stop(r.supervisor)
+	r.supervisor = nil
 	r.settle()
 }
 
@@ -132,12 +132,12 @@ func (r *rig) Permit(func(error)) bool { return true }
 
 func (r *rig) Release() {}
 
-func (r *rig) send(m any) { r.system.Root.Send(r.boss, m) }
+func (r *rig) send(m any) { r.system.Root.Send(r.supervisor, m) }
 
 // lookup returns what calls have in common. Whenever a call waits, everything comes to rest first.
 func (r *rig) lookup() *lookup.Lookup {
 	return &lookup.Lookup{
-		Directory: r.dir, Clock: r.clock, Fresh: r.env.Fresh, Name: "test", Supervisor: r.boss, Send: r.env.Send,
+		Directory: r.dir, Clock: r.clock, Fresh: r.env.Fresh, Name: "test", Supervisor: r.supervisor, Send: r.env.Send,
 		Await: func(_ context.Context, w lookup.Wait) lookup.Event {
 			r.settle()
 			if w.Entry != nil {
@@ -233,7 +233,7 @@ func (r *rig) ask(e *directory.Entry, key session.FlightKey) *directory.Flight {
 	if first {
 		to := e.PID()
 		if to == nil {
-			to = r.boss
+			to = r.supervisor
 		}
 		r.system.Root.Send(to, &messages.NeedToken{Flight: f, Entry: e})
 	}
@@ -242,7 +242,7 @@ func (r *rig) ask(e *directory.Entry, key session.FlightKey) *directory.Flight {
 
 // actorOf returns the session's actor. An idle session is activated for that.
 func (r *rig) actorOf(e *directory.Entry) *actor.PID {
-	r.inside(func(s *Supervisor) { s.activate(s.slots.get(e.Key)) })
+	r.inside(func(s *Supervisor) { s.activate(s.residents.get(e.Key)) })
 	return e.PID()
 }
 
@@ -251,7 +251,7 @@ func (r *rig) counts() {
 	r.t.Helper()
 	r.inside(func(s *Supervisor) {
 		awake, active, missing, erasing := 0, 0, 0, 0
-		for sl := range s.slots.all() {
+		for sl := range s.residents.all() {
 			if sl.resident() {
 				awake++
 			}

@@ -45,15 +45,15 @@ type Supervisor struct {
 	root  *actor.RootContext
 	props *actor.Props
 
-	slots          slots
-	awake          int           // slots with a session, or a load
-	active         int           // of these, slots with an actor
-	erasing        int           // of these, slots that are awake only to be deleted
-	missing        int           // slots that say missing
+	residents      residents
+	awake          int           // residents with a session, or a load
+	active         int           // of these, residents with an actor
+	erasing        int           // of these, residents that are awake only to be deleted
+	missing        int           // residents that say missing
 	ended          []session.Key // those whose end is remembered, oldest first
 	ends           ends          // those that are being ended without an actor
 	due            wheel[*timer]
-	ceilings, idle wheel[*slot]
+	ceilings, idle wheel[*resident]
 	timer          clock.Timer
 	armed          int64          // the second the timer is armed for, 0 when none
 	turn           bool           // more is due and will be handled in the next turn
@@ -66,7 +66,7 @@ type Supervisor struct {
 	nonResident map[session.Key]*timer // where the store has no index
 	absentees   wheel[*timer]          // those, by second
 
-	remainders map[store.IndexValue]map[session.Key]*slot // of what a ceiling may have left something
+	remainders map[store.IndexValue]map[session.Key]*resident // of what a ceiling may have left something
 
 	intents    intents
 	unreadable unreadable
@@ -75,10 +75,10 @@ type Supervisor struct {
 	closed  chan<- struct{}
 }
 
-// slot is what the supervisor knows of one session. It is loading, idle (it lives and has no actor), active, ending
+// resident is what the supervisor knows of one session. It is loading, idle (it lives and has no actor), active, ending
 // (its ceiling has ended it without an actor, and its deletion is on its way), or a marker that says missing or ended.
 // Most sessions are idle most of the time: what only others need is apart, in detail.
-type slot struct {
+type resident struct {
 	entry   directory.Entry
 	version session.Version // of an idle session's record, as its entry shows it
 	ceiling deadline
@@ -105,7 +105,7 @@ type detail struct {
 }
 
 // more returns sl's detail, to be changed.
-func (sl *slot) more() *detail {
+func (sl *resident) more() *detail {
 	if sl.detail == nil {
 		sl.detail = &detail{}
 	}
@@ -113,7 +113,7 @@ func (sl *slot) more() *detail {
 }
 
 // known returns sl's detail, not to be changed.
-func (sl *slot) known() *detail {
+func (sl *resident) known() *detail {
 	if sl.detail == nil {
 		return &nothing
 	}
@@ -123,7 +123,7 @@ func (sl *slot) known() *detail {
 var nothing detail
 
 // trim gives back sl's detail where there is nothing in it that an idle session needs.
-func (sl *slot) trim() {
+func (sl *resident) trim() {
 	d := sl.detail
 	if d != nil && d.load == nil && d.held == nil && len(d.failed)+len(d.indexValues)+len(d.own) == 0 && d.release.place == 0 && d.other.place == 0 {
 		sl.detail = nil
@@ -131,18 +131,20 @@ func (sl *slot) trim() {
 }
 
 // pid returns the session's actor, nil where it has none.
-func (sl *slot) pid() *actor.PID { return sl.entry.PID() }
+func (sl *resident) pid() *actor.PID { return sl.entry.PID() }
 
 // loading reports whether the session's record is being read.
-func (sl *slot) loading() bool { return sl.known().load != nil }
+func (sl *resident) loading() bool { return sl.known().load != nil }
 
 // idles reports whether sl is a session that lives and has no actor: the supervisor owns its entry.
-func (sl *slot) idles() bool {
+func (sl *resident) idles() bool {
 	return sl.pid() == nil && !sl.loading() && !sl.ending && sl.entry.Snapshot().Phase == directory.Ready
 }
 
 // resident reports whether sl is in memory as more than a marker.
-func (sl *slot) resident() bool { return sl.pid() != nil || sl.loading() || sl.ending || sl.idles() }
+func (sl *resident) resident() bool {
+	return sl.pid() != nil || sl.loading() || sl.ending || sl.idles()
+}
 
 // Props returns how a supervisor is made, to be spawned once.
 func Props(env *actors.Env, dir *directory.Directory, limits Limits) *actor.Props {
@@ -154,10 +156,10 @@ func Props(env *actors.Env, dir *directory.Directory, limits Limits) *actor.Prop
 func newSupervisor(env *actors.Env, dir *directory.Directory, limits Limits) *Supervisor {
 	s := &Supervisor{
 		env: env, dir: dir, limits: limits,
-		slots: newSlots(), claims: make(map[int64]bool), nonResident: make(map[session.Key]*timer),
+		residents: newResidents(), claims: make(map[int64]bool), nonResident: make(map[session.Key]*timer),
 		due: newWheel(deadlineOf), absentees: newWheel(deadlineOf), ceilings: newWheel(ceilingDeadline), idle: newWheel(idleDeadline),
 	}
-	s.remainders = make(map[store.IndexValue]map[session.Key]*slot)
+	s.remainders = make(map[store.IndexValue]map[session.Key]*resident)
 	s.index, _ = store.As[store.Index](env.Store)
 	return s
 }
@@ -218,8 +220,8 @@ func (s *Supervisor) ordered(m any) bool {
 		s.end(m)
 	case *messages.CeilingReached:
 		s.ceilingReached(m)
-	case *messages.Reread:
-		s.reread(m)
+	case *messages.ReadRecord:
+		s.readRecord(m)
 	case *messages.FindLeft:
 		s.findRemainders(m)
 	case *messages.Close:
@@ -290,7 +292,7 @@ func (s *Supervisor) now() time.Time { return s.env.Clock.Now() }
 func (s *Supervisor) send(to *actor.PID, m any) { s.env.Send(to, m) }
 
 // command sends m to the session's actor, and counts it. An idle session is activated for it.
-func (s *Supervisor) command(sl *slot, m messages.Command) {
+func (s *Supervisor) command(sl *resident, m messages.Command) {
 	s.activate(sl)
 	sl.more().sent++
 	s.send(sl.pid(), m)

@@ -38,8 +38,8 @@ func TestMissing_isSaidHoweverMany(t *testing.T) {
 	r.clock.Advance(2 * time.Second)
 	r.settle()
 	r.inside(func(s *Supervisor) {
-		if s.slots.len() != 0 || s.missing != 0 {
-			t.Errorf("afterwards %d slots, %d missing", s.slots.len(), s.missing)
+		if s.residents.len() != 0 || s.missing != 0 {
+			t.Errorf("afterwards %d residents, %d missing", s.residents.len(), s.missing)
 		}
 	})
 }
@@ -171,8 +171,8 @@ func TestCounts_stayTrue(t *testing.T) {
 		r.counts()
 	}
 	r.inside(func(s *Supervisor) {
-		if s.slots.len() != 0 {
-			t.Errorf("slots that stay = %d", s.slots.len())
+		if s.residents.len() != 0 {
+			t.Errorf("residents that stay = %d", s.residents.len())
 		}
 	})
 	if n := r.clock.Waiting(); n > 2 {
@@ -803,7 +803,7 @@ func TestSetBack_inOrder(t *testing.T) {
 				if d.kind != forgetTimer {
 					continue
 				}
-				i, _ := strconv.Atoi(strings.TrimPrefix(d.slot.entry.ID, "session-"))
+				i, _ := strconv.Atoi(strings.TrimPrefix(d.resident.entry.ID, "session-"))
 				if i < last {
 					t.Errorf("%d comes after %d", i, last)
 				}

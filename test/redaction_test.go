@@ -139,7 +139,7 @@ var shows = []struct {
 	{reflect.TypeFor[messages.Recover](), ""},
 	{reflect.TypeFor[messages.Redacted](), ""},
 	{reflect.TypeFor[messages.ReplaceSession](), ""},
-	{reflect.TypeFor[messages.Reread](), ""},
+	{reflect.TypeFor[messages.ReadRecord](), ""},
 	{reflect.TypeFor[messages.SessionBegan](), ""},
 	{reflect.TypeFor[messages.SessionEnded](), ""},
 	{reflect.TypeFor[messages.SessionFailed](), ""},

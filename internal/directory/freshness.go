@@ -33,7 +33,7 @@ type Freshness struct {
 // epoch); there is no feed, and the snapshot was read less than Age ago and since the last gap; or the breaker is
 // open, and it was read less than Outage ago.
 func (f *Freshness) MayShow(e *Entry, c clock.Clock) bool {
-	if !f.Shared || f.feed.toldSince(e) {
+	if !f.Shared || f.feed.fromFeedSince(e) {
 		return true
 	}
 	now := c.Mono()
@@ -96,7 +96,7 @@ func (f *Freshness) Remembers(e *Entry, c clock.Clock) bool {
 // Stood reports whether the record of e is known to have stood less than age ago: it was read or written here then, or
 // every write until then was told.
 func (f *Freshness) Stood(e *Entry, now, age time.Duration) bool {
-	if f.feed.toldSince(e) || e.age(now) < age {
+	if f.feed.fromFeedSince(e) || e.age(now) < age {
 		return true
 	}
 	past := f.feed.past.Load()
@@ -153,32 +153,32 @@ type pastEpoch struct {
 	ended  time.Duration
 }
 
-func told(epoch uint64) bool { return epoch%2 == 1 }
+func fromFeed(epoch uint64) bool { return epoch%2 == 1 }
 
 // next begins an epoch in which writes are told, or are not. Only the watcher of the feed calls it.
 func (f *feedEpoch) next(tell bool, now time.Duration) {
 	old := f.number.Load()
-	if told(old) {
+	if fromFeed(old) {
 		f.past.Store(&pastEpoch{old, now})
 	}
 	switch {
-	case told(old) && tell:
+	case fromFeed(old) && tell:
 		f.number.Store(old + 2)
-	case told(old) || tell:
+	case fromFeed(old) || tell:
 		f.number.Store(old + 1)
 	}
 }
 
-// toldSince reports whether every write since e was read was told.
-func (f *feedEpoch) toldSince(e *Entry) bool {
+// fromFeedSince reports whether every write since e was read was told.
+func (f *feedEpoch) fromFeedSince(e *Entry) bool {
 	now := f.number.Load()
-	return told(now) && e.epoch.Load() == now
+	return fromFeed(now) && e.epoch.Load() == now
 }
 
 // untoldSince reports whether no writes are told, and none were since e was read.
 func (f *feedEpoch) untoldSince(e *Entry) bool {
 	now := f.number.Load()
-	return !told(now) && e.epoch.Load() == now
+	return !fromFeed(now) && e.epoch.Load() == now
 }
 
 // breaker keeps callers from a store that does not answer. Closed, everyone asks. Open, no one does. Half open, that is after

@@ -122,11 +122,11 @@ func (l *Lookup) outdated(e *directory.Entry) bool {
 }
 
 // ready reports whether s, which is Ready, may be shown to a call. If not, the call looks again: the session was ended
-// since its own lifetime is over, or was read, and fresh says whether that makes it good for this call.
-func (l *Lookup) ready(c *Caller, e *directory.Entry, s *directory.Snapshot, fresh bool) (shows, reread bool, err error) {
+// since its own lifetime is over, or was read, and nowFresh says whether that makes it good for this call.
+func (l *Lookup) ready(c *Caller, e *directory.Entry, s *directory.Snapshot, fresh bool) (shows, nowFresh bool, err error) {
 	switch {
 	case s.Over(l.Clock.Now()):
-		return false, fresh, l.endOutlived(c, e, s)
+		return false, fresh, l.endPastLifetime(c, e, s)
 	case fresh || l.Fresh.MayShow(e, l.Clock):
 		return true, fresh, nil
 	case !l.Fresh.MayAsk(l.Clock.Mono()):
@@ -135,16 +135,16 @@ func (l *Lookup) ready(c *Caller, e *directory.Entry, s *directory.Snapshot, fre
 		}
 		return true, false, nil
 	}
-	reread, err = l.reread(c, e)
-	return false, reread, err
+	nowFresh, err = l.readAgain(c, e)
+	return false, nowFresh, err
 }
 
-// reread has the session read, and reports whether the entry is then good for this call. It was allowed by MayAsk, so
+// readAgain has the session read, and reports whether the entry is then good for this call. It was allowed by MayAsk, so
 // it closes the circuit breaker, or opens it for a second. While the breaker is open a snapshot is served from memory, until it
 // is as old as the outage limit.
-func (l *Lookup) reread(c *Caller, e *directory.Entry) (fresh bool, err error) {
+func (l *Lookup) readAgain(c *Caller, e *directory.Entry) (fresh bool, err error) {
 	call := directory.NewCall(c.Ctx, c.Options)
-	err = l.Order(c.Ctx, &messages.Reread{Key: e.Key, Recent: true, Call: call}, call)
+	err = l.Order(c.Ctx, &messages.ReadRecord{Key: e.Key, Recent: true, Call: call}, call)
 	now := l.Clock.Mono()
 	switch {
 	case err == nil:
@@ -165,9 +165,9 @@ func (l *Lookup) reread(c *Caller, e *directory.Entry) (fresh bool, err error) {
 	return false, nil
 }
 
-// endOutlived has a session ended whose own lifetime is over. If its deletion fails, it is over all the same, and the
+// endPastLifetime has a session ended whose own lifetime is over. If its deletion fails, it is over all the same, and the
 // deletion is tried again.
-func (l *Lookup) endOutlived(c *Caller, e *directory.Entry, s *directory.Snapshot) error {
+func (l *Lookup) endPastLifetime(c *Caller, e *directory.Entry, s *directory.Snapshot) error {
 	call := directory.NewCall(c.Ctx, c.Options)
 	err := l.Order(c.Ctx, &messages.EndSession{
 		ID: c.ID, Key: e.Key, Only: s.Incarnation, Why: session.ReasonLifetime, Call: call,

@@ -48,7 +48,7 @@ func TestOrder_beforeTheWorkBegan(t *testing.T) {
 			close(stopped)
 			want, of = session.ErrClosed, t.Context()
 		}
-		if err := l.Order(of, &messages.Reread{Call: call}, call); !errors.Is(err, want) {
+		if err := l.Order(of, &messages.ReadRecord{Call: call}, call); !errors.Is(err, want) {
 			t.Errorf("%s: err = %v, want %v", name, err, want)
 		}
 		if used, o := call.Begin(); !call.Abandoned() || used == ctx || !o.Background {
@@ -77,7 +77,7 @@ func TestOrder_onceTheWorkHasBegun(t *testing.T) {
 			return Event{}
 		},
 	}
-	if err := l.Order(ctx, &messages.Reread{Call: call}, call); !errors.Is(err, failed) || waits != 2 {
+	if err := l.Order(ctx, &messages.ReadRecord{Call: call}, call); !errors.Is(err, failed) || waits != 2 {
 		t.Errorf("err = %v after %d waits, want that of the work after 2", err, waits)
 	}
 }

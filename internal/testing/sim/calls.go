@@ -216,7 +216,7 @@ func (w *World) stray(p *process, s *subject) {
 	e := p.lookup.Directory.Lookup(s.id)
 	switch w.choose.pick(3) {
 	case 0:
-		w.order(p, s, "read it again", func(lent *directory.Call) messages.Awaited { return &messages.Reread{Key: s.key, Call: lent} })
+		w.order(p, s, "read it again", func(lent *directory.Call) messages.Awaited { return &messages.ReadRecord{Key: s.key, Call: lent} })
 	case 1:
 		generation := session.Generation(w.choose.pick(3))
 		w.order(p, s, "a ceiling of an older generation", func(lent *directory.Call) messages.Awaited {

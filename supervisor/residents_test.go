@@ -13,13 +13,13 @@ import (
 // Slots are a map by key, also where keys begin alike.
 func TestSlots_areAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s, model := newSlots(), make(map[session.Key]*slot)
+		s, model := newResidents(), make(map[session.Key]*resident)
 		draw := func(t *rapid.T) session.Key {
 			return session.Key{0: byte(rapid.IntRange(0, 1).Draw(t, "head")), 31: byte(rapid.IntRange(0, 3).Draw(t, "tail"))}
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
-				sl := &slot{}
+				sl := &resident{}
 				sl.entry.Key = draw(t)
 				s.put(sl)
 				model[sl.entry.Key] = sl
