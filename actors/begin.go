@@ -109,8 +109,8 @@ func (c *core) standDown(a *request) {
 	c.land(a.flight, directory.Answer{})
 }
 
-// begun sends the request, unless there is a better answer by now. The lease stands, and what is
-// spent is written down.
+// begun sends the request, unless there is a better answer by now. The lease stands, and the
+// intent is written.
 func (c *core) begun(a *request, m *opDone, prior prior, now time.Time) {
 	switch {
 	case !c.stillNeeded(now):

@@ -85,7 +85,7 @@ type core struct {
 // newCore returns the core of a session of which nothing is known yet.
 func newCore(r *Rules) *core { return &core{rules: r} }
 
-// on handles one message and returns what is to be done, in order. The list is good until the
+// on handles one message and returns the effects to be carried out, in order. The list is good until the
 // next message.
 func (c *core) on(msg any, now time.Time) []effect {
 	c.out = c.out[:0]

@@ -153,7 +153,7 @@ func TestUnsaved_untilTheLastDeletion(t *testing.T) {
 }
 
 // A connection's token that lands after the session was deleted shows the end once
-// more: nobody may wait for that end to settle.
+// more: no caller may wait for that end to settle.
 func TestEnd_settlesThoughAConnectionLandsLater(t *testing.T) {
 	w := withCeiling(t)
 	j := w.fly(keyGoogle)
@@ -186,7 +186,7 @@ func TestEnd_settlesThoughALoginCameBetween(t *testing.T) {
 }
 
 // Two answers wait to be saved, the second with a new refresh token, when another
-// process has written without spending one: what is merged keeps that token.
+// process has written without spending one: the merged state keeps that token.
 func TestMerge_keepsTheNewestRefreshToken(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive = false
@@ -307,7 +307,7 @@ func TestMerge_needsNoSecondRequest(t *testing.T) {
 }
 
 // While a request is in the air it comes out that another process has spent the same
-// refresh token: theirs stays, and whoever waits asks once more with it.
+// refresh token: its new one stays, and those who wait ask once more with it.
 func TestMerge_asksAgainWithTheirToken(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive = false
@@ -328,8 +328,8 @@ func TestMerge_asksAgainWithTheirToken(t *testing.T) {
 }
 
 // The same where both were granted, as an overlap at the provider allows: what came second
-// to the store is dropped, and whoever waits gets what is in the store, else asks once more.
-// Theirs may be known before ours lands, or be on its way, or ours may find it.
+// to the store is dropped, and those who wait get a token of the store, else ask once more.
+// The other's may be known before this one's answer comes, or be on its way, or be found by the save.
 func TestLanding_behindAnotherProcess(t *testing.T) {
 	for _, asked := range []session.FlightKey{keyA, keyB, keyGoogle} {
 		for _, theirs := range []string{"known", "being read", "not heard of"} {
@@ -428,7 +428,7 @@ func TestInDoubt_aLoginIsLookedForUntilTheStoreAnswers(t *testing.T) {
 	w.drain()
 }
 
-// A login was given up while it was written and nobody knows whether it was. Its
+// A login was given up while it was written, and it cannot be known whether it was. Its
 // deletion fails, but is tried again although an earlier session lives on.
 func TestErase_ofALoginInDoubtIsTriedAgain(t *testing.T) {
 	w := newTestWorld(t)
@@ -465,7 +465,7 @@ func TestFinish_restsThoughACommandComesLate(t *testing.T) {
 }
 
 // A logout that names a login which is not in the store any more says nothing about the
-// one that is: whoever asks waits, and then looks again. Only where the store does not
+// one that is: its callers wait, and then look again. Only where the store does not
 // answer is the session taken for ended.
 func TestOpening_isNotOverForALogoutOfAnother(t *testing.T) {
 	for how, want := range map[outcome]bool{storeDoes: false, storeFails: true} {
@@ -503,7 +503,7 @@ func TestOpening_restsAfterAStrayCommand(t *testing.T) {
 	}
 }
 
-// Closing answers whoever waits for a slot, also for a connection's token that would have
+// Closing answers those who wait for a permit, also for a connection's token that would have
 // outlived the session.
 func TestFinish_sendsNothingMore(t *testing.T) {
 	w := withCeiling(t)
@@ -535,7 +535,7 @@ func TestLost_atTheCeilingHandsOutAConnectionsToken(t *testing.T) {
 	}
 }
 
-// Another process has signed somebody else in, who reached a ceiling before this process
+// Another process has signed another user in, who reached a ceiling before this process
 // heard of it: nothing of the earlier session stays, for it was replaced.
 func TestLost_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
 	w := newTestWorld(t)
@@ -559,7 +559,7 @@ func TestLost_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
 }
 
 // While a connection's token is still on its way, after the ceiling, another process signs
-// somebody in: that is heard of, and nothing is left of the end.
+// a user in: that is heard of, and nothing is left of the end.
 func TestTold_ofALoginAfterTheEnd(t *testing.T) {
 	w := withCeiling(t)
 	w.rules.Exclusive, w.tells = false, true
@@ -584,7 +584,7 @@ func TestTold_ofALoginAfterTheEnd(t *testing.T) {
 	w.drain()
 }
 
-// The same where the record cannot be read then: the end is not remembered, so that whoever
+// The same where the record cannot be read then: the end is not remembered, so that a caller who
 // asks next reads it.
 func TestTold_ofALoginThatCannotBeRead(t *testing.T) {
 	w := withCeiling(t)
@@ -607,7 +607,7 @@ func TestTold_ofALoginThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// Two logins at once, in two processes: what is told of the other's is heard before this
+// Two logins at once, in two processes: the notice of the other's is heard before this
 // process knows that its own, the earlier one, was written.
 func TestTold_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
 	for what, phase := range map[string]directory.Phase{"signed in": directory.Ready, "signed out": directory.Ended} {
@@ -633,7 +633,7 @@ func TestTold_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
 }
 
 // A login that failed had been written all the same, and was ended again, while the store did
-// not let itself be read: whoever asks is told that there is no session.
+// not let itself be read: a caller is told that there is no session.
 func TestIntent_whereNoRecordIsLeft(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Intents = true
@@ -652,7 +652,7 @@ func TestIntent_whereNoRecordIsLeft(t *testing.T) {
 	}
 }
 
-// An end that is still to be written is not undone by what is told of a login before it.
+// An end that is still to be written is not undone by a notice of a login before it.
 func TestTold_ofALoginThatIsToBeDeleted(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive, w.tells = false, true
@@ -695,7 +695,7 @@ func TestCeiling_answersByTheTable(t *testing.T) {
 	}
 }
 
-// Whoever asked an earlier login, or before a load that took long, gets nothing of a session
+// A caller who asked an earlier login, or before a load that took long, gets nothing of a session
 // whose own lifetime is over since.
 func TestOutlived_answersNobody(t *testing.T) {
 	for _, key := range []session.FlightKey{keyA, keyGoogle} {

@@ -67,7 +67,7 @@ func TestInDoubt_aLoginThatTakesEffectLateIsHeardOf(t *testing.T) {
 	w.drain() // informed(): fails when login1 is shown and login2 is signed in
 }
 
-// After the end another process signs somebody in, and out again while that login is being read: the
+// After the end another process signs a user in, and out again while that login is being read: the
 // end of it is heard of.
 func TestTold_ofTheEndOfALoginThatIsBeingRead(t *testing.T) {
 	w := withCeiling(t)
@@ -225,7 +225,7 @@ func TestRecovery_endsWithWhatTheProviderSaysOfTheToken(t *testing.T) {
 }
 
 // The feed told of another login, the record could not be read, and then the ceiling came. The
-// end must not be remembered as if nobody could be signed in.
+// end must not be remembered as if no user could be signed in.
 func TestEnd_isNotRememberedWhereALoginElsewhereWasToldOf(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		t.Run(fmt.Sprintf("a caller had it read once more: %v", again), func(t *testing.T) {
@@ -273,7 +273,7 @@ func TestReread_whileItStartsAgain(t *testing.T) {
 }
 
 // Nothing is sent after all, when the intent was written over the one that a process left behind: that
-// is not cleared, for nobody knows what came of its token.
+// is not cleared, for it is not known what came of its token.
 func TestRecovery_thatIsNotSentIsNotOver(t *testing.T) {
 	for name, end := range map[string]func(*world){
 		"closing": func(w *world) { w.command(&messages.Finish{}); w.deliverAll(); w.stored(storeDoes) },
@@ -337,7 +337,7 @@ func TestRecovery_thatCannotReadTheRecordIsNotOver(t *testing.T) {
 	}
 }
 
-// Somebody wrote meanwhile, but spent no refresh token: the refusal stands.
+// Another process has written since, but spent no refresh token: the refusal stands.
 func TestRecovery_besideAnotherWrite(t *testing.T) {
 	w := cutOff(t)
 	w.record = &record{w.version(), w.record.incarnation, w.record.state.Clone()}
@@ -374,7 +374,7 @@ func TestRecovery_ofWhatHasLandedSpendsNothing(t *testing.T) {
 }
 
 // A save of this process that comes first clears the intent: the token is presented all the same, for
-// nobody else will.
+// no other process will.
 func TestRecovery_behindASave(t *testing.T) {
 	w := newWorld(t)
 	underLeases(w)
@@ -422,7 +422,7 @@ func TestRecovery_thenTheLeaseIsElsewhere(t *testing.T) {
 	}
 }
 
-// The save before has cleared what is followed up, and the provider refuses: the token is given up.
+// The save before has cleared the intent that is recovered, and the provider refuses: the token is given up.
 func TestRecovery_behindASaveAndRefused(t *testing.T) {
 	w := newWorld(t)
 	underLeases(w)

@@ -272,7 +272,7 @@ func (c *core) overtaken(l *landed, why session.Reason) directory.Answer {
 	return c.overFor(l.flight, why)
 }
 
-// begunElsewhere takes what is in the store of a session that has ended here: its user may
+// begunElsewhere takes the record of a session that has ended here: its user may
 // have signed in under its id since, in another process.
 func (c *core) begunElsewhere(m *opDone, now time.Time) {
 	switch {

@@ -237,7 +237,7 @@ func (a *Session) renewLease(e renewLease) {
 	}, a.send)
 }
 
-// noteRead notes when the store is known to have held what is about to be shown.
+// noteRead notes when the store is known to have held the record that is about to be shown.
 func (a *Session) noteRead(m *opDone) {
 	if _, wrote := m.op.(stamped); wrote && m.err == nil {
 		a.saved = m.at
@@ -251,7 +251,7 @@ func (a *Session) noteRead(m *opDone) {
 	}
 }
 
-// Life returns how long the record of s is needed unless somebody asks for it again; 0
+// Life returns how long the record of s is needed unless a caller asks for it again; 0
 // is for ever.
 func (env *Env) Life(s *session.State, now time.Time) time.Duration {
 	if s.Internal.EndsAt == 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// lease is what is known of the session's lease and its intent.
+// lease holds all that is known of the session's lease and its intent.
 type lease struct {
 	epoch    int64         // under which is written; 0: not held
 	lapses   time.Time     // when it does, counted from before it was asked for
@@ -75,8 +75,8 @@ func (c *core) renewDue() {
 	}
 }
 
-// renewed takes the answer to a renewal. Where another process has taken the lease, what is
-// written under the old epoch will be refused.
+// renewed takes the answer to a renewal. Where another process has taken the lease, a
+// write under the old epoch will be refused.
 func (c *core) renewed(m *renewedLease) {
 	c.lease.renewing = false
 	switch {

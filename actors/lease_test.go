@@ -26,7 +26,7 @@ func leased(t *testing.T) (*world, *journey) {
 }
 
 // A process that is paused for longer than its lease may find its save refused although
-// nobody else has written. The store is well, so whoever waits is answered when it has the
+// no other process has written. The store is well, so those who wait are answered when it has the
 // refresh token, and not before: a crash in between would cost a token that was handed out.
 func TestSave_isHandedOutWhenSavedThoughTheLeaseLapsed(t *testing.T) {
 	for name, lapse := range map[string]func(*world){
@@ -82,7 +82,7 @@ func TestSave_waitsForTheLease(t *testing.T) {
 	w.drain()
 }
 
-// After an outage in which the lease was overtaken, the save that somebody's next question waits
+// After an outage in which the lease was overtaken, the save that the next question waits
 // for is refused. It is tried again under a new lease, and not over and over under the old one.
 func TestSave_thatIsRefusedTakesTheLease(t *testing.T) {
 	w, _ := leased(t)
@@ -207,7 +207,7 @@ func TestLease_isRenewedFromWhenItWasAskedFor(t *testing.T) {
 }
 
 // A lease that lapsed and was taken anew is another one: a process may have spent the refresh
-// token in between, so the record is read again before it is spent, even where what was about
+// token in between, so the record is read again before it is spent, even where the token that was about
 // to be spent was written down in time.
 func TestSpend_readsAgainUnderANewLease(t *testing.T) {
 	w := newWorld(t)
@@ -235,7 +235,7 @@ func TestSpend_readsAgainUnderANewLease(t *testing.T) {
 }
 
 // A refresh token that cannot be saved, for another process holds the lease, keeps the next
-// question waiting. The store is well, so nobody is told that it failed.
+// question waiting. The store is well, so no caller is told that it failed.
 func TestQueue_waitsForTheLease(t *testing.T) {
 	w, _ := leased(t)
 	next := w.ask(keyB)
@@ -253,7 +253,7 @@ func TestQueue_waitsForTheLease(t *testing.T) {
 	w.drain()
 }
 
-// A save that nobody waits for, and that is refused because the lease had lapsed, has the next
+// A save that no flight waits for, and that is refused because the lease had lapsed, has the next
 // one take the lease: else both would be refused in turn until a renewal.
 func TestSave_takesTheLeaseThatLapsed(t *testing.T) {
 	w, _ := leased(t)
@@ -325,8 +325,8 @@ func (w *world) reached() {
 	}
 }
 
-// What comes before a request under leases is part of it: the ceiling comes then, and whoever asked
-// gets the token of the connection, for what the record holds before it is deleted.
+// A Begin is part of its request: the ceiling comes then, and those who asked
+// get the token of the connection, for what the record holds before it is deleted.
 func TestCeiling_whileTheLeaseIsTaken(t *testing.T) {
 	w, j := preparing(t)
 	w.reached()

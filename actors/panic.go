@@ -18,8 +18,8 @@ import (
 
 // A panic in the core, or in what carries its effects out, is contained here. The adapter throws
 // the core away and makes a new one in the life failed, out of what it kept after the last
-// message that went well: above all the newest refresh token. That core waits until what is out
-// there has come back, and until the supervisor lets it, and then reads the record like any
+// message that went well: above all the newest refresh token. That core waits until all that is out
+// has come back, and until the supervisor lets it, and then reads the record like any
 // session that is loaded.
 
 // survivor is what outlives a panic.
@@ -32,7 +32,7 @@ type survivor struct {
 	request       *request // whose answer belongs to the session as it is; nil: there is none
 }
 
-// keep returns what is to outlive a panic in the next message.
+// keep returns the part that is to outlive a panic in the next message.
 func (c *core) keep(last survivor) survivor {
 	if c.life == failed {
 		last.newest, last.request = c.state.RefreshToken, c.request
@@ -104,7 +104,7 @@ func isDone(m any, o op) bool {
 	return ok && d.op == o
 }
 
-// revive returns a core in the life failed. It knows what is out: a permit that was asked for, a
+// revive returns a core in the life failed. It knows of all that is out: a permit that was asked for, a
 // request, a store operation. A permit that is held for a request which will not be sent goes
 // back.
 func (a *Session) revive() *core {
@@ -193,7 +193,7 @@ func (c *core) owe(m *messages.EndSession) {
 	m.Refuse(session.ErrInternal)
 }
 
-// mayRestart lets a failed session start again, once what is out has come back.
+// mayRestart lets a failed session start again, once all that is out has come back.
 func (c *core) mayRestart() {
 	switch {
 	case c.life != failed:
@@ -209,7 +209,7 @@ func (c *core) reloading() bool {
 	return c.queued(isReload) || slices.ContainsFunc(c.backlog, isReload)
 }
 
-// restart has a failed session that may start again read its record, or finish what was to be deleted.
+// restart has a failed session that may start again read its record, or finish its deletions.
 func (c *core) restart(now time.Time) {
 	if c.life != failed || !c.postponed || c.step != noRequest || c.running != nil {
 		return

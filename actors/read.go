@@ -63,7 +63,7 @@ func (o *readOp) done(c *core, m *opDone, now time.Time) {
 	c.endCalls(o, m.err)
 }
 
-// reread queues a reading of the record, unless what was written is known here already.
+// reread queues a reading of the record, unless that version is known here already.
 func (c *core) reread(m *messages.ReadRecord) {
 	why := asked
 	if m.Call == nil {
@@ -285,8 +285,8 @@ func (c *core) recordRotated(o *readOp, next *session.State) {
 }
 
 // triesUnderLease is how often a save is tried again that was refused although no other process had
-// written. Nothing is wrong with the store then, so its callers wait until it has what was
-// won. A renewal that is on its way can refuse one more try, and not two.
+// written. Nothing is wrong with the store then, so its callers wait until it has the new
+// token. A renewal that is on its way can refuse one more try, and not two.
 const triesUnderLease = 2
 
 // nothingToSay reports whether a read that brought nothing is no failure to save: there

@@ -93,7 +93,7 @@ func (b *bench) Release() {
 	}
 }
 
-// deliver hands over what is in the mailbox.
+// deliver hands over all that the mailbox holds.
 func (b *bench) deliver() {
 	for len(b.mailbox) > 0 {
 		m := b.mailbox[0]
@@ -196,7 +196,7 @@ func rotated(token string) session.TokenResponse {
 }
 
 // A defect strikes at every point of a refresh: the new refresh token reaches the
-// store all the same, nobody waits, and the slot goes back.
+// store all the same, no caller hangs, and the permit goes back.
 func TestDefect_losesNoRefreshToken(t *testing.T) {
 	steps := map[string]func(*bench){
 		"waiting for a slot": func(*bench) {},
@@ -379,7 +379,7 @@ func TestDefect_losesNoLogout(t *testing.T) {
 	}
 }
 
-// A session that fails before it shows anything keeps nobody waiting.
+// A session that fails before it shows anything keeps no caller waiting.
 func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 	b := newBench(t)
 	opening := b.entry.Snapshot()
@@ -406,7 +406,7 @@ func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 	}
 }
 
-// Whoever was to be answered is, also where what came before that failed.
+// Those who were to be answered are, also where an effect before that failed.
 func TestDefect_betweenTheEffectsOfAMessage(t *testing.T) {
 	b := newBench(t)
 	b.live("r0")
@@ -509,7 +509,7 @@ func TestDefect_thenGone(t *testing.T) {
 }
 
 // A deletion under way when the core fails, and one that is to be done when it starts again: what has
-// happened is not done once more, for somebody may have signed in since, and what has not is owed.
+// happened is not done once more, for a user may have signed in since, and a deletion that has not is owed.
 func TestDefect_duringADeletion(t *testing.T) {
 	for name, tt := range map[string]struct {
 		how  func(b *bench)

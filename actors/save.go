@@ -75,7 +75,7 @@ func (o *saveOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err err
 	return s.env.Store.Update(ctx, s.key, o.prev, r, s.options)
 }
 
-// done publishes what was saved and answers its flight, or finds out why it could not be.
+// done publishes the saved state and answers its flight, or finds out why it could not be.
 func (o *saveOp) done(c *core, m *opDone, _ time.Time) {
 	c.noteLease(m)
 	if c.recovery != nil {
@@ -128,7 +128,7 @@ func (c *core) unsaved() directory.Unsaved {
 	return directory.Saved
 }
 
-// saveFailed keeps what could not be saved, hands out what was won all the same, so far
+// saveFailed keeps the state that could not be saved, hands out its tokens all the same, so far
 // as the store was asked to keep it, and tries again later. The save o is nil where a read found
 // that the store does not answer. Flights that waited for a save are in w, or in the queue.
 func (c *core) saveFailed(o *saveOp, w *waiters, err error) {

@@ -443,7 +443,7 @@ func (w *world) answer(m *opDone) {
 	w.post(m)
 }
 
-// answerNow brings what was held back.
+// answerNow brings the answer that was held back.
 func (w *world) answerNow() {
 	m := w.reply
 	w.reply, w.late = nil, false

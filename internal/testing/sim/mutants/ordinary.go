@@ -4,6 +4,14 @@ package main
 // other code by.
 var ordinary = []defect{
 	{
+		name: "grace-ignored", what: "a token that the owner of a lapsed lease may be about to replace is presented after an outage",
+		old: "case prior == priorElsewhere && m.grace > 0:", bad: "case false:", test: "TestIntent_ofAnotherIsLeftAloneAfterAnOutage",
+	},
+	{
+		name: "end-forgets-queue", what: "a flight that is queued is not answered when its session ends",
+		old: "for _, f := range c.queue {\n\t\tc.land(f, c.overFor(f, why))\n\t}", bad: "", test: "TestCeiling_answersByTheTable",
+	},
+	{
 		name: "question-kept", what: "what was answered with an error is kept among the questions",
 		old: "if err == nil {\n\t\tc.queries.Keep(", bad: "{\n\t\tc.queries.Keep(", test: "TestHits_strangersLeaveNothing",
 	},
