@@ -195,7 +195,7 @@ type AbortedRest struct {
 
 // AtRest reports that a session has nothing under way and gives up its entry.
 // Handled is how many commands of the supervisor it has seen: had more been sent,
-// they will wake it, and the report is void. Own is what was written last of a session that
+// they will wake it, and the report is void. Own are the last writes of a session that
 // has ended: its notices may be late.
 type AtRest struct {
 	Redacted
@@ -257,7 +257,7 @@ type SessionFailed struct {
 	Key session.Key
 }
 
-// Adopt gives an actor its session. Where the entry shows one that lives, the store holds what is shown, as Version:
+// Adopt gives an actor its session. Where the entry shows one that lives, the store holds the same, as Version:
 // the actor goes on from there. Where it shows none, nothing is known of the session yet.
 type Adopt struct {
 	Redacted

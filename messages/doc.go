@@ -32,7 +32,7 @@
 //	ReadRecord          Call ends when the record was read, with an error when the store did not answer
 //	RecoverIntent   no answer; the next look for intents finds one that was not recovered
 //	Passivate       AtRest or Busy
-//	Finish          AtRest, once what is in flight is completed and saved
+//	Finish          AtRest, once its flight is completed and saved
 //	Recover         after SessionFailed: starts again from the store
 //
 // A refused message ends its Call, its flight or its Reply with the error: internal_error after a defect, closed

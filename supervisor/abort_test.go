@@ -11,7 +11,7 @@ import (
 )
 
 // Cutting off names the session that knows something the store does not, releases
-// whoever waits, and leaves no timer armed.
+// the callers who wait, and leaves no timer armed.
 func TestAbort(t *testing.T) {
 	r := newRig(t)
 	r.put("unsaved", in(time.Hour))

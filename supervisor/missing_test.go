@@ -28,7 +28,7 @@ func (m *meanwhileStore) Load(ctx context.Context, key session.Key, o store.Opti
 }
 
 // That there was no session is remembered for a moment. It counts from when the store was asked, for
-// somebody may have signed in elsewhere while the answer was on its way.
+// the user may have signed in elsewhere while the answer was on its way.
 func TestMissing_isRememberedFromWhenTheStoreWasAsked(t *testing.T) {
 	for late, old := range map[time.Duration]bool{0: false, time.Second - 1: false, time.Second: true, time.Hour: true} {
 		slow := &meanwhileStore{}
@@ -80,7 +80,7 @@ func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
 	}
 }
 
-// What was remembered before the clock was set back is not remembered until it is that late again.
+// A memory from before the clock was set back does not last until the clock shows that time again.
 func TestMissing_thoughTheClockWasSetBack(t *testing.T) {
 	for name, id := range map[string]string{"by its id": "a", "by its key": ""} {
 		t.Run(name, func(t *testing.T) {

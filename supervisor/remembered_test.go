@@ -13,8 +13,8 @@ import (
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
-// What is remembered of an end is not trusted for longer than what is shown of a session:
-// somebody may have signed in since, in another process.
+// The memory of an end is trusted no longer than the snapshot of a living session: the user may
+// have signed in since, in another process.
 func TestRemembered_isLookedForAgain(t *testing.T) {
 	end := func(t *testing.T) (*rig, *lookup.Lookup) {
 		r := newRig(t)

@@ -162,7 +162,7 @@ func (r *rig) settle() {
 	}
 }
 
-// pass lets d pass, and what is due be done.
+// pass lets d pass, and the timers fire.
 func (r *rig) pass(d time.Duration) {
 	for end := r.clock.Now().Add(d); r.clock.Now().Before(end); {
 		r.clock.Advance(min(time.Second, end.Sub(r.clock.Now())))

@@ -180,9 +180,9 @@ func TestCounts_stayTrue(t *testing.T) {
 	}
 }
 
-// Many sessions that nobody asked for come due in one second, and the first claim
+// Many sessions that no call asked for come due in one second, and the first claim
 // fails: each is deleted once.
-func TestSleepers_eachIsDeletedOnce(t *testing.T) {
+func TestNonResident_eachIsDeletedOnce(t *testing.T) {
 	const n = 2*claimBatch + 100
 	r := newRig(t, func(r *rig, l *Limits) {
 		l.Resident = 400
@@ -208,9 +208,9 @@ func TestSleepers_eachIsDeletedOnce(t *testing.T) {
 	r.counts()
 }
 
-// What is remembered of an earlier session does not keep a later one, which this process
+// The memory of an earlier session does not keep a later one, which this process
 // does not know, beyond its ceiling.
-func TestSleepers_endThoughAnEarlierOneIsRemembered(t *testing.T) {
+func TestNonResident_endThoughAnEarlierOneIsRemembered(t *testing.T) {
 	r := newRig(t)
 	if err := r.login("a", in(time.Minute)); err != nil {
 		t.Fatal(err)
@@ -230,7 +230,7 @@ func TestSleepers_endThoughAnEarlierOneIsRemembered(t *testing.T) {
 }
 
 // A session that is awake while the store has another login, which is due, looks there.
-func TestSleepers_awakeAsAnotherLogin(t *testing.T) {
+func TestNonResident_awakeAsAnotherLogin(t *testing.T) {
 	r := newRig(t)
 	if err := r.login("a", 0); err != nil {
 		t.Fatal(err)
@@ -244,8 +244,8 @@ func TestSleepers_awakeAsAnotherLogin(t *testing.T) {
 	r.counts()
 }
 
-// The deletion of a session that nobody asked for fails: it is tried until it succeeds.
-func TestSleepers_aFailedDeletionIsTriedAgain(t *testing.T) {
+// The deletion of a session that no call asked for fails: it is tried until it succeeds.
+func TestNonResident_aFailedDeletionIsTriedAgain(t *testing.T) {
 	r := newRig(t, func(r *rig, _ *Limits) { r.put("a", in(time.Minute)) })
 	r.store.Fail(storetest.OpDelete, 3)
 	r.clock.Advance(time.Minute)
@@ -261,7 +261,7 @@ func TestSleepers_aFailedDeletionIsTriedAgain(t *testing.T) {
 }
 
 // While sessions that are due cannot be deleted they leave room for others, however many they are.
-func TestSleepers_leaveRoom(t *testing.T) {
+func TestNonResident_leaveRoom(t *testing.T) {
 	const n = 3000
 	for _, indexed := range []bool{true, false} {
 		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
@@ -307,7 +307,7 @@ func TestSleepers_leaveRoom(t *testing.T) {
 }
 
 // Sessions that are in use stay in memory while others that are due cannot be deleted.
-func TestSleepers_putOutNobody(t *testing.T) {
+func TestNonResident_putOutNobody(t *testing.T) {
 	const due, used = 1000, 60
 	for _, indexed := range []bool{true, false} {
 		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
@@ -348,8 +348,8 @@ func TestSleepers_putOutNobody(t *testing.T) {
 	}
 }
 
-// However few may be in memory, and whoever else is, those that are due are deleted in the end.
-func TestSleepers_goThoughThereIsLittleRoom(t *testing.T) {
+// However few sessions may be in memory, those that are due are deleted in the end.
+func TestNonResident_goThoughThereIsLittleRoom(t *testing.T) {
 	const n = 50
 	for _, indexed := range []bool{true, false} {
 		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
@@ -396,7 +396,7 @@ func TestSleepers_goThoughThereIsLittleRoom(t *testing.T) {
 }
 
 // Claims that fail one after the other are tried again together.
-func TestSleepers_oneClaimAgain(t *testing.T) {
+func TestNonResident_oneClaimAgain(t *testing.T) {
 	r := newRig(t, func(r *rig, _ *Limits) {
 		for i := range 60 {
 			r.put(id(i), in(time.Minute+time.Duration(i)*time.Second))
@@ -413,7 +413,7 @@ func TestSleepers_oneClaimAgain(t *testing.T) {
 }
 
 // Without an index a deadline stays behind when a session is passivated.
-func TestSleepers_withoutAnIndex(t *testing.T) {
+func TestNonResident_withoutAnIndex(t *testing.T) {
 	r := newRig(t, func(r *rig, l *Limits) {
 		r.env.Store = storetest.Without[store.Index](r.store)
 		l.PassivateAfter = time.Minute
@@ -570,7 +570,7 @@ func TestRemember_notWhatAnotherProcessMayHaveReplaced(t *testing.T) {
 	}
 }
 
-// countedIntents counts how often it was asked for orphans.
+// countedIntents counts how often it was asked for stale intents.
 type countedIntents struct {
 	store.Intents
 	asked atomic.Int64
@@ -588,13 +588,13 @@ func setBack(r *rig) {
 	r.inside(func(*Supervisor) {})
 }
 
-// Where the clock was set back, what is due a while after something is due in that while.
+// Where the clock was set back, a timer that follows an event after a while fires within that while.
 func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 	set := func(r *rig) {
 		setBack(r)
 		r.settle()
 	}
-	t.Run("orphans", func(t *testing.T) {
+	t.Run("stale intents", func(t *testing.T) {
 		c := &countedIntents{}
 		r := newRig(t, func(r *rig, _ *Limits) { r.env.Intents = c })
 		r.pass(20 * time.Second)
@@ -605,7 +605,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 			t.Errorf("looked for %d times in a minute", n)
 		}
 	})
-	t.Run("sleepers", func(t *testing.T) {
+	t.Run("non-resident sessions", func(t *testing.T) {
 		r := newRig(t)
 		r.pass(20 * time.Second)
 		set(r)
