@@ -224,21 +224,18 @@ func (c *Client) start() {
 	}
 	c.env = c.newEnv(shared)
 	if shared && changes == nil {
-		c.env.Rules.SnapshotAge = o.limits.SnapshotAge
+		c.env.Rules.UnseenFor = o.limits.SnapshotAge
 	}
 	l := &c.lookup
 	l.Fresh, l.Directory, l.Clock, l.Buffer, l.MaxFlights = c.env.Fresh, directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
 	l.Name, l.Resolving, l.ClientID, l.Send, l.Stopped = o.sessionName, c.resolving(), c.cfg.ClientID, c.env.Send, c.stopped
-	l.Supervisor = c.system.Root.Spawn(supervisor.Props(c.env, l.Directory, supervisor.Limits{
-		Resident: o.limits.Resident, PassivateAfter: o.limits.PassivateAfter,
-		RememberMissing: o.limits.RememberMissing, MaxFlights: l.MaxFlights,
-	}))
+	l.Supervisor = c.system.Root.Spawn(supervisor.Props(c.env, l.Directory))
 	b := &c.browser
 	b.Rules, b.Sealer, b.Env, b.Lookup = o.cookies.rules(o.sessionName), c.sealer, c.env, l
 	g := &c.logins
 	g.Name, g.Issuer, g.Transactions, g.Sealer, g.Env, g.Shared = o.txName, c.issuer, o.transactions, c.sealer, c.env, shared
 	if changes != nil {
-		w := &feed.Watcher{Feed: changes, Env: c.env, Limits: o.limits, Changed: c.changed}
+		w := &feed.Watcher{Feed: changes, Env: c.env, Changed: c.changed}
 		c.runner.Go(func() { w.Run(c.runner.Context()) })
 	}
 }
@@ -263,15 +260,13 @@ func (c *Client) newEnv(shared bool) *actors.Env {
 	env := &actors.Env{
 		Rules: actors.Rules{
 			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
-			UpdateUser: o.updateUser, MaxTokenSets: o.limits.TokenSets, DefaultLifetime: o.tokenLifetime, Exclusive: exclusive,
-			RememberEnded: o.limits.RememberEnded, RetryFirst: o.limits.RetryFirst, RetryMost: o.limits.RetryMost, Revoke: o.revoke,
-			EndOnDead: o.endOnDead,
-			Leases:    leases, Intents: written, DefaultQuery: c.queries.Default,
+			Limits: o.limits, UpdateUser: o.updateUser, DefaultLifetime: o.tokenLifetime, Exclusive: exclusive,
+			Revoke: o.revoke, EndOnDead: o.endOnDead,
+			Leases: leases, Intents: written, DefaultQuery: c.queries.Default,
 		},
-		Leaser: leaser, Owner: session.RandomString(c.rand, 22), LeaseTTL: o.limits.Lease,
+		Leaser: leaser, Owner: session.RandomString(c.rand, 22),
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
 		Provider: provider{c}, Revoke: provider{c}.revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Stats: c.stats, Pending: c.pending, Log: c.log, Send: c.system.Root.Send,
-		FlightTimeout: o.limits.FlightTimeout, StoreTimeout: o.limits.StoreTimeout,
 		OnSaveError: o.onSaveError,
 		Fresh: &directory.Freshness{
 			Shared: shared, Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Attempt: o.limits.StoreTimeout,

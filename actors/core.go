@@ -12,27 +12,25 @@ import (
 
 // Rules are what the host decided about every session.
 type Rules struct {
+	session.Limits
+
 	ClientID        string        // the configured one, of sessions that have none of their own
 	Issuer          string        // the configured issuer
 	Buffer          time.Duration // refresh this long before a token expires
 	StrictAudience  bool          // refuse a token for another audience than the one asked for
 	UpdateUser      bool          // a refreshed ID token replaces the user's claims
-	MaxTokenSets    int           // 0: the default of package session
 	MaxBytes        int           // of a state as it is written; 0: any number
 	DefaultLifetime time.Duration // of an access token whose life is not said; 0: the default of package session
 	Exclusive       bool          // no other process writes to the store
 	Leases          bool          // others do, and a refresh token is presented under the session's lease
 	Intents         bool          // the refresh token about to be presented is written down, for the store outlives the process
-	SnapshotAge     time.Duration // how long others' writes may go unseen; 0 where they are told, or there are none
+	UnseenFor       time.Duration // how long others' writes may go unseen; 0 where they are told, or there are none
 
 	// DefaultQuery is asked when a refresh token is presented that a process left behind.
 	DefaultQuery *session.TokenQuery
 
-	RememberEnded time.Duration // how long an ended session answers session_expired
-	RetryFirst    time.Duration // wait before a failed write is tried again; it doubles
-	RetryMost     time.Duration // up to this
-	Revoke        bool          // a logout revokes the refresh token
-	EndOnDead     bool          // the session ends where the provider refuses the refresh token for good
+	Revoke    bool // a logout revokes the refresh token
+	EndOnDead bool // the session ends where the provider refuses the refresh token for good
 }
 
 // core is one session: its state, what it waits for and what it answers. Its

@@ -335,8 +335,8 @@ func (c *core) overFor(f *directory.Flight, why session.Reason) directory.Answer
 // remembered returns until when a session that its ceiling ended at now is remembered in memory, and what remains of it.
 func (r *Rules) remembered(remains *session.State, now time.Time) time.Time {
 	until := now.Add(r.RememberEnded)
-	if r.SnapshotAge > 0 { // nothing would tell of a new login in another process
-		until = now.Add(min(r.RememberEnded, r.SnapshotAge))
+	if r.UnseenFor > 0 { // nothing would tell of a new login in another process
+		until = now.Add(min(r.RememberEnded, r.UnseenFor))
 	}
 	for _, t := range remains.ConnectionTokenSets {
 		if e := time.Unix(t.ExpiresAt, 0); e.After(until) {

@@ -78,7 +78,7 @@ func (a *Session) carryOutWork(e effect) {
 	case renewLease:
 		a.renewLease(e)
 	case renewIn:
-		third := a.env.LeaseTTL / 3 // at most, should the clock have been set back
+		third := a.env.Rules.Lease / 3 // at most, should the clock have been set back
 		a.renewal = a.after(a.renewal, min(third, clock.Until(a.env.Clock, e.taken.Add(third))), &renewDue{})
 	case pollIn:
 		a.poll = a.after(a.poll, a.jitter(e.wait), &pollDue{})
@@ -148,7 +148,7 @@ func (a *Session) spend(e spend) {
 	env := a.env
 	env.Stats.Requests.Add(1)
 	a.do(ProviderWork, func(ctx context.Context) any {
-		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.FlightTimeout)
+		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.FlightTimeout)
 		defer cancel()
 		m := &providerAnswered{}
 		if !e.lapses.IsZero() && !env.Clock.Now().Before(e.lapses) {
@@ -192,7 +192,7 @@ func (a *Session) revoke(e revoke) {
 			return
 		}
 		env.Runner.Run(ProviderWork, func(ctx context.Context) any {
-			ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.FlightTimeout)
+			ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.FlightTimeout)
 			defer cancel()
 			return Contain(func() error { return env.Revoke(ctx, e.of, e.token) })
 		}, func(failure any) {
@@ -220,18 +220,18 @@ func (a *Session) do(kind Work, work func(context.Context) any, deliver func(any
 func (a *Session) renewLease(e renewLease) {
 	env, key := a.env, a.entry.Key
 	env.Runner.Run(LeaseWork, func(ctx context.Context) any {
-		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
+		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.StoreTimeout)
 		defer cancel()
 		m := &renewedLease{at: env.Clock.Now()}
-		m.lapses = m.at.Add(env.LeaseTTL)
+		m.lapses = m.at.Add(env.Rules.Lease)
 		o := store.Options{Background: true}
 		m.err = Contain(func() (err error) {
 			if env.Beginner == nil {
-				m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.LeaseTTL, o)
+				m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.Rules.Lease, o)
 				return err
 			}
 			m.epoch = e.epoch
-			return env.Leaser.Renew(ctx, key, env.Owner, e.epoch, env.LeaseTTL, o)
+			return env.Leaser.Renew(ctx, key, env.Owner, e.epoch, env.Rules.Lease, o)
 		})
 		return m
 	}, a.send)

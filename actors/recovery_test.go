@@ -55,7 +55,7 @@ func newBench(t *testing.T) *bench {
 	b.s = &Session{boss: boss, self: self, env: &Env{
 		Fresh: &directory.Freshness{},
 		Rules: *testRules(), Clock: b.clock, Rand: rand.Reader, Store: b.store, Codec: &store.Codec{Sealer: sealer, Domain: "https://tenant.example/"},
-		Provider: b, Runner: b, Stats: b.stats, Pending: b.pending, Log: zap.New(core), FlightTimeout: time.Second, StoreTimeout: time.Second,
+		Provider: b, Runner: b, Stats: b.stats, Pending: b.pending, Log: zap.New(core),
 		Send: func(to *actor.PID, m any) {
 			if to == boss {
 				b.told = append(b.told, m)
@@ -64,6 +64,7 @@ func newBench(t *testing.T) *bench {
 			}
 		},
 	}}
+	b.s.env.Rules.FlightTimeout, b.s.env.Rules.StoreTimeout = time.Second, time.Second
 	b.entry = directory.NewEntry("id", session.Key{1}, directory.NewSnapshot(directory.Opening, directory.Outcome{Settled: make(chan struct{})}))
 	return b
 }

@@ -406,6 +406,6 @@ func refused(err error) bool {
 func (r *Rules) applyOptions() session.ApplyOptions {
 	return session.ApplyOptions{
 		ClientID: r.ClientID, Issuer: r.Issuer, StrictAudience: r.StrictAudience,
-		UpdateUser: r.UpdateUser, MaxTokenSets: r.MaxTokenSets, MaxBytes: r.MaxBytes, Buffer: r.Buffer, DefaultLifetime: r.DefaultLifetime,
+		UpdateUser: r.UpdateUser, MaxTokenSets: r.TokenSets, MaxBytes: r.MaxBytes, Buffer: r.Buffer, DefaultLifetime: r.DefaultLifetime,
 	}
 }

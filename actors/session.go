@@ -47,19 +47,16 @@ type Env struct {
 	Log     *zap.Logger
 	Send    func(to *actor.PID, message any)
 
-	// Where several processes write to the store, Leaser gives out leases of LeaseTTL; Owner
+	// Where several processes write to the store, Leaser gives out leases of Rules.Lease; Owner
 	// is this process. Intents is the store's, where Rules.Intents says so. Beginner does the work of
 	// both before a request; nil: they do it in steps. Fresh says how far others' writes are told.
 	Leaser   store.Leaser
 	Intents  store.Intents
 	Beginner store.Beginner
 	Owner    string
-	LeaseTTL time.Duration
 	Fresh    *directory.Freshness
 
-	FlightTimeout time.Duration // of a request, from sending
-	StoreTimeout  time.Duration // of each attempt at store work
-	Inactivity    time.Duration // after which nobody asks for a session with a lifetime any more; 0: never
+	Inactivity time.Duration // after which nobody asks for a session with a lifetime any more; 0: never
 
 	// Revoke makes a refresh token useless; it is called where Rules.Revoke says so.
 	Revoke func(ctx context.Context, of session.RegistrationID, token string) error

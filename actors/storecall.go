@@ -75,7 +75,7 @@ func (r *opRun) perform(base context.Context) any {
 		ctx, s.options, detach = lent(base, s.call)
 		defer detach()
 	}
-	ctx, cancel := clock.WithTimeout(ctx, s.env.Clock, s.env.StoreTimeout)
+	ctx, cancel := clock.WithTimeout(ctx, s.env.Clock, s.env.Rules.StoreTimeout)
 	defer cancel()
 	m.reading, m.at = s.env.Fresh.Reading(s.env.Clock.Mono()), s.env.Clock.Now()
 	m.err = Contain(func() error { return r.op.askStore(ctx, s, m) })
@@ -107,15 +107,15 @@ func (s *storeCall) encode(r record) (store.Record, error) {
 // lease takes the session's lease for a save of the record with that version, and notes that in m.
 func (s *storeCall) lease(ctx context.Context, version session.Version, m *opDone) (epoch int64, err error) {
 	if s.env.Beginner == nil {
-		m.epoch, err = s.env.Leaser.Lease(ctx, s.key, s.env.Owner, s.env.LeaseTTL, s.options)
+		m.epoch, err = s.env.Leaser.Lease(ctx, s.key, s.env.Owner, s.env.Rules.Lease, s.options)
 	} else {
 		var b store.Begun
-		b, err = s.env.Beginner.Begin(ctx, s.key, store.Beginning{Version: version, Owner: s.env.Owner, TTL: s.env.LeaseTTL}, s.options)
+		b, err = s.env.Beginner.Begin(ctx, s.key, store.Beginning{Version: version, Owner: s.env.Owner, TTL: s.env.Rules.Lease}, s.options)
 		if m.epoch = b.Epoch; err == nil && b.Moved != nil {
 			err = store.ErrConflict
 		}
 	}
-	m.lapses = m.at.Add(s.env.LeaseTTL)
+	m.lapses = m.at.Add(s.env.Rules.Lease)
 	return m.epoch, err
 }
 
@@ -125,7 +125,7 @@ func (s *storeCall) begin(ctx context.Context, o *beginOp, m *opDone) error {
 	if s.env.Beginner == nil {
 		return s.beginInSteps(ctx, o, m)
 	}
-	b := store.Beginning{Version: o.version, TTL: s.env.LeaseTTL}
+	b := store.Beginning{Version: o.version, TTL: s.env.Rules.Lease}
 	if o.owned {
 		b.Owner = s.env.Owner
 	}
@@ -145,7 +145,7 @@ func (s *storeCall) begin(ctx context.Context, o *beginOp, m *opDone) error {
 	case o.intent != nil:
 		m.intent = &got.Intent
 	}
-	m.epoch, m.lapses, m.prior = got.Epoch, m.at.Add(s.env.LeaseTTL), got.Prior
+	m.epoch, m.lapses, m.prior = got.Epoch, m.at.Add(s.env.Rules.Lease), got.Prior
 	return nil
 }
 

@@ -93,8 +93,8 @@ type journey struct {
 func testRules() *Rules {
 	return &Rules{
 		ClientID: "demo", Issuer: "https://tenant.example/", Exclusive: true,
-		DefaultQuery:  &session.TokenQuery{Key: session.QueryKey("a", ""), Audience: "a"},
-		RememberEnded: 10 * time.Minute, RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second,
+		DefaultQuery: &session.TokenQuery{Key: session.QueryKey("a", ""), Audience: "a"},
+		Limits:       session.Limits{RememberEnded: 10 * time.Minute, RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second},
 	}
 }
 

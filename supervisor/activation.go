@@ -80,13 +80,13 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 // room makes room for one more session and reports whether there is any. While there
 // are more than there should be, two go for each that comes, or that is refused.
 func (s *Supervisor) room() bool {
-	if s.awake-s.erasing >= s.limits.Resident {
+	if s.awake-s.erasing >= s.env.Rules.Resident {
 		s.evict()
 	}
-	if s.awake-s.erasing > s.limits.Resident {
+	if s.awake-s.erasing > s.env.Rules.Resident {
 		s.evict()
 	}
-	return s.awake < 2*s.limits.Resident
+	return s.awake < 2*s.env.Rules.Resident
 }
 
 // enter makes a resident with an entry that is opening.
@@ -122,7 +122,7 @@ func (s *Supervisor) read(l *load, call *directory.Call) {
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
 		defer context.AfterFunc(base, func() { cancel(context.Cause(base)) })()
-		ctx, stop := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
+		ctx, stop := clock.WithTimeout(ctx, env.Clock, env.Rules.StoreTimeout)
 		defer stop()
 		m.reading, m.at = env.Fresh.Reading(env.Clock.Mono()), env.Clock.Now()
 		m.state, m.version, m.incarnation, m.err = env.SafeLoad(ctx, l.key, o)
@@ -167,7 +167,7 @@ func (s *Supervisor) found(sl *resident, m *loaded) {
 	}
 	sl.version = m.version
 	if f != nil {
-		sl.entry.Join(f, s.limits.MaxFlights)
+		sl.entry.Join(f, s.env.Rules.QueuedQuestions+1)
 	}
 	s.show(sl, directory.NewReady(1, m.incarnation, m.state).Idle())
 	if f != nil {
@@ -254,7 +254,7 @@ func (s *Supervisor) mark(sl *resident, snapshot *directory.Snapshot, at time.Ti
 	if now := s.now(); now.Before(at) { // the clock was set back
 		at = now
 	}
-	snapshot.Until = at.Add(s.limits.RememberMissing)
+	snapshot.Until = at.Add(s.env.Rules.RememberMissing)
 	sl.entry.Publish(snapshot)
 	if s.missing >= maxMissing {
 		s.drop(sl)

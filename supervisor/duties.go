@@ -84,7 +84,7 @@ func (s *Supervisor) most(d *timer) int64 {
 	switch d.kind {
 	case forgetTimer:
 		if d.resident.missing {
-			return int64(s.limits.RememberMissing/time.Second) + 1
+			return int64(s.env.Rules.RememberMissing/time.Second) + 1
 		}
 		if !d.resident.entry.Snapshot().HoldsConnections() {
 			return int64(s.env.Rules.RememberEnded/time.Second) + 1
@@ -274,7 +274,7 @@ func (s *Supervisor) watchIdle(sl *resident) {
 	if sl.erasing {
 		return
 	}
-	s.idle.add(sl, sl.entry.Used()+int64(s.limits.PassivateAfter/time.Second))
+	s.idle.add(sl, sl.entry.Used()+int64(s.env.Rules.PassivateAfter/time.Second))
 }
 
 // checkIdle has a session leave memory that was not used for PassivateAfter. A hit notes its use in the entry without a
@@ -283,7 +283,7 @@ func (s *Supervisor) checkIdle(sl *resident) {
 	if !sl.resident() {
 		return
 	}
-	if due := sl.entry.Used() + int64(s.limits.PassivateAfter/time.Second); due > s.now().Unix() {
+	if due := sl.entry.Used() + int64(s.env.Rules.PassivateAfter/time.Second); due > s.now().Unix() {
 		s.watchIdle(sl)
 		return
 	}
@@ -340,7 +340,7 @@ func (s *Supervisor) evict() {
 			return
 		}
 		sl, _ := s.idle.take(second)
-		if used := sl.entry.Used() + int64(s.limits.PassivateAfter/time.Second); used > second {
+		if used := sl.entry.Used() + int64(s.env.Rules.PassivateAfter/time.Second); used > second {
 			s.watchIdle(sl)
 			continue
 		}
@@ -440,7 +440,7 @@ func (s *Supervisor) remember(end *ended) {
 // noteEnded notes that an end is remembered, of which there are not more than sessions in memory.
 func (s *Supervisor) noteEnded(key session.Key) {
 	s.ended = append(s.ended, key)
-	for len(s.ended) > s.limits.Resident {
+	for len(s.ended) > s.env.Rules.Resident {
 		oldest := s.residents.get(s.ended[0])
 		s.ended = s.ended[1:]
 		if oldest != nil && !oldest.resident() && oldest.entry.Snapshot().Phase == directory.Ended {

@@ -103,7 +103,7 @@ func (s *Supervisor) runBatch() {
 		m := &batchDone{batch: b}
 		for _, r := range b.refs {
 			err := actors.Contain(func() error {
-				ctx, cancel := clock.WithTimeout(base, env.Clock, env.StoreTimeout)
+				ctx, cancel := clock.WithTimeout(base, env.Clock, env.Rules.StoreTimeout)
 				defer cancel()
 				return env.Store.Delete(ctx, r.key, r.only, session.ReasonCeiling, store.Options{Background: true})
 			})

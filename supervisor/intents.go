@@ -51,7 +51,7 @@ func (s *Supervisor) lookForIntents() {
 	}
 	env := s.env
 	env.Runner.Run(actors.StoreWork, func(ctx context.Context) any {
-		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
+		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.StoreTimeout)
 		defer cancel()
 		m := &foundIntents{}
 		m.err = actors.Contain(func() (err error) {
@@ -75,7 +75,7 @@ func (s *Supervisor) foundIntents(m *foundIntents) {
 			s.env.Log.Warn("the store did not say which requests were cut off; it is asked again", zap.Error(m.err))
 		}
 		o.failed = true
-		s.env.Fresh.OutageUntil(mono + intentsEvery*time.Second + s.env.StoreTimeout) // by then the next look has said more
+		s.env.Fresh.OutageUntil(mono + intentsEvery*time.Second + s.env.Rules.StoreTimeout) // by then the next look has said more
 		return
 	}
 	if o.failed {

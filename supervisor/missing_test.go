@@ -32,7 +32,7 @@ func (m *meanwhileStore) Load(ctx context.Context, key session.Key, o store.Opti
 func TestMissing_isRememberedFromWhenTheStoreWasAsked(t *testing.T) {
 	for late, old := range map[time.Duration]bool{0: false, time.Second - 1: false, time.Second: true, time.Hour: true} {
 		slow := &meanwhileStore{}
-		r := newRig(t, func(r *rig, _ *Limits) { slow.StateStore, r.env.Store = r.store, slow })
+		r := newRig(t, func(r *rig, _ *session.Limits) { slow.StateStore, r.env.Store = r.store, slow })
 		slow.then = func() { r.clock.Advance(late) }
 		e := r.open("a")
 		r.settle()
@@ -50,7 +50,7 @@ func TestMissing_isRememberedFromWhenTheStoreWasAsked(t *testing.T) {
 func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
 	for late, phase := range map[time.Duration]directory.Phase{0: directory.Missing, time.Minute: directory.Ready} {
 		slow := &meanwhileStore{}
-		r := newRig(t, func(r *rig, _ *Limits) { slow.StateStore, r.env.Store = r.store, slow })
+		r := newRig(t, func(r *rig, _ *session.Limits) { slow.StateStore, r.env.Store = r.store, slow })
 		answered, arrives := make(chan struct{}), make(chan struct{})
 		slow.then = func() {
 			slow.then = nil

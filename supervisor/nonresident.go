@@ -99,7 +99,7 @@ func (s *Supervisor) listDue() {
 
 // duePage asks the index for one page of the sessions that are due, within the store's deadline.
 func duePage(ctx context.Context, s *Supervisor, index store.Index, from, until session.Ceiling, after store.Ref, limit int) (page []store.Ref, err error) {
-	ctx, cancel := clock.WithTimeout(ctx, s.env.Clock, s.env.StoreTimeout)
+	ctx, cancel := clock.WithTimeout(ctx, s.env.Clock, s.env.Rules.StoreTimeout)
 	defer cancel()
 	err = actors.Contain(func() error {
 		page, err = index.Due(ctx, from, until, after, limit, store.Options{Background: true})
@@ -152,7 +152,7 @@ func (s *Supervisor) claim() {
 	env, index := s.env, s.index
 	until := session.Ceiling(s.now().Add(session.CeilingLeeway).Unix() + 1)
 	env.Runner.Run(actors.StoreWork, func(ctx context.Context) any {
-		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
+		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.StoreTimeout)
 		defer cancel()
 		var refs []store.Ref
 		err := actors.Contain(func() (err error) {
@@ -170,13 +170,13 @@ func (s *Supervisor) claim() {
 // headroom returns how many more sessions may be in memory only to be deleted: where that fails they stay, and
 // are to leave room for others, none of which goes for them.
 func (s *Supervisor) headroom() int {
-	return min(max(s.limits.Resident/2, 1)-s.erasing, 2*s.limits.Resident-s.awake) - s.claiming
+	return min(max(s.env.Rules.Resident/2, 1)-s.erasing, 2*s.env.Rules.Resident-s.awake) - s.claiming
 }
 
 // backOff has the sessions that are due wait for a second. Of others one goes where they are more than
 // there should be.
 func (s *Supervisor) backOff() {
-	if s.awake-s.erasing > s.limits.Resident {
+	if s.awake-s.erasing > s.env.Rules.Resident {
 		s.evict()
 	}
 	s.claimIn(1)

@@ -60,7 +60,7 @@ func (l looking) Receive(ctx actor.Context) {
 	l.Supervisor.Receive(ctx)
 }
 
-func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
+func newRig(t *testing.T, change ...func(*rig, *session.Limits)) *rig {
 	r := &rig{t: t, clock: clock.NewFake(t0), stats: &directory.Stats{}, pending: &directory.Pending{}, dir: directory.NewDirectory()}
 	r.memory = store.NewMemory(r.clock)
 	r.store = storetest.NewFaulty(r.memory)
@@ -71,21 +71,23 @@ func newRig(t *testing.T, change ...func(*rig, *Limits)) *rig {
 	r.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(slog.NewTextHandler(io.Discard, nil))
 	}))
-	limits := Limits{Resident: 1000, PassivateAfter: 15 * time.Minute, RememberMissing: time.Second, MaxFlights: 8}
 	r.env = &actors.Env{
-		Rules: actors.Rules{Exclusive: true, RememberEnded: 10 * time.Minute, RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second},
+		Rules: actors.Rules{Exclusive: true, Limits: session.Limits{
+			FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQuestions: 7,
+			Resident: 1000, PassivateAfter: 15 * time.Minute, RememberEnded: 10 * time.Minute, RememberMissing: time.Second,
+			RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second,
+		}},
 		Clock: r.clock, Rand: rand.Reader, Store: r.store, Codec: &store.Codec{Sealer: sealer, Domain: "https://tenant.example/"},
 		Provider: r, Runner: r, Stats: r.stats, Pending: r.pending, Log: zap.NewNop(), Send: r.system.Root.Send,
-		FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second,
 	}
 	for _, f := range change {
-		f(r, &limits)
+		f(r, &r.env.Rules.Limits)
 	}
 	if r.env.Fresh == nil {
-		r.env.Fresh = &directory.Freshness{Missing: limits.RememberMissing, Stats: r.env.Stats}
+		r.env.Fresh = &directory.Freshness{Missing: r.env.Rules.RememberMissing, Stats: r.env.Stats}
 	}
-	props := Props(r.env, r.dir, limits)
-	r.s = newSupervisor(r.env, r.dir, limits)
+	props := Props(r.env, r.dir)
+	r.s = newSupervisor(r.env, r.dir)
 	r.supervisor = r.system.Root.Spawn(props.Clone(actor.WithProducer(func() actor.Actor { return looking{r.s} })))
 	t.Cleanup(r.close)
 	r.settle()

@@ -14,14 +14,6 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Limits bound what the supervisor keeps. All must be set.
-type Limits struct {
-	Resident        int           // sessions in memory; twice that many while they cannot be passivated
-	PassivateAfter  time.Duration // unused for so long
-	RememberMissing time.Duration // that the store has no such session
-	MaxFlights      int           // flights of one session, in the air and queued
-}
-
 const (
 	chunk           = 1000             // deadlines handled in one turn
 	maxMissing      = 10_000           // remembered at once
@@ -36,10 +28,9 @@ const (
 
 // Supervisor is the supervisor actor.
 type Supervisor struct {
-	env    *actors.Env
-	dir    *directory.Directory
-	limits Limits
-	index  store.Index // nil where the store has none
+	env   *actors.Env
+	dir   *directory.Directory
+	index store.Index // nil where the store has none
 
 	self  *actor.PID
 	root  *actor.RootContext
@@ -147,15 +138,15 @@ func (sl *resident) resident() bool {
 }
 
 // Props returns how a supervisor is made, to be spawned once.
-func Props(env *actors.Env, dir *directory.Directory, limits Limits) *actor.Props {
+func Props(env *actors.Env, dir *directory.Directory) *actor.Props {
 	env.Pending.Add(1) // its start, which no mailbox counts, is something to be handled
-	return actor.PropsFromProducer(func() actor.Actor { return newSupervisor(env, dir, limits) },
+	return actor.PropsFromProducer(func() actor.Actor { return newSupervisor(env, dir) },
 		actor.WithMailbox(env.Mailboxes()))
 }
 
-func newSupervisor(env *actors.Env, dir *directory.Directory, limits Limits) *Supervisor {
+func newSupervisor(env *actors.Env, dir *directory.Directory) *Supervisor {
 	s := &Supervisor{
-		env: env, dir: dir, limits: limits,
+		env: env, dir: dir,
 		residents: newResidents(), claims: make(map[int64]bool), nonResident: make(map[session.Key]*timer),
 		due: newWheel(deadlineOf), absentees: newWheel(deadlineOf), ceilings: newWheel(ceilingDeadline), idle: newWheel(idleDeadline),
 	}

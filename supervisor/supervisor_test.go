@@ -23,7 +23,7 @@ func in(d time.Duration) session.Ceiling {
 // A caller who asks for a session that does not exist learns so, also when too many such
 // are remembered already.
 func TestMissing_isSaidHoweverMany(t *testing.T) {
-	r := newRig(t, func(_ *rig, l *Limits) { l.Resident = 2 * maxMissing })
+	r := newRig(t, func(_ *rig, l *session.Limits) { l.Resident = 2 * maxMissing })
 	entries := make([]*directory.Entry, maxMissing+10)
 	for i := range entries {
 		entries[i] = r.open(id(i))
@@ -92,7 +92,7 @@ func TestLogin_isFoundThoughItsKeyWasKnownOnly(t *testing.T) {
 }
 
 func TestResidency_theLeastUsedGoes(t *testing.T) {
-	r := newRig(t, func(_ *rig, l *Limits) { l.Resident = 3 })
+	r := newRig(t, func(_ *rig, l *session.Limits) { l.Resident = 3 })
 	for i := range 5 {
 		r.put(id(i), 0)
 		r.open(id(i))
@@ -110,7 +110,7 @@ func TestResidency_theLeastUsedGoes(t *testing.T) {
 
 // Sessions with something unsaved stay; up to twice as many, then there is no room.
 func TestResidency_unsavedSessionsStay(t *testing.T) {
-	r := newRig(t, func(_ *rig, l *Limits) { l.Resident = 2 })
+	r := newRig(t, func(_ *rig, l *session.Limits) { l.Resident = 2 })
 	r.store.Inject(storetest.Fault{Op: storetest.OpUpdate, Err: storetest.ErrFault})
 	for i := range 4 {
 		r.put(id(i), 0)
@@ -184,7 +184,7 @@ func TestCounts_stayTrue(t *testing.T) {
 // fails: each is deleted once.
 func TestNonResident_eachIsDeletedOnce(t *testing.T) {
 	const n = 2*claimBatch + 100
-	r := newRig(t, func(r *rig, l *Limits) {
+	r := newRig(t, func(r *rig, l *session.Limits) {
 		l.Resident = 400
 		for i := range n {
 			r.put(id(i), in(time.Minute))
@@ -246,7 +246,7 @@ func TestNonResident_awakeAsAnotherLogin(t *testing.T) {
 
 // The deletion of a session that no call asked for fails: it is tried until it succeeds.
 func TestNonResident_aFailedDeletionIsTriedAgain(t *testing.T) {
-	r := newRig(t, func(r *rig, _ *Limits) { r.put("a", in(time.Minute)) })
+	r := newRig(t, func(r *rig, _ *session.Limits) { r.put("a", in(time.Minute)) })
 	r.store.Fail(storetest.OpDelete, 3)
 	r.clock.Advance(time.Minute)
 	r.settle()
@@ -265,7 +265,7 @@ func TestNonResident_leaveRoom(t *testing.T) {
 	const n = 3000
 	for _, indexed := range []bool{true, false} {
 		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
-			r := newRig(t, func(r *rig, l *Limits) {
+			r := newRig(t, func(r *rig, l *session.Limits) {
 				l.Resident = 100
 				if !indexed {
 					r.env.Store = storetest.Without[store.Index](r.store)
@@ -286,7 +286,7 @@ func TestNonResident_leaveRoom(t *testing.T) {
 			for range 16 {
 				r.pass(5 * time.Second)
 				r.inside(func(s *Supervisor) {
-					if s.awake > s.limits.Resident*3/2 {
+					if s.awake > s.env.Rules.Resident*3/2 {
 						t.Errorf("%d are in memory", s.awake)
 					}
 				})
@@ -311,7 +311,7 @@ func TestNonResident_putOutNobody(t *testing.T) {
 	const due, used = 1000, 60
 	for _, indexed := range []bool{true, false} {
 		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
-			r := newRig(t, func(r *rig, l *Limits) {
+			r := newRig(t, func(r *rig, l *session.Limits) {
 				l.Resident = 100
 				if !indexed {
 					r.env.Store = storetest.Without[store.Index](r.store)
@@ -353,7 +353,7 @@ func TestNonResident_goThoughThereIsLittleRoom(t *testing.T) {
 	const n = 50
 	for _, indexed := range []bool{true, false} {
 		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
-			r := newRig(t, func(r *rig, l *Limits) {
+			r := newRig(t, func(r *rig, l *session.Limits) {
 				l.Resident = 1
 				if !indexed {
 					r.env.Store = storetest.Without[store.Index](r.store)
@@ -397,7 +397,7 @@ func TestNonResident_goThoughThereIsLittleRoom(t *testing.T) {
 
 // Claims that fail one after the other are tried again together.
 func TestNonResident_oneClaimAgain(t *testing.T) {
-	r := newRig(t, func(r *rig, _ *Limits) {
+	r := newRig(t, func(r *rig, _ *session.Limits) {
 		for i := range 60 {
 			r.put(id(i), in(time.Minute+time.Duration(i)*time.Second))
 		}
@@ -414,7 +414,7 @@ func TestNonResident_oneClaimAgain(t *testing.T) {
 
 // Without an index a deadline stays behind when a session is passivated.
 func TestNonResident_withoutAnIndex(t *testing.T) {
-	r := newRig(t, func(r *rig, l *Limits) {
+	r := newRig(t, func(r *rig, l *session.Limits) {
 		r.env.Store = storetest.Without[store.Index](r.store)
 		l.PassivateAfter = time.Minute
 	})
@@ -441,7 +441,7 @@ func TestNonResident_withoutAnIndex(t *testing.T) {
 
 // An index that panics is an index that failed.
 func TestSweep_survivesAPanic(t *testing.T) {
-	r := newRig(t, func(r *rig, _ *Limits) {
+	r := newRig(t, func(r *rig, _ *session.Limits) {
 		r.put("a", in(time.Minute))
 		r.env.Store = panicking{r.store}
 	})
@@ -559,7 +559,7 @@ func TestRemember_connectionTokens(t *testing.T) {
 // Another process may have signed the user in again between the claim and the deletion: a
 // shared store is asked, not this process's memory.
 func TestRemember_notWhatAnotherProcessMayHaveReplaced(t *testing.T) {
-	r := newRig(t, func(r *rig, _ *Limits) { r.env.Rules.Exclusive = false })
+	r := newRig(t, func(r *rig, _ *session.Limits) { r.env.Rules.Exclusive = false })
 	r.put("a", 0) // the new login
 	r.send(&messages.EndSession{Key: keyOf("a"), Only: session.Incarnation{1}, Why: session.ReasonCeiling})
 	r.settle()
@@ -596,7 +596,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 	}
 	t.Run("stale intents", func(t *testing.T) {
 		c := &countedIntents{}
-		r := newRig(t, func(r *rig, _ *Limits) { r.env.Intents = c })
+		r := newRig(t, func(r *rig, _ *session.Limits) { r.env.Intents = c })
 		r.pass(20 * time.Second)
 		set(r)
 		before := c.asked.Load()
@@ -623,7 +623,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		r.counts()
 	})
 	t.Run("a claim that failed", func(t *testing.T) {
-		r := newRig(t, func(r *rig, _ *Limits) { r.put("a", in(-4*time.Hour)) })
+		r := newRig(t, func(r *rig, _ *session.Limits) { r.put("a", in(-4*time.Hour)) })
 		r.put("b", in(-4*time.Hour))
 		r.store.Fail(storetest.OpClaimDue, 1)
 		r.pass(listEvery)
@@ -767,7 +767,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 
 // Where the clock was set back, the session goes that was used least recently all the same.
 func TestSetBack_evictsWhatIsUnused(t *testing.T) {
-	r := newRig(t, func(_ *rig, l *Limits) { l.Resident = 2 })
+	r := newRig(t, func(_ *rig, l *session.Limits) { l.Resident = 2 })
 	for _, id := range []string{"unused", "used"} {
 		r.put(id, 0)
 		r.open(id)
@@ -788,7 +788,7 @@ func TestSetBack_evictsWhatIsUnused(t *testing.T) {
 
 // What waits too long is put into the same order every time.
 func TestSetBack_inOrder(t *testing.T) {
-	r := newRig(t, func(_ *rig, l *Limits) { l.RememberMissing = time.Minute })
+	r := newRig(t, func(_ *rig, l *session.Limits) { l.RememberMissing = time.Minute })
 	for i := range 50 {
 		r.open(id(i))
 		r.settle()

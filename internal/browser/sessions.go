@@ -293,7 +293,7 @@ func (b *Sessions) touch(key session.Key, s *session.State, o store.Options) {
 	}
 	o = store.Options{Values: o.Values, Background: true}
 	b.Env.Runner.Run(actors.StoreWork, func(ctx context.Context) any {
-		ctx, cancel := clock.WithTimeout(ctx, b.Env.Clock, b.Env.StoreTimeout)
+		ctx, cancel := clock.WithTimeout(ctx, b.Env.Clock, b.Env.Rules.StoreTimeout)
 		defer cancel()
 		now := b.Env.Clock.Now()
 		return toucher.Touch(ctx, key, store.TTL(now, s.Internal.Ceiling, b.Env.Life(s, now)), o)

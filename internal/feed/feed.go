@@ -26,7 +26,6 @@ const (
 type Watcher struct {
 	Feed    store.ChangeFeed
 	Env     *actors.Env
-	Limits  session.Limits
 	Changed func(session.Key, session.Version) // the zero Version: it has ended
 
 	// From one Watch of the feed to the next.
@@ -39,7 +38,7 @@ type Watcher struct {
 // Run watches until ctx ends. Each time that the feed breaks off, and each gap in it, ends a feed
 // epoch (directory.Freshness).
 func (w *Watcher) Run(ctx context.Context) {
-	w.most, w.said = w.Limits.RetryMost, -saidAgain
+	w.most, w.said = w.Env.Rules.RetryMost, -saidAgain
 	for wait := time.Duration(0); ; {
 		w.epochs = 0
 		err := actors.Contain(func() error { return w.Feed.Watch(ctx, w.Changed, w.reset) })
@@ -51,7 +50,7 @@ func (w *Watcher) Run(ctx context.Context) {
 		if w.epochs > 0 {
 			wait = 0
 		}
-		wait = min(max(2*wait, w.Limits.RetryFirst), w.most)
+		wait = min(max(2*wait, w.Env.Rules.RetryFirst), w.most)
 		if !w.pause(ctx, wait) {
 			return
 		}

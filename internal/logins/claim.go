@@ -72,7 +72,7 @@ func (l *Logins) release(key session.Key, owner string, o store.Options) {
 	}
 	o = store.Options{Values: o.Values, Background: true}
 	l.Env.Runner.Run(actors.StoreWork, func(ctx context.Context) any {
-		ctx, cancel := clock.WithTimeout(ctx, l.Env.Clock, l.Env.StoreTimeout)
+		ctx, cancel := clock.WithTimeout(ctx, l.Env.Clock, l.Env.Rules.StoreTimeout)
 		defer cancel()
 		return actors.Contain(func() error {
 			epoch, err := l.Env.Leaser.Lease(ctx, key, owner, time.Second, o)

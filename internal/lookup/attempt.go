@@ -12,7 +12,7 @@ import (
 // Attempt does store work on the caller's goroutine: within its deadline, and a panic
 // of the store is an error. What the store says of a record is returned as it is.
 func Attempt(ctx context.Context, env *actors.Env, work func(context.Context) error) error {
-	bounded, cancel := clock.WithTimeout(ctx, env.Clock, env.StoreTimeout)
+	bounded, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.StoreTimeout)
 	defer cancel()
 	err := actors.Contain(func() error { return work(bounded) })
 	switch {

@@ -61,7 +61,7 @@ type change struct {
 func (p *process) live(env *actors.Env) {
 	c := &p.w.config
 	p.fresh = env.Fresh
-	p.fresh.Shared, p.fresh.Age, p.fresh.Outage, p.fresh.Attempt = true, snapshotAge, outage, env.StoreTimeout
+	p.fresh.Shared, p.fresh.Age, p.fresh.Outage, p.fresh.Attempt = true, snapshotAge, outage, env.Rules.StoreTimeout
 	p.fresh.Grace = leaseTTL + env.Rules.RetryMost*5/4
 	p.follow = make(map[*subject]bool)
 	p.over = make(map[*subject]int)
@@ -69,11 +69,11 @@ func (p *process) live(env *actors.Env) {
 	env.Leaser, _ = store.As[store.Leaser](env.Store)
 	env.Intents, _ = store.As[store.Intents](env.Store)
 	env.Beginner, _ = store.As[store.Beginner](env.Store)
-	env.Owner, env.LeaseTTL = session.RandomString(p.w.random, 22), leaseTTL
+	env.Owner, env.Rules.Lease = session.RandomString(p.w.random, 22), leaseTTL
 	env.Rules.Leases, env.Rules.Intents = true, c.intents
 	env.Rules.DefaultQuery = p.w.questions[0]
 	if !c.feed {
-		env.Rules.SnapshotAge = snapshotAge
+		env.Rules.UnseenFor = snapshotAge
 	}
 }
 

@@ -78,13 +78,16 @@ func (w *World) start() *process {
 	send := w.system.Root.Send
 	env := &actors.Env{
 		Rules: actors.Rules{
-			ClientID: clientID, Issuer: issuer, Buffer: c.buffer, StrictAudience: true, MaxTokenSets: c.tokenSets,
-			Exclusive: store.IsExclusive(states), RememberEnded: c.rememberEnded, RetryFirst: 50 * time.Millisecond,
-			RetryMost: 5 * time.Second, Revoke: c.revoke, EndOnDead: c.endOnDead,
+			ClientID: clientID, Issuer: issuer, Buffer: c.buffer, StrictAudience: true,
+			Exclusive: store.IsExclusive(states), Revoke: c.revoke, EndOnDead: c.endOnDead,
+			Limits: session.Limits{
+				FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQuestions: c.questions, TokenSets: c.tokenSets,
+				Resident: c.resident, PassivateAfter: c.passivateAfter, RememberEnded: c.rememberEnded, RememberMissing: time.Second,
+				RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second,
+			},
 		},
 		Clock: processClock{p}, Rand: processRand{p}, Store: states, Codec: w.codec, Provider: v, Revoke: v.revoke,
 		Runner: p, Mailbox: p.newMailbox, Stats: &directory.Stats{}, Pending: &directory.Pending{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
-		FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second,
 	}
 	env.Fresh = &directory.Freshness{Missing: time.Second, Stats: env.Stats}
 	l := &p.lookup
@@ -94,9 +97,7 @@ func (w *World) start() *process {
 	}
 	l.Directory, l.Clock, l.Buffer, l.MaxFlights = directory.NewDirectory(), env.Clock, c.buffer, c.questions+1
 	l.Name, l.Send, l.Await = name, env.Send, w.await
-	l.Supervisor = w.system.Root.Spawn(supervisor.Props(env, l.Directory, supervisor.Limits{
-		Resident: c.resident, PassivateAfter: c.passivateAfter, RememberMissing: time.Second, MaxFlights: l.MaxFlights,
-	}))
+	l.Supervisor = w.system.Root.Spawn(supervisor.Props(env, l.Directory))
 	return p
 }
 
