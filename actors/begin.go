@@ -25,6 +25,9 @@ type beginOp struct {
 }
 
 // start decides whether the request is still needed, and what the store is asked.
+//
+// It is asked again here, although it was asked when the permit came: the op may have waited behind a save
+// or a read, and what that brought may be the answer already.
 func (o *beginOp) start(c *core, now time.Time) bool {
 	a := o.request
 	if c.life == expiring && c.current(a) && !c.rules.Leases { // the record is being deleted: an intent has no place
@@ -45,6 +48,9 @@ func (o *beginOp) start(c *core, now time.Time) bool {
 }
 
 // newIntent returns the intent of a's request. A recovery counts its tries in it.
+//
+// The intent carries the epoch that is held now. The store replaces it by that of the lease which it gives, so it
+// matters only where the store does not answer, and the intent may stand all the same.
 func (c *core) newIntent(a *request, now time.Time) *store.Intent {
 	in := &store.Intent{Token: sha256.Sum256([]byte(a.token)), Epoch: c.lease.epoch, At: now.Unix()}
 	if c.recovers(a.flight) {
@@ -59,6 +65,10 @@ func (o *beginOp) askStore(ctx context.Context, s *storeCall, m *opDone) error {
 }
 
 // done goes on towards the request, or says why it is not sent.
+//
+// The order of the cases is the order of what outweighs what. A record that has gone or moved is taken in even where the
+// callers of the flight were answered already, for the session itself has to know. Only then does it count whether the
+// flight is still wanted, whether the store said no, and whether the lease still stands.
 func (o *beginOp) done(c *core, m *opDone, now time.Time) {
 	a := o.request
 	stale := c.noteLease(m) || c.lapsed(now)
@@ -111,6 +121,11 @@ func (c *core) standDown(a *request) {
 
 // begun sends the request, unless there is a better answer by now. The lease stands, and the
 // intent is written.
+//
+// Three things can make the request needless or wrong now, and each is cheap to find out: the answer was found
+// while Begin was under way; a recovery finds that the intent it is about has gone, so that nothing is left to find
+// out; and another process, whose lease has lapsed in an outage, may have the new token in hand and be about to save it.
+// A save that is queued would clear the intent just written, so the flight goes behind it.
 func (c *core) begun(a *request, m *opDone, prior prior, now time.Time) {
 	switch {
 	case !c.stillNeeded(now):
@@ -134,6 +149,9 @@ func (c *core) begun(a *request, m *opDone, prior prior, now time.Time) {
 
 // beginExpiring is done for an exchange that the ceiling has overtaken. The deletion is behind it
 // in the store queue, so the record still says what may be spent.
+//
+// Nothing of the session can be saved any more, so there is no second chance as in done: where the lease is another
+// process's, the exchange is given up, and its callers hear what callers after the ceiling hear.
 func (c *core) beginExpiring(a *request, m *opDone, stale bool, now time.Time) {
 	f := m.found
 	switch {
@@ -177,6 +195,10 @@ const (
 )
 
 // noteIntent notes what stands in the store after o, so far as that is known, and returns what stood before.
+//
+// Three outcomes are told apart. The store has refused: nothing was written. The store has answered: what it says
+// stands. The store has not answered: the intent may stand, so it is cleared with the lease, unless a recovery wrote it. An intent
+// that a crash has left behind is never cleared before the provider has said something about its token.
 func (c *core) noteIntent(o *beginOp, m *opDone) prior {
 	if o.intent == nil || m.err == nil && m.intent == nil { // none was to be written, or the record had moved
 		return noPrior
@@ -216,6 +238,9 @@ func (c *core) priorOf(o *beginOp, m *opDone, recovers bool) prior {
 }
 
 // stillNeeded reports whether the request is still to be sent. If not, it has dealt with the flight.
+//
+// It is the last look before a refresh token is presented, and the one that keeps a crowd from spending a token
+// for each of its members: those who asked for the same in other words find it in the cache here.
 func (c *core) stillNeeded(now time.Time) bool {
 	a := c.request
 	if !c.current(a) {
@@ -272,6 +297,9 @@ func (c *core) answered(f *directory.Flight, now time.Time) (directory.Answer, b
 }
 
 // storeFailed answers everyone who waits for a request that the store must be asked for first.
+//
+// All of them, not only the flight itself: each would ask the same store the same thing, one after the other, and the last
+// would wait for as many deadlines as there are flights before it.
 func (c *core) storeFailed(a *request, err error) {
 	c.giveUp()
 	for _, f := range append([]*directory.Flight{a.flight}, c.queue...) {

@@ -15,12 +15,13 @@
 // What the core decides is written down in states.go: three small machines, and a table of what
 // each message does in each life of a session. One file for each mechanism stands beside it:
 //
-//   - request.go: the one request to the provider, from the queue to its answer;
+//   - request.go, answer.go: the one request to the provider, from the queue to the wire, and its answer;
 //   - begin.go, lease.go: what comes between permit and request where several processes, or a process after a
 //     crash, use the same store: the lease, the intent, the recovery of an intent;
 //   - save.go, read.go: a save, and a reading of the record, which decides what a conflict, a
 //     refusal or a notice means;
-//   - login.go, end.go: a login in the session's place, and the end of the session;
+//   - login.go, end.go, remainder.go: a login in the session's place, the end of the session, and what its
+//     ceiling leaves of it;
 //   - ops.go, storecall.go: the queue of store operations, and how one asks the store;
 //   - panic.go: what happens after a panic in any of these.
 //

@@ -47,6 +47,8 @@ func (c *core) delete(o *deleteOp) {
 // covers reports whether a deletion of only is about the incarnation in hand.
 func (c *core) covers(only session.Incarnation) bool { return only.IsZero() || only == c.incarnation }
 
+// Example: a logout is queued behind a login that is being written. It names any incarnation, so it is about that login too, which
+// has begun by the time that the deletion runs.
 func (o *deleteOp) start(c *core, now time.Time) bool {
 	if c.life == live && c.covers(o.only) { // a login that came while the logout waited
 		c.finishGeneration(o.why, now)
@@ -71,6 +73,8 @@ func (o *deleteOp) settle() {
 	o.ends = nil
 }
 
+// A deletion that failed because its own caller has gone says nothing of the store. It runs again at once, with a
+// context of its own.
 func (o *deleteOp) done(c *core, m *opDone, now time.Time) {
 	if m.left != nil { // that says nothing of the store
 		o.calls = slices.DeleteFunc(o.calls, func(call *directory.Call) bool { return call == m.left })
@@ -100,6 +104,9 @@ func (c *core) deleted() {
 }
 
 // notDeleted has a deletion tried again.
+//
+// Of a session that was never read it is not known whether it is the one to be deleted. Its callers have waited for the
+// store to say; now that it does not answer, the session counts as ended.
 func (c *core) notDeleted(o *deleteOp, err error, now time.Time) {
 	if o.attempts == 0 {
 		c.do(report{"an ended session could not be deleted", err})
@@ -118,6 +125,9 @@ func (c *core) notDeleted(o *deleteOp, err error, now time.Time) {
 
 // ceilingReached ends the session if its ceiling is reached now; a timer may be
 // early, late or of an older generation.
+//
+// The predicate is the same that every read asks (session.Ceiling.Reached), so that the timer and the readers never
+// disagree about the second in which a session ends.
 func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
 	if c.life == live && m.Generation == c.generation && c.state.Internal.Ceiling.Reached(now) {
 		c.end(session.ReasonCeiling, m.Call, now)
@@ -165,6 +175,8 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 }
 
 // presume takes a session that is not in hand for ended.
+//
+// No deadline and no caller belongs to that generation, so nothing is told to the supervisor, and no flight is answered.
 func (c *core) presume(why session.Reason, now time.Time) {
 	c.generation++
 	c.life, c.reason = ended, why
@@ -234,6 +246,9 @@ func remainder(s *session.State, now time.Time) *session.State {
 
 // answerAll answers those who wait for the generation of, whose state was old. At a ceiling a connection's
 // exchange goes on, and the session expires rather than ends.
+//
+// The snapshot says ended already. So a caller who is answered here and asks again finds that, and does not come
+// back to the queue.
 func (c *core) answerAll(old *session.State, of session.Generation, why session.Reason) {
 	c.queued(func(o op) bool {
 		if w := o.waiting(); w.landed != nil {
@@ -274,6 +289,9 @@ func (c *core) overtaken(l *landed, why session.Reason) directory.Answer {
 
 // begunElsewhere takes the record of a session that has ended here: its user may
 // have signed in under its id since, in another process.
+//
+// A record of the incarnation that has ended here is no news: its deletion is on its way. So is one that a queued deletion is
+// about. If the record cannot be read the end is shown all the same, but is not remembered, so that the next caller asks.
 func (c *core) begunElsewhere(m *opDone, now time.Time) {
 	switch {
 	case m.err != nil && !errors.Is(m.err, store.ErrNotFound):
@@ -292,77 +310,4 @@ func (c *core) toBeDeleted(in session.Incarnation) bool {
 		return ok && (d.only.IsZero() || d.only == in)
 	}
 	return c.queued(match) || slices.ContainsFunc(c.backlog, match)
-}
-
-// showEnd publishes the end and the remainder: for a ceiling the unexpired
-// connection tokens, and the answer session_expired for a while.
-func (c *core) showEnd(now time.Time) {
-	o := directory.Outcome{Reason: c.reason}
-	if c.ending != nil {
-		o.Settled = c.ending.settled
-	}
-	// Of a session that was not loaded it cannot be known whether another process has signed its
-	// user in again: the store's tombstone says.
-	if c.reason == session.ReasonCeiling && !c.endUncertain && (c.rules.Exclusive || !c.incarnation.IsZero()) {
-		o.Until = c.rules.remembered(c.state, now)
-	}
-	c.do(publish{directory.NewEnded(c.generation, c.incarnation, c.state, o)})
-}
-
-// remembered is the answer of an ended session.
-func (c *core) remembered(f *directory.Flight, now time.Time) directory.Answer {
-	if f.Query.Key.ForConnection() {
-		if t, ok := c.state.FindConnection(f.Query.Key, now); ok {
-			return directory.Answer{Connection: &t, Cached: true}
-		}
-	} else if c.reason != session.ReasonCeiling {
-		return c.failure(f, session.CodeMissingRefreshToken, nil)
-	}
-	return c.overFor(f, c.reason)
-}
-
-// overFor is the answer to f when the session has ended for why.
-func (c *core) overFor(f *directory.Flight, why session.Reason) directory.Answer {
-	switch {
-	case f.Query.Key.ForConnection():
-		return c.failure(f, session.CodeMissingRefreshToken, nil)
-	case why == session.ReasonCeiling:
-		return c.failure(f, session.CodeSessionExpired, nil)
-	}
-	return c.failure(f, session.CodeMissingSession, nil)
-}
-
-// remembered returns until when a session that its ceiling ended at now is remembered in memory, and what remains of it.
-func (r *Rules) remembered(remains *session.State, now time.Time) time.Time {
-	until := now.Add(r.RememberEnded)
-	if r.UnseenFor > 0 { // nothing would tell of a new login in another process
-		until = now.Add(min(r.RememberEnded, r.UnseenFor))
-	}
-	for _, t := range remains.ConnectionTokenSets {
-		if e := time.Unix(t.ExpiresAt, 0); e.After(until) {
-			until = e
-		}
-	}
-	return until
-}
-
-// AtCeiling returns the snapshot of a session without an actor once its ceiling is reached. Settled is closed when its
-// deletion was tried once.
-func (r *Rules) AtCeiling(shown *directory.Snapshot, settled chan struct{}, now time.Time) *directory.Snapshot {
-	remains := remainder(shown.State(), now)
-	return directory.NewEnded(shown.Generation+1, shown.Incarnation, remains, directory.Outcome{
-		Reason: session.ReasonCeiling, Settled: settled, Until: r.remembered(remains, now),
-	})
-}
-
-// registrationOf is whose requests s makes, and where they go: its own domain, else the configured one, else
-// the issuer of its user (as in the Auth0 SDKs); its own client id, else the configured one.
-func (r *Rules) registrationOf(s *session.State) session.RegistrationID {
-	of := session.RegistrationID{ClientID: s.SessionClient(r.ClientID)}
-	if s != nil && s.Domain != "" {
-		of.Issuer = session.IssuerOf(s.Domain) // as nearly always
-	} else {
-		of.Issuer = session.IssuerOf(s.SessionDomain(session.DomainOf(r.Issuer)))
-	}
-	return of
 }

@@ -144,6 +144,9 @@ func (a *Session) after(old clock.Timer, d time.Duration, m any) clock.Timer {
 
 // spend sends the request. Its context is the session's, not a caller's, and its
 // deadline counts from here. Nothing is sent once the lease may be another process's.
+//
+// The clock is asked here, on the goroutine that sends, and not in the turn that decided: between the two the process may
+// have been paused for longer than its lease.
 func (a *Session) spend(e spend) {
 	env := a.env
 	env.Stats.Requests.Add(1)
@@ -217,6 +220,9 @@ func (a *Session) do(kind Work, work func(context.Context) any, deliver func(any
 
 // renewLease renews the lease. It waits behind no store work, this session's or another's: what
 // hangs there must not cost the lease.
+//
+// A renewal does not take a lease that has lapsed: the next save or Begin does that, and sees whether the record has
+// moved.
 func (a *Session) renewLease(e renewLease) {
 	env, key := a.env, a.entry.Key
 	env.Runner.Run(LeaseWork, func(ctx context.Context) any {

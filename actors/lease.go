@@ -51,6 +51,9 @@ func (c *core) noteLease(m *opDone) (stale bool) {
 
 // hold notes that the lease was taken, not before at. It may have been given at once, however long
 // the store took to say so.
+//
+// A renewal and a Begin may be on their way at once, and come back in any order. So the later end counts, unless the epoch
+// is a new one: then the old end says nothing.
 func (c *core) hold(epoch int64, at, lapses time.Time) {
 	c.polls = 0
 	if c.lease.epoch == 0 {
@@ -63,6 +66,9 @@ func (c *core) hold(epoch int64, at, lapses time.Time) {
 }
 
 // lapsed reports whether the lease may be another process's at now.
+//
+// A lease lapses for its owner first, for the owner counts from before it asked, and the store from when it answered. In
+// between no process has it.
 func (c *core) lapsed(now time.Time) bool {
 	return c.lease.epoch != 0 && !c.lease.lapses.IsZero() && !now.Before(c.lease.lapses)
 }
@@ -77,6 +83,8 @@ func (c *core) renewDue() {
 
 // renewed takes the answer to a renewal. Where another process has taken the lease, a
 // write under the old epoch will be refused.
+//
+// A renewal that failed for any other reason is tried again in time: the lease still stands for two thirds of its life.
 func (c *core) renewed(m *renewedLease) {
 	c.lease.renewing = false
 	switch {
@@ -93,6 +101,9 @@ func (c *core) renewed(m *renewedLease) {
 
 // returnLease gives the lease back, and clears the intent, once nothing is under way for which they
 // are needed. A rotated refresh token that is not saved yet needs them.
+//
+// Most leases are not given back here but by the save itself (saveOp.free). What is left are flights that ended without a
+// save: a refusal, a Begin that came to nothing, a session that has ended.
 func (c *core) returnLease() {
 	l := &c.lease
 	switch {
@@ -148,6 +159,8 @@ func (c *core) waitForOwner(a *request) {
 }
 
 // waitForLease has the queue wait until another process may have let go of the session.
+//
+// It does nothing while a request is under way: that one finds out by its own Begin.
 func (c *core) waitForLease(wait time.Duration) {
 	if c.step == noRequest {
 		c.step = waitingForLease
@@ -219,6 +232,9 @@ func (c *core) recovers(f *directory.Flight) bool {
 
 // followUp presents the refresh token of an intent that a process left behind. Where the
 // provider has rotated it, its overlap decides whether the session goes on.
+//
+// It is a flight like any other, but for three things: no caller waits for it, the cache does not answer it, and its tries
+// are counted in the intent, so that all processes together keep to eight in an hour (backoff.go).
 func (c *core) followUp(m *messages.RecoverIntent) {
 	switch {
 	case c.life != live, c.closing, c.recovery != nil, c.request != nil, len(c.queue) > 0:
@@ -235,6 +251,9 @@ func (c *core) followUp(m *messages.RecoverIntent) {
 
 // recovered notes that f is over. If it was a recovery, and the session has another refresh
 // token by now, the intent that it was about goes.
+//
+// Example: the recovery was refused, but a read then found that another process had rotated the token. What the intent was
+// about is settled by that, and it is cleared with the lease.
 func (c *core) recovered(f *directory.Flight) {
 	if !c.recovers(f) {
 		return

@@ -36,6 +36,8 @@ func (o *loginOp) askStore(ctx context.Context, s *storeCall, _ *opDone) error {
 	return s.env.Store.Replace(ctx, s.key, r, s.options)
 }
 
+// A login whose write failed may be in the store all the same. Then its callers are told of the failure, and the next of
+// them would find the user signed in. So the record is read until the store answers.
 func (o *loginOp) done(c *core, m *opDone, _ time.Time) {
 	if m.err == nil {
 		c.replaced(o.record)
@@ -50,6 +52,9 @@ func (o *loginOp) done(c *core, m *opDone, _ time.Time) {
 }
 
 // replaced starts the generation of a login that has taken the session's place.
+//
+// A deletion that was tried before is dropped: it may have taken effect late, or not at all, and what it was about has
+// been overwritten. One that was never tried stays, for it came after the login was ordered.
 func (c *core) replaced(r record) {
 	switch a := c.request; c.life {
 	case live:

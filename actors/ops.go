@@ -119,6 +119,9 @@ func (c *core) enqueue(o op) { c.ops = append(c.ops, o) }
 func (c *core) next(o op) { c.ops = slices.Insert(c.ops, 0, o) }
 
 // startOp starts the next op, unless one is running.
+//
+// An op whose time has passed is dropped by its start, and the next one is looked at. So a queue of saves that one save has
+// taken along costs no operations.
 func (c *core) startOp(now time.Time) {
 	for c.running == nil && len(c.ops) > 0 {
 		o := c.ops[0]
@@ -165,6 +168,9 @@ func (c *core) complete(w *waiters) {
 }
 
 // knows reports whether v was read or written here.
+//
+// Eight versions are enough: a notice is late by an outage at most, in which few writes succeed. A notice of an older one
+// costs a read.
 func (c *core) knows(v session.Version) bool {
 	if s, ok := c.running.(stamped); ok && s.written() == v {
 		return true

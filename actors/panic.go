@@ -33,6 +33,9 @@ type survivor struct {
 }
 
 // keep returns the part that is to outlive a panic in the next message.
+//
+// It is called after each message that went well, so it copies little: tokens and identity, no collections. What is
+// in the store queue is read off the broken core, for a pointer in a list is not harmed by a panic elsewhere.
 func (c *core) keep(last survivor) survivor {
 	if c.life == failed {
 		last.newest, last.request = c.state.RefreshToken, c.request
@@ -56,6 +59,9 @@ func (c *core) keep(last survivor) survivor {
 
 // fail ends m, and everyone who waits, after a panic. Its value is not printed, for
 // it may hold anything.
+//
+// The message in hand is given to the new core as well: a request's answer has to be kept, a deletion that succeeded must not be
+// done again, a logout must not be forgotten. All of that is the column "failed" of the table.
 func (a *Session) fail(m, reason any, handled uint64) {
 	a.env.Stats.Failures.Add(1)
 	a.env.Log.Error("a defect in a session was contained", zap.Stringer("session", a.entry.Key),
@@ -173,6 +179,9 @@ func (c *core) lateOp(m *opDone, now time.Time) {
 
 // owe ends a failed session for all callers, at once; its record is deleted when it starts
 // again.
+//
+// The caller hears internal_error, and not that the logout is done: until the record is gone another process may still
+// serve the session.
 func (c *core) owe(m *messages.EndSession) {
 	o := &deleteOp{only: m.Only, why: m.Why}
 	c.do(setUnsaved(directory.Saving))
@@ -210,6 +219,8 @@ func (c *core) reloading() bool {
 }
 
 // restart has a failed session that may start again read its record, or finish its deletions.
+//
+// A session that was never read, or that ends, is not read: there is nothing to be handed out of it.
 func (c *core) restart(now time.Time) {
 	if c.life != failed || !c.postponed || c.step != noRequest || c.running != nil {
 		return

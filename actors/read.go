@@ -36,6 +36,8 @@ const (
 // process's back: then it is read whatever has become of the session here.
 func (r readReason) fromFeed() bool { return r == told || r == loginInDoubt }
 
+// A read that a notice asks for is about whatever session is there when it runs: it may be of a login that took the
+// place of the one which was shown when the notice came.
 func (o *readOp) start(c *core, _ time.Time) bool {
 	if o.why.fromFeed() {
 		o.generation = c.generation
@@ -64,6 +66,9 @@ func (o *readOp) done(c *core, m *opDone, now time.Time) {
 }
 
 // reread queues a reading of the record, unless that version is known here already.
+//
+// It goes before a Begin that waits for its turn. So a caller who reads waits for one operation that is running and for its
+// own, however slow the store is; and the Begin may find that the record answers its flight.
 func (c *core) reread(m *messages.ReadRecord) {
 	why := asked
 	if m.Call == nil {
@@ -116,6 +121,9 @@ func (c *core) signingIn() bool {
 
 // reconcile decides what the record means that was read for o. Each row of what it may say is a
 // function of its own.
+//
+// A session that has ended here is told apart first. Its record is about to be deleted, or gone; a record of another login
+// is news, and is shown.
 func (c *core) reconcile(o *readOp, m *opDone, now time.Time) {
 	if c.life.over() && (o.why.fromFeed() || m.err == nil) {
 		c.begunElsewhere(m, now)
@@ -187,6 +195,8 @@ func (c *core) recordGone(o *readOp, err error, now time.Time) {
 }
 
 // recordReplaced: another login took the session's place. Its tokens stay as they are.
+//
+// Nothing is merged: the two logins may be of two users.
 func (c *core) recordReplaced(o *readOp, r record) {
 	c.answerAll(c.state, c.generation, session.ReasonReplaced)
 	if l := o.landed; l != nil {
@@ -235,6 +245,12 @@ func (c *core) recordOurs(o *readOp, a attempt, now time.Time) {
 }
 
 // recordElsewhere: another process wrote. Whether it has spent the refresh token decides.
+//
+// Example without a rotation: process B has added a token for another audience while A refreshed. A's refresh token is newer than
+// the record's, and goes on top; B's token stays beside it.
+//
+// Example with one: A was paused with its answer in hand, and B presented the same token within the provider's overlap. B's save came
+// first. A's token may be revoked by now, so B's stays, and A's callers ask again.
 func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
 	spent, mine := c.saved.RefreshToken, ""
 	if o.landed != nil && o.landed.spent != "" {
@@ -336,6 +352,9 @@ func (c *core) saveRest(o *readOp, now time.Time) {
 
 // requeue has o's flight ask again, with the refresh token that another process got: once,
 // where the provider refused this process's.
+//
+// Once is enough: refused twice with two different tokens, the grant itself is gone, and to go on would ask the provider
+// for ever.
 func (c *core) requeue(o *readOp) {
 	l := o.landed
 	switch {

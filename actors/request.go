@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -45,6 +44,9 @@ func (c *core) current(a *request) bool {
 }
 
 // needToken answers f, now or later.
+//
+// A flight that is asked for twice is queued once. That happens where a session was released, and woken by another
+// command, between the two.
 func (c *core) needToken(f *directory.Flight, now time.Time) {
 	if f.Completed() != nil || c.answers(f) {
 		return
@@ -78,6 +80,10 @@ func (c *core) answers(f *directory.Flight) bool {
 // startNext starts the next flight unless a request is under way. Refresh tokens rotate
 // (RFC 6749 section 6), so a session sends one request at a time, over all questions; and
 // presents none while the store lacks the newest.
+//
+// The order of the questions matters. A session that is over answers no flight, not even from its cache. The cache comes
+// before the ceiling, for a connection's token outlives it. A provider that asks to wait comes after both, for what is
+// cached needs no provider. The save comes last: only a flight that would present the token has to wait for it.
 func (c *core) startNext(now time.Time) {
 	for c.life == live && c.step == noRequest && len(c.queue) > 0 {
 		f := c.queue[0]
@@ -118,6 +124,9 @@ func (c *core) startNext(now time.Time) {
 
 // fromCache looks whether an earlier answer covers f. What f's callers saw may be
 // older than the present snapshot. What the store was not yet asked to keep is not shown.
+//
+// It looks in the snapshot that is shown, not in the newest state: a token that is not in the store yet would be
+// handed out to one caller, and lost to all others by a crash.
 func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, bool) {
 	a := directory.Answer{Cached: true}
 	if c.state.Internal.Over(now) {
@@ -180,6 +189,9 @@ func (c *core) permitGranted(m *permitGranted, now time.Time) {
 }
 
 // send sends the request.
+//
+// The token is read here, not when the flight was queued: in between another flight may have rotated it. A request that
+// the ceiling has overtaken keeps the token of then, for the state has been cleared.
 func (c *core) send() {
 	a := c.request
 	c.step = onTheWire
@@ -217,195 +229,4 @@ func refusal(f *directory.Flight, err error) directory.Answer {
 		return directory.Answer{Err: session.ExchangeFailure(err)}
 	}
 	return directory.Answer{Err: session.RefreshFailure(err)}
-}
-
-// answeredBy keeps a new refresh token first, then judges the rest. A response
-// belongs to the generation that sent the request.
-func (c *core) answeredBy(m *providerAnswered, now time.Time) {
-	if c.life == failed {
-		c.lateAnswer(m)
-		return
-	}
-	a := c.request
-	c.request, c.step = nil, noRequest
-	if c.state == c.saved && c.life == live {
-		c.do(setUnsaved(directory.Saved))
-	}
-	if errors.Is(m.err, errLapsed) {
-		c.notSent(a)
-		return
-	}
-	m.err = c.held.Redact(m.err, c.state, a.state)
-	won := c.wonElsewhere(a)
-	if won {
-		late := *m
-		late.response.RefreshToken = ""
-		m = &late
-	}
-	c.judgeIntent(a, m)
-	exchange := a.flight.Query.Key.ForConnection()
-	if c.current(a) {
-		c.throttle.note(m.err, now)
-	}
-	switch {
-	case !c.current(a):
-		// Its callers have been answered. The response is dropped, so that a deleted
-		// session stays deleted and a new one keeps its own tokens.
-		if a.revoke {
-			c.revoke(a.of, cmp.Or(m.response.RefreshToken, a.token), a.state)
-		}
-	case c.life == expiring:
-		c.joinRemainder(a, m, now)
-	case won && m.err == nil:
-		c.queue = slices.Insert(c.queue, 0, a.flight) // it looks among the other's tokens, else asks again
-	case exchange:
-		c.connectionAnswered(a, m, now)
-	default:
-		c.tokenAnswered(a, m, now)
-	}
-	if c.postponed {
-		c.postponed = false
-		c.retry()
-	}
-}
-
-// notSent has a flight begin again whose request was not sent.
-func (c *core) notSent(a *request) {
-	c.lease.unspent = true
-	switch {
-	case !c.current(a):
-	case c.life == expiring:
-		c.land(a.flight, c.overFor(a.flight, session.ReasonCeiling))
-		c.expired()
-	case c.recovers(a.flight): // its try is counted, and the intent that a process left behind stands
-		c.lease.intent = nil
-		c.land(a.flight, directory.Answer{})
-	default:
-		c.queue = slices.Insert(c.queue, 0, a.flight)
-	}
-}
-
-// judgeIntent notes what the answer says of the token that was written down: whether the intent has
-// to stand, and whether a next request for the same token presents one that may be spent.
-func (c *core) judgeIntent(a *request, m *providerAnswered) {
-	kept := m.response.RefreshToken == ""
-	if a.mayBeSpent && m.err != nil && kept && (a.flight.Query.Key.ForConnection() || !session.TokenSettled(m.err)) {
-		c.lease.intent = nil // it stands: whether the token still works is not known yet
-	}
-	c.lease.unspent = !a.mayBeSpent && kept && (m.err == nil || refused(m.err))
-}
-
-// wonElsewhere reports whether another process has spent a's token too, and its new one is known
-// here already: that one stays. An empty one was given up, for it was refused there.
-func (c *core) wonElsewhere(a *request) bool {
-	return c.life == live && c.current(a) && c.state.RefreshToken != a.token && c.state.RefreshToken != ""
-}
-
-func (c *core) tokenAnswered(a *request, m *providerAnswered, now time.Time) {
-	f := a.flight
-	if c.state.Internal.Ceiling.Reached(now) {
-		c.land(f, c.overFor(f, session.ReasonCeiling))
-		c.end(session.ReasonCeiling, nil, now)
-		return
-	}
-	answer := directory.Answer{Ceiling: c.state.Internal.Ceiling}
-	if m.err != nil {
-		c.keepToken(m.response)
-		answer.Err = session.RefreshFailure(m.err)
-	} else {
-		next, token, err := c.state.ApplyRefresh(f.Query, m.response, now, c.rules.applyOptions())
-		c.change(next)
-		answer.Token, answer.Err = &token, err
-	}
-	c.settle(a, m, answer, now)
-}
-
-func (c *core) connectionAnswered(a *request, m *providerAnswered, now time.Time) {
-	f := a.flight
-	answer := directory.Answer{}
-	if m.err != nil {
-		c.keepToken(m.response)
-		answer.Err = session.ExchangeFailure(m.err)
-	} else {
-		next, token, err := c.state.ApplyConnection(f.Query.Key, m.response, now, c.rules.applyOptions())
-		c.change(next)
-		answer.Connection, answer.Err = &token, err
-	}
-	if c.state.Internal.Ceiling.Reached(now) {
-		c.land(f, answer)
-		c.end(session.ReasonCeiling, nil, now)
-		return
-	}
-	c.settle(a, m, answer, now)
-}
-
-// joinRemainder answers those who asked for a connection's token before the ceiling came. The
-// token joins the remainder; nothing is written.
-func (c *core) joinRemainder(a *request, m *providerAnswered, now time.Time) {
-	f := a.flight
-	c.expired()
-	if m.err != nil {
-		c.land(f, directory.Answer{Err: session.ExchangeFailure(m.err)})
-		return
-	}
-	next, token, err := c.state.ApplyConnection(f.Query.Key, m.response, now, c.rules.applyOptions())
-	if err == nil {
-		c.state = remainder(next, now)
-		c.saved = c.state
-		c.showEnd(now)
-	}
-	c.land(f, directory.Answer{Connection: &token, Err: err})
-}
-
-// keepToken keeps a refresh token that came with an otherwise useless answer.
-func (c *core) keepToken(r session.TokenResponse) {
-	if r.RefreshToken != "" {
-		c.change(c.state.WithRefreshToken(r.RefreshToken))
-	}
-}
-
-// settle writes what the flight changed and then answers; at once where it changed nothing.
-func (c *core) settle(a *request, m *providerAnswered, answer directory.Answer, now time.Time) {
-	l := &landed{flight: a.flight, answer: answer, spent: a.token, mayBeSpent: a.mayBeSpent}
-	if kept := m.response.RefreshToken == ""; kept && (c.deadFor(a.flight, m.err) || invalidGrant(m.err)) {
-		l.refused = m.err
-		if !c.rules.Exclusive { // another process may have rotated it
-			c.enqueue(&readOp{waiters: waiters{landed: l}, why: refusedToken, generation: c.generation})
-			return
-		}
-		if c.dropRefreshToken(l, now) {
-			return
-		}
-	}
-	if answer.Err != nil && m.response.RefreshToken == "" {
-		c.land(a.flight, answer)
-		return
-	}
-	l.refused, l.response, l.received = nil, &m.response, now
-	c.save(l)
-}
-
-// deadFor reports whether err says that the refresh token which f has presented is of no use any more.
-// The refusal of an exchange may be about the connection's own token: only a refresh finds out.
-func (c *core) deadFor(f *directory.Flight, err error) bool {
-	return !f.Query.Key.ForConnection() && session.TokenDead(err)
-}
-
-// invalidGrant reports whether a token was refused, that of a connection perhaps.
-func invalidGrant(err error) bool {
-	var e *session.APIError
-	return errors.As(err, &e) && e.Code == session.CodeInvalidGrant
-}
-
-// refused reports whether the provider said that it did nothing.
-func refused(err error) bool {
-	var e *session.APIError
-	return session.TokenSettled(err) || errors.As(err, &e) && e.Status >= 400 && e.Status < 500
-}
-
-func (r *Rules) applyOptions() session.ApplyOptions {
-	return session.ApplyOptions{
-		ClientID: r.ClientID, Issuer: r.Issuer, StrictAudience: r.StrictAudience,
-		UpdateUser: r.UpdateUser, MaxTokenSets: r.TokenSets, MaxBytes: r.MaxBytes, Buffer: r.Buffer, DefaultLifetime: r.DefaultLifetime,
-	}
 }

@@ -43,6 +43,8 @@ func (c *core) save(l *landed) {
 func (o *saveOp) stamp(v session.Version)  { o.version = v }
 func (o *saveOp) written() session.Version { return o.version }
 
+// The state is taken here and not when the save was queued, so that one save takes along what several flights
+// have brought, and the others find nothing left to write.
 func (o *saveOp) start(c *core, _ time.Time) bool {
 	if o.generation != c.generation || c.life != live {
 		return false // the session has ended, and whose flight it was has been answered
@@ -76,6 +78,9 @@ func (o *saveOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err err
 }
 
 // done publishes the saved state and answers its flight, or finds out why it could not be.
+//
+// A save that failed may have happened. Its version is kept, so that a later reading recognises its own write and does not
+// take it for another process's.
 func (o *saveOp) done(c *core, m *opDone, _ time.Time) {
 	c.noteLease(m)
 	if c.recovery != nil {
@@ -131,6 +136,10 @@ func (c *core) unsaved() directory.Unsaved {
 // saveFailed keeps the state that could not be saved, hands out its tokens all the same, so far
 // as the store was asked to keep it, and tries again later. The save o is nil where a read found
 // that the store does not answer. Flights that waited for a save are in w, or in the queue.
+//
+// The callers get their token although it is not in the store: the provider has rotated the refresh token, and to withhold the
+// answer would help no one. What the outage costs is bounded in another way: no further refresh token is presented until
+// this one is saved.
 func (c *core) saveFailed(o *saveOp, w *waiters, err error) {
 	c.do(setUnsaved(directory.SaveFailing))
 	leased := errors.Is(err, store.ErrLeased)
@@ -171,6 +180,8 @@ func (c *core) later() {
 }
 
 // retry tries again what failed.
+//
+// The deletions of sessions that have ended, and reads that have to succeed, wait in the backlog for the same timer.
 func (c *core) retry() {
 	if c.life == failed && !c.reloading() {
 		return // it starts again first

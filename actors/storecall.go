@@ -54,6 +54,9 @@ func (a *Session) run(o op) {
 
 // release tells those who wait for o that nothing more comes of it. What a caller has lent to an
 // operation stays in use until that comes back.
+//
+// Example: a login is being written with the caller's own request as context, and the session is torn down. The caller may not
+// return before the store has let go of that request, or the server would reuse it under the store's hands.
 func (a *Session) release(o op, err error) {
 	w := o.waiting()
 	for _, call := range w.calls {
@@ -121,6 +124,8 @@ func (s *storeCall) lease(ctx context.Context, version session.Version, m *opDon
 
 // begin takes the lease, checks the version and writes the intent. Where the record has another
 // version it brings that record instead.
+//
+// The grace period is read after the answer: an outage that ended while Begin was under way has begun one.
 func (s *storeCall) begin(ctx context.Context, o *beginOp, m *opDone) error {
 	if s.env.Beginner == nil {
 		return s.beginInSteps(ctx, o, m)

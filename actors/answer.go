@@ -1,0 +1,221 @@
+package actors
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/session"
+)
+
+// answeredBy keeps a new refresh token first, then judges the rest. A response
+// belongs to the generation that sent the request.
+//
+// The order is fixed: first the request counts as over, so that nothing below can start beside it. Then the answer is
+// redacted, for a provider may quote a token in its error. Then it is judged, by the session as it is now and
+// not as it was when the request was sent.
+func (c *core) answeredBy(m *providerAnswered, now time.Time) {
+	if c.life == failed {
+		c.lateAnswer(m)
+		return
+	}
+	a := c.request
+	c.request, c.step = nil, noRequest
+	if c.state == c.saved && c.life == live {
+		c.do(setUnsaved(directory.Saved))
+	}
+	if errors.Is(m.err, errLapsed) {
+		c.notSent(a)
+		return
+	}
+	m.err = c.held.Redact(m.err, c.state, a.state)
+	won := c.wonElsewhere(a)
+	if won {
+		late := *m
+		late.response.RefreshToken = ""
+		m = &late
+	}
+	c.judgeIntent(a, m)
+	exchange := a.flight.Query.Key.ForConnection()
+	if c.current(a) {
+		c.throttle.note(m.err, now)
+	}
+	switch {
+	case !c.current(a):
+		// Its callers have been answered. The response is dropped, so that a deleted
+		// session stays deleted and a new one keeps its own tokens.
+		if a.revoke {
+			c.revoke(a.of, cmp.Or(m.response.RefreshToken, a.token), a.state)
+		}
+	case c.life == expiring:
+		c.joinRemainder(a, m, now)
+	case won && m.err == nil:
+		c.queue = slices.Insert(c.queue, 0, a.flight) // it looks among the other's tokens, else asks again
+	case exchange:
+		c.connectionAnswered(a, m, now)
+	default:
+		c.tokenAnswered(a, m, now)
+	}
+	if c.postponed {
+		c.postponed = false
+		c.retry()
+	}
+}
+
+// notSent has a flight begin again whose request was not sent.
+//
+// The intent stands with this process's name on it, and its token was not presented: the next Begin finds it, and does not
+// take the token for spent.
+func (c *core) notSent(a *request) {
+	c.lease.unspent = true
+	switch {
+	case !c.current(a):
+	case c.life == expiring:
+		c.land(a.flight, c.overFor(a.flight, session.ReasonCeiling))
+		c.expired()
+	case c.recovers(a.flight): // its try is counted, and the intent that a process left behind stands
+		c.lease.intent = nil
+		c.land(a.flight, directory.Answer{})
+	default:
+		c.queue = slices.Insert(c.queue, 0, a.flight)
+	}
+}
+
+// judgeIntent notes what the answer says of the token that was written down: whether the intent has
+// to stand, and whether a next request for the same token presents one that may be spent.
+//
+// Example: another process has crashed with a request out. Our request presents the same token, and fails with a time-out. Whether
+// the token was spent is as unknown as before, so the intent stays, and a recovery goes on asking.
+func (c *core) judgeIntent(a *request, m *providerAnswered) {
+	kept := m.response.RefreshToken == ""
+	if a.mayBeSpent && m.err != nil && kept && (a.flight.Query.Key.ForConnection() || !session.TokenSettled(m.err)) {
+		c.lease.intent = nil // it stands: whether the token still works is not known yet
+	}
+	c.lease.unspent = !a.mayBeSpent && kept && (m.err == nil || refused(m.err))
+}
+
+// wonElsewhere reports whether another process has spent a's token too, and its new one is known
+// here already: that one stays. An empty one was given up, for it was refused there.
+//
+// It happens under leases only where one has lapsed, and without leases whenever two processes refresh at once. The one whose save
+// the store took first has won; a provider that detects reuse may revoke both (RFC 9700, section 4.14.2).
+func (c *core) wonElsewhere(a *request) bool {
+	return c.life == live && c.current(a) && c.state.RefreshToken != a.token && c.state.RefreshToken != ""
+}
+
+func (c *core) tokenAnswered(a *request, m *providerAnswered, now time.Time) {
+	f := a.flight
+	if c.state.Internal.Ceiling.Reached(now) {
+		c.land(f, c.overFor(f, session.ReasonCeiling))
+		c.end(session.ReasonCeiling, nil, now)
+		return
+	}
+	answer := directory.Answer{Ceiling: c.state.Internal.Ceiling}
+	if m.err != nil {
+		c.keepToken(m.response)
+		answer.Err = session.RefreshFailure(m.err)
+	} else {
+		next, token, err := c.state.ApplyRefresh(f.Query, m.response, now, c.rules.applyOptions())
+		c.change(next)
+		answer.Token, answer.Err = &token, err
+	}
+	c.settle(a, m, answer, now)
+}
+
+func (c *core) connectionAnswered(a *request, m *providerAnswered, now time.Time) {
+	f := a.flight
+	answer := directory.Answer{}
+	if m.err != nil {
+		c.keepToken(m.response)
+		answer.Err = session.ExchangeFailure(m.err)
+	} else {
+		next, token, err := c.state.ApplyConnection(f.Query.Key, m.response, now, c.rules.applyOptions())
+		c.change(next)
+		answer.Connection, answer.Err = &token, err
+	}
+	if c.state.Internal.Ceiling.Reached(now) {
+		c.land(f, answer)
+		c.end(session.ReasonCeiling, nil, now)
+		return
+	}
+	c.settle(a, m, answer, now)
+}
+
+// joinRemainder answers those who asked for a connection's token before the ceiling came. The
+// token joins the remainder; nothing is written.
+//
+// A refresh token in the answer is dropped with the session that it is of: behaviour of the ceiling, after which nothing
+// is refreshed.
+func (c *core) joinRemainder(a *request, m *providerAnswered, now time.Time) {
+	f := a.flight
+	c.expired()
+	if m.err != nil {
+		c.land(f, directory.Answer{Err: session.ExchangeFailure(m.err)})
+		return
+	}
+	next, token, err := c.state.ApplyConnection(f.Query.Key, m.response, now, c.rules.applyOptions())
+	if err == nil {
+		c.state = remainder(next, now)
+		c.saved = c.state
+		c.showEnd(now)
+	}
+	c.land(f, directory.Answer{Connection: &token, Err: err})
+}
+
+// keepToken keeps a refresh token that came with an otherwise useless answer.
+func (c *core) keepToken(r session.TokenResponse) {
+	if r.RefreshToken != "" {
+		c.change(c.state.WithRefreshToken(r.RefreshToken))
+	}
+}
+
+// settle writes what the flight changed and then answers; at once where it changed nothing.
+//
+// A refusal is not believed at once where other processes write: it may be about a token that one of them has
+// rotated. The record says whether the session has another token by now.
+func (c *core) settle(a *request, m *providerAnswered, answer directory.Answer, now time.Time) {
+	l := &landed{flight: a.flight, answer: answer, spent: a.token, mayBeSpent: a.mayBeSpent}
+	if kept := m.response.RefreshToken == ""; kept && (c.deadFor(a.flight, m.err) || invalidGrant(m.err)) {
+		l.refused = m.err
+		if !c.rules.Exclusive { // another process may have rotated it
+			c.enqueue(&readOp{waiters: waiters{landed: l}, why: refusedToken, generation: c.generation})
+			return
+		}
+		if c.dropRefreshToken(l, now) {
+			return
+		}
+	}
+	if answer.Err != nil && m.response.RefreshToken == "" {
+		c.land(a.flight, answer)
+		return
+	}
+	l.refused, l.response, l.received = nil, &m.response, now
+	c.save(l)
+}
+
+// deadFor reports whether err says that the refresh token which f has presented is of no use any more.
+// The refusal of an exchange may be about the connection's own token: only a refresh finds out.
+func (c *core) deadFor(f *directory.Flight, err error) bool {
+	return !f.Query.Key.ForConnection() && session.TokenDead(err)
+}
+
+// invalidGrant reports whether a token was refused, that of a connection perhaps.
+func invalidGrant(err error) bool {
+	var e *session.APIError
+	return errors.As(err, &e) && e.Code == session.CodeInvalidGrant
+}
+
+// refused reports whether the provider said that it did nothing.
+func refused(err error) bool {
+	var e *session.APIError
+	return session.TokenSettled(err) || errors.As(err, &e) && e.Status >= 400 && e.Status < 500
+}
+
+func (r *Rules) applyOptions() session.ApplyOptions {
+	return session.ApplyOptions{
+		ClientID: r.ClientID, Issuer: r.Issuer, StrictAudience: r.StrictAudience,
+		UpdateUser: r.UpdateUser, MaxTokenSets: r.TokenSets, MaxBytes: r.MaxBytes, Buffer: r.Buffer, DefaultLifetime: r.DefaultLifetime,
+	}
+}
