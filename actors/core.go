@@ -99,6 +99,9 @@ func (c *core) on(msg any, now time.Time) []effect {
 }
 
 // take does what the table in states.go says of msg.
+//
+// It is the one place that tells the messages apart. Of the handlers, those that a life makes a difference to ask for it
+// first; all others hold for every life.
 func (c *core) take(msg any, now time.Time) {
 	switch m := msg.(type) {
 	case *messages.NeedToken:
@@ -131,6 +134,9 @@ func (c *core) take(msg any, now time.Time) {
 }
 
 // timer takes what comes of a timer, or of work that no caller waits for.
+//
+// A timer may fire although its reason has gone: it was on its way when it was stopped. So each handler asks whether there
+// is still something to do, and none counts on being called once.
 func (c *core) timer(msg any) {
 	switch m := msg.(type) {
 	case *pollDue:
@@ -163,6 +169,10 @@ func (c *core) resume(shown *directory.Snapshot, v session.Version, held *sessio
 
 // proceed starts what can start now. A session that does not live, or is to live
 // no longer, is released as soon as nothing is under way.
+//
+// It runs after every message, so no handler has to know what may start because of it: a handler changes the state, and
+// proceed looks at the result. Flights are looked at twice, for a store operation that turns out to be void may have been
+// the one that a flight waited for.
 func (c *core) proceed(now time.Time) {
 	c.restart(now)
 	c.startNext(now)
@@ -176,6 +186,10 @@ func (c *core) proceed(now time.Time) {
 }
 
 // release gives the entry up.
+//
+// From then on the session touches nothing, for the supervisor may hand the entry to another actor. If a command is on its
+// way to this one, the number that AtRest carries is too small, the supervisor keeps the actor, and the command wakes it. So
+// there is never a second owner.
 func (c *core) release() {
 	m := &messages.AtRest{Handled: c.handled, Version: c.version, Held: c.held.Idle()}
 	if c.life == ended {
@@ -191,6 +205,9 @@ func (c *core) idle() bool {
 		c.state == c.saved && c.lease.epoch == 0 && !c.lease.renewing && c.lease.intent == nil
 }
 
+// passivate gives the entry up if nothing is under way, and says that it is busy otherwise.
+//
+// A provider that asks to wait keeps the session in memory, for the wait is remembered here and nowhere else.
 func (c *core) passivate(now time.Time) {
 	switch {
 	case c.life == failed, c.life == live && (!c.idle() || c.throttle.answer(now) != nil):
@@ -200,6 +217,10 @@ func (c *core) passivate(now time.Time) {
 	}
 }
 
+// finish has what is under way end, and nothing new begin: the client closes.
+//
+// A request on the wire is waited for: its refresh token may be rotated already. One that still waits for a permit or for the
+// store is given up, for nothing is lost by that.
 func (c *core) finish() {
 	c.closing = true
 	c.mayRestart()
@@ -217,6 +238,9 @@ func (c *core) finish() {
 }
 
 // publish shows s, unless something newer is shown.
+//
+// A state is published once the store was asked to keep it. Its serial says how new it is: a save that comes back late, after
+// a newer state was shown, takes nothing back.
 func (c *core) publish(s *session.State, serial uint64) {
 	if serial <= c.shown {
 		return
@@ -227,6 +251,8 @@ func (c *core) publish(s *session.State, serial uint64) {
 }
 
 // change makes s the newest state.
+//
+// The tokens of the state before are noted, so that an error that quotes one of them later can be redacted.
 func (c *core) change(s *session.State) {
 	if s != c.state {
 		c.held.Note(c.state, s)

@@ -156,6 +156,8 @@ func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
 // is still being written ends when its turn has come. Of a session that was not loaded it cannot
 // be known whether it is the one that m names: its callers wait until the store was
 // told, and then look again.
+//
+// Deletions that failed before are tried at once with the new one: the store is asked anyway.
 func (c *core) endSession(m *messages.EndSession, now time.Time) {
 	switch {
 	case c.life == failed:
@@ -222,6 +224,8 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 
 // revokeNewest makes the refresh token of a session that was logged out useless (RFC
 // 7009): the newest, so where one is being rotated right now it waits for what comes.
+//
+// To revoke the token before the answer has come would be in vain where the provider rotates: the new one would live.
 func (c *core) revokeNewest(old *session.State, of session.Generation) {
 	if a := c.request; c.step == onTheWire && a.generation == of {
 		a.revoke = true

@@ -117,6 +117,9 @@ func (a *Session) setUnsaved(u directory.Unsaved) {
 	}
 }
 
+// report counts and logs what could not be saved at the first try, and tells the host.
+//
+// The host's function runs elsewhere, and a panic in it is contained: it must not hold up the session's turns.
 func (a *Session) report(e report) {
 	a.env.Stats.SaveErrors.Add(1)
 	a.env.Log.Warn(e.what+"; it is tried again", zap.Stringer("session", a.entry.Key), zap.Error(e.err))
@@ -128,6 +131,8 @@ func (a *Session) report(e report) {
 
 // jitter returns up to a quarter more than d, so that sessions that failed together don't
 // try again together.
+//
+// Without it, ten thousand sessions whose saves failed in one outage would come back in the same millisecond, again and again.
 func (a *Session) jitter(d time.Duration) time.Duration {
 	var b [1]byte
 	_, _ = a.env.Rand.Read(b[:])
@@ -244,6 +249,9 @@ func (a *Session) renewLease(e renewLease) {
 }
 
 // noteRead notes when the store is known to have held the record that is about to be shown.
+//
+// A save and a login count as readings, for the store has confirmed what it holds. So does a record that is not there. A
+// reading that failed makes the snapshot old: a write that was told of may be what could not be read.
 func (a *Session) noteRead(m *opDone) {
 	if _, wrote := m.op.(stamped); wrote && m.err == nil {
 		a.saved = m.at
@@ -289,6 +297,9 @@ func (env *Env) load(ctx context.Context, key session.Key, o store.Options) (*se
 }
 
 // Contain turns a panic of a store or a transport into an error.
+//
+// A store and a transport are the host's code, or a driver's. A panic of theirs, on a goroutine of this library, would end the
+// whole process and every session in it. Its value is not printed, for it may hold a token.
 func Contain(work func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

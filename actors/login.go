@@ -15,6 +15,8 @@ type loginOp struct {
 	record
 }
 
+// login queues a login. It is refused while the session starts again after a panic: which incarnation the
+// store has is not known then, and the user can sign in once more.
 func (c *core) login(m *messages.ReplaceSession) {
 	if c.life == failed {
 		m.Refuse(session.ErrInternal)
@@ -80,6 +82,9 @@ func (c *core) replaced(r record) {
 func (c *core) began(r record) { c.start(r, r.state) }
 
 // start is began for a state s that may be newer than the record.
+//
+// All that was remembered of the generation before is reset here and nowhere else: failures in a row, the wait for a lease, the
+// provider's request to wait. They were another login's.
 func (c *core) start(r record, s *session.State) {
 	c.generation++
 	c.life, c.incarnation, c.reason, c.endUncertain = live, r.incarnation, "", false

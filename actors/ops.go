@@ -134,6 +134,9 @@ func (c *core) startOp(now time.Time) {
 }
 
 // opDone takes the answer of the op that was running.
+//
+// A version counts as this process's own only once the store has confirmed it. Until then a notice of it is news: the write may have
+// happened although its answer was lost, and then the record has to be read.
 func (c *core) opDone(m *opDone, now time.Time) {
 	if c.life == failed {
 		c.lateOp(m, now)
@@ -148,6 +151,8 @@ func (c *core) opDone(m *opDone, now time.Time) {
 }
 
 // endCalls answers the callers who wanted o. That there is no record is no failure to read it.
+//
+// The caller wanted to know that the session's snapshot is new, and it is: it says that there is no session.
 func (c *core) endCalls(o op, err error) {
 	if errors.Is(err, store.ErrNotFound) {
 		err = nil

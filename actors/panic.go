@@ -113,6 +113,8 @@ func isDone(m any, o op) bool {
 // revive returns a core in the life failed. It knows of all that is out: a permit that was asked for, a
 // request, a store operation. A permit that is held for a request which will not be sent goes
 // back.
+//
+// The two states hold refresh tokens and nothing else. Whatever else the broken core knew may be what it broke on.
 func (a *Session) revive() *core {
 	k, c := a.kept, newCore(&a.env.Rules)
 	c.life, c.before, c.generation, c.incarnation, c.reason = failed, k.life, k.generation, k.incarnation, k.reason

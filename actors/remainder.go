@@ -23,6 +23,9 @@ func (c *core) showEnd(now time.Time) {
 }
 
 // remembered is the answer of an ended session.
+//
+// After a ceiling a connection's token outlives the session until it expires itself (the promise of the Auth0 SDKs). After every
+// other end nothing is left, and the code says that there is no session rather than that it has expired.
 func (c *core) remembered(f *directory.Flight, now time.Time) directory.Answer {
 	if f.Query.Key.ForConnection() {
 		if t, ok := c.state.FindConnection(f.Query.Key, now); ok {
@@ -46,6 +49,8 @@ func (c *core) overFor(f *directory.Flight, why session.Reason) directory.Answer
 }
 
 // remembered returns until when a session that its ceiling ended at now is remembered in memory, and what remains of it.
+//
+// Where other processes sign users in and are not heard of, an end is not remembered for longer than a snapshot would be shown.
 func (r *Rules) remembered(remains *session.State, now time.Time) time.Time {
 	until := now.Add(r.RememberEnded)
 	if r.UnseenFor > 0 { // nothing would tell of a new login in another process
@@ -61,6 +66,8 @@ func (r *Rules) remembered(remains *session.State, now time.Time) time.Time {
 
 // AtCeiling returns the snapshot of a session without an actor once its ceiling is reached. Settled is closed when its
 // deletion was tried once.
+//
+// No actor is woken for it: at midnight a hundred thousand sessions may end in one second.
 func (r *Rules) AtCeiling(shown *directory.Snapshot, settled chan struct{}, now time.Time) *directory.Snapshot {
 	remains := remainder(shown.State(), now)
 	return directory.NewEnded(shown.Generation+1, shown.Incarnation, remains, directory.Outcome{

@@ -162,7 +162,8 @@ func (c *core) landCovered(now time.Time) {
 	})
 }
 
-// permitGranted goes on towards the request, unless its callers were answered.
+// permitGranted goes on towards the request, unless its callers were answered. A permit is never held while another process
+// is waited for: there are few, and all sessions share them.
 func (c *core) permitGranted(m *permitGranted, now time.Time) {
 	a := c.request
 	if c.life == failed {

@@ -103,6 +103,9 @@ func (o *saveOp) done(c *core, m *opDone, _ time.Time) {
 }
 
 // mayHaveHappened notes that the write may have happened, whatever the store said.
+//
+// Sixty-four are enough for an outage of five minutes at the longest back-off. An older write of this process that turns up after that
+// is taken for another's, which costs a refresh and loses nothing.
 func (c *core) mayHaveHappened(o *saveOp) {
 	c.tried = append(c.tried, attempt{o.version, o.state})
 	if len(c.tried) > 64 {
@@ -126,6 +129,8 @@ func (c *core) stored(o *saveOp, released bool) {
 
 // unsaved says how far the store is behind. What a request on the wire brings may be a new
 // refresh token.
+//
+// Readiness and Close look at it: a process that is stopped now would lose what it says is pending.
 func (c *core) unsaved() directory.Unsaved {
 	if c.state != c.saved || c.life == live && c.step == onTheWire && c.current(c.request) {
 		return directory.Saving

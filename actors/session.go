@@ -158,6 +158,9 @@ func (a *Session) adopt(m *messages.Adopt) {
 
 // handle gives m to the core and carries out what it says. A panic in either ends m
 // and everyone who waits with internal_error, and nothing else.
+//
+// The order matters: what has come back is noted, the core decides, what outlives a panic is copied, and then the effects are
+// carried out. A panic among the effects finds the decision copied already, and what was still to be said is said as an error.
 func (a *Session) handle(m any) {
 	handled := a.core.handled
 	if _, counted := m.(messages.Command); counted {
@@ -178,6 +181,9 @@ func (a *Session) handle(m any) {
 }
 
 // cameBack notes that something which was out has come back.
+//
+// It is done before the core sees the message. If the core panics on it, the adapter knows all the same what is out, and the
+// session that starts again waits for that and for nothing else.
 func (a *Session) cameBack(m any) {
 	switch m := m.(type) {
 	case *permitGranted:
@@ -193,6 +199,9 @@ func (a *Session) cameBack(m any) {
 }
 
 // abandon releases everyone who still waits: they look for the session once more.
+//
+// The supervisor has stopped the actor. A caller whose call the store is still using is told when that has come back: until then the
+// store may touch what the caller lent.
 func (a *Session) abandon() {
 	for _, t := range []clock.Timer{a.timer, a.poll, a.renewal} {
 		if t != nil {

@@ -29,6 +29,9 @@ type opRun struct {
 }
 
 // run has a store operation done elsewhere. A version for what it may write is drawn here.
+//
+// The version is drawn in the turn, so that a notice of the write which comes before the answer is recognised (knows). It is drawn
+// before the operation counts as out: if the source of randomness panics, nothing is waited for that never began.
 func (a *Session) run(o op) {
 	v := session.NewVersion(a.env.Rand)
 	if s, ok := o.(stamped); ok {
@@ -71,6 +74,9 @@ func (a *Session) release(o op, err error) {
 	w.calls = nil
 }
 
+// perform asks the store, outside the turns of the actor, and returns the opDone.
+//
+// The reading is taken before the store is asked: a gap in the feed in between must make the answer old, and not new.
 func (r *opRun) perform(base context.Context) any {
 	m, s, ctx := &r.done, &r.with, base
 	if s.call != nil {
@@ -155,6 +161,9 @@ func (s *storeCall) begin(ctx context.Context, o *beginOp, m *opDone) error {
 }
 
 // beginInSteps is begin for a store that has no Begin.
+//
+// The record is read under the lease, and its version compared here. Between the steps another process may take the lease, if this one
+// is paused for so long; then the intent is refused, for its epoch is too old.
 func (s *storeCall) beginInSteps(ctx context.Context, o *beginOp, m *opDone) (err error) {
 	if o.owned {
 		if _, err = s.lease(ctx, o.version, m); err != nil {
@@ -194,6 +203,8 @@ func lender(calls []*directory.Call) *directory.Call {
 }
 
 // lent returns what the caller lends, ended too when the client stops.
+//
+// The client's own end counts too: Close must not wait for a context that has no deadline.
 func lent(base context.Context, call *directory.Call) (context.Context, store.Options, func()) {
 	ctx, o := call.Begin()
 	ctx, cancel := context.WithCancelCause(ctx)

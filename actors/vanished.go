@@ -24,6 +24,8 @@ func (a *Session) noteVanished(m *opDone) {
 }
 
 // outlasts reports whether the store must have the record of a session that is alive, or a tombstone.
+//
+// It errs on the side of no: a record whose time may have run out, or whose tombstone may have, is not reported as lost.
 func (env *Env) outlasts(e *directory.Entry, s *directory.Snapshot, saved, now time.Time) bool {
 	if !env.Rules.Exclusive && !env.Fresh.Stood(e, env.Clock.Mono(), store.DefaultTombstoneLife) {
 		return false

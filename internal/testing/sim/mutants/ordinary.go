@@ -4,6 +4,10 @@ package main
 // other code by.
 var ordinary = []defect{
 	{
+		name: "gap-ends-no-epoch", what: "a gap in the change feed does not end its epoch",
+		old: "f.number.Store(old + 2)", bad: "f.number.Store(old)", test: "TestFreshness_mayShow",
+	},
+	{
 		name: "grace-ignored", what: "a token that the owner of a lapsed lease may be about to replace is presented after an outage",
 		old: "case prior == priorElsewhere && m.grace > 0:", bad: "case false:", test: "TestIntent_ofAnotherIsLeftAloneAfterAnOutage",
 	},
