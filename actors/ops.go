@@ -95,8 +95,7 @@ type opDone struct {
 	messages.Redacted
 	op    op
 	err   error
-	found record          // read, reload, and a begin that found another version
-	wrote session.Version // save, login
+	found record // read, reload, and a begin that found another version
 
 	epoch  int64         // of the lease, where the op took it or found it held
 	lapses time.Time     // when that lease lapses, counted from before it was asked for

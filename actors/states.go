@@ -1,15 +1,11 @@
 package actors
 
-import (
-	"slices"
-
-	"github.com/tokenward/tokenward/internal/directory"
-)
+import "slices"
 
 // A session actor is three small machines. Each answers one question, and every branch of the
 // core asks one of them.
 
-// life is what callers see of the session.
+// life says how callers see the session.
 type life uint8
 
 const (
@@ -90,18 +86,6 @@ const (
 //     running, for Begin needs the record; behind a request on the wire it does not wait.
 //   - A notice of a deletion does not end a live session by itself. The record is read, for
 //     its tombstone says why.
-
-// phase is what a snapshot says of l.
-func (l life) phase() directory.Phase {
-	switch l {
-	case live:
-		return directory.Ready
-	case expiring, ended:
-		return directory.Ended
-	case unknown, released, failed:
-	}
-	return directory.Opening
-}
 
 // waiting reports whether the flight at the head of the queue waits for another process.
 func (s step) waiting() bool { return s == waitingForLease || s == waitingForSave }

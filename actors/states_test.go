@@ -166,6 +166,7 @@ type cell struct {
 var errDown = errors.New("the store is down")
 
 func needs(key session.FlightKey) func(*scene) { return func(s *scene) { s.ask(key) } }
+
 func signsIn(s *scene) {
 	s.give(&messages.ReplaceSession{State: &session.State{RefreshToken: "l0"}, Incarnation: session.Incarnation{2}})
 }
@@ -180,6 +181,7 @@ func isToClose(s *scene) { s.give(&messages.Finish{}) }
 func finishes(err error) func(*scene) {
 	return func(s *scene) { s.finish(err) }
 }
+
 func holding(then func(*scene)) func(*scene) { // with a request for keyA
 	return func(s *scene) { s.ask(keyA); then(s) }
 }
@@ -187,6 +189,7 @@ func permit(s *scene) { s.give(&permitGranted{}) }
 func answer(s *scene) {
 	s.give(&providerAnswered{response: session.TokenResponse{AccessToken: "x", RefreshToken: "r1", ExpiresIn: 60, HasExpiresIn: true}})
 }
+
 func stored(s *scene) record {
 	return record{newRecord, login1, s.c.state.WithRefreshToken("r9")}
 }
