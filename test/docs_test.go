@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,6 +89,24 @@ func TestDocs_showTheTableOfStates(t *testing.T) {
 	table, _, found := strings.Cut("| event |"+strings.ReplaceAll(table, "\n//\t", "\n"), "\n//\n")
 	if !found || !strings.Contains(read(t, files, "ARCHITECTURE.md"), table) {
 		t.Errorf("ARCHITECTURE.md has not this table, of actors/states.go:\n%s", table)
+	}
+}
+
+// The map of ARCHITECTURE.md is that of imports_test.go: the same rooms in the same order.
+func TestDocs_showTheMap(t *testing.T) {
+	files := os.DirFS(source.Root(t))
+	rooms := func(text, from, to, room string) (list []string) {
+		_, text, _ = strings.Cut(text, from)
+		text, _, _ = strings.Cut(text, to)
+		for _, m := range regexp.MustCompile(room).FindAllStringSubmatch(text, -1) {
+			list = append(list, path.Clean("./"+m[1]))
+		}
+		return list
+	}
+	shown := rooms(read(t, files, "ARCHITECTURE.md"), "## The map", "\n## ", "(?m)^\\| `([a-z/]+)/`|^\\| `/`")
+	want := rooms(read(t, files, "imports_test.go"), "var theMap = []string{", "}", `"([a-z/.]+)"`)
+	if !slices.Equal(shown, want) {
+		t.Errorf("ARCHITECTURE.md shows the map\n%q, want\n%q", shown, want)
 	}
 }
 
