@@ -1,7 +1,6 @@
 package tokenward
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,13 +57,7 @@ func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string
 	}); err != nil {
 		return lookup.StoreError(err)
 	}
-	named := inParallel(refs, func(r store.Ref) error { return c.endNamed(ctx, r.Key, t, o) })
-	left, err := c.left(ctx, values, t) // now, for some of them may have reached their ceiling
-	if err != nil {
-		return err
-	}
-	err = inParallel(left, func(r store.Ref) error { return c.endRef(ctx, r.Key, r.Incarnation, o) })
-	if err := cmp.Or(named, err); err != nil {
+	if err := inParallel(refs, func(r store.Ref) error { return c.endNamed(ctx, r.Key, t, o) }); err != nil {
 		return err
 	}
 	c.logins.Logouts.Done(c.clock.Now(), t.owners(), t.LogoutToken)
@@ -117,12 +110,12 @@ func inParallel(refs []store.Ref, end func(store.Ref) error) error {
 }
 
 // endNamed ends the session under key if it is one that t names: an index may
-// be wrong.
+// be wrong. Of one that has reached its ceiling it ends the connection tokens that remain.
 func (c *Client) endNamed(ctx context.Context, key session.Key, t logout, o StoreOptions) error {
 	var s *session.State
 	var incarnation session.Incarnation
 	err := lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
-		s, _, incarnation, err = c.env.SafeLoad(ctx, key, o.options())
+		s, incarnation, err = c.env.LoadAny(ctx, key, o.options())
 		return err
 	})
 	switch {
@@ -149,25 +142,6 @@ func endsUntil(t logout) int64 {
 		return math.MaxInt64
 	}
 	return t.IssuedAt + int64(session.CeilingLeeway/time.Second)
-}
-
-// left returns the sessions that t names and that have ended at their ceiling, but
-// may have left connection tokens.
-func (c *Client) left(ctx context.Context, values []store.IndexValue, t logout) ([]store.Ref, error) {
-	var and []store.IndexValue
-	if t.SID != "" && t.Subject != "" {
-		and = c.sealer.LookupSub(t.issuer, t.Subject)
-	}
-	replied := make(chan []store.Ref, 1)
-	c.send(&messages.FindLeft{Named: values, And: and, ClientIDs: t.clientIDs, LoggedInBy: endsUntil(t), Reply: replied})
-	select {
-	case refs := <-replied:
-		return refs, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-c.stopped:
-		return nil, session.ErrClosed
-	}
 }
 
 func (c *Client) endRef(ctx context.Context, key session.Key, incarnation session.Incarnation, o StoreOptions) error {

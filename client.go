@@ -85,6 +85,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
+	or(&o.limits.RememberEnded, o.cookies.Absolute)
 	o.limits = limitsOrDefaults(o.limits)
 	o.cookies = o.cookies.orDefaults()
 	if err := errors.Join(cfg.check(), checkLimits(o.limits), o.check()); err != nil {

@@ -275,7 +275,7 @@ func limitsOrDefaults(l Limits) Limits {
 	or(&l.QueuedQuestions, 64)
 	or(&l.Resident, 100_000)
 	or(&l.PassivateAfter, 15*time.Minute)
-	or(&l.RememberEnded, 10*time.Minute)
+	or(&l.RememberEnded, 72*time.Hour)
 	or(&l.RememberMissing, time.Second)
 	or(&l.TokenSets, 64)
 	or(&l.RetryFirst, 50*time.Millisecond)

@@ -144,7 +144,7 @@ func (c *core) connectionAnswered(a *request, m *providerAnswered, now time.Time
 }
 
 // joinRemainder answers those who asked for a connection's token before the ceiling came. The
-// token joins the remainder; nothing is written.
+// token joins the remainder, in the store too.
 //
 // A refresh token in the answer is dropped with the session that it is of: behaviour of the ceiling, after which nothing
 // is refreshed.
@@ -160,6 +160,7 @@ func (c *core) joinRemainder(a *request, m *providerAnswered, now time.Time) {
 		c.state = remainder(next, now)
 		c.saved = c.state
 		c.showEnd(now)
+		c.enqueue(&deleteOp{only: c.incarnation, why: session.ReasonCeiling})
 	}
 	c.land(f, directory.Answer{Connection: &token, Err: err})
 }

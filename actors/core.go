@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"slices"
 	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
@@ -38,12 +37,11 @@ type Rules struct {
 type core struct {
 	rules *Rules
 
-	life         life
-	before       life // released: the life that a command wakes
-	generation   session.Generation
-	incarnation  session.Incarnation
-	reason       session.Reason // why it ended
-	endUncertain bool           // whether that is still so: another process has written since
+	life        life
+	before      life // released: the life that a command wakes
+	generation  session.Generation
+	incarnation session.Incarnation
+	reason      session.Reason // why it ended
 
 	// state is the newest; saved is the one that the store is known to hold, as version.
 	// They are compared as pointers, for a state is never changed.
@@ -192,9 +190,6 @@ func (c *core) proceed(now time.Time) {
 // there is never a second owner.
 func (c *core) release() {
 	m := &messages.AtRest{Handled: c.handled, Version: c.version, Held: c.held.Idle()}
-	if c.life == ended {
-		m.Own = slices.Clone(c.own[:])
-	}
 	c.life, c.before = released, c.life
 	c.do(tell{m})
 }

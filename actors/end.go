@@ -2,22 +2,24 @@ package actors
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
-	"github.com/tokenward/tokenward/store"
 )
 
-// ending is the end of a generation, until its deletion was tried.
+// ending is the end of a generation. Its channel is closed once its deletion was tried.
 type ending struct {
-	settled chan struct{} // nil: it was
+	settled chan struct{}  // nil: it was tried
+	of      *session.State // by what a logout finds the remainder; nil: not known
+
+	stored  bool            // the store has the tombstone,
+	version session.Version // and in it a remainder of that version; zero: none
 }
 
-func newEnding() *ending { return &ending{make(chan struct{})} }
+func newEnding() *ending { return &ending{settled: make(chan struct{})} }
 
 func (e *ending) settle() {
 	if e.settled != nil {
@@ -26,12 +28,15 @@ func (e *ending) settle() {
 	}
 }
 
-// deleteOp deletes the record of one incarnation, or of any. It is tried until it succeeds; its
+// deleteOp puts a tombstone in the place of the record of one incarnation, or of any; after a ceiling the
+// connection tokens that remain are in it. It is tried until it succeeds; its
 // callers are told after the first attempt.
 type deleteOp struct {
 	waiters
 	only     session.Incarnation // zero: any
 	why      session.Reason
+	remains  *session.State  // of a ceiling: the connection tokens in hand, and by what a logout finds them; nil: none
+	made     session.Version // of the record that remains was made from
 	attempts int
 	ends     []*ending // that settle once it was tried
 }
@@ -54,11 +59,17 @@ func (o *deleteOp) start(c *core, now time.Time) bool {
 		c.finishGeneration(o.why, now)
 		o.ends = append(o.ends, c.ending)
 	}
+	if e := c.ending; o.why == session.ReasonCeiling && c.life.over() && e != nil && e.of != nil && len(c.state.ConnectionTokenSets) > 0 {
+		o.remains, o.made = e.of.JoinRemainder(c.state), c.version
+		if e.stored {
+			o.made = e.version
+		}
+	}
 	return true
 }
 
 func (o *deleteOp) askStore(ctx context.Context, s *storeCall, m *opDone) error {
-	err := s.env.Store.Delete(ctx, s.key, o.only, o.why, s.options)
+	err := s.endRecord(ctx, o, m)
 	if err != nil && s.call != nil && s.call.Over() {
 		m.left = s.call
 	}
@@ -86,6 +97,9 @@ func (o *deleteOp) done(c *core, m *opDone, now time.Time) {
 	o.calls = nil
 	o.settle()
 	if m.err == nil {
+		if e := c.ending; e != nil && c.covers(o.only) {
+			e.stored, e.version = true, m.remainder
+		}
 		c.deleted()
 	} else {
 		c.notDeleted(o, m.err, now)
@@ -200,6 +214,7 @@ func (c *core) end(why session.Reason, call *directory.Call, now time.Time) {
 // record deleted, which settles c.ending.
 func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	old, of := c.state, c.generation
+	named := old.Named()
 	c.life, c.reason = ended, why
 	c.state = &session.State{}
 	if why == session.ReasonCeiling {
@@ -209,13 +224,10 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	c.backlog = slices.DeleteFunc(c.backlog, isRead)
 	c.generation++
 	c.ending = newEnding()
+	c.ending.of = named
 	c.showEnd(now)
 	c.do(setUnsaved(directory.Saving)) // until it is deleted
-	over := &messages.SessionEnded{Reason: why}
-	if why == session.ReasonCeiling && (c.request != nil || len(c.state.ConnectionTokenSets) > 0) {
-		over.Issuer, over.SID, over.Subject = c.rules.registrationOf(old).Issuer, old.Internal.SID, old.User.Sub()
-	}
-	c.do(tell{over})
+	c.do(tell{&messages.SessionEnded{Reason: why}})
 	c.answerAll(old, of, why)
 	if c.rules.Revoke && why == session.ReasonLogout {
 		c.revokeNewest(old, of)
@@ -295,12 +307,9 @@ func (c *core) overtaken(l *landed, why session.Reason) directory.Answer {
 // have signed in under its id since, in another process.
 //
 // A record of the incarnation that has ended here is no news: its deletion is on its way. So is one that a queued deletion is
-// about. If the record cannot be read the end is shown all the same, but is not remembered, so that the next caller asks.
+// about.
 func (c *core) begunElsewhere(m *opDone, now time.Time) {
 	switch {
-	case m.err != nil && !errors.Is(m.err, store.ErrNotFound):
-		c.endUncertain = true // so the end is not remembered
-		c.showEnd(now)
 	case m.err != nil, m.found.incarnation == c.incarnation, c.toBeDeleted(m.found.incarnation):
 	default:
 		c.replaced(m.found)

@@ -287,6 +287,17 @@ func (env *Env) SafeLoad(ctx context.Context, key session.Key, o store.Options) 
 	return s, v, in, err
 }
 
+// LoadAny is SafeLoad, but for the version, and brings what remains of a session that its ceiling has ended, too.
+func (env *Env) LoadAny(ctx context.Context, key session.Key, o store.Options) (*session.State, session.Incarnation, error) {
+	s, _, in, err := env.SafeLoad(ctx, key, o)
+	var gone *store.GoneError
+	if !errors.As(err, &gone) || gone.Remainder == nil {
+		return s, in, err
+	}
+	s, err = env.Codec.DecodeRemainder(key, gone.Remainder)
+	return s, gone.Incarnation, err
+}
+
 func (env *Env) load(ctx context.Context, key session.Key, o store.Options) (*session.State, session.Version, session.Incarnation, error) {
 	r, err := env.Store.Load(ctx, key, o)
 	if err != nil {

@@ -87,7 +87,7 @@ func (c *core) began(r record) { c.start(r, r.state) }
 // provider's request to wait. They were another login's.
 func (c *core) start(r record, s *session.State) {
 	c.generation++
-	c.life, c.incarnation, c.reason, c.endUncertain = live, r.incarnation, "", false
+	c.life, c.incarnation, c.reason = live, r.incarnation, ""
 	c.state, c.saved, c.version, c.tried = s, r.state, r.version, nil
 	c.failures, c.ending, c.throttle = 0, nil, throttle{}
 	c.leaseMayBeFree()

@@ -105,6 +105,8 @@ type opDone struct {
 
 	released bool // save: the lease was given back with it
 
+	remainder session.Version // delete: of the connection tokens in the tombstone; zero: none
+
 	left *directory.Call // delete: it failed as the context ended that this caller had lent
 
 	reading directory.Reading // of before the store was asked

@@ -134,9 +134,6 @@ func (c *core) reconcile(o *readOp, m *opDone, now time.Time) {
 	}
 	c.readWhileWaiting(m)
 	gone := errors.Is(m.err, store.ErrNotFound)
-	if o.why.fromFeed() {
-		c.endUncertain = m.err != nil && !gone // if the session ends now, another may have begun elsewhere
-	}
 	switch {
 	case gone:
 		c.recordGone(o, m.err, now)

@@ -354,7 +354,7 @@ func TestDefect_otherLogoutLeavesTheSession(t *testing.T) {
 func TestDefect_losesNoLogout(t *testing.T) {
 	for name, reach := range map[string]func(*bench){
 		"waiting":       func(*bench) {},
-		"failed before": func(b *bench) { b.store.Fail(storetest.OpDelete, 1); b.work() },
+		"failed before": func(b *bench) { b.store.Fail(storetest.OpEnd, 1); b.work() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -411,7 +411,7 @@ func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 func TestDefect_betweenTheEffectsOfAMessage(t *testing.T) {
 	b := newBench(t)
 	b.live("r0")
-	b.store.Fail(storetest.OpDelete, 1)
+	b.store.Fail(storetest.OpEnd, 1)
 	call := directory.NewCall(t.Context(), store.Options{})
 	b.send(&messages.EndSession{Why: session.ReasonLogout, Call: call})
 	b.s.env.Rand = panicking{} // the wait before the deletion is tried again is drawn first
@@ -518,7 +518,7 @@ func TestDefect_duringADeletion(t *testing.T) {
 	}{
 		"it happens":            {func(b *bench) { b.poison(); b.work() }, directory.Saving},
 		"it has happened":       {func(b *bench) { b.work(); b.poison() }, directory.Saved},
-		"it fails":              {func(b *bench) { b.store.Fail(storetest.OpDelete, 1); b.poison(); b.work() }, directory.Saving},
+		"it fails":              {func(b *bench) { b.store.Fail(storetest.OpEnd, 1); b.poison(); b.work() }, directory.Saving},
 		"it is asked for again": {func(b *bench) { b.work(); b.poison(); b.send(&messages.EndSession{Why: session.ReasonLogout}) }, directory.Saving},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -530,10 +530,10 @@ func TestDefect_duringADeletion(t *testing.T) {
 				t.Errorf("unsaved: %v, want %v", got, tt.owed)
 			}
 			again := name == "it fails" || name == "it is asked for again"
-			before := b.store.Deletes()
+			before := b.store.Ends()
 			b.send(&messages.Recover{})
 			b.rest()
-			if n := b.store.Deletes() - before; (n > 0) != again {
+			if n := b.store.Ends() - before; (n > 0) != again {
 				t.Errorf("deletions when it starts again: %d", n)
 			}
 			if got := b.entry.Unsaved(); got != directory.Saved || b.stored() != "" {

@@ -8,16 +8,11 @@ import (
 )
 
 // showEnd publishes the end and the remainder: for a ceiling the unexpired
-// connection tokens, and the answer session_expired for a while.
+// connection tokens. The store's tombstone says the same to callers who come later.
 func (c *core) showEnd(now time.Time) {
 	o := directory.Outcome{Reason: c.reason}
 	if c.ending != nil {
 		o.Settled = c.ending.settled
-	}
-	// Of a session that was not loaded it cannot be known whether another process has signed its
-	// user in again: the store's tombstone says.
-	if c.reason == session.ReasonCeiling && !c.endUncertain && (c.rules.Exclusive || !c.incarnation.IsZero()) {
-		o.Until = c.rules.remembered(c.state, now)
 	}
 	c.do(publish{directory.NewEnded(c.generation, c.incarnation, c.state, o)})
 }
@@ -48,22 +43,6 @@ func (c *core) overFor(f *directory.Flight, why session.Reason) directory.Answer
 	return c.failure(f, session.CodeMissingSession, nil)
 }
 
-// remembered returns until when a session that its ceiling ended at now is remembered in memory, and what remains of it.
-//
-// Where other processes sign users in and are not heard of, an end is not remembered for longer than a snapshot would be shown.
-func (r *Rules) remembered(remains *session.State, now time.Time) time.Time {
-	until := now.Add(r.RememberEnded)
-	if r.UnseenFor > 0 { // nothing would tell of a new login in another process
-		until = now.Add(min(r.RememberEnded, r.UnseenFor))
-	}
-	for _, t := range remains.ConnectionTokenSets {
-		if e := time.Unix(t.ExpiresAt, 0); e.After(until) {
-			until = e
-		}
-	}
-	return until
-}
-
 // AtCeiling returns the snapshot of a session without an actor once its ceiling is reached. Settled is closed when its
 // deletion was tried once.
 //
@@ -71,7 +50,7 @@ func (r *Rules) remembered(remains *session.State, now time.Time) time.Time {
 func (r *Rules) AtCeiling(shown *directory.Snapshot, settled chan struct{}, now time.Time) *directory.Snapshot {
 	remains := remainder(shown.State(), now)
 	return directory.NewEnded(shown.Generation+1, shown.Incarnation, remains, directory.Outcome{
-		Reason: session.ReasonCeiling, Settled: settled, Until: r.remembered(remains, now),
+		Reason: session.ReasonCeiling, Settled: settled,
 	})
 }
 

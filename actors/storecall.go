@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"github.com/tokenward/tokenward/clock"
@@ -15,6 +16,7 @@ type storeCall struct {
 	env     *Env
 	key     session.Key
 	encoder *store.Encoder
+	version session.Version // for what is written, should it need one
 	call    *directory.Call // that lends a context, nil: none does
 	options store.Options
 }
@@ -38,7 +40,7 @@ func (a *Session) run(o op) {
 		s.stamp(v)
 	}
 	w := o.waiting()
-	r := &opRun{op: o, with: storeCall{env: a.env, key: a.entry.Key, encoder: &a.encoder, options: store.Options{Background: true}}}
+	r := &opRun{op: o, with: storeCall{env: a.env, key: a.entry.Key, encoder: &a.encoder, version: v, options: store.Options{Background: true}}}
 	r.done.op = o
 	if _, read := o.(*readOp); !read { // whose failure would be the session's, not the caller's
 		r.with.call = lender(w.calls)
@@ -109,7 +111,7 @@ func (s *storeCall) encode(r record) (store.Record, error) {
 		return out, err
 	}
 	now := s.env.Clock.Now()
-	out.TTL = store.TTL(now, out.Ceiling, s.env.Life(r.state, now))
+	out.TTL = store.TTL(now, out.Ceiling, s.env.Rules.RememberEnded, s.env.Life(r.state, now))
 	return out, nil
 }
 
@@ -190,6 +192,75 @@ func (s *storeCall) beginInSteps(ctx context.Context, o *beginOp, m *opDone) (er
 	}
 	m.grace = s.env.Fresh.MayRecover(s.env.Clock.Mono())
 	return err
+}
+
+// endAttempts is how often an end is made anew from what another process has written in between.
+const endAttempts = 4
+
+// endRecord puts the tombstone of o in the place of the record. At a ceiling the store holds what it has against what the end
+// was made from: where that is something else, the connection tokens of both remain.
+func (s *storeCall) endRecord(ctx context.Context, o *deleteOp, m *opDone) (err error) {
+	e := store.Ending{Reason: o.why, Prev: o.made}
+	if o.why == session.ReasonCeiling {
+		e.Stands = s.env.Rules.RememberEnded
+	}
+	remains := o.remains
+	for range endAttempts {
+		e.Remainder = nil
+		if remains != nil {
+			if e.Remainder, err = s.env.Codec.EncodeRemainder(s.key, remains, s.version, s.env.Clock.Now()); err != nil {
+				return err
+			}
+		}
+		if err = s.env.Store.End(ctx, s.key, o.only, e, s.options); !errors.Is(err, store.ErrConflict) {
+			if err == nil && e.Remainder != nil {
+				m.remainder = e.Remainder.Version
+			}
+			return err
+		}
+		theirs, prev, err := s.remainsThere(ctx, o.only)
+		switch {
+		case errors.Is(err, store.ErrNotFound): // or another session by now
+			return nil
+		case err != nil:
+			return err
+		case remains == nil:
+			remains = theirs
+		case theirs != nil:
+			remains = theirs.JoinRemainder(remains)
+		}
+		e.Prev = prev
+	}
+	return err
+}
+
+// remainsThere returns the connection tokens of the incarnation (zero: any) that the store has, in a record or in a
+// tombstone, and the version of that; none and zero of a tombstone without any.
+func (s *storeCall) remainsThere(ctx context.Context, only session.Incarnation) (*session.State, session.Version, error) {
+	r, err := s.env.Store.Load(ctx, s.key, s.options)
+	var gone *store.GoneError
+	switch {
+	case errors.As(err, &gone):
+		if !only.IsZero() && gone.Incarnation != only {
+			return nil, session.Version{}, store.ErrNotFound
+		}
+		if gone.Remainder == nil {
+			return nil, session.Version{}, nil
+		}
+		there, _ := s.env.Codec.DecodeRemainder(s.key, gone.Remainder) // nil where this process cannot read it
+		return there, gone.Remainder.Version, nil
+	case err != nil:
+		return nil, session.Version{}, err
+	case !only.IsZero() && r.Incarnation != only:
+		return nil, session.Version{}, store.ErrNotFound
+	}
+	there, err := s.env.Codec.Decode(s.key, r)
+	if err != nil { // this process cannot read it, and it is over all the same
+		return nil, r.Version, nil //nolint:nilerr // see above
+	}
+	named := there.Named()
+	named.ConnectionTokenSets = there.ConnectionTokenSets
+	return named, r.Version, nil
 }
 
 // lender returns the first caller who still waits.

@@ -126,7 +126,7 @@ func TestCookies_thatAreNotOurs(t *testing.T) {
 			t.Errorf("%s, before a good one: %d", name, resp.StatusCode)
 		}
 	}
-	if n := s.store.Deletes(); n != 0 {
+	if n := s.store.Ends(); n != 0 {
 		t.Errorf("deletes = %d, want 0", n)
 	}
 	if resp := s.bare("/me", good); resp.StatusCode != http.StatusOK {

@@ -286,7 +286,7 @@ func TestLogout_endsTheSessionAndStaysOnTheOrigin(t *testing.T) {
 		if got != want {
 			t.Errorf("return_to %q leads to %q, want %q", target, got, want)
 		}
-		if n := s.store.Deletes(); n != 1 {
+		if n := s.store.Ends(); n != 1 {
 			t.Errorf("deletes = %d, want 1", n)
 		}
 		if status, _ := s.get("/me"); status != http.StatusUnauthorized {

@@ -195,15 +195,13 @@ type AbortedRest struct {
 
 // AtRest reports that a session has nothing under way and gives up its entry.
 // Handled is how many commands of the supervisor it has seen: had more been sent,
-// they will wake it, and the report is void. Own are the last writes of a session that
-// has ended: its notices may be late.
+// they will wake it, and the report is void.
 type AtRest struct {
 	Redacted
 	Key     session.Key
 	Handled uint64
 	Version session.Version // of the record, where the session lives: the store holds what the entry shows
 	Held    *session.Held   // tokens it had before, for the next Adopt; nil: none
-	Own     []session.Version
 }
 
 // Busy reports that a session will not be passivated now.
@@ -221,33 +219,11 @@ type SessionBegan struct {
 }
 
 // SessionEnded reports that a session ended, and why; its record may still be on
-// its way out of the store. Where connection tokens may stay of it, it says whose they
-// are: no store can tell a later logout token any more.
+// its way out of the store.
 type SessionEnded struct {
 	Redacted
 	Key    session.Key
 	Reason session.Reason
-
-	Issuer, SID, Subject string
-}
-
-// FindLeft asks the supervisor which sessions that their ceiling ended may have left
-// connection tokens: those of the applications ClientIDs, with one of the values Named and, unless that is
-// empty, one of And, whose user signed in at LoggedInBy (seconds since the Unix epoch) or before. Reply (capacity 1)
-// gets them.
-type FindLeft struct {
-	Redacted
-	Named, And []store.IndexValue
-	ClientIDs  []string
-	LoggedInBy int64
-	Reply      chan<- []store.Ref
-}
-
-// Refuse implements Awaited: the sender is told of none.
-func (m *FindLeft) Refuse(error) {
-	if len(m.Reply) == 0 {
-		m.Reply <- nil
-	}
 }
 
 // SessionFailed reports a defect that was contained. It is answered with Recover,

@@ -17,7 +17,6 @@
 //	CeilingReached  from a read       passes it on; a session that is not in memory is read anyway: ends the Call
 //	ReadRecord          from a call       the same
 //	Changed         from the feed     marks an idle session as outdated, else tells its actor to read it
-//	FindLeft        from a logout     Reply: the sessions that may have left connection tokens
 //	Close           from the client   Done is closed when every session is at rest
 //	Abort           from the client   Reply: the sessions that knew more than the store
 //	AtRest, Busy, SessionBegan, SessionEnded, SessionFailed  from a session actor: reports, no answer

@@ -11,7 +11,7 @@ type Limits struct {
 	QueuedQuestions  int           // different questions queued in one session, then overloaded: 64
 	Resident         int           // sessions in memory; twice that while none can go, then overloaded: 100,000
 	PassivateAfter   time.Duration // out of memory when unused for: 15 min
-	RememberEnded    time.Duration // an expired session answers session_expired for: 10 min
+	RememberEnded    time.Duration // session_expired is answered for that long after a ceiling, by default Cookies.Absolute: 4320 min
 	RememberMissing  time.Duration // the store is not asked again for a session it lacks for: 1 s
 	TokenSets        int           // access tokens kept in one session, and connection tokens apart: 64
 	RetryFirst       time.Duration // wait before a failed save is tried again, doubling: 50 ms

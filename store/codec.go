@@ -146,14 +146,19 @@ func binding(use string, key session.Key) string {
 }
 
 // TTL returns the Record.TTL of a session that ends at its ceiling, or when life
-// has passed from now, whichever is first: an hour more than that. A life of 0 is
+// has passed from now, whichever is first: an hour more than that. After a ceiling its tombstone is to stand: the
+// record is kept for as long, so that a process that comes late finds what to bury. A life of 0 is
 // no limit; without any limit the TTL is 0.
-func TTL(now time.Time, ceiling session.Ceiling, life time.Duration) time.Duration {
+func TTL(now time.Time, ceiling session.Ceiling, stands, life time.Duration) time.Duration {
 	const spare = time.Hour
 	if ceiling.Legal() {
 		left := max(0, int64(ceiling)-now.Unix())
 		if left < math.MaxInt64/int64(time.Second) { // else longer than a Duration holds
-			if d := time.Duration(left) * time.Second; life <= 0 || d < life {
+			d := time.Duration(left) * time.Second
+			if d <= math.MaxInt64-stands {
+				d += stands
+			}
+			if life <= 0 || d < life {
 				life = max(d, 1) // 0 would be no limit
 			}
 		}

@@ -138,7 +138,7 @@ func TestTTL(t *testing.T) {
 		{"no legal ceiling", 10_000_000_000, 0, 0},
 	}
 	for _, tt := range tests {
-		if got := store.TTL(now, tt.ceiling, tt.life); got != tt.want {
+		if got := store.TTL(now, tt.ceiling, 0, tt.life); got != tt.want {
 			t.Errorf("%s: TTL(%d, %v) = %v, want %v", tt.name, tt.ceiling, tt.life, got, tt.want)
 		}
 	}

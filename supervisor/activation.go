@@ -19,14 +19,6 @@ type load struct {
 	key    session.Key
 	first  *directory.Flight
 	intent *messages.RecoverIntent
-	ended  *ended // what was remembered
-}
-
-// ended keeps the end of a session: why, its remainder, and by which writes it may still be heard of.
-type ended struct {
-	entry       *directory.Entry
-	indexValues []store.IndexValue
-	own         []session.Version // written here before
 }
 
 // loaded brings what a load found.
@@ -46,16 +38,12 @@ type loaded struct {
 // then waits for the entry to settle, as all others do. A marker that says missing or ended is the answer while it may
 // be trusted; Stale says which one the caller has found too old.
 func (s *Supervisor) open(m *messages.OpenSession) {
-	var before *ended
 	if sl := s.residents.get(m.Key); sl != nil {
 		known := s.env.Fresh.Remembers(&sl.entry, s.env.Clock)
 		if sl.resident() || known && &sl.entry != m.Stale {
 			s.name(sl, m.ID)
 			reply(m.Reply, &sl.entry)
 			return
-		}
-		if known && sl.entry.Snapshot().Phase == directory.Ended {
-			before = &ended{&sl.entry, sl.known().indexValues, sl.known().own}
 		}
 		s.drop(sl) // a marker whose time has passed
 	}
@@ -64,11 +52,7 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 		return
 	}
 	sl := s.enter(m.ID, m.Key)
-	sl.more().load = &load{key: m.Key, first: m.First, ended: before}
-	if before != nil {
-		s.indexRemainder(sl, before.indexValues)
-		sl.more().own = before.own
-	}
+	sl.more().load = &load{key: m.Key, first: m.First}
 	reply(m.Reply, &sl.entry)
 	if o := s.ends.opened[m.Key]; o != nil { // its deletion is on its way
 		o.load, o.call = sl.known().load, m.Call
@@ -142,11 +126,8 @@ func (s *Supervisor) loaded(m *loaded) {
 		return
 	}
 	sl.more().load = nil
-	s.unindexRemainder(sl)
 	sl.entry.Read(m.reading)
 	switch {
-	case m.left && m.load.ended != nil:
-		s.remembered(sl, m)
 	case m.left:
 		s.fail(sl, nil)
 	case m.err == nil:
@@ -180,15 +161,11 @@ func (s *Supervisor) found(sl *resident, m *loaded) {
 }
 
 // notFound makes a marker where the store has no record, or none that can be read, and an error where it did not answer.
-// An end that this process remembers outweighs a store that says no more of it than that the ceiling was reached.
 func (s *Supervisor) notFound(sl *resident, m *loaded) {
 	var gone *store.GoneError
-	atCeiling := errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling
 	switch {
-	case m.load.ended != nil && !errors.Is(m.err, store.ErrUnreadable) && (gone == nil || atCeiling):
-		s.remembered(sl, m)
-	case atCeiling:
-		s.mark(sl, directory.NewEnded(0, session.Incarnation{}, &session.State{}, directory.Outcome{Reason: gone.Reason}), m.at)
+	case errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling:
+		s.mark(sl, directory.NewEnded(0, gone.Incarnation, s.remains(m.load.key, gone), directory.Outcome{Reason: gone.Reason}), m.at)
 	case errors.Is(m.err, store.ErrNotFound):
 		s.mark(sl, directory.NewSnapshot(directory.Missing, directory.Outcome{}), m.at)
 	case errors.Is(m.err, store.ErrUnreadable):
@@ -235,15 +212,21 @@ func (s *Supervisor) needToken(m *messages.NeedToken) {
 	}
 }
 
-// remembered goes on remembering an end, for the store has nothing newer, or does not answer.
-func (s *Supervisor) remembered(sl *resident, m *loaded) {
-	old := m.load.ended
-	s.awake--
-	if m.left || !errors.Is(m.err, store.ErrNotFound) {
-		sl.entry.ReadAs(old.entry)
+// remains returns the state of which the tombstone of a ceiling says that it may still be handed out: connection tokens, where
+// there are any. It is never nil.
+func (s *Supervisor) remains(key session.Key, gone *store.GoneError) *session.State {
+	if gone.Remainder == nil {
+		return &session.State{}
 	}
-	s.keep(sl, old)
-	sl.entry.Publish(old.entry.Snapshot())
+	state, err := s.env.Codec.DecodeRemainder(key, gone.Remainder)
+	if err != nil {
+		s.cannotRead(key, err)
+		return &session.State{}
+	}
+	if left := state.Remainder(s.now()); left != nil {
+		return left
+	}
+	return &session.State{Domain: state.Domain, Internal: session.Internal{ClientID: state.Internal.ClientID}}
 }
 
 // mark remembers for a moment that there was no session. The moment begins when the store was asked, not when its answer is
@@ -286,7 +269,6 @@ func (s *Supervisor) drop(sl *resident) {
 		s.due.cancel(&d.release)
 	}
 	s.idle.cancel(sl)
-	s.unindexRemainder(sl)
 	// What says how it ended stays true. A caller who has waited for it must not
 	// be sent round again, for it would find the same.
 	if p := sl.entry.Snapshot().Phase; p == directory.Opening || p == directory.Ready {
@@ -315,7 +297,6 @@ func (s *Supervisor) owner(id string, key session.Key) *resident {
 		sl = s.enter(id, key)
 	}
 	sl.more().load = nil
-	s.unindexRemainder(sl)
 	s.name(sl, id)
 	s.activate(sl)
 	sl.entry.Use(s.now().Unix())

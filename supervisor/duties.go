@@ -83,12 +83,7 @@ func (s *Supervisor) lookBack() {
 func (s *Supervisor) most(d *timer) int64 {
 	switch d.kind {
 	case forgetTimer:
-		if d.resident.missing {
-			return int64(s.env.Rules.RememberMissing/time.Second) + 1
-		}
-		if !d.resident.entry.Snapshot().HoldsConnections() {
-			return int64(s.env.Rules.RememberEnded/time.Second) + 1
-		}
+		return int64(s.env.Rules.RememberMissing/time.Second) + 1
 	case quarantineTimer:
 		return int64(quarantine / time.Second)
 	case claimAgainTimer:
@@ -179,7 +174,6 @@ func (s *Supervisor) began(m *messages.SessionBegan) {
 		return
 	}
 	s.erased(sl)
-	s.unindexRemainder(sl)
 	s.forgetAbsentee(m.Key)
 	s.watchCeiling(sl, m.Ceiling)
 	s.watchIdle(sl)
@@ -193,16 +187,13 @@ func (s *Supervisor) watchCeiling(sl *resident, c session.Ceiling) {
 	}
 }
 
-// sessionEnded notes that an active session has ended, and keeps its remainder findable.
+// sessionEnded notes that an active session has ended.
 func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	if m.Reason == session.ReasonCeiling {
 		s.env.Stats.Ceilings.Add(1)
 	}
 	if sl := s.residents.get(m.Key); sl != nil {
 		s.ceilings.cancel(sl)
-		if m.SID != "" || m.Subject != "" {
-			s.indexRemainder(sl, s.env.Codec.Sealer.IndexValues(m.Issuer, m.SID, m.Subject))
-		}
 	}
 }
 
@@ -225,9 +216,8 @@ func (s *Supervisor) readRecord(m *messages.ReadRecord) {
 	m.Call.End(nil)
 }
 
-// changed passes on that a session's record was written or deleted, maybe by this process. What
-// is known of a session that is not awake is forgotten, unless this process wrote that before it ended, and
-// a load under way is begun anew.
+// changed passes on that a session's record was written or ended, maybe by this process. An idle session is outdated,
+// unless it shows that version; a marker is forgotten; and a load under way is begun anew.
 func (s *Supervisor) changed(m *messages.Changed) {
 	sl := s.residents.get(m.Key)
 	switch {
@@ -239,22 +229,15 @@ func (s *Supervisor) changed(m *messages.Changed) {
 			sl.entry.Outdate() // the next caller has it read
 		}
 	case sl.ending:
-	case !m.Version.IsZero() && slices.Contains(sl.known().own, m.Version):
 	case sl.known().load != nil:
-		intent, before := sl.known().load.intent, sl.known().load.ended
+		intent := sl.known().load.intent
 		sl.more().load = nil
 		s.fail(sl, nil)
-		if before != nil && m.Version.IsZero() {
-			before.entry.Unread()
-			s.remember(before)
-		}
 		if intent != nil {
 			s.recoverIntent(intent)
 		}
-	case !m.Version.IsZero():
-		s.drop(sl)
 	default:
-		sl.entry.Unread() // it may have ended once more, for another reason: the next to look asks
+		s.drop(sl)
 	}
 }
 
@@ -383,16 +366,16 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 		s.released(sl, m)
 		return
 	}
-	pid, end := sl.pid(), &ended{&sl.entry, sl.known().indexValues, m.Own}
+	if last.Phase == directory.Ended {
+		s.noteEnded(absentee{m.Key, last.Incarnation})
+	}
+	pid := sl.pid()
 	s.deactivate(sl)
 	s.awake--
 	s.drop(sl)
 	s.root.Stop(pid)
-	switch {
-	case s.closing:
+	if s.closing {
 		s.closedYet()
-	case last.Phase == directory.Ended && s.now().Before(last.Until):
-		s.remember(end)
 	}
 }
 
@@ -423,40 +406,6 @@ func (s *Supervisor) released(sl *resident, m *messages.AtRest) {
 	case leaving:
 		s.passivate(sl)
 	}
-}
-
-// remember keeps the end of a session for a while, and its connection tokens.
-func (s *Supervisor) remember(end *ended) {
-	e := end.entry
-	sl := &resident{}
-	sl.entry.Init(e.ID, e.Key, e.Snapshot())
-	sl.entry.ReadAs(e)
-	s.residents.put(sl)
-	s.dir.Put(&sl.entry)
-	s.keep(sl, end)
-	s.noteEnded(e.Key)
-}
-
-// noteEnded notes that an end is remembered, of which there are not more than sessions in memory.
-func (s *Supervisor) noteEnded(key session.Key) {
-	s.ended = append(s.ended, key)
-	for len(s.ended) > s.env.Rules.Resident {
-		oldest := s.residents.get(s.ended[0])
-		s.ended = s.ended[1:]
-		if oldest != nil && !oldest.resident() && oldest.entry.Snapshot().Phase == directory.Ended {
-			s.drop(oldest)
-		}
-	}
-}
-
-// keep has what sl remembers be forgotten in time.
-func (s *Supervisor) keep(sl *resident, end *ended) {
-	last := end.entry.Snapshot()
-	if last.HoldsConnections() {
-		s.indexRemainder(sl, end.indexValues)
-	}
-	sl.more().own = end.own
-	s.forgetAt(sl, last.Until)
 }
 
 // forgetAt has a marker go.

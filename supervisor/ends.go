@@ -26,6 +26,10 @@ type ends struct {
 	// opened holds the sessions of batches that are not in memory. Where one is asked for, its load
 	// begins when its deletion was tried.
 	opened map[session.Key]*opened
+
+	// claimed are the sessions that have ended while a claim was under way. It may bring them, and they are not to be
+	// ended twice.
+	claimed map[session.Key]session.Incarnation
 }
 
 // batch is a number of sessions to be deleted.
@@ -101,13 +105,19 @@ func (s *Supervisor) runBatch() {
 	env := s.env
 	env.Runner.Run(actors.StoreWork, func(base context.Context) any {
 		m := &batchDone{batch: b}
+		many, ok := store.As[store.BatchEnder](env.Store)
+		if ok && len(b.refs) >= endTogether {
+			m.failed = endAll(base, env, many, b.refs)
+			return m
+		}
 		for _, r := range b.refs {
 			err := actors.Contain(func() error {
 				ctx, cancel := clock.WithTimeout(base, env.Clock, env.Rules.StoreTimeout)
 				defer cancel()
-				return env.Store.Delete(ctx, r.key, r.only, session.ReasonCeiling, store.Options{Background: true})
+				e := store.Ending{Reason: session.ReasonCeiling, Stands: env.Rules.RememberEnded}
+				return env.Store.End(ctx, r.key, r.only, e, store.Options{Background: true})
 			})
-			if err != nil {
+			if err != nil { // also where it holds connection tokens: an actor keeps those
 				m.failed = append(m.failed, r)
 			}
 		}
@@ -115,13 +125,39 @@ func (s *Supervisor) runBatch() {
 	}, func(m any) { s.send(s.self, m) })
 }
 
-// batchDone keeps a marker of each session that is deleted, and gives those that are not an actor.
+// endTogether is how many sessions are ended in one call, where the store can.
+const endTogether = 8
+
+// endAll ends sessions in one call, and returns those for which that has failed, or which hold connection tokens.
+func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs []absentee) (failed []absentee) {
+	list := make([]store.Ref, len(refs))
+	for i, r := range refs {
+		list[i] = store.Ref{Key: r.key, Incarnation: r.only}
+	}
+	var left []store.Ref
+	err := actors.Contain(func() (err error) {
+		ctx, cancel := clock.WithTimeout(base, env.Clock, env.Rules.StoreTimeout)
+		defer cancel()
+		left, err = many.EndAll(ctx, list, env.Rules.RememberEnded, store.Options{Background: true})
+		return err
+	})
+	if err != nil {
+		return refs
+	}
+	for _, r := range left {
+		failed = append(failed, absentee{r.Key, r.Incarnation})
+	}
+	return failed
+}
+
+// batchDone lets go of each session that is deleted, and gives those that are not an actor.
 func (s *Supervisor) batchDone(m *batchDone) {
 	failed := make(map[session.Key]bool, len(m.failed))
 	for _, r := range m.failed {
 		failed[r.key] = true
 	}
 	for _, r := range m.batch.refs {
+		s.noteEnded(r)
 		sl := s.residents.get(r.key)
 		if o := s.ends.opened[r.key]; o != nil {
 			delete(s.ends.opened, r.key)
@@ -146,17 +182,23 @@ func (s *Supervisor) batchDone(m *batchDone) {
 	}
 }
 
-// endedIdle makes a marker of a session that was idle and is deleted.
+// noteEnded notes that r has ended, for a claim that is under way.
+func (s *Supervisor) noteEnded(r absentee) {
+	if s.claiming == 0 {
+		return
+	}
+	if s.ends.claimed == nil {
+		s.ends.claimed = make(map[session.Key]session.Incarnation)
+	}
+	s.ends.claimed[r.key] = r.only
+}
+
+// endedIdle lets a session go that was idle and has ended: the store's tombstone says so from now on.
 func (s *Supervisor) endedIdle(sl *resident) {
 	sl.ending = false
 	sl.entry.SetUnsaved(directory.Saved)
 	s.awake--
-	if s.closing {
-		s.drop(sl)
-		return
-	}
-	s.keep(sl, &ended{&sl.entry, nil, []session.Version{sl.version}})
-	s.noteEnded(sl.entry.Key)
+	s.drop(sl)
 }
 
 // endedAbsentee goes on with a session that was not in memory. Where its deletion has failed it gets an actor, if there is

@@ -199,6 +199,7 @@ func (s *Supervisor) claimed(m *claimed) {
 	for _, r := range m.refs {
 		sl := s.residents.get(r.key)
 		switch {
+		case s.ends.claimed[r.key] == r.only && !r.only.IsZero():
 		case sl == nil, !sl.resident() && sl.entry.Snapshot().Incarnation != r.only:
 			refs = append(refs, r)
 		case sl.known().load != nil, sl.ending:
@@ -209,6 +210,9 @@ func (s *Supervisor) claimed(m *claimed) {
 		}
 	}
 	s.endAbsentees(refs)
+	if s.claiming == 0 {
+		s.ends.claimed = nil
+	}
 	switch {
 	case s.closing:
 	case m.err != nil:

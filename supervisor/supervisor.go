@@ -37,12 +37,11 @@ type Supervisor struct {
 	props *actor.Props
 
 	residents      residents
-	awake          int           // residents with a session, or a load
-	active         int           // of these, residents with an actor
-	erasing        int           // of these, residents that are awake only to be deleted
-	missing        int           // residents that say missing
-	ended          []session.Key // those whose end is remembered, oldest first
-	ends           ends          // those that are being ended without an actor
+	awake          int  // residents with a session, or a load
+	active         int  // of these, residents with an actor
+	erasing        int  // of these, residents that are awake only to be deleted
+	missing        int  // residents that say missing
+	ends           ends // those that are being ended without an actor
 	due            wheel[*timer]
 	ceilings, idle wheel[*resident]
 	timer          clock.Timer
@@ -56,8 +55,6 @@ type Supervisor struct {
 
 	nonResident map[session.Key]*timer // where the store has no index
 	absentees   wheel[*timer]          // those, by second
-
-	remainders map[store.IndexValue]map[session.Key]*resident // of what a ceiling may have left something
 
 	intents    intents
 	unreadable unreadable
@@ -85,14 +82,12 @@ type resident struct {
 
 // detail is what an idle session does without.
 type detail struct {
-	sent        uint64             // commands sent to the actor
-	release     timer              // of an active session
-	load        *load              // under way; nil when none
-	other       timer              // forget, quarantine
-	failed      []int64            // seconds of its failures
-	indexValues []store.IndexValue // under which it stands in remainders
-	own         []session.Version  // written here before the end that it remembers
-	held        *session.Held      // tokens that it had before
+	sent    uint64        // commands sent to the actor
+	release timer         // of an active session
+	load    *load         // under way; nil when none
+	other   timer         // forget, quarantine
+	failed  []int64       // seconds of its failures
+	held    *session.Held // tokens that it had before
 }
 
 // more returns sl's detail, to be changed.
@@ -116,7 +111,7 @@ var nothing detail
 // trim gives back sl's detail where there is nothing in it that an idle session needs.
 func (sl *resident) trim() {
 	d := sl.detail
-	if d != nil && d.load == nil && d.held == nil && len(d.failed)+len(d.indexValues)+len(d.own) == 0 && d.release.place == 0 && d.other.place == 0 {
+	if d != nil && d.load == nil && d.held == nil && len(d.failed) == 0 && d.release.place == 0 && d.other.place == 0 {
 		sl.detail = nil
 	}
 }
@@ -150,7 +145,6 @@ func newSupervisor(env *actors.Env, dir *directory.Directory) *Supervisor {
 		residents: newResidents(), claims: make(map[int64]bool), nonResident: make(map[session.Key]*timer),
 		due: newWheel(deadlineOf), absentees: newWheel(deadlineOf), ceilings: newWheel(ceilingDeadline), idle: newWheel(idleDeadline),
 	}
-	s.remainders = make(map[store.IndexValue]map[session.Key]*resident)
 	s.index, _ = store.As[store.Index](env.Store)
 	return s
 }
@@ -213,8 +207,6 @@ func (s *Supervisor) ordered(m any) bool {
 		s.ceilingReached(m)
 	case *messages.ReadRecord:
 		s.readRecord(m)
-	case *messages.FindLeft:
-		s.findRemainders(m)
 	case *messages.Close:
 		s.close(m)
 	case *messages.Abort:

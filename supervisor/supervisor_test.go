@@ -71,7 +71,7 @@ func TestMissing_countsTombstonesRight(t *testing.T) {
 func TestLogin_isFoundThoughItsKeyWasKnownOnly(t *testing.T) {
 	r := newRig(t)
 	r.put("a", 0)
-	gate := r.store.Hold(storetest.OpDelete)
+	gate := r.store.Hold(storetest.OpEnd)
 	r.send(&messages.EndSession{Key: keyOf("a"), Why: session.ReasonBackchannelLogout})
 	gate.Arrived(t, 1)
 	if r.dir.Lookup("a") != nil {
@@ -185,6 +185,7 @@ func TestCounts_stayTrue(t *testing.T) {
 func TestNonResident_eachIsDeletedOnce(t *testing.T) {
 	const n = 2*claimBatch + 100
 	r := newRig(t, func(r *rig, l *session.Limits) {
+		r.env.Store = storetest.Without[store.BatchEnder](r.store) // one call for each, to be counted
 		l.Resident = 400
 		for i := range n {
 			r.put(id(i), in(time.Minute))
@@ -201,25 +202,22 @@ func TestNonResident_eachIsDeletedOnce(t *testing.T) {
 		t.Errorf("sessions left = %d", left)
 	}
 	for i := range n {
-		if d := r.store.Deletes(keyOf(id(i))); d != 1 {
+		if d := r.store.Ends(keyOf(id(i))); d != 1 {
 			t.Fatalf("session %d: deletes = %d, want 1", i, d)
 		}
 	}
 	r.counts()
 }
 
-// The memory of an earlier session does not keep a later one, which this process
+// The end of an earlier session does not keep a later one, which this process
 // does not know, beyond its ceiling.
-func TestNonResident_endThoughAnEarlierOneIsRemembered(t *testing.T) {
+func TestNonResident_endThoughAnEarlierOneHas(t *testing.T) {
 	r := newRig(t)
 	if err := r.login("a", in(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	r.clock.Advance(time.Minute)
 	r.settle()
-	if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended {
-		t.Fatal("the end is not remembered")
-	}
 	r.put("a", in(2*time.Minute))
 	r.clock.Advance(3 * time.Minute)
 	r.settle()
@@ -247,14 +245,14 @@ func TestNonResident_awakeAsAnotherLogin(t *testing.T) {
 // The deletion of a session that no call asked for fails: it is tried until it succeeds.
 func TestNonResident_aFailedDeletionIsTriedAgain(t *testing.T) {
 	r := newRig(t, func(r *rig, _ *session.Limits) { r.put("a", in(time.Minute)) })
-	r.store.Fail(storetest.OpDelete, 3)
+	r.store.Fail(storetest.OpEnd, 3)
 	r.clock.Advance(time.Minute)
 	r.settle()
 	for range 10 {
 		r.clock.Advance(time.Second)
 		r.settle()
 	}
-	if d, left := r.store.Deletes(keyOf("a")), r.memory.Len(); d != 4 || left != 0 {
+	if d, left := r.store.Ends(keyOf("a")), r.memory.Len(); d != 4 || left != 0 {
 		t.Errorf("deletes = %d, left = %d, want 4 and 0", d, left)
 	}
 	r.counts()
@@ -282,7 +280,7 @@ func TestNonResident_leaveRoom(t *testing.T) {
 			}
 			r.put("other", 0)
 			r.settle()
-			r.store.Fail(storetest.OpDelete, 1_000_000)
+			r.store.Fail(storetest.OpEnd, 1_000_000)
 			for range 16 {
 				r.pass(5 * time.Second)
 				r.inside(func(s *Supervisor) {
@@ -332,7 +330,7 @@ func TestNonResident_putOutNobody(t *testing.T) {
 				r.open(id(i))
 				r.settle()
 			}
-			r.store.Fail(storetest.OpDelete, 1_000_000)
+			r.store.Fail(storetest.OpEnd, 1_000_000)
 			for range 240 {
 				for i := due; i < due+used; i++ {
 					e := r.dir.Lookup(id(i))
@@ -375,7 +373,7 @@ func TestNonResident_goThoughThereIsLittleRoom(t *testing.T) {
 				r.settle()
 				<-r.ask(e, session.QueryKey("a", "")).Done()
 			}
-			r.store.Fail(storetest.OpDelete, 1_000)
+			r.store.Fail(storetest.OpEnd, 1_000)
 			r.pass(2 * time.Minute)
 			r.counts()
 			r.store.Heal()
@@ -534,28 +532,6 @@ func TestClose_comesToAnEnd(t *testing.T) {
 	r.counts()
 }
 
-// Connection tokens outlive the ceiling, for as long as they last.
-func TestRemember_connectionTokens(t *testing.T) {
-	r := newRig(t)
-	if err := r.login("a", in(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	<-r.ask(r.dir.Lookup("a"), session.ConnectionKey("google", "")).Done()
-	r.clock.Advance(time.Minute)
-	r.settle()
-	s := r.dir.Lookup("a").Snapshot()
-	if s.Phase != directory.Ended || len(s.State().ConnectionTokenSets) != 1 {
-		t.Fatalf("phase %d, connection tokens %d", s.Phase, len(s.State().ConnectionTokenSets))
-	}
-	r.counts()
-	r.clock.Advance(time.Hour)
-	r.settle()
-	if r.dir.Lookup("a") != nil {
-		t.Error("remembered for ever")
-	}
-	r.counts()
-}
-
 // Another process may have signed the user in again between the claim and the deletion: a
 // shared store is asked, not this process's memory.
 func TestRemember_notWhatAnotherProcessMayHaveReplaced(t *testing.T) {
@@ -680,22 +656,6 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 				t.Error("it is still remembered")
 			}
 		})
-		r.counts()
-	})
-	t.Run("the end of a session", func(t *testing.T) {
-		r := newRig(t)
-		if err := r.login("a", in(time.Minute)); err != nil {
-			t.Fatal(err)
-		}
-		r.pass(2 * time.Minute)
-		if e := r.dir.Lookup("a"); e == nil || e.Snapshot().Phase != directory.Ended {
-			t.Fatal("it is not remembered")
-		}
-		set(r)
-		r.pass(r.env.Rules.RememberEnded + time.Second)
-		if r.dir.Lookup("a") != nil {
-			t.Error("it is still remembered")
-		}
 		r.counts()
 	})
 	t.Run("a sweep", func(t *testing.T) {

@@ -100,7 +100,7 @@ func TestBackchannel_checks(t *testing.T) {
 			if !r.lives(id) {
 				t.Error("the session ended all the same")
 			}
-			r.want("deletes", r.store.Deletes(), 0)
+			r.want("deletes", r.store.Ends(), 0)
 			if err != nil && len(r.tenant.SecretsIn(err.Error())) > 0 {
 				t.Errorf("%v quotes the token", err)
 			}
@@ -173,7 +173,7 @@ func TestBackchannel_matches(t *testing.T) {
 					t.Errorf("%s, resident %v: %v", tt.name, resident, err)
 				}
 			}
-			r.want(tt.name+": deletes", r.store.Deletes(), len(tt.ends))
+			r.want(tt.name+": deletes", r.store.Ends(), len(tt.ends))
 			for _, id := range []string{"phone", "laptop", "bob"} {
 				ended := false
 				for _, e := range tt.ends {
@@ -202,7 +202,7 @@ func TestBackchannel_manySessions(t *testing.T) {
 	if err := r.backchannel(r.tenant.LogoutToken(idptest.Subject, "")); err != nil {
 		t.Fatal(err)
 	}
-	r.want("deletes", r.store.Deletes(), 50)
+	r.want("deletes", r.store.Ends(), 50)
 	r.want("sessions", r.memory.Len(), 0)
 }
 
@@ -270,7 +270,7 @@ func TestBackchannel_wrongIndex(t *testing.T) {
 
 // Where the store does not answer the provider is told, so that it sends the token again.
 func TestBackchannel_storeFails(t *testing.T) {
-	for _, op := range []storetest.Op{storetest.OpFind, storetest.OpDelete} {
+	for _, op := range []storetest.Op{storetest.OpFind, storetest.OpEnd} {
 		r := newRig(t)
 		id := r.login(idptest.Claims{"sid": "sid-1"})
 		token := r.tenant.LogoutToken("", "sid-1")
@@ -278,7 +278,7 @@ func TestBackchannel_storeFails(t *testing.T) {
 		if err := r.backchannel(token); !errors.Is(err, tokenward.ErrStore) || !errors.Is(err, storetest.ErrFault) {
 			t.Errorf("%s fails: %v", op, err)
 		}
-		if op == storetest.OpDelete && r.lives(id) {
+		if op == storetest.OpEnd && r.lives(id) {
 			t.Errorf("%s fails: the session lives on here", op)
 		}
 		r.settle()
@@ -446,7 +446,7 @@ func TestBackchannel_endsWhatACeilingLeft(t *testing.T) {
 
 // A logout token that comes just before the ceiling ends the remainder too, which the ceiling leaves while it is handled.
 func TestBackchannel_atTheCeiling(t *testing.T) {
-	r := newRig(t, withTenant(idptest.WithConnectionTokenLife(10*time.Hour)))
+	r := newRig(t, withTenant(idptest.WithConnectionTokenLife(10*time.Hour)), withLimits(tokenward.Limits{PassivateAfter: 2 * time.Hour})) // in memory
 	id := r.login(until(time.Hour), idptest.Claims{"sid": "sid-1"})
 	q := tokenward.ConnectionRequest{Connection: google}
 	r.connection(id, q)

@@ -462,7 +462,7 @@ func TestCanary_panicOfAStore(t *testing.T) {
 	p := &panicky{StateStore: r.store}
 	r.client = r.newClient(tokenward.WithStateStore(p))
 	id := r.login()
-	for _, op := range []storetest.Op{storetest.OpUpdate, storetest.OpDelete, storetest.OpReplace, storetest.OpLoad} {
+	for _, op := range []storetest.Op{storetest.OpUpdate, storetest.OpEnd, storetest.OpReplace, storetest.OpLoad} {
 		p.on(op)
 		_, err := r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{Audience: "https://" + string(op)}, tokenward.SessionID(id))
 		if err != nil && strings.Contains(everyPrint(err), "a defect of the store") {

@@ -121,7 +121,7 @@ func TestCancellation_beforeTheCall(t *testing.T) {
 func TestCancellation_ofALogout(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
-		gate := r.store.Hold(storetest.OpDelete)
+		gate := r.store.Hold(storetest.OpEnd)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error)
 		go func() {

@@ -119,7 +119,7 @@ func TestCeiling_refreshChangesNothing(t *testing.T) {
 			}
 			r.clock.Advance(2 * time.Hour)
 			r.settle()
-			if n := r.store.Deletes(); n != 0 {
+			if n := r.store.Ends(); n != 0 {
 				t.Errorf("refreshed with session_expiry %v: deletes = %d, want 0", claim, n)
 			}
 		}
@@ -160,7 +160,7 @@ func TestCeiling_boundary(t *testing.T) {
 				if got != dead || err != nil {
 					t.Errorf("%s at ceiling %v, timer late %v: gone %v, %v, want %v", name, at, late, got, err, dead)
 				}
-				if n := r.store.Deletes(key(id)); (n == 1) != dead {
+				if n := r.store.Ends(key(id)); (n == 1) != dead {
 					t.Errorf("%s at ceiling %v, timer late %v: deletes on return = %d", name, at, late, n)
 				}
 				if n := r.tenant.Requests(idptest.Any); n != 0 {
@@ -200,7 +200,7 @@ func TestCeiling_clockJumpsBack(t *testing.T) {
 	}
 	r.clock.Advance(2 * time.Hour)
 	r.settle()
-	if n := r.store.Deletes(); n != 1 {
+	if n := r.store.Ends(); n != 1 {
 		t.Errorf("deletes = %d, want 1", n)
 	}
 }
@@ -214,12 +214,12 @@ func TestCeiling_clockJumpsBackBefore(t *testing.T) {
 	r.clock.Set(t0)
 	r.clock.Advance(time.Hour - 31*time.Second)
 	r.settle()
-	if n := r.store.Deletes(); n != 0 {
+	if n := r.store.Ends(); n != 0 {
 		t.Errorf("deletes before the ceiling = %d, want 0", n)
 	}
 	r.clock.Advance(time.Second)
 	r.settle()
-	if n := r.store.Deletes(key(id)); n != 1 {
+	if n := r.store.Ends(key(id)); n != 1 {
 		t.Errorf("deletes = %d, want 1", n)
 	}
 }
@@ -255,8 +255,8 @@ func TestCeiling_winsOverTokens(t *testing.T) {
 		r.settle()
 		hold.Release()
 		r.settle()
-		if r.memory.Len() != 0 || r.store.Updates() != 0 || r.store.Deletes(key(id)) != 1 {
-			t.Errorf("sessions %d, updates %d, deletes %d", r.memory.Len(), r.store.Updates(), r.store.Deletes(key(id)))
+		if r.memory.Len() != 0 || r.store.Updates() != 0 || r.store.Ends(key(id)) != 1 {
+			t.Errorf("sessions %d, updates %d, deletes %d", r.memory.Len(), r.store.Updates(), r.store.Ends(key(id)))
 		}
 	})
 }
@@ -268,7 +268,7 @@ func TestCeiling_furtherThanADurationReaches(t *testing.T) {
 	for _, at := range []int64{1, 3600, 9_223_372_035, 9_223_372_037, 9_223_372_040, 9_999_999_968} {
 		r.clock.Set(time.Unix(at, 0))
 		r.settle()
-		if n := r.store.Deletes(); n != 0 {
+		if n := r.store.Ends(); n != 0 {
 			t.Fatalf("deletes at %d = %d, want 0", at, n)
 		}
 	}
@@ -277,7 +277,7 @@ func TestCeiling_furtherThanADurationReaches(t *testing.T) {
 	}
 	r.clock.Advance(time.Second)
 	r.settle()
-	if n := r.store.Deletes(key(id)); n != 1 {
+	if n := r.store.Ends(key(id)); n != 1 {
 		t.Errorf("deletes = %d, want 1", n)
 	}
 }

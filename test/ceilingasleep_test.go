@@ -21,14 +21,14 @@ func TestCeiling_ofSessionsLeftBehind(t *testing.T) {
 	r.clock.Advance(90 * time.Minute)
 	r.client = r.newClient()
 	r.settle()
-	if n := r.store.Deletes(); n != 1 || r.store.Deletes(key(past)) != 1 {
+	if n := r.store.Ends(); n != 1 || r.store.Ends(key(past)) != 1 {
 		t.Errorf("deletes at the start = %d, want the past one's", n)
 	}
 	for range 100 { // windows of five minutes are asked for every two
 		r.clock.Advance(time.Minute)
 		r.settle()
 	}
-	if n := r.store.Deletes(key(soon)); n != 1 {
+	if n := r.store.Ends(key(soon)); n != 1 {
 		t.Errorf("deletes of the next = %d, want 1", n)
 	}
 	if u, err := r.client.GetUser(t.Context(), tokenward.SessionID(far)); u == nil || err != nil {
@@ -54,17 +54,17 @@ func TestCeiling_ofASleepingSession(t *testing.T) {
 		}
 		r.clock.Advance(29 * time.Second)
 		r.settle()
-		if n := r.store.Deletes(); n != 0 {
+		if n := r.store.Ends(); n != 0 {
 			t.Errorf("%s: deletes a second before = %d, want 0", name, n)
 		}
 		r.clock.Advance(time.Second)
 		r.settle()
-		if n := r.store.Deletes(key(id)); n != 1 || r.memory.Len() != 0 {
+		if n := r.store.Ends(key(id)); n != 1 || r.memory.Len() != 0 {
 			t.Errorf("%s: deletes = %d, sessions = %d, want 1 and 0", name, n, r.memory.Len())
 		}
 		r.clock.Advance(10 * time.Minute)
 		r.settle()
-		if n := r.store.Deletes(key(id)); n != 1 {
+		if n := r.store.Ends(key(id)); n != 1 {
 			t.Errorf("%s: deletes in the end = %d, want 1", name, n)
 		}
 	}
@@ -109,7 +109,7 @@ func TestCeiling_aHundredThousandSessions(t *testing.T) {
 	deleted := make([]int, sessions)
 	early, total := 0, 0
 	r.store.OnCall(func(c storetest.Call) {
-		if c.Op != storetest.OpDelete {
+		if c.Op != storetest.OpEnd {
 			return
 		}
 		i, now := keys[c.Key], r.clock.Now().Unix()

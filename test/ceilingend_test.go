@@ -19,15 +19,15 @@ func TestCeiling_endsTheSessionWithNobodyAsking(t *testing.T) {
 	id := r.login(until(time.Hour))
 	r.clock.Advance(time.Hour - 31*time.Second)
 	r.settle()
-	if n := r.store.Deletes(); n != 0 {
+	if n := r.store.Ends(); n != 0 {
 		t.Errorf("deletes a second before = %d, want 0", n)
 	}
 	r.clock.Advance(time.Second)
 	r.settle()
-	if n := r.store.Deletes(key(id)); n != 1 || r.memory.Len() != 0 {
+	if n := r.store.Ends(key(id)); n != 1 || r.memory.Len() != 0 {
 		t.Errorf("deletes = %d, sessions = %d, want 1 and 0", n, r.memory.Len())
 	}
-	if o := r.store.LastOptions(storetest.OpDelete); !o.Background {
+	if o := r.store.LastOptions(storetest.OpEnd); !o.Background {
 		t.Errorf("options of the deletion = %+v, want Background", o)
 	}
 	var gone *store.GoneError
@@ -46,7 +46,7 @@ func TestCeiling_endsTheSessionWithNobodyAsking(t *testing.T) {
 	}
 	r.clock.Advance(time.Hour)
 	r.settle()
-	if n := r.store.Deletes(); n != 1 {
+	if n := r.store.Ends(); n != 1 {
 		t.Errorf("deletes in the end = %d, want 1", n)
 	}
 }
@@ -60,7 +60,7 @@ func TestCeiling_manyReadersOneDeletion(t *testing.T) {
 		}
 		id := r.login(until(time.Hour))
 		h := r.client.Session(id)
-		gate := r.store.Hold(storetest.OpDelete)
+		gate := r.store.Hold(storetest.OpEnd)
 		r.clock.Advance(time.Hour)
 		var wg sync.WaitGroup
 		for i := range 60 {
@@ -92,7 +92,7 @@ func TestCeiling_manyReadersOneDeletion(t *testing.T) {
 		gate.Arrived(t, 1)
 		gate.Release()
 		wg.Wait()
-		if n := r.store.Deletes(key(id)); n != 1 {
+		if n := r.store.Ends(key(id)); n != 1 {
 			t.Errorf("deletes = %d, want 1", n)
 		}
 	}
@@ -109,7 +109,7 @@ func TestCeiling_reloginDisarms(t *testing.T) {
 		r.loginAs(mine, claims)
 		r.clock.Advance(4 * time.Hour)
 		r.settle()
-		if n := r.store.Deletes(); n != 0 {
+		if n := r.store.Ends(); n != 0 {
 			t.Errorf("%s: deletes = %d, want 0", name, n)
 		}
 		if u, err := r.client.GetUser(t.Context(), mine); u == nil || err != nil {
@@ -121,7 +121,7 @@ func TestCeiling_reloginDisarms(t *testing.T) {
 		if len(claims) > 0 {
 			want = 1
 		}
-		if n := r.store.Deletes(); n != want {
+		if n := r.store.Ends(); n != want {
 			t.Errorf("%s, at its end: deletes = %d, want %d", name, n, want)
 		}
 	}
@@ -135,7 +135,7 @@ func TestCeiling_reloginWithAnEarlierOne(t *testing.T) {
 	r.loginAs(mine, until(time.Hour))
 	r.clock.Advance(time.Hour)
 	r.settle()
-	if n := r.store.Deletes(); n != 1 {
+	if n := r.store.Ends(); n != 1 {
 		t.Errorf("deletes = %d, want 1", n)
 	}
 }
@@ -148,7 +148,7 @@ func TestCeiling_logoutDisarms(t *testing.T) {
 	}
 	r.clock.Advance(2 * time.Hour)
 	r.settle()
-	if n := r.store.Deletes(); n != 1 {
+	if n := r.store.Ends(); n != 1 {
 		t.Errorf("deletes = %d, want the logout's one", n)
 	}
 	if n := r.client.Stats().Ceilings; n != 0 {
@@ -161,12 +161,12 @@ func TestCeiling_deletionIsTriedAgain(t *testing.T) {
 	r := newRig(t)
 	id := r.login(until(time.Hour))
 	h := r.client.Session(id)
-	r.store.Fail(storetest.OpDelete, 8)
+	r.store.Fail(storetest.OpEnd, 8)
 	r.clock.Advance(time.Hour - 30*time.Second)
 	r.settle()
 	wait, before := 50*time.Millisecond, time.Duration(0)
 	for n := 1; n <= 8; n++ {
-		if got := r.store.Deletes(key(id)); got != n {
+		if got := r.store.Ends(key(id)); got != n {
 			t.Fatalf("deletes = %d, want %d", got, n)
 		}
 		if u, err := h.GetUser(t.Context()); u != nil || err != nil {
@@ -185,7 +185,7 @@ func TestCeiling_deletionIsTriedAgain(t *testing.T) {
 			t.Error("Ready says nothing of it")
 		}
 		step, waited := wait/20, time.Duration(0)
-		for r.store.Deletes(key(id)) == n && waited < 2*wait {
+		for r.store.Ends(key(id)) == n && waited < 2*wait {
 			r.clock.Advance(step)
 			r.settle()
 			waited += step
@@ -196,7 +196,7 @@ func TestCeiling_deletionIsTriedAgain(t *testing.T) {
 		}
 		wait, before = min(2*wait, 5*time.Second), wait
 	}
-	if got := r.store.Deletes(key(id)); got != 9 || r.memory.Len() != 0 {
+	if got := r.store.Ends(key(id)); got != 9 || r.memory.Len() != 0 {
 		t.Errorf("deletes = %d, sessions = %d, want 9 and 0", got, r.memory.Len())
 	}
 	if err := r.client.Ready(t.Context()); err != nil {
@@ -204,7 +204,7 @@ func TestCeiling_deletionIsTriedAgain(t *testing.T) {
 	}
 	r.clock.Advance(time.Hour)
 	r.settle()
-	if got := r.store.Deletes(key(id)); got != 9 {
+	if got := r.store.Ends(key(id)); got != 9 {
 		t.Errorf("deletes in the end = %d, want 9", got)
 	}
 }
@@ -214,7 +214,7 @@ func TestCeiling_loginWhileTheDeletionFails(t *testing.T) {
 	r := newRig(t)
 	mine := tokenward.SessionID("mine")
 	r.loginAs(mine, until(time.Hour))
-	r.store.Fail(storetest.OpDelete, 3)
+	r.store.Fail(storetest.OpEnd, 3)
 	r.clock.Advance(time.Hour)
 	r.settle()
 	r.loginAs(mine)
@@ -228,23 +228,24 @@ func TestCeiling_loginWhileTheDeletionFails(t *testing.T) {
 	}
 }
 
-// After a deletion without a call, GetAccessToken says why for ten minutes.
-func TestCeiling_isRememberedForTenMinutes(t *testing.T) {
+// After an end without a call, GetAccessToken says why for as long as a browser's session could have lived, also to a first
+// caller who comes the next morning.
+func TestCeiling_isSaidTheNextMorning(t *testing.T) {
 	r := newRig(t)
 	id := r.login(until(time.Hour))
 	h := r.client.Session(id)
 	r.clock.Advance(time.Hour - 30*time.Second)
 	r.settle()
-	for _, step := range []time.Duration{0, time.Minute, 8*time.Minute + 59*time.Second} {
+	for _, step := range []time.Duration{0, 10 * time.Minute, 14 * time.Hour, 57 * time.Hour} {
 		r.clock.Advance(step)
 		r.settle()
 		_, err := h.GetAccessToken(t.Context(), tokenward.TokenRequest{})
-		wantError[*tokenward.AccessTokenError](t, "within ten minutes", err, "session_expired")
+		wantError[*tokenward.AccessTokenError](t, "within three days", err, "session_expired")
 		if !errors.Is(err, &tokenward.SessionExpiredError{}) && !errors.Is(err, tokenward.ErrSessionExpired) {
 			t.Errorf("%v is not ErrSessionExpired", err)
 		}
 	}
-	r.clock.Advance(2 * time.Second)
+	r.clock.Advance(time.Hour)
 	r.settle()
 	_, err := h.GetAccessToken(t.Context(), tokenward.TokenRequest{})
 	wantError[*tokenward.AccessTokenError](t, "after that", err, "missing_refresh_token")

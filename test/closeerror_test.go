@@ -17,7 +17,7 @@ func TestClose_cutShortNamesWhatItWaitedFor(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.client = mustNew(t, r)
 		again, ended, fine := r.login(), r.login(), r.login()
-		for _, op := range []storetest.Op{storetest.OpReplace, storetest.OpLoad, storetest.OpDelete} {
+		for _, op := range []storetest.Op{storetest.OpReplace, storetest.OpLoad, storetest.OpEnd} {
 			r.store.Inject(storetest.Fault{Op: op, Err: storetest.ErrFault})
 		}
 		if _, err := r.tryLogin(tokenward.SessionID(again)); tokenward.CodeOf(err) != "store_error" {

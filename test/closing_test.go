@@ -213,7 +213,7 @@ func TestClose_duringALogin(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		old := r.login()
 		gate := r.store.Hold(storetest.OpReplace)
-		deletes := r.store.Hold(storetest.OpDelete)
+		deletes := r.store.Hold(storetest.OpEnd)
 		login := make(chan error, 1)
 		go func() {
 			_, err := r.tryLogin(tokenward.SessionID("new"))

@@ -116,7 +116,7 @@ func TestCookie_rolls(t *testing.T) {
 	if b.user() != nil || len(b.set()) != 0 || r.memory.Len() != 0 {
 		t.Errorf("after three days: Set-Cookie %q, records %d", b.set(), r.memory.Len())
 	}
-	if n := r.store.Deletes(session.KeyOf("_a0_session", id)); n != 1 {
+	if n := r.store.Ends(session.KeyOf("_a0_session", id)); n != 1 {
 		t.Errorf("deletes = %d, want 1", n)
 	}
 }
@@ -162,9 +162,9 @@ func TestCookie_thatLapsedStillEndsItsSession(t *testing.T) {
 		r.clock.Advance(24*time.Hour - time.Second)
 		r.token(id, tokenward.TokenRequest{})
 		r.clock.Advance(2 * time.Second)
-		deletes := r.store.Deletes()
+		deletes := r.store.Ends()
 		end(b)
-		if n := r.store.Deletes() - deletes; n != 1 {
+		if n := r.store.Ends() - deletes; n != 1 {
 			t.Errorf("%s: deletes = %d, want 1", name, n)
 		}
 		if _, err := r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, tokenward.SessionID(id)); !errors.Is(err, tokenward.ErrMissingRefreshToken) {

@@ -203,7 +203,7 @@ func TestTwoCookies_ofOneSession(t *testing.T) {
 	if u, err := r.client.GetUser(t.Context(), o); u == nil || err != nil {
 		t.Errorf("GetUser = %v, %v", u, err)
 	}
-	if n := r.store.Deletes(session.KeyOf("_a0_session", id)); n != 0 {
+	if n := r.store.Ends(session.KeyOf("_a0_session", id)); n != 0 {
 		t.Errorf("deletes = %d", n)
 	}
 }

@@ -68,7 +68,7 @@ func everyMessage(t *testing.T, r *rig) {
 	ask("https://three")
 	r.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_scope", ""))
 	ask("https://four")
-	r.store.Fail(storetest.OpDelete, 1)
+	r.store.Fail(storetest.OpEnd, 1)
 	hold := r.tenant.Hold(idptest.Revocation, idptest.BeforeGrant) // so that it comes back last
 	_, _ = r.client.Logout(ctx, tokenward.LogoutRequest{}, id)
 	r.rest()

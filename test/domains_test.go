@@ -110,12 +110,12 @@ func TestDomainResolver_logoutEndsOnlyTheDomainsOwn(t *testing.T) {
 	if err != nil || !strings.HasPrefix(to, d.other.Issuer()) {
 		t.Errorf("logout at another domain: %s, %v, want the URL of that domain", to, err)
 	}
-	if n := d.store.Deletes(); n != 0 {
+	if n := d.store.Ends(); n != 0 {
 		t.Errorf("deletes = %d, want 0", n)
 	}
 	to, err = d.client.Logout(t.Context(), tokenward.LogoutRequest{}, at(d.tenant, tokenward.SessionID(id)))
-	if err != nil || !strings.HasPrefix(to, d.tenant.Issuer()) || d.store.Deletes() != 1 {
-		t.Errorf("logout at its domain: %s, %v, %d deletes", to, err, d.store.Deletes())
+	if err != nil || !strings.HasPrefix(to, d.tenant.Issuer()) || d.store.Ends() != 1 {
+		t.Errorf("logout at its domain: %s, %v, %d deletes", to, err, d.store.Ends())
 	}
 }
 

@@ -104,7 +104,7 @@ func TestGenerations_backchannelLogoutDuringARefresh(t *testing.T) {
 		r.rest()
 		r.wantGone(f.id)
 		r.want("updates", r.store.Updates(), 0)
-		r.want("deletes", r.store.Deletes(), 1)
+		r.want("deletes", r.store.Ends(), 1)
 		r.wantCode("a later call", r.tokenErr(f.id, tokenward.TokenRequest{}), "missing_refresh_token")
 		_, err := r.exchange(context.Background(), f.id, "google-oauth2").wait()
 		r.wantConnectionCode("a later connection call", err, "missing_refresh_token")
@@ -117,7 +117,7 @@ func TestGenerations_ceilingDuringARefresh(t *testing.T) {
 		r.rest()
 		f.wantAll(r, "session_expired")
 		r.wantGone(f.id)
-		r.want("deletes", r.store.Deletes(), 1)
+		r.want("deletes", r.store.Ends(), 1)
 		f.hold.Release()
 		r.rest()
 		r.wantGone(f.id)
@@ -126,7 +126,7 @@ func TestGenerations_ceilingDuringARefresh(t *testing.T) {
 		if u, err := r.client.GetUser(context.Background(), tokenward.SessionID(f.id)); u != nil || err != nil {
 			t.Errorf("GetUser = %v, %v, want nil, nil", u, err)
 		}
-		r.want("deletes", r.store.Deletes(), 1)
+		r.want("deletes", r.store.Ends(), 1)
 	}, withClient(tokenward.WithLimits(tokenward.Limits{FlightTimeout: 24 * time.Hour})))
 }
 
@@ -392,7 +392,7 @@ func TestGenerations_loginDuringALoad(t *testing.T) {
 func TestGenerations_manyReadersAtTheCeiling(t *testing.T) {
 	inBubble(t, func(_ *testing.T, r *rig) {
 		id := r.login(idptest.Claims{"session_expiry": t0.Add(time.Hour).Unix()})
-		gate := r.store.Hold(storetest.OpDelete)
+		gate := r.store.Hold(storetest.OpEnd)
 		r.clock.Set(t0.Add(time.Hour - session.CeilingLeeway))
 		callers := r.askAll(50, id, tokenward.TokenRequest{})
 		r.rest()
@@ -402,7 +402,7 @@ func TestGenerations_manyReadersAtTheCeiling(t *testing.T) {
 			r.wantCode("caller", err, "session_expired")
 		}
 		r.rest()
-		r.want("deletes", r.store.Deletes(), 1)
+		r.want("deletes", r.store.Ends(), 1)
 		r.wantGone(id)
 	})
 }
@@ -411,7 +411,7 @@ func TestGenerations_manyReadersAtTheCeiling(t *testing.T) {
 func TestGenerations_aDeletionThatFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
-		r.store.Fail(storetest.OpDelete, 3)
+		r.store.Fail(storetest.OpEnd, 3)
 		if err := <-r.logout(id); !errors.Is(err, tokenward.ErrStore) {
 			t.Errorf("Logout: err = %v, want %v", err, tokenward.ErrStore)
 		}
@@ -432,7 +432,7 @@ func TestGenerations_aDeletionThatFails(t *testing.T) {
 			r.rest()
 		}
 		r.wantGone(id)
-		r.want("deletes", r.store.Deletes(), 4)
+		r.want("deletes", r.store.Ends(), 4)
 		if err := r.client.Ready(context.Background()); err != nil {
 			t.Errorf("Ready: %v", err)
 		}
@@ -443,7 +443,7 @@ func TestGenerations_aDeletionThatFails(t *testing.T) {
 func TestGenerations_aLoginAfterADeletionThatFailed(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
-		r.store.Fail(storetest.OpDelete, 1)
+		r.store.Fail(storetest.OpEnd, 1)
 		if err := <-r.logout(id); err == nil {
 			t.Error("Logout succeeded")
 		}
@@ -452,7 +452,7 @@ func TestGenerations_aLoginAfterADeletionThatFailed(t *testing.T) {
 		r.clock.Advance(10 * time.Second)
 		r.rest()
 		r.token(id, tokenward.TokenRequest{})
-		r.want("deletes", r.store.Deletes(), 1)
+		r.want("deletes", r.store.Ends(), 1)
 		if err := r.client.Ready(context.Background()); err != nil {
 			t.Errorf("Ready: %v", err)
 		}

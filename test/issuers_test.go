@@ -189,7 +189,7 @@ func TestTenants_oneThatIsNotAllowedAnyMore(t *testing.T) {
 	if _, err := e.client.Logout(t.Context(), tokenward.LogoutRequest{}, id); err != nil {
 		t.Errorf("logout: %v", err)
 	}
-	if n := e.store.Deletes(); n != 1 {
+	if n := e.store.Ends(); n != 1 {
 		t.Errorf("deletes = %d, want 1", n)
 	}
 }

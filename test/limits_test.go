@@ -128,7 +128,7 @@ func TestLimits_tokenSets(t *testing.T) {
 func TestLimits_storeTimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
-		r.store.Hang(storetest.OpDelete, 1)
+		r.store.Hang(storetest.OpEnd, 1)
 		done := r.logout(id)
 		r.rest()
 		r.clock.Advance(time.Second - 1)

@@ -124,7 +124,7 @@ func TestLogout_deletesTheSession(t *testing.T) {
 	r.tenant.Reset()
 	r.logOut(tokenward.SessionID(id))
 
-	r.want("deletes", r.store.Deletes(key(id)), 1)
+	r.want("deletes", r.store.Ends(key(id)), 1)
 	var gone *store.GoneError
 	if _, err := r.memory.Load(t.Context(), key(id), store.Options{}); !errors.As(err, &gone) || gone.Reason != session.ReasonLogout {
 		t.Errorf("what is left says %v", err)
@@ -149,7 +149,7 @@ func TestLogout_ofASessionOutOfMemory(t *testing.T) {
 	id := r.login()
 	r.restart()
 	r.logOut(tokenward.SessionID(id))
-	r.want("deletes", r.store.Deletes(key(id)), 1)
+	r.want("deletes", r.store.Ends(key(id)), 1)
 	r.want("loads", r.store.Loads(key(id)), 0)
 	r.want("sessions", r.memory.Len(), 0)
 	if u, err := r.client.GetUser(t.Context(), tokenward.SessionID(id)); u != nil || err != nil {
@@ -191,7 +191,7 @@ func TestLogout_storeFails(t *testing.T) {
 	r := newRig(t)
 	id := r.login()
 	h := r.client.Session(id)
-	r.store.Fail(storetest.OpDelete, 2)
+	r.store.Fail(storetest.OpEnd, 2)
 	to, err := r.client.Logout(t.Context(), tokenward.LogoutRequest{}, tokenward.SessionID(id))
 	if to != "" || !errors.Is(err, tokenward.ErrStore) || !errors.Is(err, storetest.ErrFault) {
 		t.Errorf("%q, %v, want no URL and the store's error", to, err)
@@ -206,7 +206,7 @@ func TestLogout_storeFails(t *testing.T) {
 		r.clock.Advance(time.Second)
 		r.settle()
 	}
-	r.want("deletes", r.store.Deletes(key(id)), 3)
+	r.want("deletes", r.store.Ends(key(id)), 3)
 	r.want("sessions", r.memory.Len(), 0)
 }
 
@@ -238,7 +238,7 @@ func TestLogout_passesOptionsOn(t *testing.T) {
 	b.login()
 	o := b.options().With(map[string]any{"tenant": 7})
 	r.logOut(o)
-	got := r.store.LastOptions(storetest.OpDelete)
+	got := r.store.LastOptions(storetest.OpEnd)
 	if got.Values["tenant"] != 7 || got.Request == nil || got.Response != b.answer || got.Background {
 		t.Errorf("options = %+v", got)
 	}

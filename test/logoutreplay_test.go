@@ -44,7 +44,7 @@ func TestBackchannel_aUsersOlderToken(t *testing.T) {
 				t.Errorf("resident %v: of a token made after 1m0s, the session that began after %v: lives %v", resident, after, r.lives(id))
 			}
 		}
-		r.want("deletes", r.store.Deletes(), 4)
+		r.want("deletes", r.store.Ends(), 4)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestBackchannel_aSessionsTokenIsReplayed(t *testing.T) {
 				if err := r.backchannel(token); err != nil {
 					t.Fatal(err)
 				}
-				r.want("deletes", r.store.Deletes(), 1)
+				r.want("deletes", r.store.Ends(), 1)
 				r.clock.Advance(3 * time.Minute)
 				id := r.login(idptest.Claims{"sid": "sid-1"})
 				r.clock.Advance(time.Hour - 3*time.Minute - time.Second)

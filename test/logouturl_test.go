@@ -85,7 +85,7 @@ func TestLogout_whileTheProviderIsDown(t *testing.T) {
 		t.Errorf("URL = %q, want %q", to, bye)
 	}
 	wantError[*tokenward.APIError](t, "logout", err, "metadata_error")
-	r.want("deletes", r.store.Deletes(key(id)), 1)
+	r.want("deletes", r.store.Ends(key(id)), 1)
 	if to, err := r.client.Logout(t.Context(), tokenward.LogoutRequest{}, tokenward.SessionID(id)); to != "" || err == nil {
 		t.Errorf("without a place to return to: %q, %v", to, err)
 	}

@@ -74,7 +74,7 @@ func TestOptions_logger(t *testing.T) {
 	r.tenant.Script(idptest.Refresh, idptest.Status(500))
 	r.wantCode("refresh", r.tokenErr(id, tokenward.TokenRequest{Audience: apiC}), "refresh_token_error")
 	r.connection(id, tokenward.ConnectionRequest{Connection: google})
-	r.store.Fail(storetest.OpDelete, 1)
+	r.store.Fail(storetest.OpEnd, 1)
 	r.clock.Advance(5 * time.Hour)
 	r.settle()
 	r.clock.Advance(time.Second)
@@ -307,7 +307,7 @@ func TestOptions_storeTimeout(t *testing.T) {
 			})
 		})
 	}
-	for _, op := range []storetest.Op{storetest.OpFind, storetest.OpLoad, storetest.OpDelete} {
+	for _, op := range []storetest.Op{storetest.OpFind, storetest.OpLoad, storetest.OpEnd} {
 		t.Run("back-channel logout, "+string(op), func(t *testing.T) {
 			r, _ := fresh(t)
 			r.login(idptest.Claims{"sid": "sid-1"})

@@ -152,7 +152,7 @@ func (h *history) something() {
 		synctest.Wait() // a caller who has the token in hand hands it out in this instant
 		h.clock.Advance(time.Duration(h.random.IntN(1500)) * time.Second)
 	case n < 88:
-		op := []storetest.Op{storetest.OpUpdate, storetest.OpUpdate, storetest.OpDelete, storetest.OpLoad, storetest.OpReplace}[h.random.IntN(5)]
+		op := []storetest.Op{storetest.OpUpdate, storetest.OpUpdate, storetest.OpEnd, storetest.OpLoad, storetest.OpReplace}[h.random.IntN(5)]
 		if h.random.IntN(2) == 0 {
 			h.store.Fail(op, 1)
 		} else {

@@ -227,7 +227,7 @@ func TestRead_unreadable(t *testing.T) {
 	if n := other.Stats().Unreadable; n != 1 {
 		t.Errorf("Stats.Unreadable = %d, want 1", n)
 	}
-	if n := r.store.Deletes(); n != 0 || r.memory.Len() != 1 {
+	if n := r.store.Ends(); n != 0 || r.memory.Len() != 1 {
 		t.Errorf("deletes = %d, sessions = %d", n, r.memory.Len())
 	}
 	if u, err := r.client.GetUser(t.Context(), tokenward.SessionID(id)); u == nil || err != nil {
@@ -266,7 +266,7 @@ func TestRead_deletionFails(t *testing.T) {
 		r := newRig(t)
 		r.restart(tokenward.WithClock(lateClock{r.clock}))
 		id := r.login(idptest.Claims{"session_expiry": t0.Add(time.Hour).Unix()})
-		r.store.Fail(storetest.OpDelete, 1)
+		r.store.Fail(storetest.OpEnd, 1)
 		r.clock.Advance(time.Hour)
 		h := r.client.Session(id)
 		for range 3 {
@@ -278,13 +278,13 @@ func TestRead_deletionFails(t *testing.T) {
 				t.Errorf("GetSession = %v, %v, want nil, nil", s, err)
 			}
 		}
-		if n := r.store.Deletes(key(id)); n != 1 {
+		if n := r.store.Ends(key(id)); n != 1 {
 			t.Errorf("%s: deletes = %d, want 1 until the retry is due", read, n)
 		}
 		r.settle() // the retry is armed
 		r.clock.Advance(time.Second)
 		r.settle()
-		if n := r.store.Deletes(key(id)); n != 2 || r.memory.Len() != 0 {
+		if n := r.store.Ends(key(id)); n != 2 || r.memory.Len() != 0 {
 			t.Errorf("%s: deletes = %d, sessions = %d, want 2 and 0", read, n, r.memory.Len())
 		}
 	}

@@ -130,7 +130,6 @@ var shows = []struct {
 	{reflect.TypeFor[messages.Changed](), ""},
 	{reflect.TypeFor[messages.Close](), ""},
 	{reflect.TypeFor[messages.EndSession](), ""},
-	{reflect.TypeFor[messages.FindLeft](), ""},
 	{reflect.TypeFor[messages.Finish](), ""},
 	{reflect.TypeFor[messages.RecoverIntent](), ""},
 	{reflect.TypeFor[messages.NeedToken](), ""},

@@ -172,11 +172,11 @@ func TestResidency_ceilingsOfSessionsThatSleep(t *testing.T) {
 				if _, err := r.stored(id); err != nil {
 					t.Fatalf("a second before its ceiling: %v", err)
 				}
-				deletes := r.store.Deletes()
+				deletes := r.store.Ends()
 				r.clock.Advance(time.Second)
 				r.rest()
 				r.wantGone(id)
-				r.want("deletes", r.store.Deletes()-deletes, 1)
+				r.want("deletes", r.store.Ends()-deletes, 1)
 				r.want("ceilings", int(r.client.Stats().Ceilings), 1)
 				r.wantCode("afterwards", r.tokenErr(id, tokenward.TokenRequest{}), "session_expired")
 				r.token(other, tokenward.TokenRequest{})

@@ -36,7 +36,7 @@ func wantEnded(r *rig, p []process, ids []string) {
 	for _, id := range ids {
 		n := 0
 		for _, p := range p {
-			n += p.store.Deletes(key(id))
+			n += p.store.Ends(key(id))
 		}
 		if n != 1 {
 			r.t.Errorf("%s: deletes = %d, want 1", id, n)
@@ -76,7 +76,7 @@ func TestSleeping_endThoughWhoClaimedThemDied(t *testing.T) {
 		const n, after = 200, 4 * time.Minute
 		living := r.memory.Len()
 		ids, _ := r.asleep(n, after)
-		p[0].store.Hold(storetest.OpDelete)
+		p[0].store.Hold(storetest.OpEnd)
 		p[1].store.Inject(storetest.Fault{Op: storetest.OpClaimDue, Err: storetest.ErrFault}) // it comes second
 		r.pass(int(after/time.Second) + 7)
 		r.want("sessions", r.memory.Len(), living+n)

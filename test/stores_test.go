@@ -347,13 +347,13 @@ func TestStoreOptions_reachTheStore(t *testing.T) {
 		if _, err := r.client.Logout(context.Background(), tokenward.LogoutRequest{}, o("logout")); err != nil {
 			t.Fatal(err)
 		}
-		unchanged(storetest.OpDelete, w, req, "logout")
+		unchanged(storetest.OpEnd, w, req, "logout")
 
 		// A deletion that a timer causes gets no caller's options; one that a read causes gets the reader's.
 		r.loginAs(tokenward.SessionID("b"), idptest.Claims{"session_expiry": r.clock.Now().Add(time.Hour).Unix()})
 		r.clock.Advance(time.Hour)
 		r.rest()
-		if o := last(storetest.OpDelete); !o.Background || o.Request != nil || o.Values != nil {
+		if o := last(storetest.OpEnd); !o.Background || o.Request != nil || o.Values != nil {
 			t.Errorf("Delete at the ceiling: options %+v, want Background and nothing else", o)
 		}
 	})
@@ -379,7 +379,7 @@ func TestStore_thatPanics(t *testing.T) {
 		r.rest()
 		r.clock.Advance(time.Second)
 		r.rest()
-		p.on(storetest.OpDelete)
+		p.on(storetest.OpEnd)
 		if err := <-r.logout(id); err == nil {
 			t.Error("Logout succeeded")
 		}
@@ -434,9 +434,9 @@ func (p *panicky) Update(ctx context.Context, k session.Key, v session.Version, 
 	return p.StateStore.Update(ctx, k, v, r, o)
 }
 
-func (p *panicky) Delete(ctx context.Context, k session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
-	p.check(storetest.OpDelete)
-	return p.StateStore.Delete(ctx, k, only, why, o)
+func (p *panicky) End(ctx context.Context, k session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
+	p.check(storetest.OpEnd)
+	return p.StateStore.End(ctx, k, only, e, o)
 }
 
 // A store that cannot be asked is an error, never "no session".
@@ -550,7 +550,7 @@ func TestLoad_ofWhatCannotBeRead(t *testing.T) {
 			t.Errorf("GetUser = %v, %v, want nil, nil", u, err)
 		}
 		r.want("unreadable", int(r.client.Stats().Unreadable), 1)
-		r.want("deletes", r.store.Deletes(), 0)
+		r.want("deletes", r.store.Ends(), 0)
 		r.cfg = other
 		r.client = r.newClient()
 		r.token(id, tokenward.TokenRequest{})

@@ -55,9 +55,9 @@ func storm(t *testing.T, seed uint64) {
 		r.clock.Advance(time.Duration(random.IntN(20_000)) * time.Millisecond)
 		switch random.IntN(6) {
 		case 0:
-			r.store.Fail([]storetest.Op{storetest.OpUpdate, storetest.OpDelete, storetest.OpReplace, storetest.OpLoad, storetest.OpClaimDue}[random.IntN(5)], 1)
+			r.store.Fail([]storetest.Op{storetest.OpUpdate, storetest.OpEnd, storetest.OpReplace, storetest.OpLoad, storetest.OpClaimDue}[random.IntN(5)], 1)
 		case 1:
-			r.store.FailAfter([]storetest.Op{storetest.OpUpdate, storetest.OpDelete, storetest.OpReplace}[random.IntN(3)], 1)
+			r.store.FailAfter([]storetest.Op{storetest.OpUpdate, storetest.OpEnd, storetest.OpReplace}[random.IntN(3)], 1)
 		case 2:
 			r.tenant.Script(idptest.Refresh, idptest.Status(503))
 		}

@@ -84,7 +84,7 @@ func TestUnreadable_isToldAndLeftAlone(t *testing.T) {
 				t.Errorf("lines of the log with counts %v, want %v", counts, want)
 			}
 			r.want("Stats.Unreadable", int(c.Stats().Unreadable), n)
-			r.want("records written or deleted", r.store.Updates()+r.store.Deletes()+r.store.Replaces()-n, 0)
+			r.want("records written or deleted", r.store.Updates()+r.store.Ends()+r.store.Replaces()-n, 0)
 			if after := recordsOf(t, inner, ids); !slices.EqualFunc(before, after, sameRecord) {
 				t.Error("the records have changed")
 			}

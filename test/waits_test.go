@@ -253,7 +253,7 @@ var handers = []string{"Run", "do"}
 
 // handedOut lists what asks the store, and is called by others than the Runner's work, outside
 // this folder.
-var handedOut = []string{"SafeLoad"}
+var handedOut = []string{"SafeLoad", "LoadAny"}
 
 // outsiders are those to whom a turn puts no questions: the answer takes time.
 var outsiders = []string{"Store", "Provider", "index"}

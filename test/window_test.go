@@ -50,7 +50,7 @@ func TestWindow_aClientThatStartsReadsWhatIsDue(t *testing.T) {
 	}
 	settle()
 	r.want("records loaded", seen.Loads(), 0)
-	r.want("sessions deleted", seen.Deletes(), past)
+	r.want("sessions deleted", seen.Ends(), past)
 	r.want("sessions claimed", seen.claimed, past)
 	r.want("sessions listed: one that is past, and what comes soon", seen.listed, 1+soon)
 	r.want("most of them in one answer", seen.most, 500)
@@ -62,7 +62,7 @@ func TestWindow_aClientThatStartsReadsWhatIsDue(t *testing.T) {
 		settle()
 	}
 	r.want("records loaded after five minutes", seen.Loads(), 0)
-	r.want("sessions deleted after five minutes", seen.Deletes(), past+soon)
+	r.want("sessions deleted after five minutes", seen.Ends(), past+soon)
 	// Of windows of five minutes, asked for every two: some are listed twice or three times.
 	if seen.claimed != past+soon || seen.listed > 1+3*soon {
 		t.Errorf("claimed %d, listed %d, want %d, and %d at most", seen.claimed, seen.listed, past+soon, 1+3*soon)

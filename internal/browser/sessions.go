@@ -296,6 +296,6 @@ func (b *Sessions) touch(key session.Key, s *session.State, o store.Options) {
 		ctx, cancel := clock.WithTimeout(ctx, b.Env.Clock, b.Env.Rules.StoreTimeout)
 		defer cancel()
 		now := b.Env.Clock.Now()
-		return toucher.Touch(ctx, key, store.TTL(now, s.Internal.Ceiling, b.Env.Life(s, now)), o)
+		return toucher.Touch(ctx, key, store.TTL(now, s.Internal.Ceiling, b.Env.Rules.RememberEnded, b.Env.Life(s, now)), o)
 	}, func(any) {})
 }

@@ -169,7 +169,16 @@ type faultyBatchEnder struct {
 
 func (f faultyBatchEnder) EndAll(ctx context.Context, refs []store.Ref, stands time.Duration, o store.Options) ([]store.Ref, error) {
 	return answer(ctx, f.Script, Call{Op: OpEndAll, Options: o}, func() ([]store.Ref, error) {
-		return f.inner.EndAll(ctx, refs, stands, o)
+		var failed, rest []store.Ref
+		for _, r := range refs { // each counts as an End, and may fail as one
+			if f.run(ctx, Call{OpEnd, r.Key, o}, func() error { return nil }) != nil {
+				failed = append(failed, r)
+			} else {
+				rest = append(rest, r)
+			}
+		}
+		left, err := f.inner.EndAll(ctx, rest, stands, o)
+		return append(left, failed...), err
 	})
 }
 

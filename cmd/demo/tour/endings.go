@@ -106,10 +106,10 @@ func playCeiling(ctx context.Context) (r Row, err error) {
 	want(&r, "record 30 s before the ceiling", unasked, "deleted (ceiling)")
 	want(&r, "get_user is none", user == nil, true)
 	want(&r, "get_access_token", tokenward.CodeOf(denied), tokenward.CodeOf(tokenward.ErrSessionExpired))
-	want(&r, "deletions", s.store.Deletes(library.key()), 1)
+	want(&r, "deletions", s.store.Ends(library.key()), 1)
 	want(&r, "token requests", s.refreshes(library), 0)
 	r.Library = fmt.Sprintf("record before anybody asks: %s; get_user: none; get_access_token: %s; %s", unasked, outcome(denied),
-		count(s.store.Deletes(library.key()), "deletion"))
+		count(s.store.Ends(library.key()), "deletion"))
 
 	_, denied = s.plain.accessToken(ctx, plain.id, "")
 	r.Plain = fmt.Sprintf("record before anybody asks: %s; get_access_token: %s; record then: %s", unaskedPlain, outcome(denied), s.storedPlain(plain))

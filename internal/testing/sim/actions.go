@@ -360,6 +360,6 @@ func (p *process) saves() int {
 
 func (p *process) vulnerable() bool {
 	return slices.ContainsFunc(p.jobs, func(j *job) bool {
-		return !j.over && j.stage != atRest && (j.request != nil || j.call == "Update" || j.call == "Replace" || j.call == "Delete")
+		return !j.over && j.stage != atRest && (j.request != nil || j.call == "Update" || j.call == "Replace" || j.call == "End")
 	})
 }

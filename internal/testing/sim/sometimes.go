@@ -178,7 +178,7 @@ func crashPoint(j *job) sometimes {
 		return crashReplaceSent + step
 	case "Update":
 		return crashUpdateSent + step
-	case "Delete":
+	case "End":
 		return crashDeleteSent + step
 	}
 	return crashOther

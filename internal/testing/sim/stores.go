@@ -233,7 +233,7 @@ func (s processStore) Update(ctx context.Context, key session.Key, prev session.
 // Delete implements store.StateStore.
 func (s processStore) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
 	w, sub := s.p.w, s.p.w.byKey[key]
-	err := s.call(ctx, storeCall{name: "Delete", of: sub, late: !only.IsZero(), act: func(ctx context.Context) error {
+	err := s.call(ctx, storeCall{name: "End", of: sub, late: !only.IsZero(), act: func(ctx context.Context) error {
 		_, had := w.store.Load(context.Background(), key, store.Options{})
 		err := w.store.Delete(ctx, key, only, why, o)
 		if _, has := w.store.Load(context.Background(), key, store.Options{}); had == nil && has != nil {
@@ -249,9 +249,19 @@ func (s processStore) Delete(ctx context.Context, key session.Key, only session.
 
 // End implements store.StateStore.
 func (s processStore) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
-	return s.call(ctx, storeCall{name: "End", of: s.p.w.byKey[key], late: !only.IsZero(), act: func(ctx context.Context) error {
-		return s.p.w.store.End(ctx, key, only, e, o)
+	w, sub := s.p.w, s.p.w.byKey[key]
+	err := s.call(ctx, storeCall{name: "End", of: sub, late: !only.IsZero(), act: func(ctx context.Context) error {
+		_, had := w.store.Load(context.Background(), key, store.Options{})
+		err := w.store.End(ctx, key, only, e, o)
+		if _, has := w.store.Load(context.Background(), key, store.Options{}); had == nil && has != nil {
+			w.tell(sub, session.Version{})
+		}
+		return err
 	}})
+	if err == nil && only.IsZero() && sub.owing[s.p] {
+		sub.afterAll()
+	}
+	return err
 }
 
 // Find implements store.Index.

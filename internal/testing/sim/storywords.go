@@ -263,7 +263,7 @@ var storeNouns = map[string][]string{
 	"reads":     {"Load"},
 	"saves":     {"Update"},
 	"logins":    {"Replace"},
-	"deletions": {"Delete"},
+	"deletions": {"End"},
 	"begins":    {"Begin"},
 	"renewals":  {"Renew"},
 }
