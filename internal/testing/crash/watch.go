@@ -121,7 +121,7 @@ type watchedStore struct {
 // Unwrap returns the store inside.
 func (s watchedStore) Unwrap() store.StateStore { return s.StateStore }
 
-// Ability puts the leases and the intents of the store inside under watch too.
+// Ability puts what takes leases and writes intents in the store inside under watch too.
 func (s watchedStore) Ability(target any) bool {
 	switch t := target.(type) {
 	case *store.Leaser:
@@ -132,6 +132,11 @@ func (s watchedStore) Ability(target any) bool {
 	case *store.Intents:
 		if inner, ok := store.As[store.Intents](s.StateStore); ok {
 			*t = watchedIntents{inner, s.watch}
+			return true
+		}
+	case *store.Beginner:
+		if inner, ok := store.As[store.Beginner](s.StateStore); ok {
+			*t = watchedBeginner{inner, s.watch}
 			return true
 		}
 	}
@@ -197,4 +202,27 @@ func (s watchedIntents) PutIntent(ctx context.Context, key session.Key, in store
 		s.watch.pass(intended)
 	}
 	return again, err
+}
+
+type watchedBeginner struct {
+	store.Beginner
+	watch *watch
+}
+
+// Begin implements store.Beginner.
+func (s watchedBeginner) Begin(ctx context.Context, key session.Key, b store.Beginning, o store.Options) (store.Begun, error) {
+	begun, err := s.Beginner.Begin(ctx, key, b, o)
+	switch {
+	case err != nil:
+	case begun.Moved != nil:
+		s.watch.keep(key, *begun.Moved)
+	default:
+		if begun.Epoch != 0 {
+			s.watch.pass(leased)
+		}
+		if begun.Intent != (store.Intent{}) {
+			s.watch.pass(intended)
+		}
+	}
+	return begun, err
 }
