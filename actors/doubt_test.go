@@ -143,7 +143,7 @@ func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
 		t.Run(when, func(t *testing.T) {
 			w, j := leased(t)
 			w.tells = true
-			forfeit := func() {
+			dropToken := func() {
 				w.holder = nobody
 				_, _ = w.take(other)
 				next := w.record.state.Clone()
@@ -154,9 +154,9 @@ func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
 			}
 			if when == "before the save" {
 				w.landed(landRotated)
-				forfeit()
+				dropToken()
 			} else {
-				forfeit()
+				dropToken()
 				w.hear()
 				w.deliverAll()
 				w.stored(storeDoes) // reread
@@ -347,7 +347,7 @@ func TestRecovery_besideAnotherWrite(t *testing.T) {
 	}
 }
 
-// A look for orphans lists an intent whose request is out; when the session hears of it that has
+// A look for stale intents lists an intent whose request is out; when the session hears of it that has
 // landed, and nothing is left to find out.
 func TestRecovery_ofWhatHasLandedSpendsNothing(t *testing.T) {
 	for _, unsaved := range []bool{false, true} {

@@ -58,7 +58,7 @@ func TestCutOff_isPresentedAgainUntilSettled(t *testing.T) {
 				} else {
 					wantBackoff(t, presented, c.hold)
 				}
-				r.want("intents left", len(r.orphans()), map[bool]int{true: 0, false: 1}[c.settled])
+				r.want("intents left", len(r.staleIntents()), map[bool]int{true: 0, false: 1}[c.settled])
 				if kept := r.refreshToken(id) != ""; kept == c.dead {
 					t.Errorf("refresh token kept: %v, dead: %v", kept, c.dead)
 				}
@@ -102,7 +102,7 @@ func TestCutOff_callersDoNotWaitForIt(t *testing.T) {
 		r.client = p[1].Client
 		r.token(id, tokenward.TokenRequest{})
 		r.rest()
-		r.want("intents left", len(r.orphans()), 0)
+		r.want("intents left", len(r.staleIntents()), 0)
 	})
 }
 

@@ -253,7 +253,7 @@ func TestProcesses_crashIsRecovered(t *testing.T) {
 		r.crash(t, id, p[0])
 		r.pass(15)
 		r.want("requests: one was cut off, one recovered", r.tenant.Refreshes(), 2)
-		r.want("intents left", len(r.orphans()), 0)
+		r.want("intents left", len(r.staleIntents()), 0)
 		r.tenant.Set(idptest.WithOverlap(0))
 		r.client = p[1].Client
 		r.tenant.Reset()
@@ -269,7 +269,7 @@ func TestProcesses_crashWithoutOverlap(t *testing.T) {
 		r.pass(15)
 		r.want("tries to present the old refresh token", r.tenant.Reuses(), 1)
 		r.want("sessions lost", int(p[1].Stats().Lost), 1)
-		r.want("intents left", len(r.orphans()), 0)
+		r.want("intents left", len(r.staleIntents()), 0)
 		for range 3 {
 			_, err := p[1].GetAccessToken(context.Background(), tokenward.TokenRequest{}, tokenward.SessionID(id))
 			r.wantCode("a caller afterwards", err, session.CodeMissingRefreshToken)
@@ -324,11 +324,11 @@ func (r *rig) crash(t *testing.T, id string, p process) {
 	}
 	hold.Release()
 	r.rest()
-	r.want("intents left", len(r.orphans()), 0) // its lease lives on for a while
+	r.want("intents left", len(r.staleIntents()), 0) // its lease lives on for a while
 }
 
-// orphans returns the intents in the store whose lease has lapsed.
-func (r *rig) orphans() []store.StaleIntent {
+// staleIntents returns the intents in the store whose lease has lapsed.
+func (r *rig) staleIntents() []store.StaleIntent {
 	r.t.Helper()
 	all, err := r.memory.StaleIntents(context.Background(), 100, store.Options{})
 	if err != nil {

@@ -78,7 +78,7 @@ func (h *history) run(steps int) {
 	// Everything heals, and comes to rest.
 	h.store.Heal()
 	h.tenant.Heal()
-	h.letGo()
+	h.release()
 	for range 8 {
 		synctest.Wait()
 		h.clock.Advance(8 * time.Second)
@@ -165,11 +165,11 @@ func (h *history) something() {
 			h.hold = h.tenant.Hold(idptest.Spend, []idptest.Point{idptest.BeforeGrant, idptest.AfterGrant}[h.random.IntN(2)])
 		}
 	default:
-		h.letGo()
+		h.release()
 	}
 }
 
-func (h *history) letGo() {
+func (h *history) release() {
 	if h.hold != nil {
 		h.hold.Release()
 		h.hold = nil
