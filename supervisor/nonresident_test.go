@@ -1,0 +1,293 @@
+package supervisor
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/storetest"
+)
+
+// Many sessions that no call asked for come due in one second, and the first claim
+// fails: each is deleted once.
+func TestNonResident_eachIsDeletedOnce(t *testing.T) {
+	const n = 2*claimBatch + 100
+	r := newRig(t, func(r *rig, l *session.Limits) {
+		r.env.Store = storetest.Without[store.BatchEnder](r.store) // one call for each, to be counted
+		l.Resident = 400
+		for i := range n {
+			r.put(id(i), in(time.Minute))
+		}
+	})
+	r.store.Fail(storetest.OpClaimDue, 1)
+	r.clock.Advance(time.Minute)
+	r.settle()
+	for range 20 {
+		r.clock.Advance(time.Second)
+		r.settle()
+	}
+	if left := r.memory.Len(); left != 0 {
+		t.Errorf("sessions left = %d", left)
+	}
+	for i := range n {
+		if d := r.store.Ends(keyOf(id(i))); d != 1 {
+			t.Fatalf("session %d: deletes = %d, want 1", i, d)
+		}
+	}
+	r.counts()
+}
+
+// The end of an earlier session does not keep a later one, which this process
+// does not know, beyond its ceiling.
+func TestNonResident_endThoughAnEarlierOneHas(t *testing.T) {
+	r := newRig(t)
+	if err := r.login("a", in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Advance(time.Minute)
+	r.settle()
+	r.put("a", in(2*time.Minute))
+	r.clock.Advance(3 * time.Minute)
+	r.settle()
+	if left := r.memory.Len(); left != 0 {
+		t.Error("it is still in the store")
+	}
+	r.counts()
+}
+
+// A session that is awake while the store has another login, which is due, looks there.
+func TestNonResident_awakeAsAnotherLogin(t *testing.T) {
+	r := newRig(t)
+	if err := r.login("a", 0); err != nil {
+		t.Fatal(err)
+	}
+	r.put("a", in(time.Minute)) // written although the store had said otherwise
+	r.clock.Advance(3 * time.Minute)
+	r.settle()
+	if left := r.memory.Len(); left != 0 {
+		t.Error("it is still in the store")
+	}
+	r.counts()
+}
+
+// The deletion of a session that no call asked for fails: it is tried until it succeeds.
+func TestNonResident_aFailedDeletionIsTriedAgain(t *testing.T) {
+	r := newRig(t, func(r *rig, _ *session.Limits) { r.put("a", in(time.Minute)) })
+	r.store.Fail(storetest.OpEnd, 3)
+	r.clock.Advance(time.Minute)
+	r.settle()
+	for range 10 {
+		r.clock.Advance(time.Second)
+		r.settle()
+	}
+	if d, left := r.store.Ends(keyOf("a")), r.memory.Len(); d != 4 || left != 0 {
+		t.Errorf("deletes = %d, left = %d, want 4 and 0", d, left)
+	}
+	r.counts()
+}
+
+// While sessions that are due cannot be deleted they leave room for others, however many they are.
+func TestNonResident_leaveRoom(t *testing.T) {
+	const n = 3000
+	for _, indexed := range []bool{true, false} {
+		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
+			r := newRig(t, func(r *rig, l *session.Limits) {
+				l.Resident = 100
+				if !indexed {
+					r.env.Store = storetest.Without[store.Index](r.store)
+				}
+				for i := range n {
+					r.put(id(i), in(time.Minute))
+				}
+			})
+			for i := range n {
+				if !indexed { // it is known once it was awake
+					r.open(id(i))
+					r.settle()
+				}
+			}
+			r.put("other", 0)
+			r.settle()
+			r.store.Fail(storetest.OpEnd, 1_000_000)
+			for range 16 {
+				r.pass(5 * time.Second)
+				r.inside(func(s *Supervisor) {
+					if s.awake > s.env.Rules.Resident*3/2 {
+						t.Errorf("%d are in memory", s.awake)
+					}
+				})
+			}
+			e := r.open("other")
+			r.settle()
+			if e == nil || e.Snapshot().Phase != directory.Ready {
+				t.Error("there is no room for another session")
+			}
+			r.store.Heal()
+			r.pass(3 * time.Minute)
+			if left := r.memory.Len(); left != 1 {
+				t.Errorf("%d are left in the store, want the other one", left)
+			}
+			r.counts()
+		})
+	}
+}
+
+// Sessions that are in use stay in memory while others that are due cannot be deleted.
+func TestNonResident_putOutNobody(t *testing.T) {
+	const due, used = 1000, 60
+	for _, indexed := range []bool{true, false} {
+		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
+			r := newRig(t, func(r *rig, l *session.Limits) {
+				l.Resident = 100
+				if !indexed {
+					r.env.Store = storetest.Without[store.Index](r.store)
+				}
+				for i := range due {
+					r.put(id(i), in(time.Minute))
+				}
+			})
+			for i := range due {
+				if !indexed { // it is known once it was awake
+					r.open(id(i))
+					r.settle()
+				}
+			}
+			r.pass(time.Second)
+			for i := due; i < due+used; i++ {
+				r.put(id(i), 0)
+				r.open(id(i))
+				r.settle()
+			}
+			r.store.Fail(storetest.OpEnd, 1_000_000)
+			for range 240 {
+				for i := due; i < due+used; i++ {
+					e := r.dir.Lookup(id(i))
+					if e == nil {
+						t.Fatalf("%v after the start one is not in memory", r.clock.Now().Sub(t0))
+					}
+					e.Use(r.clock.Now().Unix())
+				}
+				r.pass(time.Second)
+			}
+			r.counts()
+		})
+	}
+}
+
+// However few sessions may be in memory, those that are due are deleted in the end.
+func TestNonResident_goThoughThereIsLittleRoom(t *testing.T) {
+	const n = 50
+	for _, indexed := range []bool{true, false} {
+		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
+			r := newRig(t, func(r *rig, l *session.Limits) {
+				l.Resident = 1
+				if !indexed {
+					r.env.Store = storetest.Without[store.Index](r.store)
+				}
+				for i := range n {
+					r.put(id(i), in(time.Minute))
+				}
+			})
+			for i := range n {
+				if !indexed {
+					r.open(id(i))
+					r.settle()
+				}
+			}
+			r.store.Fail(storetest.OpUpdate, 1_000)
+			for _, id := range []string{"a", "b"} { // they cannot go
+				r.put(id, 0)
+				e := r.open(id)
+				r.settle()
+				<-r.ask(e, session.QueryKey("a", "")).Done()
+			}
+			r.store.Fail(storetest.OpEnd, 1_000)
+			r.pass(2 * time.Minute)
+			r.counts()
+			r.store.Heal()
+			for range 2 * n {
+				for _, id := range []string{"a", "b"} {
+					if e := r.dir.Lookup(id); e != nil {
+						e.Use(r.clock.Now().Unix())
+					}
+				}
+				r.pass(time.Second)
+			}
+			if left := r.memory.Len(); left != 2 {
+				t.Errorf("%d are left in the store, want the two others", left)
+			}
+			r.counts()
+		})
+	}
+}
+
+// Claims that fail one after the other are tried again together.
+func TestNonResident_oneClaimAgain(t *testing.T) {
+	r := newRig(t, func(r *rig, _ *session.Limits) {
+		for i := range 60 {
+			r.put(id(i), in(time.Minute+time.Duration(i)*time.Second))
+		}
+	})
+	r.pass(time.Minute)
+	r.store.Fail(storetest.OpClaimDue, 1_000)
+	r.pass(time.Minute)
+	before := r.store.Count(storetest.OpClaimDue)
+	r.pass(time.Minute)
+	if n := r.store.Count(storetest.OpClaimDue) - before; n > 60/claimAgain+2 {
+		t.Errorf("claimed %d times in a minute", n)
+	}
+}
+
+// Without an index a deadline stays behind when a session is passivated.
+func TestNonResident_withoutAnIndex(t *testing.T) {
+	r := newRig(t, func(r *rig, l *session.Limits) {
+		r.env.Store = storetest.Without[store.Index](r.store)
+		l.PassivateAfter = time.Minute
+	})
+	if err := r.login("a", in(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Advance(2 * time.Minute)
+	r.settle()
+	if r.dir.Lookup("a") != nil {
+		t.Fatal("still resident")
+	}
+	r.clock.Advance(58*time.Minute - time.Second)
+	r.settle()
+	if r.memory.Len() != 1 {
+		t.Fatal("deleted early")
+	}
+	r.clock.Advance(time.Second)
+	r.settle()
+	if r.memory.Len() != 0 {
+		t.Error("not deleted")
+	}
+	r.counts()
+}
+
+// An index that panics is an index that failed.
+func TestSweep_survivesAPanic(t *testing.T) {
+	r := newRig(t, func(r *rig, _ *session.Limits) {
+		r.put("a", in(time.Minute))
+		r.env.Store = panicking{r.store}
+	})
+	r.clock.Advance(5 * time.Minute)
+	r.settle()
+	if n := r.memory.Len(); n != 1 {
+		t.Errorf("sessions = %d, want 1", n)
+	}
+}
+
+type panicking struct{ *storetest.Faulty }
+
+func (p panicking) Ability(target any) bool {
+	if i, ok := target.(*store.Index); ok {
+		*i = panickingIndex{}
+		return true
+	}
+	return p.Faulty.Ability(target)
+}
+
+type panickingIndex struct{ store.Index }
