@@ -159,7 +159,7 @@ func (c *core) joinRemainder(a *request, m *providerAnswered, now time.Time) {
 	if err == nil {
 		c.state = remainder(next, now)
 		c.saved = c.state
-		c.showEnd(now)
+		c.showEnd()
 		c.enqueue(&deleteOp{only: c.incarnation, why: session.ReasonCeiling})
 	}
 	c.land(f, directory.Answer{Connection: &token, Err: err})

@@ -75,7 +75,7 @@ func (o *beginOp) done(c *core, m *opDone, now time.Time) {
 	prior := c.noteIntent(o, m)
 	switch {
 	case c.life == expiring && c.current(a):
-		c.beginExpiring(a, m, stale, now)
+		c.beginExpiring(a, m, stale)
 	case errors.Is(m.err, store.ErrNotFound), m.err == nil && !m.found.version.IsZero():
 		c.reconcile(&readOp{why: moved, generation: a.generation}, m, now)
 		if c.stillNeeded(now) {
@@ -152,7 +152,7 @@ func (c *core) begun(a *request, m *opDone, prior prior, now time.Time) {
 //
 // Nothing of the session can be saved any more, so there is no second chance as in done: where the lease is another
 // process's, the exchange is given up, and its callers hear what callers after the ceiling hear.
-func (c *core) beginExpiring(a *request, m *opDone, stale bool, now time.Time) {
+func (c *core) beginExpiring(a *request, m *opDone, stale bool) {
 	f := m.found
 	switch {
 	case m.err == nil && f.version.IsZero() && !stale:
@@ -160,7 +160,7 @@ func (c *core) beginExpiring(a *request, m *opDone, stale bool, now time.Time) {
 	case m.err == nil && !f.version.IsZero() && f.incarnation == c.incarnation && f.state.RefreshToken != "":
 		a.token, c.version = f.state.RefreshToken, f.version // another process has spent the one before
 		c.next(&beginOp{request: a})
-	case m.err == nil && !f.version.IsZero() && f.incarnation != c.incarnation && c.takenOver(m, now): // and the exchange was answered
+	case m.err == nil && !f.version.IsZero() && f.incarnation != c.incarnation && c.takenOver(m): // and the exchange was answered
 		c.giveUp()
 	case m.err == nil, errors.Is(m.err, store.ErrLeased), errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound):
 		c.giveUp()
@@ -173,8 +173,8 @@ func (c *core) beginExpiring(a *request, m *opDone, stale bool, now time.Time) {
 }
 
 // takenOver reports whether another login has taken the place of a session that has ended here.
-func (c *core) takenOver(m *opDone, now time.Time) bool {
-	c.begunElsewhere(m, now)
+func (c *core) takenOver(m *opDone) bool {
+	c.begunElsewhere(m)
 	return c.life == live
 }
 

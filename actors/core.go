@@ -172,7 +172,7 @@ func (c *core) resume(shown *directory.Snapshot, v session.Version, held *sessio
 // proceed looks at the result. Flights are looked at twice, for a store operation that turns out to be void may have been
 // the one that a flight waited for.
 func (c *core) proceed(now time.Time) {
-	c.restart(now)
+	c.restart()
 	c.startNext(now)
 	c.startOp(now)
 	c.startNext(now) // store operations that were void may have made room

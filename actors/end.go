@@ -86,7 +86,7 @@ func (o *deleteOp) settle() {
 
 // A deletion that failed because its own caller has gone says nothing of the store. It runs again at once, with a
 // context of its own.
-func (o *deleteOp) done(c *core, m *opDone, now time.Time) {
+func (o *deleteOp) done(c *core, m *opDone, _ time.Time) {
 	if m.left != nil { // that says nothing of the store
 		o.calls = slices.DeleteFunc(o.calls, func(call *directory.Call) bool { return call == m.left })
 		c.do(endCall{m.left, m.err})
@@ -102,7 +102,7 @@ func (o *deleteOp) done(c *core, m *opDone, now time.Time) {
 		}
 		c.deleted()
 	} else {
-		c.notDeleted(o, m.err, now)
+		c.notDeleted(o, m.err)
 	}
 	for _, call := range waiting { // once readiness knows too
 		c.do(endCall{call, m.err})
@@ -121,13 +121,13 @@ func (c *core) deleted() {
 //
 // Of a session that was never read it is not known whether it is the one to be deleted. Its callers have waited for the
 // store to say; now that it does not answer, the session counts as ended.
-func (c *core) notDeleted(o *deleteOp, err error, now time.Time) {
+func (c *core) notDeleted(o *deleteOp, err error) {
 	if o.attempts == 0 {
 		c.do(report{"an ended session could not be deleted", err})
 	}
 	o.attempts++
 	if c.life == unknown && c.incarnation.IsZero() { // its callers are kept waiting no longer
-		c.presume(o.why, now)
+		c.presume(o.why)
 		c.ending.settle()
 	}
 	c.backlog = append(c.backlog, o)
@@ -182,9 +182,9 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 		c.finishGeneration(m.Why, now)
 	case c.life == expiring:
 		c.land(c.request.flight, c.overFor(c.request.flight, m.Why))
-		c.presume(m.Why, now)
+		c.presume(m.Why)
 	default:
-		c.presume(m.Why, now)
+		c.presume(m.Why)
 	}
 	c.ops, c.backlog = append(c.ops, c.backlog...), nil
 	c.delete(&deleteOp{waiters: waiters{calls: calls(m.Call)}, only: m.Only, why: m.Why})
@@ -193,13 +193,13 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 // presume takes a session that is not in hand for ended.
 //
 // No deadline and no caller belongs to that generation, so nothing is told to the supervisor, and no flight is answered.
-func (c *core) presume(why session.Reason, now time.Time) {
+func (c *core) presume(why session.Reason) {
 	c.generation++
 	c.life, c.reason = ended, why
 	c.state = &session.State{}
 	c.saved = c.state
 	c.ending = newEnding()
-	c.showEnd(now)
+	c.showEnd()
 }
 
 // end ends the session in hand and has its record deleted, that incarnation only.
@@ -225,7 +225,7 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	c.generation++
 	c.ending = newEnding()
 	c.ending.of = named
-	c.showEnd(now)
+	c.showEnd()
 	c.do(setUnsaved(directory.Saving)) // until it is deleted
 	c.do(tell{&messages.SessionEnded{Reason: why}})
 	c.answerAll(old, of, why)
@@ -308,7 +308,7 @@ func (c *core) overtaken(l *landed, why session.Reason) directory.Answer {
 //
 // A record of the incarnation that has ended here is no news: its deletion is on its way. So is one that a queued deletion is
 // about.
-func (c *core) begunElsewhere(m *opDone, now time.Time) {
+func (c *core) begunElsewhere(m *opDone) {
 	switch {
 	case m.err != nil, m.found.incarnation == c.incarnation, c.toBeDeleted(m.found.incarnation):
 	default:

@@ -223,7 +223,7 @@ func (c *core) reloading() bool {
 // restart has a failed session that may start again read its record, or finish its deletions.
 //
 // A session that was never read, or that ends, is not read: there is nothing to be handed out of it.
-func (c *core) restart(now time.Time) {
+func (c *core) restart() {
 	if c.life != failed || !c.postponed || c.step != noRequest || c.running != nil {
 		return
 	}
@@ -251,7 +251,7 @@ func (c *core) restart(now time.Time) {
 			c.delete(d)
 		}
 	}
-	c.showEnd(now)
+	c.showEnd()
 }
 
 // reloadOp reads the record after a panic.
@@ -266,7 +266,7 @@ func (*reloadOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err err
 
 // done goes on with the session as the store holds it, and puts the newest refresh token on top: unless
 // another process, or another login, has put a different one there.
-func (o *reloadOp) done(c *core, m *opDone, now time.Time) {
+func (o *reloadOp) done(c *core, m *opDone, _ time.Time) {
 	r := m.found
 	switch {
 	case c.before != live: // it was ended since
@@ -294,7 +294,7 @@ func (o *reloadOp) done(c *core, m *opDone, now time.Time) {
 		c.state = &session.State{}
 		c.saved = c.state
 		c.do(setUnsaved(directory.Saved))
-		c.showEnd(now)
+		c.showEnd()
 	default:
 		c.backlog = append(c.backlog, o) // tried again like a deletion
 	}

@@ -126,7 +126,7 @@ func (c *core) signingIn() bool {
 // is news, and is shown.
 func (c *core) reconcile(o *readOp, m *opDone, now time.Time) {
 	if c.life.over() && (o.why.fromFeed() || m.err == nil) {
-		c.begunElsewhere(m, now)
+		c.begunElsewhere(m)
 		return
 	}
 	if o.generation != c.generation || c.life != live {

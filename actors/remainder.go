@@ -9,7 +9,7 @@ import (
 
 // showEnd publishes the end and the remainder: for a ceiling the unexpired
 // connection tokens. The store's tombstone says the same to callers who come later.
-func (c *core) showEnd(now time.Time) {
+func (c *core) showEnd() {
 	o := directory.Outcome{Reason: c.reason}
 	if c.ending != nil {
 		o.Settled = c.ending.settled
