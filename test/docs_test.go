@@ -17,7 +17,7 @@ var pages = map[string]int{"README.md": 12, "ARCHITECTURE.md": 30, "docs/securit
 
 var (
 	declaration = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
-	namedTest   = regexp.MustCompile("(-run )?\\b((?:Test|Fuzz|Benchmark)[A-Z]\\w*)(\\*)?")
+	namedTest   = regexp.MustCompile(`(-run )?\b((?:Test|Fuzz|Benchmark)[A-Z]\w*)(\*)?`)
 	namedFile   = regexp.MustCompile("`([\\w/.-]+\\.go)`")
 	link        = regexp.MustCompile(`\[([^\]\n]+)\]\(([^)#:\n]+)\)`)
 )
