@@ -2,6 +2,7 @@ package test_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -173,7 +174,9 @@ func TestFeedGap_theCallerWhoAskedGivesUp(t *testing.T) {
 		r.rest()
 		hold.Release()
 		r.rest()
-		_ = <-gone // with its context, or with the session: the race is not what is tested
+		if err := <-gone; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("the caller that went: %v", err)
+		}
 		r.signOut(p[0], other)
 		r.wantSignedOut(p[1], other)
 	})
