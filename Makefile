@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint vuln licences providers test leftout stress sim sim-long mutants crash processes outages fuzz soak bench cover demo tour browser peers demo-zitadel
+.PHONY: help check lint vuln licences providers test leftout stress sim sim-long mutants crash processes outages fuzz soak bench figures cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
@@ -81,6 +81,9 @@ soak: ## load and faults for D (10m) on STORE (memory), then what has grown
 
 bench: ## every benchmark
 	go test -run '^$$' -bench . -benchmem -timeout 1h ./...
+
+figures: ## what 100,000 and N (1000000) idle sessions weigh, and 100,000 ceilings in one second
+	go test -count=1 -v -timeout 30m -run '^TestFigures$$' ./bench -figures -figures.n $(if $(filter command line,$(origin N)),$(N),1000000)
 
 cover: ## coverage of every package by all tests
 	go test -coverpkg ./... -coverprofile coverage.out ./...

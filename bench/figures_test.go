@@ -38,7 +38,13 @@ type weight struct {
 }
 
 func TestFigures(t *testing.T) {
-	if *figureKind != "" {
+	switch *figureKind {
+	case "":
+	case "resident", "asleep":
+		c := measureCeilings(*figuresN, *figureKind == "resident")
+		fmt.Printf("figure %v %v\n", int64(c.p99), int64(c.bystand))
+		return
+	default:
 		fmt.Printf("figure %s\n", measureChild(*figureKind, *figuresN))
 		return
 	}
@@ -51,24 +57,37 @@ func TestFigures(t *testing.T) {
 		fmt.Printf("%12d %10.0f (%9.0f) %10.0f (%9.0f) %8.0f (%6.0f) %4.1f times\n", n, ours.heap, byHand.heap, ours.rss, byHand.rss,
 			ms(ours.gc), ms(byHand.gc), ms(ours.gc)/ms(byHand.gc))
 	}
+	for _, kind := range []string{"resident", "asleep"} {
+		var c ceilings
+		scanFigure(t, runChild(t, kind, 100_000), &c.p99, &c.bystand)
+		fmt.Printf("100,000 ceilings in one second, %s: deleted after %.0f ms (p99); a bystander's sleep of 1 ms took %.1f ms at most\n", kind, ms(c.p99), ms(c.bystand))
+	}
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// child runs one measurement in a process of its own.
-func child(t *testing.T, kind string, n int) weight {
+// child weighs sessions in a process of its own.
+func child(t *testing.T, kind string, n int) (w weight) {
+	scanFigure(t, runChild(t, kind, n), &w.heap, &w.rss, &w.gc)
+	return w
+}
+
+// runChild runs one measurement in a process of its own.
+func runChild(t *testing.T, kind string, n int) string {
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestFigures$", "-figures.kind", kind, "-figures.n", strconv.Itoa(n))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", kind, err, out)
 	}
-	var w weight
-	_, rest, _ := strings.Cut(string(out), "figure ")
-	if _, err := fmt.Sscan(rest, &w.heap, &w.rss, &w.gc); err != nil {
-		t.Fatalf("%s said %q", kind, out)
+	_, figures, _ := strings.Cut(string(out), "figure ")
+	return figures
+}
+
+func scanFigure(t *testing.T, figures string, into ...any) {
+	if _, err := fmt.Sscan(figures, into...); err != nil {
+		t.Fatalf("a measurement said %q", figures)
 	}
-	return w
 }
 
 // measureChild returns the three figures of weight, for Sscan.
@@ -175,4 +194,68 @@ func idleByHand(n int) (*Handwritten, int) {
 		time.AfterFunc(8*time.Hour, func() { h.Delete(s.ID) })
 	}
 	return h, text
+}
+
+// ceilings are many sessions whose ceiling comes in one second.
+type ceilings struct {
+	p99     time.Duration // from due to deleted
+	bystand time.Duration // the longest that a goroutine slept which wanted to sleep a millisecond
+}
+
+// measureCeilings ends n sessions in one second of the machine's clock, in memory or not.
+func measureCeilings(n int, resident bool) ceilings {
+	clk := clock.System()
+	ceiling := time.Now().Add(40*time.Second + session.CeilingLeeway).Truncate(time.Second)
+	s, due := store.NewMemory(clk), ceiling.Add(-session.CeilingLeeway)
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = session.RandomString(rand.Reader, 43)
+		state := idleState(time.Now())
+		state.Internal.Ceiling = session.Ceiling(ceiling.Unix())
+		r, err := codec().Encode(keyOf(ids[i]), state, session.NewVersion(rand.Reader), session.NewIncarnation(rand.Reader))
+		must(err)
+		must(s.Replace(context.Background(), keyOf(ids[i]), r, store.Options{}))
+	}
+	client, err := tokenward.New(tokenward.Config{
+		Issuer: issuer, ClientID: clientID, ClientSecret: clientSecret, Secrets: []string{sealSecret},
+	}, tokenward.WithLogger(zap.NewNop()), tokenward.WithStateStore(s), tokenward.WithLimits(limits(n)))
+	must(err)
+	for _, id := range ids {
+		if resident {
+			_, err := client.GetUser(context.Background(), tokenward.SessionID(id))
+			must(err)
+		}
+	}
+	if !time.Now().Before(due) {
+		panic("the sessions were not ready in time")
+	}
+	done, longest := make(chan struct{}), make(chan time.Duration)
+	go func() { longest <- bystander(done, due) }()
+	var c ceilings
+	for left := n; left > 0; { // both are in steps of two milliseconds
+		time.Sleep(2 * time.Millisecond)
+		if left = s.Len(); c.p99 == 0 && left <= n/100 {
+			c.p99 = time.Since(due)
+		}
+	}
+	close(done)
+	c.bystand = <-longest
+	must(client.Close(context.Background()))
+	return c
+}
+
+// bystander sleeps a millisecond again and again from a moment on until done is closed, and returns the longest that took.
+func bystander(done <-chan struct{}, from time.Time) (longest time.Duration) {
+	for {
+		start := time.Now()
+		time.Sleep(time.Millisecond)
+		if start.After(from) {
+			longest = max(longest, time.Since(start))
+		}
+		select {
+		case <-done:
+			return longest
+		default:
+		}
+	}
 }
