@@ -43,13 +43,15 @@ func (c *core) overFor(f *directory.Flight, why session.Reason) directory.Answer
 	return c.failure(f, session.CodeMissingSession, nil)
 }
 
+var nothingRemains = &session.State{}
+
 // AtCeiling returns the snapshot of a session without an actor once its ceiling is reached. Settled is closed when its
 // deletion was tried once.
 //
-// No actor is woken for it: at midnight a hundred thousand sessions may end in one second.
-func (r *Rules) AtCeiling(shown *directory.Snapshot, settled chan struct{}, now time.Time) *directory.Snapshot {
-	remains := remainder(shown.State(), now)
-	return directory.NewEnded(shown.Generation+1, shown.Incarnation, remains, directory.Outcome{
+// No actor is woken for it: at midnight a hundred thousand sessions may end in one second. It is for a session without
+// connection tokens, so nothing remains, and its state is not unpacked.
+func AtCeiling(shown *directory.Snapshot, settled chan struct{}) *directory.Snapshot {
+	return directory.NewEnded(shown.Generation+1, shown.Incarnation, nothingRemains, directory.Outcome{
 		Reason: session.ReasonCeiling, Settled: settled,
 	})
 }

@@ -61,7 +61,7 @@ func (s *Supervisor) ceilingDue(sl *resident) {
 		s.idle.cancel(sl)
 		sl.ending = true
 		sl.entry.SetUnsaved(directory.Saving) // until it is deleted
-		sl.entry.Publish(s.env.Rules.AtCeiling(last, s.endLater(absentee{sl.entry.Key, last.Incarnation}), now))
+		sl.entry.Publish(actors.AtCeiling(last, s.endLater(absentee{sl.entry.Key, last.Incarnation})))
 		sl.entry.CompleteAll(directory.Answer{Restart: true}) // a flight that is joined later is answered by needToken
 	}
 }
