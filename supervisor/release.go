@@ -1,0 +1,178 @@
+package supervisor
+
+import (
+	"time"
+
+	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/session"
+)
+
+// How a session gives its actor back, and how an idle session leaves memory.
+
+// releaseAfter is how many seconds an actor stays at least: so that a burst of work pays once for an activation.
+const releaseAfter = 2
+
+// watchRelease has the session give its actor back after a moment, if it is idle then.
+func (s *Supervisor) watchRelease(sl *resident) {
+	d := &sl.more().release
+	d.kind, d.resident = releaseTimer, sl
+	s.due.add(d, s.now().Unix()+releaseAfter)
+}
+
+// watchIdle looks again once the session may have been unused for long enough.
+func (s *Supervisor) watchIdle(sl *resident) {
+	s.idle.cancel(sl)
+	if sl.erasing {
+		return
+	}
+	s.idle.add(sl, sl.entry.Used()+int64(s.env.Rules.PassivateAfter/time.Second))
+}
+
+// checkIdle has a session leave memory that was not used for PassivateAfter. A hit notes its use in the entry without a
+// message, so the deadline is moved here, when it has come.
+func (s *Supervisor) checkIdle(sl *resident) {
+	if !sl.resident() {
+		return
+	}
+	if due := sl.entry.Used() + int64(s.env.Rules.PassivateAfter/time.Second); due > s.now().Unix() {
+		s.watchIdle(sl)
+		return
+	}
+	s.passivate(sl)
+}
+
+// askRelease asks a session to give its actor back if it is idle.
+func (s *Supervisor) askRelease(sl *resident) {
+	if !sl.asked {
+		sl.asked = true
+		s.command(sl, &messages.Passivate{})
+	}
+}
+
+// passivate has a session leave memory: at once where it is idle, else once it is.
+func (s *Supervisor) passivate(sl *resident) {
+	switch {
+	case sl.pid() != nil:
+		sl.leaving = true
+		s.askRelease(sl)
+	case sl.idles():
+		last := sl.entry.Snapshot()
+		s.awake--
+		s.drop(sl)
+		s.watchAbsentee(sl.entry.Key, last)
+	}
+}
+
+// watchAbsentee has a session that is not in memory any more end at its ceiling.
+func (s *Supervisor) watchAbsentee(key session.Key, last *directory.Snapshot) {
+	switch {
+	case last.Ceiling == 0, s.closing:
+	case last.Ceiling.Reached(s.now()): // it left memory as that came, and a claim may have passed it over
+		s.endAbsentees([]absentee{{key, last.Incarnation}})
+	case s.index == nil:
+		s.remindOf(absentee{key, last.Incarnation}, last.Ceiling.Deadline().Unix())
+	default:
+		s.claimAt(last.Ceiling)
+	}
+}
+
+// remindOf keeps the deadline of a session that is not in memory, where the store has no index.
+func (s *Supervisor) remindOf(r absentee, second int64) {
+	d := &timer{kind: nonResidentTimer, ref: r}
+	s.nonResident[r.key] = d
+	s.absentees.add(d, second)
+}
+
+// evict asks the least recently used session to go; it looks at a bounded number.
+func (s *Supervisor) evict() {
+	for range 64 {
+		second, ok := s.idle.next()
+		if !ok {
+			return
+		}
+		sl, _ := s.idle.take(second)
+		if used := sl.entry.Used() + int64(s.env.Rules.PassivateAfter/time.Second); used > second {
+			s.watchIdle(sl)
+			continue
+		}
+		s.passivate(sl)
+		return
+	}
+}
+
+// busy keeps a session that had something under way.
+func (s *Supervisor) busy(m *messages.Busy) {
+	if sl := s.residents.get(m.Key); sl != nil && sl.pid() != nil {
+		s.stays(sl)
+	}
+}
+
+// stays keeps an active session that is not idle.
+func (s *Supervisor) stays(sl *resident) {
+	sl.asked = false
+	if sl.leaving {
+		sl.leaving = false
+		sl.entry.Use(s.now().Unix()) // not at once again
+		s.watchIdle(sl)
+	}
+	s.watchRelease(sl)
+}
+
+// atRest takes back the entry of a session that has given it up, unless a command is on its way to it. One that lives is
+// idle then. Of any other, in this order: the entry is unlinked, gone is closed, the actor stopped, once.
+func (s *Supervisor) atRest(m *messages.AtRest) {
+	sl := s.residents.get(m.Key)
+	if sl == nil || sl.pid() == nil {
+		return
+	}
+	if sl.known().sent != m.Handled {
+		s.stays(sl)
+		return
+	}
+	last := sl.entry.Snapshot()
+	if last.Phase == directory.Ready && !s.closing {
+		s.released(sl, m)
+		return
+	}
+	if last.Phase == directory.Ended {
+		s.noteEnded(absentee{m.Key, last.Incarnation})
+	}
+	pid := sl.pid()
+	s.deactivate(sl)
+	s.awake--
+	s.drop(sl)
+	s.root.Stop(pid)
+	if s.closing {
+		s.closedYet()
+	}
+}
+
+// deactivate notes that a session has no actor any more.
+func (s *Supervisor) deactivate(sl *resident) {
+	sl.entry.SetPID(nil)
+	sl.asked = false
+	s.active--
+	s.due.cancel(&sl.more().release)
+}
+
+// released makes a session idle. A flight that was joined too late for its actor is answered by another.
+func (s *Supervisor) released(sl *resident, m *messages.AtRest) {
+	pid, leaving := sl.pid(), sl.leaving
+	s.deactivate(sl)
+	sl.version, sl.leaving = m.Version, false
+	sl.more().held = m.Held
+	sl.trim()
+	sl.entry.Publish(sl.entry.Snapshot().Idle())
+	s.root.Stop(pid)
+	switch flights := sl.entry.Flights(); {
+	case len(flights) > 0:
+		s.watchIdle(sl)
+		s.activate(sl)
+		for _, f := range flights {
+			s.send(sl.pid(), &messages.NeedToken{Entry: &sl.entry, Flight: f})
+		}
+	case leaving:
+		s.passivate(sl)
+	}
+}
