@@ -136,7 +136,7 @@ func (c *core) begun(a *request, m *opDone, prior prior, now time.Time) {
 	case prior == priorElsewhere && m.grace > 0:
 		c.lease.intent = nil // it stands: its owner may be about to save what came of it
 		c.waitForSave(a, m.grace)
-	case c.saving(): // which would clear what was written down
+	case c.saving(): // which would clear the intent
 		c.lease.unspent = prior == noPrior || prior == priorUnspent
 		c.giveUp()
 		c.queue = slices.Insert(c.queue, 0, a.flight)

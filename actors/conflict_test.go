@@ -103,7 +103,7 @@ func TestMerge_ofWhatNobodyWaitsForAnyMore(t *testing.T) {
 			w.stored(storeDoes) // a conflict
 			w.stored(storeDoes) // read again
 			w.elsewhere("touched")
-			w.stored(storeDoes) // what was told of is read
+			w.stored(storeDoes) // the record of the notice is read
 			w.drain()
 			for _, j := range w.flights {
 				if !j.landed {
@@ -156,8 +156,8 @@ func TestMerge_asksAgainWithTheirToken(t *testing.T) {
 // The other's may be known before this one's answer comes, or be on its way, or be found by the save.
 func TestLanding_behindAnotherProcess(t *testing.T) {
 	for _, asked := range []session.FlightKey{keyA, keyB, keyGoogle} {
-		for _, theirs := range []string{"known", "being read", "not heard of"} {
-			t.Run(name(asked)+", theirs is "+theirs, func(t *testing.T) {
+		for _, other := range []string{"known", "being read", "not heard of"} {
+			t.Run(name(asked)+", the other login is "+other, func(t *testing.T) {
 				w := newTestWorld(t)
 				w.rules.Exclusive, w.others = false, true
 				j := w.fly(asked)
@@ -170,11 +170,11 @@ func TestLanding_behindAnotherProcess(t *testing.T) {
 				}
 				w.record = &record{w.version(), w.record.incarnation, next}
 				kept := w.record.version
-				if theirs != "not heard of" {
+				if other != "not heard of" {
 					w.command(&messages.ReadRecord{Version: w.record.version})
 					w.deliverAll()
 				}
-				if theirs == "known" {
+				if other == "known" {
 					w.stored(storeDoes)
 				}
 				w.air, w.held = nil, false
