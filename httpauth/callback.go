@@ -15,7 +15,7 @@ import (
 // That POST comes from the provider's site, so browsers leave out the transaction cookie, which is SameSite=Lax. The
 // answer is a page that posts the same fields once more, from this site. No check of Origin applies
 // here: the cookie is what binds the response to the browser that began the login. Middleware against CSRF
-// that stands in front, Protect or another, must let a POST of the callback through.
+// that stands in front must let a POST of the callback through, as Protect does.
 //
 // A browser that loads a completed callback again is led to where the login led while its session lives.
 func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {

@@ -1,9 +1,11 @@
 package httpauth_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"os"
 
 	"github.com/tokenward/tokenward"
@@ -39,4 +41,38 @@ func Example() {
 		fmt.Fprintln(w, "a token until", token.ExpiresAt)
 	})))
 	log.Fatal(http.ListenAndServe("127.0.0.1:8080", mux)) //nolint:gosec // behind a proxy that has timeouts
+}
+
+// A router of the host's mounts one handler: chi by r.Mount("/auth", auth), echo by e.Any("/auth/*", echo.WrapHandler(auth)), gin by
+// r.Any("/auth/*any", gin.WrapH(auth)). Here it is http.ServeMux. The pages refuse what another site's page has a browser change.
+func ExampleHandlers_Handler() {
+	auth, err := tokenward.New(tokenward.Config{
+		Domain:       "tenant.eu.auth0.com",
+		ClientID:     "CLIENT_ID",
+		ClientSecret: "CLIENT_SECRET",
+		Secrets:      []string{"a secret of at least thirty-two bytes"},
+		RedirectURI:  "https://app.example.com/auth/callback",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer auth.Close(context.Background()) //nolint:errcheck // it holds nothing
+	web, err := httpauth.New(auth, "https://app.example.com", httpauth.RefuseForgeries())
+	if err != nil {
+		log.Fatal(err)
+	}
+	routes, err := web.Handler()
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/auth/", routes)
+	mux.Handle("/", web.Require(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })))
+
+	r := httptest.NewRequest(http.MethodGet, "https://app.example.com/reports", nil)
+	r.Header.Set("Accept", "text/html")
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Header().Get("Location"))
+	// Output: 302 /auth/login?return_to=%2Freports
 }

@@ -35,6 +35,8 @@ type options struct {
 	login    string
 	after    string
 	logout   map[string]string
+	others   []string
+	refuse   bool
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
 	onLogin  func(w http.ResponseWriter, r *http.Request, login *tokenward.LoginResult)
 }
@@ -65,6 +67,16 @@ func AfterLogin(path string) Option { return func(o *options) { o.after = path }
 // tokenward.LogoutRequest.
 func LogoutParams(params map[string]string) Option {
 	return func(o *options) { o.logout = maps.Clone(params) }
+}
+
+// RefuseForgeries makes Attach and Require refuse what Protect refuses, against cross-site request forgery: a page of another
+// origin that has a signed-in browser change something. The default is that Protect stands where the host puts it.
+func RefuseForgeries() Option { return func(o *options) { o.refuse = true } }
+
+// AllowOrigins names origins, such as https://admin.example.com, whose pages may change something here: Protect lets
+// them through. The Logout handler does not. The default is none.
+func AllowOrigins(origins ...string) Option {
+	return func(o *options) { o.others = append(o.others, origins...) }
 }
 
 // OnLogin is called when a login has completed, before the browser is redirected. It may set headers and cookies, and
@@ -120,6 +132,11 @@ func (o options) check() error {
 	}
 	if _, ok := ReturnPath(o.login); o.login != "" && !ok || strings.Contains(o.login, "#") {
 		return wrong("LoginPath: must be a path on this origin, without a fragment")
+	}
+	for _, origin := range o.others {
+		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil || ascii(strings.ToLower(origin)) != origin {
+			return wrong("AllowOrigins: want an origin as browsers send it, scheme://host or scheme://host:port in lower case")
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tokenward/tokenward"
@@ -13,7 +14,15 @@ import (
 // Attach says whose request it is: within next, calls of the client with zero
 // StoreOptions are about the session of the browser that sent it: on any goroutine, and also after next has
 // returned, with a context that outlives the request. Cookies are written when the answer begins (see cookie.Wrap).
+// With RefuseForgeries it is Protect, too.
 func (h *Handlers) Attach(next http.Handler) http.Handler {
+	if h.o.refuse {
+		return h.Protect(h.attach(next))
+	}
+	return h.attach(next)
+}
+
+func (h *Handlers) attach(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w, finish := cookie.Wrap(w)
 		defer finish()
@@ -68,17 +77,27 @@ func (h *Handlers) loginFrom(r *http.Request, login string) string {
 }
 
 // Protect refuses requests that change something and that another origin caused, Origin
-// null included, with 403. The browser's word for that is Sec-Fetch-Site, and without one Origin: it must
-// be the origin of the base URL, or have its scheme and the request's Host.
+// null included, with 403 cross_origin. The browser's word for that is Sec-Fetch-Site, and without one Origin: it must
+// be the origin of the base URL, or have its scheme and the request's Host, or be one of AllowOrigins. A POST of the
+// callback passes: it comes from the provider, and the transaction cookie protects it. Programs, which send neither
+// header, pass: what they send carries no browser's cookie.
 func (h *Handlers) Protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !safe(r.Method) && h.crossOrigin(r) {
+		if h.forged(r) {
 			noStore(w)
 			h.o.onError(w, r, errCrossOrigin)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// forged reports whether another origin's page caused a request that changes something.
+func (h *Handlers) forged(r *http.Request) bool {
+	if safe(r.Method) || r.Method == http.MethodPost && h.isCallback(r) {
+		return false
+	}
+	return h.crossOrigin(r) && !slices.Contains(h.o.others, r.Header.Get("Origin"))
 }
 
 // navigates reports whether a browser asks for a page to show.

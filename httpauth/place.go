@@ -46,12 +46,7 @@ func (h *Handlers) Register(mux *http.ServeMux, prefix string) error {
 	if err != nil {
 		return err
 	}
-	mux.HandleFunc("GET "+prefix+"/login", h.Login)
-	mux.HandleFunc("GET "+prefix+"/callback", h.Callback)
-	mux.HandleFunc("POST "+prefix+"/callback", h.Callback)
-	mux.HandleFunc("GET "+prefix+"/logout", h.Logout)
-	mux.HandleFunc("POST "+prefix+"/logout", h.Logout)
-	mux.HandleFunc("POST "+prefix+"/backchannel-logout", h.BackchannelLogout)
+	h.route(mux, prefix)
 	return nil
 }
 
