@@ -8,7 +8,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokenward/tokenward/internal/directory"
-	"github.com/tokenward/tokenward/internal/lookup"
+	"github.com/tokenward/tokenward/session"
 )
 
 // Handle is one session, for loops that ask for it again and again. It is safe for
@@ -45,16 +45,16 @@ func (h *Handle) Format(f fmt.State, _ rune) {
 
 // GetAccessToken is Client.GetAccessToken for this session.
 func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (t Token, err error) {
-	q := h.c.queries.Find(lookup.TokenRequest(r))
-	if q == nil {
-		return h.c.newToken(ctx, r, h.o)
+	q := h.c.queries.Find(r.query())
+	if q == nil || r.demands() {
+		return h.c.otherToken(ctx, r, q, h.o)
 	}
 	if e := h.entry.Load(); e != nil && !h.c.resolving() {
 		if h.c.lookup.Hit(e, q, &t) {
 			return t, nil
 		}
 	}
-	t, err = h.c.token(ctx, q, h.o)
+	t, err = h.c.token(ctx, q, session.Demand{}, h.o)
 	if e := h.c.lookup.Directory.Lookup(h.o.id); e != h.entry.Load() {
 		h.entry.Store(e)
 	}

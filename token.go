@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/lookup"
@@ -15,6 +18,40 @@ import (
 type TokenRequest struct {
 	Audience string // empty: Config.Audience
 	Scope    string // added to the scopes configured for the audience, separated by spaces
+
+	// Refused is an access token of this session that a resource server has refused (RFC 6750 section 3.1,
+	// invalid_token); empty: none was. Where the cache has another one for this request by now, that is the answer. Else the
+	// token is refreshed: once for all who name it, and at most once in 30 seconds for a session, audience and set of
+	// scopes. Within these the cached token is returned as it is. It is a secret, of which nothing is kept or printed.
+	Refused string
+
+	// MinRemaining is how long the token must still be good for; zero: for an instant. A cached token that is not is
+	// refreshed. Where the provider's tokens never live that long, the one that it gives is the answer, and is refreshed
+	// again once half of its life is over, at most once in 30 seconds.
+	MinRemaining time.Duration
+}
+
+// demands reports whether r asks for more than what the cache has.
+func (r *TokenRequest) demands() bool { return r.Refused != "" || r.MinRemaining != 0 }
+
+// Format prints r without the token that was refused.
+func (r TokenRequest) Format(f fmt.State, verb rune) {
+	type plain TokenRequest
+	r.Refused = session.Fingerprint(r.Refused)
+	fmt.Fprintf(f, fmt.FormatString(f, verb), plain(r))
+}
+
+// LogValue returns r without the token that was refused.
+func (r TokenRequest) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("audience", r.Audience), slog.String("scope", r.Scope),
+		slog.String("refused", session.Fingerprint(r.Refused)), slog.Duration("min_remaining", r.MinRemaining))
+}
+
+// MarshalJSON writes r without the token that was refused.
+func (r TokenRequest) MarshalJSON() ([]byte, error) {
+	type plain TokenRequest
+	r.Refused = session.Fingerprint(r.Refused)
+	return json.Marshal(plain(r))
 }
 
 // ConnectionRequest says of which connection a token is wanted.
@@ -29,35 +66,47 @@ type ConnectionRequest struct {
 //
 // It fails with an *AccessTokenError, among others with the codes session_expired,
 // missing_refresh_token and refresh_token_error, and with an *InvalidArgumentError where
-// the call names no session, or an audience or scope of more than Limits.ArgumentBytes. If ctx ends first it returns
+// the call names no session, an audience or scope of more than Limits.ArgumentBytes, or a negative MinRemaining. If ctx ends first it returns
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
 func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (t Token, err error) {
-	q := c.queries.Find(lookup.TokenRequest(r))
-	if q == nil {
-		return c.newToken(ctx, r, o)
+	q := c.queries.Find(r.query())
+	if q == nil || r.demands() {
+		return c.otherToken(ctx, r, q, o)
 	}
 	if o.id != "" && !c.resolving() {
 		if c.lookup.Cached(o.id, q, &t) {
 			return t, nil
 		}
 	}
-	return c.token(ctx, q, c.resolve(ctx, o))
+	return c.token(ctx, q, session.Demand{}, c.resolve(ctx, o))
 }
 
-// newToken is GetAccessToken where the question is not kept yet. It is apart from the rest, which
-// needs less stack.
-func (c *Client) newToken(ctx context.Context, r TokenRequest, o StoreOptions) (Token, error) {
+// otherToken is GetAccessToken where the query is not kept yet, which q is nil for, or where r demands more of the token. It is
+// apart from the rest, which needs less stack.
+func (c *Client) otherToken(ctx context.Context, r TokenRequest, q *session.TokenQuery, o StoreOptions) (Token, error) {
+	if r.MinRemaining < 0 {
+		return Token{}, &InvalidArgumentError{Argument: "min_remaining", Message: "must not be negative"}
+	}
 	if err := c.bounded("audience", r.Audience, "scope", r.Scope); err != nil {
 		return Token{}, err
 	}
-	t, err := c.token(ctx, c.policy.Query(r.Audience, r.Scope), c.resolve(ctx, o))
+	demand := session.NewDemand(r.Refused, r.MinRemaining)
+	if q != nil {
+		return c.token(ctx, q, demand, c.resolve(ctx, o))
+	}
+	t, err := c.token(ctx, c.policy.Query(r.Audience, r.Scope), demand, c.resolve(ctx, o))
 	if err == nil {
-		c.queries.Keep(lookup.TokenRequest(r))
+		c.queries.Keep(r.query())
 	}
 	return t, err
 }
 
-func (c *Client) token(ctx context.Context, q *session.TokenQuery, o StoreOptions) (t Token, err error) {
+// query returns the part of r that says which token is wanted, and not what of it.
+func (r *TokenRequest) query() lookup.TokenRequest {
+	return lookup.TokenRequest{Audience: r.Audience, Scope: r.Scope}
+}
+
+func (c *Client) token(ctx context.Context, q *session.TokenQuery, d session.Demand, o StoreOptions) (t Token, err error) {
 	defer c.renew(ctx, o)
 	if o.id == "" {
 		return Token{}, c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
@@ -66,7 +115,7 @@ func (c *Client) token(ctx context.Context, q *session.TokenQuery, o StoreOption
 	if err != nil {
 		return Token{}, err
 	}
-	caller := lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current}
+	caller := lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current, Demand: d}
 	err = c.lookup.Token(&caller, q, &t)
 	return t, err
 }

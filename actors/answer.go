@@ -117,10 +117,11 @@ func (c *core) tokenAnswered(a *request, m *providerAnswered, now time.Time) {
 		c.keepToken(m.response)
 		answer.Err = session.RefreshFailure(m.err)
 	} else {
-		next, token, err := c.state.ApplyRefresh(f.Query, m.response, now, c.rules.applyOptions())
+		next, token, err := c.applyRefresh(c.state, f, m.response, now)
 		c.change(next)
 		answer.Token, answer.Err = &token, err
 	}
+	c.noteDemand(a, answer.Token, now)
 	c.settle(a, m, answer, now)
 }
 

@@ -62,6 +62,7 @@ type core struct {
 	polls    int // how often in a row another process had the lease
 	recovery *recovery
 	throttle throttle           // until when the provider is not asked
+	demanded session.Demanded   // refreshes that callers demanded
 	own      [8]session.Version // the last ones written here, which come back as notices
 
 	ops         []op    // store operations that wait for their turn
@@ -150,11 +151,14 @@ func (c *core) timer(msg any) {
 	}
 }
 
-// resume goes on from the snapshot of a session. Of one that lives the store holds that, as version v; one that has
+// resume goes on from the snapshot of a session. Of one that lives the store holds that, as m.Version; one that has
 // ended may still have to be deleted.
-func (c *core) resume(shown *directory.Snapshot, v session.Version, held *session.Held) {
-	if held != nil {
-		c.held = *held
+func (c *core) resume(shown *directory.Snapshot, m *messages.Adopt) {
+	if m.Held != nil {
+		c.held = *m.Held
+	}
+	if m.Demanded != nil {
+		c.demanded = *m.Demanded
 	}
 	c.life = live
 	if shown.Phase == directory.Ended {
@@ -162,7 +166,7 @@ func (c *core) resume(shown *directory.Snapshot, v session.Version, held *sessio
 	}
 	c.generation, c.incarnation, c.reason = shown.Generation, shown.Incarnation, shown.Reason
 	c.state = shown.State()
-	c.saved, c.version, c.visible = c.state, v, shown
+	c.saved, c.version, c.visible = c.state, m.Version, shown
 }
 
 // proceed starts what can start now. A session that does not live, or is to live
@@ -179,7 +183,7 @@ func (c *core) proceed(now time.Time) {
 	c.returnLease()
 	c.startOp(now)
 	if (c.closing || c.life != live) && c.life != released && c.life != failed && c.idle() {
-		c.release()
+		c.release(now)
 	}
 }
 
@@ -188,8 +192,8 @@ func (c *core) proceed(now time.Time) {
 // From then on the session touches nothing, for the supervisor may hand the entry to another actor. If a command is on its
 // way to this one, the number that AtRest carries is too small, the supervisor keeps the actor, and the command wakes it. So
 // there is never a second owner.
-func (c *core) release() {
-	m := &messages.AtRest{Handled: c.handled, Version: c.version, Held: c.held.Idle()}
+func (c *core) release(now time.Time) {
+	m := &messages.AtRest{Handled: c.handled, Version: c.version, Held: c.held.Idle(), Demanded: c.demanded.Idle(now)}
 	c.life, c.before = released, c.life
 	c.do(tell{m})
 }
@@ -208,7 +212,7 @@ func (c *core) passivate(now time.Time) {
 	case c.life == failed, c.life == live && (!c.idle() || c.throttle.answer(now) != nil):
 		c.do(tell{&messages.Busy{}})
 	case c.life == live:
-		c.release()
+		c.release(now)
 	}
 }
 

@@ -89,7 +89,7 @@ func (c *core) start(r record, s *session.State) {
 	c.generation++
 	c.life, c.incarnation, c.reason = live, r.incarnation, ""
 	c.state, c.saved, c.version, c.tried = s, r.state, r.version, nil
-	c.failures, c.ending, c.throttle = 0, nil, throttle{}
+	c.failures, c.ending, c.throttle, c.demanded = 0, nil, throttle{}, session.Demanded{}
 	c.leaseMayBeFree()
 	c.serial++
 	c.publish(s, c.serial)

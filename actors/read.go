@@ -377,7 +377,7 @@ func (c *core) reapply(l *landed, base *session.State) *session.State {
 	if l.flight.Query.Key.ForConnection() {
 		next, _, _ = base.ApplyConnection(l.flight.Query.Key, *l.response, l.received, c.rules.applyOptions())
 	} else {
-		next, _, _ = base.ApplyRefresh(l.flight.Query, *l.response, l.received, c.rules.applyOptions())
+		next, _, _ = c.applyRefresh(base, l.flight, *l.response, l.received)
 	}
 	return next
 }

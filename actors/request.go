@@ -142,7 +142,7 @@ func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, 
 	}
 	a.Ceiling = c.state.Internal.Ceiling
 	var token session.Token
-	found := c.visible.Tokens.Lookup(f.Query, now, c.rules.Buffer, &token)
+	found := c.cachedToken(f, now, &token)
 	a.Token = &token
 	return a, found
 }

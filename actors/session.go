@@ -150,7 +150,7 @@ func (a *Session) adopt(m *messages.Adopt) {
 	a.core = newCore(&a.env.Rules)
 	switch shown := m.Entry.Snapshot(); shown.Phase {
 	case directory.Ready, directory.Ended:
-		a.core.resume(shown, m.Version, m.Held)
+		a.core.resume(shown, m)
 		a.kept = a.core.keep(a.kept)
 	case directory.Opening, directory.Missing, directory.Failed, directory.Moved: // nothing is known of it yet
 	}

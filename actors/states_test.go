@@ -50,7 +50,7 @@ func in(t *testing.T, l life, at step) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.c.resume(directory.NewReady(1, login1, state), session.Version{1}, nil)
+	s.c.resume(directory.NewReady(1, login1, state), &messages.Adopt{Version: session.Version{1}})
 	switch l {
 	case expiring:
 		s.ask(keyGitHub)

@@ -160,7 +160,7 @@ func (w *world) load() {
 	w.note("adopt %s", w.names[w.record.incarnation])
 	shown := directory.NewReady(1, w.record.incarnation, w.record.state)
 	w.carryOut([]effect{publish{shown}})
-	w.core.resume(shown, w.record.version, nil)
+	w.core.resume(shown, &messages.Adopt{Version: w.record.version})
 	w.check()
 }
 

@@ -202,6 +202,8 @@ type AtRest struct {
 	Handled uint64
 	Version session.Version // of the record, where the session lives: the store holds what the entry shows
 	Held    *session.Held   // tokens it had before, for the next Adopt; nil: none
+
+	Demanded *session.Demanded // for the next Adopt; nil: none
 }
 
 // Busy reports that a session will not be passivated now.
@@ -240,4 +242,6 @@ type Adopt struct {
 	Entry   *directory.Entry
 	Version session.Version
 	Held    *session.Held // nil: none
+
+	Demanded *session.Demanded // nil: none
 }

@@ -195,7 +195,7 @@ func (s *Supervisor) activate(sl *resident) {
 	pid := s.root.Spawn(s.props)
 	sl.more().sent = 0
 	s.active++
-	s.send(pid, &messages.Adopt{Entry: &sl.entry, Version: sl.version, Held: sl.known().held})
+	s.send(pid, &messages.Adopt{Entry: &sl.entry, Version: sl.version, Held: sl.known().held, Demanded: sl.known().demanded})
 	sl.entry.SetPID(pid) // not before: that is the first message
 	s.watchRelease(sl)
 }

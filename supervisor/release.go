@@ -161,7 +161,7 @@ func (s *Supervisor) released(sl *resident, m *messages.AtRest) {
 	pid, leaving := sl.pid(), sl.leaving
 	s.deactivate(sl)
 	sl.version, sl.leaving = m.Version, false
-	sl.more().held = m.Held
+	sl.more().held, sl.more().demanded = m.Held, m.Demanded
 	sl.trim()
 	sl.entry.Publish(sl.entry.Snapshot().Idle())
 	s.root.Stop(pid)

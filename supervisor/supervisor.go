@@ -88,6 +88,8 @@ type detail struct {
 	other   timer         // forget, quarantine
 	failed  []int64       // seconds of its failures
 	held    *session.Held // tokens that it had before
+
+	demanded *session.Demanded // refreshes that callers demanded
 }
 
 // more returns sl's detail, to be changed.
@@ -111,7 +113,7 @@ var nothing detail
 // trim gives back sl's detail where there is nothing in it that an idle session needs.
 func (sl *resident) trim() {
 	d := sl.detail
-	if d != nil && d.load == nil && d.held == nil && len(d.failed) == 0 && d.release.place == 0 && d.other.place == 0 {
+	if d != nil && d.load == nil && d.held == nil && d.demanded == nil && len(d.failed) == 0 && d.release.place == 0 && d.other.place == 0 {
 		sl.detail = nil
 	}
 }

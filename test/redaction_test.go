@@ -58,6 +58,8 @@ var shows = []struct {
 	{reflect.TypeFor[session.ConnectionToken](), "Connection LoginHint Scope"},
 	{reflect.TypeFor[session.ConnectionTokenError](), "Code Message"},
 	{reflect.TypeFor[session.ConnectionTokenSet](), "Connection LoginHint Scope"},
+	{reflect.TypeFor[session.Demand](), ""},
+	{reflect.TypeFor[session.Demanded](), ""},
 	{reflect.TypeFor[session.DomainResolverError](), "Message"},
 	{reflect.TypeFor[session.FlightKey](), "Audience Scopes Connection LoginHint"},
 	{reflect.TypeFor[session.Held](), ""},

@@ -14,7 +14,8 @@ import (
 // completing, and read only after it is completed.
 type Flight struct {
 	Query   *session.TokenQuery
-	Options store.Options // free values of the call that started it; no request, no response
+	Options store.Options  // free values of the call that started it; no request, no response
+	Demand  session.Demand // of the call that started it
 
 	done   chan struct{}
 	state  atomic.Int32

@@ -15,7 +15,9 @@ func (l *Lookup) join(c *Caller, e *directory.Entry, q *session.TokenQuery) *dir
 	if f := e.Find(q.Key); f != nil { // most of a crowd need no flight of their own
 		return f
 	}
-	f, first := e.Join(directory.NewFlight(q, c.Options), l.MaxFlights)
+	fresh := directory.NewFlight(q, c.Options)
+	fresh.Demand = c.Demand
+	f, first := e.Join(fresh, l.MaxFlights)
 	if first {
 		to := e.PID()
 		if to == nil {

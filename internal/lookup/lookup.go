@@ -42,6 +42,7 @@ type Caller struct {
 	ID      string
 	Options store.Options
 	Current session.RegistrationID // that the call is for, where a resolver names it
+	Demand  session.Demand         // of a call of Token
 }
 
 // Close refuses every call from here on, hits included.
@@ -62,12 +63,17 @@ func (l *Lookup) Cached(id string, q *session.TokenQuery, token *session.Token) 
 // Hit finds the answer in what the session shows, fills in token and reports whether there was one. It takes no lock,
 // sends no message and allocates nothing.
 func (l *Lookup) Hit(e *directory.Entry, q *session.TokenQuery, token *session.Token) bool {
+	return l.hit(e, q, l.Buffer, token)
+}
+
+// hit is Hit for a token that does not count as expired before buffer is left.
+func (l *Lookup) hit(e *directory.Entry, q *session.TokenQuery, buffer time.Duration, token *session.Token) bool {
 	s := e.Snapshot()
 	if s.Phase != directory.Ready || l.closed.Load() {
 		return false
 	}
 	now := l.Clock.Now()
-	if s.Ceiling.Reached(now) || s.Over(now) || !l.Fresh.MayShow(e, l.Clock) || !s.Tokens.Lookup(q, now, l.Buffer, token) {
+	if s.Ceiling.Reached(now) || s.Over(now) || !l.Fresh.MayShow(e, l.Clock) || !s.Tokens.Lookup(q, now, buffer, token) {
 		return false
 	}
 	e.Use(now.Unix())

@@ -1,6 +1,8 @@
 package lookup
 
 import (
+	"time"
+
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 )
@@ -10,7 +12,7 @@ import (
 //
 // It finds the session, looks in the cache once more, joins the flight of its query and waits. It begins anew where
 // the session left memory before the flight was asked, or where the answer is past its time when this goroutine wakes
-// up. The errors are those of GetAccessToken: session_expired at the ceiling (after the deletion was tried),
+// up, or does not meet this call's demand, for it is the answer to another's. The errors are those of GetAccessToken: session_expired at the ceiling (after the deletion was tried),
 // missing_refresh_token where there is no session, overloaded where the session's queue is full.
 func (l *Lookup) Token(c *Caller, q *session.TokenQuery, token *session.Token) error {
 	for {
@@ -29,7 +31,7 @@ func (l *Lookup) Token(c *Caller, q *session.TokenQuery, token *session.Token) e
 		}
 		// However late this goroutine woke up, no token is handed out past the ceiling or its expiry.
 		now := l.Clock.Now()
-		if a.Ceiling.Reached(now) || a.Cached && !now.Before(a.Token.ExpiresAt) {
+		if a.Ceiling.Reached(now) || a.Cached && !now.Before(a.Token.ExpiresAt) || !c.takes(f, a, now) {
 			continue
 		}
 		*token = *a.Token
@@ -56,7 +58,7 @@ func (l *Lookup) tokenFlight(c *Caller, q *session.TokenQuery, token *session.To
 	case s.Phase != directory.Ready:
 		return nil, nil, session.ErrMissingRefreshToken
 	}
-	if l.Hit(e, q, token) {
+	if l.meets(c, e, q, token) {
 		return nil, nil, nil
 	}
 	e.Use(now.Unix())
@@ -65,4 +67,16 @@ func (l *Lookup) tokenFlight(c *Caller, q *session.TokenQuery, token *session.To
 		return nil, nil, session.ErrOverloaded
 	}
 	return e, f, nil
+}
+
+// meets is Hit for a token that meets the demand of c.
+func (l *Lookup) meets(c *Caller, e *directory.Entry, q *session.TokenQuery, token *session.Token) bool {
+	return l.hit(e, q, max(l.Buffer, c.Demand.MinRemaining), token) && !c.Demand.Refuses(token.AccessToken)
+}
+
+// takes reports whether a, the answer to f, is one for c. To a flight with the demand of c it always is: the session has
+// judged the demand. Of a flight that c joined, a token from the cache may not be, and one that the provider gave may be the
+// one that was refused: it is shown a moment before its flight can be joined no more.
+func (c *Caller) takes(f *directory.Flight, a *directory.Answer, now time.Time) bool {
+	return f.Demand == c.Demand || !c.Demand.Refuses(a.Token.AccessToken) && (!a.Cached || c.Demand.Lasts(a.Token, now))
 }
