@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -318,6 +319,50 @@ func ExampleClient_Session() {
 	token, err := s.TokenSource(ctx, tokenward.TokenRequest{}).Token() // for golang.org/x/oauth2
 	fmt.Println(token.Type(), err, tenant.Refreshes())
 	// Output: Bearer <nil> 0
+}
+
+func ExampleHandle_Client() {
+	client, tenant, end := demo()
+	defer end()
+	orders := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "with a token: ", r.Header.Get("Authorization") != "")
+	}))
+	defer orders.Close()
+
+	api := client.Session(signIn(client, tenant)).Client(tokenward.TokenRequest{Scope: "read:orders"}, orders.URL)
+	resp, err := api.Get(orders.URL + "/open")
+	if err != nil { // an *AccessTokenError where there is no token: the user has signed out, for example
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	fmt.Println(resp.StatusCode, string(text))
+	// Output: 200 with a token: true
+}
+
+// One transport for all users: each request is of the session in its context.
+func ExampleClient_ContextSession() {
+	client, tenant, end := demo()
+	defer end()
+	orders := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer orders.Close()
+	api := client.ContextSession().Client(tokenward.TokenRequest{}, orders.URL)
+
+	ctx := tokenward.ContextWith(context.Background(), tokenward.SessionID(signIn(client, tenant))) // as httpauth's Attach does
+	for _, ctx := range []context.Context{ctx, context.Background()} {
+		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, orders.URL, http.NoBody)
+		resp, err := api.Do(req)
+		if err != nil {
+			fmt.Println(tokenward.CodeOf(err))
+			continue
+		}
+		resp.Body.Close()
+		fmt.Println(resp.Status)
+	}
+	// Output:
+	// 200 OK
+	// invalid_argument
 }
 
 func ExampleClient_Ready() {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -23,28 +24,45 @@ type Handle struct {
 // Session returns a handle of the session with that id. Of an empty one all calls fail.
 func (c *Client) Session(id string) *Handle { return &Handle{c: c, o: SessionID(id)} }
 
-// SessionOf returns a handle of the session that o is about, nil when o names none. So a
-// server that asks many times within one request opens the browser's cookie once. The
-// handle itself writes nothing to the browser: a call with HTTP does, before or after.
-func (c *Client) SessionOf(ctx context.Context, o StoreOptions) *Handle {
+// SessionOf returns a handle of the session that o is about. It fails as GetAccessToken does: with
+// missing_refresh_token where the browser has no session, and with an *InvalidArgumentError where neither o nor ctx names
+// one, for example because the request has not come through httpauth's Attach or Require. So a server that asks many times
+// within one request opens the browser's cookie once. The handle itself writes nothing to the browser: a call with HTTP
+// does, before or after.
+func (c *Client) SessionOf(ctx context.Context, o StoreOptions) (*Handle, error) {
 	o = c.resolve(ctx, o)
 	if o.id == "" {
-		return nil
+		return nil, c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
 	}
 	h := c.Session(o.id)
 	if values := o.options().Values; values != nil {
 		h.o = h.o.With(values)
 	}
-	return h
+	return h, nil
 }
+
+// ContextSession returns a handle that stands for another session in each call: the one that ContextWith put into the
+// call's context, as httpauth's Attach and Require and the interceptors of grpcauth do. So many users share one
+// transport, reverse proxy or gRPC connection. A call whose context names no session fails with an
+// *InvalidArgumentError.
+func (c *Client) ContextSession() *Handle { return &Handle{c: c} }
 
 // Format prints h without the session's id.
 func (h *Handle) Format(f fmt.State, _ rune) {
+	if h.ofContext() {
+		fmt.Fprint(f, "tokenward.Handle(of the context)")
+		return
+	}
 	fmt.Fprintf(f, "tokenward.Handle(%s)", h.c.key(h.o.id))
 }
 
+func (h *Handle) ofContext() bool { return h.o == StoreOptions{} }
+
 // GetAccessToken is Client.GetAccessToken for this session.
 func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (t Token, err error) {
+	if h.ofContext() {
+		return h.c.GetAccessToken(ctx, r, h.o)
+	}
 	q := h.c.queries.Find(r.query())
 	if q == nil || r.demands() {
 		return h.c.otherToken(ctx, r, q, h.o)
@@ -72,8 +90,12 @@ func (h *Handle) GetUser(ctx context.Context) (User, error) { return h.c.GetUser
 // GetSession is Client.GetSession for this session.
 func (h *Handle) GetSession(ctx context.Context) (*Session, error) { return h.c.GetSession(ctx, h.o) }
 
-// TokenSource returns a source for golang.org/x/oauth2 whose tokens are those of
-// GetAccessToken. ctx ends its waiting.
+// TokenSource returns a source for golang.org/x/oauth2 whose tokens are those of GetAccessToken. ctx ends its waiting.
+//
+// Don't give it to oauth2.NewClient, or to anything else that keeps a token until it expires: oauth2.ReuseTokenSource, in
+// which NewClient wraps each source, goes on sending it after a Logout. Use Client or Transport, which ask for each request.
+// For what must have a TokenSource, Expiry is the token's expiry or the end of the session, the earlier of the two: no
+// token kept by oauth2 is sent past the ceiling.
 func (h *Handle) TokenSource(ctx context.Context, r TokenRequest) oauth2.TokenSource {
 	return tokenSource{h, ctx, r}
 }
@@ -93,5 +115,6 @@ func (s tokenSource) Token() (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &oauth2.Token{AccessToken: t.AccessToken, TokenType: "Bearer", Expiry: t.ExpiresAt}, nil
+	id, q := s.h.c.resolve(s.ctx, s.h.o).id, s.h.c.policy.Query(s.r.Audience, s.r.Scope)
+	return &oauth2.Token{AccessToken: t.AccessToken, TokenType: "Bearer", Expiry: s.h.c.lookup.KeepUntil(id, q, &t)}, nil
 }

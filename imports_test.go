@@ -18,6 +18,7 @@ const modulePath = "github.com/tokenward/tokenward"
 var theMap = []string{
 	"httpauth",
 	".",
+	"internal/bearer",
 	"internal/browser",
 	"internal/feed",
 	"internal/logging",

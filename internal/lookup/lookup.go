@@ -80,6 +80,29 @@ func (l *Lookup) hit(e *directory.Entry, q *session.TokenQuery, buffer time.Dura
 	return true
 }
 
+// KeepUntil returns how long a token that answered q may be kept outside: until its expiry, or the end of the session
+// that shows it, the earlier of the two. It returns the present where the session shows another token, or has ended.
+func (l *Lookup) KeepUntil(id string, q *session.TokenQuery, token *session.Token) time.Time {
+	now := l.Clock.Now()
+	e := l.Directory.Lookup(id)
+	if e == nil {
+		return now
+	}
+	s := e.Snapshot() // token and ceiling are of one login
+	var shown session.Token
+	if s.Phase != directory.Ready || !s.Tokens.Lookup(q, now, 0, &shown) || shown.AccessToken != token.AccessToken {
+		return now
+	}
+	until := token.ExpiresAt
+	if ends := s.Ceiling.Deadline(); s.Ceiling.Legal() && ends.Before(until) {
+		until = ends
+	}
+	if ends := time.Unix(s.EndsAt, 0); s.EndsAt != 0 && ends.Before(until) {
+		until = ends
+	}
+	return until
+}
+
 // Foreign says why a session is not of a registration: missing_session_domain, also where its client id is not
 // known, or domain_mismatch, also where only the client id differs; "" when it is. Without a resolver every session is
 // ours.
