@@ -3,6 +3,9 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help check lint vuln licences providers test leftout stress sim sim-long mutants crash processes outages fuzz soak bench figures cover demo tour browser peers demo-zitadel
 
+# Modules of their own: what they require is in the go.mod of their users alone. go.work lists them too.
+NESTED := grpcauth
+
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
 FUZZTIME ?= 30s
@@ -16,8 +19,8 @@ help: ## list the targets
 check: lint test ## lint and test: what holds at every commit
 
 lint: $(LINT) ## golangci-lint, and go vet for Linux, macOS and Windows
-	$(LINT) run
-	for os in linux darwin windows; do GOOS=$$os go vet ./...; done
+	$(LINT) run ./... $(NESTED:%=./%/...)
+	for os in linux darwin windows; do GOOS=$$os go vet ./... $(NESTED:%=./%/...); done
 
 vuln: $(VULN) ## known defects in what is called; asks vuln.go.dev, or VULNDB, a folder
 	@# golang.org/x/vulndb/cmd/indexdb makes such a folder of the data in its module.
@@ -30,7 +33,7 @@ providers: ## docs/providers.md: how an application is configured for each provi
 	go run ./internal/providers/write
 
 test: ## every test under the race detector, then what is too big for it
-	go test -race -timeout 10m ./...
+	go test -race -timeout 10m ./... $(NESTED:%=./%/...)
 	go test -timeout 5m -run HundredThousand ./test
 	go test -timeout 5m -run 'TestCrash$$' ./internal/testing/crash
 	@$(MAKE) --no-print-directory leftout

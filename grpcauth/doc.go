@@ -1,0 +1,37 @@
+// Package grpcauth is for gRPC what Handle.Transport and httpauth are for HTTP: RPCs with the access token of a
+// signed-in user, and servers whose calls belong to a session.
+//
+// A client that sends tokens, for one session or, with ContextSession, for that of each call's context:
+//
+//	creds, err := grpcauth.NewCredentials(auth.ContextSession(), tokenward.TokenRequest{Audience: "https://orders.example.com"})
+//	...
+//	conn, err := grpc.NewClient("orders.example.com:443",
+//		grpc.WithTransportCredentials(credentials.NewTLS(nil)),
+//		grpc.WithPerRPCCredentials(creds),
+//		grpc.WithUnaryInterceptor(creds.UnaryInterceptor), // a refresh after UNAUTHENTICATED
+//	)
+//
+// A server whose callers name their session in the metadata field session-id:
+//
+//	session := grpcauth.FromMetadata("session-id")
+//	server := grpc.NewServer(
+//		grpc.UnaryInterceptor(grpcauth.UnaryServerInterceptor(auth, session)),
+//		grpc.StreamInterceptor(grpcauth.StreamServerInterceptor(auth, session)),
+//	)
+//
+// # Errors
+//
+// Error makes a gRPC error of an error of tokenward. The interceptors and Credentials use it.
+//
+//	the user must sign in again (tokenward.LoginRequired),
+//	session_expired, missing_session, missing_refresh_token,
+//	missing_session_domain                                     UNAUTHENTICATED
+//	mfa_required, domain_mismatch, incorrect_audience          PERMISSION_DENIED
+//	overloaded                                                 RESOURCE_EXHAUSTED
+//	store_error, closed; the provider did not answer, or
+//	answered 429 or 5xx                                        UNAVAILABLE
+//	invalid_argument, missing_required_argument_error          INVALID_ARGUMENT; of Credentials, and where no session
+//	                                                           or origin was named, INTERNAL
+//	the context has ended                                      CANCELLED, DEADLINE_EXCEEDED
+//	every other code                                           INTERNAL
+package grpcauth
