@@ -113,7 +113,7 @@ func newTokenward(n int, latency time.Duration) *contender {
 	return &contender{
 		provider: l.provider, ids: ids(l.sessions),
 		ask: func(ctx context.Context, id string, r Request) error {
-			_, err := l.client.GetAccessToken(ctx, tokenward.TokenRequest(r), tokenward.SessionID(id))
+			_, err := l.client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: r.Audience, Scope: r.Scope}, tokenward.SessionID(id))
 			return err
 		},
 		expire: func() { clk.by.Add(int64(tokenLife)) },
