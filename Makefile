@@ -3,9 +3,6 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help check lint vuln licences providers test leftout stress sim sim-long mutants crash processes outages fuzz soak bench figures cover demo tour browser peers demo-zitadel
 
-# Modules of their own: what they require is in the go.mod of their users alone. go.work lists them too.
-NESTED := grpcauth
-
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
 FUZZTIME ?= 30s
@@ -13,14 +10,19 @@ D ?= 10m
 N ?= 1000
 SEED ?= 1
 
+# The modules of this repository, and all their packages. Those of peers and tools stand alone.
+MODULES := $(shell sed -n 's/^\t\.\//.\//p' go.work)
+PACKAGES := ./... $(MODULES:%=%/...)
+ALONE := GOWORK=off
+
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check: lint test ## lint and test: what holds at every commit
 
 lint: $(LINT) ## golangci-lint, and go vet for Linux, macOS and Windows
-	$(LINT) run ./... $(NESTED:%=./%/...)
-	for os in linux darwin windows; do GOOS=$$os go vet ./... $(NESTED:%=./%/...); done
+	$(LINT) run $(PACKAGES)
+	for os in linux darwin windows; do GOOS=$$os go vet $(PACKAGES); done
 
 vuln: $(VULN) ## known defects in what is called; asks vuln.go.dev, or VULNDB, a folder
 	@# golang.org/x/vulndb/cmd/indexdb makes such a folder of the data in its module.
@@ -33,7 +35,7 @@ providers: ## docs/providers.md: how an application is configured for each provi
 	go run ./internal/providers/write
 
 test: ## every test under the race detector, then what is too big for it
-	go test -race -timeout 10m ./... $(NESTED:%=./%/...)
+	go test -race -timeout 10m $(PACKAGES)
 	go test -timeout 5m -run HundredThousand ./test
 	go test -timeout 5m -run 'TestCrash$$' ./internal/testing/crash
 	@$(MAKE) --no-print-directory leftout
@@ -96,26 +98,26 @@ demo: ## the demo, in a browser
 	go run ./cmd/demo
 
 browser: ## the demo in headless Chromium, where there is one
-	cd peers/browser && go test -count=1 -v ./...
+	cd peers/browser && $(ALONE) go test -count=1 -v ./...
 
 peers: ## beside what others wrote: another provider, another verifier
 	@for dir in $(filter-out peers/browser/,$(dir $(wildcard peers/*/go.mod))); do \
 		echo "$$dir"; \
-		(cd "$$dir" && go vet ./... && go test -race ./...); \
+		(cd "$$dir" && export $(ALONE) && go vet ./... && go test -race ./...); \
 	done
 
 demo-zitadel: ## the demo, in a browser, with the provider of zitadel/oidc
 	go build -o bin/demo ./cmd/demo
-	cd peers/zitadel && go build -o ../../bin/zitadel ./cmd/provider
+	cd peers/zitadel && $(ALONE) go build -o ../../bin/zitadel ./cmd/provider
 	exec bin/zitadel bin/demo
 
 tour: ## the demo, told on the terminal
 	go run ./cmd/demo -tour
 
 $(LINT): tools/go.sum
-	cd tools && nice go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	cd tools && $(ALONE) nice go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	touch $@
 
 $(VULN): tools/go.sum
-	cd tools && nice go build -o ../$@ golang.org/x/vuln/cmd/govulncheck
+	cd tools && $(ALONE) nice go build -o ../$@ golang.org/x/vuln/cmd/govulncheck
 	touch $@
