@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint vuln licences providers test leftout stress sim sim-long mutants crash processes outages fuzz soak bench figures cover demo tour browser peers demo-zitadel
+.PHONY: help check lint vuln tidy licences providers test leftout stress sim sim-long mutants crash processes outages fuzz soak bench figures cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
@@ -26,9 +26,12 @@ lint: $(LINT) ## golangci-lint, and go vet for Linux, macOS and Windows
 
 vuln: $(VULN) ## known defects in what is called; asks vuln.go.dev, or VULNDB, a folder
 	@# golang.org/x/vulndb/cmd/indexdb makes such a folder of the data in its module.
-	$(VULN) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) ./...
+	$(VULN) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) $(PACKAGES)
 
-licences: ## docs/licences.md: under what terms what go.mod requires may be used
+tidy: ## go.mod and go.sum of every module as the code needs them
+	for dir in . $(MODULES) $(dir $(wildcard peers/*/go.mod)); do (cd $$dir && $(ALONE) go mod tidy); done
+
+licences: ## docs/licences.md: under what terms the modules that are required may be used
 	go run ./internal/licences
 
 providers: ## docs/providers.md: how an application is configured for each provider
@@ -37,7 +40,7 @@ providers: ## docs/providers.md: how an application is configured for each provi
 test: ## every test under the race detector, then what is too big for it
 	go test -race -timeout 10m $(PACKAGES)
 	go test -timeout 5m -run HundredThousand ./test
-	go test -timeout 5m -run 'TestCrash$$' ./internal/testing/crash
+	go test -timeout 5m -run 'TestCrash$$' ./internal/testing/processes/crash
 	@$(MAKE) --no-print-directory leftout
 
 leftout: ## which tests were left out here, and what to install for them
@@ -50,7 +53,7 @@ leftout: ## which tests were left out here, and what to install for them
 
 stress: ## the tests that need no server, twenty times under the race detector
 	go test -race -count=20 -timeout 2h \
-		$$(go list -f '{{.ImportPath}} {{.Imports}} {{.TestImports}} {{.XTestImports}}' ./... | grep -v internal/testing/servers | cut -d ' ' -f 1)
+		$$(go list -f '{{.ImportPath}} {{.Imports}} {{.TestImports}} {{.XTestImports}}' $(PACKAGES) | grep -v internal/testing/servers | cut -d ' ' -f 1)
 
 sim: ## the simulation, 2,000 seeds of one process and as many of several: what make test runs of it
 	go test -count=1 ./internal/testing/sim
@@ -62,7 +65,7 @@ mutants: ## defects planted in a copy, each of which a test must find; LIST=sim 
 	go run ./internal/testing/sim/mutants -list "$(LIST)"
 
 crash: ## kill -9 at N (1000) seeded moments over the durable stores; SEED, STORE, OVERLAP, SERVER=1 choose
-	go run ./internal/testing/crash/prove -n $(N) -seed $(SEED) -store "$(STORE)" -overlap "$(OVERLAP)" $(if $(SERVER),-server)
+	go run ./internal/testing/processes/crash/prove -n $(N) -seed $(SEED) -store "$(STORE)" -overlap "$(OVERLAP)" $(if $(SERVER),-server)
 
 processes: ## three processes on one Redis, then on one PostgreSQL: CALLS (100000) mixed calls on each
 	go test -count=1 -v -timeout 0 -run MixedCalls ./internal/testing/processes -processes.calls $(or $(CALLS),100000)
@@ -71,7 +74,7 @@ outages: ## the store killed and started again under three processes, ROUNDS (20
 	go test -count=1 -v -timeout 0 -run Outage_ ./internal/testing/processes -processes.rounds $(or $(ROUNDS),20)
 
 fuzz: ## every fuzz target for FUZZTIME (30s), with FUZZFLAGS (such as -parallel=1)
-	@go test -list '^Fuzz' ./... | \
+	@go test -list '^Fuzz' $(PACKAGES) | \
 	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { while (n) print f[--n], $$2 }' | { \
 		failed=; \
 		while read -r target pkg; do \
@@ -85,13 +88,13 @@ soak: ## load and faults for D (10m) on STORE (memory), then what has grown
 	go test -count=1 -v -timeout 0 -run Soak ./internal/testing/soak -soak.d $(D) -soak.store '$(or $(STORE),memory)'
 
 bench: ## every benchmark
-	go test -run '^$$' -bench . -benchmem -timeout 1h ./...
+	go test -run '^$$' -bench . -benchmem -timeout 1h $(PACKAGES)
 
 figures: ## what 100,000 and N (1000000) idle sessions weigh, and 100,000 ceilings in one second
 	go test -count=1 -v -timeout 30m -run '^TestFigures$$' ./bench -figures -figures.n $(if $(filter command line,$(origin N)),$(N),1000000)
 
 cover: ## coverage of every package by all tests
-	go test -coverpkg ./... -coverprofile coverage.out ./...
+	go test -coverpkg $$(echo $(PACKAGES) | tr ' ' ,) -coverprofile coverage.out $(PACKAGES)
 	go tool cover -func coverage.out | tail -n 1
 
 demo: ## the demo, in a browser

@@ -106,11 +106,11 @@ func TestCutOff_callersDoNotWaitForIt(t *testing.T) {
 	})
 }
 
-// The file of a bolt store outlives the process, and so do count and next time.
-func TestCutOff_backoffOutlivesABoltProcess(t *testing.T) {
+// A store that one process has to itself outlives it, and so do count and next time.
+func TestCutOff_backoffOutlivesTheOnlyProcess(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.close()
-		s := openBolt(r)
+		s := newDurable(r.clock)
 		start := func() process {
 			f := storetest.NewFaulty(s)
 			return process{r.newClientToCut(tokenward.WithStateStore(f), tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithEndSession(false)), f}

@@ -3,13 +3,10 @@ package test_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/store/bolt"
 )
 
 // checked is a store that says of itself whether it would serve.
@@ -38,27 +35,5 @@ func TestReady_aStoreThatReadsAndDoesNotWriteIsNotReady(t *testing.T) {
 	s.err = nil
 	if err := c.Ready(t.Context()); err != nil {
 		t.Errorf("Ready, once it serves again: %v", err)
-	}
-}
-
-// Also without writes: a second process may have opened the path.
-func TestReady_aFileThatIsGoneIsNoStore(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "sessions.db")
-	s, err := bolt.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	r := newRig(t, withClient(tokenward.WithStateStore(s)))
-	r.login()
-	if err := errors.Join(r.client.Ready(t.Context()), os.Remove(path)); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.client.Ready(t.Context()); !errors.Is(err, &bolt.FileError{Why: bolt.Removed}) {
-		t.Errorf("Ready: err = %v, want that the file was removed", err)
-	}
-	_, err = r.tryLogin(tokenward.StoreOptions{})
-	if !errors.Is(err, &bolt.FileError{Why: bolt.Removed}) || tokenward.CodeOf(err) != "store_error" {
-		t.Errorf("a login: err = %v, want store_error, for the file was removed", err)
 	}
 }

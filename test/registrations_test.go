@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,7 +17,6 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/store/bolt"
 )
 
 // Applications of the estate: red and blue at one issuer, green at another that spells its issuer without a slash,
@@ -38,8 +36,7 @@ type estate struct {
 	secrets   map[string]tokenward.Credentials // by issuer and client id
 	asked     atomic.Int64                     // for credentials
 	noRequest atomic.Bool                      // the resolver has nothing to tell by
-	path      string
-	store     *bolt.Store
+	store     durable
 	client    *tokenward.Client
 }
 
@@ -67,7 +64,8 @@ func (e *estate) credentials(_ context.Context, issuer, clientID string) (tokenw
 
 func newEstate(t *testing.T, opts ...tokenward.Option) *estate {
 	t.Helper()
-	e := &estate{t: t, clock: clock.NewFake(t0), providers: map[string]*idptest.Tenant{}, path: filepath.Join(t.TempDir(), "sessions.db")}
+	e := &estate{t: t, clock: clock.NewFake(t0), providers: map[string]*idptest.Tenant{}}
+	e.store = newDurable(e.clock)
 	for host, o := range map[string][]idptest.Option{
 		"one.example": {idptest.WithIssuer("https://one.example/"), idptest.WithClient("red-id", "red secret"), idptest.WithClient("blue-id", "blue secret")},
 		"two.example": {idptest.WithIssuer("https://two.example"), idptest.WithClient("red-id", "green secret")},
@@ -93,7 +91,7 @@ func (e *estate) config() tokenward.Config {
 	return tokenward.Config{RegistrationResolver: e.resolve, Credentials: e.credentials, Secrets: []string{secret}}
 }
 
-// start begins a process. What stop left in the file is there.
+// start begins a process. What stop left in the store is there.
 func (e *estate) start(opts ...tokenward.Option) {
 	e.t.Helper()
 	e.startWith(e.config(), opts...)
@@ -102,9 +100,6 @@ func (e *estate) start(opts ...tokenward.Option) {
 func (e *estate) startWith(cfg tokenward.Config, opts ...tokenward.Option) {
 	e.t.Helper()
 	var err error
-	if e.store, err = bolt.Open(e.path, bolt.Clock(e.clock)); err != nil {
-		e.t.Fatal(err)
-	}
 	if e.client, err = tokenward.New(cfg, append([]tokenward.Option{
 		tokenward.WithClock(e.clock), tokenward.WithHTTPClient(&http.Client{Transport: e}), tokenward.WithStateStore(e.store),
 		tokenward.WithLogger(zap.NewNop()),
@@ -119,9 +114,6 @@ func (e *estate) stop() {
 	if err := e.client.Close(ctx); err != nil {
 		e.t.Errorf("Close: %v", err)
 	}
-	if err := e.store.Close(); err != nil {
-		e.t.Errorf("the store: %v", err)
-	}
 }
 
 // crash ends the process as it is.
@@ -131,9 +123,6 @@ func (e *estate) crash() {
 	cancel()
 	if err := e.client.Close(now); err == nil {
 		e.t.Error("nothing was cut off")
-	}
-	if err := e.store.Close(); err != nil {
-		e.t.Errorf("the store: %v", err)
 	}
 }
 

@@ -3,7 +3,6 @@ package test_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/store"
-	"github.com/tokenward/tokenward/store/bolt"
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
@@ -23,8 +21,8 @@ import (
 // were; and the client is not ready for five minutes after the last.
 func TestUnreadable_isToldAndLeftAlone(t *testing.T) {
 	for name, open := range map[string]func(*rig) store.StateStore{
-		"memory": func(r *rig) store.StateStore { return r.memory },
-		"bolt":   openBolt,
+		"memory":  func(r *rig) store.StateStore { return r.memory },
+		"durable": func(r *rig) store.StateStore { return newDurable(r.clock) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			const n = 20
@@ -97,20 +95,6 @@ func TestUnreadable_isToldAndLeftAlone(t *testing.T) {
 			}
 		})
 	}
-}
-
-// openBolt opens a new file of its own.
-func openBolt(r *rig) store.StateStore {
-	s, err := bolt.Open(filepath.Join(r.t.TempDir(), "store.db"), bolt.Clock(r.clock))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			r.t.Error(err)
-		}
-	})
-	return s
 }
 
 func recordsOf(t *testing.T, s store.StateStore, ids []string) (records []store.Record) {

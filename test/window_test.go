@@ -15,16 +15,16 @@ import (
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
-var windowSessions = flag.Int("window.sessions", 20_000, "how many sessions are in the durable store on which a client starts")
+var windowSessions = flag.Int("window.sessions", 20_000, "how many sessions are in the store on which a client starts")
 
-// A client that starts on a durable store with a great many sessions reads from its index the sessions past their ceiling,
+// A client that starts on a store with a great many sessions reads from its index the sessions past their ceiling,
 // in batches, and those due in the next minutes; of the others nothing, and of all of them no
 // record. With -window.sessions 1000000 -timeout 0 there are a million.
 func TestWindow_aClientThatStartsReadsWhatIsDue(t *testing.T) {
 	const past, soon = 2100, 300
 	r := newRig(t)
 	r.close()
-	durable := openBolt(r)
+	durable := newDurable(r.clock)
 	now := r.clock.Now().Add(session.CeilingLeeway)
 	plantAll(t, durable, *windowSessions, func(i int) session.Ceiling {
 		switch {

@@ -1,5 +1,5 @@
 // Command licences writes docs/licences.md: under what terms the modules may be used that
-// this one requires. It is run in the root of the module.
+// those of go.work require. It is run in the root of the repository.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 
 // write writes the list of the module in root.
 func write(root string) error {
-	mods, err := required(root)
+	mods, err := ofAll(root, required)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ type module struct{ Path, Dir string }
 
 // list writes the list of mods. It fails, after the rest, when a licence is not known.
 func list(w io.Writer, mods []module) (err error) {
-	fmt.Fprintf(w, "# Licences\n\nWhat go.mod requires, and under what terms. `make licences` writes this page from the\n"+
+	fmt.Fprintf(w, "# Licences\n\nWhat the modules of go.work require, and under what terms. `make licences` writes this page from the\n"+
 		"modules' own files.\n\n| module | licence | |\n|---|---|---|\n")
 	for _, m := range mods {
 		l, failed := licenceOf(m.Dir)
@@ -59,7 +59,33 @@ func row(path string, l licence) string {
 	return fmt.Sprintf("| %s | %s | %s |", path, l.name, strings.ReplaceAll(l.holders, "|", `\|`))
 }
 
-// required returns the modules that go.mod requires, fetched.
+// ours is how the path of a module of this repository begins.
+const ours = "github.com/tokenward/tokenward"
+
+// ofAll returns what of returns for each module of go.work, without the modules of this repository.
+func ofAll(root string, of func(folder string) ([]module, error)) ([]module, error) {
+	text, err := os.ReadFile(filepath.Join(root, "go.work"))
+	if err != nil {
+		return nil, err
+	}
+	folders := []string{"."}
+	for line := range strings.Lines(string(text)) {
+		if folder, ok := strings.CutPrefix(strings.TrimSpace(line), "./"); ok {
+			folders = append(folders, folder)
+		}
+	}
+	var all []module
+	for _, folder := range folders {
+		mods, err := of(filepath.Join(root, folder))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, mods...)
+	}
+	return sorted(all), nil
+}
+
+// required returns the modules that the go.mod in root requires, fetched.
 func required(root string) ([]module, error) {
 	var file struct {
 		Require []struct{ Path, Version string }
@@ -73,7 +99,9 @@ func required(root string) ([]module, error) {
 	}
 	args := []string{"mod", "download", "-json"}
 	for _, r := range file.Require {
-		args = append(args, r.Path+"@"+r.Version)
+		if !strings.HasPrefix(r.Path, ours) {
+			args = append(args, r.Path+"@"+r.Version)
+		}
 	}
 	if out, err = goTool(root, "", args...); err != nil {
 		return nil, err
@@ -99,7 +127,7 @@ func linked(root string) ([]module, error) {
 			return nil, err
 		}
 		for line := range strings.Lines(string(out)) {
-			if path, dir, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {
+			if path, dir, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && !strings.HasPrefix(path, ours) {
 				mods = append(mods, module{path, dir})
 			}
 		}

@@ -19,7 +19,7 @@ func TestList_hasWhateverIsLinked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mods, err := linked(root)
+	mods, err := ofAll(root, linked)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,8 @@ func findChromium(t *testing.T) string {
 func startDemo(t *testing.T, flags ...string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "demo")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/demo")
-	build.Dir = filepath.Join("..", "..")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Dir = filepath.Join("..", "..", "cmd", "demo")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

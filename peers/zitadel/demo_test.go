@@ -19,7 +19,7 @@ func TestDemo(t *testing.T) {
 		t.Skip("builds two commands")
 	}
 	dir := t.TempDir()
-	build(t, "../..", filepath.Join(dir, "demo"), "./cmd/demo")
+	build(t, "../../cmd/demo", filepath.Join(dir, "demo"), ".")
 	build(t, ".", filepath.Join(dir, "provider"), "./cmd/provider")
 	at := freePort(t)
 	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "provider"), "-listen", "127.0.0.1:0", "-app", "http://"+at, "-path", "/tenants/one",

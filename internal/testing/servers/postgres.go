@@ -1,7 +1,7 @@
 package servers
 
 import (
-	"context"
+	"bytes"
 	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/tokenward/tokenward/clock"
 )
@@ -74,6 +72,9 @@ func NewPostgres(tb testing.TB, options ...PostgresOption) *Postgres {
 func StartPostgres(options ...PostgresOption) (_ *Postgres, err error) {
 	initdb, err := locate("initdb", postgresDebian, postgresFolders)
 	if err != nil {
+		return nil, err
+	}
+	if initdb, err = filepath.EvalSymlinks(initdb); err != nil { // a link to it may stand without the other programs beside it
 		return nil, err
 	}
 	p := &Postgres{bin: filepath.Dir(initdb), password: cryptorand.Text()}
@@ -181,16 +182,28 @@ func (p *Postgres) Restart() error {
 }
 
 // Exec runs a command in the server's database postgres.
-func (p *Postgres) Exec(sql string) error {
-	ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), 10*time.Second)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, p.URL("postgres"))
+func (p *Postgres) Exec(sql string) error { return p.execAt(p.addr, "postgres", sql) }
+
+// execAt runs a command in a database, through what listens at addr: the server or a pooler. psql runs it, so that this
+// package needs no driver.
+func (p *Postgres) execAt(addr, database, sql string) error {
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(ctx) }()
-	_, err = conn.Exec(ctx, sql)
-	return err
+	cmd := p.command("psql", "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-h", host, "-p", port, "-U", postgresUser, "-d", database, "-c", sql)
+	cmd.Env = append(cmd.Env, "PGPASSWORD="+p.password, "PGSSLMODE=disable")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	timer := clock.System().AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("psql: %w: %s", err, said.Bytes())
+	}
+	return nil
 }
 
 // Addr returns the server's address on the loopback interface.

@@ -1,19 +1,14 @@
 package servers
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
-	"time"
-
-	"github.com/jackc/pgx/v5"
-
-	"github.com/tokenward/tokenward/clock"
 )
 
 const bouncerConfig = `[databases]
@@ -53,15 +48,7 @@ func (p *Postgres) PgBouncer(tb testing.TB, direct string) string {
 	cmd := exec.Command(program, config)
 	cmd.Dir = dir
 	runAsOrdinary(cmd)
-	proc, err := start(cmd, func() error {
-		ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), 10*time.Second)
-		defer cancel()
-		conn, err := pgx.Connect(ctx, through.String())
-		if err != nil {
-			return err
-		}
-		return conn.Close(ctx)
-	})
+	proc, err := start(cmd, func() error { return p.execAt(through.Host, strings.TrimPrefix(through.Path, "/"), "SELECT 1") })
 	check(tb, err)
 	tb.Cleanup(proc.Kill) // it would wait for its clients
 	return through.String()

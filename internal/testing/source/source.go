@@ -1,4 +1,4 @@
-// Package source reads the module's own source code, for tests that hold the code to a rule.
+// Package source reads this repository's own source code, for tests that hold the code to a rule.
 package source
 
 import (
@@ -11,28 +11,45 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // File is one parsed file.
 type File struct {
-	Path string // from the module's root, with slashes
+	Path string // from the root, with slashes
 	Fset *token.FileSet
 	AST  *ast.File
 }
 
-// Root returns the folder of the module's go.mod.
+// Root returns the root of the repository: the folder of go.work.
 func Root(t testing.TB) string {
 	t.Helper()
-	out, err := exec.Command("go", "env", "GOMOD").Output()
+	out, err := exec.Command("go", "env", "GOWORK").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Dir(strings.TrimSpace(string(out)))
 }
 
-// Files returns the files under a folder of the module, without tests and nested modules. "."
+// Modules returns the folders of the modules that go.work names, from the root.
+func Modules(t testing.TB) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(Root(t), "go.work"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var folders []string
+	for line := range strings.Lines(string(text)) {
+		if folder, ok := strings.CutPrefix(strings.TrimSpace(line), "./"); ok {
+			folders = append(folders, folder)
+		}
+	}
+	return folders
+}
+
+// Files returns the files under a folder, without tests and without modules that go.work does not name. "."
 // is the root. A folder that is not there has no files.
 func Files(t testing.TB, folder string) []File {
 	t.Helper()
@@ -47,7 +64,7 @@ func WithTests(t testing.TB, folder string) []File {
 
 func files(t testing.TB, folder string, want func(name string) bool) (files []File) {
 	t.Helper()
-	root := os.DirFS(Root(t))
+	root, modules := os.DirFS(Root(t)), Modules(t)
 	err := fs.WalkDir(root, folder, func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && name == folder:
@@ -56,7 +73,7 @@ func files(t testing.TB, folder string, want func(name string) bool) (files []Fi
 			return err
 		case entry.IsDir() && name != ".":
 			_, nested := fs.Stat(root, path.Join(name, "go.mod"))
-			if nested == nil || strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" {
+			if nested == nil && !slices.Contains(modules, name) || strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" {
 				return fs.SkipDir
 			}
 		case strings.HasSuffix(name, ".go") && want(name):

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenward/tokenward/internal/testing/crash"
+	"github.com/tokenward/tokenward/internal/testing/processes/crash"
 	"github.com/tokenward/tokenward/internal/testing/servers"
 )
 

@@ -1,4 +1,4 @@
-package servers
+package processes_test
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/testing/servers"
 )
 
 // Committed data outlives a kill of all the server's processes, and a paused server
 // goes on where it was.
 func TestPostgres(t *testing.T) {
-	p := NewPostgres(t)
+	p := servers.NewPostgres(t)
 	url := p.NewDatabase(t)
 	exec := func(sql string) error {
 		ctx, cancel := clock.WithTimeout(t.Context(), clock.System(), time.Second)

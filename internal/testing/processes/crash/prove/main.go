@@ -14,7 +14,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tokenward/tokenward/internal/testing/crash"
+	"github.com/tokenward/tokenward/internal/testing/processes/crash"
 	"github.com/tokenward/tokenward/internal/testing/servers"
 )
 

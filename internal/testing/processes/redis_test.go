@@ -1,4 +1,4 @@
-package servers_test
+package processes_test
 
 import (
 	"context"

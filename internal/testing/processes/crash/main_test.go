@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/tokenward/tokenward/internal/testing/crash"
+	"github.com/tokenward/tokenward/internal/testing/processes/crash"
 )
 
 func TestMain(m *testing.M) {
