@@ -145,7 +145,7 @@ func (c *Client) noSession(o StoreOptions, kind func(error) error, missing error
 		return kind(session.ErrClosed)
 	case o.options().Request == nil:
 		return &InvalidArgumentError{Argument: "session", Message: "the call names no session: give HTTP or SessionID, or a context of ContextWith, " +
-			"which requests have behind httpauth's Attach and Require"}
+			"which requests have behind httpauth's Attach and Require, and RPCs behind grpcauth's interceptors"}
 	case o.incoming().Unread != nil:
 		return kind(o.incoming().Unread)
 	case missing == nil:

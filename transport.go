@@ -101,7 +101,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fail(req.Body, err)
 	}
 	resp, err := t.send(req, req.Body, token)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized || !bearer.Refused(resp.Header.Values("WWW-Authenticate")) {
+	if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized || !bearer.Refused(resp.Header.Values("WWW-Authenticate")) {
 		return resp, err
 	}
 	return t.sendAgain(req, resp, token)
@@ -153,6 +153,9 @@ func (t *transport) send(req *http.Request, body io.ReadCloser, token string) (*
 	resp, err := t.next().RoundTrip(out)
 	if resp != nil {
 		resp.Request = req
+		if resp.Body == nil { // http.Client gives such an answer an empty one, too
+			resp.Body = http.NoBody
+		}
 	}
 	return resp, err
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/tokenward/tokenward"
@@ -60,13 +61,16 @@ func (c *Credentials) RequireTransportSecurity() bool {
 }
 
 // GetRequestMetadata implements credentials.PerRPCCredentials. It fails, with a gRPC status, where no token can be had,
-// or where the connection leads to another origin.
+// or where the connection leads to another origin. An RPC that has authorization metadata of its own is sent as it is.
 func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
 	if !c.mayHaveToken(ctx, uri) {
 		return nil, local(&tokenward.InvalidArgumentError{
 			Argument: "origins",
 			Message:  fmt.Sprintf("this connection leads to none of %v; name its authority, as https where it is encrypted", c.origins),
 		})
+	}
+	if own, _ := metadata.FromOutgoingContext(ctx); len(own.Get("authorization")) > 0 {
+		return nil, nil
 	}
 	token, err := c.handle.GetAccessToken(ctx, c.request)
 	switch {

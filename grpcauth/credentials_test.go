@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/tokenward/tokenward"
@@ -240,6 +241,20 @@ func TestCredentials_theTokenStaysAtItsOrigin(t *testing.T) {
 	if err == nil {
 		_ = conn.Close()
 		t.Error("credentials for https without TLS: accepted")
+	}
+}
+
+// An RPC that has authorization metadata of its own, such as a gateway passes on, is sent with that alone.
+func TestCredentials_ofItsOwn(t *testing.T) {
+	r, s := newRig(t), &service{}
+	address := serve(t, s)
+	id := r.login()
+	c := dial(t, address, withCredentials(newCredentials(t, r.client.Session(id), "http://"+address))...)
+	if err := check(metadata.AppendToOutgoingContext(t.Context(), "Authorization", "Basic YQ=="), c); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.calls(); len(got) != 1 || got[0] != "Basic YQ==" {
+		t.Errorf("came with %q", got)
 	}
 }
 

@@ -16,7 +16,9 @@ import (
 )
 
 // orders is a server that users call with a token.
-type orders struct{ health.UnimplementedHealthServer }
+type orders struct {
+	health.UnimplementedHealthServer
+}
 
 func (orders) Check(ctx context.Context, _ *health.HealthCheckRequest) (*health.HealthCheckResponse, error) {
 	fmt.Println("tokens:", len(metadata.ValueFromIncomingContext(ctx, "authorization")))

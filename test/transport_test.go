@@ -217,11 +217,12 @@ func TestTransport_nothingIsSentAgainAfterTheEnd(t *testing.T) {
 	})
 }
 
-// x/oauth2 keeps a token until it expires, by the machine's clock: so the test's clock begins at the machine's time.
+// x/oauth2 keeps a token until it expires, by the machine's clock: the test's clock begins an hour before that.
 func TestTokenSource_oauth2SendsNothingAfterTheCeiling(t *testing.T) {
-	r, a := newRig(t, func(c *rigConfig) { c.start = time.Now().Truncate(time.Second) }), newAPI(t, unencrypted) //nolint:forbidigo // x/oauth2 has no other clock
-	// The session ends for x/oauth2 within the ten seconds in which it asks anew, and for the session in an hour.
-	r.clock.Advance(-time.Hour)
+	r, a := newRig(t, withTenant(idptest.WithTokenLife(24*time.Hour)), func(c *rigConfig) {
+		c.start = time.Now().Add(-time.Hour).Truncate(time.Second) //nolint:forbidigo // x/oauth2 has no other clock
+	}), newAPI(t, unencrypted)
+	// For x/oauth2 the token ends within the ten seconds in which it asks anew, for the session it lives an hour.
 	ceiling := r.clock.Now().Add(time.Hour + 35*time.Second)
 	id := r.login(idptest.Claims{"session_expiry": ceiling.Unix()})
 	source := r.client.Session(id).TokenSource(t.Context(), tokenward.TokenRequest{})

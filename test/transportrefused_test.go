@@ -209,3 +209,61 @@ func TestTransport_otherAnswersAreReturned(t *testing.T) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// A base may answer without a body, or not at all.
+func TestTransport_aBaseWithoutBodies(t *testing.T) {
+	r := newRig(t)
+	h := r.client.Session(r.login())
+	refused := &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {invalidToken}}}
+	for _, answer := range []*http.Response{refused, nil} {
+		transport := h.Transport(tokenward.TokenRequest{}, roundTripper(func(*http.Request) (*http.Response, error) {
+			if answer == nil {
+				return nil, errors.New("away")
+			}
+			bare := *answer
+			return &bare, nil
+		}), "https://a.example")
+		status, err := get(t.Context(), &http.Client{Transport: transport}, "https://a.example")
+		if want := answer != nil; (status == http.StatusUnauthorized) != want || (err == nil) != want {
+			t.Errorf("%d, %v", status, err)
+		}
+	}
+}
+
+// A server that closes the connection within its refusal has the request sent again all the same. A refusal that is the
+// answer comes as it was sent.
+func TestTransport_theRefusalIsCutOff(t *testing.T) {
+	r := newRig(t)
+	id := r.login()
+	refused := "Bearer " + r.token(id, tokenward.TokenRequest{}).AccessToken
+	a := newAPI(t, unencrypted)
+	a.answer = func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/always" || req.Header.Get("Authorization") == refused {
+			w.Header().Set("WWW-Authenticate", invalidToken)
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, "half of")
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	}
+	c := &http.Client{Transport: r.client.Session(id).Transport(tokenward.TokenRequest{}, a.Client().Transport, a.URL)}
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, a.URL, strings.NewReader("the body"))
+	if status, err := do(c, req); status != http.StatusOK || err != nil {
+		t.Errorf("%d, %v", status, err)
+	}
+	r.want("requests", len(a.requests()), 2)
+	for _, req := range a.requests() {
+		if req.body != "the body" {
+			t.Errorf("body %q", req.body)
+		}
+	}
+	resp, err := c.Get(a.URL + "/always")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); string(text) != "half of" || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the refusal: %q, %v", text, err)
+	}
+}

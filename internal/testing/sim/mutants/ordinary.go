@@ -327,4 +327,28 @@ var ordinary = []defect{
 		bad:  `r.Method == http.MethodPost`,
 		test: "TestFormPost_loadedAgain",
 	},
+	{
+		name: "token-on-a-redirect", what: "a request that follows a redirect has the token",
+		old:  `req.Response != nil || `,
+		bad:  ``,
+		test: "TestTransport_whichRequestsHaveTheToken",
+	},
+	{
+		name: "token-by-the-url-alone", what: "a request for another Host has the token",
+		old:  `if req.Host != "" && !slices.Contains(t.origins`,
+		bad:  `if false && !slices.Contains(t.origins`,
+		test: "TestTransport_whichRequestsHaveTheToken",
+	},
+	{
+		name: "refusal-not-named", what: "a token that a resource server refused is asked for again as it is",
+		old:  "r := t.request\n\tr.Refused = refused\n",
+		bad:  "r := t.request\n\t_ = refused\n",
+		test: "TestTransport_aThousandRefusalsAreOneRefresh",
+	},
+	{
+		name: "oauth2-past-the-ceiling", what: "a TokenSource's token expires after the ceiling",
+		old:  `s.Ceiling.Legal() && ends.Before(until)`,
+		bad:  `false`,
+		test: "TestTokenSource_oauth2SendsNothingAfterTheCeiling",
+	},
 }
