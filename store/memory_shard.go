@@ -313,7 +313,7 @@ func (sh *shard) due(from, until session.Ceiling, after place, limit int, now in
 	defer sh.mu.Unlock()
 	var refs []Ref
 	start := place{at: int64(from)}
-	if start.before(after) {
+	if start.before(&after) {
 		start = after
 	}
 	for p := range sh.ceilings.from(start) {

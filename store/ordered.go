@@ -2,6 +2,8 @@ package store
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"iter"
 	"math/rand/v2"
 
@@ -18,9 +20,19 @@ type place struct {
 	key session.Key
 }
 
-func (p place) before(q place) bool {
-	return p.at < q.at || p.at == q.at && bytes.Compare(p.key[:], q.key[:]) < 0
+// compare is negative where p comes before q, and 0 where they are the same. Keys are hashes, so their first bytes nearly
+// always tell them apart.
+func (p *place) compare(q *place) int {
+	if p.at != q.at {
+		return cmp.Compare(p.at, q.at)
+	}
+	if a, b := binary.BigEndian.Uint64(p.key[:]), binary.BigEndian.Uint64(q.key[:]); a != b {
+		return cmp.Compare(a, b)
+	}
+	return bytes.Compare(p.key[8:], q.key[8:])
 }
+
+func (p *place) before(q *place) bool { return p.compare(q) < 0 }
 
 type treapNode struct {
 	place
@@ -33,13 +45,13 @@ func (o *ordered) add(p place) {
 	n := &treapNode{place: p, priority: rand.Uint32()}
 	link := &o.root
 	for *link != nil && (*link).priority >= n.priority {
-		if p.before((*link).place) {
+		if p.before(&(*link).place) {
 			link = &(*link).left
 		} else {
 			link = &(*link).right
 		}
 	}
-	n.left, n.right = (*link).split(p)
+	n.left, n.right = (*link).split(&p)
 	*link = n
 }
 
@@ -47,11 +59,11 @@ func (o *ordered) add(p place) {
 func (o *ordered) remove(p place) {
 	link := &o.root
 	for n := *link; n != nil; n = *link {
-		switch {
-		case n.place == p:
+		switch c := p.compare(&n.place); {
+		case c == 0:
 			*link = n.left.join(n.right)
 			return
-		case p.before(n.place):
+		case c < 0:
 			link = &n.left
 		default:
 			link = &n.right
@@ -70,10 +82,10 @@ func (o *ordered) first() (p place, ok bool) {
 // from yields the places that do not come before p, in order. The set must not be
 // changed during that.
 func (o *ordered) from(p place) iter.Seq[place] {
-	return func(yield func(place) bool) { o.root.from(p, yield) }
+	return func(yield func(place) bool) { o.root.from(&p, yield) }
 }
 
-func (n *treapNode) from(p place, yield func(place) bool) bool {
+func (n *treapNode) from(p *place, yield func(place) bool) bool {
 	if n == nil {
 		return true
 	}
@@ -84,7 +96,7 @@ func (n *treapNode) from(p place, yield func(place) bool) bool {
 }
 
 // split takes the tree under n apart into what comes before p and the rest.
-func (n *treapNode) split(p place) (before, rest *treapNode) {
+func (n *treapNode) split(p *place) (before, rest *treapNode) {
 	if n == nil {
 		return nil, nil
 	}

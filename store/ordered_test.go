@@ -25,7 +25,7 @@ func TestOrdered(t *testing.T) {
 				switch {
 				case a == b:
 					return 0
-				case a.before(b):
+				case a.before(&b):
 					return -1
 				}
 				return 1

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"runtime"
 	"slices"
 	"time"
 
@@ -101,6 +102,7 @@ func (s *Supervisor) most(d *timer) int64 {
 }
 
 // dueNow fires the timers that are due, a bounded number in one turn, so that calls do not wait behind a million ceilings.
+// Between two turns it yields: a goroutine that runs on makes the timers of its processor late, until it is preempted.
 func (s *Supervisor) dueNow() {
 	s.armed, s.turn = 0, false
 	now := s.now().Unix()
@@ -111,6 +113,7 @@ func (s *Supervisor) dueNow() {
 	}
 	s.turn = true
 	s.send(s.self, &dueNow{})
+	runtime.Gosched()
 }
 
 // doOne does one thing that is due, and reports whether there was one.
@@ -154,7 +157,7 @@ func (s *Supervisor) fire(d *timer) {
 		s.endAbsentees([]absentee{d.ref})
 	case claimTimer:
 		delete(s.claims, d.second)
-		s.claim()
+		s.claimAfterEnds()
 	case claimAgainTimer:
 		s.claim()
 	case listTimer:

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"runtime"
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
@@ -22,6 +23,7 @@ const endBatch = 256
 // ends are the sessions that are being ended without an actor.
 type ends struct {
 	batch *batch // of this turn; nil: none
+	last  *batch // the newest, until it was tried
 
 	// opened holds the sessions of batches that are not in memory. Where one is asked for, its load
 	// begins when its deletion was tried.
@@ -36,6 +38,7 @@ type ends struct {
 type batch struct {
 	refs    []absentee
 	settled chan struct{} // closed when that was tried
+	claim   bool          // the sessions that are due and not in memory are claimed next
 }
 
 // opened is a load that waits for a deletion; zero while no call has asked for the session.
@@ -86,7 +89,7 @@ func (s *Supervisor) endLater(r absentee) chan struct{} {
 	b := s.ends.batch
 	if b == nil {
 		b = &batch{settled: make(chan struct{})}
-		s.ends.batch = b
+		s.ends.batch, s.ends.last = b, b
 	}
 	b.refs = append(b.refs, r)
 	if len(b.refs) == endBatch {
@@ -125,6 +128,16 @@ func (s *Supervisor) runBatch() {
 	}, func(m any) { s.send(s.self, m) })
 }
 
+// claimAfterEnds claims the sessions that are due and not in memory. Those in memory are due in the same second: they are
+// deleted first, so that the store's index does not name them all once more.
+func (s *Supervisor) claimAfterEnds() {
+	if b := s.ends.last; b != nil {
+		b.claim = true
+		return
+	}
+	s.claim()
+}
+
 // endTogether is how many sessions are ended in one call, where the store can.
 const endTogether = 8
 
@@ -152,7 +165,10 @@ func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs [
 
 // batchDone lets go of each session that is deleted, and gives those that are not an actor.
 func (s *Supervisor) batchDone(m *batchDone) {
-	failed := make(map[session.Key]bool, len(m.failed))
+	var failed map[session.Key]bool
+	if len(m.failed) > 0 {
+		failed = make(map[session.Key]bool, len(m.failed))
+	}
 	for _, r := range m.failed {
 		failed[r.key] = true
 	}
@@ -177,9 +193,16 @@ func (s *Supervisor) batchDone(m *batchDone) {
 		}
 	}
 	close(m.batch.settled)
+	if s.ends.last == m.batch {
+		s.ends.last = nil
+	}
+	if m.batch.claim {
+		s.claim()
+	}
 	if s.closing {
 		s.closedYet()
 	}
+	runtime.Gosched() // there may be hundreds of these in a row
 }
 
 // noteEnded notes that r has ended, for a claim that is under way.

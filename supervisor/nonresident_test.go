@@ -291,3 +291,32 @@ func (p panicking) Ability(target any) bool {
 }
 
 type panickingIndex struct{ store.Index }
+
+// Sessions in memory are deleted before others are claimed that are due in the same second: so the index does not name
+// them once more.
+func TestNonResident_areClaimedAfterTheOthersAreDeleted(t *testing.T) {
+	const n = claimBatch + 100
+	r := newRig(t, func(r *rig, _ *session.Limits) {
+		for i := range n {
+			r.put(id(i), in(time.Minute))
+		}
+	})
+	for i := range n {
+		r.open(id(i))
+	}
+	r.settle()
+	before := r.store.Count(storetest.OpClaimDue)
+	gate := r.store.Hold(storetest.OpEndAll)
+	r.clock.Advance(time.Minute)
+	gate.Arrived(t, 3)
+	r.inside(func(*Supervisor) {})
+	if claims := r.store.Count(storetest.OpClaimDue) - before; claims != 0 {
+		t.Errorf("claims = %d while sessions are deleted", claims)
+	}
+	gate.Release()
+	r.settle()
+	if claims := r.store.Count(storetest.OpClaimDue) - before; claims == 0 || r.memory.Len() != 0 {
+		t.Errorf("claims = %d, left = %d, want some and 0", claims, r.memory.Len())
+	}
+	r.counts()
+}
