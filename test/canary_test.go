@@ -108,7 +108,7 @@ type parrot struct {
 	canaries
 	inner http.RoundTripper
 	mu    sync.Mutex
-	say   func(req *http.Request, told string) (*http.Response, error) // nil: nothing of its own
+	say   func(req *http.Request, heard string) (*http.Response, error) // nil: nothing of its own
 }
 
 func (p *parrot) set(say func(*http.Request, string) (*http.Response, error)) {
@@ -139,11 +139,11 @@ func (p *parrot) RoundTrip(req *http.Request) (*http.Response, error) {
 	basic := req.Header.Get("Authorization")
 	p.add("Authorization", strings.TrimPrefix(basic, "Basic "))
 	if say != nil {
-		told := []string{basic, form.Encode()}
+		heard := []string{basic, form.Encode()}
 		for _, values := range form {
-			told = append(told, values...)
+			heard = append(heard, values...)
 		}
-		return say(req, strings.Join(told, " "))
+		return say(req, strings.Join(heard, " "))
 	}
 	req = req.Clone(req.Context())
 	req.Body = io.NopCloser(bytes.NewReader(body))
@@ -169,45 +169,45 @@ func (p *parrot) RoundTrip(req *http.Request) (*http.Response, error) {
 
 const newToken = "a-new-token-that-nobody-has-seen"
 
-func answering(status int, body func(told string) any) func(*http.Request, string) (*http.Response, error) {
-	return func(req *http.Request, told string) (*http.Response, error) {
-		b, err := json.Marshal(body(told))
+func answering(status int, body func(heard string) any) func(*http.Request, string) (*http.Response, error) {
+	return func(req *http.Request, heard string) (*http.Response, error) {
+		b, err := json.Marshal(body(heard))
 		if err != nil {
 			return nil, err
 		}
-		header := http.Header{"Content-Type": {"application/json"}, "Location": {"https://evil.example/?" + url.QueryEscape(told)}}
-		return &http.Response{StatusCode: status, Status: told, Header: header, Body: io.NopCloser(bytes.NewReader(b)), Request: req}, nil
+		header := http.Header{"Content-Type": {"application/json"}, "Location": {"https://evil.example/?" + url.QueryEscape(heard)}}
+		return &http.Response{StatusCode: status, Status: heard, Header: header, Body: io.NopCloser(bytes.NewReader(b)), Request: req}, nil
 	}
 }
 
-type toldError struct{ Told string }
+type echoError struct{ Heard string }
 
-func (e *toldError) Error() string { return e.Told }
+func (e *echoError) Error() string { return e.Heard }
 
 // parrots are the ways in which a provider or transport says things back.
 var parrots = map[string]func(*http.Request, string) (*http.Response, error){
 	"nothing":     nil,
-	"refusal":     answering(400, func(told string) any { return map[string]any{"error": told, "error_description": told} }),
-	"description": answering(403, func(told string) any { return map[string]any{"error": "invalid_grant", "error_description": told} }),
-	"second factor": answering(403, func(told string) any {
-		return map[string]any{"error": "mfa_required", "mfa_token": newToken, "error_description": newToken + told}
+	"refusal":     answering(400, func(heard string) any { return map[string]any{"error": heard, "error_description": heard} }),
+	"description": answering(403, func(heard string) any { return map[string]any{"error": "invalid_grant", "error_description": heard} }),
+	"second factor": answering(403, func(heard string) any {
+		return map[string]any{"error": "mfa_required", "mfa_token": newToken, "error_description": newToken + heard}
 	}),
-	"success without a token": answering(200, func(told string) any {
-		return map[string]any{"error_description": newToken + told, "refresh_token": newToken}
+	"success without a token": answering(200, func(heard string) any {
+		return map[string]any{"error_description": newToken + heard, "refresh_token": newToken}
 	}),
-	"success with a bad ID token": answering(200, func(told string) any {
-		return map[string]any{"access_token": newToken, "refresh_token": newToken, "id_token": newToken + "." + newToken + "." + told}
+	"success with a bad ID token": answering(200, func(heard string) any {
+		return map[string]any{"access_token": newToken, "refresh_token": newToken, "id_token": newToken + "." + newToken + "." + heard}
 	}),
-	"text":     answering(502, func(told string) any { return told }),
-	"redirect": answering(307, func(told string) any { return told }),
-	"transport error": func(_ *http.Request, told string) (*http.Response, error) {
-		return nil, fmt.Errorf("malformed answer %q: %w", newToken, &toldError{told})
+	"text":     answering(502, func(heard string) any { return heard }),
+	"redirect": answering(307, func(heard string) any { return heard }),
+	"transport error": func(_ *http.Request, heard string) (*http.Response, error) {
+		return nil, fmt.Errorf("malformed answer %q: %w", newToken, &echoError{heard})
 	},
-	"URL error": func(req *http.Request, told string) (*http.Response, error) {
-		return nil, &url.Error{Op: "Post", URL: req.URL.String() + "?" + told, Err: &toldError{told}}
+	"URL error": func(req *http.Request, heard string) (*http.Response, error) {
+		return nil, &url.Error{Op: "Post", URL: req.URL.String() + "?" + heard, Err: &echoError{heard}}
 	},
-	"panic":            func(_ *http.Request, told string) (*http.Response, error) { panic(told) },
-	"panic with error": func(_ *http.Request, told string) (*http.Response, error) { panic(&toldError{told}) },
+	"panic":            func(_ *http.Request, heard string) (*http.Response, error) { panic(heard) },
+	"panic with error": func(_ *http.Request, heard string) (*http.Response, error) { panic(&echoError{heard}) },
 }
 
 // chatty is a store that says what it was given, in errors or panics.
@@ -224,14 +224,14 @@ func (s *chatty) set(talks, panics bool) {
 	s.talks, s.panics = talks, panics
 }
 
-func (s *chatty) say(told ...any) error {
+func (s *chatty) say(heard ...any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.talks && s.panics:
-		panic(&toldError{fmt.Sprintf("%s %+v", told, told)})
+		panic(&echoError{fmt.Sprintf("%s %+v", heard, heard)})
 	case s.talks:
-		return &toldError{fmt.Sprintf("%s %+v", told, told)}
+		return &echoError{fmt.Sprintf("%s %+v", heard, heard)}
 	}
 	return nil
 }
@@ -269,7 +269,7 @@ func TestCanary_noErrorShowsASecret(t *testing.T) {
 }
 
 func everything(t *testing.T, say func(*http.Request, string) (*http.Response, error)) {
-	p, talk, saves := &parrot{}, &chatty{}, &told{}
+	p, talk, saves := &parrot{}, &chatty{}, &saveErrors{}
 	p.add("new token", newToken)
 	r := newRig(t, withConfig(func(c *tokenward.Config) {
 		c.ClientSecret, c.Secrets = "the-client's secret+of/many=signs", []string{secret, otherSecret}

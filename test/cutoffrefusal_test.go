@@ -150,14 +150,14 @@ func (r *rig) another() process {
 
 // presentations lets d pass, and has something done every ten minutes. It returns in which
 // second each refresh came since the tenant was reset.
-func (r *rig) presentations(d time.Duration, sometimes func()) (at []int) {
+func (r *rig) presentations(d time.Duration, everyTenMinutes func()) (at []int) {
 	r.rest()
 	seen := r.tenant.Refreshes()
 	at = slices.Repeat([]int{0}, seen)
 	for second := range int(d / time.Second) {
 		r.clock.Advance(time.Second)
 		if second%600 == 599 {
-			sometimes()
+			everyTenMinutes()
 		}
 		r.rest()
 		for ; seen < r.tenant.Refreshes(); seen++ {

@@ -35,7 +35,7 @@ func (c *nthDefect) Now() time.Time {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
 	if f, _ := frames.Next(); strings.HasSuffix(f.Function, "actors.(*Session).handle") && c.left.Add(-1) == 0 {
 		c.met.Store(true)
-		panic(&toldError{defectCanary})
+		panic(&echoError{defectCanary})
 	}
 	return c.Clock.Now()
 }

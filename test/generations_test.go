@@ -21,13 +21,13 @@ var points = map[string]idptest.Point{"before the grant": idptest.BeforeGrant, "
 
 // eachPoint tells story once for each moment, with a refresh and a queued question
 // in a session that has to refresh.
-func eachPoint(t *testing.T, story func(t *testing.T, r *rig, f inTheAir), opts ...rigOption) {
+func eachPoint(t *testing.T, story func(t *testing.T, r *rig, f underWay), opts ...rigOption) {
 	for name, p := range points {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, r *rig) {
 				id := r.loginAs(tokenward.SessionID("the session"), idptest.Claims{"session_expiry": t0.Add(12 * time.Hour).Unix()})
 				r.expire()
-				f := inTheAir{id: id, hold: r.tenant.Hold(idptest.Spend, p)}
+				f := underWay{id: id, hold: r.tenant.Hold(idptest.Spend, p)}
 				f.flying = r.askAll(3, id, tokenward.TokenRequest{})
 				r.rest()
 				f.queued = r.ask(context.Background(), id, tokenward.TokenRequest{Audience: audience(1)})
@@ -41,7 +41,7 @@ func eachPoint(t *testing.T, story func(t *testing.T, r *rig, f inTheAir), opts 
 	}
 }
 
-type inTheAir struct {
+type underWay struct {
 	id         string
 	hold       *idptest.Hold
 	flying     []*caller
@@ -51,7 +51,7 @@ type inTheAir struct {
 
 // wantAll checks that everyone has been answered with code, the connection's caller
 // with missing_refresh_token.
-func (f inTheAir) wantAll(r *rig, code tokenward.Code) {
+func (f underWay) wantAll(r *rig, code tokenward.Code) {
 	r.t.Helper()
 	for _, c := range append(f.flying, f.queued) {
 		if !c.answered() {
@@ -65,7 +65,7 @@ func (f inTheAir) wantAll(r *rig, code tokenward.Code) {
 }
 
 func TestGenerations_logoutDuringARefresh(t *testing.T) {
-	eachPoint(t, func(t *testing.T, r *rig, f inTheAir) {
+	eachPoint(t, func(t *testing.T, r *rig, f underWay) {
 		done := r.logout(f.id)
 		r.rest()
 		select {
@@ -93,7 +93,7 @@ func TestGenerations_logoutDuringARefresh(t *testing.T) {
 }
 
 func TestGenerations_backchannelLogoutDuringARefresh(t *testing.T) {
-	eachPoint(t, func(t *testing.T, r *rig, f inTheAir) {
+	eachPoint(t, func(t *testing.T, r *rig, f underWay) {
 		token := r.tenant.LogoutToken(idptest.Subject, r.tenant.Family(idptest.Subject).SID)
 		if err := r.client.HandleBackchannelLogout(context.Background(), token, tokenward.StoreOptions{}); err != nil {
 			t.Fatalf("HandleBackchannelLogout: %v", err)
@@ -112,7 +112,7 @@ func TestGenerations_backchannelLogoutDuringARefresh(t *testing.T) {
 }
 
 func TestGenerations_ceilingDuringARefresh(t *testing.T) {
-	eachPoint(t, func(t *testing.T, r *rig, f inTheAir) {
+	eachPoint(t, func(t *testing.T, r *rig, f underWay) {
 		r.clock.Set(t0.Add(12*time.Hour - session.CeilingLeeway))
 		r.rest()
 		f.wantAll(r, "session_expired")
@@ -210,7 +210,7 @@ func TestGenerations_logoutAfterTheCeilingDuringAnExchange(t *testing.T) {
 
 // A login under the same id while a refresh of the old session is in the air.
 func TestGenerations_loginDuringARefresh(t *testing.T) {
-	eachPoint(t, func(t *testing.T, r *rig, f inTheAir) {
+	eachPoint(t, func(t *testing.T, r *rig, f underWay) {
 		old := r.tenant.Family(idptest.Subject).SID
 		r.tenant.SetUser("auth0|bob", idptest.Claims{"session_expiry": idptest.Absent})
 		r.tenant.Set(idptest.WithDefaultUser("auth0|bob"))

@@ -18,7 +18,7 @@ import (
 )
 
 func TestStart_authorizeParameters(t *testing.T) {
-	const usual = "openid profile email offline_access"
+	const standard = "openid profile email offline_access"
 	type params = map[string]string
 	forMap := func(c *tokenward.Config) {
 		c.Audience, c.ScopesFor = apiA, map[string]string{apiA: "openid email profile", apiB: "read:x write:x"}
@@ -29,26 +29,26 @@ func TestStart_authorizeParameters(t *testing.T) {
 		req    tokenward.LoginRequest
 		want   params // beside client_id, response_type, PKCE and state
 	}{
-		{"nothing configured", nil, tokenward.LoginRequest{}, params{"scope": usual}},
+		{"nothing configured", nil, tokenward.LoginRequest{}, params{"scope": standard}},
 		{
 			"the audience of the configuration", func(c *tokenward.Config) { c.Audience = apiA },
 			tokenward.LoginRequest{},
-			params{"scope": usual, "audience": apiA},
+			params{"scope": standard, "audience": apiA},
 		},
 		{
 			"the audience of the call wins", func(c *tokenward.Config) { c.Audience = apiA },
 			tokenward.LoginRequest{AuthorizationParams: params{"audience": apiB}},
-			params{"scope": usual, "audience": apiB},
+			params{"scope": standard, "audience": apiB},
 		},
 		{
 			"an empty audience of the call is none", func(c *tokenward.Config) { c.Audience = apiA },
 			tokenward.LoginRequest{AuthorizationParams: params{"audience": ""}},
-			params{"scope": usual, "audience": apiA},
+			params{"scope": standard, "audience": apiA},
 		},
 		{
 			"no audience at all is omitted", nil,
 			tokenward.LoginRequest{AuthorizationParams: params{"audience": ""}},
-			params{"scope": usual},
+			params{"scope": standard},
 		},
 		{
 			"scopes of one's own get no offline_access", func(c *tokenward.Config) { c.Scopes = "openid read:x" },
@@ -83,7 +83,7 @@ func TestStart_authorizeParameters(t *testing.T) {
 		{
 			"scopes that are only white space are none", func(c *tokenward.Config) { c.Scopes = "  " },
 			tokenward.LoginRequest{AuthorizationParams: params{"scope": " \t"}},
-			params{"scope": usual},
+			params{"scope": standard},
 		},
 		{"a map of scopes, the audience configured", forMap, tokenward.LoginRequest{}, params{"audience": apiA, "scope": "openid email profile"}},
 		{
@@ -94,7 +94,7 @@ func TestStart_authorizeParameters(t *testing.T) {
 		{
 			"a map of scopes without the audience", forMap,
 			tokenward.LoginRequest{AuthorizationParams: params{"audience": apiC}},
-			params{"audience": apiC, "scope": usual},
+			params{"audience": apiC, "scope": standard},
 		},
 		{
 			"a map of scopes without the audience, scopes of the call", forMap,
@@ -104,7 +104,7 @@ func TestStart_authorizeParameters(t *testing.T) {
 		{
 			"an empty map of scopes", func(c *tokenward.Config) { c.ScopesFor = map[string]string{} },
 			tokenward.LoginRequest{},
-			params{"scope": usual},
+			params{"scope": standard},
 		},
 		{
 			"other parameters pass, those of the call over the configured",
@@ -112,7 +112,7 @@ func TestStart_authorizeParameters(t *testing.T) {
 				c.AuthorizationParams = params{"prompt": "login", "ui_locales": "de", "connection": "a b&c"}
 			},
 			tokenward.LoginRequest{AuthorizationParams: params{"prompt": "consent", "login_hint": "ada@example.com"}},
-			params{"scope": usual, "prompt": "consent", "ui_locales": "de", "connection": "a b&c", "login_hint": "ada@example.com"},
+			params{"scope": standard, "prompt": "consent", "ui_locales": "de", "connection": "a b&c", "login_hint": "ada@example.com"},
 		},
 		{
 			"audience and scope among the configured parameters",
@@ -124,13 +124,13 @@ func TestStart_authorizeParameters(t *testing.T) {
 			"protected parameters are dropped",
 			func(c *tokenward.Config) { c.AuthorizationParams = protected("configured") },
 			tokenward.LoginRequest{AuthorizationParams: protected("call")},
-			params{"scope": usual},
+			params{"scope": standard},
 		},
 		{
 			"secrets don't travel through a browser",
 			func(c *tokenward.Config) { c.AuthorizationParams = params{"client_secret": "x"} },
 			tokenward.LoginRequest{AuthorizationParams: params{"client_assertion": "x", "client_assertion_type": "y"}},
-			params{"scope": usual},
+			params{"scope": standard},
 		},
 		{
 			"redirect_uri of the call",
@@ -138,7 +138,7 @@ func TestStart_authorizeParameters(t *testing.T) {
 				c.AuthorizationParams = params{"redirect_uri": "http://127.0.0.1/configured"}
 			},
 			tokenward.LoginRequest{AuthorizationParams: params{"redirect_uri": "http://127.0.0.1/call?a=b"}},
-			params{"scope": usual, "redirect_uri": "http://127.0.0.1/call?a=b"},
+			params{"scope": standard, "redirect_uri": "http://127.0.0.1/call?a=b"},
 		},
 		{
 			"redirect_uri of the configured parameters",
@@ -146,39 +146,39 @@ func TestStart_authorizeParameters(t *testing.T) {
 				c.AuthorizationParams = params{"redirect_uri": "http://127.0.0.1/configured"}
 			},
 			tokenward.LoginRequest{},
-			params{"scope": usual, "redirect_uri": "http://127.0.0.1/configured"},
+			params{"scope": standard, "redirect_uri": "http://127.0.0.1/configured"},
 		},
 		{
 			"an organization", nil,
 			tokenward.LoginRequest{Organization: "org_1", Invitation: "inv"},
-			params{"scope": usual, "organization": "org_1", "invitation": "inv"},
+			params{"scope": standard, "organization": "org_1", "invitation": "inv"},
 		},
 		{
 			"the organization of the configuration", func(c *tokenward.Config) { c.Organization = "org_0" },
 			tokenward.LoginRequest{},
-			params{"scope": usual, "organization": "org_0"},
+			params{"scope": standard, "organization": "org_0"},
 		},
 		{
 			"the organization of the call", func(c *tokenward.Config) { c.Organization = "org_0" },
 			tokenward.LoginRequest{Organization: "org_1"},
-			params{"scope": usual, "organization": "org_1"},
+			params{"scope": standard, "organization": "org_1"},
 		},
 		{
 			"organization and invitation win over parameters",
 			func(c *tokenward.Config) { c.AuthorizationParams = params{"organization": "org_2"} },
 			tokenward.LoginRequest{Organization: "org_1", Invitation: "inv", AuthorizationParams: params{"organization": "org_3", "invitation": "no"}},
-			params{"scope": usual, "organization": "org_1", "invitation": "inv"},
+			params{"scope": standard, "organization": "org_1", "invitation": "inv"},
 		},
 		{
 			"the configured organization wins over parameters",
 			func(c *tokenward.Config) { c.Organization = "org_0" },
 			tokenward.LoginRequest{AuthorizationParams: params{"organization": "org_3"}},
-			params{"scope": usual, "organization": "org_0"},
+			params{"scope": standard, "organization": "org_0"},
 		},
 		{
 			"an organization among the parameters", nil,
 			tokenward.LoginRequest{AuthorizationParams: params{"organization": "org_3", "invitation": "inv"}},
-			params{"scope": usual, "organization": "org_3", "invitation": "inv"},
+			params{"scope": standard, "organization": "org_3", "invitation": "inv"},
 		},
 	}
 	for _, tt := range tests {

@@ -123,7 +123,7 @@ func (v *visitor) isKnown() error {
 			return fmt.Errorf("%s = %v, want %v", name, u[name], want)
 		}
 	}
-	if _, told := u["email_verified"]; told && !u.EmailVerified() {
+	if _, given := u["email_verified"]; given && !u.EmailVerified() {
 		return fmt.Errorf("EmailVerified is false, and email_verified %v", u["email_verified"])
 	}
 	return nil

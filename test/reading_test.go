@@ -358,8 +358,8 @@ func TestRead_keepsFieldsOfOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs := append(slices.Clone(plain[:len(plain)-1]), `,"theirs":{"n":1.50}}`...)
-	if s, err = session.DecodeState(theirs); err != nil {
+	foreign := append(slices.Clone(plain[:len(plain)-1]), `,"theirs":{"n":1.50}}`...)
+	if s, err = session.DecodeState(foreign); err != nil {
 		t.Fatal(err)
 	}
 	next, err := r.codec().Encode(k, s, session.NewVersion(randomness{}), rec.Incarnation)

@@ -18,7 +18,7 @@ import (
 
 // P3: a good answer whose save fails is handed out, kept and saved later.
 func TestSave_thatFails(t *testing.T) {
-	var told told
+	var failed saveErrors
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
 		before := r.refreshToken(id)
@@ -31,7 +31,7 @@ func TestSave_thatFails(t *testing.T) {
 		}
 		r.want("unsaved", int(r.client.Stats().Unsaved), 1)
 		r.rest()
-		if errs := told.all(); len(errs) != 1 || !errors.Is(errs[0], storetest.ErrFault) {
+		if errs := failed.all(); len(errs) != 1 || !errors.Is(errs[0], storetest.ErrFault) {
 			t.Errorf("the handler was told %v, want one %v", errs, storetest.ErrFault)
 		}
 		if got := r.token(id, tokenward.TokenRequest{}); got != tok {
@@ -72,22 +72,22 @@ func TestSave_thatFails(t *testing.T) {
 		// Another process, or this one started again, finds all of it.
 		r.client = r.newClient()
 		r.wantLiving(id)
-	}, withClient(tokenward.WithSaveErrorHandler(told.add)))
+	}, withClient(tokenward.WithSaveErrorHandler(failed.add)))
 }
 
-// told is a save error handler.
-type told struct {
+// saveErrors is a save error handler.
+type saveErrors struct {
 	mu   sync.Mutex
 	errs []error
 }
 
-func (e *told) add(_ tokenward.Key, err error) {
+func (e *saveErrors) add(_ tokenward.Key, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.errs = append(e.errs, err)
 }
 
-func (e *told) all() []error {
+func (e *saveErrors) all() []error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.errs

@@ -304,7 +304,7 @@ func (p *turns) find(root ast.Node, elsewhere bool, clock string, note func(toke
 				note(n.Pos(), "send")
 			}
 		case *ast.CallExpr:
-			if what := question(n); what != "" {
+			if what := waitsFor(n); what != "" {
 				note(n.Pos(), what)
 			}
 		}
@@ -324,8 +324,8 @@ func emptyChannel(cond ast.Expr) string {
 	return lastName(call.Args[0])
 }
 
-// question returns what a call asks that takes time, "" when nothing.
-func question(call *ast.CallExpr) string {
+// waitsFor returns what a call asks that takes time, "" when nothing.
+func waitsFor(call *ast.CallExpr) string {
 	sel, ok := call.Fun.(*ast.SelectorExpr)
 	switch {
 	case !ok:

@@ -19,14 +19,14 @@ func TestKill_losesNothingAcknowledged(t *testing.T) {
 	server := h.server
 	t.Cleanup(func() { restarted(t, server) })
 
-	type told struct {
+	type saved struct {
 		acked, tried store.Record
 		epoch        int64
 		intent       store.Intent
 		deleted      bool // acknowledged
 	}
 	var opt store.Options
-	all := make([]told, writers)
+	all := make([]saved, writers)
 	for i := range all {
 		all[i].acked = record()
 		must(t, s.Replace(t.Context(), keyOf(i), all[i].acked, opt))
@@ -61,10 +61,10 @@ func TestKill_losesNothingAcknowledged(t *testing.T) {
 			}
 		})
 	}
-	var logins []told
+	var logins []saved
 	wg.Go(func() { // and logouts
 		for n := writers; ; n++ {
-			w := told{acked: record()}
+			w := saved{acked: record()}
 			if err := s.Replace(t.Context(), keyOf(n), w.acked, opt); err != nil {
 				wantUnanswered(t, err)
 				return

@@ -21,10 +21,10 @@ type heard struct {
 
 // watching is a Watch under way.
 type watching struct {
-	told  chan heard
-	lost  chan struct{}
-	ended chan error
-	stop  context.CancelFunc
+	notices chan heard
+	lost    chan struct{}
+	ended   chan error
+	stop    context.CancelFunc
 }
 
 // watch begins to watch, and returns when notices arrive.
@@ -34,7 +34,7 @@ func watch(t testing.TB, s *postgres.Store) *watching {
 	w := &watching{make(chan heard, 10_000), make(chan struct{}, 100), make(chan error, 1), stop}
 	go func() {
 		w.ended <- s.Watch(ctx,
-			func(key session.Key, v session.Version) { w.told <- heard{key, v} },
+			func(key session.Key, v session.Version) { w.notices <- heard{key, v} },
 			func() { w.lost <- struct{}{} })
 	}()
 	t.Cleanup(stop)
@@ -119,7 +119,7 @@ func TestWatch_findsAKilledServer(t *testing.T) {
 	again := watch(t, s)
 	rec := record()
 	must(t, s.Replace(t.Context(), keyOf(1), rec, store.Options{}))
-	if got := receive(t, "a notice", again.told); got != (heard{keyOf(1), rec.Version}) {
+	if got := receive(t, "a notice", again.notices); got != (heard{keyOf(1), rec.Version}) {
 		t.Errorf("told of %v", got)
 	}
 }
@@ -147,7 +147,7 @@ func TestWatch_livesOnThroughSilence(t *testing.T) {
 				clk.Advance(3 * time.Second) // it asks the server; the next notice is told when that has answered
 				rec := record()
 				must(t, s.Replace(t.Context(), keyOf(i), rec, store.Options{}))
-				if got := receive(t, "a notice", w.told); got != (heard{keyOf(i), rec.Version}) {
+				if got := receive(t, "a notice", w.notices); got != (heard{keyOf(i), rec.Version}) {
 					t.Fatalf("told of %v", got)
 				}
 			}
@@ -202,7 +202,7 @@ func TestWatch_tellsTheOrderOfTheWrites(t *testing.T) {
 	wg.Wait()
 	want := first.Version
 	for i := range writers*each + 1 {
-		if got := receive(t, "a notice", w.told); got != (heard{key, want}) {
+		if got := receive(t, "a notice", w.notices); got != (heard{key, want}) {
 			t.Fatalf("notice %d tells of %v, want %v", i, got.version, want)
 		}
 		want = after[want]

@@ -73,7 +73,7 @@ func lives(t *testing.T, s *postgres.Store) {
 	_, err = s.Load(ctx, key, opt)
 	wantErr(t, "Load", err, store.ErrNotFound)
 	for _, want := range []session.Version{rec.Version, after.Version, {}} {
-		if got := receive(t, "a notice", w.told); got != (heard{key, want}) {
+		if got := receive(t, "a notice", w.notices); got != (heard{key, want}) {
 			t.Errorf("told of %v, want %v", got.version, want)
 		}
 	}

@@ -114,19 +114,19 @@ func TestStress_everyWriteFollowsTheOneItSaw(t *testing.T) {
 
 	var before session.Version
 	var lives session.Incarnation // zero: none
-	for told := 0; before != last.Version; told++ {
-		n := receive(t, "a notice", w.told)
+	for count := 0; before != last.Version; count++ {
+		n := receive(t, "a notice", w.notices)
 		is, written := past.written[n.version]
 		switch {
 		case n.version == last.Version:
 		case n.version.IsZero():
 			if !past.ends[lives] && !past.ends[session.Incarnation{}] { // lives is zero: what had ended has ended for another reason
-				t.Fatalf("notice %d: incarnation %v was deleted, which nobody wanted", told, lives)
+				t.Fatalf("notice %d: incarnation %v was deleted, which nobody wanted", count, lives)
 			}
 		case !written:
-			t.Fatalf("notice %d: version %v was told, which nobody wrote, or twice", told, n.version)
+			t.Fatalf("notice %d: version %v was told, which nobody wrote, or twice", count, n.version)
 		case is.update && is.prev != before:
-			t.Fatalf("notice %d: version %v was made from %v, and followed %v", told, n.version, is.prev, before)
+			t.Fatalf("notice %d: version %v was made from %v, and followed %v", count, n.version, is.prev, before)
 		}
 		delete(past.written, n.version)
 		before, lives = n.version, is.incarnation

@@ -13,27 +13,27 @@ import (
 	"github.com/tokenward/tokenward/store/redis"
 )
 
-type told struct {
+type notice struct {
 	key     session.Key
 	version session.Version
 }
 
 // watching is a Watch under way.
 type watching struct {
-	lost  chan struct{}
-	told  chan told
-	ended chan error
+	lost    chan struct{}
+	notices chan notice
+	ended   chan error
 }
 
 func watchOn(t *testing.T, s *redis.Store) *watching {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &watching{lost: make(chan struct{}, 100), told: make(chan told, 1000), ended: make(chan error, 1)}
+	w := &watching{lost: make(chan struct{}, 100), notices: make(chan notice, 1000), ended: make(chan error, 1)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		w.ended <- s.Watch(ctx,
-			func(key session.Key, v session.Version) { w.told <- told{key, v} },
+			func(key session.Key, v session.Version) { w.notices <- notice{key, v} },
 			func() { w.lost <- struct{}{} })
 	}()
 	t.Cleanup(func() {
@@ -67,7 +67,7 @@ func TestWatch_aBrokenConnectionIsAnErrorAndThenAGap(t *testing.T) {
 	w = watchOn(t, s)
 	within(t, "lost of the next Watch", w.lost)
 	key, rec := login(t, s)
-	if got := within(t, "the notice", w.told); got != (told{key, rec.Version}) {
+	if got := within(t, "the notice", w.notices); got != (notice{key, rec.Version}) {
 		t.Error("another notice came")
 	}
 }
@@ -90,11 +90,11 @@ func TestWatch_noticesComeInTheOrderOfTheWrites(t *testing.T) {
 	must(t, b.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt)) // for the same reason
 	login(t, b)
 	for i, want := range append(versions, session.Version{}) {
-		if got := within(t, "a notice", w.told); got != (told{key, want}) {
+		if got := within(t, "a notice", w.notices); got != (notice{key, want}) {
 			t.Fatalf("notice %d is of another write", i)
 		}
 	}
-	if got := within(t, "a notice", w.told); got.key == key {
+	if got := within(t, "a notice", w.notices); got.key == key {
 		t.Error("a deletion was told twice")
 	}
 }
@@ -108,7 +108,7 @@ func TestWatch_ignoresWhatIsNotOurs(t *testing.T) {
 		must(t, side(t).Publish(t.Context(), channel, text).Err())
 	}
 	key, rec := login(t, s)
-	if got := within(t, "the notice", w.told); got != (told{key, rec.Version}) {
+	if got := within(t, "the notice", w.notices); got != (notice{key, rec.Version}) {
 		t.Error("something else was told")
 	}
 }
@@ -141,7 +141,7 @@ func TestWatch_tellsOfItsDatabaseOnly(t *testing.T) {
 	within(t, "the first lost", w.lost)
 	login(t, one)
 	key, _ := login(t, zero)
-	if got := within(t, "the notice", w.told); got.key != key {
+	if got := within(t, "the notice", w.notices); got.key != key {
 		t.Error("a write to another database was told")
 	}
 }

@@ -174,7 +174,7 @@ func TestHung_watchReportsIt(t *testing.T) {
 		clk.Advance(3 * time.Second)
 		must(t, clk.WaitTimers(t.Context(), 1)) // the ping was sent
 		key, rec := login(t, s)
-		if got := within(t, "the notice", w.told); got != (told{key, rec.Version}) {
+		if got := within(t, "the notice", w.notices); got != (notice{key, rec.Version}) {
 			t.Error("another notice came")
 		}
 	}

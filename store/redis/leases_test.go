@@ -36,12 +36,12 @@ func TestLease_fencesAPausedProcess(t *testing.T) {
 	_, err = a.Lease(t.Context(), key, "a", time.Minute, opt)
 	wantErr(t, "the late Lease", err, store.ErrLeased)
 
-	theirs := next(rec)
-	theirs.Epoch = epoch
-	must(t, b.Update(t.Context(), key, rec.Version, theirs, opt))
+	other := next(rec)
+	other.Epoch = epoch
+	must(t, b.Update(t.Context(), key, rec.Version, other, opt))
 	must(t, b.Release(t.Context(), key, "b", epoch, opt))
 	late.Version, late.Epoch = next(rec).Version, old
-	wantErr(t, "an Update with the right version", a.Update(t.Context(), key, theirs.Version, late, opt), store.ErrConflict)
+	wantErr(t, "an Update with the right version", a.Update(t.Context(), key, other.Version, late, opt), store.ErrConflict)
 }
 
 // The epoch of a session that ended is remembered for as long as its tombstone stands, so

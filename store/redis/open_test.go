@@ -132,8 +132,8 @@ func TestOpen_endsWithItsContext(t *testing.T) {
 
 func TestOpen_byURL(t *testing.T) {
 	r := servers.NewRedis(t, servers.RedisConfig{Password: secret, TLS: true})
-	trust := redis.TLS(&tls.Config{RootCAs: r.Roots})
-	t.Run("TLS and password", func(t *testing.T) { useAll(t, openAt(t, r.URL(), trust)) })
+	byRoots := redis.TLS(&tls.Config{RootCAs: r.Roots})
+	t.Run("TLS and password", func(t *testing.T) { useAll(t, openAt(t, r.URL(), byRoots)) })
 	t.Run("TLS without looking", func(t *testing.T) { useAll(t, openAt(t, r.URL()+"?skip_verify=true", redis.Prefix("other:"))) })
 
 	o, err := goredis.ParseURL(r.URL())
@@ -144,15 +144,15 @@ func TestOpen_byURL(t *testing.T) {
 	must(t, c.Do(t.Context(), "acl", "setuser", "alice", "on", ">"+secret, "~*", "&*", "+@all").Err())
 	t.Run("user and database", func(t *testing.T) {
 		url := strings.Replace(r.URL(), "//:", "//alice:", 1)
-		s := openAt(t, strings.TrimSuffix(url, "0")+"3", trust)
+		s := openAt(t, strings.TrimSuffix(url, "0")+"3", byRoots)
 		useAll(t, s)
-		other := openAt(t, url, trust)
+		other := openAt(t, url, byRoots)
 		key, _ := login(t, s)
 		_, err := other.Load(t.Context(), key, opt)
 		wantErr(t, "Load from another database", err, store.ErrNotFound)
 	})
 	t.Run("prefix", func(t *testing.T) {
-		a, b := openAt(t, r.URL(), trust, redis.Prefix("a:")), openAt(t, r.URL(), trust, redis.Prefix("b:"))
+		a, b := openAt(t, r.URL(), byRoots, redis.Prefix("a:")), openAt(t, r.URL(), byRoots, redis.Prefix("b:"))
 		key, _ := login(t, a)
 		_, err := b.Load(t.Context(), key, opt)
 		wantErr(t, "Load under another prefix", err, store.ErrNotFound)

@@ -45,7 +45,7 @@ func useEverything(t *testing.T, s *redis.Store) {
 	w := watchOn(t, s)
 	within(t, "the first lost", w.lost)
 	key, rec := login(t, s, func(r *store.Record) { r.Ceiling, r.TTL, r.Index = 1_000_000_000, time.Hour, []store.IndexValue{{1}} })
-	within(t, "a notice", w.told)
+	within(t, "a notice", w.notices)
 	must(t, s.Touch(t.Context(), key, 2*time.Hour, opt))
 	epoch, err := s.Lease(t.Context(), key, "a", time.Hour, opt)
 	must(t, err)

@@ -88,10 +88,10 @@ type heard struct {
 
 // watching is a Watch under way in the first process.
 type watching struct {
-	cancel context.CancelFunc
-	told   chan heard
-	ended  chan struct{}
-	err    error // once ended
+	cancel  context.CancelFunc
+	notices chan heard
+	ended   chan struct{}
+	err     error // once ended
 }
 
 // watch begins to watch and returns when notices arrive.
@@ -99,12 +99,12 @@ func (r *rig) watch() *watching {
 	r.Helper()
 	feed := ability[store.ChangeFeed](r, r.store)
 	ctx, cancel := context.WithCancel(r.Context())
-	w := &watching{cancel: cancel, told: make(chan heard, 1024), ended: make(chan struct{})}
+	w := &watching{cancel: cancel, notices: make(chan heard, 1024), ended: make(chan struct{})}
 	begun := make(chan struct{}, 1024)
 	go func() {
 		defer close(w.ended)
 		w.err = feed.Watch(ctx,
-			func(key session.Key, v session.Version) { w.told <- heard{key, v} },
+			func(key session.Key, v session.Version) { w.notices <- heard{key, v} },
 			func() { begun <- struct{}{} })
 	}()
 	r.Cleanup(func() { _ = w.stop() })
@@ -127,7 +127,7 @@ func (w *watching) want(r *rig, key session.Key, v session.Version) {
 	defer done()
 	for {
 		select {
-		case h := <-w.told:
+		case h := <-w.notices:
 			if h == (heard{key, v}) {
 				return
 			}
@@ -146,7 +146,7 @@ func (w *watching) wantNext(r *rig, key session.Key, v session.Version) {
 	defer done()
 	for {
 		select {
-		case h := <-w.told:
+		case h := <-w.notices:
 			if h.key == key && h.version != v {
 				r.Fatalf("a notice of version %x came, want %x", h.version, v)
 			}
