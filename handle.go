@@ -12,9 +12,9 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// Handle is one session, for loops that ask for it again and again. It is safe for
-// concurrent use, stays valid when the session ends or begins anew, and costs
-// nothing to drop.
+// Handle is one session, for loops that ask for it again and again and for requests with its token. That of
+// ContextSession stands for another session in each call. A Handle is safe for concurrent use, stays valid when the
+// session ends or begins anew, and costs nothing to drop.
 type Handle struct {
 	c     *Client
 	o     StoreOptions

@@ -21,7 +21,8 @@ type Session func(ctx context.Context) (tokenward.StoreOptions, error)
 var ErrPublic = errors.New("grpcauth: the call needs no session")
 
 // FromMetadata returns a Session that takes the session's id from a field of the metadata. The id opens the session, so it
-// belongs on encrypted connections only. A call that lacks the field, or has it twice, is refused.
+// belongs on encrypted connections only, and strangers may try ids: each costs a look into the store. A call that lacks the
+// field, or has it twice, is refused.
 func FromMetadata(field string) Session {
 	return func(ctx context.Context) (tokenward.StoreOptions, error) {
 		ids := metadata.ValueFromIncomingContext(ctx, field)

@@ -19,8 +19,12 @@ import (
 
 // A thousand requests whose token is refused cost one refresh, and each is sent again as it was, or not at all.
 func TestTransport_aThousandRefusalsAreOneRefresh(t *testing.T) {
-	const callers = 1000
-	r, a := newRig(t), newAPI(t, unencrypted)
+	t.Run("HTTP/1.1", func(t *testing.T) { manyRefusals(t, 1000, unencrypted) })
+	t.Run("HTTP/2", func(t *testing.T) { manyRefusals(t, 200, encrypted) }) // each with a connection of its own at first
+}
+
+func manyRefusals(t *testing.T, callers int, start func(*httptest.Server)) {
+	r, a := newRig(t), newAPI(t, start)
 	id := r.login()
 	a.refuses(r.token(id, tokenward.TokenRequest{}))
 	r.tenant.Reset()
