@@ -56,7 +56,7 @@ func (h *Handle) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "tokenward.Handle(%s)", h.c.key(h.o.id))
 }
 
-func (h *Handle) ofContext() bool { return h.o == StoreOptions{} }
+func (h *Handle) ofContext() bool { return h.o.id == "" && h.o.more == nil }
 
 // GetAccessToken is Client.GetAccessToken for this session.
 func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (t Token, err error) {
@@ -90,12 +90,13 @@ func (h *Handle) GetUser(ctx context.Context) (User, error) { return h.c.GetUser
 // GetSession is Client.GetSession for this session.
 func (h *Handle) GetSession(ctx context.Context) (*Session, error) { return h.c.GetSession(ctx, h.o) }
 
-// TokenSource returns a source for golang.org/x/oauth2 whose tokens are those of GetAccessToken. ctx ends its waiting.
+// TokenSource is not for oauth2.NewClient, nor for anything else that keeps a token until it expires:
+// oauth2.ReuseTokenSource, in which NewClient wraps each source, goes on sending it after a Logout. Use Client or
+// Transport, which ask for each request.
 //
-// Don't give it to oauth2.NewClient, or to anything else that keeps a token until it expires: oauth2.ReuseTokenSource, in
-// which NewClient wraps each source, goes on sending it after a Logout. Use Client or Transport, which ask for each request.
-// For what must have a TokenSource, Expiry is the token's expiry or the end of the session, the earlier of the two: no
-// token kept by oauth2 is sent past the ceiling.
+// For what must have an oauth2.TokenSource, the tokens are those of GetAccessToken, and ctx ends the waiting for one. Their
+// Expiry is the token's expiry or the end of the session, the earlier of the two: none that oauth2 keeps is sent past the
+// ceiling.
 func (h *Handle) TokenSource(ctx context.Context, r TokenRequest) oauth2.TokenSource {
 	return tokenSource{h, ctx, r}
 }

@@ -203,18 +203,23 @@ func TestTransport_nothingIsSentAfterALogout(t *testing.T) {
 
 // Nor is what a refusal would send again, when the session has ended by then.
 func TestTransport_nothingIsSentAgainAfterTheEnd(t *testing.T) {
-	eachClient(t, func(_ *testing.T, r *rig, a *api, id string, c *http.Client, ctx context.Context) {
-		refreshes := 0
-		a.answer = func(w http.ResponseWriter, _ *http.Request) {
-			refreshes = r.tenant.Refreshes()
-			r.logOut(tokenward.SessionID(id))
-			refuse(w)
-		}
-		_, err := get(ctx, c, a.URL)
-		r.wantCode("a logout while the server refuses", err, "missing_refresh_token")
-		r.want("requests sent", len(a.requests()), 1)
-		r.want("refreshes", r.tenant.Refreshes(), refreshes)
-	})
+	for code, end := range map[tokenward.Code]func(r *rig, id string){
+		"missing_refresh_token": func(r *rig, id string) { r.logOut(tokenward.SessionID(id)) },
+		"session_expired":       func(r *rig, _ string) { r.clock.Advance(time.Hour - 30*time.Second) },
+	} {
+		eachClient(t, func(_ *testing.T, r *rig, a *api, id string, c *http.Client, ctx context.Context) {
+			refreshes := 0
+			a.answer = func(w http.ResponseWriter, _ *http.Request) {
+				refreshes = r.tenant.Refreshes()
+				end(r, id)
+				refuse(w)
+			}
+			_, err := get(ctx, c, a.URL)
+			r.wantCode("an end while the server refuses", err, code)
+			r.want("requests sent", len(a.requests()), 1)
+			r.want("refreshes", r.tenant.Refreshes(), refreshes)
+		})
+	}
 }
 
 // x/oauth2 keeps a token until it expires, by the machine's clock: the test's clock begins an hour before that.
