@@ -14,6 +14,7 @@ import (
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -28,6 +29,13 @@ import (
 // the store's error: then the provider should send the token again. A token that was
 // dealt with here within the last hour is success and ends nothing.
 func (c *Client) HandleBackchannelLogout(ctx context.Context, logoutToken string, o StoreOptions) error {
+	_, err := during(ctx, c, observe.BackchannelLogout, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, c.backchannelLogout(ctx, logoutToken, o)
+	})
+	return err
+}
+
+func (c *Client) backchannelLogout(ctx context.Context, logoutToken string, o StoreOptions) error {
 	if c.lookup.Closed() {
 		return session.ErrClosed
 	}

@@ -15,9 +15,11 @@ import (
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/logging"
 	"github.com/tokenward/tokenward/internal/logins"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -36,7 +38,7 @@ import (
 // either store, metadata_error, ctx.Err()) is still under way: the same callback completes it later. See
 // logins.Claim for when a callback counts as used.
 func (c *Client) CompleteInteractiveLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
-	res, err := c.completeLogin(ctx, callbackURL, o)
+	res, err := during(ctx, c, observe.Callback, func(ctx context.Context) (*LoginResult, error) { return c.completeLogin(ctx, callbackURL, o) })
 	return res, ofCaller(ctx, err)
 }
 
@@ -206,7 +208,7 @@ func (c *Client) replaceInBrowser(ctx context.Context, id string, state *session
 		gone := directory.NewCall(ctx, o.options())
 		end := &messages.EndSession{ID: old, Key: c.key(old), Why: session.ReasonReplaced, Call: gone}
 		if err := c.lookup.Order(ctx, end, gone); err != nil && !errors.Is(err, ctx.Err()) {
-			c.log.Warn("the session that a login replaced could not be deleted; it is tried again")
+			c.log.Warn("the session that a login replaced could not be deleted; it is tried again", logging.Of(ctx))
 		}
 	}
 }
@@ -315,12 +317,12 @@ func (c *Client) withUserInfo(ctx context.Context, client *idp.Client, issuer st
 	}
 	info, err := client.UserInfo(ctx, issuer, r.AccessToken)
 	if err != nil {
-		c.log.Warn("the UserInfo endpoint did not answer; the login goes on with what the ID token says", zap.Error(err))
+		c.log.Warn("the UserInfo endpoint did not answer; the login goes on with what the ID token says", logging.Of(ctx), zap.Error(err))
 		return claims
 	}
 	all, same := claims.WithUserInfo(info)
 	if !same {
-		c.log.Warn("the UserInfo endpoint answered for another user; the login goes on with what the ID token says")
+		c.log.Warn("the UserInfo endpoint answered for another user; the login goes on with what the ID token says", logging.Of(ctx))
 	}
 	return all
 }

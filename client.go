@@ -25,6 +25,7 @@ import (
 	"github.com/tokenward/tokenward/internal/logins"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/internal/runner"
+	"github.com/tokenward/tokenward/internal/telemetry"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -56,6 +57,7 @@ type Client struct {
 	browser   browser.Sessions
 	env       *actors.Env
 	stats     *directory.Stats
+	telemetry *telemetry.Telemetry // nil: nothing is told
 	pending   *directory.Pending
 	runner    *runner.Runner
 	lookup    lookup.Lookup
@@ -113,6 +115,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 		sealer: sealer, stats: &directory.Stats{}, pending: &directory.Pending{}, stopped: make(chan struct{}),
 	}
 	c.queries.Init(c.policy)
+	c.telemetry = c.newTelemetry(&o)
 	c.losses = logging.NewLosses(c.clock, c.log, &c.stats.Vanished)
 	c.logins.Init()
 	c.providers.init()
@@ -124,13 +127,14 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 		SigningKey: o.signingKey, SigningAlg: o.signingAlg, SigningKeyID: o.signingKeyID,
 		SigningCertificate: o.certificate, AssertTokenEndpoint: o.assertEndpoint,
 		HTTPClient: o.http, IdleConnTimeout: o.idleTime(), Clock: o.clock,
-		Algorithms: o.algorithms, Leeway: o.leeway, Timeout: o.limits.FlightTimeout, Limit: c.runner.Limit,
+		Algorithms: o.algorithms, Leeway: o.leeway, Timeout: o.limits.FlightTimeout, Limit: c.runner.Limit, Observe: c.observeRequest(),
 	}); err != nil {
 		return nil, err
 	}
 	if err := c.openStores(&o); err != nil {
 		return nil, err
 	}
+	o.states = c.telemetry.Store(o.states)
 	c.opts = o
 	c.browser.Carrier, _ = store.As[browser.Carrier](o.states)
 	c.warnOfCookies()
@@ -172,7 +176,7 @@ func (o *options) check() error {
 	case o.clock == nil:
 		return &ConfigurationError{Message: "WithClock: the clock must not be nil"}
 	case o.log == nil:
-		return &ConfigurationError{Message: "WithLogger: the logger must not be nil"}
+		return &ConfigurationError{Message: "WithLogger, WithSlog: the logger must not be nil"}
 	case o.signs && o.signingKey == nil:
 		return &ConfigurationError{Message: "WithSigningKey: the key must not be nil; without the option the client secret is used"}
 	case o.leeway < 0 || o.buffer < 0:
@@ -229,12 +233,16 @@ func (c *Client) start() {
 	}
 	l := &c.lookup
 	l.Fresh, l.Directory, l.Clock, l.Buffer, l.MaxFlights = c.env.Fresh, directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
+	l.Telemetry = c.telemetry
 	l.Name, l.Resolving, l.ClientID, l.Send, l.Stopped = o.sessionName, c.resolving(), c.cfg.ClientID, c.env.Send, c.stopped
 	l.Supervisor = c.system.Root.Spawn(supervisor.Props(c.env, l.Directory))
 	b := &c.browser
 	b.Rules, b.Sealer, b.Env, b.Lookup = o.cookies.rules(o.sessionName), c.sealer, c.env, l
 	g := &c.logins
 	g.Name, g.Issuer, g.Transactions, g.Sealer, g.Env, g.Shared = o.txName, c.issuer, o.transactions, c.sealer, c.env, shared
+	if c.telemetry != nil {
+		c.telemetry.Open(c.figures())
+	}
 	if changes != nil {
 		w := &feed.Watcher{Feed: changes, Env: c.env, Changed: c.changed}
 		c.runner.Go(func() { w.Run(c.runner.Context()) })
@@ -267,7 +275,7 @@ func (c *Client) newEnv(shared bool) *actors.Env {
 		},
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22),
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
-		Provider: provider{c}, Revoke: provider{c}.revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Stats: c.stats, Pending: c.pending, Log: c.log, Send: c.system.Root.Send,
+		Provider: provider{c}, Revoke: provider{c}.revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Stats: c.stats, Pending: c.pending, Log: c.log, Telemetry: c.telemetry, Send: c.system.Root.Send,
 		OnSaveError: o.onSaveError,
 		Fresh: &directory.Freshness{
 			Shared: shared, Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Attempt: o.limits.StoreTimeout,

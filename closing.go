@@ -76,6 +76,7 @@ func (c *Client) close(ctx context.Context) error {
 	}
 	c.idp.Close()
 	c.losses.End()
+	c.telemetry.Close()
 	return cut
 }
 

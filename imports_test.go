@@ -30,11 +30,13 @@ var theMap = []string{
 	"actors",
 	"messages",
 	"internal/directory",
+	"internal/telemetry",
 	"idp",
 	"store",
 	"internal/remote",
 	"clock",
 	"session",
+	"observe",
 }
 
 // offTheMap lists what may import anything, and is imported by nothing on it.

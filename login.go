@@ -11,6 +11,7 @@ import (
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/logins"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -61,7 +62,7 @@ var reservedParams = []string{"client_id", "response_type", "code_challenge", "c
 // *InvalidArgumentError, an *APIError (metadata_error, configuration_error; where it is
 // pushed, also par_error or the provider's code) or the store's error.
 func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o StoreOptions) (string, error) {
-	to, err := c.startLogin(ctx, r, o)
+	to, err := during(ctx, c, observe.Login, func(ctx context.Context) (string, error) { return c.startLogin(ctx, r, o) })
 	return to, ofCaller(ctx, err)
 }
 

@@ -9,8 +9,10 @@ import (
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/logging"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -31,6 +33,10 @@ type LogoutRequest struct {
 // had, the session has ended: r.ReturnTo is returned, beside an *APIError of the code
 // metadata_error. Send the browser there all the same.
 func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (string, error) {
+	return during(ctx, c, observe.Logout, func(ctx context.Context) (string, error) { return c.logOut(ctx, r, o) })
+}
+
+func (c *Client) logOut(ctx context.Context, r LogoutRequest, o StoreOptions) (string, error) {
 	if c.lookup.Closed() {
 		return "", session.ErrClosed
 	}
@@ -63,7 +69,7 @@ func (c *Client) Logout(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 		EndSession: endSession, NoFallback: !t.domain, IDTokenHint: hint, Params: params,
 	})
 	if err != nil {
-		c.log.Warn("a session has ended, but not at the provider, whose metadata cannot be had", zap.Error(err))
+		c.log.Warn("a session has ended, but not at the provider, whose metadata cannot be had", logging.Of(ctx), zap.Error(err))
 		return r.ReturnTo, err
 	}
 	return to, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/logging"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -22,6 +25,7 @@ type options struct {
 	system         *actor.ActorSystem
 	clock          clock.Clock
 	log            *zap.Logger
+	observers      []observe.Observer
 	http           *http.Client
 	idle           *time.Duration
 	states         store.StateStore
@@ -70,6 +74,21 @@ func WithClock(c clock.Clock) Option { return func(o *options) { o.clock = c } }
 // WithLogger says where to log. The default writes warnings and errors to standard error;
 // zap.NewNop() is silent. No token, secret or full session id is ever logged.
 func WithLogger(l *zap.Logger) Option { return func(o *options) { o.log = l } }
+
+// WithSlog says where to log, in place of WithLogger: levels, names (as logger), fields and groups are kept. Where a
+// line belongs to a call, the handler gets the call's context: one that knows of traces adds their ids.
+func WithSlog(l *slog.Logger) Option {
+	return func(o *options) {
+		if o.log = nil; l != nil {
+			o.log = logging.FromSlog(l.Handler())
+		}
+	}
+}
+
+// WithObserver has ob told what the client does: see package observe. Given more than once, each is told.
+func WithObserver(ob observe.Observer) Option {
+	return func(o *options) { o.observers = append(o.observers, ob) }
+}
 
 // WithHTTPClient says how to reach the provider. It is copied, follows no
 // redirects but those to metadata and keys, and its Timeout is not relied on. It must not retry: a repeated token

@@ -7,6 +7,8 @@ import (
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/telemetry"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -14,7 +16,9 @@ import (
 // Stats counts what a client has done since New, and what it holds now.
 type Stats struct {
 	Resident     int64 // sessions in memory now
+	Active       int64 // of these, sessions that have an actor now: there is something to do
 	Unsaved      int64 // sessions now whose newest state the store does not have, after a failure
+	Hits         int64 // answers from the cache; counted where an Observer is set (WithObserver), else 0
 	TokenFlights int64 // requests that spent a refresh token
 	Loads        int64 // sessions read from the store
 	SaveErrors   int64 // writes that failed at the first try
@@ -29,11 +33,47 @@ type Stats struct {
 // Stats returns what the client counted.
 func (c *Client) Stats() Stats {
 	t := c.stats
+	var hits int64
+	if c.telemetry != nil {
+		hits = c.telemetry.Hits.Load()
+	}
 	return Stats{
+		Hits: hits, Active: t.Active.Load(),
 		Resident: t.Resident.Load(), Unsaved: t.Failing.Load(), TokenFlights: t.Requests.Load(), Loads: t.Loads.Load(),
 		SaveErrors: t.SaveErrors.Load(), Ceilings: t.Ceilings.Load(), Unreadable: t.Unreadable.Load(),
 		Lost: t.Lost.Load(), Vanished: t.Vanished.Load(), Stale: t.Stale.Load(), Failures: t.Failures.Load(),
 	}
+}
+
+// newTelemetry returns what tells the observers of o, nil where there are none.
+func (c *Client) newTelemetry(o *options) *telemetry.Telemetry {
+	if len(o.observers) == 0 {
+		return nil
+	}
+	return telemetry.New(o.observers, c.clock, c.policy, c.log, func() { c.stats.Failures.Add(1) })
+}
+
+// figures is what an observer may read.
+func (c *Client) figures() func() observe.Figures {
+	hits, t := &c.telemetry.Hits, c.stats // and not the client, which an observer may outlive
+	return func() observe.Figures {
+		return observe.Figures{
+			Hits: hits.Load(), Loads: t.Loads.Load(), Resident: t.Resident.Load(), Active: t.Active.Load(), Unsaved: t.Failing.Load(),
+		}
+	}
+}
+
+// observeRequest is idp.Config.Observe.
+func (c *Client) observeRequest() func(ctx context.Context, kind, method, server string) (context.Context, func(int, bool)) {
+	if c.telemetry == nil {
+		return nil
+	}
+	return c.telemetry.Request
+}
+
+// during tells of an operation of the host.
+func during[R any](ctx context.Context, c *Client, op observe.Operation, do func(context.Context) (R, error)) (R, error) {
+	return telemetry.During(ctx, c.telemetry, op, nil, func(ctx context.Context, _ *telemetry.Call) (R, error) { return do(ctx) })
 }
 
 // errUnreadable says that there are records which this process's secrets do not open.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/lookup"
+	"github.com/tokenward/tokenward/internal/telemetry"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -107,6 +109,19 @@ func (r *TokenRequest) query() lookup.TokenRequest {
 }
 
 func (c *Client) token(ctx context.Context, q *session.TokenQuery, d session.Demand, o StoreOptions) (t Token, err error) {
+	if !c.telemetry.Calls() {
+		return c.tokenOf(ctx, q, d, o, nil)
+	}
+	if d == (session.Demand{}) && o.id != "" && !c.resolving() && c.lookup.Cached(o.id, q, &t) { // no call to be told of
+		c.renew(ctx, o)
+		return t, nil
+	}
+	return telemetry.During(ctx, c.telemetry, observe.Token, q, func(ctx context.Context, observed *telemetry.Call) (Token, error) {
+		return c.tokenOf(ctx, q, d, o, observed)
+	})
+}
+
+func (c *Client) tokenOf(ctx context.Context, q *session.TokenQuery, d session.Demand, o StoreOptions, observed *telemetry.Call) (t Token, err error) {
 	defer c.renew(ctx, o)
 	if o.id == "" {
 		return Token{}, c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
@@ -115,7 +130,7 @@ func (c *Client) token(ctx context.Context, q *session.TokenQuery, d session.Dem
 	if err != nil {
 		return Token{}, err
 	}
-	caller := lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current, Demand: d}
+	caller := lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current, Demand: d, Observed: observed}
 	err = c.lookup.Token(&caller, q, &t)
 	return t, err
 }
@@ -131,6 +146,15 @@ func (c *Client) token(ctx context.Context, q *session.TokenQuery, d session.Dem
 // the call names no session, or a connection or login hint of more than Limits.ArgumentBytes, and with a *ConfigurationError
 // where no client authentication is configured.
 func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRequest, o StoreOptions) (ConnectionToken, error) {
+	if !c.telemetry.Calls() {
+		return c.connectionToken(ctx, r, o, nil)
+	}
+	return telemetry.During(ctx, c.telemetry, observe.ConnectionToken, nil, func(ctx context.Context, observed *telemetry.Call) (ConnectionToken, error) {
+		return c.connectionToken(ctx, r, o, observed)
+	})
+}
+
+func (c *Client) connectionToken(ctx context.Context, r ConnectionRequest, o StoreOptions, observed *telemetry.Call) (ConnectionToken, error) {
 	if r.Connection == "" {
 		return ConnectionToken{}, &MissingRequiredArgumentError{Argument: "connection"}
 	}
@@ -150,7 +174,7 @@ func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRe
 	if err != nil {
 		return ConnectionToken{}, err
 	}
-	caller := lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current}
+	caller := lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current, Observed: observed}
 	return c.lookup.Connection(&caller, session.ConnectionKey(r.Connection, r.LoginHint))
 }
 

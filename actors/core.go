@@ -295,6 +295,7 @@ type (
 		token   string
 		options store.Options
 		lapses  time.Time // it is not sent from then on; zero: no lease is held
+		flight  *directory.Flight
 	}
 	renewLease struct{ epoch int64 }
 	renewIn    struct{ taken time.Time } // a third of the lease after it was asked for
@@ -312,6 +313,7 @@ type (
 		call *directory.Call
 		err  error
 	}
+	deletedAt session.Ceiling // the session's record is gone that was due then
 	tokenLost struct{ err error }
 	report    struct {
 		what string

@@ -37,6 +37,7 @@ type deleteOp struct {
 	why      session.Reason
 	remains  *session.State  // of a ceiling: the connection tokens in hand, and by what a logout finds them; nil: none
 	made     session.Version // of the record that remains was made from
+	ceiling  session.Ceiling // at which it was due; 0: it was not, or that was told
 	attempts int
 	ends     []*ending // that settle once it was tried
 }
@@ -99,6 +100,9 @@ func (o *deleteOp) done(c *core, m *opDone, _ time.Time) {
 	if m.err == nil {
 		if e := c.ending; e != nil && c.covers(o.only) {
 			e.stored, e.version = true, m.remainder
+		}
+		if o.ceiling != 0 {
+			c.do(deletedAt(o.ceiling))
 		}
 		c.deleted()
 	} else {
@@ -187,7 +191,7 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 		c.presume(m.Why)
 	}
 	c.ops, c.backlog = append(c.ops, c.backlog...), nil
-	c.delete(&deleteOp{waiters: waiters{calls: calls(m.Call)}, only: m.Only, why: m.Why})
+	c.delete(&deleteOp{waiters: waiters{calls: calls(m.Call)}, only: m.Only, why: m.Why, ceiling: m.Ceiling})
 }
 
 // presume takes a session that is not in hand for ended.
@@ -204,8 +208,12 @@ func (c *core) presume(why session.Reason) {
 
 // end ends the session in hand and has its record deleted, that incarnation only.
 func (c *core) end(why session.Reason, call *directory.Call, now time.Time) {
+	o := &deleteOp{waiters: waiters{calls: calls(call)}, only: c.incarnation, why: why}
+	if why == session.ReasonCeiling {
+		o.ceiling = c.state.Internal.Ceiling
+	}
 	c.finishGeneration(why, now)
-	c.delete(&deleteOp{waiters: waiters{calls: calls(call)}, only: c.incarnation, why: why})
+	c.delete(o)
 }
 
 // finishGeneration ends the generation: the snapshot says so first, then those who

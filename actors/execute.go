@@ -12,6 +12,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/telemetry"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -47,6 +48,8 @@ func (a *Session) carryOutNow(e effect) bool {
 		e.call.End(e.err)
 	case report:
 		a.report(e)
+	case deletedAt:
+		a.env.Telemetry.Deleted(session.Ceiling(e))
 	case tokenLost:
 		a.env.Stats.Lost.Add(1)
 		a.env.Log.Warn("a refresh token was lost in a crash, and the provider refused the one before; the session cannot be refreshed any more",
@@ -153,9 +156,10 @@ func (a *Session) after(old clock.Timer, d time.Duration, m any) clock.Timer {
 // The clock is asked here, on the goroutine that sends, and not in the turn that decided: between the two the process may
 // have been paused for longer than its lease.
 func (a *Session) spend(e spend) {
-	env := a.env
+	env, observed := a.env, a.observed(e.flight)
 	env.Stats.Requests.Add(1)
 	a.do(ProviderWork, func(ctx context.Context) any {
+		ctx = observed.Context(ctx)
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.FlightTimeout)
 		defer cancel()
 		m := &providerAnswered{}
@@ -163,6 +167,8 @@ func (a *Session) spend(e spend) {
 			m.err = errLapsed
 			return m
 		}
+		observed.Sent()
+		defer observed.Answered()
 		m.err = Contain(func() (err error) {
 			if k := e.query.Key; k.ForConnection() {
 				m.response, err = env.Provider.ExchangeConnection(ctx, e.of.ClientID, idp.ConnectionExchange{
@@ -180,6 +186,14 @@ func (a *Session) spend(e spend) {
 		env.Runner.Release()
 		a.send(m)
 	})
+}
+
+// observed returns what is told of f, nil where nothing is. A flight that no caller has asked for starts here.
+func (a *Session) observed(f *directory.Flight) *telemetry.Flight {
+	if f.Observed == nil {
+		f.Observed = a.env.Telemetry.Recovery(f.Query)
+	}
+	return f.Observed
 }
 
 // revoked says that a revocation is over, well or badly.

@@ -204,7 +204,7 @@ func (c *core) send() {
 		a.token, a.of, a.state = c.state.RefreshToken, c.rules.registrationOf(c.state), c.state
 		scope = c.state.RefreshScope(a.flight.Query)
 	}
-	e := spend{query: a.flight.Query, scope: scope, of: a.of, token: a.token, options: a.flight.Options}
+	e := spend{query: a.flight.Query, scope: scope, of: a.of, token: a.token, options: a.flight.Options, flight: a.flight}
 	if c.lease.epoch != 0 {
 		e.lapses = c.lease.lapses
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/telemetry"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -45,7 +46,9 @@ type Env struct {
 	Stats   *directory.Stats
 	Pending *directory.Pending
 	Log     *zap.Logger
-	Send    func(to *actor.PID, message any)
+	// Telemetry tells an observer what is done; nil tells nothing.
+	Telemetry *telemetry.Telemetry
+	Send      func(to *actor.PID, message any)
 
 	// Where several processes write to the store, Leaser gives out leases of Rules.Lease; Owner
 	// is this process. Intents is the store's, where Rules.Intents says so. Beginner does the work of

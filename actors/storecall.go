@@ -7,6 +7,7 @@ import (
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/telemetry"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -23,11 +24,12 @@ type storeCall struct {
 
 // opRun is a store operation that is out.
 type opRun struct {
-	op    op
-	with  storeCall
-	done  opDone      // comes back
-	over  atomic.Bool // it has come back, or the session waits for it no longer
-	after error       // then, what the call is told once it comes back
+	op       op
+	with     storeCall
+	done     opDone            // comes back
+	observed *telemetry.Flight // of the flight that it is for; nil: for none
+	over     atomic.Bool       // it has come back, or the session waits for it no longer
+	after    error             // then, what the call is told once it comes back
 }
 
 // run has a store operation done elsewhere. A version for what it may write is drawn here.
@@ -46,7 +48,10 @@ func (a *Session) run(o op) {
 		r.with.call = lender(w.calls)
 	}
 	if w.landed != nil {
-		r.with.options = w.landed.flight.Options
+		r.with.options, r.observed = w.landed.flight.Options, a.observed(w.landed.flight)
+	}
+	if b, ok := o.(*beginOp); ok {
+		r.observed = a.observed(b.request.flight)
 	}
 	a.running = r
 	a.do(StoreWork, r.perform, func(m any) {
@@ -86,7 +91,7 @@ func (r *opRun) perform(base context.Context) any {
 		ctx, s.options, detach = lent(base, s.call)
 		defer detach()
 	}
-	ctx, cancel := clock.WithTimeout(ctx, s.env.Clock, s.env.Rules.StoreTimeout)
+	ctx, cancel := clock.WithTimeout(r.observed.Context(ctx), s.env.Clock, s.env.Rules.StoreTimeout)
 	defer cancel()
 	m.reading, m.at = s.env.Fresh.Reading(s.env.Clock.Mono()), s.env.Clock.Now()
 	m.err = Contain(func() error { return r.op.askStore(ctx, s, m) })

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -153,7 +154,7 @@ func (c *Client) discover(ctx context.Context, issuer string) (Metadata, error) 
 func (c *Client) fetchMetadata(ctx context.Context, issuer string) (Metadata, error) {
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
-	r, err := c.get(ctx, c.metadataAt(issuer))
+	r, err := c.get(ctx, observe.RequestMetadata, c.metadataAt(issuer))
 	if err == nil && r.status != http.StatusOK {
 		err = fmt.Errorf("HTTP status %d", r.status)
 	}

@@ -93,6 +93,10 @@ type Config struct {
 	// default is 30 seconds. A client of the host's is left as it is.
 	IdleConnTimeout time.Duration
 
+	// Observe, where not nil, is told of each HTTP request, of a kind of package observe. It returns the context that the request
+	// is sent with, and what is to be told of its end; a nil end is told nothing.
+	Observe func(ctx context.Context, kind, method, server string) (context.Context, func(status int, failed bool))
+
 	Clock clock.Clock // default clock.System()
 	Rand  io.Reader   // default crypto/rand; for the jti of client assertions
 
@@ -145,6 +149,7 @@ type common struct {
 	leeway       time.Duration
 	timeout      time.Duration
 	limit        func(ctx context.Context, first bool) (release func(), err error)
+	observe      func(ctx context.Context, kind, method, server string) (context.Context, func(status int, failed bool)) // nil: nothing is
 
 	cache   *cache
 	recent  atomic.Pointer[recentMetadata]
@@ -191,6 +196,7 @@ func New(cfg Config) (*Client, error) {
 		leeway:  cfg.Leeway,
 		timeout: cfg.Timeout,
 		limit:   cfg.Limit,
+		observe: cfg.Observe,
 		cache:   newCache(),
 	}}
 	if cfg.Resource {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -80,7 +81,7 @@ func (c *Client) loadKeys(ctx context.Context, issuer, uri string, not *keySet, 
 func (c *Client) fetchKeys(ctx context.Context, uri string) (*keySet, error) {
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
-	r, err := c.get(ctx, uri)
+	r, err := c.get(ctx, observe.RequestKeys, uri)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -61,7 +62,7 @@ func (c *Client) getWithToken(ctx context.Context, from, accessToken string) (re
 		return reply{}, "", errors.New("the URL cannot be used")
 	}
 	req.Header.Set("Authorization", "Bearer "+accessToken)
-	r, err := c.do(req, scrubber{}.and(accessToken))
+	r, err := c.do(observe.RequestUserInfo, req, scrubber{}.and(accessToken))
 	kind, _, _ := mime.ParseMediaType(r.kind)
 	return r, kind, err
 }

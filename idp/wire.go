@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -63,9 +64,9 @@ const maxRedirects = 5
 
 // get fetches a document that needs no credentials. Unlike a form it may be redirected, but never
 // from https to http.
-func (c *Client) get(ctx context.Context, from string) (reply, error) {
+func (c *Client) get(ctx context.Context, kind, from string) (reply, error) {
 	for range maxRedirects + 1 {
-		r, err := c.getOnce(ctx, from)
+		r, err := c.getOnce(ctx, kind, from)
 		if err != nil || !redirects(r.status) || r.location == "" {
 			return r, err
 		}
@@ -98,12 +99,12 @@ func fetchable(u *url.URL, secure bool) bool {
 	return u.User == nil && session.CheckIssuer(bare.String()) == nil && (!secure || u.Scheme == "https")
 }
 
-func (c *Client) getOnce(ctx context.Context, from string) (reply, error) {
+func (c *Client) getOnce(ctx context.Context, kind, from string) (reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return reply{}, errors.New("the URL cannot be used")
 	}
-	return c.do(req, scrubber{})
+	return c.do(kind, req, scrubber{})
 }
 
 // blankPost is a request to a URL, without context, body and header. The last one is
@@ -133,13 +134,43 @@ func (c *Client) post(ctx context.Context, to string, form url.Values, header ht
 	req.ContentLength = int64(len(body))
 	req.Header = header
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return c.do(req, s)
+	return c.do(kindOf(form), req, s)
 }
 
-// do makes one request and reads the whole answer. When the answer breaks off or
+// kindOf returns the kind of a request by its form.
+func kindOf(form url.Values) string {
+	switch form.Get("grant_type") {
+	case "authorization_code":
+		return observe.RequestCode
+	case "refresh_token":
+		return observe.RequestRefresh
+	case grantConnection:
+		return observe.RequestExchange
+	case "":
+		if form.Has("token") { // RFC 7009 section 2.1
+			return observe.RequestRevoke
+		}
+		return observe.RequestPush
+	}
+	return observe.RequestToken
+}
+
+// do makes one request, which is told of, and reads the whole answer.
+func (c *Client) do(kind string, req *http.Request, s scrubber) (r reply, err error) {
+	if c.observe == nil {
+		return c.exchange(req, s)
+	}
+	ctx, end := c.observe(req.Context(), kind, req.Method, req.URL.Hostname())
+	if end != nil {
+		defer func() { end(r.status, err != nil) }()
+	}
+	return c.exchange(req.WithContext(ctx), s)
+}
+
+// exchange makes one request and reads the whole answer. When the answer breaks off or
 // is too long, reply still has its status. A panic of the host's transport is an error,
 // and its value is not shown, for it may quote the request.
-func (c *Client) do(req *http.Request, s scrubber) (r reply, err error) {
+func (c *Client) exchange(req *http.Request, s scrubber) (r reply, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the HTTP client panicked with a %T", p)

@@ -83,6 +83,8 @@ type EndSession struct {
 	Only session.Incarnation
 	Why  session.Reason
 	Call *directory.Call
+
+	Ceiling session.Ceiling // at which the session was due, of a deletion at its ceiling that has failed
 }
 
 // Refuse implements Awaited.

@@ -9,6 +9,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -149,6 +150,7 @@ func (s *Supervisor) found(sl *resident, m *loaded) {
 	sl.version = m.version
 	if f != nil {
 		sl.entry.Join(f, s.env.Rules.QueuedQuestions+1)
+		f.Observed.Start()
 	}
 	s.show(sl, directory.NewReady(1, m.incarnation, m.state).Idle())
 	if f != nil {
@@ -279,6 +281,9 @@ func (s *Supervisor) drop(sl *resident) {
 		s.residents.remove(sl.entry.Key)
 	}
 	sl.entry.Retire()
+	for _, f := range sl.entry.Flights() { // joined too late: their callers look again
+		f.Observed.End(observe.Unasked, nil)
+	}
 }
 
 // owner returns the resident of a session to send commands to. Where there is

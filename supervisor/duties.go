@@ -154,7 +154,7 @@ func (s *Supervisor) fire(d *timer) {
 		s.recover(d.resident)
 	case nonResidentTimer:
 		delete(s.nonResident, d.ref.key)
-		s.endAbsentees([]absentee{d.ref})
+		s.endAbsentees([]dueSession{{d.ref, session.Ceiling(d.second) + session.Ceiling(session.CeilingLeeway/time.Second)}})
 	case claimTimer:
 		delete(s.claims, d.second)
 		s.claimAfterEnds()
@@ -191,6 +191,7 @@ func (s *Supervisor) watchCeiling(sl *resident, c session.Ceiling) {
 
 // sessionEnded notes that an active session has ended.
 func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
+	s.env.Telemetry.Ended(m.Reason)
 	if m.Reason == session.ReasonCeiling {
 		s.env.Stats.Ceilings.Add(1)
 	}

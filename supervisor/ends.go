@@ -36,7 +36,7 @@ type ends struct {
 
 // batch is a number of sessions to be deleted.
 type batch struct {
-	refs    []absentee
+	refs    []dueSession
 	settled chan struct{} // closed when that was tried
 	claim   bool          // the sessions that are due and not in memory are claimed next
 }
@@ -64,13 +64,13 @@ func (s *Supervisor) ceilingDue(sl *resident) {
 		s.idle.cancel(sl)
 		sl.ending = true
 		sl.entry.SetUnsaved(directory.Saving) // until it is deleted
-		sl.entry.Publish(actors.AtCeiling(last, s.endLater(absentee{sl.entry.Key, last.Incarnation})))
+		sl.entry.Publish(actors.AtCeiling(last, s.endLater(dueSession{absentee{sl.entry.Key, last.Incarnation}, last.Ceiling})))
 		sl.entry.CompleteAll(directory.Answer{Restart: true}) // a flight that is joined later is answered by needToken
 	}
 }
 
 // endAbsentees ends sessions that are not in memory.
-func (s *Supervisor) endAbsentees(refs []absentee) {
+func (s *Supervisor) endAbsentees(refs []dueSession) {
 	for _, r := range refs {
 		if s.ends.opened[r.key] != nil {
 			continue
@@ -84,7 +84,8 @@ func (s *Supervisor) endAbsentees(refs []absentee) {
 }
 
 // endLater has r deleted with others, and returns a channel that is closed when that was tried.
-func (s *Supervisor) endLater(r absentee) chan struct{} {
+func (s *Supervisor) endLater(r dueSession) chan struct{} {
+	s.env.Telemetry.Ended(session.ReasonCeiling)
 	s.env.Stats.Ceilings.Add(1)
 	b := s.ends.batch
 	if b == nil {
@@ -121,7 +122,7 @@ func (s *Supervisor) runBatch() {
 				return env.Store.End(ctx, r.key, r.only, e, store.Options{Background: true})
 			})
 			if err != nil { // also where it holds connection tokens: an actor keeps those
-				m.failed = append(m.failed, r)
+				m.failed = append(m.failed, r.absentee)
 			}
 		}
 		return m
@@ -142,7 +143,7 @@ func (s *Supervisor) claimAfterEnds() {
 const endTogether = 8
 
 // endAll ends sessions in one call, and returns those for which that has failed, or which hold connection tokens.
-func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs []absentee) (failed []absentee) {
+func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs []dueSession) (failed []absentee) {
 	list := make([]store.Ref, len(refs))
 	for i, r := range refs {
 		list[i] = store.Ref{Key: r.key, Incarnation: r.only}
@@ -155,7 +156,10 @@ func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs [
 		return err
 	})
 	if err != nil {
-		return refs
+		for _, r := range refs {
+			failed = append(failed, r.absentee)
+		}
+		return failed
 	}
 	for _, r := range left {
 		failed = append(failed, absentee{r.Key, r.Incarnation})
@@ -173,7 +177,10 @@ func (s *Supervisor) batchDone(m *batchDone) {
 		failed[r.key] = true
 	}
 	for _, r := range m.batch.refs {
-		s.noteEnded(r)
+		s.noteEnded(r.absentee)
+		if !failed[r.key] {
+			s.env.Telemetry.Deleted(r.ceiling)
+		}
 		sl := s.residents.get(r.key)
 		if o := s.ends.opened[r.key]; o != nil {
 			delete(s.ends.opened, r.key)
@@ -184,7 +191,7 @@ func (s *Supervisor) batchDone(m *batchDone) {
 		case sl == nil || !sl.ending:
 			// it has an actor by now, which deletes it once more where that is still to be done
 		case failed[r.key]:
-			s.command(sl, &messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
+			s.command(sl, &messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling, Ceiling: r.ceiling})
 			if s.closing {
 				s.command(sl, &messages.Finish{})
 			}
@@ -226,7 +233,7 @@ func (s *Supervisor) endedIdle(sl *resident) {
 
 // endedAbsentee goes on with a session that was not in memory. Where its deletion has failed it gets an actor, if there is
 // room: else its claim lapses and it is claimed again.
-func (s *Supervisor) endedAbsentee(r absentee, o *opened, failed bool) {
+func (s *Supervisor) endedAbsentee(r dueSession, o *opened, failed bool) {
 	if sl := s.residents.get(r.key); sl != nil && sl.known().load != nil && sl.known().load == o.load {
 		s.read(o.load, o.call)
 		return
@@ -234,8 +241,8 @@ func (s *Supervisor) endedAbsentee(r absentee, o *opened, failed bool) {
 	switch {
 	case !failed:
 	case s.headroom() > 0:
-		s.eraseAll([]absentee{r})
+		s.eraseAll([]dueSession{r})
 	case s.index == nil:
-		s.remindOf(r, s.now().Unix()+1)
+		s.remindOf(r.absentee, s.now().Unix()+1)
 	}
 }

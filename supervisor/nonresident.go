@@ -33,7 +33,7 @@ type listedDue struct {
 // claimed brings sessions that this process is to delete.
 type claimed struct {
 	messages.Redacted
-	refs  []absentee
+	refs  []dueSession
 	limit int // as many were asked for
 	err   error
 }
@@ -42,6 +42,12 @@ type claimed struct {
 type absentee struct {
 	key  session.Key
 	only session.Incarnation
+}
+
+// dueSession is a session whose ceiling has come.
+type dueSession struct {
+	absentee
+	ceiling session.Ceiling
 }
 
 // forgetAbsentee forgets the deadline that stayed behind when a session was passivated: its
@@ -161,7 +167,7 @@ func (s *Supervisor) claim() {
 		})
 		m := &claimed{err: err, limit: limit}
 		for _, r := range refs {
-			m.refs = append(m.refs, absentee{r.Key, r.Incarnation})
+			m.refs = append(m.refs, dueSession{absentee{r.Key, r.Incarnation}, r.Ceiling})
 		}
 		return m
 	}, func(m any) { s.send(s.self, m) })
@@ -225,9 +231,9 @@ func (s *Supervisor) claimed(m *claimed) {
 
 // eraseAll deletes sessions that are not in memory, for which that has failed once. Each gets an actor for as long as that
 // takes, which tries until the store has done it.
-func (s *Supervisor) eraseAll(refs []absentee) {
+func (s *Supervisor) eraseAll(refs []dueSession) {
 	for _, r := range refs {
-		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling})
+		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling, Ceiling: r.ceiling})
 		if sl := s.residents.get(r.key); sl != nil && sl.pid() != nil && !sl.erasing {
 			sl.erasing = true
 			s.erasing++

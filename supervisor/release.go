@@ -69,7 +69,7 @@ func (s *Supervisor) watchAbsentee(key session.Key, last *directory.Snapshot) {
 	switch {
 	case last.Ceiling == 0, s.closing:
 	case last.Ceiling.Reached(s.now()): // it left memory as that came, and a claim may have passed it over
-		s.endAbsentees([]absentee{{key, last.Incarnation}})
+		s.endAbsentees([]dueSession{{absentee{key, last.Incarnation}, last.Ceiling}})
 	case s.index == nil:
 		s.remindOf(absentee{key, last.Incarnation}, last.Ceiling.Deadline().Unix())
 	default:

@@ -177,6 +177,7 @@ func (s *Supervisor) handle(m any) {
 	s.runBatch()
 	s.arm()
 	s.env.Stats.Resident.Store(int64(s.awake))
+	s.env.Stats.Active.Store(int64(s.active))
 }
 
 // contain handles m. A panic is counted and logged, without its value, which may hold a token; the calls behind m are

@@ -27,6 +27,7 @@ type rig struct {
 	client *tokenward.Client
 	cfg    tokenward.Config
 	log    *watchedLog
+	book   *book
 }
 
 type rigOption func(*rigConfig)
@@ -65,6 +66,8 @@ func newRig(t testing.TB, opts ...rigOption) *rig {
 	}
 	rc.config(&r.cfg)
 	r.log = newWatchedLog(r)
+	r.book = newBook()
+	t.Cleanup(func() { r.book.check(t) }) // runs when the clients are closed
 	r.client = r.newClient(rc.client...)
 	return r
 }
@@ -74,7 +77,7 @@ func (r *rig) newClient(opts ...tokenward.Option) *tokenward.Client {
 	r.t.Helper()
 	c, err := tokenward.New(r.cfg, append([]tokenward.Option{
 		tokenward.WithClock(r.clock), tokenward.WithStateStore(r.store), tokenward.WithHTTPClient(r.tenant.Client()),
-		tokenward.WithEndSession(false), tokenward.WithLogger(r.log.logger()),
+		tokenward.WithEndSession(false), tokenward.WithLogger(r.log.logger()), tokenward.WithObserver(r.book.observer()),
 	}, opts...)...)
 	if err != nil {
 		r.t.Fatal(err)

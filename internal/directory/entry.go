@@ -165,6 +165,7 @@ func (e *Entry) Join(f *Flight, limit int) (joined *Flight, first bool) {
 // starts a new flight. For the owner.
 func (e *Entry) Complete(f *Flight, a Answer) {
 	if f.complete(a) {
+		f.tell(&a)
 		defer close(f.done)
 	}
 	for {

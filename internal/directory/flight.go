@@ -3,6 +3,8 @@ package directory
 import (
 	"sync/atomic"
 
+	"github.com/tokenward/tokenward/internal/telemetry"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -13,9 +15,10 @@ import (
 // A flight goes from open to completing to completed, once. The answer is set while it is
 // completing, and read only after it is completed.
 type Flight struct {
-	Query   *session.TokenQuery
-	Options store.Options  // free values of the call that started it; no request, no response
-	Demand  session.Demand // of the call that started it
+	Query    *session.TokenQuery
+	Options  store.Options     // free values of the call that started it; no request, no response
+	Demand   session.Demand    // of the call that started it
+	Observed *telemetry.Flight // what is told of it; nil: nothing
 
 	done   chan struct{}
 	state  atomic.Int32
@@ -73,6 +76,20 @@ func (f *Flight) Completed() *Answer {
 		return nil
 	}
 	return &f.answer
+}
+
+// tell tells how f has ended.
+func (f *Flight) tell(a *Answer) {
+	outcome := observe.Refreshed
+	switch {
+	case a.Err != nil:
+		outcome = observe.Failed
+	case a.Restart:
+		outcome = observe.Unasked
+	case a.Cached:
+		outcome = observe.Cached
+	}
+	f.Observed.End(outcome, a.Err)
 }
 
 // complete sets the answer, and reports whether it is the first. If so, the caller closes done.

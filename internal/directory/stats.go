@@ -18,4 +18,5 @@ type Stats struct {
 	UnreadableAt atomic.Int64 // when the last of them was met, in seconds since the Unix epoch
 
 	Resident atomic.Int64 // sessions in memory
+	Active   atomic.Int64 // of these, sessions that have an actor
 }

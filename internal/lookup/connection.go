@@ -40,7 +40,7 @@ func (l *Lookup) Connection(c *Caller, key session.FlightKey) (session.Connectio
 // nothing where the session is to be looked at once more.
 func (l *Lookup) connectionFlight(c *Caller, key session.FlightKey) (*session.ConnectionToken, *directory.Entry, *directory.Flight, error) {
 	// A session that is loaded past its ceiling ends at once. This flight goes before that.
-	first := directory.NewFlight(&session.TokenQuery{Key: key}, c.Options)
+	first := l.newFlight(c, &session.TokenQuery{Key: key})
 	opening := first
 	if l.Resolving {
 		opening = nil // the session's issuer must be known first
@@ -57,17 +57,20 @@ func (l *Lookup) connectionFlight(c *Caller, key session.FlightKey) (*session.Co
 	}
 	f := e.Find(key) // before the looks that follow: a flight that is off the list has its answer
 	if first.Completed() != nil {
+		c.Observed.Join(first.Observed, true)
 		return nil, e, first, nil
 	}
 	now := l.Clock.Now()
 	if s.Phase == directory.Ready || s.Phase == directory.Ended {
 		if hit, ok := s.State().FindConnection(key, now); ok && !l.Closed() {
 			e.Use(now.Unix())
+			c.Observed.Hit()
 			return &hit, nil, nil, nil
 		}
 	}
 	switch {
 	case f != nil:
+		c.Observed.Join(f.Observed, f == first)
 	case s.Phase == directory.Ready:
 		e.Use(now.Unix())
 		if f = l.join(c, e, first.Query); f == nil {

@@ -3,6 +3,7 @@ package lookup
 import (
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -13,18 +14,28 @@ import (
 // flight. Joining is a compare-and-swap on the entry's list: the first caller sends the one message, the others none.
 func (l *Lookup) join(c *Caller, e *directory.Entry, q *session.TokenQuery) *directory.Flight {
 	if f := e.Find(q.Key); f != nil { // most of a crowd need no flight of their own
+		c.Observed.Join(f.Observed, false)
 		return f
 	}
-	fresh := directory.NewFlight(q, c.Options)
-	fresh.Demand = c.Demand
-	f, first := e.Join(fresh, l.MaxFlights)
+	f, first := e.Join(l.newFlight(c, q), l.MaxFlights)
+	if f != nil {
+		c.Observed.Join(f.Observed, first)
+	}
 	if first {
+		f.Observed.Start()
 		to := e.PID()
 		if to == nil {
 			to = l.Supervisor // which activates the session
 		}
 		l.Send(to, &messages.NeedToken{Entry: e, Flight: f})
 	}
+	return f
+}
+
+// newFlight returns a flight for q that c may start.
+func (l *Lookup) newFlight(c *Caller, q *session.TokenQuery) *directory.Flight {
+	f := directory.NewFlight(q, c.Options)
+	f.Demand, f.Observed = c.Demand, l.Telemetry.NewFlight(c.Ctx, q)
 	return f
 }
 
@@ -36,12 +47,18 @@ func (l *Lookup) completed(c *Caller, e *directory.Entry, f *directory.Flight) (
 	}
 	switch event := l.await(c.Ctx, Wait{Done: f.Done(), Gone: e.Gone()}); event.Kind {
 	case ContextEnded:
+		select {
+		case <-e.Gone():
+			f.Observed.End(observe.Unasked, nil)
+		default:
+		}
 		return nil, c.Ctx.Err()
 	case Done:
 		if a := f.Completed(); a != nil {
 			return a, nil
 		}
 	default:
+		f.Observed.End(observe.Unasked, nil)
 	}
 	return &lookAgain, c.Ctx.Err()
 }

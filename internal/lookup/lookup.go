@@ -9,6 +9,7 @@ import (
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/telemetry"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -30,6 +31,8 @@ type Lookup struct {
 	Fresh      *directory.Freshness
 	Stopped    <-chan struct{} // closed when the supervisor has stopped
 
+	Telemetry *telemetry.Telemetry // nil: nothing is told
+
 	// Await waits for w. Where it is nil, the calling goroutine blocks.
 	Await func(ctx context.Context, w Wait) Event
 
@@ -38,11 +41,12 @@ type Lookup struct {
 
 // Caller is one call: its context, the session and the registration that it is about, and what the stores are given.
 type Caller struct {
-	Ctx     context.Context //nolint:containedctx // a Caller is one call
-	ID      string
-	Options store.Options
-	Current session.RegistrationID // that the call is for, where a resolver names it
-	Demand  session.Demand         // of a call of Token
+	Ctx      context.Context //nolint:containedctx // a Caller is one call
+	ID       string
+	Options  store.Options
+	Current  session.RegistrationID // that the call is for, where a resolver names it
+	Demand   session.Demand         // of a call of Token
+	Observed *telemetry.Call        // what is told of it; nil: nothing
 }
 
 // Close refuses every call from here on, hits included.
@@ -63,7 +67,13 @@ func (l *Lookup) Cached(id string, q *session.TokenQuery, token *session.Token) 
 // Hit finds the answer in what the session shows, fills in token and reports whether there was one. It takes no lock,
 // sends no message and allocates nothing.
 func (l *Lookup) Hit(e *directory.Entry, q *session.TokenQuery, token *session.Token) bool {
-	return l.hit(e, q, l.Buffer, token)
+	if !l.hit(e, q, l.Buffer, token) {
+		return false
+	}
+	if l.Telemetry != nil {
+		l.Telemetry.Hits.Add()
+	}
+	return true
 }
 
 // hit is Hit for a token that does not count as expired before buffer is left.

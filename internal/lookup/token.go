@@ -59,6 +59,7 @@ func (l *Lookup) tokenFlight(c *Caller, q *session.TokenQuery, token *session.To
 		return nil, nil, session.ErrMissingRefreshToken
 	}
 	if l.meets(c, e, q, token) {
+		c.Observed.Hit()
 		return nil, nil, nil
 	}
 	e.Use(now.Unix())
