@@ -13,7 +13,7 @@ import (
 // token that f's callers saw. A token that does not meet the demand is the answer all the same where a refresh was made for such
 // a demand a moment ago, so that the demand does not cost a refresh for each call (session.Demanded).
 func (c *core) cachedToken(f *directory.Flight, now time.Time, token *session.Token) bool {
-	tokens, d, key := c.visible.Tokens, &f.Demand, f.Query.Key
+	tokens, d, key := &c.visible.Tokens, &f.Demand, f.Query.Key
 	if !tokens.Lookup(f.Query, now, max(c.rules.Buffer, d.MinRemaining), token) {
 		if d.MinRemaining <= c.rules.Buffer || !tokens.Lookup(f.Query, now, c.rules.Buffer, token) || c.demanded.MayRenew(key, token, now) {
 			return false

@@ -6,13 +6,16 @@ import (
 	"unique"
 )
 
-// TokenCache answers questions from the token sets of one State. It is built
+// TokenCache answers questions from the token sets of one State. It is filled in
 // once, never changed, and so may be read by any number of goroutines.
 //
 // A lookup allocates nothing. What many sessions have in common, audiences and
-// scopes, is kept once for all of them.
+// scopes, is kept once for all of them. Most sessions have one token set: it lies in
+// the cache itself, so that where a cache is part of something larger a lookup needs no
+// other memory.
 type TokenCache struct {
-	sets []cachedSet
+	first cachedSet // zero where there is none
+	more  []cachedSet
 }
 
 // cachedSet is what a lookup needs of a token set: its expiry, the scopes in
@@ -21,9 +24,10 @@ type cachedSet struct {
 	expiresAt int64
 	audience  unique.Handle[string]
 	granted   unique.Handle[string]
-	requested unique.Handle[string] // "" when not known
 
 	accessToken, scope, actualAudience string
+
+	requested unique.Handle[string] // "" when not known
 }
 
 // copyTo fills in token.
@@ -36,38 +40,49 @@ func (e *cachedSet) copyTo(token *Token) {
 // NewTokenCache returns the cache of s, which must not be changed afterwards. A
 // nil State has no tokens.
 func NewTokenCache(s *State) *TokenCache {
-	if s == nil {
-		return &TokenCache{}
-	}
-	var c *TokenCache
-	if len(s.TokenSets) == 1 {
-		// Most sessions have one token: then the cache is in one place.
-		single := new(struct {
-			TokenCache
-			set [1]cachedSet
-		})
-		single.sets = single.set[:]
-		c = &single.TokenCache
-	} else {
-		c = &TokenCache{sets: make([]cachedSet, len(s.TokenSets))}
-	}
-	for i := range s.TokenSets {
-		set := &s.TokenSets[i]
-		granted := unique.Make(ParseScope(set.Scope).String())
-		requested := granted
-		if set.RequestedScope != set.Scope {
-			requested = unique.Make(ParseScope(set.RequestedScope).String())
-		}
-		c.sets[i] = cachedSet{
-			expiresAt: set.ExpiresAt,
-			audience:  unique.Make(set.Audience),
-			granted:   granted,
-			requested: requested,
-
-			accessToken: set.AccessToken, scope: set.Scope, actualAudience: set.ActualAudience,
-		}
-	}
+	c := &TokenCache{}
+	c.Fill(s)
 	return c
+}
+
+// Fill makes c, which is zero, the cache of s.
+func (c *TokenCache) Fill(s *State) {
+	if s == nil || len(s.TokenSets) == 0 {
+		return
+	}
+	c.first.fill(&s.TokenSets[0])
+	if more := s.TokenSets[1:]; len(more) > 0 {
+		c.more = make([]cachedSet, len(more))
+		for i := range more {
+			c.more[i].fill(&more[i])
+		}
+	}
+}
+
+func (e *cachedSet) fill(set *TokenSet) {
+	e.expiresAt = set.ExpiresAt
+	e.audience = unique.Make(set.Audience)
+	e.granted = unique.Make(ParseScope(set.Scope).String())
+	e.requested = e.granted
+	if set.RequestedScope != set.Scope {
+		e.requested = unique.Make(ParseScope(set.RequestedScope).String())
+	}
+	e.accessToken, e.scope, e.actualAudience = set.AccessToken, set.Scope, set.ActualAudience
+}
+
+// len returns how many sets there are, and at the one at a place.
+func (c *TokenCache) len() int {
+	if c.first.audience == (unique.Handle[string]{}) {
+		return 0
+	}
+	return 1 + len(c.more)
+}
+
+func (c *TokenCache) at(i int) *cachedSet {
+	if i == 0 {
+		return &c.first
+	}
+	return &c.more[i-1]
 }
 
 // Lookup fills in the token that answers q at now, and reports whether there is one: of those for the
@@ -99,8 +114,8 @@ func (c *TokenCache) find(q *TokenQuery, now time.Time, buffer time.Duration) (b
 	want := q.Key.Scopes
 
 	fewest := 0 // scopes of best; 0 when it was requested as wanted
-	for i := range c.sets {
-		e := &c.sets[i]
+	for i := range c.len() {
+		e := c.at(i)
 		if e.expiresAt <= at || e.audience.Value() != q.Key.Audience {
 			continue
 		}
@@ -130,8 +145,8 @@ func usefulTokenSets(sets []TokenSet, now time.Time, buffer time.Duration) []boo
 	at := now.Add(max(buffer, 0)).Unix()
 	c := NewTokenCache(&State{TokenSets: sets})
 	useful := make([]bool, len(sets))
-	for i := range c.sets {
-		e := &c.sets[i]
+	for i := range c.len() {
+		e := c.at(i)
 		if e.expiresAt <= at {
 			continue
 		}
@@ -146,7 +161,7 @@ func usefulTokenSets(sets []TokenSet, now time.Time, buffer time.Duration) []boo
 
 // Format prints c without its tokens.
 func (c TokenCache) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "%d tokens", len(c.sets))
+	fmt.Fprintf(f, "%d tokens", c.len())
 }
 
 // FindConnection returns the unexpired token of the connection that k names. A

@@ -4,9 +4,11 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"pgregory.net/rapid"
 
+	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -50,4 +52,21 @@ func TestSlots_areAMap(t *testing.T) {
 			},
 		})
 	})
+}
+
+// A hit reads one cache line of an entry, and two of its snapshot: each begins at one, for the allocator places what is a multiple of
+// 64 bytes so.
+func TestResident_isCacheLines(t *testing.T) {
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		t.Skip("of machines with words of eight bytes")
+	}
+	if size := unsafe.Sizeof(resident{}); size != 192 || unsafe.Offsetof(resident{}.entry) != 0 {
+		t.Errorf("a resident is %d bytes, want 192, its entry first", size)
+	}
+	if at := unsafe.Offsetof(directory.Entry{}.Key); at != 64 {
+		t.Errorf("what a hit reads of an entry is %d bytes, want 64", at)
+	}
+	if at := unsafe.Offsetof(directory.Snapshot{}.Generation); at != 128 {
+		t.Errorf("what a hit reads of a snapshot is %d bytes, want 128", at)
+	}
 }

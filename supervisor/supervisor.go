@@ -78,6 +78,8 @@ type resident struct {
 	ending  bool // see ends
 	erasing bool // it is awake only to be deleted
 	missing bool // it only remembers that there is no session
+
+	_ [16]byte // to a whole number of cache lines: the entry begins at one
 }
 
 // detail is what an idle session does without.

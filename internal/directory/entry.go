@@ -14,17 +14,18 @@ import (
 // writer: the session's, or the supervisor while the session has no actor. The exceptions
 // are Join and Use, which callers call.
 type Entry struct {
-	ID  string // empty where only the key is known; for the supervisor
-	Key session.Key
-
+	// What a hit reads comes first: one cache line, where the entry begins at one.
+	ID       string // empty where only the key is known; for the supervisor
 	snapshot atomic.Pointer[Snapshot]
+	used     atomic.Int64
+	read     atomic.Int64              // when the store held what is shown, by the monotonic clock
+	epoch    atomic.Uint64             // of the feed, in which it was read
 	flights  atomic.Pointer[[]*Flight] // nil: none
 	pid      atomic.Pointer[actor.PID]
-	used     atomic.Int64
-	read     atomic.Int64  // when the store held what is shown, by the monotonic clock
-	epoch    atomic.Uint64 // of the feed, in which it was read
-	unsaved  atomic.Int32
-	gone     atomic.Pointer[chan struct{}] // nil: no caller has asked for it
+
+	Key     session.Key
+	gone    atomic.Pointer[chan struct{}] // nil: no caller has asked for it
+	unsaved atomic.Int32
 }
 
 // NewEntry returns an entry that shows s.

@@ -19,15 +19,17 @@ const (
 	Moved                // the entry is of no more use: wait for Gone, look in the directory again
 )
 
-// Snapshot is what callers see of a session. It is never changed once published.
+// Snapshot is what callers see of a session. It is never changed once published. What a hit reads comes first, in two cache
+// lines: no other memory of the session is read but its entry.
 type Snapshot struct {
 	Phase       Phase
 	connections bool // see HoldsConnections
-	Generation  session.Generation
-	Incarnation session.Incarnation
 	Ceiling     session.Ceiling
 	EndsAt      int64 // Ready: as in the state; here so that a hit need not go there, which is far away
-	Tokens      *session.TokenCache
+	Tokens      session.TokenCache
+
+	Generation  session.Generation
+	Incarnation session.Incarnation
 
 	state  *session.State // nil where it is packed
 	packed session.Packed
@@ -47,10 +49,12 @@ var noOutcome Outcome
 
 // NewReady returns the snapshot of a session that lives, whose state is s.
 func NewReady(g session.Generation, in session.Incarnation, s *session.State) *Snapshot {
-	return &Snapshot{
+	shown := &Snapshot{
 		Phase: Ready, Generation: g, Incarnation: in, Ceiling: s.Internal.Ceiling, EndsAt: s.Internal.EndsAt,
-		Tokens: session.NewTokenCache(s), state: s, connections: len(s.ConnectionTokenSets) > 0, Outcome: &noOutcome,
+		state: s, connections: len(s.ConnectionTokenSets) > 0, Outcome: &noOutcome,
 	}
+	shown.Tokens.Fill(s)
+	return shown
 }
 
 // NewEnded returns the snapshot of a session of which only remains, which is not nil, is left.
@@ -85,7 +89,8 @@ func (s *Snapshot) Idle() *Snapshot {
 		return s
 	}
 	idle := *s
-	idle.state, idle.packed, idle.Tokens = nil, packed, session.NewTokenCache(packed.State())
+	idle.state, idle.packed, idle.Tokens = nil, packed, session.TokenCache{}
+	idle.Tokens.Fill(packed.State())
 	return &idle
 }
 
