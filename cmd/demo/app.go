@@ -20,6 +20,7 @@ import (
 	"github.com/tokenward/tokenward/httpauth"
 	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/internal/providers"
+	tokenwardprom "github.com/tokenward/tokenward/observe/prometheus"
 )
 
 // How long closing may take: for requests under way, then for what they set going at the
@@ -43,6 +44,7 @@ type app struct {
 	probe      *http.Client // of the provider, for readiness
 	bursts     *semaphore.Weighted
 	registry   *prometheus.Registry
+	observed   *tokenwardprom.Metrics
 	counts     counts
 }
 
@@ -106,7 +108,8 @@ func open(s settings, log *zap.Logger, opts ...tokenward.Option) (a *app, err er
 		return a, err
 	}
 	a.closeStore = closeStore
-	all := append(fromFlags, tokenward.WithLogger(log))
+	a.observed = tokenwardprom.NewMetrics()
+	all := append(fromFlags, tokenward.WithLogger(log), tokenward.WithObserver(a.observed.Observer()))
 	if a.client, err = tokenward.New(cfg, append(append(all, keep...), opts...)...); err != nil {
 		return a, err
 	}

@@ -4,6 +4,8 @@ go 1.25.0
 
 require github.com/tokenward/tokenward v0.0.0
 
+require github.com/tokenward/tokenward/observe/prometheus v0.0.0
+
 require github.com/tokenward/tokenward/store/bolt v0.0.0
 
 require github.com/tokenward/tokenward/store/redis v0.0.0
@@ -63,3 +65,5 @@ replace github.com/tokenward/tokenward/store/bolt => ../../store/bolt
 replace github.com/tokenward/tokenward/store/redis => ../../store/redis
 
 replace github.com/tokenward/tokenward/store/postgres => ../../store/postgres
+
+replace github.com/tokenward/tokenward/observe/prometheus => ../../observe/prometheus
