@@ -155,7 +155,7 @@ func (c *Client) openStores(o *options) error {
 		o.states = cookie.NewStates(mine, o.clock, o.sessionName, o.cookies.attributes())
 	}
 	if o.transactions == nil {
-		o.transactions = cookie.NewTransactions(c.sealer, o.clock, o.txName, o.cookies.attributes())
+		o.transactions = cookie.NewTransactions(c.sealer, o.clock, o.txName, o.cookies.ofLogins())
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,7 +18,7 @@ import (
 // zero have their defaults.
 type Cookies struct {
 	// Secure sends cookies over https only, and puts __Host- before their names (with a
-	// Domain: __Secure-), which keeps other hosts from setting them. Where the redirect URI is
+	// Domain or a Path: __Secure-), which keeps other hosts from setting them. Where the redirect URI is
 	// https that is so without being told, also where a proxy ends the TLS. Where there is
 	// no redirect URI, set it if browsers reach the server over https: without it cookies are Secure
 	// only where the request came over TLS.
@@ -26,6 +27,18 @@ type Cookies struct {
 	// Domain shares the session with all hosts under it: that of the redirect URI, or one above. The
 	// default is with none.
 	Domain string
+
+	// Path is the path that browsers send the cookies with, and all below it, as they see it. The redirect URI
+	// lies there. The default is /.
+	Path string
+
+	// SameSite says with which requests from other sites browsers send the session's cookies (RFC 6265bis section 5.6.7):
+	// http.SameSiteLaxMode, the default, with links and other navigations by GET; SameSiteStrictMode with none;
+	// SameSiteNoneMode with all, as pages in a frame of another site need, and only over https. With None use
+	// httpauth.RefuseForgeries. With Strict a visitor who follows a link from another site comes without a session: the handlers and
+	// Require of httpauth have the browser ask once more, from this site; behind Attach such a page looks signed out. The
+	// cookie of a login under way is Lax then, for the callback comes from the provider's site.
+	SameSite http.SameSite
 
 	// Chunks is how many cookies, of 3 KiB each, a session of WithStatelessSessions takes at most: 5, up to
 	// 32. Access tokens leave it before there would be more, and are asked for again: first those that no call
@@ -65,6 +78,8 @@ func WithCookies(k Cookies) Option { return func(o *options) { o.cookies = k } }
 
 func (k Cookies) orDefaults() Cookies {
 	or(&k.Chunks, cookie.DefaultChunks)
+	k.SameSite = cmp.Or(k.SameSite, http.SameSiteLaxMode)
+	k.Path = cmp.Or(k.Path, "/")
 	or(&k.Inactivity, 24*time.Hour)
 	or(&k.Absolute, 72*time.Hour)
 	return k
@@ -78,37 +93,74 @@ func (k Cookies) check() error {
 		return &ConfigurationError{Message: "WithCookies: Chunks must be 1 to 32"}
 	case k.Domain != "" && (&http.Cookie{Name: "n", Domain: k.Domain}).Valid() != nil:
 		return &ConfigurationError{Message: "WithCookies: Domain must be a domain name"}
+	case k.SameSite < http.SameSiteLaxMode || k.SameSite > http.SameSiteNoneMode:
+		return &ConfigurationError{Message: "WithCookies: SameSite must be Lax, Strict or None; a cookie without one is Lax in some browsers and None in others"}
+	case !strings.HasPrefix(k.Path, "/") || len(k.Path) > maxCookiePath || strings.ContainsAny(k.Path, "?#") || (&http.Cookie{Name: "n", Path: k.Path}).Valid() != nil:
+		return &ConfigurationError{Message: fmt.Sprintf("WithCookies: Path must be a path that begins with a slash, percent-encoded, of at most %d bytes", maxCookiePath)}
 	}
 	return nil
 }
 
 func (k Cookies) attributes() cookie.Attributes {
-	return cookie.Attributes{Secure: k.Secure, Domain: k.Domain, Chunks: k.Chunks}
+	return cookie.Attributes{Secure: k.Secure, Domain: k.Domain, Path: k.Path, SameSite: k.SameSite, Chunks: k.Chunks}
 }
+
+// ofLogins returns the attributes of the cookies of logins under way. The callback comes from another site, so they
+// are never Strict.
+func (k Cookies) ofLogins() cookie.Attributes {
+	a := k.attributes()
+	if a.SameSite == http.SameSiteStrictMode {
+		a.SameSite = http.SameSiteLaxMode
+	}
+	return a
+}
+
+// Cookies returns how c has browsers keep their sessions: what WithCookies said, with the defaults, and with what the redirect URI
+// decides.
+func (c *Client) Cookies() Cookies { return c.opts.cookies }
 
 // at returns k for browsers that reach the server where redirectURI says, and refuses cookies that no browser keeps
 // there (RFC 6265 section 5.3).
 func (k Cookies) at(redirectURI string) (Cookies, error) {
-	refuse := func(why string) (Cookies, error) {
-		return k, &ConfigurationError{Message: "WithCookies: " + why}
-	}
-	domain := strings.ToLower(strings.TrimPrefix(k.Domain, "."))
-	if domain != "" && (!strings.Contains(domain, ".") || net.ParseIP(domain) != nil) {
-		return refuse("Domain must be a domain name such as example.com; browsers share no cookies under an IP address or a name without a dot")
-	}
 	u, err := url.Parse(redirectURI)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return k, nil // each login names its own
+		u = nil // each login names its own
+	}
+	k.Secure = k.Secure || u != nil && u.Scheme == "https"
+	if why := k.refusedAt(u); why != "" {
+		return k, &ConfigurationError{Message: "WithCookies: " + why}
+	}
+	return k, nil
+}
+
+// refusedAt says why browsers refuse such cookies at u, which may be nil, "" where they keep them.
+func (k Cookies) refusedAt(u *url.URL) string {
+	domain := strings.ToLower(strings.TrimPrefix(k.Domain, "."))
+	switch {
+	case domain != "" && (!strings.Contains(domain, ".") || net.ParseIP(domain) != nil):
+		return "Domain must be a domain name such as example.com; browsers share no cookies under an IP address or a name without a dot"
+	case k.SameSite == http.SameSiteNoneMode && !k.Secure:
+		return "SameSite None without Secure: browsers keep no such cookies; make the RedirectURI https, or set Secure"
+	case u == nil:
+		return ""
 	}
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	if why := refusesDomain(host, domain, k.Domain); why != "" {
-		return refuse(why)
+		return why
 	}
-	if k.Secure && u.Scheme == "http" && !loopback(host) {
-		return refuse("Secure with an http RedirectURI: browsers keep no Secure cookies of http; make the RedirectURI https")
+	switch {
+	case k.Secure && u.Scheme == "http" && !loopback(host):
+		return "Secure with an http RedirectURI: browsers keep no Secure cookies of http; make the RedirectURI https"
+	case !within(u.EscapedPath(), k.Path):
+		return fmt.Sprintf("Path %q does not cover %q, the path of RedirectURI, where browsers would not send the cookie of the login under way", k.Path, u.EscapedPath())
 	}
-	k.Secure = k.Secure || u.Scheme == "https"
-	return k, nil
+	return ""
+}
+
+// within reports whether browsers send a cookie of that path with a request for path (RFC 6265 section 5.1.4).
+func within(path, of string) bool {
+	rest, below := strings.CutPrefix(path, of)
+	return below && (rest == "" || strings.HasSuffix(of, "/") || strings.HasPrefix(rest, "/")) || path == "" && of == "/"
 }
 
 // refusesDomain says why browsers refuse cookies of domain from host, "" where they keep them. It is told as named.
@@ -145,8 +197,11 @@ func checkCookieName(name, of string) error {
 	return nil
 }
 
-// maxCookieName leaves room for a chunk and its attributes in the 4096 bytes that browsers keep.
-const maxCookieName = 256
+// Beside these a chunk and its other attributes have room in the 4096 bytes that browsers keep.
+const (
+	maxCookieName = 256
+	maxCookiePath = 256
+)
 
 func (k Cookies) rules(name string) browser.Rules {
 	return browser.Rules{Attributes: k.attributes(), Name: name, Inactivity: k.Inactivity, Absolute: k.Absolute, Fixed: k.Fixed}

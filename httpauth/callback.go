@@ -39,7 +39,7 @@ func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
 		}
 		if wantsPage(r) {
 			if state, ok := h.client.CompletedLogin(r.Context(), at, tokenward.HTTP(w, r)); ok {
-				redirect(w, h.landing(state))
+				h.lead(w, h.landing(state))
 				return
 			}
 		}
@@ -54,7 +54,7 @@ func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
 	if h.o.onLogin != nil {
 		h.o.onLogin(w, r, res)
 	}
-	redirect(w, h.landing(res.AppState))
+	h.lead(w, h.landing(res.AppState))
 }
 
 const maxForm = 64 << 10

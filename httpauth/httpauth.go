@@ -20,6 +20,7 @@ type Handlers struct {
 	base        *url.URL
 	origin      string   // of base
 	path        string   // of base, percent-encoded, without a slash at its end; empty where base is an origin
+	strict      bool     // the session's cookies come with no request that another site caused
 	redirectURI *url.URL // the client's redirect URI; its Host is empty where there is none
 	o           options
 	allowed     map[string]bool
@@ -106,7 +107,8 @@ func New(client *tokenward.Client, baseURL string, opts ...Option) (*Handlers, e
 	}
 	h := &Handlers{
 		client: client, base: base, origin: origin(base), path: base.EscapedPath(), allowed: make(map[string]bool),
-		o: options{after: "/", onError: WriteError},
+		strict: client.Cookies().SameSite == http.SameSiteStrictMode,
+		o:      options{after: "/", onError: WriteError},
 	}
 	for _, opt := range opts {
 		opt(&h.o)

@@ -50,6 +50,8 @@ func (h *Handlers) Require(next http.Handler) http.Handler {
 			h.o.onError(w, r, err)
 		case user != nil:
 			next.ServeHTTP(w, r)
+		case navigates(r) && h.strict && h.asked(r) != "" && r.Header.Get("Sec-Fetch-Site") == "cross-site":
+			h.lead(w, h.asked(r)) // the cookie may be there, and did not come along
 		case navigates(r):
 			redirect(w, h.loginFrom(r, login))
 		default:
@@ -61,19 +63,28 @@ func (h *Handlers) Require(next http.Handler) http.Handler {
 
 // loginFrom returns login with the page that r is for as return_to.
 func (h *Handlers) loginFrom(r *http.Request, login string) string {
-	page := r.RequestURI // as the browser asked for it: r.URL may lack a prefix
-	if !strings.HasPrefix(page, "/") {
-		page = r.URL.RequestURI()
-	}
-	page, ok := ReturnPath(page)
-	if !ok {
+	page := h.asked(r)
+	if page == "" {
 		return login
 	}
 	sep := "?"
 	if strings.Contains(login, "?") {
 		sep = "&"
 	}
-	return login + sep + "return_to=" + url.QueryEscape(h.below(page))
+	return login + sep + "return_to=" + url.QueryEscape(page)
+}
+
+// asked returns the path and query of r as the browser has them, "" where they are not to be followed.
+func (h *Handlers) asked(r *http.Request) string {
+	page := r.RequestURI // r.URL may lack a prefix
+	if !strings.HasPrefix(page, "/") {
+		page = r.URL.RequestURI()
+	}
+	page, ok := ReturnPath(page)
+	if !ok {
+		return ""
+	}
+	return h.below(page)
 }
 
 // Protect refuses requests that change something and that another origin caused, Origin

@@ -21,7 +21,7 @@ var pages = template.Must(template.New("pages").Parse(pagesText))
 type page struct {
 	Nonce       string // of the page's own style and script
 	Title, Text string
-	Link        string // where to sign in; empty where that does not help
+	Link        string // where to sign in, or to go on; empty where that does not help
 	Code        tokenward.Code
 	Fields      []field
 }
@@ -35,8 +35,10 @@ func writePage(w http.ResponseWriter, status int, name string, p page, script bo
 	policy := "default-src 'none'; style-src 'nonce-" + p.Nonce + "'; base-uri 'none'; frame-ancestors 'self'"
 	referrer := "no-referrer" // the address of a callback has a code
 	if script {
-		// No form-action: browsers apply it to the redirects that follow the form, and those may leave the site.
 		policy += "; script-src 'nonce-" + p.Nonce + "'"
+	}
+	if p.Fields != nil {
+		// No form-action: browsers apply it to the redirects that follow the form, and those may leave the site.
 		referrer = "same-origin" // with no-referrer a form is sent with Origin: null
 	} else {
 		policy += "; form-action 'none'"
@@ -49,6 +51,16 @@ func writePage(w http.ResponseWriter, status int, name string, p page, script bo
 	h.Set("Referrer-Policy", referrer)
 	w.WriteHeader(status)
 	_ = pages.ExecuteTemplate(w, name, p) // a browser that has left learns nothing
+}
+
+// lead sends the browser on to a page of this site. A browser keeps a Strict session cookie to itself in a navigation that
+// another site began, in redirects that follow one too: then a page of this site begins another one.
+func (h *Handlers) lead(w http.ResponseWriter, to string) {
+	if h.strict {
+		writePage(w, http.StatusOK, "onward", page{Link: ascii(to)}, true)
+		return
+	}
+	redirect(w, to)
 }
 
 // signInKey is where the context of a request says how to sign in: the login's address, or the *Handlers whose

@@ -17,13 +17,20 @@ import (
 	"github.com/tokenward/tokenward/idp/idptest"
 )
 
+var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
 // newClient returns a client with that redirect URI, whose provider is in this process.
 func newClient(t testing.TB, redirectURI string, change ...func(*tokenward.Config)) (*tokenward.Client, *idptest.Tenant) {
 	t.Helper()
-	return newClientAt(t, clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), redirectURI, change...)
+	return newClientAt(t, clock.NewFake(epoch), redirectURI, change...)
 }
 
 func newClientAt(t testing.TB, clk *clock.Fake, redirectURI string, change ...func(*tokenward.Config)) (*tokenward.Client, *idptest.Tenant) {
+	t.Helper()
+	return newClientWith(t, clk, redirectURI, change)
+}
+
+func newClientWith(t testing.TB, clk *clock.Fake, redirectURI string, change []func(*tokenward.Config), opts ...tokenward.Option) (*tokenward.Client, *idptest.Tenant) {
 	t.Helper()
 	tenant := idptest.NewTenant(t, idptest.InProcess(), idptest.WithClock(clk), idptest.WithClient(idptest.ClientID, idptest.ClientSecret, redirectURI))
 	cfg := tokenward.Config{
@@ -33,7 +40,8 @@ func newClientAt(t testing.TB, clk *clock.Fake, redirectURI string, change ...fu
 	for _, f := range change {
 		f(&cfg)
 	}
-	client, err := tokenward.New(cfg, tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(clk), tokenward.WithHTTPClient(tenant.Client()))
+	opts = append([]tokenward.Option{tokenward.WithLogger(zap.NewNop()), tokenward.WithClock(clk), tokenward.WithHTTPClient(tenant.Client())}, opts...)
+	client, err := tokenward.New(cfg, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

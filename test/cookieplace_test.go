@@ -57,6 +57,47 @@ func TestCookie_secureByTheRedirectURI(t *testing.T) {
 	}
 }
 
+// The callback comes from the provider's site, so the cookie of a login under way is not Strict. A Path takes __Host- away.
+func TestCookie_sameSiteAndPath(t *testing.T) {
+	const strict, lax, none = http.SameSiteStrictMode, http.SameSiteLaxMode, http.SameSiteNoneMode
+	for _, tt := range []struct {
+		cookies        tokenward.Cookies
+		prefix, path   string
+		login, session http.SameSite
+	}{
+		{tokenward.Cookies{}, "__Host-", "/", lax, lax},
+		{tokenward.Cookies{SameSite: strict}, "__Host-", "/", lax, strict},
+		{tokenward.Cookies{SameSite: none}, "__Host-", "/", none, none},
+		{tokenward.Cookies{Path: "/"}, "__Host-", "/", lax, lax},
+		{tokenward.Cookies{Path: "/under"}, "__Secure-", "/under", lax, lax},
+	} {
+		for name, more := range map[string][]rigOption{"stateful": nil, "stateless": {withClient(tokenward.WithStatelessSessions())}} {
+			opts := append(reachedAt("https://www.app.example/under/callback"), withClient(tokenward.WithCookies(tt.cookies)))
+			r := newRig(t, append(opts, more...)...)
+			b := newBrowser(r)
+			to := r.start(tokenward.LoginRequest{}, b.options())
+			begun := b.answer.Result().Cookies()
+			b.took()
+			back, err := r.tenant.Authorize(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.client.CompleteInteractiveLogin(t.Context(), back, b.options()); err != nil {
+				t.Fatalf("%s, %+v: %v", name, tt.cookies, err)
+			}
+			for _, c := range append(begun, b.answer.Result().Cookies()...) {
+				want := tt.login
+				if strings.HasPrefix(c.Name, tt.prefix+"_a0_session") {
+					want = tt.session
+				}
+				if !strings.HasPrefix(c.Name, tt.prefix+"_a0_") || c.SameSite != want || c.Path != tt.path || !c.Secure || !c.HttpOnly {
+					t.Errorf("%s, %+v: %s", name, tt.cookies, c)
+				}
+			}
+		}
+	}
+}
+
 // A sibling host, or plain http, can set cookies for this host, but none with the prefix. A cookie without it signs no user
 // in, least of all as the attacker who set it.
 func TestCookie_withoutThePrefixIsNotRead(t *testing.T) {
@@ -88,40 +129,59 @@ func TestCookie_withoutThePrefixIsNotRead(t *testing.T) {
 
 // What no browser keeps is said at once, not by a login that leads nowhere.
 func TestCookie_thatNoBrowserKeepsIsRefused(t *testing.T) {
-	const https, http, loopback = "https://www.app.example/cb", "http://www.app.example/cb", "http://localhost:8080/cb"
+	const httpsURI, httpURI, loopback = "https://www.app.example/cb", "http://www.app.example/cb", "http://localhost:8080/cb"
 	long := strings.Repeat("n", 257)
 	for name, tt := range map[string]struct {
 		redirectURI string
 		option      tokenward.Option
 		says        string // "": it is accepted
 	}{
-		"Secure on http":            {http, tokenward.WithCookies(tokenward.Cookies{Secure: true}), "http RedirectURI"},
+		"Secure on http":            {httpURI, tokenward.WithCookies(tokenward.Cookies{Secure: true}), "http RedirectURI"},
 		"Secure on loopback":        {loopback, tokenward.WithCookies(tokenward.Cookies{Secure: true}), ""},
 		"Secure on 127.0.0.1":       {"http://127.0.0.1/cb", tokenward.WithCookies(tokenward.Cookies{Secure: true}), ""},
 		"Secure on [::1]":           {"http://[::1]:80/cb", tokenward.WithCookies(tokenward.Cookies{Secure: true}), ""},
 		"Secure, no redirect URI":   {"", tokenward.WithCookies(tokenward.Cookies{Secure: true}), ""},
-		"http":                      {http, tokenward.WithCookies(tokenward.Cookies{}), ""},
-		"a foreign Domain":          {https, tokenward.WithCookies(tokenward.Cookies{Domain: "other.example"}), "not that of"},
-		"one that ends alike":       {https, tokenward.WithCookies(tokenward.Cookies{Domain: "pp.example"}), "not that of"},
-		"a foreign Domain on http":  {http, tokenward.WithCookies(tokenward.Cookies{Domain: "other.example"}), "not that of"},
-		"a Domain below the host":   {https, tokenward.WithCookies(tokenward.Cookies{Domain: "a.www.app.example"}), "below"},
-		"a Domain above the host":   {https, tokenward.WithCookies(tokenward.Cookies{Domain: "app.example"}), ""},
-		"the host as Domain":        {https, tokenward.WithCookies(tokenward.Cookies{Domain: "www.app.example"}), ""},
-		"a Domain of one label":     {https, tokenward.WithCookies(tokenward.Cookies{Domain: "example"}), "without a dot"},
+		"http":                      {httpURI, tokenward.WithCookies(tokenward.Cookies{}), ""},
+		"a foreign Domain":          {httpsURI, tokenward.WithCookies(tokenward.Cookies{Domain: "other.example"}), "not that of"},
+		"one that ends alike":       {httpsURI, tokenward.WithCookies(tokenward.Cookies{Domain: "pp.example"}), "not that of"},
+		"a foreign Domain on http":  {httpURI, tokenward.WithCookies(tokenward.Cookies{Domain: "other.example"}), "not that of"},
+		"a Domain below the host":   {httpsURI, tokenward.WithCookies(tokenward.Cookies{Domain: "a.www.app.example"}), "below"},
+		"a Domain above the host":   {httpsURI, tokenward.WithCookies(tokenward.Cookies{Domain: "app.example"}), ""},
+		"the host as Domain":        {httpsURI, tokenward.WithCookies(tokenward.Cookies{Domain: "www.app.example"}), ""},
+		"a Domain of one label":     {httpsURI, tokenward.WithCookies(tokenward.Cookies{Domain: "example"}), "without a dot"},
 		"localhost as Domain":       {loopback, tokenward.WithCookies(tokenward.Cookies{Domain: "localhost"}), "without a dot"},
 		"an address as Domain":      {"http://127.0.0.1/cb", tokenward.WithCookies(tokenward.Cookies{Domain: "127.0.0.1"}), "IP address"},
 		"an address and no URI":     {"", tokenward.WithCookies(tokenward.Cookies{Domain: "10.0.0.1"}), "IP address"},
 		"any Domain and no URI":     {"", tokenward.WithCookies(tokenward.Cookies{Domain: "other.example"}), ""},
 		"an app's own scheme":       {"com.example.app:/cb", tokenward.WithCookies(tokenward.Cookies{Domain: "other.example"}), ""},
-		"a prefix by name":          {https, tokenward.WithIdentifiers("__Host-session", "tx"), "prefix"},
-		"in other letters":          {https, tokenward.WithIdentifiers("session", "__sEcUrE-tx"), "prefix"},
-		"one to come":               {http, tokenward.WithIdentifiers("__Http-session", "tx"), "prefix"},
-		"a long name":               {https, tokenward.WithIdentifiers(long, "tx"), "bytes"},
-		"no name":                   {https, tokenward.WithIdentifiers("", "tx"), "empty"},
-		"a name that is none":       {https, tokenward.WithIdentifiers("session", "a b"), "name of a transaction"},
-		"too many chunks":           {https, tokenward.WithCookies(tokenward.Cookies{Chunks: 33}), "Chunks"},
-		"fewer than none":           {https, tokenward.WithCookies(tokenward.Cookies{Chunks: -1}), "Chunks"},
-		"two underscores of no use": {https, tokenward.WithIdentifiers("__session", "__tx"), ""},
+		"a prefix by name":          {httpsURI, tokenward.WithIdentifiers("__Host-session", "tx"), "prefix"},
+		"in other letters":          {httpsURI, tokenward.WithIdentifiers("session", "__sEcUrE-tx"), "prefix"},
+		"one to come":               {httpURI, tokenward.WithIdentifiers("__Http-session", "tx"), "prefix"},
+		"a long name":               {httpsURI, tokenward.WithIdentifiers(long, "tx"), "bytes"},
+		"no name":                   {httpsURI, tokenward.WithIdentifiers("", "tx"), "empty"},
+		"a name that is none":       {httpsURI, tokenward.WithIdentifiers("session", "a b"), "name of a transaction"},
+		"too many chunks":           {httpsURI, tokenward.WithCookies(tokenward.Cookies{Chunks: 33}), "Chunks"},
+		"fewer than none":           {httpsURI, tokenward.WithCookies(tokenward.Cookies{Chunks: -1}), "Chunks"},
+		"None on https":             {httpsURI, tokenward.WithCookies(tokenward.Cookies{SameSite: http.SameSiteNoneMode}), ""},
+		"None on http":              {httpURI, tokenward.WithCookies(tokenward.Cookies{SameSite: http.SameSiteNoneMode}), "None without Secure"},
+		"None on loopback":          {loopback, tokenward.WithCookies(tokenward.Cookies{SameSite: http.SameSiteNoneMode}), "None without Secure"},
+		"None, no redirect URI":     {"", tokenward.WithCookies(tokenward.Cookies{SameSite: http.SameSiteNoneMode}), "None without Secure"},
+		"None and Secure, no URI":   {"", tokenward.WithCookies(tokenward.Cookies{SameSite: http.SameSiteNoneMode, Secure: true}), ""},
+		"Strict":                    {httpURI, tokenward.WithCookies(tokenward.Cookies{SameSite: http.SameSiteStrictMode}), ""},
+		"Default":                   {httpsURI, tokenward.WithCookies(tokenward.Cookies{SameSite: http.SameSiteDefaultMode}), "Lax, Strict or None"},
+		"a SameSite that is none":   {httpsURI, tokenward.WithCookies(tokenward.Cookies{SameSite: 9}), "Lax, Strict or None"},
+		"the Path of the callback":  {"https://app.example/a/cb", tokenward.WithCookies(tokenward.Cookies{Path: "/a"}), ""},
+		"with a slash":              {"https://app.example/a/cb", tokenward.WithCookies(tokenward.Cookies{Path: "/a/"}), ""},
+		"the callback itself":       {"https://app.example/a/cb", tokenward.WithCookies(tokenward.Cookies{Path: "/a/cb"}), ""},
+		"a Path beside it":          {"https://app.example/a/cb", tokenward.WithCookies(tokenward.Cookies{Path: "/b"}), "does not cover"},
+		"one that begins alike":     {"https://app.example/ab/cb", tokenward.WithCookies(tokenward.Cookies{Path: "/a"}), "does not cover"},
+		"one below":                 {"https://app.example/a/cb", tokenward.WithCookies(tokenward.Cookies{Path: "/a/cb/"}), "does not cover"},
+		"a URI without a path":      {"https://app.example", tokenward.WithCookies(tokenward.Cookies{}), ""},
+		"a Path without a slash":    {httpsURI, tokenward.WithCookies(tokenward.Cookies{Path: "a"}), "begins with a slash"},
+		"a Path with an attribute":  {httpsURI, tokenward.WithCookies(tokenward.Cookies{Path: "/; Domain=example"}), "begins with a slash"},
+		"a Path with a query":       {httpsURI, tokenward.WithCookies(tokenward.Cookies{Path: "/?a"}), "begins with a slash"},
+		"a long Path":               {httpsURI, tokenward.WithCookies(tokenward.Cookies{Path: "/" + long}), "begins with a slash"},
+		"two underscores of no use": {httpsURI, tokenward.WithIdentifiers("__session", "__tx"), ""},
 	} {
 		cfg := wellConfigured()
 		cfg.RedirectURI = tt.redirectURI

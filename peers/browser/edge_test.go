@@ -81,6 +81,10 @@ func (s *site) start(edit func(*tokenward.Config), opts ...tokenward.Option) {
 	}
 	mux.Handle("/who", web.Attach(http.HandlerFunc(s.who)))
 	mux.Handle("/slow", web.Attach(http.HandlerFunc(s.slow)))
+	mux.Handle("/own", web.Require(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, `<!doctype html><title>own</title><p id=own>own`)
+	})))
 	mux.HandleFunc("/bait", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, `<!doctype html><title>bait</title><link rel=prefetch href=/auth/logout><img src=/auth/logout?img>
@@ -272,5 +276,29 @@ func TestEdge_formPost(t *testing.T) {
 		if strings.Contains(uri, "code=") {
 			t.Errorf("the code is in the URL %s", uri)
 		}
+	}
+}
+
+// A Strict cookie does not come with the navigation that the provider began, nor with a link from another site. A page
+// of this site asks again, and the login is not begun a second time.
+func TestEdge_strictCookies(t *testing.T) {
+	ctx, _ := openBrowser(t)
+	s := newSite(t, "localhost", nil, tokenward.WithCookies(tokenward.Cookies{SameSite: http.SameSiteStrictMode}))
+	navigate(t, ctx, s.base+"/own", "#own")
+	link := "<!doctype html><title>elsewhere</title><a id=link href=" + s.base + "/own>own</a>"
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, link)
+	}))
+	t.Cleanup(elsewhere.Close)
+	navigate(t, ctx, elsewhere.URL, "#link") // at 127.0.0.1, which is another site than localhost
+	if err := chromedp.Do(ctx, chromedp.Click("#link"), chromedp.WaitReady("#own")); err != nil {
+		t.Fatal(err)
+	}
+	if at := get(t, ctx, chromedp.Location()); at != s.base+"/own" {
+		t.Errorf("the link leads to %s", at)
+	}
+	if n := s.tenant.Requests(idptest.CodeExchange); n != 1 {
+		t.Errorf("code exchanges = %d, want 1", n)
 	}
 }

@@ -1,6 +1,7 @@
 package cookie
 
 import (
+	"cmp"
 	"encoding/base64"
 	"math"
 	"net/http"
@@ -10,16 +11,21 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Attributes say how cookies are set. All of them are HttpOnly, SameSite=Lax and
-// Path=/.
+// Attributes say how cookies are set. All of them are HttpOnly.
 type Attributes struct {
 	// Secure sends the cookies over https only, and names them with the prefix __Host-
-	// (with a Domain: __Secure-), which keeps other hosts and plain http from setting
+	// (with a Domain or a Path: __Secure-), which keeps other hosts and plain http from setting
 	// them. Without it they are Secure only where the request came over TLS.
 	Secure bool
 
 	// Domain shares the cookies with all hosts under it. Empty: with none.
 	Domain string
+
+	// Path is the path that the cookies are for, with all below it. Empty: /.
+	Path string
+
+	// SameSite says with which requests from other sites browsers send the cookies. Zero: Lax.
+	SameSite http.SameSite
 
 	// Chunks is how many cookies of 3 KiB a session of States may take: 1 to 32. The default is
 	// DefaultChunks.
@@ -30,7 +36,7 @@ type Attributes struct {
 // read: a cookie without the prefix may come from another host.
 func (a Attributes) Name(name string) string {
 	switch {
-	case a.Secure && a.Domain == "":
+	case a.Secure && a.Domain == "" && (a.Path == "" || a.Path == "/"):
 		return "__Host-" + name
 	case a.Secure:
 		return "__Secure-" + name
@@ -90,8 +96,9 @@ func (a Attributes) set(to answer, r *http.Request, name, value string, maxAge t
 
 func (a Attributes) cookie(r *http.Request, name, value string, maxAge time.Duration) *http.Cookie {
 	c := &http.Cookie{
-		Name: name, Value: value, Path: "/", Domain: a.Domain, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Secure: a.Secure || r != nil && r.TLS != nil, MaxAge: int(min(maxAge/time.Second, math.MaxInt32)),
+		Name: name, Value: value, Path: cmp.Or(a.Path, "/"), Domain: a.Domain, HttpOnly: true,
+		SameSite: cmp.Or(a.SameSite, http.SameSiteLaxMode),
+		Secure:   a.Secure || r != nil && r.TLS != nil, MaxAge: int(min(maxAge/time.Second, math.MaxInt32)),
 	}
 	if c.MaxAge <= 0 {
 		c.MaxAge = -1 // written as Max-Age=0
