@@ -190,10 +190,14 @@ func (a *Session) spend(e spend) {
 
 // observed returns what is told of f, nil where nothing is. A flight that no caller has asked for starts here.
 func (a *Session) observed(f *directory.Flight) *telemetry.Flight {
-	if f.Observed == nil {
-		f.Observed = a.env.Telemetry.Recovery(f.Query)
+	if f.Observed != nil {
+		return f.Observed
 	}
-	return f.Observed
+	o := a.env.Telemetry.Recovery(f.Query)
+	if o != nil { // else callers may share f, and read the field
+		f.Observed = o
+	}
+	return o
 }
 
 // revoked says that a revocation is over, well or badly.
