@@ -15,8 +15,7 @@ type ending struct {
 	settled chan struct{}  // nil: it was tried
 	of      *session.State // by what a logout finds the remainder; nil: not known
 
-	stored  bool            // the store has the tombstone,
-	version session.Version // and in it a remainder of that version; zero: none
+	stored *session.Version // of the remainder in the store's tombstone, zero without one; nil: the store lacks the tombstone
 }
 
 func newEnding() *ending { return &ending{settled: make(chan struct{})} }
@@ -62,8 +61,8 @@ func (o *deleteOp) start(c *core, now time.Time) bool {
 	}
 	if e := c.ending; o.why == session.ReasonCeiling && c.life.over() && e != nil && e.of != nil && len(c.state.ConnectionTokenSets) > 0 {
 		o.remains, o.made = e.of.JoinRemainder(c.state), c.version
-		if e.stored {
-			o.made = e.version
+		if e.stored != nil {
+			o.made = *e.stored
 		}
 	}
 	return true
@@ -99,7 +98,8 @@ func (o *deleteOp) done(c *core, m *opDone, _ time.Time) {
 	o.settle()
 	if m.err == nil {
 		if e := c.ending; e != nil && c.covers(o.only) {
-			e.stored, e.version = true, m.remainder
+			version := m.remainder
+			e.stored = &version
 		}
 		if o.ceiling != 0 {
 			c.do(deletedAt(o.ceiling))
