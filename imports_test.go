@@ -19,6 +19,7 @@ var theMap = []string{
 	"grpcauth",
 	"observe/otel",
 	"observe/prometheus",
+	"tokenwardtest",
 	"httpauth",
 	".",
 	"internal/bearer",

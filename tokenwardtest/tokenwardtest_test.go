@@ -1,0 +1,87 @@
+package tokenwardtest_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/httpauth"
+	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/tokenwardtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestSignIn_inOneLine(t *testing.T) {
+	s := tokenwardtest.SignIn(t)
+	token, err := s.Client.GetAccessToken(t.Context(), tokenward.TokenRequest{Audience: "https://orders.example.com"}, s.Session())
+	if err != nil || token.AccessToken == "" {
+		t.Fatalf("a token: %+v, %v", token, err)
+	}
+	if s.User.Sub() != idptest.Subject || s.Tenant.Refreshes() != 1 {
+		t.Errorf("%s is signed in, after %d refreshes", s.User.Sub(), s.Tenant.Refreshes())
+	}
+}
+
+func TestSignIn_twoUsersAtOneClient(t *testing.T) {
+	ada := tokenwardtest.SignIn(t)
+	grace := tokenwardtest.SignIn(t, tokenwardtest.At(ada.Client, ada.Tenant), tokenwardtest.As("auth0|grace", idptest.Claims{"name": "Grace Hopper"}))
+	for s, want := range map[*tokenwardtest.SignedIn]string{ada: "Ada Lovelace", grace: "Grace Hopper"} {
+		if user, err := s.Client.GetUser(t.Context(), s.Session()); err != nil || user["name"] != want {
+			t.Errorf("signed in: %v, %v, want %s", user, err, want)
+		}
+	}
+}
+
+// The application behind httpauth gets the cookies that its own client has set.
+func TestSignIn_throughTheMiddleware(t *testing.T) {
+	for name, opts := range map[string][]tokenward.Option{
+		"stateful":  nil,
+		"stateless": {tokenward.WithStatelessSessions()},
+		"at a path": {tokenward.WithCookies(tokenward.Cookies{Path: "/auth", SameSite: http.SameSiteNoneMode})},
+	} {
+		s := tokenwardtest.SignIn(t, tokenwardtest.Client(opts...))
+		web, err := httpauth.New(s.Client, "https://app.example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		app := web.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user, _ := s.Client.GetUser(r.Context(), tokenward.StoreOptions{})
+			_, _ = io.WriteString(w, user.Sub())
+		}))
+		w := httptest.NewRecorder()
+		app.ServeHTTP(w, s.Request(http.MethodGet, "/", nil))
+		if w.Code != http.StatusOK || w.Body.String() != idptest.Subject {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+// Time is the test's: the session ends at the ceiling with nobody asking.
+func TestSignIn_ceiling(t *testing.T) {
+	s := tokenwardtest.SignIn(t, tokenwardtest.As("auth0|grace", idptest.Claims{"session_expiry": 1767326645})) // an hour from the start
+	s.Clock.Advance(time.Hour)
+	if err := s.Client.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, s.Session())
+	if !errors.Is(err, tokenward.ErrSessionExpired) || s.Client.Stats().Ceilings != 1 {
+		t.Errorf("after the ceiling: %v, %d ceilings", err, s.Client.Stats().Ceilings)
+	}
+}
+
+func TestSignIn_inABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tokenwardtest.SignIn(t, tokenwardtest.Config(func(c *tokenward.Config) { c.RedirectURI = "https://other.example/cb" }))
+		if _, err := s.Client.GetAccessToken(t.Context(), tokenward.TokenRequest{Audience: "a"}, s.Session()); err != nil {
+			t.Error(err)
+		}
+	})
+}
