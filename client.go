@@ -119,7 +119,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.losses = logging.NewLosses(c.clock, c.log, &c.stats.Vanished)
 	c.logins.Init()
 	c.providers.init()
-	c.runner = runner.New(o.limits, c.pending)
+	c.runner = c.newRunner(&o)
 	if c.idp, err = idp.New(idp.Config{
 		ClientID: cmp.Or(cfg.ClientID, "of no registration"), ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
 		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "", Resource: o.resource,
@@ -184,7 +184,7 @@ func (o *options) check() error {
 	case o.tokenLifetime < time.Second:
 		return &ConfigurationError{Message: "WithDefaultTokenLifetime: must be a second or more, or AsLongAsTheSession"}
 	}
-	return errors.Join(checkCookieName(o.sessionName, "the session"), checkCookieName(o.txName, "a transaction"), o.checkIdle(), o.cookies.check())
+	return errors.Join(checkCookieName(o.sessionName, "the session"), checkCookieName(o.txName, "a transaction"), o.checkPolicies(), o.checkIdle(), o.cookies.check())
 }
 
 // idleTime returns what WithIdleConnTimeout says, 0 when it was not given.

@@ -61,6 +61,7 @@ type options struct {
 	onSaveError    func(Key, error)
 	cookies        Cookies
 	overlap        *time.Duration
+	breaker        BreakerPolicy // no Failures: there is none
 }
 
 // WithActorSystem lets tokenward live in an actor system of the host, who closes the

@@ -28,6 +28,10 @@ type Stats struct {
 	Vanished     int64 // records of sessions in memory that the store does not have any more, although nobody ended them
 	Stale        int64 // answers from memory while a shared store did not answer
 	Failures     int64 // defects that were contained
+	Retries      int64 // requests sent again for the same callers (WithRetry)
+	Paced        int64 // requests that wait now, for their provider has answered 429: it is asked less often
+	BreakersOpen int64 // providers that do not work now (WithBreaker)
+	Refused      int64 // requests that were not sent, for their provider does not work
 }
 
 // Stats returns what the client counted.
@@ -42,6 +46,7 @@ func (c *Client) Stats() Stats {
 		Resident: t.Resident.Load(), Unsaved: t.Failing.Load(), TokenFlights: t.Requests.Load(), Loads: t.Loads.Load(),
 		SaveErrors: t.SaveErrors.Load(), Ceilings: t.Ceilings.Load(), Unreadable: t.Unreadable.Load(),
 		Lost: t.Lost.Load(), Vanished: t.Vanished.Load(), Stale: t.Stale.Load(), Failures: t.Failures.Load(),
+		Retries: t.Retries.Load(), Paced: t.Paced.Load(), BreakersOpen: t.BreakersOpen.Load(), Refused: t.Refused.Load(),
 	}
 }
 

@@ -286,7 +286,7 @@ type (
 		flight *directory.Flight
 		answer directory.Answer
 	}
-	askPermit  struct{}
+	askPermit  struct{ issuer string }
 	dropPermit struct{}
 	spend      struct {
 		query   *session.TokenQuery

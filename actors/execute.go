@@ -64,13 +64,14 @@ func (a *Session) carryOutNow(e effect) bool {
 func (a *Session) carryOutWork(e effect) {
 	switch e := e.(type) {
 	case askPermit:
-		if a.env.Runner.Permit(func(err error) { a.send(&permitGranted{err: err}) }) {
-			a.next = &permitGranted{} // in this turn: nothing comes in between
+		p, now := a.env.Runner.Permit(e.issuer, func(p Permit, err error) { a.send(&permitGranted{permit: p, err: err}) })
+		if now {
+			a.next = &permitGranted{permit: p} // in this turn: nothing comes in between
 		}
 		a.step = waitingForPermit // only now is there something that will come back
 	case dropPermit:
 		a.step = noRequest
-		a.env.Runner.Release()
+		a.env.Runner.Release(a.permit, session.NoOutcome)
 	case spend:
 		a.spend(e)
 		a.step = onTheWire
@@ -156,7 +157,7 @@ func (a *Session) after(old clock.Timer, d time.Duration, m any) clock.Timer {
 // The clock is asked here, on the goroutine that sends, and not in the turn that decided: between the two the process may
 // have been paused for longer than its lease.
 func (a *Session) spend(e spend) {
-	env, observed := a.env, a.observed(e.flight)
+	env, permit, observed := a.env, a.permit, a.observed(e.flight)
 	env.Stats.Requests.Add(1)
 	a.do(ProviderWork, func(ctx context.Context) any {
 		ctx = observed.Context(ctx)
@@ -183,7 +184,11 @@ func (a *Session) spend(e spend) {
 		})
 		return m
 	}, func(m any) {
-		env.Runner.Release()
+		o := session.NoOutcome
+		if m, ok := m.(*providerAnswered); ok {
+			o = session.OutcomeOf(m.err)
+		}
+		env.Runner.Release(permit, o)
 		a.send(m)
 	})
 }
@@ -203,7 +208,8 @@ func (a *Session) observed(f *directory.Flight) *telemetry.Flight {
 // revoked says that a revocation is over, well or badly.
 type revoked struct{ messages.Redacted }
 
-// revoke makes a refresh token useless. It takes a slot like every request.
+// revoke makes a refresh token useless. It takes a permit like every request. What becomes of it says nothing of the
+// provider's token endpoint, so it is never the request that finds out whether the provider works again.
 func (a *Session) revoke(e revoke) {
 	env, self, key := a.env, a.self, a.entry.Key
 	over := func(err error) {
@@ -212,7 +218,11 @@ func (a *Session) revoke(e revoke) {
 		}
 		env.Send(self, &revoked{})
 	}
-	granted := func(err error) {
+	granted := func(p Permit, err error) {
+		if err == nil && p.Probe {
+			env.Runner.Release(p, session.NoOutcome)
+			err = &session.BreakerOpenError{Issuer: p.Issuer, Until: env.Clock.Now()}
+		}
 		if err != nil {
 			over(err)
 			return
@@ -222,13 +232,13 @@ func (a *Session) revoke(e revoke) {
 			defer cancel()
 			return Contain(func() error { return env.Revoke(ctx, e.of, e.token) })
 		}, func(failure any) {
-			env.Runner.Release()
+			env.Runner.Release(p, session.NoOutcome)
 			err, _ := failure.(error)
 			over(err)
 		})
 	}
-	if env.Runner.Permit(granted) {
-		granted(nil)
+	if p, now := env.Runner.Permit(e.of.Issuer, granted); now {
+		granted(p, nil)
 	}
 }
 

@@ -124,7 +124,7 @@ func (a *Session) revive() *core {
 	}
 	if a.step == beginning {
 		a.step = noRequest
-		a.env.Runner.Release()
+		a.env.Runner.Release(a.permit, session.NoOutcome)
 	}
 	c.step, c.request = a.step, k.request
 	if a.running != nil {

@@ -83,12 +83,12 @@ func (b *bench) Run(_ Work, work func(context.Context) any, deliver func(any)) {
 	b.jobs = append(b.jobs, func() { deliver(work(context.Background())) })
 }
 
-func (b *bench) Permit(granted func(error)) bool {
-	b.grants = append(b.grants, granted)
-	return false
+func (b *bench) Permit(_ string, granted func(Permit, error)) (Permit, bool) {
+	b.grants = append(b.grants, func(err error) { granted(Permit{}, err) })
+	return Permit{}, false
 }
 
-func (b *bench) Release() {
+func (b *bench) Release(Permit, session.Outcome) {
 	if b.permits--; b.permits < 0 {
 		b.t.Error("a slot was given back twice")
 	}

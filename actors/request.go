@@ -25,7 +25,8 @@ type request struct {
 // permitGranted says that a request may be sent, or why none may.
 type permitGranted struct {
 	messages.Redacted
-	err error
+	permit Permit
+	err    error
 }
 
 // providerAnswered brings what the provider said.
@@ -118,7 +119,7 @@ func (c *core) startNext(now time.Time) {
 		}
 		c.queue = pop(c.queue)
 		c.request, c.step = &request{flight: f, generation: c.generation}, waitingForPermit
-		c.do(askPermit{})
+		c.do(askPermit{c.rules.registrationOf(c.state).Issuer})
 	}
 }
 
@@ -175,7 +176,7 @@ func (c *core) permitGranted(m *permitGranted, now time.Time) {
 		current := c.current(a)
 		c.request, c.step = nil, noRequest
 		if current {
-			c.land(a.flight, c.failure(a.flight, session.CodeOf(m.err), nil))
+			c.land(a.flight, c.notPermitted(a.flight, m.err))
 			c.expired()
 		}
 	case c.life == expiring && c.current(a): // the record is being deleted: nothing can be written down
@@ -187,6 +188,15 @@ func (c *core) permitGranted(m *permitGranted, now time.Time) {
 	default:
 		c.send()
 	}
+}
+
+// notPermitted is the answer to f where no request may be sent.
+func (c *core) notPermitted(f *directory.Flight, err error) directory.Answer {
+	var open *session.BreakerOpenError
+	if errors.As(err, &open) {
+		return refusal(f, open)
+	}
+	return c.failure(f, session.CodeOf(err), nil)
 }
 
 // send sends the request.

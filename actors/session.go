@@ -102,6 +102,7 @@ type Session struct {
 	next  any      // the message that comes before those in the mailbox; nil: none does
 
 	step    step          // of the permit or the request that is out; waitingForLease is none
+	permit  Permit        // the one that is held
 	running *opRun        // the store operation that is out; nil: none is
 	encoder store.Encoder // for that
 	saved   time.Time     // when this process last wrote the record
@@ -191,7 +192,7 @@ func (a *Session) cameBack(m any) {
 	switch m := m.(type) {
 	case *permitGranted:
 		if a.step = noRequest; m.err == nil {
-			a.step = beginning
+			a.step, a.permit = beginning, m.permit
 		}
 	case *providerAnswered:
 		a.step = noRequest

@@ -19,4 +19,9 @@ type Stats struct {
 
 	Resident atomic.Int64 // sessions in memory
 	Active   atomic.Int64 // of these, sessions that have an actor
+
+	Retries      atomic.Int64 // requests that were sent again for the same callers
+	Refused      atomic.Int64 // requests that were not sent, for the provider does not work
+	Paced        atomic.Int64 // requests that wait because their provider has asked for fewer
+	BreakersOpen atomic.Int64 // providers that do not work
 }

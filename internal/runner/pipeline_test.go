@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"github.com/tokenward/tokenward/actors"
+	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 )
 
 func newTestRunner(t *testing.T) *Runner {
-	r := New(session.Limits{ProviderRequests: 10, QueuedFlights: 10}, &directory.Pending{})
+	r := New(session.Limits{ProviderRequests: 10}, &directory.Pending{}, NewAdmission(clock.System(), 8, 10, session.BreakerPolicy{}, &directory.Stats{}, nil))
 	t.Cleanup(func() { <-r.workers.end() })
 	return r
 }

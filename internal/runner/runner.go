@@ -26,22 +26,22 @@ type Runner struct {
 	cancel  context.CancelCauseFunc
 	pending *directory.Pending
 
-	users     semaphore // refreshes, connection exchanges, revocations
-	strangers semaphore // code exchanges, pushed requests, discovery and keys for them
-	store     semaphore
-	turns     semaphore
-	workers   workers
+	*Admission           // of refreshes, connection exchanges, revocations
+	strangers  semaphore // code exchanges, pushed requests, discovery and keys for them
+	store      semaphore
+	turns      semaphore
+	workers    workers
 }
 
 var _ actors.Runner = (*Runner)(nil)
 
-// New returns a Runner within the limits ProviderRequests, a quarter of which is for strangers, and
-// QueuedFlights, of signed-in users. It counts the work under way in pending.
-func New(l session.Limits, pending *directory.Pending) *Runner {
-	users, strangers := shares(l.ProviderRequests)
+// New returns a Runner that counts the work under way in pending. users, of UserRequests(l) permits, says when a request of a
+// signed-in user is sent; the other requests are for strangers.
+func New(l session.Limits, pending *directory.Pending, users *Admission) *Runner {
+	_, strangers := shares(l.ProviderRequests)
 	r := &Runner{
 		pending:   pending,
-		users:     semaphore{free: users, most: l.QueuedFlights},
+		Admission: users,
 		strangers: semaphore{free: strangers, most: queuedStrangers},
 		store:     semaphore{free: storeWork, most: anyNumber},
 		turns:     semaphore{free: turnsPerCPU * runtime.GOMAXPROCS(0), most: anyNumber},
@@ -49,6 +49,12 @@ func New(l session.Limits, pending *directory.Pending) *Runner {
 	r.workers.init()
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r
+}
+
+// UserRequests returns how many requests of signed-in users may be at the providers at once, of Limits.ProviderRequests.
+func UserRequests(l session.Limits) int {
+	users, _ := shares(l.ProviderRequests)
+	return users
 }
 
 // shares divides the requests that may be at the provider at once: a quarter is for what strangers
@@ -65,12 +71,6 @@ func (r *Runner) Run(kind actors.Work, work func(context.Context) any, deliver f
 
 // Pipeline is actors.Env.Pipeline.
 func (r *Runner) Pipeline() actors.Pipeline { return &pipeline{r: r} }
-
-// Permit implements actors.Runner.
-func (r *Runner) Permit(granted func(error)) bool { return r.users.acquire(granted) }
-
-// Release implements actors.Runner.
-func (r *Runner) Release() { r.users.release() }
 
 // Limit is idp.Config.Limit: a permit of the strangers, for a request that its caller sends.
 func (r *Runner) Limit(ctx context.Context, first bool) (release func(), err error) {
@@ -89,7 +89,7 @@ func (r *Runner) Go(job func()) { r.workers.do(job) }
 // Refuse turns away every request that waits for a permit at the provider, and all that come,
 // with session.ErrClosed.
 func (r *Runner) Refuse() {
-	r.users.close()
+	r.Close()
 	r.strangers.close()
 }
 

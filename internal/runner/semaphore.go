@@ -22,7 +22,10 @@ type semaphore struct {
 
 const anyNumber = math.MaxInt // of waiters
 
-type waiter struct{ granted func(error) }
+type waiter struct {
+	granted func(error)
+	still   func() bool // asked when the turn has come, and takes care of the waiter where it says no; nil: yes
+}
 
 // try takes a permit if there is one now.
 func (s *semaphore) try() bool {
@@ -38,13 +41,18 @@ func (s *semaphore) try() bool {
 // acquire reports whether there is a permit now. If not, granted is called: with nil when there is
 // one, or with session.ErrOverloaded or session.ErrClosed.
 func (s *semaphore) acquire(granted func(error)) (now bool) {
-	_, now = s.join(false, granted)
+	return s.acquireIf(nil, granted)
+}
+
+// acquireIf is acquire for one who may not want the permit any more when its turn comes.
+func (s *semaphore) acquireIf(still func() bool, granted func(error)) (now bool) {
+	_, now = s.join(false, still, granted)
 	return now
 }
 
 // join is acquire for one who may give up. Who goes first is put before all others, however many
 // wait.
-func (s *semaphore) join(first bool, granted func(error)) (w *waiter, now bool) {
+func (s *semaphore) join(first bool, still func() bool, granted func(error)) (w *waiter, now bool) {
 	s.mu.Lock()
 	if !s.closed && s.free > 0 {
 		s.free--
@@ -58,7 +66,7 @@ func (s *semaphore) join(first bool, granted func(error)) (w *waiter, now bool) 
 	case !first && len(s.waiting) >= s.most:
 		refused = session.ErrOverloaded
 	default:
-		w = &waiter{granted}
+		w = &waiter{granted, still}
 		at := len(s.waiting)
 		if first {
 			at = 0
@@ -74,18 +82,31 @@ func (s *semaphore) join(first bool, granted func(error)) (w *waiter, now bool) 
 
 // release gives a permit back.
 func (s *semaphore) release() {
+	for {
+		w := s.nextInLine()
+		switch {
+		case w == nil:
+			return
+		case w.still == nil || w.still():
+			w.granted(nil)
+			return
+		}
+	}
+}
+
+// nextInLine returns who gets the permit that is given back. Where no one waits it returns nil, and the permit is free.
+func (s *semaphore) nextInLine() *waiter {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.waiting) == 0 {
 		s.waiting = nil
 		s.free++
-		s.mu.Unlock()
-		return
+		return nil
 	}
 	w := s.waiting[0]
 	s.waiting[0] = nil
 	s.waiting = s.waiting[1:]
-	s.mu.Unlock()
-	w.granted(nil)
+	return w
 }
 
 // close turns away all that wait, and all that come.
@@ -102,7 +123,7 @@ func (s *semaphore) close() {
 // await takes a permit, waiting for it on the caller's goroutine.
 func (s *semaphore) await(ctx context.Context, first bool) error {
 	granted := make(chan error, 1)
-	w, now := s.join(first, func(err error) { granted <- err })
+	w, now := s.join(first, nil, func(err error) { granted <- err })
 	if now {
 		return nil
 	}

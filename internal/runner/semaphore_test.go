@@ -16,7 +16,7 @@ func TestSemaphore_areHandedOnInOrder(t *testing.T) {
 	s := &semaphore{free: 1, most: 2}
 	var got []int
 	ask := func(i int, want error) {
-		if _, now := s.join(false, func(err error) {
+		if _, now := s.join(false, nil, func(err error) {
 			if !errors.Is(err, want) {
 				t.Errorf("%d: %v, want %v", i, err, want)
 			}
@@ -80,7 +80,7 @@ func TestSemaphore_first(t *testing.T) {
 	s := &semaphore{most: 1}
 	var got []string
 	ask := func(name string, first bool) {
-		s.join(first, func(err error) { got = append(got, name+" "+string(session.CodeOf(err))) })
+		s.join(first, nil, func(err error) { got = append(got, name+" "+string(session.CodeOf(err))) })
 	}
 	ask("a", false)
 	ask("b", false)

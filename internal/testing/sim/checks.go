@@ -339,8 +339,8 @@ func (w *World) checkRest() {
 		return
 	}
 	for _, p := range w.processes {
-		if p.slots.held != 0 && !p.closing {
-			w.fail("P9", "%d slots are held by nobody", p.slots.held)
+		if p.permits != 0 && !p.closing {
+			w.fail("P9", "%d permits are held by nobody", p.permits)
 		}
 		if len(p.jobs) > 0 {
 			w.fail("P5", "work is never done")
@@ -404,8 +404,8 @@ func (w *World) checkClosed(p *process) {
 			w.fail("P12", "cut off, and nobody says that %s is unsaved", s.id)
 		}
 	}
-	if n := p.slots.held; n != 0 && !p.cut {
-		w.fail("P9", "closed, and %d slots are held", n)
+	if n := p.permits; n != 0 && !p.cut {
+		w.fail("P9", "closed, and %d permits are held", n)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/lookup"
+	"github.com/tokenward/tokenward/internal/runner"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -35,7 +36,8 @@ type process struct {
 	loaded     *job                  // the load that its supervisor is told of in this turn
 	spawned    int
 	jobs       []*job
-	slots      slots
+	admission  *runner.Admission
+	permits    int // held
 
 	// What it must know: the newest refresh tokens that the provider gave it or that it
 	// read, and those that it asked the store to keep, by their numbers.
@@ -72,7 +74,8 @@ func (w *World) start() *process {
 	w.note("process %d starts", p.n)
 	w.processes = append(w.processes, p)
 	c := &w.config
-	p.slots = slots{free: c.slots, most: c.slotQueue}
+	stats := &directory.Stats{}
+	p.admission = runner.NewAdmission(processClock{p}, c.slots, c.slotQueue, session.BreakerPolicy{}, stats, nil)
 	states := processStore{p}
 	v := provider{p}
 	send := w.system.Root.Send
@@ -87,7 +90,7 @@ func (w *World) start() *process {
 			},
 		},
 		Clock: processClock{p}, Rand: processRand{p}, Store: states, Codec: w.codec, Provider: v, Revoke: v.revoke,
-		Runner: p, Mailbox: p.newMailbox, Stats: &directory.Stats{}, Pending: &directory.Pending{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
+		Runner: p, Mailbox: p.newMailbox, Stats: stats, Pending: &directory.Pending{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
 	}
 	env.Fresh = &directory.Freshness{Missing: time.Second, Stats: env.Stats}
 	l := &p.lookup
@@ -214,7 +217,7 @@ func (p *process) close() {
 	p.w.note("process %d is to close", p.n)
 	p.closing = true
 	p.lookup.Close()
-	p.slots.close()
+	p.admission.Close()
 	p.rest = make(chan struct{})
 	p.send(&messages.Close{Done: p.rest})
 }

@@ -143,58 +143,35 @@ func (j *job) kill() {
 	}
 }
 
-// slots bound the requests at the provider, as those of the real runner do.
-type slots struct {
-	free, most int
-	waiting    []func(error)
-	closed     bool
-	held       int
-}
-
-// Permit implements actors.Runner.
-func (p *process) Permit(granted func(error)) (now bool) {
-	s := &p.slots
+// Permit implements actors.Runner. Breaker, pace and permits are those of the product.
+func (p *process) Permit(issuer string, granted func(actors.Permit, error)) (permit actors.Permit, now bool) {
 	if p.w.turn != nil {
 		p.w.checkOwner(p.w.turn)
 	}
+	asked := true // and not yet answered
+	permit, now = p.admission.Permit(issuer, func(got actors.Permit, err error) {
+		switch {
+		case err == nil:
+			p.permits++
+		case errors.Is(err, session.ErrOverloaded):
+			p.w.saw[slotsOverloaded]++
+		}
+		asked = false
+		granted(got, err)
+	})
 	switch {
-	case s.closed:
-		granted(session.ErrClosed)
-	case s.free > 0:
-		s.free--
-		s.held++
-		return true
-	case len(s.waiting) >= s.most:
-		p.w.saw[slotsOverloaded]++
-		granted(session.ErrOverloaded)
-	default:
+	case now:
+		p.permits++
+	case asked:
 		p.w.saw[slotWaitedFor]++
-		s.waiting = append(s.waiting, granted)
 	}
-	return false
+	return permit, now
 }
 
 // Release implements actors.Runner.
-func (p *process) Release() {
-	s := &p.slots
-	s.held--
-	if s.held < 0 {
-		p.w.fail("P9", "a slot was given back that nobody held")
+func (p *process) Release(permit actors.Permit, o session.Outcome) {
+	if p.permits--; p.permits < 0 {
+		p.w.fail("P9", "a permit was given back that nobody held")
 	}
-	if len(s.waiting) == 0 {
-		s.free++
-		return
-	}
-	granted := s.waiting[0]
-	s.waiting = s.waiting[1:]
-	s.held++
-	granted(nil)
-}
-
-func (s *slots) close() {
-	waiting := s.waiting
-	s.waiting, s.closed = nil, true
-	for _, granted := range waiting {
-		granted(session.ErrClosed)
-	}
+	p.admission.Release(permit, o)
 }

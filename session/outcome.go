@@ -1,0 +1,77 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Outcome is what the end of a request says of the provider that it was for.
+type Outcome uint8
+
+// The outcomes.
+const (
+	NoOutcome Outcome = iota // nothing: no request was sent, or it was cut off here
+	Works                    // it has answered, be it with a refusal
+	SlowDown                 // it answered 429: it is asked too often (RFC 6585 section 4)
+	Fails                    // it could not be reached, did not answer in time, or answered 5xx
+)
+
+// OutcomeOf returns what err, with which a refresh or a connection exchange ended, says of the provider. A nil err is a
+// success.
+func OutcomeOf(err error) Outcome {
+	var e *APIError
+	switch {
+	case err == nil:
+		return Works
+	case errors.Is(err, ErrClosed), errors.Is(err, context.Canceled):
+		return NoOutcome
+	case !errors.As(err, &e):
+		if errors.Is(err, context.DeadlineExceeded) {
+			return Fails
+		}
+		return NoOutcome
+	case e.Status == 429:
+		return SlowDown
+	case e.Status >= 500:
+		return Fails
+	case e.Status != 0:
+		return Works
+	case e.Code == CodeConfiguration: // its metadata names no token endpoint
+		return NoOutcome
+	}
+	return Fails
+}
+
+// Unsent reports whether err, with which a refresh or a connection exchange ended, says that nothing of the request was
+// sent: the provider cannot have acted on it.
+func Unsent(err error) bool {
+	var e *APIError
+	if errors.As(err, &e) && e.Code == CodeMetadataError {
+		return true
+	}
+	var unsent interface{ Unsent() bool }
+	return errors.As(err, &unsent) && unsent.Unsent()
+}
+
+// BreakerOpenError is the cause of an error for which the provider was not asked: its last requests have failed, so it is
+// asked once in a while only (BreakerPolicy). It says nothing of the session: the user need not sign in again.
+type BreakerOpenError struct {
+	Issuer string    // of the provider
+	Until  time.Time // when the provider is asked again, at the earliest
+}
+
+// Error implements error.
+func (e *BreakerOpenError) Error() string {
+	return "the provider " + e.Issuer + " does not work; it is asked again at " + e.Until.UTC().Format(time.RFC3339)
+}
+
+// BreakerPolicy says when a provider that does not work is left alone. The zero value of a field means its default.
+type BreakerPolicy struct {
+	// Failures is how many requests in a row open the breaker: refreshes and connection exchanges that could not be sent,
+	// were not answered within Limits.FlightTimeout, or were answered 5xx. The default is 5.
+	Failures int
+
+	// Probe is how often one request is sent while the breaker is open: 10 s, which is the most, too.
+	Probe time.Duration
+}

@@ -1,0 +1,88 @@
+package test_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/idp/idptest"
+)
+
+// wantOpen fails unless err says that the provider was not asked, of which no one need sign in again.
+func (r *rig) wantOpen(what string, err error, until time.Time) {
+	r.t.Helper()
+	var open *tokenward.BreakerOpenError
+	if !errors.As(err, &open) || tokenward.LoginRequired(err) || open.Issuer != r.tenant.Issuer() || !open.Until.Equal(until) {
+		r.t.Errorf("%s: %v, want that the provider is asked again at %v", what, err, until)
+	}
+}
+
+// A provider that does not work gets one request in ten seconds from all sessions. What is cached is served, and the first
+// success ends it.
+func TestBreaker_leavesTheProviderAlone(t *testing.T) {
+	r := newRig(t, withClient(tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 3})))
+	ids := []string{r.login(), r.login(), r.login(), r.login()}
+	r.clock.Advance(idptest.TokenLife - time.Minute)
+	r.token(ids[3], tokenward.TokenRequest{Audience: audience(1)})
+	r.clock.Advance(time.Minute)
+	r.tenant.Reset()
+	down := idptest.Respond(503, "text/html", "down for maintenance")
+	r.tenant.Script(idptest.Refresh, down, down, down, down)
+	for _, id := range ids[:3] {
+		if err := r.tokenErr(id, tokenward.TokenRequest{}); tokenward.CodeOf(err) != "refresh_token_error" {
+			t.Errorf("while it opens: %v", err)
+		}
+	}
+	until := r.clock.Now().Add(10 * time.Second)
+	r.wantOpen("a refresh", r.tokenErr(ids[0], tokenward.TokenRequest{}), until)
+	err := r.connectionErr(ids[1], tokenward.ConnectionRequest{Connection: google})
+	if r.wantOpen("a connection", err, until); tokenward.CodeOf(err) != "retrieval_error" {
+		t.Errorf("a connection: code %v, want retrieval_error", tokenward.CodeOf(err))
+	}
+	r.token(ids[3], tokenward.TokenRequest{Audience: audience(1)}) // from the cache
+	r.want("requests", r.tenant.Refreshes(), 3)
+	if s := r.client.Stats(); s.BreakersOpen != 1 || s.Refused != 2 {
+		t.Errorf("BreakersOpen = %d, Refused = %d, want 1 and 2", s.BreakersOpen, s.Refused)
+	}
+
+	r.clock.Advance(10 * time.Second)
+	if err := r.tokenErr(ids[0], tokenward.TokenRequest{}); tokenward.CodeOf(err) != "refresh_token_error" {
+		t.Errorf("the probe: %v", err)
+	}
+	r.wantOpen("after the probe", r.tokenErr(ids[1], tokenward.TokenRequest{}), until.Add(10*time.Second))
+	r.want("requests", r.tenant.Refreshes(), 4)
+
+	r.clock.Advance(10 * time.Second)
+	for _, id := range ids {
+		r.token(id, tokenward.TokenRequest{})
+	}
+	if s := r.client.Stats(); s.BreakersOpen != 0 {
+		t.Errorf("BreakersOpen = %d, want none", s.BreakersOpen)
+	}
+}
+
+// A refusal is an answer: it opens no breaker.
+func TestBreaker_refusalsAreAnswers(t *testing.T) {
+	r := newRig(t, withClient(tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 1})))
+	ids := []string{r.login(), r.login(), r.login()}
+	r.expire()
+	r.tenant.Script(idptest.Refresh, idptest.Respond(403, "application/json", `{"error":"invalid_grant"}`),
+		idptest.Respond(400, "application/json", `{"error":"invalid_target"}`))
+	for _, id := range ids[:2] {
+		if err := r.tokenErr(id, tokenward.TokenRequest{}); err == nil {
+			t.Error("a refused refresh succeeds")
+		}
+	}
+	r.token(ids[2], tokenward.TokenRequest{})
+}
+
+func TestBreaker_configuration(t *testing.T) {
+	for _, p := range []tokenward.BreakerPolicy{{Failures: -1}, {Probe: -1}, {Probe: 11 * time.Second}} {
+		_, err := tokenward.New(newRig(t).cfg, tokenward.WithBreaker(p))
+		var config *tokenward.ConfigurationError
+		if !errors.As(err, &config) {
+			t.Errorf("%+v: %v, want a ConfigurationError", p, err)
+		}
+	}
+}
