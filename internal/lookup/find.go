@@ -184,17 +184,22 @@ func (l *Lookup) endPastLifetime(c *Caller, e *directory.Entry, s *directory.Sna
 // expire has a session deleted that a reader found at its ceiling, and returns once that was done, or tried. If the deletion
 // fails, the session is over all the same. It fails only where the context or the client ends.
 func (l *Lookup) expire(c *Caller, e *directory.Entry, s *directory.Snapshot) error {
-	if s.Phase == directory.Ended {
-		if s.Settled == nil {
-			return nil // its deletion was tried
+	if s.Phase != directory.Ended {
+		call := directory.NewCall(c.Ctx, c.Options)
+		if l.Order(c.Ctx, &messages.CeilingReached{Key: e.Key, Generation: s.Generation, Call: call}, call) != nil {
+			return c.Ctx.Err()
 		}
-		return l.wait(c.Ctx, s.Settled)
 	}
-	call := directory.NewCall(c.Ctx, c.Options)
-	if l.Order(c.Ctx, &messages.CeilingReached{Key: e.Key, Generation: s.Generation, Call: call}, call) != nil {
-		return c.Ctx.Err()
+	return l.deleted(c.Ctx, e) // the session may have been ended just before: then its deletion is on its way
+}
+
+// deleted waits until the deletion of a session that has ended was tried.
+func (l *Lookup) deleted(ctx context.Context, e *directory.Entry) error {
+	s := e.Snapshot()
+	if s.Phase != directory.Ended || s.Settled == nil {
+		return nil
 	}
-	return nil
+	return l.wait(ctx, s.Settled)
 }
 
 // gone waits until e is of no more use: look in the directory again.

@@ -110,6 +110,33 @@ func TestFind_waitsForALoadThatHasItsRequest(t *testing.T) {
 	}
 }
 
+// The supervisor may end an idle session in the moment in which a reader finds it at its ceiling, and then has nothing to do
+// for that reader. The reader waits for the deletion all the same.
+func TestRead_atTheCeilingWaitsForADeletionUnderWay(t *testing.T) {
+	clk := clock.NewFake(clock.System().Now())
+	e, deleted := &directory.Entry{}, make(chan struct{})
+	state := &session.State{Internal: session.Internal{Ceiling: session.Ceiling(clk.Now().Unix())}}
+	ready := directory.NewReady(1, session.Incarnation{1}, state)
+	e.Init("a", session.KeyOf("test", "a"), ready)
+	l := &Lookup{Directory: directory.NewDirectory(), Clock: clk, Name: "test", Fresh: &directory.Freshness{}}
+	l.Directory.Put(e)
+	l.Send = func(_ *actor.PID, m any) {
+		e.Publish(directory.NewEnded(2, ready.Incarnation, &session.State{}, directory.Outcome{Reason: session.ReasonCeiling, Settled: deleted}))
+		m.(*messages.CeilingReached).Call.End(nil)
+	}
+	var waited []<-chan struct{}
+	l.Await = func(_ context.Context, w Wait) Event {
+		waited = append(waited, w.Done)
+		return Event{Kind: Done}
+	}
+	if s, err := l.Read(&Caller{Ctx: t.Context(), ID: "a"}); s != nil || err != nil {
+		t.Errorf("it got %v, %v, want no session", s, err)
+	}
+	if len(waited) != 2 || waited[1] != deleted {
+		t.Errorf("it waited for %d things, want for the supervisor's answer, then for the deletion", len(waited))
+	}
+}
+
 // What a supervisor answers to a call that asks for a session.
 func TestFind_withoutAnEntry(t *testing.T) {
 	for name, tt := range map[string]struct {

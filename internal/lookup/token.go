@@ -1,6 +1,8 @@
 package lookup
 
 import (
+	"cmp"
+	"errors"
 	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
@@ -26,6 +28,8 @@ func (l *Lookup) Token(c *Caller, q *session.TokenQuery, token *session.Token) e
 			return err
 		case a.Restart:
 			continue
+		case errors.Is(a.Err, session.ErrSessionExpired):
+			return cmp.Or(TokenError(l.deleted(c.Ctx, e)), a.Err)
 		case a.Err != nil:
 			return a.Err
 		}

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tokenward/tokenward/session"
@@ -178,12 +179,15 @@ func (w *World) judgeError(c *call, err error, connection bool) {
 		if f := c.living(); f != nil {
 			w.fail("P6", "call %d is told that the session has expired, and %s lives", c.n, f.name)
 		}
-		for _, f := range c.subject.families {
-			if f.over(w.latest()) {
-				return
-			}
+		over := func(f *family) bool { return f.over(w.latest()) }
+		if !slices.ContainsFunc(c.subject.families, over) {
+			w.fail("P6", "call %d is told that the session has expired, and none has", c.n)
 		}
-		w.fail("P6", "call %d is told that the session has expired, and none has", c.n)
+		deleted := func(f *family) bool { return over(f) && (f.endTried || f.goneStep > 0) }
+		prompt := c.p.bombs == 0 && !c.p.closing // else the deletion is left for later, or for another process
+		if prompt && !slices.ContainsFunc(c.subject.families, deleted) {
+			w.fail("P6", "call %d is told that the session has expired, before the store was asked to delete it", c.n)
+		}
 	case session.CodeMissingSession, session.CodeMissingRefreshToken:
 		if f := c.living(); f != nil {
 			w.fail("P6", "call %d is told %s, and %s lives", c.n, code, f.name)

@@ -31,6 +31,7 @@ type family struct {
 	ended    change // when
 	began    change // when its login was over
 	goneStep int    // when the store had it no more
+	endTried bool   // the store was asked to end it
 	unusable bool   // the provider refused its refresh token, and none is kept
 	refused  bool   // a refresh token of it was refused
 }

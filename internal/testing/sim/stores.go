@@ -250,6 +250,9 @@ func (s processStore) Delete(ctx context.Context, key session.Key, only session.
 // End implements store.StateStore.
 func (s processStore) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
 	w, sub := s.p.w, s.p.w.byKey[key]
+	for _, f := range sub.families {
+		f.endTried = f.endTried || only.IsZero() || f.incarnation == only
+	}
 	err := s.call(ctx, storeCall{name: "End", of: sub, late: !only.IsZero(), act: func(ctx context.Context) error {
 		_, had := w.store.Load(context.Background(), key, store.Options{})
 		err := w.store.End(ctx, key, only, e, o)
