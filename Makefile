@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check lint vuln tidy licences providers test leftout stress sim sim-long mutants crash processes outages fuzz soak bench figures cover demo tour browser peers demo-zitadel
+.PHONY: dashboard help check lint vuln tidy licences providers test leftout stress sim sim-long mutants crash processes outages fuzz soak bench figures cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
@@ -96,6 +96,11 @@ figures: ## what 100,000 and N (1000000) idle sessions weigh, and 100,000 ceilin
 cover: ## coverage of every package by all tests
 	go test -coverpkg $$(echo $(PACKAGES) | tr ' ' ,) -coverprofile coverage.out $(PACKAGES)
 	go tool cover -func coverage.out | tail -n 1
+
+dashboard: ## docs/dashboard.png, of the demo under load for two minutes; takes prometheus and chromium
+	go build -o bin/demo ./cmd/demo
+	go run ./observe/prometheus/picture -demo bin/demo -page bin/dashboard.html
+	chromium --headless --no-sandbox --hide-scrollbars --screenshot=docs/dashboard.png --window-size=1500,1090 bin/dashboard.html
 
 demo: ## the demo, in a browser
 	go run ./cmd/demo

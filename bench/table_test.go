@@ -73,8 +73,9 @@ func hitTable() {
 	must(w.Flush())
 }
 
-// hitRow times hits of the contenders in turn, each turn where the last one ended.
-func hitRow(w io.Writer, title string, list []*contender, procs int) {
+// bestHits times hits of the contenders in turn, each turn where the last one ended. It returns the best turn of each, in
+// nanoseconds for a hit.
+func bestHits(list []*contender, procs int) []float64 {
 	turns := make([][]float64, len(list))
 	n := make([]int, len(list))
 	at := make([]int, len(list))
@@ -91,8 +92,13 @@ func hitRow(w io.Writer, title string, list []*contender, procs int) {
 			}
 		}
 	}
+	return bests(turns)
+}
+
+// hitRow writes a row of the table.
+func hitRow(w io.Writer, title string, list []*contender, procs int) {
 	fmt.Fprintf(w, "%s\t", title)
-	best := bests(turns)
+	best := bestHits(list, procs)
 	for i := range hitters {
 		if i < len(best) {
 			fmt.Fprintf(w, "%.0f\t", best[i])
