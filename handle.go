@@ -67,7 +67,7 @@ func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (t Token, e
 	if q == nil || r.demands() {
 		return h.c.otherToken(ctx, r, q, h.o)
 	}
-	if e := h.entry.Load(); e != nil && !h.c.resolving() {
+	if e := h.entry.Load(); e != nil && !h.c.lookup.Resolving {
 		if h.c.lookup.Hit(e, q, &t) {
 			return t, nil
 		}

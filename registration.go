@@ -141,24 +141,6 @@ type DomainResolver func(ctx context.Context, o store.Options) (domain string, e
 // resolving reports whether domains come from a resolver.
 func (c *Client) resolving() bool { return c.cfg.DomainResolver != nil || c.registering() }
 
-// currentFor is current for a call about a session, which comes first: where there is
-// none, or it is of no domain, a resolver that fails does not matter. That it cannot be read
-// is returned as as makes it.
-func (c *Client) currentFor(ctx context.Context, o StoreOptions, as func(error) error) (session.RegistrationID, error) {
-	t, err := c.tenant(ctx, o.options())
-	if err == nil {
-		return t.of, nil
-	}
-	s, unread := c.lookup.Look(ctx, o.id, o.options())
-	switch {
-	case unread != nil:
-		return t.of, as(unread)
-	case c.lookup.Foreign(s, t.of) == session.CodeMissingSessionDomain:
-		return t.of, nil
-	}
-	return t.of, err
-}
-
 // tenant is whom a call is for.
 type tenant struct {
 	of     session.RegistrationID

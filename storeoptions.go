@@ -137,6 +137,27 @@ func (c *Client) renew(ctx context.Context, o StoreOptions) {
 	}
 }
 
+// currentFor returns the registration that a call about a session is for, where a resolver names it. The session comes first: where
+// there is none, or it is of no domain, a resolver that fails does not matter. That it cannot be read
+// is returned as as makes it.
+func (c *Client) currentFor(ctx context.Context, o StoreOptions, as func(error) error) (session.RegistrationID, error) {
+	if !c.lookup.Resolving {
+		return session.RegistrationID{}, nil // every session is of the one there is
+	}
+	t, err := c.tenant(ctx, o.options())
+	if err == nil {
+		return t.of, nil
+	}
+	s, unread := c.lookup.Look(ctx, o.id, o.options())
+	switch {
+	case unread != nil:
+		return t.of, as(unread)
+	case c.lookup.Foreign(s, t.of) == session.CodeMissingSessionDomain:
+		return t.of, nil
+	}
+	return t.of, err
+}
+
 // noSession returns the error of a call without a session: missing, as kind makes it, where the browser has none, or why that is unknown; an
 // InvalidArgumentError where the call names none.
 func (c *Client) noSession(o StoreOptions, kind func(error) error, missing error) error {

@@ -75,7 +75,7 @@ func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOpti
 	if q == nil || r.demands() {
 		return c.otherToken(ctx, r, q, o)
 	}
-	if o.id != "" && !c.resolving() {
+	if o.id != "" && !c.lookup.Resolving {
 		if c.lookup.Cached(o.id, q, &t) {
 			return t, nil
 		}
@@ -112,7 +112,7 @@ func (c *Client) token(ctx context.Context, q *session.TokenQuery, d session.Dem
 	if !c.telemetry.Calls() {
 		return c.tokenOf(ctx, q, d, o, nil)
 	}
-	if d == (session.Demand{}) && o.id != "" && !c.resolving() && c.lookup.Cached(o.id, q, &t) { // no call to be told of
+	if d == (session.Demand{}) && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, &t) { // no call to be told of
 		c.renew(ctx, o)
 		return t, nil
 	}
@@ -165,7 +165,7 @@ func (c *Client) connectionToken(ctx context.Context, r ConnectionRequest, o Sto
 	defer c.renew(ctx, o)
 	if o.id == "" {
 		missing := session.ErrMissingRefreshToken
-		if c.resolving() {
+		if c.lookup.Resolving {
 			missing = &AccessTokenForConnectionError{Code: session.CodeMissingSessionDomain}
 		}
 		return ConnectionToken{}, c.noSession(o, lookup.ConnectionError, missing)
