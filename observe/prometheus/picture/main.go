@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -83,6 +84,8 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return c
 }
 
+var errNotReady = errors.New("not ready")
+
 // ready waits until each URL answers 200.
 func ready(urls ...string) error {
 	for _, url := range urls {
@@ -93,7 +96,7 @@ func ready(urls ...string) error {
 			pause(100 * time.Millisecond)
 		}
 		if status, _, err := get(http.DefaultClient, url); err != nil || status != http.StatusOK {
-			return fmt.Errorf("%s: %d, %v", url, status, err)
+			return fmt.Errorf("%s does not answer: %d, %w", url, status, errors.Join(err, errNotReady))
 		}
 	}
 	return nil
