@@ -36,7 +36,9 @@ func TestFromSlog_keepsWhatALineSays(t *testing.T) {
 			map[string]any{"level": "INFO", "msg": "m", "out": 1.0, "g": map[string]any{"in": 2.0}},
 		},
 		"a group with": {
-			func(l *zap.Logger) { l.With(zap.Int("out", 1), zap.Namespace("g"), zap.Int("in", 2)).Info("m", zap.Int("x", 3)) },
+			func(l *zap.Logger) {
+				l.With(zap.Int("out", 1), zap.Namespace("g"), zap.Int("in", 2)).Info("m", zap.Int("x", 3))
+			},
 			map[string]any{"level": "INFO", "msg": "m", "out": 1.0, "g": map[string]any{"in": 2.0, "x": 3.0}},
 		},
 		"too low":   {func(l *zap.Logger) { l.Debug("m") }, nil},
