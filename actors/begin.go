@@ -138,6 +138,9 @@ func (c *core) begun(a *request, m *opDone, prior prior, now time.Time) {
 		c.waitForSave(a, m.grace)
 	case c.saving(): // which would clear the intent
 		c.lease.unspent = prior == noPrior || prior == priorUnspent
+		if c.recovers(a.flight) {
+			c.recovery.intent.Tries-- // nothing was presented, and the save clears what counts it
+		}
 		c.giveUp()
 		c.queue = slices.Insert(c.queue, 0, a.flight)
 	default:
