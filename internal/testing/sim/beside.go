@@ -330,6 +330,14 @@ func (p *process) couldNotRead(s *subject, err error) {
 		p.trouble, p.failed = p.w.fake.Now(), p.w.step
 		p.unread[s] = p.w.step
 	}
+	if errors.Is(err, store.ErrNotFound) {
+		return
+	}
+	for _, is := range p.w.issued { // a save that has to read the record first, and cannot, has failed
+		if r := is.request; r != nil && r.p == p && r.landed > 0 && is.family.subject == s {
+			is.asked = true
+		}
+	}
 }
 
 // lost notes that the store does not have the login any more that it had, now that it has f.
