@@ -209,8 +209,8 @@ func (c *core) idle() bool {
 // A provider that asks to wait keeps the session in memory, for the wait is remembered here and nowhere else.
 func (c *core) passivate(now time.Time) {
 	switch {
-	case c.life == failed, c.life == live && (!c.idle() || c.throttle.answer(now) != nil):
-		c.do(tell{&messages.Busy{}})
+	case c.life == failed, c.life == live && c.throttle.answer(now) != nil, c.life != ended && c.life != released && !c.idle():
+		c.do(tell{&messages.Busy{}}) // a login that is being written too: the session lives on, and is asked again
 	case c.life == live:
 		c.release(now)
 	}

@@ -75,7 +75,7 @@ const (
 //	| ProviderAnswered | – | keep the token, judge, save | answer, join the remainder, ended | drop; revoke if logged out | – | keep the token only |
 //	| Saved: ok / conflict | – | publish, complete, clean / read and decide | – | – | – | – |
 //	| Deleted: ok / failed | released / ended, retry | – | clean / retry | done / retry | – | settle / owed |
-//	| Release | released | idle: released, else busy | busy | idle: released | wake, as before | busy |
+//	| Release | idle: released, else busy | idle: released, else busy | busy | idle: released | wake, as before | busy |
 //	| Close | drain | finish the wire, save, released | finish the wire, released | released when deleted | released again | drain |
 //
 // Three cells look as if they could be simpler, and cannot be:

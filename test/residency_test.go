@@ -50,6 +50,39 @@ func TestResidency_idleSessionsLeave(t *testing.T) {
 	})
 }
 
+// A session is asked to give its actor back two seconds after it got one. A login may still be being written then: it is
+// asked again afterwards.
+func TestResidency_aSlowLoginGivesItsActorBack(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		to, err := r.client.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{}, tokenward.SessionID("slow"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := r.tenant.Authorize(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gate := r.store.Hold(storetest.OpReplace)
+		done := make(chan error, 1)
+		go func() {
+			_, err := r.client.CompleteInteractiveLogin(t.Context(), back, tokenward.SessionID("slow"))
+			done <- err
+		}()
+		r.rest()
+		r.clock.Advance(2 * time.Second)
+		r.rest()
+		gate.Release()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		r.want("sessions with an actor just after the login", int(r.client.Stats().Active), 1)
+		r.clock.Advance(2 * time.Second)
+		r.settle()
+		r.want("sessions with an actor two seconds later", int(r.client.Stats().Active), 0)
+		r.wantResident(1)
+	})
+}
+
 // Neither with a request in the air nor with something unsaved does a session leave.
 func TestResidency_busySessionsStay(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
