@@ -35,13 +35,17 @@
 // While a server is out of reach, or hangs, calls end when their contexts do; what they
 // had sent may take effect later, should the server go on.
 //
-// After a failover the URL must lead to the new primary, by a name that moves or a proxy:
-// a server that takes no writes any more is left at the first write it refuses.
+// # Failover
+//
+// New takes the client of Sentinel that a host has made by NewFailoverClient or NewUniversalClient, and asks the sentinels for the primary
+// whenever it connects. With Open the URL must lead to the new primary, by a name that moves or a proxy.
+// A server that takes no writes any more is left at the first write it refuses. Which promises a failover can break, and what
+// helps, says docs/reliability.md.
 //
 // Redis must not evict keys: set maxmemory-policy noeviction. Out of memory, logins and
 // refreshes then fail, and sessions can still end.
 //
-// Redis Cluster is refused: its indexes over all sessions, which back-channel logout and
+// Redis Cluster is refused, and so are a Ring and a client of replicas: its indexes over all sessions, which back-channel logout and
 // ceilings need, would lie on other nodes than the sessions, and no script spans nodes.
 //
 // # Permissions

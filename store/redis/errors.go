@@ -33,6 +33,7 @@ type Refusal string
 // The reasons for which Open fails.
 const (
 	BadURL      Refusal = "bad_url"      // not redis://, rediss:// or unix://, or with something unknown in it
+	BadClient   Refusal = "bad_client"   // New was given no client of one server, or of Sentinel
 	Unreachable Refusal = "unreachable"  // no answer, or it is no Redis
 	Denied      Refusal = "denied"       // wrong user or password, or too few permissions
 	TooOld      Refusal = "too_old"      // older than Redis 7.0

@@ -63,7 +63,11 @@ func operations(s *redis.Store, key session.Key, rec store.Record) map[string]fu
 // Our contexts have no deadline that the client library could set on a connection.
 func TestHung_callsEndWithTheirContext(t *testing.T) {
 	r := servers.NewRedis(t, servers.RedisConfig{})
-	s := openAt(t, r.URL()+forever+"&pool_size=100")
+	callsEndWithTheirContext(t, r, openAt(t, r.URL()+forever+"&pool_size=100"))
+}
+
+func callsEndWithTheirContext(t *testing.T, r *servers.Redis, s *redis.Store) {
+	t.Helper()
 	key, rec := login(t, s)
 	sent := count(s)
 	r.Pause()

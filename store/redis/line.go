@@ -91,6 +91,10 @@ func (l *line) sever() {
 // Close, whether the server is back. So a connection that could not be made is one that fails when
 // it is used.
 func (l *line) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if !l.store.life.Begin() { // the client library dials on a goroutine of its own, for which Close waits
+		return failedConn{ErrClosed}, nil
+	}
+	defer l.store.life.End()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if !l.begin(cancel) {
@@ -103,6 +107,9 @@ func (l *line) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	}
 	if err != nil {
 		return failedConn{err}, nil
+	}
+	if _, ok := socket.(syscall.Conn); !ok {
+		return whole, nil // a dialer of the host's: nothing can look under it
 	}
 	return conn{whole, socket}, nil
 }
@@ -132,6 +139,9 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 
 // connect returns a connection, and the socket under its encryption.
 func (s *Store) connect(ctx context.Context, network, addr string) (whole, socket net.Conn, err error) {
+	if s.dial != nil {
+		return s.dialAsHost(ctx, network, addr)
+	}
 	d := net.Dialer{Timeout: s.config.DialTimeout, KeepAliveConfig: keepAlive}
 	socket, err = d.DialContext(ctx, network, addr)
 	if err != nil || s.config.TLSConfig == nil {

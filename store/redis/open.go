@@ -40,14 +40,21 @@ const page = 500
 // taken here too, as pool_size=50 or read_timeout=2s; it is never told to repeat a command.
 //
 // It fails with an *OpenError, and has changed nothing then. The caller closes the
-// store.
+// store. New is for a host that has a client already, and for Sentinel.
 func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	o := newOptions(opts)
 	config, err := goredis.ParseURL(url)
 	if err != nil || config.DB < 0 { // the text of err may quote the password
 		return nil, &OpenError{Why: BadURL, Detail: "want redis://user:password@host:port/database, or rediss:// or unix://"}
 	}
+	return open(ctx, adjust(config, o.tls), nil, o)
+}
+
+// open returns the store that connections of config lead to, made by dial or, where that is nil, as config says.
+func open(ctx context.Context, config *goredis.Options, dial dialer, o options) (*Store, error) {
 	s := &Store{
+		config:     config,
+		dial:       dial,
 		scripts:    scripts(""),
 		prefix:     o.prefix,
 		channel:    o.prefix + "changes:" + strconv.Itoa(config.DB), // channels know no databases
@@ -59,9 +66,8 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 		password:   config.Password,
 	}
 	s.life = remote.NewLife()
-	s.config = adjust(config, o.tls)
 	s.lines = newLines(s.config.PoolSize)
-	if err = s.greet(ctx); err != nil {
+	if err := s.greet(ctx); err != nil {
 		_ = s.Close()
 		return nil, err
 	}
@@ -162,7 +168,9 @@ func fit(info map[string]string) error {
 		return &OpenError{Why: Unreachable, Detail: "what answers there is no Redis"}
 	case n < needed:
 		return &OpenError{Why: TooOld, Detail: fmt.Sprintf("it is version %q, and Redis %d.0 is needed", version, needed)}
-	case info["cluster_enabled"] == "1", info["redis_mode"] == "cluster", info["redis_mode"] == "sentinel":
+	case info["redis_mode"] == "sentinel":
+		return &OpenError{Why: Cluster, Detail: "it is a sentinel: give New a client of redis.NewFailoverClient"}
+	case info["cluster_enabled"] == "1", info["redis_mode"] == "cluster":
 		return &OpenError{Why: Cluster, Detail: "a single server, or a primary with replicas, is needed"}
 	case isReplica(info):
 		return &OpenError{Why: Replica, Detail: "it takes no writes"}

@@ -14,6 +14,7 @@ import (
 // safe for concurrent use. What it promises, and what not, the package comment says.
 type Store struct {
 	config     *goredis.Options
+	dial       dialer // of the host's client; nil where Open was given a URL
 	lines      *lines
 	hooks      []goredis.Hook // of tests
 	scripts    map[script]compiled

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/postgres"
@@ -23,10 +25,12 @@ var (
 
 // home is where the processes of one test keep their sessions. A worker is told it.
 type home struct {
-	Kind  string // redis or postgres
-	URL   string
-	Space string // a part of the server of the test's own
-	Pings time.Duration
+	Kind string // redis, sentinel or postgres
+	URL  string
+	// Sentinels are where the sentinels of Redis are, in place of the URL.
+	Sentinels []string
+	Space     string // a part of the server of the test's own
+	Pings     time.Duration
 }
 
 // eachHome tells story once in each store whose server is installed here.
@@ -52,12 +56,12 @@ type opened struct {
 
 func (h home) open(ctx context.Context) (opened, error) {
 	switch h.Kind {
-	case "redis":
+	case "redis", "sentinel":
 		opts := []redis.Option{redis.Prefix(h.Space + ":")}
 		if h.Pings > 0 {
 			opts = append(opts, redis.Pings(h.Pings))
 		}
-		s, err := redis.Open(ctx, h.URL, opts...)
+		s, err := h.openRedis(ctx, opts...)
 		if err != nil {
 			return opened{}, err
 		}
@@ -74,6 +78,14 @@ func (h home) open(ctx context.Context) (opened, error) {
 		return opened{s, s.Transactions(), s}, nil
 	}
 	return opened{}, fmt.Errorf("no store is called %q", h.Kind)
+}
+
+func (h home) openRedis(ctx context.Context, opts ...redis.Option) (*redis.Store, error) {
+	if h.Kind == "redis" {
+		return redis.Open(ctx, h.URL, opts...)
+	}
+	// A worker's client ends with its process.
+	return redis.New(ctx, goredis.NewUniversalClient(&goredis.UniversalOptions{Addrs: h.Sentinels, MasterName: servers.SentinelMaster}), opts...)
 }
 
 // openFor opens the store for the test itself.
