@@ -6,12 +6,14 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/logins"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/observe"
@@ -39,9 +41,8 @@ func (c *Client) backchannelLogout(ctx context.Context, logoutToken string, o St
 	if c.lookup.Closed() {
 		return session.ErrClosed
 	}
-	index, ok := store.As[store.Index](c.opts.states)
-	if !ok {
-		return &ConfigurationError{Message: "WithStateStore: the state store has no index, so back-channel logout cannot find sessions; use one that implements store.Index"}
+	if _, err := c.index(); err != nil {
+		return err
 	}
 	if blank(logoutToken) {
 		return &BackchannelLogoutError{Message: "the logout token is missing"}
@@ -53,23 +54,102 @@ func (c *Client) backchannelLogout(ctx context.Context, logoutToken string, o St
 	if c.logins.Logouts.Repeated(c.clock.Now(), t.owners(), t.LogoutToken) {
 		return nil
 	}
-	c.logins.Logouts.Remember(c.clock.Now(), t.owners(), t.LogoutToken)
-	values := c.sealer.LookupSub(t.issuer, t.Subject)
-	if t.SID != "" {
-		values = c.sealer.LookupSID(t.issuer, t.SID)
+	c.logins.Logouts.Remember(c.clock.Now(), t.owners(), logins.EndedBy(t.LogoutToken))
+	e := ending{issuer: t.issuer, sid: t.SID, sub: t.Subject, until: endsUntil(t), clientIDs: t.clientIDs}
+	if _, err := c.endFound(ctx, e, o); err != nil {
+		return err
+	}
+	c.logins.Logouts.Done(c.clock.Now(), t.owners(), t.LogoutToken)
+	return nil
+}
+
+// EndRequest names sessions that are to end.
+type EndRequest struct {
+	Issuer  string // whose users: an issuer URL, or a domain (see Config)
+	Subject string // sub of the user; may be empty where SID is not
+	SID     string // sid of a session at the provider; empty: all sessions of Subject
+
+	// BeganBy is when the sessions have begun at the latest, by the issuer's clock: a session that began
+	// more than 30 seconds later goes on, however often and late the request comes. The zero time is now.
+	BeganBy time.Time
+}
+
+// EndSessions ends the sessions that r names, as a logout token does: in all processes, those that are not in
+// memory too, and logins of that user that are under way in this process. It returns how many there were; that there are none
+// is success. It is for what says from outside that a user must not go on, such as package signals.
+//
+// It fails with an *InvalidArgumentError where r names nothing, a *ConfigurationError where the state store cannot
+// find sessions, or the store's error: then some of the sessions may have ended, and the call should come again.
+func (c *Client) EndSessions(ctx context.Context, r EndRequest, o StoreOptions) (ended int, err error) {
+	return during(ctx, c, observe.EndSessions, func(ctx context.Context) (int, error) { return c.endSessions(ctx, r, o) })
+}
+
+func (c *Client) endSessions(ctx context.Context, r EndRequest, o StoreOptions) (int, error) {
+	switch {
+	case c.lookup.Closed():
+		return 0, session.ErrClosed
+	case blank(r.Issuer):
+		return 0, &InvalidArgumentError{Argument: "issuer", Message: "name the issuer whose user's sessions are to end"}
+	case r.Subject == "" && r.SID == "":
+		return 0, &InvalidArgumentError{Argument: "subject", Message: "name the user by sub, or the session by sid"}
+	}
+	now := c.clock.Now()
+	if r.BeganBy.IsZero() {
+		r.BeganBy = now
+	}
+	by := r.BeganBy.Unix()
+	issuer := session.IssuerOf(r.Issuer)
+	everywhere := []session.RegistrationID{{Issuer: issuer}}
+	c.logins.Logouts.Remember(now, everywhere, logins.Ended{SID: r.SID, Subject: r.Subject, Until: by})
+	return c.endFound(ctx, ending{issuer: issuer, sid: r.SID, sub: r.Subject, until: by + leewayOfEnds}, o)
+}
+
+// ending names sessions that are to end: those of a sid, of a sub, or of both.
+type ending struct {
+	issuer    string
+	sid, sub  string
+	until     int64    // the last second at which the user may have signed in
+	clientIDs []string // of the applications whose sessions end; nil: of all
+}
+
+const leewayOfEnds = int64(session.CeilingLeeway / time.Second)
+
+// endFound ends the sessions that the store's index finds for e, and returns how many.
+func (c *Client) endFound(ctx context.Context, e ending, o StoreOptions) (int, error) {
+	index, err := c.index()
+	if err != nil {
+		return 0, err
+	}
+	values := c.sealer.LookupSub(e.issuer, e.sub)
+	if e.sid != "" {
+		values = c.sealer.LookupSID(e.issuer, e.sid)
 	}
 	var refs []store.Ref
 	if err := lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
 		refs, err = index.Find(ctx, values, o.options())
 		return err
 	}); err != nil {
-		return lookup.StoreError(err)
+		return 0, lookup.StoreError(err)
 	}
-	if err := inParallel(refs, func(r store.Ref) error { return c.endNamed(ctx, r.Key, t, o) }); err != nil {
+	var ended atomic.Int64
+	err = inParallel(refs, func(r store.Ref) error {
+		was, err := c.endNamed(ctx, r.Key, e, o)
+		if was && err == nil {
+			ended.Add(1)
+		}
 		return err
+	})
+	return int(ended.Load()), err
+}
+
+// index returns the state store's index.
+func (c *Client) index() (store.Index, error) {
+	index, ok := store.As[store.Index](c.opts.states)
+	if !ok {
+		return nil, &ConfigurationError{Message: "WithStateStore: the state store has no index, so sessions cannot be found to be ended from outside, " +
+			"as by a back-channel logout; use one that implements store.Index"}
 	}
-	c.logins.Logouts.Done(c.clock.Now(), t.owners(), t.LogoutToken)
-	return nil
+	return index, nil
 }
 
 // logout is what a logout token says.
@@ -117,28 +197,28 @@ func inParallel(refs []store.Ref, end func(store.Ref) error) error {
 	return ends.Wait()
 }
 
-// endNamed ends the session under key if it is one that t names: an index may
-// be wrong. Of one that has reached its ceiling it ends the connection tokens that remain.
-func (c *Client) endNamed(ctx context.Context, key session.Key, t logout, o StoreOptions) error {
+// endNamed ends the session under key if it is one that e names: an index may be wrong. It reports whether it is. Of one that
+// has reached its ceiling it ends the connection tokens that remain.
+func (c *Client) endNamed(ctx context.Context, key session.Key, e ending, o StoreOptions) (named bool, err error) {
 	var s *session.State
 	var incarnation session.Incarnation
-	err := lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
+	err = lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
 		s, incarnation, err = c.env.LoadAny(ctx, key, o.options())
 		return err
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
-		return nil
+		return false, nil
 	case err != nil:
-		return err
-	case !session.SameIssuer(c.ownerOf(s).Issuer, t.issuer),
-		!slices.Contains(t.clientIDs, c.ownerOf(s).ClientID),
-		t.SID != "" && s.Internal.SID != t.SID,
-		t.Subject != "" && s.User.Sub() != t.Subject,
-		s.LoggedInAt() > endsUntil(t):
-		return nil
+		return false, err
+	case !session.SameIssuer(c.ownerOf(s).Issuer, e.issuer),
+		e.clientIDs != nil && !slices.Contains(e.clientIDs, c.ownerOf(s).ClientID),
+		e.sid != "" && s.Internal.SID != e.sid,
+		e.sub != "" && s.User.Sub() != e.sub,
+		s.LoggedInAt() > e.until:
+		return false, nil
 	}
-	return c.endRef(ctx, key, incarnation, o)
+	return true, c.endRef(ctx, key, incarnation, o)
 }
 
 // endsUntil returns the last second at which the user may have signed in to a session that t
@@ -149,7 +229,7 @@ func endsUntil(t logout) int64 {
 	if t.SID != "" {
 		return math.MaxInt64
 	}
-	return t.IssuedAt + int64(session.CeilingLeeway/time.Second)
+	return t.IssuedAt + leewayOfEnds
 }
 
 func (c *Client) endRef(ctx context.Context, key session.Key, incarnation session.Incarnation, o StoreOptions) error {

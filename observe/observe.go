@@ -71,6 +71,7 @@ const (
 	Callback          Operation = "callback"
 	Logout            Operation = "logout"
 	BackchannelLogout Operation = "backchannel_logout"
+	EndSessions       Operation = "end_sessions"
 )
 
 // OtherAudience stands for every audience that is not configured.

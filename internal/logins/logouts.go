@@ -1,6 +1,7 @@
 package logins
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -31,8 +32,23 @@ type tokenName struct {
 	jti string
 }
 
-// logoutName is whom a logout token names: at each application a user may have another sub (OpenID Connect Core
-// section 8.1).
+// Ended is what was ended: the sessions of a sid, or of a sub.
+type Ended struct {
+	SID, Subject string
+	// Until is the last second, since the Unix epoch, of which an ID token may be whose login is refused.
+	Until int64
+}
+
+// EndedBy returns what a logout token ends. A sid is of one session at the provider, which is over.
+func EndedBy(t idp.LogoutToken) Ended {
+	if t.SID != "" {
+		return Ended{SID: t.SID, Until: math.MaxInt64}
+	}
+	return Ended{Subject: t.Subject, Until: t.IssuedAt}
+}
+
+// logoutName is whom a logout names: at each application a user may have another sub (OpenID Connect Core
+// section 8.1). Without a client id it is for all applications of the issuer.
 type logoutName struct {
 	of       session.RegistrationID
 	sid, sub string
@@ -45,8 +61,8 @@ func normal(of session.RegistrationID) session.RegistrationID {
 }
 
 type remembered struct {
-	at  time.Time
-	iat int64 // of the youngest token
+	at    time.Time
+	until int64 // of the youngest logout
 }
 
 type noted struct {
@@ -87,8 +103,8 @@ func (l *Logouts) Done(now time.Time, owners []session.RegistrationID, t idp.Log
 	}
 }
 
-// Remember notes that t has come: it may be that a login which it names is under way.
-func (l *Logouts) Remember(now time.Time, owners []session.RegistrationID, t idp.LogoutToken) {
+// Remember notes that e was ended at the applications of owners: it may be that a login which it names is under way.
+func (l *Logouts) Remember(now time.Time, owners []session.RegistrationID, e Ended) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.old) > 0 && (len(l.old) >= maxLogouts || now.Sub(l.old[0].at) >= logoutLife) {
@@ -99,24 +115,30 @@ func (l *Logouts) Remember(now time.Time, owners []session.RegistrationID, t idp
 		}
 	}
 	for _, of := range owners {
-		name := logoutName{of: normal(of), sid: t.SID}
-		if t.SID == "" {
-			name.sub = t.Subject
+		name := logoutName{of: normal(of), sid: e.SID}
+		if e.SID == "" {
+			name.sub = e.Subject
 		}
 		l.old = append(l.old, noted{name, now})
-		l.seen[name] = remembered{now, max(l.seen[name].iat, t.IssuedAt)} // they may come in any order
+		l.seen[name] = remembered{now, max(l.seen[name].until, e.Until)} // they may come in any order
 	}
 }
 
-// Refuses reports whether a login to that application with that sid, or with that sub and an ID token
-// not younger than the logout, has been ended already.
+// Refuses reports whether a login to that application with that sid or sub, and an ID token of iat, has been
+// ended already.
 func (l *Logouts) Refuses(now time.Time, of session.RegistrationID, sid, sub string, iat int64) bool {
 	of = normal(of)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if m, ok := l.seen[logoutName{of: of, sid: sid}]; ok && sid != "" && now.Sub(m.at) < logoutLife {
-		return true
+	for _, of := range []session.RegistrationID{of, {Issuer: of.Issuer}} {
+		if sid != "" && l.refuses(now, logoutName{of: of, sid: sid}, iat) || sub != "" && l.refuses(now, logoutName{of: of, sub: sub}, iat) {
+			return true
+		}
 	}
-	m, ok := l.seen[logoutName{of: of, sub: sub}]
-	return ok && sub != "" && now.Sub(m.at) < logoutLife && iat <= m.iat
+	return false
+}
+
+func (l *Logouts) refuses(now time.Time, name logoutName, iat int64) bool {
+	m, ok := l.seen[name]
+	return ok && now.Sub(m.at) < logoutLife && iat <= m.until
 }

@@ -31,7 +31,7 @@ var ordinary = []defect{
 	},
 	{
 		name: "logout-of-another-user", what: "a logout token that names a user ends another user's session of that sid",
-		old:  "\t\tt.Subject != \"\" && s.User.Sub() != t.Subject,\n",
+		old:  "\t\te.sub != \"\" && s.User.Sub() != e.sub,\n",
 		bad:  ``,
 		test: "TestBackchannel_matches",
 	},

@@ -1,0 +1,115 @@
+package test_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/idp/idptest"
+)
+
+func (r *rig) end(q tokenward.EndRequest) int {
+	r.t.Helper()
+	n, err := r.client.EndSessions(r.t.Context(), q, tokenward.StoreOptions{})
+	if err != nil {
+		r.t.Fatalf("EndSessions: %v", err)
+	}
+	return n
+}
+
+// What a request names ends, once, whether it is in memory or asleep; nothing else does.
+func TestEndSessions(t *testing.T) {
+	const ada, bob = idptest.Subject, "auth0|bob"
+	tests := []struct {
+		name  string
+		by    time.Duration // after t0; the sessions begin at 0 (phone), 1m (laptop) and 1h (tablet), bob's at 0
+		q     tokenward.EndRequest
+		other bool // another issuer
+		ends  []string
+	}{
+		{name: "a user, now", by: 2 * time.Hour, q: tokenward.EndRequest{Subject: ada}, ends: []string{"phone", "laptop", "tablet"}},
+		{name: "a user, at an earlier time", by: 30 * time.Second, q: tokenward.EndRequest{Subject: ada}, ends: []string{"phone", "laptop"}},
+		{name: "30 seconds are allowed and no more", by: 29 * time.Second, q: tokenward.EndRequest{Subject: ada}, ends: []string{"phone"}},
+		{name: "a session", by: 2 * time.Hour, q: tokenward.EndRequest{SID: "laptop"}, ends: []string{"laptop"}},
+		{name: "a session of a user", by: 2 * time.Hour, q: tokenward.EndRequest{SID: "laptop", Subject: ada}, ends: []string{"laptop"}},
+		{name: "a session of another user", by: 2 * time.Hour, q: tokenward.EndRequest{SID: "laptop", Subject: bob}},
+		{name: "a session that began later", by: time.Minute, q: tokenward.EndRequest{SID: "tablet"}},
+		{name: "another issuer's user", by: 2 * time.Hour, q: tokenward.EndRequest{Subject: ada}, other: true},
+		{name: "an unknown user", by: 2 * time.Hour, q: tokenward.EndRequest{Subject: "eve"}},
+	}
+	for _, tt := range tests {
+		for _, resident := range []bool{true, false} {
+			r := newRig(t)
+			r.tenant.SetUser(bob, nil)
+			ids := map[string]string{"phone": r.login(idptest.Claims{"sid": "phone"}), "bob's": r.login(idptest.Claims{"sub": bob, "sid": "bob's"})}
+			r.clock.Advance(time.Minute)
+			ids["laptop"] = r.login(idptest.Claims{"sid": "laptop"})
+			r.clock.Advance(59 * time.Minute)
+			ids["tablet"] = r.login(idptest.Claims{"sid": "tablet"})
+			if !resident {
+				r.restart()
+			}
+			tt.q.Issuer, tt.q.BeganBy = r.tenant.Issuer(), t0.Add(tt.by)
+			if tt.other {
+				tt.q.Issuer = "https://other.example/"
+			}
+			if n := r.end(tt.q); n != len(tt.ends) {
+				t.Errorf("%s, resident %v: ended %d, want %d", tt.name, resident, n, len(tt.ends))
+			}
+			if n := r.end(tt.q); n != 0 {
+				t.Errorf("%s, resident %v: ended %d more when it came again", tt.name, resident, n)
+			}
+			gone := map[string]bool{}
+			for _, name := range tt.ends {
+				gone[name] = true
+			}
+			for name, id := range ids {
+				if r.lives(id) == gone[name] {
+					t.Errorf("%s, resident %v: %s lives: %v", tt.name, resident, name, !gone[name])
+				}
+			}
+			r.want("deletes", r.store.Ends(), len(tt.ends))
+		}
+	}
+}
+
+// A login that is under way when its user is signed out does not outlive that; one that began afterwards goes on.
+func TestEndSessions_loginUnderWay(t *testing.T) {
+	for name, q := range map[string]tokenward.EndRequest{"by sub": {Subject: idptest.Subject}, "by sid": {SID: "sid-1"}} {
+		r := newRig(t)
+		q.Issuer = r.tenant.Issuer()
+		back := r.callback(tokenward.LoginRequest{}, idptest.Claims{"sid": "sid-1"})
+		hold := r.tenant.Hold(idptest.CodeExchange, idptest.AfterGrant)
+		answer := make(chan error, 1)
+		go func() {
+			_, err := r.complete(back)
+			answer <- err
+		}()
+		if err := hold.Wait(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.end(q); n != 0 {
+			t.Errorf("%s: ended %d sessions before there was one", name, n)
+		}
+		hold.Release()
+		r.wantOvertaken(<-answer, true)
+		r.clock.Advance(time.Second)
+		r.login(idptest.Claims{"sid": "sid-2"})
+	}
+}
+
+// Who names nothing is told so, and nothing ends.
+func TestEndSessions_arguments(t *testing.T) {
+	r := newRig(t)
+	id := r.login()
+	for _, q := range []tokenward.EndRequest{{}, {Issuer: r.tenant.Issuer()}, {Subject: idptest.Subject}} {
+		var wrong *tokenward.InvalidArgumentError
+		if _, err := r.client.EndSessions(t.Context(), q, tokenward.StoreOptions{}); !errors.As(err, &wrong) {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	if !r.lives(id) {
+		t.Error("the session ended")
+	}
+}
