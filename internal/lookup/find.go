@@ -182,15 +182,19 @@ func (l *Lookup) endPastLifetime(c *Caller, e *directory.Entry, s *directory.Sna
 }
 
 // expire has a session deleted that a reader found at its ceiling, and returns once that was done, or tried. If the deletion
-// fails, the session is over all the same. It fails only where the context or the client ends.
-func (l *Lookup) expire(c *Caller, e *directory.Entry, s *directory.Snapshot) error {
+// fails, the session is over all the same. It is not over where the session left memory just then, or its user has signed
+// in again: the caller looks again. It fails only where the context or the client ends.
+func (l *Lookup) expire(c *Caller, e *directory.Entry, s *directory.Snapshot) (over bool, err error) {
 	if s.Phase != directory.Ended {
 		call := directory.NewCall(c.Ctx, c.Options)
 		if l.Order(c.Ctx, &messages.CeilingReached{Key: e.Key, Generation: s.Generation, Call: call}, call) != nil {
-			return c.Ctx.Err()
+			return true, c.Ctx.Err()
+		}
+		if now := e.Snapshot(); now != s && now.Phase != directory.Ended {
+			return false, nil
 		}
 	}
-	return l.deleted(c.Ctx, e) // the session may have been ended just before: then its deletion is on its way
+	return true, l.deleted(c.Ctx, e) // the session may have been ended just before: then its deletion is on its way
 }
 
 // deleted waits until the deletion of a session that has ended was tried.

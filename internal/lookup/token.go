@@ -57,8 +57,12 @@ func (l *Lookup) tokenFlight(c *Caller, q *session.TokenQuery, token *session.To
 	case s.Phase == directory.Ready && l.Foreign(s, c.Current) != "":
 		return nil, nil, &session.AccessTokenError{Code: l.Foreign(s, c.Current)}
 	case s.Phase == directory.Ready && s.Ceiling.Reached(now), s.Phase == directory.Ended && s.Reason == session.ReasonCeiling:
-		if err := l.expire(c, e, s); err != nil {
+		over, err := l.expire(c, e, s)
+		if err != nil {
 			return nil, nil, err
+		}
+		if !over {
+			return l.tokenFlight(c, q, token)
 		}
 		return nil, nil, session.ErrSessionExpired
 	case s.Phase != directory.Ready:
