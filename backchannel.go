@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,15 +67,20 @@ func (c *Client) backchannelLogout(ctx context.Context, logoutToken string, o St
 // EndRequest names sessions that are to end.
 type EndRequest struct {
 	Issuer  string // whose users: an issuer URL, or a domain (see Config)
-	Subject string // sub of the user; may be empty where SID is not
-	SID     string // sid of a session at the provider; empty: all sessions of Subject
+	Subject string // sub of the user
+	SID     string // sid of a session at the provider; empty: all sessions of the user
+
+	// Email is an address of the user that the issuer has verified (email_verified), in any letter case. It finds the sessions
+	// that were saved since this is indexed, and then whatever is found by the subs of their users. What is left of a
+	// session that has reached its ceiling (connection tokens) names no email, and is found by those subs alone.
+	Email string
 
 	// BeganBy is when the sessions have begun at the latest, by the issuer's clock: a session that began
 	// more than 30 seconds later goes on, however often and late the request comes. The zero time is now.
 	BeganBy time.Time
 }
 
-// EndSessions ends the sessions that r names, as a logout token does: in all processes, those that are not in
+// EndSessions ends the sessions that r names (at least one of Subject, SID and Email; those of which all that is set is so), as a logout token does: in all processes, those that are not in
 // memory too, and logins of that user that are under way in this process. It returns how many there were; that there are none
 // is success. It is for what says from outside that a user must not go on, such as package signals.
 //
@@ -90,26 +96,73 @@ func (c *Client) endSessions(ctx context.Context, r EndRequest, o StoreOptions) 
 		return 0, session.ErrClosed
 	case blank(r.Issuer):
 		return 0, &InvalidArgumentError{Argument: "issuer", Message: "name the issuer whose user's sessions are to end"}
-	case r.Subject == "" && r.SID == "":
-		return 0, &InvalidArgumentError{Argument: "subject", Message: "name the user by sub, or the session by sid"}
+	case r.Subject == "" && r.SID == "" && blank(r.Email):
+		return 0, &InvalidArgumentError{Argument: "subject", Message: "name the user by sub or verified email, or the session by sid"}
 	}
 	now := c.clock.Now()
 	if r.BeganBy.IsZero() {
 		r.BeganBy = now
 	}
 	by := r.BeganBy.Unix()
-	issuer := session.IssuerOf(r.Issuer)
-	everywhere := []session.RegistrationID{{Issuer: issuer}}
-	c.logins.Logouts.Remember(now, everywhere, logins.Ended{SID: r.SID, Subject: r.Subject, Until: by})
-	return c.endFound(ctx, ending{issuer: issuer, sid: r.SID, sub: r.Subject, until: by + leewayOfEnds}, o)
+	e := ending{
+		issuer: session.IssuerOf(r.Issuer), sid: r.SID, sub: r.Subject, email: session.NormalEmail(r.Email), until: by + leewayOfEnds,
+	}
+	return c.endFrom(ctx, e, by, o)
 }
 
-// ending names sessions that are to end: those of a sid, of a sub, or of both.
+// endFrom ends what e names, and refuses logins under way whose ID token is not younger than by.
+func (c *Client) endFrom(ctx context.Context, e ending, by int64, o StoreOptions) (int, error) {
+	everywhere := []session.RegistrationID{{Issuer: e.issuer}}
+	c.logins.Logouts.Remember(c.clock.Now(), everywhere, logins.Ended{SID: e.sid, Subject: e.sub, Email: e.email, Until: by})
+	byEmail := e.email != "" && e.sid == "" && e.sub == ""
+	var users sync.Map
+	if byEmail {
+		e.user = func(sub string) { users.Store(sub, true) }
+	}
+	n, err := c.endFound(ctx, e, o)
+	if err != nil || !byEmail {
+		return n, err
+	}
+	users.Range(func(sub, _ any) bool {
+		var more int
+		more, err = c.endFrom(ctx, ending{issuer: e.issuer, sub: sub.(string), until: e.until}, by, o)
+		n += more
+		return err == nil
+	})
+	return n, err
+}
+
+// ending names sessions that are to end: those of which all is so that is not empty.
 type ending struct {
-	issuer    string
-	sid, sub  string
-	until     int64    // the last second at which the user may have signed in
-	clientIDs []string // of the applications whose sessions end; nil: of all
+	issuer          string
+	sid, sub, email string
+	until           int64            // the last second at which the user may have signed in
+	clientIDs       []string         // of the applications whose sessions end; nil: of all
+	user            func(sub string) // is told whose sessions ended, by several goroutines at once; nil: no need
+}
+
+// names reports whether s is one of them.
+func (e *ending) names(c *Client, s *session.State) bool {
+	of := c.ownerOf(s)
+	return session.SameIssuer(of.Issuer, e.issuer) &&
+		(e.clientIDs == nil || slices.Contains(e.clientIDs, of.ClientID)) &&
+		(e.sid == "" || s.Internal.SID == e.sid) &&
+		(e.sub == "" || s.User.Sub() == e.sub) &&
+		(e.email == "" || session.NormalEmail(s.User.VerifiedEmail()) == e.email) &&
+		s.LoggedInAt() <= e.until
+}
+
+// values returns the index values that find the fewest of which e may name some.
+func (e *ending) values(s *store.Sealer) []store.IndexValue {
+	switch {
+	case e.sid != "":
+		return s.LookupSID(e.issuer, e.sid)
+	case e.sub != "":
+		return s.LookupSub(e.issuer, e.sub)
+	case e.email != "":
+		return s.LookupEmail(e.issuer, e.email)
+	}
+	return s.LookupIssuer(e.issuer)
 }
 
 const leewayOfEnds = int64(session.CeilingLeeway / time.Second)
@@ -120,13 +173,9 @@ func (c *Client) endFound(ctx context.Context, e ending, o StoreOptions) (int, e
 	if err != nil {
 		return 0, err
 	}
-	values := c.sealer.LookupSub(e.issuer, e.sub)
-	if e.sid != "" {
-		values = c.sealer.LookupSID(e.issuer, e.sid)
-	}
 	var refs []store.Ref
 	if err := lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
-		refs, err = index.Find(ctx, values, o.options())
+		refs, err = index.Find(ctx, e.values(c.sealer), o.options())
 		return err
 	}); err != nil {
 		return 0, lookup.StoreError(err)
@@ -211,14 +260,16 @@ func (c *Client) endNamed(ctx context.Context, key session.Key, e ending, o Stor
 		return false, nil
 	case err != nil:
 		return false, err
-	case !session.SameIssuer(c.ownerOf(s).Issuer, e.issuer),
-		e.clientIDs != nil && !slices.Contains(e.clientIDs, c.ownerOf(s).ClientID),
-		e.sid != "" && s.Internal.SID != e.sid,
-		e.sub != "" && s.User.Sub() != e.sub,
-		s.LoggedInAt() > e.until:
+	case !e.names(c, s):
 		return false, nil
 	}
-	return true, c.endRef(ctx, key, incarnation, o)
+	if err := c.endRef(ctx, key, incarnation, o); err != nil {
+		return true, err
+	}
+	if e.user != nil {
+		e.user(s.User.Sub())
+	}
+	return true, nil
 }
 
 // endsUntil returns the last second at which the user may have signed in to a session that t
@@ -232,6 +283,22 @@ func endsUntil(t logout) int64 {
 	return t.IssuedAt + leewayOfEnds
 }
 
+// EndSession ends the session that a listing names by its key, whichever login it is of, as EndSessions does. Its user may sign in again. That
+// there is none is success.
+func (c *Client) EndSession(ctx context.Context, key Key, o StoreOptions) error {
+	_, err := during(ctx, c, observe.EndSessions, func(ctx context.Context) (struct{}, error) {
+		switch {
+		case c.lookup.Closed():
+			return struct{}{}, session.ErrClosed
+		case key == Key{}:
+			return struct{}{}, &InvalidArgumentError{Argument: "key", Message: "name the session by the key that a listing shows"}
+		}
+		return struct{}{}, c.endRef(ctx, key, session.Incarnation{}, o)
+	})
+	return err
+}
+
+// endRef ends one incarnation of a session, or any where that is zero, in every process.
 func (c *Client) endRef(ctx context.Context, key session.Key, incarnation session.Incarnation, o StoreOptions) error {
 	call := directory.NewCall(ctx, o.options())
 	c.browser.Ended.Add(key, session.ReasonBackchannelLogout)

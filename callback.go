@@ -170,15 +170,18 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 		id = session.RandomString(c.rand, 32)
 	}
 	iat := issuedAt(claims)
-	if c.logins.Logouts.Refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), iat) {
+	refused := func() bool {
+		return c.logins.Logouts.Refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), state.User.VerifiedEmail(), iat)
+	}
+	if refused() {
 		return "", overtaken()
 	}
 	key := c.key(id)
 	call := directory.NewCall(ctx, o.options())
 	login := &messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call}
 	err := c.lookup.Order(ctx, login, call)
-	// A logout token that came while the session was being written found nothing to end.
-	late := err == nil && c.logins.Logouts.Refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), iat)
+	// A logout that came while the session was being written found nothing to end.
+	late := err == nil && refused()
 	if late || err != nil && ctx.Err() != nil {
 		c.send(&messages.EndSession{ID: id, Key: key, Only: incarnation, Why: session.ReasonLogout})
 	}

@@ -1,6 +1,9 @@
 package session
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // RawUser is a User as a State keeps it: the JSON object of its claims, or "" where there is no user. User.Raw makes
 // one. A session in memory keeps no map of its claims, for a map of 1 KB of JSON takes 3 KB; the claims are decoded
@@ -19,6 +22,17 @@ func (r RawUser) Claims() User {
 
 // Sub returns the subject: who the user is at the provider.
 func (r RawUser) Sub() string { return r.text("sub") }
+
+// VerifiedEmail returns the email address if the provider has verified it, else "". See User.EmailVerified.
+func (r RawUser) VerifiedEmail() string {
+	if v := string(r.claim("email_verified")); v != "true" && v != `"true"` {
+		return ""
+	}
+	return r.text("email")
+}
+
+// NormalEmail returns an email address in the form in which addresses are compared: in lower case, without space around it.
+func NormalEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
 
 // text returns a claim that is a string, else "".
 func (r RawUser) text(name string) (text string) {

@@ -20,7 +20,7 @@ type Codec struct {
 }
 
 // Encode returns the record of s as it is kept under key, sealed, with the ceiling
-// and the values of back-channel logout beside it in clear. Epoch and TTL are left to the
+// and the index values beside it in clear. Epoch and TTL are left to the
 // caller.
 func (c *Codec) Encode(key session.Key, s *session.State, v session.Version, in session.Incarnation) (Record, error) {
 	return new(Encoder).Encode(c, key, s, v, in)
@@ -29,8 +29,9 @@ func (c *Codec) Encode(key session.Key, s *session.State, v session.Version, in 
 // Encoder encodes the states of one session as they follow each other, and derives nothing
 // again that has stayed the same. The zero Encoder is ready to use, by one goroutine at a time.
 type Encoder struct {
-	domain, sid, sub string // that index was derived of
-	index            []IndexValue
+	domain, sid string // that index was derived of
+	user        session.RawUser
+	index       []IndexValue
 }
 
 // Encode is Codec.Encode.
@@ -46,10 +47,10 @@ func (e *Encoder) Encode(c *Codec, key session.Key, s *session.State, v session.
 	if s.Internal.Ceiling.Legal() {
 		ceiling = s.Internal.Ceiling
 	}
-	domain, sid, sub := c.names(s)
-	if e.index == nil || domain != e.domain || sid != e.sid || sub != e.sub {
-		e.domain, e.sid, e.sub = domain, sid, sub
-		e.index = c.Sealer.IndexValues(session.IssuerOf(domain), sid, sub)
+	domain, sid := s.SessionDomain(c.Domain), s.Internal.SID
+	if e.index == nil || domain != e.domain || sid != e.sid || s.User != e.user {
+		e.domain, e.sid, e.user = domain, sid, s.User
+		e.index = c.Sealer.IndexValues(session.IssuerOf(domain), sid, s.User.Sub(), s.User.VerifiedEmail())
 	}
 	return Record{
 		Version:     v,
@@ -93,14 +94,14 @@ func (c *Codec) open(binding string, sealed []byte) (*session.State, error) {
 }
 
 // EncodeRemainder returns what s leaves at its ceiling, sealed and indexed as a record of key
-// is: the connection tokens that have not expired at now (State.Remainder), and the sid and the sub that
-// a logout token names. It is nil, with a nil error, where there are none.
+// is: the connection tokens that have not expired at now (State.Remainder), and the issuer, the sid and the sub that
+// a logout names. Of the user it has no more, so no email finds it. It is nil, with a nil error, where there are none.
 func (c *Codec) EncodeRemainder(key session.Key, s *session.State, v session.Version, now time.Time) (*Remainder, error) {
 	left := s.Remainder(now)
 	if left == nil {
 		return nil, nil
 	}
-	domain, sid, sub := c.names(s)
+	domain, sid, sub := s.SessionDomain(c.Domain), s.Internal.SID, s.User.Sub()
 	left.Internal.SID = sid
 	if sub != "" {
 		left.User = session.User{"sub": sub}.Raw()
@@ -116,15 +117,10 @@ func (c *Codec) EncodeRemainder(key session.Key, s *session.State, v session.Ver
 	seconds := min(last-now.Unix(), math.MaxInt64/int64(time.Second))
 	return &Remainder{
 		Version: v,
-		Index:   c.Sealer.IndexValues(session.IssuerOf(domain), sid, sub),
+		Index:   c.Sealer.IndexValues(session.IssuerOf(domain), sid, sub, ""),
 		Sealed:  c.Sealer.Seal(binding(remainderUse, key), text),
 		TTL:     time.Duration(seconds) * time.Second,
 	}, nil
-}
-
-// names returns what the logout tokens that end s name.
-func (c *Codec) names(s *session.State) (domain, sid, sub string) {
-	return s.SessionDomain(c.Domain), s.Internal.SID, s.User.Sub()
 }
 
 // DecodeRemainder returns the state in r, which was kept under key: connection tokens, and by

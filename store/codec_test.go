@@ -88,21 +88,28 @@ func TestCodec_indexesByWhoLogsOut(t *testing.T) {
 		return rec
 	}
 	noDomain := func(s *session.State) { s.Domain = "" }
+	user := func(claims session.User) func(*session.State) {
+		return func(s *session.State) { s.User = claims.Raw() }
+	}
+	const sub, email = "auth0|alice", "Alice@Example.com"
 	tests := []struct {
-		name   string
-		rec    store.Record
-		issuer string
-		values int
+		name               string
+		rec                store.Record
+		issuer, sub, email string
 	}{
-		{"the state's domain first", encode("configured.example"), "https://tenant.example/", 2},
-		{"then the configured one", encode("configured.example", noDomain), "https://configured.example/", 2},
-		{"then the token's issuer", encode("", noDomain), "https://from-the-token.example/", 2},
-		{"none", encode("", noDomain, func(s *session.State) { s.User = session.User{"sub": "auth0|alice"}.Raw() }), "", 0},
-		{"no sub", encode("", func(s *session.State) { s.User = "" }), "https://tenant.example", 1},
+		{"the state's domain first", encode("configured.example"), "https://tenant.example/", sub, ""},
+		{"then the configured one", encode("configured.example", noDomain), "https://configured.example/", sub, ""},
+		{"then the token's issuer", encode("", noDomain), "https://from-the-token.example/", sub, ""},
+		{"none", encode("", noDomain, user(session.User{"sub": sub})), "", sub, ""},
+		{"no sub", encode("", func(s *session.State) { s.User = "" }), "https://tenant.example", "", ""},
+		{"an email that is verified", encode("", user(session.User{"sub": sub, "email": email, "email_verified": true})), "https://tenant.example", sub, email},
+		{"one that Apple has verified", encode("", user(session.User{"sub": sub, "email": email, "email_verified": "true"})), "https://tenant.example", sub, email},
+		{"an email that is not", encode("", user(session.User{"sub": sub, "email": email, "email_verified": false})), "https://tenant.example", sub, ""},
+		{"an email of which that is not said", encode("", user(session.User{"sub": sub, "email": email})), "https://tenant.example", sub, ""},
 	}
 	for _, tt := range tests {
-		want := sealer.IndexValues(tt.issuer, "a sid", "auth0|alice")[:tt.values]
-		if len(tt.rec.Index) != tt.values || !slices.Equal(tt.rec.Index, want) {
+		want := sealer.IndexValues(tt.issuer, "a sid", tt.sub, tt.email)
+		if !slices.Equal(tt.rec.Index, want) {
 			t.Errorf("%s: index values %x, want %x", tt.name, tt.rec.Index, want)
 		}
 	}

@@ -11,25 +11,28 @@ import (
 
 // What an index value is made of besides the issuer.
 const (
-	bySID = "sid"
-	bySub = "sub"
+	bySID    = "sid"
+	bySub    = "sub"
+	byIssuer = "issuer"
+	byEmail  = "email"
 )
 
-// IndexValues returns the values under which a session is to be found: one for
-// issuer and sid, one for issuer and sub, under the first secret. An empty sid or sub
-// gives none, an empty issuer none at all. An issuer and its domain are the same.
-func (s *Sealer) IndexValues(issuer, sid, sub string) []IndexValue {
+// IndexValues returns the values under which a session is to be found, under the first secret: for issuer and
+// sid, for issuer and sub, for the issuer alone, and for issuer and email. An empty sid, sub or email
+// gives none, an empty issuer none at all: so there are at most four. An issuer and its domain are the same. The email is
+// one that the provider has verified; letter case makes no difference.
+func (s *Sealer) IndexValues(issuer, sid, sub, email string) []IndexValue {
 	if issuer == "" {
 		return nil
 	}
 	issuer = session.NormalIssuer(issuer)
 	var values []IndexValue
-	for _, v := range []struct{ by, value string }{{bySID, sid}, {bySub, sub}} {
+	for _, v := range [...]struct{ by, value string }{{bySID, sid}, {bySub, sub}, {byIssuer, issuer}, {byEmail, session.NormalEmail(email)}} {
 		if v.value == "" {
 			continue
 		}
 		if values == nil {
-			values = make([]IndexValue, 0, 2)
+			values = make([]IndexValue, 0, 4)
 		}
 		values = append(values, s.keys[0].indexed(v.by, issuer, v.value))
 	}
@@ -46,6 +49,16 @@ func (s *Sealer) LookupSID(issuer, sid string) []IndexValue {
 // LookupSub is LookupSID for a sub.
 func (s *Sealer) LookupSub(issuer, sub string) []IndexValue {
 	return s.indexed(bySub, issuer, sub)
+}
+
+// LookupIssuer is LookupSID for all sessions of an issuer.
+func (s *Sealer) LookupIssuer(issuer string) []IndexValue {
+	return s.indexed(byIssuer, issuer, session.NormalIssuer(issuer))
+}
+
+// LookupEmail is LookupSID for an email that the provider has verified, in any letter case.
+func (s *Sealer) LookupEmail(issuer, email string) []IndexValue {
+	return s.indexed(byEmail, issuer, session.NormalEmail(email))
 }
 
 func (s *Sealer) indexed(by, issuer, value string) []IndexValue {

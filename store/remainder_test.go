@@ -45,7 +45,7 @@ func TestCodec_remainder(t *testing.T) {
 	}
 	rec, err := c.Encode(key, aState(withConnections), session.Version{}, session.Incarnation{})
 	must(t, err)
-	if !slices.Equal(r.Index, rec.Index) || len(r.Index) != 2 {
+	if !slices.Equal(r.Index, rec.Index) || len(r.Index) != 3 {
 		t.Errorf("Index = %x, want that of the record, %x", r.Index, rec.Index)
 	}
 	left, err := c.DecodeRemainder(key, r)

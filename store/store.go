@@ -93,7 +93,7 @@ type Record struct {
 	Incarnation session.Incarnation
 	Epoch       int64           // lease epoch of the writer; 0 where the store has no leases
 	Ceiling     session.Ceiling // in clear, for the deadline index; 0 when none
-	Index       []IndexValue    // in clear, for back-channel logout; made by Sealer.IndexValues
+	Index       []IndexValue    // in clear, by which logouts and operators find it; made by Sealer.IndexValues, 4 at most
 	Connections bool            // in clear: whether it holds connection tokens; of format 1 true
 	Sealed      []byte          // the state, made by Sealer.Seal; a store keeps at least 1 MiB
 

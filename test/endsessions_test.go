@@ -76,10 +76,10 @@ func TestEndSessions(t *testing.T) {
 
 // A login that is under way when its user is signed out does not outlive that; one that began afterwards goes on.
 func TestEndSessions_loginUnderWay(t *testing.T) {
-	for name, q := range map[string]tokenward.EndRequest{"by sub": {Subject: idptest.Subject}, "by sid": {SID: "sid-1"}} {
+	for name, q := range map[string]tokenward.EndRequest{"by sub": {Subject: idptest.Subject}, "by sid": {SID: "sid-1"}, "by email": {Email: "Ada@example.com"}} {
 		r := newRig(t)
 		q.Issuer = r.tenant.Issuer()
-		back := r.callback(tokenward.LoginRequest{}, idptest.Claims{"sid": "sid-1"})
+		back := r.callback(tokenward.LoginRequest{}, idptest.Claims{"sid": "sid-1", "email": "ada@example.com", "email_verified": true})
 		hold := r.tenant.Hold(idptest.CodeExchange, idptest.AfterGrant)
 		answer := make(chan error, 1)
 		go func() {
@@ -111,5 +111,57 @@ func TestEndSessions_arguments(t *testing.T) {
 	}
 	if !r.lives(id) {
 		t.Error("the session ended")
+	}
+}
+
+// An email ends the sessions in which the provider says that it has verified it, and all others of the same users.
+func TestEndSessions_email(t *testing.T) {
+	r := newRig(t)
+	ids := map[string]string{}
+	for name, claims := range map[string]idptest.Claims{
+		"verified":    {"sub": "ada", "email": "Ada@Example.com", "email_verified": true},
+		"text":        {"sub": "ada", "email": "ada@example.com", "email_verified": "true"},
+		"same user":   {"sub": "ada", "email": nil, "email_verified": nil},
+		"not so said": {"sub": "eve", "email": "ada@example.com", "email_verified": nil},
+		"unverified":  {"sub": "mallory", "email": "ada@example.com", "email_verified": false},
+		"other":       {"sub": "bob", "email": "bob@example.com", "email_verified": true},
+	} {
+		ids[name] = r.login(claims)
+	}
+	if n := r.end(tokenward.EndRequest{Issuer: r.tenant.Issuer(), Email: " ADA@example.com"}); n != 3 {
+		t.Errorf("ended %d sessions, want 3", n)
+	}
+	for name, id := range ids {
+		if ends := name == "verified" || name == "text" || name == "same user"; r.lives(id) == ends {
+			t.Errorf("%s: lives %v", name, !ends)
+		}
+	}
+	for _, q := range []tokenward.EndRequest{{Email: "bob@example.com", Subject: "ada"}, {Email: "bob@example.com", SID: "none"}} {
+		q.Issuer = r.tenant.Issuer()
+		if n := r.end(q); n != 0 || !r.lives(ids["other"]) {
+			t.Errorf("%+v: ended %d sessions of a user that only part of it names", q, n)
+		}
+	}
+}
+
+// A listing names a session by its key. What an operator ends so is gone, and a login under that id is not hindered.
+func TestEndSession(t *testing.T) {
+	r := newRig(t)
+	id, other := r.login(), r.login()
+	named := key(id)
+	for range 2 {
+		if err := r.client.EndSession(t.Context(), named, tokenward.StoreOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.lives(id) || !r.lives(other) {
+		t.Errorf("lives: %v, and another %v", r.lives(id), r.lives(other))
+	}
+	var wrong *tokenward.InvalidArgumentError
+	if err := r.client.EndSession(t.Context(), tokenward.Key{}, tokenward.StoreOptions{}); !errors.As(err, &wrong) {
+		t.Errorf("no key: %v", err)
+	}
+	if again := r.loginAs(tokenward.SessionID(id)); !r.lives(again) {
+		t.Error("the user cannot sign in again")
 	}
 }

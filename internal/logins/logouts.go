@@ -32,9 +32,9 @@ type tokenName struct {
 	jti string
 }
 
-// Ended is what was ended: the sessions of a sid, or of a sub.
+// Ended is what was ended: the sessions of a sid, else of a sub, else of a verified email, else all of the issuer.
 type Ended struct {
-	SID, Subject string
+	SID, Subject, Email string
 	// Until is the last second, since the Unix epoch, of which an ID token may be whose login is refused.
 	Until int64
 }
@@ -50,8 +50,8 @@ func EndedBy(t idp.LogoutToken) Ended {
 // logoutName is whom a logout names: at each application a user may have another sub (OpenID Connect Core
 // section 8.1). Without a client id it is for all applications of the issuer.
 type logoutName struct {
-	of       session.RegistrationID
-	sid, sub string
+	of              session.RegistrationID
+	sid, sub, email string
 }
 
 // normal returns of in the form in which registrations are compared.
@@ -115,30 +115,33 @@ func (l *Logouts) Remember(now time.Time, owners []session.RegistrationID, e End
 		}
 	}
 	for _, of := range owners {
-		name := logoutName{of: normal(of), sid: e.SID}
-		if e.SID == "" {
+		name := logoutName{of: normal(of)}
+		switch {
+		case e.SID != "":
+			name.sid = e.SID
+		case e.Subject != "":
 			name.sub = e.Subject
+		default:
+			name.email = session.NormalEmail(e.Email)
 		}
 		l.old = append(l.old, noted{name, now})
 		l.seen[name] = remembered{now, max(l.seen[name].until, e.Until)} // they may come in any order
 	}
 }
 
-// Refuses reports whether a login to that application with that sid or sub, and an ID token of iat, has been
-// ended already.
-func (l *Logouts) Refuses(now time.Time, of session.RegistrationID, sid, sub string, iat int64) bool {
+// Refuses reports whether a login to that application, of a user whose ID token or verified email says that, and whose ID
+// token is of iat, has been ended already.
+func (l *Logouts) Refuses(now time.Time, of session.RegistrationID, sid, sub, email string, iat int64) bool {
 	of = normal(of)
+	email = session.NormalEmail(email)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, of := range []session.RegistrationID{of, {Issuer: of.Issuer}} {
-		if sid != "" && l.refuses(now, logoutName{of: of, sid: sid}, iat) || sub != "" && l.refuses(now, logoutName{of: of, sub: sub}, iat) {
-			return true
+		for _, name := range []logoutName{{of: of, sid: sid}, {of: of, sub: sub}, {of: of, email: email}, {of: of}} {
+			if m, ok := l.seen[name]; ok && now.Sub(m.at) < logoutLife && iat <= m.until {
+				return true
+			}
 		}
 	}
 	return false
-}
-
-func (l *Logouts) refuses(now time.Time, name logoutName, iat int64) bool {
-	m, ok := l.seen[name]
-	return ok && now.Sub(m.at) < logoutLife && iat <= m.until
 }
