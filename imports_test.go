@@ -21,6 +21,7 @@ var theMap = []string{
 	"observe/prometheus",
 	"tokenwardtest",
 	"httpauth",
+	"signals",
 	".",
 	"internal/bearer",
 	"internal/browser",

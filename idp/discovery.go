@@ -46,6 +46,7 @@ type Metadata struct {
 
 	algorithms []string // of these, the ones that can be accepted
 	tenants    *tenants // whose users may sign in; nil where the issuer is one
+	streams    StreamEndpoints
 
 	// mutual is for clients that authenticate by a certificate; nil where mtls_endpoint_aliases
 	// cannot be read.
@@ -213,6 +214,7 @@ func parseMetadata(body []byte, certificate, secure bool) (Metadata, error) {
 		RequirePushedAuthorizationRequests:         string(doc["require_pushed_authorization_requests"]) == "true",
 		AuthorizationResponseIssParameterSupported: string(doc["authorization_response_iss_parameter_supported"]) == "true",
 	}
+	m.streams = StreamEndpoints{Configuration: usable("configuration_endpoint"), Verification: usable("verification_endpoint")}
 	m.Issuer, _ = text(doc["issuer"])
 	for _, alg := range m.IDTokenSigningAlgValuesSupported {
 		if slices.Contains(knownAlgorithms, alg) {

@@ -1,0 +1,181 @@
+package signals
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tokenward/tokenward/clock"
+)
+
+const (
+	pollBatch    = 100              // events that one poll asks for
+	pollAtOnce   = 16               // events dealt with at the same time
+	pollTimeout  = 2 * time.Minute  // of a poll that waits for events
+	pollPause    = 10 * time.Second // after an empty answer that came at once
+	pollSoon     = time.Second      // an answer that came sooner did not wait for events
+	firstBackOff = time.Second
+	longestPause = time.Minute
+	keyTries     = 5 // deliveries of a token whose key is not known, before it is refused
+)
+
+// pollRequest is the body of a poll (RFC 8936 section 2.2).
+type pollRequest struct {
+	MaxEvents         int                 `json:"maxEvents"`
+	ReturnImmediately bool                `json:"returnImmediately"`
+	Ack               []string            `json:"ack,omitempty"`
+	SetErrs           map[string]setError `json:"setErrs,omitempty"`
+}
+
+type setError struct {
+	Err         string `json:"err"`
+	Description string `json:"description"`
+}
+
+// pollAnswer is the answer to a poll (RFC 8936 section 2.3).
+type pollAnswer struct {
+	Sets          map[string]string `json:"sets"`
+	MoreAvailable bool              `json:"moreAvailable"`
+}
+
+// Poll receives events by polling endpoint (RFC 8936), the endpoint_url of the stream's delivery, until ctx ends; it returns the
+// context's error then. Each poll waits for events, as far as the transmitter does. An event is acknowledged by the next poll
+// after its sessions were ended; one whose sessions could not be ended is not, and comes again. When the
+// transmitter fails, polls back off to one a minute, or as its Retry-After says.
+//
+// Run it in one process, or in several: what each of them receives ends once. It fails at once with a
+// *tokenward.ConfigurationError where endpoint cannot be used.
+func (r *Receiver) Poll(ctx context.Context, endpoint string) error {
+	if err := checkEndpoint(endpoint, r.cfg.Issuer); err != nil {
+		return err
+	}
+	p := poller{r: r, endpoint: endpoint, unknownKeys: make(map[string]int)}
+	for {
+		pause, err := p.once(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			pause = p.backOff(err)
+			r.log.WarnContext(ctx, "security events could not be polled; it is tried again", "error", err, "in", pause)
+		} else {
+			p.failures = 0
+		}
+		if err := wait(ctx, r.clock, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// poller is the state of one Poll.
+type poller struct {
+	r           *Receiver
+	endpoint    string
+	next        pollRequest
+	failures    int
+	unknownKeys map[string]int // deliveries of tokens whose key is not known
+}
+
+// once polls once and deals with what comes. It returns how long to wait before the next poll.
+func (p *poller) once(ctx context.Context) (pause time.Duration, err error) {
+	r := p.r
+	asked := p.next
+	asked.MaxEvents = pollBatch
+	asked.ReturnImmediately = len(asked.Ack)+len(asked.SetErrs) > 0 // acknowledgements do not wait for the next event
+	began := r.clock.Mono()
+	var answer pollAnswer
+	limited, cancel := clock.WithTimeout(ctx, r.clock, pollTimeout)
+	err = r.call(limited, http.MethodPost, p.endpoint, asked, &answer)
+	cancel()
+	if err != nil {
+		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !asked.ReturnImmediately {
+			return 0, nil // nothing came
+		}
+		return 0, err
+	}
+	p.next = pollRequest{}
+	failed := p.deal(ctx, answer.Sets)
+	switch {
+	case failed != nil:
+		return 0, failed
+	case len(answer.Sets) == 0 && !asked.ReturnImmediately && r.clock.Mono()-began < pollSoon:
+		return pollPause, nil // the transmitter does not wait
+	}
+	return 0, nil
+}
+
+// deal deals with the tokens of one answer, and notes what the next poll says of them. It returns the first error of those
+// that should come again.
+func (p *poller) deal(ctx context.Context, sets map[string]string) (failed error) {
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(pollAtOnce)
+	for jti, raw := range sets {
+		group.Go(func() error {
+			err := p.r.take(ctx, raw)
+			mu.Lock()
+			defer mu.Unlock()
+			if again := p.note(jti, err); again != nil && failed == nil {
+				failed = again
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return failed
+}
+
+// note notes what became of a token. It returns an error where it should come again.
+func (p *poller) note(jti string, err error) error {
+	var no *refusal
+	if isUnknownKey(err) {
+		if p.unknownKeys[jti]++; p.unknownKeys[jti] < keyTries && len(p.unknownKeys) <= maxSeen {
+			return err
+		}
+		err = &refusal{code: invalidKey, text: "the token was not signed by a key of the transmitter"}
+	}
+	delete(p.unknownKeys, jti)
+	switch {
+	case err == nil:
+		p.next.Ack = append(p.next.Ack, jti)
+	case errors.As(err, &no):
+		if p.next.SetErrs == nil {
+			p.next.SetErrs = make(map[string]setError)
+		}
+		p.next.SetErrs[jti] = setError{no.code, no.text}
+	default:
+		return err
+	}
+	return nil
+}
+
+// backOff returns how long to wait after a failure: longer each time, or what the transmitter says.
+func (p *poller) backOff(err error) time.Duration {
+	pause := min(firstBackOff<<min(p.failures, 6), longestPause)
+	p.failures++
+	var said *answerError
+	if errors.As(err, &said) && said.retryAfter > pause {
+		pause = min(said.retryAfter, longestRetryAfter)
+	}
+	return pause
+}
+
+// wait waits by the clock, or until ctx ends.
+func wait(ctx context.Context, c clock.Clock, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	passed := make(chan struct{})
+	timer := c.AfterFunc(d, func() { close(passed) })
+	defer timer.Stop()
+	select {
+	case <-passed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
