@@ -270,7 +270,7 @@ func (c *Client) newEnv(shared bool) *actors.Env {
 		Rules: actors.Rules{
 			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
 			Limits: o.limits, UpdateUser: o.updateUser, DefaultLifetime: o.tokenLifetime, Exclusive: exclusive,
-			Revoke: o.revoke, EndOnDead: o.endOnDead,
+			Revoke: o.revoke, EndOnDead: o.endOnDead, Retry: o.retry,
 			Leases: leases, Intents: written, DefaultQuery: c.queries.Default,
 		},
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22),
@@ -281,6 +281,9 @@ func (c *Client) newEnv(shared bool) *actors.Env {
 			Shared: shared, Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Attempt: o.limits.StoreTimeout,
 			Missing: o.limits.RememberMissing, Stats: c.stats,
 		},
+	}
+	if o.overlap != nil {
+		env.Rules.Overlap = *o.overlap
 	}
 	if c.browser.Carrier != nil {
 		env.Rules.MaxBytes = c.browser.Carrier.StateCapacity()

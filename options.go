@@ -62,6 +62,7 @@ type options struct {
 	cookies        Cookies
 	overlap        *time.Duration
 	breaker        BreakerPolicy // no Failures: there is none
+	retry          RetryPolicy   // no Attempts: requests are sent once
 }
 
 // WithActorSystem lets tokenward live in an actor system of the host, who closes the
@@ -280,7 +281,7 @@ func WithSaveErrorHandler(f func(key Key, err error)) Option {
 }
 
 // WithRotationOverlap says how long the provider accepts a refresh token once more after
-// it was rotated (Auth0: the rotation overlap period, or leeway). It changes nothing but a
+// it was rotated (Auth0: the rotation overlap period, or leeway). WithRetry keeps to it. Beside that it is for a
 // warning: a process that ends between the provider's answer and its save leaves a session
 // that can go on only within that time, so it should be at least Limits.Lease,
 // Limits.FlightTimeout and Limits.StoreTimeout together. The default is to say nothing.

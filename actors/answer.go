@@ -26,8 +26,8 @@ func (c *core) answeredBy(m *providerAnswered, now time.Time) {
 	if c.state == c.saved && c.life == live {
 		c.do(setUnsaved(directory.Saved))
 	}
-	if errors.Is(m.err, errLapsed) {
-		c.notSent(a)
+	if errors.Is(m.err, errLapsed) || errors.Is(m.err, errTooLate) {
+		c.notSent(a, m.err)
 		return
 	}
 	m.err = c.held.Redact(m.err, c.state, a.state)
@@ -39,10 +39,12 @@ func (c *core) answeredBy(m *providerAnswered, now time.Time) {
 	}
 	c.judgeIntent(a, m)
 	exchange := a.flight.Query.Key.ForConnection()
+	again := c.sendAgain(a, m, now)
 	if c.current(a) {
 		c.throttle.note(m.err, now)
 	}
 	switch {
+	case again:
 	case !c.current(a):
 		// Its callers have been answered. The response is dropped, so that a deleted
 		// session stays deleted and a new one keeps its own tokens.
@@ -68,7 +70,7 @@ func (c *core) answeredBy(m *providerAnswered, now time.Time) {
 //
 // The intent stands with this process's name on it, and its token was not presented: the next Begin finds it, and does not
 // take the token for spent.
-func (c *core) notSent(a *request) {
+func (c *core) notSent(a *request, why error) {
 	c.lease.unspent = true
 	switch {
 	case !c.current(a):
@@ -78,6 +80,8 @@ func (c *core) notSent(a *request) {
 	case c.recovers(a.flight): // its try is counted, and the intent that a process left behind stands
 		c.lease.intent = nil
 		c.land(a.flight, directory.Answer{})
+	case errors.Is(why, errTooLate):
+		c.land(a.flight, refusal(a.flight, c.again.err))
 	default:
 		c.queue = slices.Insert(c.queue, 0, a.flight)
 	}

@@ -30,6 +30,9 @@ type Rules struct {
 
 	Revoke    bool // a logout revokes the refresh token
 	EndOnDead bool // the session ends where the provider refuses the refresh token for good
+
+	Retry   session.RetryPolicy // of requests that failed; no Attempts: they are not sent again
+	Overlap time.Duration       // in which the provider accepts a rotated refresh token once more, as the host says
 }
 
 // core is one session: its state, what it waits for and what it answers. Its
@@ -58,6 +61,7 @@ type core struct {
 	request  *request            // the one request to the provider; nil: none is under way
 	queue    []*directory.Flight // flights that come next; other questions than that of the request
 	retried  *directory.Flight   // one that was sent again after invalid_grant
+	again    retrying            // one that is sent again because its request failed
 	lease    lease
 	polls    int // how often in a row another process had the lease
 	recovery *recovery
@@ -142,6 +146,8 @@ func (c *core) timer(msg any) {
 		c.pollDue()
 	case *renewDue:
 		c.renewDue()
+	case *sendAgainDue:
+		c.sendAgainDue(m)
 	case *renewedLease:
 		c.renewed(m)
 	case *retryDue:
@@ -177,6 +183,7 @@ func (c *core) resume(shown *directory.Snapshot, m *messages.Adopt) {
 // the one that a flight waited for.
 func (c *core) proceed(now time.Time) {
 	c.restart()
+	c.stopWaiting()
 	c.startNext(now)
 	c.startOp(now)
 	c.startNext(now) // store operations that were void may have made room
@@ -294,7 +301,9 @@ type (
 		of      session.RegistrationID
 		token   string
 		options store.Options
-		lapses  time.Time // it is not sent from then on; zero: no lease is held
+		lapses  time.Time     // it is not sent from then on; zero: no lease is held
+		until   time.Duration // nor from then on, by the monotonic clock; 0: for ever
+		again   bool          // a request of the same flight has failed
 		flight  *directory.Flight
 	}
 	renewLease struct{ epoch int64 }

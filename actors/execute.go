@@ -84,6 +84,8 @@ func (a *Session) carryOutWork(e effect) {
 	case renewIn:
 		third := a.env.Rules.Lease / 3 // at most, should the clock have been set back
 		a.renewal = a.after(a.renewal, min(third, clock.Until(a.env.Clock, e.taken.Add(third))), &renewDue{})
+	case sendAgainIn:
+		a.again = a.after(a.again, e.wait+a.draw(e.spread), &sendAgainDue{flight: e.flight})
 	case pollIn:
 		a.poll = a.after(a.poll, a.jitter(e.wait), &pollDue{})
 	case retryIn:
@@ -159,11 +161,18 @@ func (a *Session) after(old clock.Timer, d time.Duration, m any) clock.Timer {
 func (a *Session) spend(e spend) {
 	env, permit, observed := a.env, a.permit, a.observed(e.flight)
 	env.Stats.Requests.Add(1)
+	if e.again {
+		env.Stats.Retries.Add(1)
+	}
 	a.do(ProviderWork, func(ctx context.Context) any {
 		ctx = observed.Context(ctx)
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.FlightTimeout)
 		defer cancel()
-		m := &providerAnswered{}
+		m := &providerAnswered{sent: env.Clock.Mono()}
+		if e.until != 0 && m.sent >= e.until {
+			m.err = errTooLate
+			return m
+		}
 		if !e.lapses.IsZero() && !env.Clock.Now().Before(e.lapses) {
 			m.err = errLapsed
 			return m
@@ -182,6 +191,7 @@ func (a *Session) spend(e spend) {
 			})
 			return err
 		})
+		m.at = env.Clock.Mono()
 		return m
 	}, func(m any) {
 		o := session.NoOutcome

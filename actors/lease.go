@@ -111,7 +111,7 @@ func (c *core) returnLease() {
 		return
 	case c.life == live && c.state.RefreshToken != c.saved.RefreshToken:
 		return
-	case c.life == live && len(c.queue) > 0 && !c.step.waiting():
+	case c.life == live && len(c.queue) > 0 && !c.step.holdsNothing():
 		return // the next flight goes on with them
 	}
 	o := &releaseOp{intent: l.intent, epoch: l.epoch}

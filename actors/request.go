@@ -34,6 +34,8 @@ type providerAnswered struct {
 	messages.Redacted
 	response session.TokenResponse
 	err      error
+
+	sent, at time.Duration // by the monotonic clock: when the request was sent, and when it was over
 }
 
 // errLapsed says that a request was not sent, for its lease lapsed before that.
@@ -106,7 +108,7 @@ func (c *core) startNext(now time.Time) {
 			c.land(f, c.failure(f, session.CodeMissingRefreshToken, nil))
 			continue
 		}
-		if err := c.throttle.answer(now); err != nil {
+		if err := c.throttle.answer(now); err != nil && f != c.again.flight { // that one has waited
 			c.queue = pop(c.queue)
 			c.land(f, refusal(f, err))
 			continue
@@ -215,6 +217,7 @@ func (c *core) send() {
 		scope = c.state.RefreshScope(a.flight.Query)
 	}
 	e := spend{query: a.flight.Query, scope: scope, of: a.of, token: a.token, options: a.flight.Options, flight: a.flight}
+	e.until, e.again = c.presentBy(a.flight, a.token), c.again.flight == a.flight
 	if c.lease.epoch != 0 {
 		e.lapses = c.lease.lapses
 	}

@@ -42,6 +42,9 @@ const (
 	// waitingForSave: an outage is over, and another process may have spent the token and still have to
 	// save its new one. As waitingForLease, but the record is read every second.
 	waitingForSave
+	// waitingToRetry: the request failed, and the flight at the head of the queue is sent again
+	// when a timer fires. Nothing is held.
+	waitingToRetry
 	// onTheWire: the request was sent, and its refresh token counts as spent.
 	onTheWire
 )
@@ -89,6 +92,9 @@ const (
 
 // waiting reports whether the flight at the head of the queue waits for another process.
 func (s step) waiting() bool { return s == waitingForLease || s == waitingForSave }
+
+// holdsNothing reports whether the flight at the head of the queue waits, and needs no lease for that.
+func (s step) holdsNothing() bool { return s.waiting() || s == waitingToRetry }
 
 // over reports whether callers see an end.
 func (l life) over() bool { return l == expiring || l == ended }

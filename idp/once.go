@@ -33,6 +33,9 @@ func (o once) RoundTrip(req *http.Request) (*http.Response, error) {
 		var a attempt
 		resp, err := inner.RoundTrip(a.of(req))
 		if !a.unsent(err) || req.Context().Err() != nil {
+			if err != nil && a.asked.Load() && !a.connected.Load() {
+				err = &neverSentError{err}
+			}
 			return resp, err
 		}
 		body, bodyErr := req.GetBody()
@@ -45,14 +48,23 @@ func (o once) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
+// neverSentError is the error of a request for which there was no connection: no byte of it has left. A transport that is not
+// net/http's does not tell.
+type neverSentError struct{ error }
+
+// Unwrap returns why.
+func (e *neverSentError) Unwrap() error { return e.error }
+
 // attempt is one attempt at a request, and what net/http tells of it.
-type attempt struct{ reused, overHTTP2, sent atomic.Bool }
+type attempt struct{ asked, connected, reused, overHTTP2, sent atomic.Bool }
 
 // of returns req to be attempted.
 func (a *attempt) of(req *http.Request) *http.Request {
 	body := req.GetBody
 	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GetConn: func(string) { a.asked.Store(true) },
 		GotConn: func(info httptrace.GotConnInfo) {
+			a.connected.Store(true)
 			a.reused.Store(info.Reused)
 			if info.Reused && info.WasIdle && closedByPeer(info.Conn) {
 				_ = info.Conn.Close() // now nothing can leave on it, so net/http takes another one

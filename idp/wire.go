@@ -209,11 +209,14 @@ func readBody(resp *http.Response) ([]byte, error) {
 // errors.As see the error behind it, which Unwrap does not show: that one's text
 // is whatever the transport, or the other end, made of it.
 type wireError struct {
-	text string
-	err  error
+	text   string
+	err    error
+	unsent bool // no byte of the request has left
 }
 
 func newWireError(ctx context.Context, err error, s scrubber) error {
+	var never *neverSentError
+	unsent := errors.As(err, &never)
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -226,12 +229,15 @@ func newWireError(ctx context.Context, err error, s scrubber) error {
 	}
 	// What net/http quotes is a piece of the answer, where new tokens may be.
 	text = quoted.ReplaceAllString(text, `"..."`)
-	return &wireError{text: s.clean(text, maxWireText), err: err}
+	return &wireError{text: s.clean(text, maxWireText), err: err, unsent: unsent}
 }
 
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*(?:"|$)`)
 
-func (e *wireError) Error() string              { return e.text }
+func (e *wireError) Error() string { return e.text }
+
+// Unsent is for session.Unsent.
+func (e *wireError) Unsent() bool               { return e.unsent }
 func (e *wireError) Is(target error) bool       { return errors.Is(e.err, target) }
 func (e *wireError) As(target any) bool         { return errors.As(e.err, target) }
 func (e *wireError) Format(f fmt.State, _ rune) { io.WriteString(f, e.text) } //nolint:errcheck // fmt.State keeps it

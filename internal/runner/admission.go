@@ -18,17 +18,23 @@ import (
 // A request that waited for a permit is looked at once more when its turn has come: the provider may have failed, or have
 // asked for fewer requests, in between.
 type Admission struct {
-	clock  clock.Clock
-	policy session.BreakerPolicy // no Failures: there is no breaker
-	stats  *directory.Stats
-	turned func(issuer string, open bool) // of a breaker that opens or closes; nil: no one is
-
+	AdmissionConfig
 	permits semaphore
-	most    int // that wait for the pace of one provider
 
 	mu     sync.Mutex
 	gates  map[string]*gate // by issuer
 	closed bool
+}
+
+// AdmissionConfig is what an Admission is made of.
+type AdmissionConfig struct {
+	Clock    clock.Clock
+	Permits  int                   // requests at all providers at once
+	Waiting  int                   // that wait for a permit at most, and as many for the pace of each provider
+	Breaker  session.BreakerPolicy // no Failures: there is none
+	PaceFrom int                   // requests in a second, of which a 429 begins a pace
+	Stats    *directory.Stats
+	Turned   func(issuer string, open bool) // hears of each breaker that opens or closes; may be nil
 }
 
 // gate is what is known of one provider.
@@ -50,13 +56,9 @@ const (
 	gateKept  = time.Minute // a provider about which nothing is to be remembered
 )
 
-// NewAdmission returns an Admission by which at most n requests are at all providers at once, and most wait for a permit, or
-// for the pace of one provider. turned, which may be nil, hears of each breaker that opens or closes.
-func NewAdmission(c clock.Clock, n, most int, policy session.BreakerPolicy, stats *directory.Stats, turned func(issuer string, open bool)) *Admission {
-	return &Admission{
-		clock: c, policy: policy, stats: stats, turned: turned, most: most,
-		permits: semaphore{free: n, most: most}, gates: make(map[string]*gate),
-	}
+// NewAdmission returns an Admission of which all permits are free.
+func NewAdmission(c AdmissionConfig) *Admission {
+	return &Admission{AdmissionConfig: c, permits: semaphore{free: c.Permits, most: c.Waiting}, gates: make(map[string]*gate)}
 }
 
 // Permit implements actors.Runner.
@@ -81,12 +83,12 @@ func (a *Admission) pass(p *actors.Permit, granted admitted) (now bool, err erro
 	if a.closed {
 		return false, session.ErrClosed
 	}
-	mono := a.clock.Mono()
+	mono := a.Clock.Mono()
 	g := a.gate(p.Issuer, mono)
 	if g.open {
 		if mono < g.probeAt || g.probing {
-			a.stats.Refused.Add(1)
-			return false, g.refusal(a.clock)
+			a.Stats.Refused.Add(1)
+			return false, g.refusal(a.Clock)
 		}
 		g.probing, p.Probe = true, true
 		return true, nil
@@ -95,11 +97,11 @@ func (a *Admission) pass(p *actors.Permit, granted admitted) (now bool, err erro
 		p.Paced = g.pace.limit != 0
 		return true, nil
 	}
-	if len(g.waiting) >= a.most {
+	if len(g.waiting) >= a.Waiting {
 		return false, session.ErrOverloaded
 	}
 	g.waiting = append(g.waiting, granted)
-	a.stats.Paced.Add(1)
+	a.Stats.Paced.Add(1)
 	a.arm(g, mono)
 	return false, nil
 }
@@ -111,7 +113,7 @@ func (a *Admission) gate(issuer string, mono time.Duration) *gate {
 		if len(a.gates) >= gatesKept {
 			a.forget(mono)
 		}
-		g = &gate{issuer: issuer}
+		g = &gate{issuer: issuer, pace: pace{from: a.PaceFrom}}
 		a.gates[issuer] = g
 	}
 	g.used = mono
@@ -130,7 +132,7 @@ func (a *Admission) forget(mono time.Duration) {
 // enter takes a permit for a request that breaker and pace have let through, now or when there is one.
 func (a *Admission) enter(p actors.Permit, granted admitted) (actors.Permit, bool) {
 	if a.permits.try() {
-		p.Taken = a.clock.Mono()
+		p.Taken = a.Clock.Mono()
 		return p, true
 	}
 	now := a.permits.acquireIf(func() bool { return a.stillPasses(p, granted) }, func(err error) {
@@ -139,11 +141,11 @@ func (a *Admission) enter(p actors.Permit, granted admitted) (actors.Permit, boo
 			granted(p, err)
 			return
 		}
-		p.Taken = a.clock.Mono()
+		p.Taken = a.Clock.Mono()
 		granted(p, nil)
 	})
 	if now {
-		p.Taken = a.clock.Mono()
+		p.Taken = a.Clock.Mono()
 	}
 	return p, now
 }
@@ -151,16 +153,16 @@ func (a *Admission) enter(p actors.Permit, granted admitted) (actors.Permit, boo
 // stillPasses reports whether a request whose permit has come may be sent. If not, it is refused, or waits for the pace.
 func (a *Admission) stillPasses(p actors.Permit, granted admitted) bool {
 	a.mu.Lock()
-	g := a.gate(p.Issuer, a.clock.Mono())
+	g := a.gate(p.Issuer, a.Clock.Mono())
 	var err error
 	switch {
 	case p.Probe:
 	case g.open:
-		a.stats.Refused.Add(1)
-		err = g.refusal(a.clock)
+		a.Stats.Refused.Add(1)
+		err = g.refusal(a.Clock)
 	case !p.Paced && g.pace.limited(g.used) && !a.closed:
 		g.waiting = append(g.waiting, granted)
-		a.stats.Paced.Add(1)
+		a.Stats.Paced.Add(1)
 		a.arm(g, g.used)
 		a.mu.Unlock()
 		return false
@@ -181,11 +183,11 @@ func (a *Admission) Release(p actors.Permit, o session.Outcome) {
 // judge takes in how the request of p has ended.
 func (a *Admission) judge(p actors.Permit, o session.Outcome) {
 	a.mu.Lock()
-	mono := a.clock.Mono()
+	mono := a.Clock.Mono()
 	g := a.gate(p.Issuer, mono)
 	var refused []admitted
 	was := g.open
-	g.note(p, o, mono, a.policy)
+	g.note(p, o, mono, a.Breaker)
 	if g.open && !was {
 		refused, g.waiting = g.waiting, nil
 	}
@@ -194,17 +196,17 @@ func (a *Admission) judge(p actors.Permit, o session.Outcome) {
 		a.arm(g, mono)
 	}
 	is := g.open
-	err := g.refusal(a.clock)
+	err := g.refusal(a.Clock)
 	if is != was {
-		a.stats.BreakersOpen.Add(map[bool]int64{true: 1, false: -1}[is])
+		a.Stats.BreakersOpen.Add(map[bool]int64{true: 1, false: -1}[is])
 	}
 	a.mu.Unlock()
-	if is != was && a.turned != nil {
-		a.turned(p.Issuer, is)
+	if is != was && a.Turned != nil {
+		a.Turned(p.Issuer, is)
 	}
 	for _, granted := range refused {
-		a.stats.Paced.Add(-1)
-		a.stats.Refused.Add(1)
+		a.Stats.Paced.Add(-1)
+		a.Stats.Refused.Add(1)
 		granted(p, err)
 	}
 }
@@ -217,7 +219,7 @@ func (a *Admission) arm(g *gate, mono time.Duration) {
 	case g.due != 0 && g.due <= at:
 		return // and looks again then
 	case g.timer == nil:
-		g.timer = a.clock.AfterFunc(at-mono, func() { a.letThrough(g) })
+		g.timer = a.Clock.AfterFunc(at-mono, func() { a.letThrough(g) })
 	default:
 		g.timer.Reset(at - mono)
 	}
@@ -227,7 +229,7 @@ func (a *Admission) arm(g *gate, mono time.Duration) {
 // letThrough lets those through whose turn has come.
 func (a *Admission) letThrough(g *gate) {
 	a.mu.Lock()
-	mono := a.clock.Mono()
+	mono := a.Clock.Mono()
 	g.due, g.used = 0, mono
 	n := 0
 	for n < len(g.waiting) && g.pace.take(mono) {
@@ -241,7 +243,7 @@ func (a *Admission) letThrough(g *gate) {
 	}
 	a.mu.Unlock()
 	for _, granted := range through {
-		a.stats.Paced.Add(-1)
+		a.Stats.Paced.Add(-1)
 		if p, now := a.enter(actors.Permit{Issuer: g.issuer, Paced: true}, granted); now {
 			granted(p, nil)
 		}
@@ -262,7 +264,7 @@ func (a *Admission) Close() {
 	}
 	a.mu.Unlock()
 	for _, granted := range refused {
-		a.stats.Paced.Add(-1)
+		a.Stats.Paced.Add(-1)
 		granted(actors.Permit{}, session.ErrClosed)
 	}
 	a.permits.close()

@@ -29,7 +29,7 @@ type crowd struct {
 
 func newCrowd(permits, most int, policy session.BreakerPolicy) *crowd {
 	c := &crowd{clock: clock.NewFake(epoch), stats: &directory.Stats{}, sent: make(map[int64]int)}
-	c.a = NewAdmission(c.clock, permits, most, policy, c.stats, nil)
+	c.a = NewAdmission(AdmissionConfig{Clock: c.clock, Permits: permits, Waiting: most, Breaker: policy, PaceFrom: PaceFrom, Stats: c.stats})
 	return c
 }
 
@@ -67,7 +67,7 @@ func (c *crowd) send(p actors.Permit) {
 
 // slowDown has the provider ask for fewer requests.
 func (c *crowd) slowDown() {
-	for range fewRequests {
+	for range PaceFrom {
 		p, _ := c.a.Permit(issuer, nil)
 		c.a.Release(p, session.SlowDown)
 	}
@@ -76,7 +76,7 @@ func (c *crowd) slowDown() {
 // A 429 among few requests is about one user, and holds up no other.
 func TestPace_ofFewRequests(t *testing.T) {
 	c := newCrowd(10, 10, session.BreakerPolicy{})
-	for i := range fewRequests - 1 {
+	for i := range PaceFrom - 1 {
 		p, now := c.a.Permit(issuer, nil)
 		if !now {
 			t.Fatalf("request %d waits", i)

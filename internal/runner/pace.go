@@ -23,6 +23,8 @@ import (
 // Answers to requests that strangers can cause (code exchanges, pushed requests, discovery) are never looked at here. Else a
 // stranger could slow down the sessions of everyone.
 type pace struct {
+	from int // requests in a second, of which a 429 begins it
+
 	limit   float64       // requests a second, as the last 429 has shown; 0: none
 	cut     time.Duration // when the rate was halved last
 	since   time.Duration // when the provider answered again
@@ -34,14 +36,15 @@ type pace struct {
 	asked, answered recent // requests that were let through, and those whose answer was no 429
 }
 
+// PaceFrom is how many requests in a second begin a pace where one of them is answered 429.
+const PaceFrom = 10
+
 const (
-	fewRequests = 10                    // in a second
-	leastLimit  = 20                    // that a first 429 shows, for a provider asked less has shown nothing
-	leastRate   = 1                     // requests a second
-	mostRate    = 100_000               // from then on there is no bound
-	catchUp     = 20 * time.Millisecond // of requests that are let through late, as timers are
-	slowly      = 30 * time.Second      // it grows, then fast
-	forgotten   = 5 * time.Minute       // after a 429, where nothing was sent since
+	leastRate = 1                     // requests a second
+	mostRate  = 100_000               // from then on there is no bound
+	catchUp   = 20 * time.Millisecond // of requests that are let through late, as timers are
+	slowly    = 30 * time.Second      // it grows, then fast
+	forgotten = 5 * time.Minute       // after a 429, where nothing was sent since
 )
 
 // rate returns how many requests are let through a second.
@@ -115,10 +118,10 @@ func (p *pace) worked(of actors.Permit, mono time.Duration) {
 
 func (p *pace) refused(of actors.Permit, mono time.Duration) {
 	switch {
-	case !p.limited(mono) && p.asked.inASecond(mono) < fewRequests:
+	case !p.limited(mono) && p.asked.inASecond(mono) < float64(p.from):
 		return
 	case !p.limited(mono):
-		*p = pace{limit: max(leastLimit, p.answered.inASecond(mono)), first: true, asked: p.asked, answered: p.answered}
+		*p = pace{from: p.from, limit: max(float64(2*p.from), p.answered.inASecond(mono)), first: true, asked: p.asked, answered: p.answered}
 	case of.Taken <= p.cut:
 		return
 	case p.answers:

@@ -12,7 +12,7 @@ import (
 )
 
 func newTestRunner(t *testing.T) *Runner {
-	r := New(session.Limits{ProviderRequests: 10}, &directory.Pending{}, NewAdmission(clock.System(), 8, 10, session.BreakerPolicy{}, &directory.Stats{}, nil))
+	r := New(session.Limits{ProviderRequests: 10}, &directory.Pending{}, NewAdmission(AdmissionConfig{Clock: clock.System(), Permits: 8, Waiting: 10, Stats: &directory.Stats{}}))
 	t.Cleanup(func() { <-r.workers.end() })
 	return r
 }

@@ -65,20 +65,41 @@ func (w *World) checkCoalesced(p *process, r *request) {
 	at := asked{p, r.family, r.key}
 	before := w.last[at]
 	w.last[at] = r
+	if w.config.retry && before != nil && before.failed && before.landed != 0 {
+		if waits, since := w.waiting(r, before); waits && !since {
+			w.checkAgain(r, before)
+		}
+		return
+	}
 	if before == nil || before.landed == 0 || w.theirs > 0 || !before.grant && !w.config.exclusive || before.recovers {
 		return // or it was refused, and flies once more; or nobody had asked that
 	}
-	waits := false
+	if waits, since := w.waiting(r, before); waits && !since {
+		w.fail("P2", "a token %s is asked for again, and whoever waits had joined the request before", questionName(r.key))
+	}
+}
+
+// waiting reports whether calls wait for the answer to r, and whether one of them has joined since before was over.
+func (w *World) waiting(r, before *request) (waits, since bool) {
 	for _, c := range w.calls {
-		if c.p != p || c.subject != r.family.subject || c.joined == 0 || c.ready() || c.question.Key != r.key {
+		if c.p != r.p || c.subject != r.family.subject || c.joined == 0 || c.ready() || c.question.Key != r.key {
 			continue
 		}
 		if waits = true; c.joined >= before.landed {
-			return
+			return true, true
 		}
 	}
-	if waits {
-		w.fail("P2", "a token %s is asked for again, and whoever waits had joined the request before", questionName(r.key))
+	return waits, false
+}
+
+// checkAgain holds a request that is sent again for the same callers, as before failed. Where a request of theirs has rotated
+// its token it is within the overlap, else the provider would revoke the session (P3).
+func (w *World) checkAgain(r, before *request) {
+	f := r.family
+	w.saw[sentAgain]++
+	r.chain = before.spent == r.spent && (before.chain || before.grant)
+	if r.chain && f.current > r.spent && !w.fake.Now().Before(f.replaced.Add(w.config.overlap)) {
+		w.fail("P3", "%s is spent again by itself, and the overlap is over", f.token(r.spent))
 	}
 }
 

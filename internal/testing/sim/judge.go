@@ -201,6 +201,13 @@ func (w *World) judgeError(c *call, err error, connection bool) {
 
 // judgeFailure holds a failure of the provider against the request that it came of.
 func (w *World) judgeFailure(c *call, err error) {
+	var open *session.BreakerOpenError
+	if errors.As(err, &open) {
+		w.saw[breakerOpen]++
+		if !w.config.breaker {
+			w.fail("P5", "call %d is told that the provider does not work, and there is no breaker", c.n)
+		}
+	}
 	var failed *requestError
 	if !errors.As(err, &failed) {
 		return
@@ -212,7 +219,7 @@ func (w *World) judgeFailure(c *call, err error) {
 		w.fail("P6", "call %d about %s got a failure of %s", c.n, c.subject.id, r.family.name)
 	case r.waits && r.landed != 0 && r.landed < c.begin:
 		w.saw[heldUp]++
-	case r.landed != 0 && r.landed < c.begin && !r.grant && w.config.exclusive && !r.dead:
+	case r.landed != 0 && r.landed < c.begin && !r.grant && w.config.exclusive && !r.dead && !w.config.retry:
 		w.fail("P2", "call %d got the failure of request %d, which was over before the call began", c.n, r.n)
 	}
 }

@@ -38,6 +38,7 @@ type process struct {
 	jobs       []*job
 	admission  *runner.Admission
 	permits    int // held
+	stats      *directory.Stats
 
 	// What it must know: the newest refresh tokens that the provider gave it or that it
 	// read, and those that it asked the store to keep, by their numbers.
@@ -74,15 +75,25 @@ func (w *World) start() *process {
 	w.note("process %d starts", p.n)
 	w.processes = append(w.processes, p)
 	c := &w.config
-	stats := &directory.Stats{}
-	p.admission = runner.NewAdmission(processClock{p}, c.slots, c.slotQueue, session.BreakerPolicy{}, stats, nil)
+	p.stats = &directory.Stats{}
+	var breaker session.BreakerPolicy
+	var retry session.RetryPolicy
+	if c.breaker {
+		breaker = session.BreakerPolicy{Failures: 2, Probe: 10 * time.Second}
+	}
+	if c.retry {
+		retry = session.RetryPolicy{Attempts: 3, First: 200 * time.Millisecond, Most: time.Second, Within: 30 * time.Second}
+	}
+	p.admission = runner.NewAdmission(runner.AdmissionConfig{
+		Clock: processClock{p}, Permits: c.slots, Waiting: c.slotQueue, Breaker: breaker, PaceFrom: c.paceFrom, Stats: p.stats,
+	})
 	states := processStore{p}
 	v := provider{p}
 	send := w.system.Root.Send
 	env := &actors.Env{
 		Rules: actors.Rules{
 			ClientID: clientID, Issuer: issuer, Buffer: c.buffer, StrictAudience: true,
-			Exclusive: store.IsExclusive(states), Revoke: c.revoke, EndOnDead: c.endOnDead,
+			Exclusive: store.IsExclusive(states), Revoke: c.revoke, EndOnDead: c.endOnDead, Retry: retry, Overlap: c.overlap,
 			Limits: session.Limits{
 				FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQuestions: c.questions, TokenSets: c.tokenSets,
 				Resident: c.resident, PassivateAfter: c.passivateAfter, RememberEnded: c.rememberEnded, RememberMissing: time.Second,
@@ -90,7 +101,7 @@ func (w *World) start() *process {
 			},
 		},
 		Clock: processClock{p}, Rand: processRand{p}, Store: states, Codec: w.codec, Provider: v, Revoke: v.revoke,
-		Runner: p, Mailbox: p.newMailbox, Stats: stats, Pending: &directory.Pending{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
+		Runner: p, Mailbox: p.newMailbox, Stats: p.stats, Pending: &directory.Pending{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
 	}
 	env.Fresh = &directory.Freshness{Missing: time.Second, Stats: env.Stats}
 	l := &p.lookup

@@ -69,6 +69,8 @@ type request struct {
 	fault  faultKind
 	grant  bool // it was granted
 	waits  bool // its answer asked to wait
+	failed bool // it ended in an error
+	chain  bool // the token that it spends was rotated by one before it, for the same callers
 	dead   bool // it was refused for good: its callers are answered once the token is dropped
 	key    session.FlightKey
 	issued *issued
@@ -143,6 +145,7 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 	j.request, j.about, j.what = r, f.subject, "request "+questionName(key)
 	w.note("%srequest %d spends %s for %s", v.p.prefix(), r.n, token, questionName(key))
 	w.checkSpend(j, r)
+	defer func() { r.failed = err != nil }()
 	f.subject.inAir[v.p]++
 	f.subject.asked = key
 	defer func() { f.subject.inAir[v.p]-- }()
@@ -236,6 +239,9 @@ type requestError struct {
 func (e *requestError) Error() string { return fmt.Sprintf("request %d failed", e.r.n) }
 
 func (e *requestError) Unwrap() error { return e.err }
+
+// Unsent is for session.Unsent.
+func (e *requestError) Unsent() bool { return e.r.fault == faultUnreachable && e.err == nil }
 
 // grant is what the provider does with a request that reaches it: it accepts the newest
 // refresh token, and the one before for as long as they overlap. One that is older was
@@ -361,6 +367,8 @@ func (w *World) providerFault() faultKind {
 		return faultNone
 	case !w.choose.odds(w.config.providerFaults):
 		return faultNone
+	case w.config.tired && w.choose.odds(55):
+		return one(w.choose, []faultKind{faultThrottled, faultStatus, faultUnreachable, faultAnswerLost})
 	}
 	return faultKind(1 + w.choose.pick(int(faultKinds)-1))
 }

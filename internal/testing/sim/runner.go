@@ -153,6 +153,7 @@ func (p *process) Permit(issuer string, granted func(actors.Permit, error)) (per
 		switch {
 		case err == nil:
 			p.permits++
+			p.sawPace(got)
 		case errors.Is(err, session.ErrOverloaded):
 			p.w.saw[slotsOverloaded]++
 		}
@@ -162,10 +163,17 @@ func (p *process) Permit(issuer string, granted func(actors.Permit, error)) (per
 	switch {
 	case now:
 		p.permits++
+		p.sawPace(permit)
 	case asked:
 		p.w.saw[slotWaitedFor]++
 	}
 	return permit, now
+}
+
+func (p *process) sawPace(permit actors.Permit) {
+	if permit.Paced {
+		p.w.saw[pacedFlight]++
+	}
 }
 
 // Release implements actors.Runner.

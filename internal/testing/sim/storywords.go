@@ -67,6 +67,8 @@ func givens() []word {
 		set("two sessions", func(c *config) { c.subjects = 2 }),
 		set("one request at a time", func(c *config) { c.slots = 1 }),
 		set("logouts revoke", func(c *config) { c.revoke = true }),
+		set("requests that fail are sent again", func(c *config) { c.retry = true }),
+		set("a breaker", func(c *config) { c.breaker = true }),
 		set("dead tokens end sessions", func(c *config) { c.endOnDead = true }),
 		set("one session in memory", func(c *config) { c.resident = 1 }),
 		lasting("an overlap of "+span, func(c *config, d time.Duration) { c.overlap = d }),

@@ -10,6 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/runner"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -171,6 +172,10 @@ type config struct {
 	exclusive      bool
 	revoke         bool
 	endOnDead      bool // a session ends where its refresh token is dead
+	retry          bool // requests that failed are sent again
+	breaker        bool // a provider that fails is left alone
+	tired          bool // the provider mostly fails in ways that pass
+	paceFrom       int  // requests in a second, of which a 429 begins a pace
 	tight          bool // somebody may be told that there is too much to do
 	storeFaults    int  // in percent
 	providerFaults int
@@ -227,6 +232,12 @@ func (w *World) configure() {
 		c.skew = pick.odds(30)
 	}
 	c.endOnDead = pick.odds(20)
+	c.retry = pick.odds(50)
+	c.breaker = pick.odds(30)
+	if c.tired = pick.odds(35); c.tired {
+		c.providerFaults = max(c.providerFaults, 60)
+	}
+	c.paceFrom = one(pick, []int{1, 1, runner.PaceFrom})
 }
 
 // newWorld returns a run that has not begun. given changes the configuration that was drawn.

@@ -1,0 +1,41 @@
+package session
+
+import (
+	"errors"
+	"time"
+)
+
+// RetryPolicy says how often and how soon a refresh or a connection exchange that failed is sent again for the same callers. The
+// zero value of a field means its default.
+type RetryPolicy struct {
+	Attempts int           // requests at most, with the first: 4
+	First    time.Duration // before the second attempt up to this long is waited, drawn at random: 200 ms, and twice that before each next one
+	Most     time.Duration // up to: 5 s
+	Within   time.Duration // no attempt begins later than this after the first was sent: 30 s. A longer Retry-After is an error at once
+}
+
+// Wait returns up to how long is waited, at random, after n requests that failed.
+func (p RetryPolicy) Wait(n int) time.Duration {
+	wait := p.First
+	for ; n > 1 && wait < p.Most; n-- {
+		wait *= 2
+	}
+	return min(wait, p.Most)
+}
+
+// Retryable reports whether a request that failed with err may succeed when it is sent again: one of which nothing was sent,
+// one that was not answered, a 429 and a 5xx. A refusal (any other 4xx, or what is TokenSettled at any status) never does.
+//
+// acted says that the provider may have acted on the request, and have rotated the refresh token: then the same token may be
+// presented only within the provider's rotation overlap. It has not where nothing was sent, and with 429 and 503, by which a
+// server says that it does not handle the request (RFC 6585 section 4, RFC 9110 section 15.6.4).
+func Retryable(err error) (again, acted bool) {
+	var e *APIError
+	switch o := OutcomeOf(err); {
+	case TokenSettled(err), o != Fails && o != SlowDown:
+		return false, false
+	case Unsent(err), o == SlowDown, errors.As(err, &e) && e.Status == 503:
+		return true, false
+	}
+	return true, true
+}
