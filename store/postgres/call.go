@@ -19,7 +19,7 @@ const attempts = 5
 // row runs op, which answers with one row or none, and scans that row. It fails with
 // store.ErrNotFound when there is none.
 func (s *Store) row(ctx context.Context, op operation, args []any, dest ...any) error {
-	err := s.run(ctx, op, func() error { return s.pool.QueryRow(ctx, s.sql[op], args...).Scan(dest...) })
+	err := s.run(ctx, op, func(ctx context.Context) error { return s.pool.QueryRow(ctx, s.sql[op], args...).Scan(dest...) })
 	if errors.Is(err, pgx.ErrNoRows) {
 		return store.ErrNotFound
 	}
@@ -30,7 +30,7 @@ func (s *Store) row(ctx context.Context, op operation, args []any, dest ...any) 
 // makes nothing are left out.
 func rows[T any](ctx context.Context, s *Store, op operation, args []any, scan func(pgx.CollectableRow) (T, bool, error)) ([]T, error) {
 	var all []T
-	err := s.run(ctx, op, func() error {
+	err := s.run(ctx, op, func(ctx context.Context) error {
 		all = nil
 		rows, err := s.pool.Query(ctx, s.sql[op], args...)
 		if err != nil {
@@ -52,12 +52,21 @@ func rows[T any](ctx context.Context, s *Store, op operation, args []any, scan f
 }
 
 // run calls ask until it succeeds, fails for good, or is not safe to be repeated.
-func (s *Store) run(ctx context.Context, op operation, ask func() error) error {
+func (s *Store) run(ctx context.Context, op operation, ask func(context.Context) error) error {
+	asking := ctx
+	if s.host != nil {
+		var done func()
+		var err error
+		if asking, done, err = s.host.during(ctx, s.life); err != nil {
+			return err
+		}
+		defer done()
+	}
 	for attempt := 1; ; attempt++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := ask()
+		err := ask(asking)
 		switch {
 		case err == nil, errors.Is(err, pgx.ErrNoRows):
 			return err

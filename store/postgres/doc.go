@@ -25,6 +25,8 @@
 //
 // # Connections
 //
+// New takes the pool that a host has. With Open the store has a pool of its own.
+//
 // TLS, authentication and all else come with the URL, in the way of libpq, its environment
 // variables and password files included:
 //

@@ -18,7 +18,7 @@ func (h *home) at(version int) {
 	h.t.Helper()
 	h.exec("CREATE SCHEMA " + h.schema + "; CREATE TABLE x.migrations (version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())")
 	for n := 1; n <= version; n++ {
-		h.exec(postgres.Migration(h.schema, n))
+		h.exec(postgres.MigrationText(h.schema, n))
 		h.exec("INSERT INTO x.migrations (version) VALUES ($1)", n)
 	}
 }

@@ -40,6 +40,8 @@ const (
 	TooOld      Refusal = "too_old"      // older than PostgreSQL 14
 	Standby     Refusal = "standby"      // takes no writes
 	NewerSchema Refusal = "newer_schema" // set up by a later release
+	OlderSchema Refusal = "older_schema" // with NoDDL: a migration was not applied, or something of the schema is missing
+	BadPool     Refusal = "bad_pool"     // New was given a pool that will not do
 	Failed      Refusal = "failed"       // any other answer, as that there is no such database
 )
 
@@ -129,6 +131,9 @@ func (s *Store) explained(err error) error {
 
 // restoreSchema says what to do where something of the schema is missing.
 func (s *Store) restoreSchema() string {
+	if s.noDDL {
+		return "restore the schema " + s.schema + ", or apply Migrations where it is empty"
+	}
 	return "restore the schema " + s.schema + ", or start a process on it, which sets it up where it is empty"
 }
 

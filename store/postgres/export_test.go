@@ -12,8 +12,8 @@ func Instant(sql string) Option { return func(o *options) { o.instant = sql } }
 // OldestServer takes the place of the oldest major version that will do.
 func OldestServer(major int) Option { return func(o *options) { o.oldest = major } }
 
-// Migration returns the SQL of a migration, as it is run for a schema.
-func Migration(schema string, n int) string {
+// MigrationText returns the SQL of a migration, as it is run for a schema.
+func MigrationText(schema string, n int) string {
 	names, _ := fs.Glob(migrations, "migrations/*.sql")
 	sql, _ := migrations.ReadFile(names[n-1])
 	return filler(schema, presentInstant).Replace(string(sql))

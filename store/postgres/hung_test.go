@@ -55,8 +55,18 @@ func calls(s *postgres.Store, key session.Key) map[string]func(ctx context.Conte
 // Every call ends with its context though the server hangs: those that were sent, those that
 // wait for a connection, and those that are connecting.
 func TestHungServer_callsEndWithTheirContext(t *testing.T) {
-	h := newHome(t)
-	s := h.open(postgres.PoolSize(2))
+	t.Run("Open", func(t *testing.T) {
+		h := newHome(t)
+		callsEndWithTheirContext(t, h, h.open(postgres.PoolSize(2)))
+	})
+	t.Run("New", func(t *testing.T) {
+		h := newHome(t)
+		callsEndWithTheirContext(t, h, h.openOn(h.pool(2)))
+	})
+}
+
+func callsEndWithTheirContext(t *testing.T, h *home, s *postgres.Store) {
+	t.Helper()
 	key, rec := keyOf(1), record()
 	must(t, s.Replace(t.Context(), key, rec, store.Options{}))
 	t.Cleanup(func() { restarted(t, h.server) })
@@ -106,10 +116,18 @@ func TestHungServer_callsEndWithTheirContext(t *testing.T) {
 }
 
 func TestHungServer_closeReturns(t *testing.T) {
+	t.Run("Open", func(t *testing.T) {
+		closeReturns(t, func(h *home) *postgres.Store { return h.open(postgres.PoolSize(1)) })
+	})
+	t.Run("New", func(t *testing.T) { closeReturns(t, func(h *home) *postgres.Store { return h.openOn(h.pool(1)) }) })
+}
+
+func closeReturns(t *testing.T, open func(*home) *postgres.Store) {
+	t.Helper()
 	h := newHome(t)
 	r := newRelay(t, h.server.Addr())
 	h.url = r.through(t, h.url)
-	s := h.open(postgres.PoolSize(1))
+	s := open(h)
 	must(t, s.Replace(t.Context(), keyOf(1), record(), store.Options{}))
 	s.Settle()
 	t.Cleanup(func() { restarted(t, h.server) })

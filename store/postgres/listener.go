@@ -35,7 +35,14 @@ var (
 func (s *Store) listen(ctx context.Context) (*listener, error) {
 	soon, cancel := clock.WithTimeout(ctx, s.clock, listenPatience)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(soon, s.listening)
+	config := s.listening
+	if s.host != nil && s.host.beforeConnect != nil { // it may have a password that changes
+		config = config.Copy()
+		if err := s.host.beforeConnect(soon, config); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := pgx.ConnectConfig(soon, config)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
 	"github.com/tokenward/tokenward/clock"
@@ -68,6 +69,30 @@ func (h *home) openFor(t testing.TB, opts ...postgres.Option) *postgres.Store {
 	s, err := postgres.Open(t.Context(), h.url, append([]postgres.Option{postgres.Schema(h.schema)}, opts...)...)
 	must(t, err)
 	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// pool returns a pool of a host's, of n connections.
+func (h *home) pool(n int32, change ...func(*pgxpool.Config)) *pgxpool.Pool {
+	h.t.Helper()
+	config, err := pgxpool.ParseConfig(h.url)
+	must(h.t, err)
+	config.MaxConns = n
+	for _, f := range change {
+		f(config)
+	}
+	p, err := pgxpool.NewWithConfig(context.Background(), config)
+	must(h.t, err)
+	h.t.Cleanup(p.Close)
+	return p
+}
+
+// openOn opens the store on a pool of a host's.
+func (h *home) openOn(p *pgxpool.Pool, opts ...postgres.Option) *postgres.Store {
+	h.t.Helper()
+	s, err := postgres.New(h.t.Context(), p, append([]postgres.Option{postgres.Schema(h.schema)}, opts...)...)
+	must(h.t, err)
+	h.t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 

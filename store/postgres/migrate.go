@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/zap"
@@ -17,6 +19,74 @@ import (
 //
 //go:embed migrations/*.sql
 var migrations embed.FS
+
+// Migration is a step of the schema, for those who apply it themselves.
+type Migration struct {
+	Version int    // 1 and up, without a gap
+	Name    string // as 0001_tables
+	SQL     string // commands for one transaction, which note in the schema that they were applied
+}
+
+// Migrations returns the steps that make the schema of that name, oldest first. Each is applied once, by a user who owns the schema or may make
+// it, before a process with NoDDL starts. Those of a release are never changed, and later ones leave what a process of the release before calls. It
+// fails with an *OpenError for a name that is none, see Schema.
+//
+// The application's user then needs no more than
+//
+//	GRANT USAGE ON SCHEMA tokenward TO app;
+//	GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tokenward TO app;
+//	GRANT USAGE ON ALL SEQUENCES IN SCHEMA tokenward TO app;
+func Migrations(schema string) ([]Migration, error) {
+	s, _, err := newStore([]Option{Schema(schema)})
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Glob(migrations, "migrations/*.sql") // sorted
+	if err != nil {
+		return nil, err
+	}
+	var all []Migration
+	for i, file := range files {
+		text, err := migrations.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		m := Migration{Version: i + 1, Name: strings.TrimSuffix(path.Base(file), ".sql")}
+		sql := fmt.Sprintf("SELECT pg_advisory_xact_lock(%d);\n", s.lockNumber())
+		if m.Version == 1 {
+			sql += `CREATE SCHEMA IF NOT EXISTS :"schema";` + "\n" + createMigrations + ";\n"
+		}
+		m.SQL = s.fill(fmt.Sprintf("%sINSERT INTO :\"schema\".migrations (version) VALUES (%d);\n%s", sql, m.Version, text))
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// checkSchema returns which migrations lack, with NoDDL.
+func (s *Store) checkSchema(ctx context.Context, conn *pgx.Conn) error {
+	all, err := Migrations(s.schema)
+	if err != nil {
+		return err
+	}
+	have, err := s.schemaVersion(ctx, conn, len(all))
+	if err != nil {
+		return err
+	}
+	if have < len(all) {
+		var names []string
+		for _, m := range all[have:] {
+			names = append(names, m.Name)
+		}
+		return &OpenError{Why: OlderSchema, Detail: fmt.Sprintf("the schema %s has version %d, and this release needs %d: apply %s of Migrations",
+			s.schema, have, len(all), strings.Join(names, ", "))}
+	}
+	var readOnly bool
+	var missing []string
+	if err = conn.QueryRow(ctx, s.sql[opCheck], pgx.QueryExecModeExec, s.schema, relations, functions).Scan(&readOnly, &missing); err == nil && len(missing) > 0 {
+		err = &OpenError{Why: OlderSchema, Detail: "the schema " + s.schema + " lacks " + strings.Join(missing, ", ") + ": " + s.restoreSchema()}
+	}
+	return err
+}
 
 // migrate applies what the schema lacks, each migration in a transaction of its own.
 func (s *Store) migrate(ctx context.Context, conn *pgx.Conn) error {
@@ -86,10 +156,12 @@ func (s *Store) createSchema(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 	}
-	_, err = tx.Exec(ctx, s.fill(`CREATE TABLE IF NOT EXISTS :"schema".migrations (
-		version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())`))
+	_, err = tx.Exec(ctx, s.fill(createMigrations))
 	return err
 }
+
+const createMigrations = `CREATE TABLE IF NOT EXISTS :"schema".migrations (
+	version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())`
 
 // querier is a connection or a transaction.
 type querier interface {

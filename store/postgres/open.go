@@ -17,36 +17,22 @@ import (
 
 // Open connects to the database that url names, sets up the schema or brings it up to
 // date, and returns the store in it. Of several processes that open it at once one does that,
-// and the others wait for it. It fails with an *OpenError.
+// and the others wait for it. It fails with an *OpenError. New is for a host that has a pool already.
 func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
-	o := newOptions(opts)
-	if !schemaName.MatchString(o.schema) {
-		return nil, &OpenError{Why: BadSchema, Detail: strconv.Quote(o.schema)}
-	}
-	s := &Store{
-		wires: newWires(), schema: o.schema, tombstones: o.tombstones, pings: o.pings, oldest: o.oldest,
-		clock: o.clock, log: o.log,
-	}
-	s.writes.Store(collectEvery - 1) // the first write collects
-	s.fill = filler(o.schema, o.instant).Replace
-	for op := range statements {
-		s.sql[op] = s.fill(statements[op].sql)
+	s, o, err := newStore(opts)
+	if err != nil {
+		return nil, err
 	}
 	config, err := s.parse(url)
 	if err != nil {
 		return nil, err
 	}
-	if s.listening = config.ConnConfig; o.listenURL != "" {
-		listen, err := s.parse(o.listenURL)
-		if err != nil {
-			return nil, err
-		}
-		s.listening = listen.ConnConfig
+	if s.listening, err = s.listenBy(o, config.ConnConfig); err != nil {
+		return nil, err
 	}
 	if o.connsMax > 0 {
 		config.MaxConns = o.connsMax
 	}
-	s.life = remote.NewLife()
 	if err = s.start(ctx, config); err != nil {
 		s.life.Close(func() {
 			s.wires.cut()
@@ -59,6 +45,36 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
+// newStore returns a store that is not connected.
+func newStore(opts []Option) (*Store, options, error) {
+	o := newOptions(opts)
+	if !schemaName.MatchString(o.schema) {
+		return nil, o, &OpenError{Why: BadSchema, Detail: strconv.Quote(o.schema)}
+	}
+	s := &Store{
+		wires: newWires(), schema: o.schema, noDDL: o.noDDL, tombstones: o.tombstones, pings: o.pings, oldest: o.oldest,
+		clock: o.clock, log: o.log, life: remote.NewLife(),
+	}
+	s.writes.Store(collectEvery - 1) // the first write collects
+	s.fill = filler(o.schema, o.instant).Replace
+	for op := range statements {
+		s.sql[op] = s.fill(statements[op].sql)
+	}
+	return s, o, nil
+}
+
+// listenBy returns how Watch connects: as ListenURL says, else as otherwise.
+func (s *Store) listenBy(o options, otherwise *pgx.ConnConfig) (*pgx.ConnConfig, error) {
+	if o.listenURL == "" {
+		return otherwise, nil
+	}
+	listen, err := s.parse(o.listenURL)
+	if err != nil {
+		return nil, err
+	}
+	return listen.ConnConfig, nil
+}
+
 // start connects, looks at the server, and sets up the schema.
 func (s *Store) start(ctx context.Context, config *pgxpool.Config) (err error) {
 	if s.pool, err = pgxpool.NewWithConfig(s.life, config); err != nil {
@@ -68,10 +84,7 @@ func (s *Store) start(ctx context.Context, config *pgxpool.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	isolation, err := s.inspect(ctx, conn.Conn())
-	if err == nil {
-		err = s.migrate(ctx, conn.Conn())
-	}
+	isolation, err := s.prepare(ctx, conn.Conn())
 	conn.Release()
 	if err != nil || isolation == readCommitted {
 		return err
@@ -86,6 +99,20 @@ func (s *Store) start(ctx context.Context, config *pgxpool.Config) (err error) {
 		conn.Release()
 	}
 	return err
+}
+
+// prepare looks at the server, and brings the schema up to date. It returns the isolation of the server's transactions.
+func (s *Store) prepare(ctx context.Context, conn *pgx.Conn) (isolation string, err error) {
+	if isolation, err = s.inspect(ctx, conn); err != nil {
+		return "", err
+	}
+	switch {
+	case s.host != nil && isolation != readCommitted:
+		return "", unfit(isolation)
+	case s.noDDL:
+		return isolation, s.checkSchema(ctx, conn)
+	}
+	return isolation, s.migrate(ctx, conn)
 }
 
 const readCommitted = "read committed"

@@ -17,6 +17,7 @@ import (
 // safe for concurrent use. What it promises, and at which price, the package comment says.
 type Store struct {
 	pool       *pgxpool.Pool
+	host       *host // whose pool it is; nil where the store has made it
 	wires      *wires
 	elsewhere  seldom          // after a refusal to write: connect anew, the name may lead to another server by now
 	standby    seldom          // connect to a server that was a standby
@@ -24,6 +25,7 @@ type Store struct {
 	sql        [operations]string
 	fill       func(string) string
 	schema     string
+	noDDL      bool
 	tombstones time.Duration
 	pings      time.Duration
 	oldest     int
@@ -51,10 +53,14 @@ var (
 // closePatience is how long Close waits for calls under way.
 const closePatience = 2 * time.Second
 
-// Close closes all connections. Calls under way have 2 s to end; then they are cut off. When
-// it returns, nothing of the store runs. It is harmless when repeated; its error is always
+// Close closes all connections that the store has opened. Calls under way have 2 s to end; then they are cut off. When
+// it returns, nothing of the store runs. A pool that New was given stays open. It is harmless when repeated; its error is always
 // nil.
 func (s *Store) Close() error {
+	if s.host != nil {
+		s.leave()
+		return nil
+	}
 	s.life.Close(func() {
 		late := s.clock.AfterFunc(closePatience, s.wires.cut)
 		s.pool.Close()

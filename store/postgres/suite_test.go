@@ -6,6 +6,7 @@ import (
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/postgres"
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
@@ -16,7 +17,18 @@ import (
 func TestStore(t *testing.T) {
 	h := newHome(t)
 	steered := h.steered()
-	s, other := h.open(steered), h.open(steered)
+	suite(t, h, h.open(steered), h.open(steered))
+}
+
+// The same on a pool of the host's, beside a process that has its own.
+func TestStore_onTheHostsPool(t *testing.T) {
+	h := newHome(t)
+	steered := h.steered()
+	suite(t, h, h.openOn(h.pool(10), steered), h.open(steered))
+}
+
+func suite(t *testing.T, h *home, s, other *postgres.Store) {
+	t.Helper()
 	storetest.RunTraits(t, storetest.Traits{
 		IndexEntries: func(testing.TB, store.StateStore) int {
 			return query[int](h, "SELECT count(*) FROM x.session_values")

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // wires are the network connections of one store. The client library closes a broken one
@@ -34,7 +36,18 @@ func newWires() *wires {
 }
 
 func (w *wires) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := w.dialer.DialContext(ctx, network, addr)
+	return w.add(w.dialer.DialContext(ctx, network, addr))
+}
+
+// by returns dial, which is made by another dialer.
+func (w *wires) by(dial pgconn.DialFunc) pgconn.DialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return w.add(dial(ctx, network, addr))
+	}
+}
+
+// add notes a connection that was made.
+func (w *wires) add(conn net.Conn, err error) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
