@@ -303,8 +303,9 @@ func (l *Logout) signOut(ctx context.Context, s Subject, who identity) (ended in
 	}
 	ended, err = endAll(ctx, l.client, t.list, who.by, l.cfg.StoreOptions)
 	var configuration *tokenward.ConfigurationError
+	var argument *tokenward.InvalidArgumentError // of Resolve's
 	switch {
-	case errors.As(err, &configuration):
+	case errors.As(err, &configuration), errors.As(err, &argument):
 		return ended, &answer{http.StatusUnprocessableEntity, "unprocessable", "the user cannot be signed out", err}
 	case err != nil:
 		return ended, &answer{http.StatusServiceUnavailable, "temporarily_unavailable", "the sessions could not be ended; try again", err}

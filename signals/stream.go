@@ -299,7 +299,7 @@ func checkEndpoint(endpoint, issuer string) error {
 	if err == nil && u.User == nil {
 		bare := url.URL{Scheme: u.Scheme, Host: u.Host}
 		secure := strings.HasPrefix(session.IssuerOf(issuer), "https:")
-		if session.CheckIssuer(bare.String()) == nil && (!secure || u.Scheme == "https") {
+		if session.CheckIssuer(bare.String()) == nil && (u.Scheme == "https" || !secure) {
 			return nil
 		}
 	}

@@ -36,11 +36,11 @@ type Subject struct {
 	Raw map[string]any
 }
 
-// Resolve says whose sessions a subject means: a user by email address, opaque id or another format, or one whose iss
+// Resolve says whose sessions a subject means: a user by opaque id or another format, or one whose iss
 // and sub are not those of the application's sessions. It is asked for each user that a subject names, and for a complex subject that is
 // narrower than user and session. It answers with issuer, and sub or sid; BeganBy is not read. With
 // [ErrUnknownSubject] it says that there is no such user. An empty answer leaves the subject to the package, which knows
-// FormatIssuerSubject and sessions by sid. Another error means that it cannot be known now. It must be safe for concurrent
+// FormatIssuerSubject, FormatEmail where the issuer has verified the address, and sessions by sid. Another error means that it cannot be known now. It must be safe for concurrent
 // use.
 type Resolve func(ctx context.Context, s Subject) ([]tokenward.EndRequest, error)
 
@@ -72,7 +72,7 @@ func readSubjectIn(v any, outermost bool) (s Subject, err error) {
 	s.Format = strings.ReplaceAll(s.Format, "-", "_")
 	text := func(name string) string {
 		t, _ := m[name].(string)
-		if t == "" || len(t) > maxName {
+		if strings.TrimSpace(t) == "" || len(t) > maxName {
 			err = errSubject
 		}
 		return t
@@ -178,10 +178,15 @@ func (sc scope) meant(ctx context.Context, s Subject) (list []tokenward.EndReque
 	if list, err = sc.asked(ctx, s); err != nil || len(list) > 0 {
 		return list, len(list) > 0, err
 	}
-	if s.Format == FormatIssuerSubject {
+	switch s.Format {
+	case FormatIssuerSubject:
 		return []tokenward.EndRequest{{Issuer: s.Issuer, Subject: s.Subject}}, true, nil
+	case FormatEmail:
+		for _, issuer := range sc.issuers {
+			list = append(list, tokenward.EndRequest{Issuer: issuer, Email: s.Email})
+		}
 	}
-	return nil, false, nil
+	return list, len(list) > 0, nil
 }
 
 // asked returns what the host makes of a subject.
@@ -213,7 +218,7 @@ func (sc scope) ofMembers(ctx context.Context, s Subject) (list []tokenward.EndR
 		}
 	}
 	for i := range list {
-		list[i].SID = one.ID
+		list[i].SID, list[i].Email = one.ID, "" // of a session whose token named no email, none can be compared
 	}
 	return list, true, nil
 }

@@ -23,6 +23,10 @@ const (
 	UserInfo           Kind = "userinfo"
 	Logout             Kind = "logout"
 	Trap               Kind = "trap" // where Redirect leads
+	TransmitterMeta    Kind = "transmitter metadata"
+	Streams            Kind = "streams"
+	Verification       Kind = "verification"
+	Poll               Kind = "poll"
 )
 
 // Of narrows k to the requests that are about one user: Refresh.Of("ada"). It is
@@ -44,8 +48,9 @@ const (
 
 // The paths that do not depend on the profile.
 const (
-	pathDiscovery = "/.well-known/openid-configuration"
-	pathTrap      = "/trap"
+	pathDiscovery   = "/.well-known/openid-configuration"
+	pathTransmitter = "/.well-known/ssf-configuration"
+	pathTrap        = "/trap"
 )
 
 func kindOfGrant(grant string) Kind {

@@ -55,6 +55,10 @@ func (t *Tenant) settle(listener string) error {
 		}
 	}
 	t.route(t.URL(pathTrap), Trap, false)
+	t.route(t.transmitterAt(), TransmitterMeta, false)
+	t.route(t.URL(pathStreams), Streams, false)
+	t.route(t.URL(pathVerification), Verification, false)
+	t.route(t.URL(pathPoll), Poll, false)
 	return nil
 }
 

@@ -17,6 +17,7 @@ type call struct {
 	form    url.Values
 	subject string          // "" while unknown
 	family  *family         // of the refresh token that it presents, if any
+	json    []byte          // the body, where it is JSON
 	body    error           // what went wrong with reading the body
 	done    func()          // counts it out; safe to call again
 	healed  <-chan struct{} // closed by a Heal after it arrived
@@ -32,6 +33,9 @@ func (t *Tenant) read(r *http.Request) *call {
 	}
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		c.form, _ = url.ParseQuery(body)
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+		c.json = []byte(body)
 	}
 	at := t.routes[r.URL.Path]
 	c.kind, c.alias = at.kind, at.alias
@@ -130,6 +134,8 @@ func (t *Tenant) serveCall(c *call) *reply {
 		return t.userinfo(c)
 	case Logout:
 		return t.logout(c)
+	case TransmitterMeta, Streams, Verification, Poll:
+		return t.transmit(c)
 	case Trap:
 		return jsonReply(http.StatusOK, map[string]any{"trapped": true})
 	}

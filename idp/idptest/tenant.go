@@ -90,6 +90,7 @@ type Tenant struct {
 	holds     []*Hold
 	counters  counters
 	issued    issued
+	signals   transmitter
 }
 
 // New starts a tenant. Close ends it. It fails when it cannot listen, or when an
