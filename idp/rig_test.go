@@ -32,6 +32,8 @@ const (
 	codeCanary   = "authorization-code-canary"
 	verifier     = "code-verifier-canary-0123456789-0123456789-0123456789-0123456789"
 	newToken     = "rotated-token-canary"
+	subjectToken = "subject-token-canary"
+	actorToken   = "actor-token-canary"
 )
 
 const (

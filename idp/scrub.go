@@ -19,7 +19,7 @@ const (
 )
 
 // secretParams are the form parameters whose values must not come back in an error.
-var secretParams = []string{"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "subject_token", "token"}
+var secretParams = []string{"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "subject_token", "actor_token", "assertion", "token"}
 
 // scrubber takes what the other end said and makes a text of it that can be
 // logged: bounded, on one line, without the secrets that were sent. The zero

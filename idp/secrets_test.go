@@ -14,7 +14,7 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-var canaries = []string{clientSecret, url.QueryEscape(clientSecret), basic[6:], refreshToken, codeCanary, verifier, newToken}
+var canaries = []string{clientSecret, url.QueryEscape(clientSecret), basic[6:], refreshToken, codeCanary, verifier, newToken, subjectToken, actorToken}
 
 // wantNoSecret fails when err, or anything that it wraps, prints a secret.
 func wantNoSecret(t *testing.T, where string, err error, secrets ...string) {
@@ -136,6 +136,7 @@ func TestValuesPrintWithoutSecrets(t *testing.T) {
 		idp.CodeExchange{Issuer: issuer, Code: codeCanary, CodeVerifier: verifier},
 		idp.RefreshRequest{Issuer: issuer, RefreshToken: refreshToken},
 		idp.ConnectionExchange{Issuer: issuer, RefreshToken: refreshToken, Connection: "x"},
+		idp.TokenExchange{Issuer: issuer, SubjectToken: subjectToken, ActorToken: actorToken, Params: map[string]string{"x": codeCanary}},
 		idp.LogoutOptions{IDTokenHint: refreshToken, Params: url.Values{"x": {codeCanary}}},
 	}
 	for _, v := range values {

@@ -20,7 +20,7 @@ import (
 // basic is form-encoded before base64: RFC 6749 section 2.3.1.
 var basic = "Basic " + base64.StdEncoding.EncodeToString([]byte("client+id:s3cr3t%2Fof+the%2Bclient"))
 
-// The three token requests, each with the form that it must send.
+// The token requests, each with the form that it must send.
 var tokenRequests = []struct {
 	name string
 	send func(context.Context, *idp.Client) (session.TokenResponse, error)
@@ -66,6 +66,48 @@ var tokenRequests = []struct {
 			"subject_token_type":   {"urn:ietf:params:oauth:token-type:refresh_token"},
 			"requested_token_type": {"http://auth0.com/oauth/token-type/federated-connection-access-token"},
 			"connection":           {"google-oauth2"}, "login_hint": {"ada@example.com"}, "client_id": {clientID},
+		},
+		false,
+	},
+	{
+		"client credentials",
+		func(ctx context.Context, c *idp.Client) (session.TokenResponse, error) {
+			return c.GrantClientCredentials(ctx, idp.ClientCredentials{Issuer: issuer, Audience: "https://api.example", Scope: "b a"})
+		},
+		url.Values{
+			"grant_type": {"client_credentials"}, "audience": {"https://api.example"}, "scope": {"b a"}, "client_id": {clientID},
+		},
+		false,
+	},
+	{
+		"token exchange",
+		func(ctx context.Context, c *idp.Client) (session.TokenResponse, error) {
+			return c.ExchangeToken(ctx, idp.TokenExchange{
+				Issuer: issuer, Audience: "https://api.example", Scope: "b a", SubjectToken: subjectToken, SubjectTokenType: idp.TypeAccessToken,
+				ActorToken: actorToken, ActorTokenType: "urn:example:actor",
+				Params: map[string]string{
+					"resource": "https://r.example", "grant_type": "password", "subject_token": "x", "client_id": "x", "client_secret": "x",
+					"client_assertion": "x", "scope": "x", "audience": "x", "requested_token_use": "x", "assertion": "x", "actor_token": "x",
+				},
+			})
+		},
+		url.Values{
+			"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "audience": {"https://api.example"}, "scope": {"b a"},
+			"subject_token": {subjectToken}, "subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+			"actor_token": {actorToken}, "actor_token_type": {"urn:example:actor"}, "resource": {"https://r.example"}, "client_id": {clientID},
+		},
+		false,
+	},
+	{
+		"on behalf of",
+		func(ctx context.Context, c *idp.Client) (session.TokenResponse, error) {
+			return c.ExchangeToken(ctx, idp.TokenExchange{
+				Issuer: issuer, Scope: "api://b/.default", SubjectToken: subjectToken, SubjectTokenType: idp.TypeAccessToken, OnBehalfOf: true,
+			})
+		},
+		url.Values{
+			"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "scope": {"api://b/.default"}, "assertion": {subjectToken},
+			"requested_token_use": {"on_behalf_of"}, "client_id": {clientID},
 		},
 		false,
 	},
@@ -128,7 +170,30 @@ func TestTokenRequests_needArguments(t *testing.T) {
 	if !errors.As(err, &missing) || missing.Argument != "connection" {
 		t.Errorf("connection: %v", err)
 	}
+	_, err = r.client.ExchangeToken(t.Context(), idp.TokenExchange{Issuer: issuer})
+	if !errors.As(err, &missing) || missing.Argument != "subject_token" {
+		t.Errorf("exchange: %v", err)
+	}
 	r.wantCount(metadata, 0)
+}
+
+func TestClientCredentials_refuseAPublicClient(t *testing.T) {
+	r := newRig(t, func(cfg *idp.Config) { cfg.ClientSecret, cfg.Auth = "", idp.PublicClient })
+	_, err := r.client.GrantClientCredentials(t.Context(), idp.ClientCredentials{Issuer: issuer})
+	var config *session.ConfigurationError
+	if !errors.As(err, &config) {
+		t.Errorf("%v, want a ConfigurationError", err)
+	}
+	r.wantCount(token, 0)
+}
+
+func TestTokenExchange_issuedTokenType(t *testing.T) {
+	r := newRig(t)
+	r.answer(token, 200, `{"access_token":"at","token_type":"Bearer","issued_token_type":"urn:example:issued"}`)
+	got, err := r.client.ExchangeToken(t.Context(), idp.TokenExchange{Issuer: issuer, SubjectToken: subjectToken})
+	if err != nil || got.IssuedTokenType != "urn:example:issued" {
+		t.Errorf("%+v, %v", got, err)
+	}
 }
 
 func TestTokenRequests_answers(t *testing.T) {

@@ -104,6 +104,8 @@ func setMember(t *session.TokenResponse, name string, value json.RawMessage) {
 			t.ExpiresIn = n
 		}
 		t.HasExpiresIn = true
+	case "issued_token_type":
+		setText(&t.IssuedTokenType, value)
 	case "authorization_details":
 		t.AuthorizationDetails = bytes.Clone(value) // not the whole answer with it
 	}

@@ -243,6 +243,7 @@ type tokenResponseView struct {
 	IDClaims             *IDClaims       `json:"id_claims,omitempty"`
 	TokenAudience        []string        `json:"token_audience,omitempty"`
 	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
+	IssuedTokenType      string          `json:"issued_token_type,omitempty"`
 }
 
 func (r TokenResponse) view() tokenResponseView {

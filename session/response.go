@@ -32,6 +32,8 @@ type TokenResponse struct {
 	TokenAudience []string
 
 	AuthorizationDetails json.RawMessage // RFC 9396, nil when absent
+
+	IssuedTokenType string // of a token exchange (RFC 8693 section 2.2.1), empty when absent
 }
 
 // IDClaims are the claims that tie an ID token to a session.
