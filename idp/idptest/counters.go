@@ -76,7 +76,7 @@ func spilled(c *call) []string {
 	if c.req.Header.Get("Authorization") != "" {
 		names = append(names, "Authorization")
 	}
-	for _, name := range []string{"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "subject_token", "token"} {
+	for _, name := range []string{"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "subject_token", "actor_token", "assertion", "token"} {
 		if c.form.Get(name) != "" || c.req.URL.Query().Get(name) != "" {
 			names = append(names, name)
 		}

@@ -36,7 +36,7 @@ func (t *Tenant) issue(secret string) string {
 // secretsOf returns what Echo may quote.
 func (t *Tenant) secretsOf(c *call) []string {
 	var all []string
-	for _, name := range []string{"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "subject_token", "token"} {
+	for _, name := range []string{"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "subject_token", "actor_token", "assertion", "token"} {
 		if s := c.form.Get(name); s != "" {
 			all = append(all, s)
 		}

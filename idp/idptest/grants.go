@@ -56,6 +56,10 @@ func (t *Tenant) grant(c *call) *reply {
 		return t.refresh(c, cl)
 	case ConnectionExchange:
 		return t.exchangeConnection(c, cl)
+	case ClientCredentials:
+		return t.clientCredentials(c, cl)
+	case TokenExchange:
+		return t.exchangeToken(c, cl)
 	}
 	return oauthReply("unsupported_grant_type", "the tenant does not know this grant_type")
 }

@@ -36,7 +36,7 @@ func (c Claims) add(more Claims) {
 
 // Draft is a token before it is signed. A hook changes what it likes.
 type Draft struct {
-	// Kind is the request that is answered: CodeExchange, Refresh or ConnectionExchange, or
+	// Kind is the request that is answered: CodeExchange, Refresh, ConnectionExchange, ClientCredentials or TokenExchange, or
 	// Authorize where the ID token is all that was asked for.
 	// It is empty for a logout token.
 	Kind Kind

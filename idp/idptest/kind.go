@@ -6,7 +6,7 @@ import "strings"
 type Kind string
 
 // The kinds of request. Some contain others: Token is CodeExchange, Refresh,
-// ConnectionExchange and any other grant; Spend is whatever presents a refresh
+// ConnectionExchange, ClientCredentials, TokenExchange and any other grant; Spend is whatever presents a refresh
 // token, so Refresh and ConnectionExchange; Any is everything.
 const (
 	Any                Kind = "any"
@@ -18,6 +18,8 @@ const (
 	CodeExchange       Kind = "code exchange"
 	Refresh            Kind = "refresh"
 	ConnectionExchange Kind = "connection exchange"
+	ClientCredentials  Kind = "client credentials"
+	TokenExchange      Kind = "token exchange" // RFC 8693, and Entra ID's on-behalf-of
 	Spend              Kind = "spend"
 	Revocation         Kind = "revocation"
 	UserInfo           Kind = "userinfo"
@@ -30,7 +32,7 @@ const (
 )
 
 // Of narrows k to the requests that are about one user: Refresh.Of("ada"). It is
-// known from the code or the refresh token that a request presents.
+// known from the code, the refresh token or the subject token that a request presents.
 func (k Kind) Of(subject string) Kind { return k + " of " + Kind(subject) }
 
 // split undoes Of.
@@ -43,6 +45,9 @@ func (k Kind) split() (kind Kind, subject string) {
 const (
 	grantCode       = "authorization_code"
 	grantRefresh    = "refresh_token"
+	grantClient     = "client_credentials"
+	grantExchange   = "urn:ietf:params:oauth:grant-type:token-exchange"
+	grantJWTBearer  = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 	grantConnection = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
 )
 
@@ -61,6 +66,10 @@ func kindOfGrant(grant string) Kind {
 		return Refresh
 	case grantConnection:
 		return ConnectionExchange
+	case grantClient:
+		return ClientCredentials
+	case grantExchange, grantJWTBearer:
+		return TokenExchange
 	}
 	return Token
 }
@@ -82,8 +91,8 @@ func (c *call) matches(k Kind) bool {
 // kinds returns every kind that c is of.
 func (c *call) kinds() []Kind {
 	switch c.kind {
-	case CodeExchange:
-		return []Kind{Any, Token, CodeExchange}
+	case CodeExchange, ClientCredentials, TokenExchange:
+		return []Kind{Any, Token, c.kind}
 	case Refresh, ConnectionExchange:
 		return []Kind{Any, Token, Spend, c.kind}
 	case "":

@@ -42,6 +42,11 @@ func (t *Tenant) read(r *http.Request) *call {
 	switch {
 	case at.kind == Token:
 		c.kind = kindOfGrant(c.form.Get("grant_type"))
+		if c.kind == TokenExchange {
+			if who, ok := t.bearer(c.subjectToken()); ok {
+				c.subject = who.subject
+			}
+		}
 	case at.kind == Authorize && r.Method == http.MethodGet, at.kind == Logout && r.Method != http.MethodPost:
 		c.form = r.URL.Query()
 	}
@@ -126,7 +131,7 @@ func (t *Tenant) serveCall(c *call) *reply {
 		return t.authorize(c)
 	case PAR:
 		return t.shaped(t.push(c))
-	case CodeExchange, Refresh, ConnectionExchange, Token:
+	case CodeExchange, Refresh, ConnectionExchange, ClientCredentials, TokenExchange, Token:
 		return t.shaped(t.grant(c))
 	case Revocation:
 		return t.shaped(t.revoke(c))
