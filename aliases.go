@@ -32,6 +32,7 @@ type (
 type (
 	AccessTokenError                 = session.AccessTokenError
 	AccessTokenForConnectionError    = session.ConnectionTokenError
+	CustomTokenExchangeError         = session.TokenExchangeError
 	MFARequiredError                 = session.MFARequiredError
 	SessionExpiredError              = session.SessionExpiredError
 	APIError                         = session.APIError

@@ -21,6 +21,7 @@ import (
 	"github.com/tokenward/tokenward/internal/browser"
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/feed"
+	"github.com/tokenward/tokenward/internal/grants"
 	"github.com/tokenward/tokenward/internal/logging"
 	"github.com/tokenward/tokenward/internal/logins"
 	"github.com/tokenward/tokenward/internal/lookup"
@@ -64,6 +65,8 @@ type Client struct {
 	system    *actor.ActorSystem
 	ours      bool // system is
 	logins    logins.Logins
+	grants    *grants.Cache
+	granted   func() *lookup.Queries // of calls of MachineToken and ExchangeToken; made when the first comes
 	providers providers
 	losses    *logging.Losses
 	stopped   chan struct{} // closed when the supervisor is no more
@@ -236,6 +239,7 @@ func (c *Client) start() {
 	l.Telemetry = c.telemetry
 	l.Name, l.Resolving, l.ClientID, l.Send, l.Stopped = o.sessionName, c.resolving(), c.cfg.ClientID, c.env.Send, c.stopped
 	l.Supervisor = c.system.Root.Spawn(supervisor.Props(c.env, l.Directory))
+	c.openGrants()
 	b := &c.browser
 	b.Rules, b.Sealer, b.Env, b.Lookup = o.cookies.rules(o.sessionName), c.sealer, c.env, l
 	g := &c.logins

@@ -9,5 +9,6 @@
 // The operations are those of the Auth0 server SDKs: StartInteractiveLogin,
 // CompleteInteractiveLogin, GetUser, GetSession, GetAccessToken,
 // GetAccessTokenForConnection, Logout, HandleBackchannelLogout. Any OpenID Connect
-// provider will do.
+// provider will do. MachineToken and ExchangeToken get tokens that cost no refresh token: of
+// the application itself, and in exchange for the user's.
 package tokenward

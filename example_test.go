@@ -365,6 +365,71 @@ func ExampleClient_ContextSession() {
 	// invalid_argument
 }
 
+// A token of the application itself, for work that no user asks for: one request for all who want it.
+func ExampleClient_MachineToken() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+
+	for range 1000 {
+		token, err := client.MachineToken(ctx, tokenward.MachineRequest{Audience: "https://billing.example.com", Scope: "write:invoices"})
+		if err != nil { // an *AccessTokenError: the provider has not granted the application this API, for example
+			fmt.Println(err)
+			return
+		}
+		_ = token.AccessToken
+	}
+	fmt.Println(tenant.Requests(idptest.ClientCredentials))
+	// Output: 1
+}
+
+func ExampleClient_MachineTransport() {
+	client, _, end := demo()
+	defer end()
+	billing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "with a token: ", r.Header.Get("Authorization") != "")
+	}))
+	defer billing.Close()
+
+	api := &http.Client{Transport: client.MachineTransport(tokenward.MachineRequest{Scope: "write:invoices"}, nil, billing.URL)}
+	resp, err := api.Get(billing.URL + "/invoices")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	fmt.Println(resp.StatusCode, string(text))
+	// Output: 200 with a token: true
+}
+
+// The user's token for this API becomes one for another API, on behalf of the same user.
+func ExampleClient_ExchangeToken() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+
+	o := tokenward.SessionID(signIn(client, tenant))
+	for range 1000 {
+		if _, err := client.ExchangeToken(ctx, tokenward.ExchangeRequest{
+			SubjectAudience: "https://gateway.example.com", Audience: "https://orders.example.com", Scope: "read:orders",
+		}, o); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	fmt.Println(tenant.Requests(idptest.TokenExchange))
+
+	if _, err := client.Logout(ctx, tokenward.LogoutRequest{}, o); err != nil {
+		fmt.Println(err)
+	}
+	_, err := client.ExchangeToken(ctx, tokenward.ExchangeRequest{Audience: "https://orders.example.com"}, o)
+	fmt.Println(tokenward.CodeOf(err))
+	// Output:
+	// 1
+	// missing_refresh_token
+}
+
 func ExampleClient_Ready() {
 	client, tenant, end := demo()
 	defer end()

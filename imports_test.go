@@ -28,6 +28,7 @@ var theMap = []string{
 	"internal/feed",
 	"internal/logging",
 	"internal/logins",
+	"internal/grants",
 	"internal/runner",
 	"internal/lookup",
 	"supervisor",

@@ -299,6 +299,7 @@ func limitsOrDefaults(l Limits) Limits {
 	or(&l.RememberEnded, 72*time.Hour)
 	or(&l.RememberMissing, time.Second)
 	or(&l.TokenSets, 64)
+	or(&l.GrantedTokens, 10_000)
 	or(&l.RetryFirst, 50*time.Millisecond)
 	or(&l.RetryMost, 5*time.Second)
 	or(&l.Lease, 5*time.Second)
@@ -320,7 +321,7 @@ func checkLimits(l Limits) error {
 		"ProviderRequests": int64(l.ProviderRequests), "QueuedFlights": int64(l.QueuedFlights),
 		"QueuedQuestions": int64(l.QueuedQuestions), "Resident": int64(l.Resident),
 		"PassivateAfter": int64(l.PassivateAfter), "RememberEnded": int64(l.RememberEnded),
-		"RememberMissing": int64(l.RememberMissing), "TokenSets": int64(l.TokenSets),
+		"RememberMissing": int64(l.RememberMissing), "TokenSets": int64(l.TokenSets), "GrantedTokens": int64(l.GrantedTokens),
 		"RetryFirst": int64(l.RetryFirst), "RetryMost": int64(l.RetryMost),
 		"Lease": int64(l.Lease), "SnapshotAge": int64(l.SnapshotAge), "Outage": int64(l.Outage),
 		"ArgumentBytes": int64(l.ArgumentBytes),

@@ -3,6 +3,7 @@ package tokenward
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,24 +38,32 @@ func (h *Handle) Client(r TokenRequest, origins ...string) *http.Client {
 //
 // The request is not changed, and is what Response.Request says: the token is in neither.
 func (h *Handle) Transport(r TokenRequest, base http.RoundTripper, origins ...string) http.RoundTripper {
-	t := &transport{handle: h, request: r, base: base}
-	t.origins, t.problem = h.c.origins(r, origins)
+	return h.c.transport(r.Audience, base, origins, func(ctx context.Context, refused string) (Token, error) {
+		r := r
+		r.Refused = refused
+		return h.GetAccessToken(ctx, r)
+	})
+}
+
+// transport returns a transport that sends tokens of ask, which is told the token that a server refused.
+func (c *Client) transport(audience string, base http.RoundTripper, origins []string, ask func(context.Context, string) (Token, error)) *transport {
+	t := &transport{ask: ask, base: base}
+	t.origins, t.problem = c.origins(audience, origins)
 	return t
 }
 
 // transport is not changed after it was made.
 type transport struct {
-	handle  *Handle
-	request TokenRequest
+	ask     func(ctx context.Context, refused string) (Token, error)
 	base    http.RoundTripper // nil: http.DefaultTransport
 	origins []bearer.Origin   // that a token may be sent to
 	problem error             // why none may be
 }
 
 // origins returns the origins of URLs, of the audience where there are none.
-func (c *Client) origins(r TokenRequest, urls []string) ([]bearer.Origin, error) {
+func (c *Client) origins(audience string, urls []string) ([]bearer.Origin, error) {
 	if len(urls) == 0 {
-		audience := cmp.Or(r.Audience, c.policy.Audience)
+		audience = cmp.Or(audience, c.policy.Audience)
 		if _, problem := bearer.ParseOrigin(audience); problem != "" {
 			return nil, &InvalidArgumentError{Argument: "origins", Message: "name those that the token may be sent to; the audience " + problem}
 		}
@@ -133,9 +142,7 @@ func (t *transport) mayHaveToken(req *http.Request) bool {
 
 // token asks for the token to send. If refused is not empty, the server did not accept that one.
 func (t *transport) token(req *http.Request, refused string) (string, error) {
-	r := t.request
-	r.Refused = refused
-	token, err := t.handle.GetAccessToken(req.Context(), r)
+	token, err := t.ask(req.Context(), refused)
 	if err == nil && !bearer.Sendable(token.AccessToken) {
 		err = &AccessTokenError{Code: session.CodeRefreshTokenError, Message: "the provider issued a token with characters that no header field may have"}
 	}

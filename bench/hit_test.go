@@ -29,6 +29,9 @@ func BenchmarkHit(b *testing.B) {
 	hits = l.hits(tokenward.TokenRequest{Audience: named, Scope: "read:x write:x"})
 	hits(ids(l.sessions), 1) // the provider grants it once
 	b.Run("serial/tokenward+named", func(b *testing.B) { serial(b, hits, ids(l.sessions)) })
+	hits = l.machineHits(tokenward.MachineRequest{Audience: named, Scope: "read:x write:x"})
+	b.Run("serial/tokenward+machine", func(b *testing.B) { serial(b, hits, nil) })
+	b.Run("parallel/tokenward+machine", func(b *testing.B) { parallel(b, hits, nil) })
 }
 
 // BenchmarkCrowd asks for the cached tokens of 100,000 sessions in random order.

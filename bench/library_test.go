@@ -148,6 +148,22 @@ func (l *library) hits(r tokenward.TokenRequest) func(ids []string, n int) {
 	}
 }
 
+// machineHits asks for the application's own token.
+func (l *library) machineHits(r tokenward.MachineRequest) func(ids []string, n int) {
+	c, ctx := l.client, context.Background()
+	return func(_ []string, n int) {
+		got := 0
+		for range n {
+			t, err := c.MachineToken(ctx, r)
+			if err != nil {
+				panic(err)
+			}
+			got += len(t.AccessToken)
+		}
+		sink.Add(int64(got))
+	}
+}
+
 // handleHits asks through a handle for each id.
 func (l *library) handleHits(ids []string) func(ids []string, n int) {
 	handles := make([]*tokenward.Handle, len(ids))

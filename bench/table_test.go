@@ -60,6 +60,7 @@ func hitTable() {
 	hits := l.hits(tokenward.TokenRequest{Audience: named, Scope: "read:x write:x"})
 	hits(ids(l.sessions), 1)
 	hitRow(w, "audience named", []*contender{{ids: ids(l.sessions), hits: hits}, one[1]}, 1)
+	hitRow(w, "the application's token", []*contender{{ids: ids(l.sessions), hits: l.machineHits(tokenward.MachineRequest{Audience: named, Scope: "read:x"})}, one[1]}, 1)
 	closeAll(one)
 	l.Close()
 

@@ -116,6 +116,7 @@ func problemOf(err error) problem {
 func describe(err error) string {
 	var token *tokenward.AccessTokenError
 	var connection *tokenward.AccessTokenForConnectionError
+	var exchange *tokenward.CustomTokenExchangeError
 	var logout *tokenward.BackchannelLogoutError
 	var resolver *tokenward.DomainResolverError
 	var api *tokenward.APIError
@@ -125,6 +126,8 @@ func describe(err error) string {
 		err = &tokenward.AccessTokenError{Code: token.Code, Message: token.Message}
 	case errors.As(err, &connection):
 		err = &tokenward.AccessTokenForConnectionError{Code: connection.Code, Message: connection.Message}
+	case errors.As(err, &exchange):
+		err = &tokenward.CustomTokenExchangeError{Code: exchange.Code, Message: exchange.Message}
 	case errors.As(err, &logout):
 		err = &tokenward.BackchannelLogoutError{Message: logout.Message}
 	case errors.As(err, &resolver):
@@ -161,7 +164,8 @@ func StatusOf(err error) int {
 		return http.StatusUnauthorized
 	case "mfa_required", "domain_mismatch", "incorrect_audience":
 		return http.StatusForbidden
-	case "missing_transaction_error", "missing_required_argument_error", "invalid_argument", "backchannel_logout_error":
+	case "missing_transaction_error", "missing_required_argument_error", "invalid_argument", "backchannel_logout_error",
+		"invalid_token_format", "missing_actor_token_type":
 		return http.StatusBadRequest
 	case "overloaded", "store_error", "closed":
 		return http.StatusServiceUnavailable

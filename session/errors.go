@@ -22,6 +22,16 @@ const (
 	CodeStoreError           Code = "store_error"
 	CodeInternalError        Code = "internal_error"
 	CodeSessionTooLarge      Code = "session_too_large"
+
+	// CodeFailedToRequestToken is of a token that is not a session's (client credentials, RFC 6749 section 4.4).
+	CodeFailedToRequestToken Code = "failed_to_request_token"
+)
+
+// Codes of TokenExchangeError.
+const (
+	CodeInvalidTokenFormat    Code = "invalid_token_format"     // a token cannot be one: nothing was sent
+	CodeMissingActorTokenType Code = "missing_actor_token_type" // the actor token has no type
+	CodeTokenExchangeFailed   Code = "token_exchange_failed"    // the provider refused, could not be reached or answered nonsense
 )
 
 // Codes of APIError that are ours; every other is the provider's OAuth error code.

@@ -38,6 +38,26 @@ func ExchangeFailure(err error) error {
 	return &ConnectionTokenError{Code: CodeRetrievalError, Message: "the connection's token could not be had", Err: err}
 }
 
+// MachineFailure returns err, met while the application's own token was requested, as callers of MachineToken see it: an
+// *AccessTokenError with CodeFailedToRequestToken and err as its cause. An *AccessTokenError with CodeIncorrectAudience
+// stays what it is.
+func MachineFailure(err error) error {
+	if CodeOf(err) == CodeIncorrectAudience {
+		return err
+	}
+	return &AccessTokenError{Code: CodeFailedToRequestToken, Message: "the application's own access token could not be had", Err: err}
+}
+
+// TokenExchangeFailure returns err, met while a token was exchanged, as callers of ExchangeToken see it: a
+// *TokenExchangeError with CodeTokenExchangeFailed and err as its cause. An *AccessTokenError with CodeIncorrectAudience stays
+// what it is.
+func TokenExchangeFailure(err error) error {
+	if CodeOf(err) == CodeIncorrectAudience {
+		return err
+	}
+	return &TokenExchangeError{Code: CodeTokenExchangeFailed, Message: "the token could not be exchanged", Err: err}
+}
+
 // refused reports whether the token endpoint was reached and did not say yes, for which
 // there is one status. Discovery may have been answered with another as well.
 func (e *APIError) refused() bool {

@@ -113,6 +113,8 @@ func (r redaction) of(err error) error {
 		return &ConfigurationError{Message: r.text(e.Message), Err: r.of(e.Err)}
 	case *ConnectionTokenError:
 		return &ConnectionTokenError{Code: e.Code, Message: r.text(e.Message), Err: r.of(e.Err)}
+	case *TokenExchangeError:
+		return &TokenExchangeError{Code: e.Code, Message: r.text(e.Message), Err: r.of(e.Err)}
 	}
 	for shown := err; shown != nil; shown = errors.Unwrap(shown) {
 		if text := shown.Error(); r.text(text) != text {

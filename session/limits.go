@@ -14,6 +14,7 @@ type Limits struct {
 	RememberEnded    time.Duration // session_expired is answered for that long after a ceiling, by default Cookies.Absolute: 4320 min
 	RememberMissing  time.Duration // the store is not asked again for a session it lacks for: 1 s
 	TokenSets        int           // access tokens kept in one session, and connection tokens apart: 64
+	GrantedTokens    int           // of MachineToken and ExchangeToken in memory, about; the least used leave first: 10,000
 	RetryFirst       time.Duration // wait before a failed save is tried again, doubling: 50 ms
 	RetryMost        time.Duration // up to: 5 s
 	Lease            time.Duration // of a session while its refresh token is spent, renewed at a third: 5 s

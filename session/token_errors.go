@@ -47,6 +47,29 @@ func (e *ConnectionTokenError) Is(target error) bool {
 	return ok && t.Code == e.Code || e.Code.is(target)
 }
 
+// TokenExchangeError is returned when a token cannot be exchanged (RFC 8693; the CustomTokenExchangeError of the Auth0
+// SDKs). Code says why.
+type TokenExchangeError struct {
+	Code    Code
+	Message string
+	Err     error // cause, nil when there is none
+}
+
+// ErrorCode returns the code.
+func (e *TokenExchangeError) ErrorCode() Code { return e.Code }
+
+// Error implements error.
+func (e *TokenExchangeError) Error() string { return text(e.Code, e.Message, e.Err) }
+
+// Unwrap returns the cause.
+func (e *TokenExchangeError) Unwrap() error { return e.Err }
+
+// Is reports whether target is a TokenExchangeError of the same code.
+func (e *TokenExchangeError) Is(target error) bool {
+	t, ok := target.(*TokenExchangeError)
+	return ok && t.Code == e.Code
+}
+
 // MFARequiredError is an AccessTokenError with the code mfa_required: the provider
 // wants a second factor before it refreshes.
 type MFARequiredError struct {

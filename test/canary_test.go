@@ -133,7 +133,7 @@ func (p *parrot) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"code", "code_verifier", "refresh_token", "subject_token", "client_secret", "token"} {
+	for _, name := range []string{"code", "code_verifier", "refresh_token", "subject_token", "actor_token", "assertion", "client_secret", "token"} {
 		p.add(name, form.Get(name))
 	}
 	basic := req.Header.Get("Authorization")
@@ -167,7 +167,11 @@ func (p *parrot) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-const newToken = "a-new-token-that-nobody-has-seen"
+const (
+	newToken   = "a-new-token-that-nobody-has-seen"
+	actorToken = "a-token-of-the-one-who-acts"
+	givenToken = "a-token-that-the-host-was-given"
+)
 
 func answering(status int, body func(heard string) any) func(*http.Request, string) (*http.Response, error) {
 	return func(req *http.Request, heard string) (*http.Response, error) {
@@ -270,7 +274,7 @@ func TestCanary_noErrorShowsASecret(t *testing.T) {
 
 func everything(t *testing.T, say func(*http.Request, string) (*http.Response, error)) {
 	p, talk, saves := &parrot{}, &chatty{}, &saveErrors{}
-	p.add("new token", newToken)
+	p.add("new token", newToken, actorToken, givenToken)
 	r := newRig(t, withConfig(func(c *tokenward.Config) {
 		c.ClientSecret, c.Secrets = "the-client's secret+of/many=signs", []string{secret, otherSecret}
 		c.ClientAuth = tokenward.ClientSecretPost // which the provider can quote in clear; package idp tests both
@@ -317,6 +321,12 @@ func everything(t *testing.T, say func(*http.Request, string) (*http.Response, e
 			check("GetAccessToken", err)
 			_, err = r.client.GetAccessTokenForConnection(ctx, tokenward.ConnectionRequest{Connection: google}, o)
 			check("GetAccessTokenForConnection", err)
+			_, err = r.client.MachineToken(ctx, tokenward.MachineRequest{Audience: fmt.Sprint("https://api", i)})
+			check("MachineToken", err)
+			_, err = r.client.ExchangeToken(ctx, tokenward.ExchangeRequest{ActorToken: actorToken, ActorTokenType: "x", Audience: fmt.Sprint(i)}, o)
+			check("ExchangeToken", err)
+			_, err = r.client.ExchangeToken(ctx, tokenward.ExchangeRequest{SubjectToken: givenToken, Audience: fmt.Sprint(i), OnBehalfOf: i == 1}, tokenward.StoreOptions{})
+			check("ExchangeToken of the host's", err)
 			_, err = r.client.GetUser(ctx, tokenward.SessionID("unknown"+id))
 			check("GetUser", err)
 			_, err = r.client.Session(id).TokenSource(ctx, tokenward.TokenRequest{Audience: "https://other"}).Token()

@@ -124,6 +124,14 @@ func echoRequests() []echoing {
 		{"connection exchange", idptest.ConnectionExchange, nil, after(func(r *rig, id string) error {
 			return r.connectionErr(id, tokenward.ConnectionRequest{Connection: google})
 		})},
+		{"client credentials", idptest.ClientCredentials, nil, after(func(r *rig, _ string) error {
+			_, err := r.client.MachineToken(r.t.Context(), tokenward.MachineRequest{})
+			return err
+		})},
+		{"token exchange", idptest.TokenExchange, nil, after(func(r *rig, id string) error {
+			_, err := r.client.ExchangeToken(r.t.Context(), tokenward.ExchangeRequest{Audience: apiB}, tokenward.SessionID(id))
+			return err
+		})},
 		{"revocation", idptest.Revocation, nil, after(func(r *rig, id string) error {
 			_, err := r.client.Logout(r.t.Context(), tokenward.LogoutRequest{}, tokenward.SessionID(id))
 			return err // the revocation follows

@@ -17,6 +17,7 @@ import (
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/grants"
 	"github.com/tokenward/tokenward/internal/testing/source"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
@@ -40,11 +41,14 @@ var shows = []struct {
 	{reflect.TypeFor[tokenward.Config](), "Domain Issuer ClientID"},
 	{reflect.TypeFor[tokenward.ConnectionRequest](), "Connection LoginHint"},
 	{reflect.TypeFor[tokenward.Cookies](), "Domain"},
+	{reflect.TypeFor[tokenward.ExchangeRequest](), "Audience Scope"},
+	{reflect.TypeFor[tokenward.ExchangedToken](), "Token.Audience Token.Scope Token.ActualAudience"},
 	{reflect.TypeFor[tokenward.Handle](), ""},
 	{reflect.TypeFor[tokenward.Limits](), ""},
 	{reflect.TypeFor[tokenward.LoginRequest](), "AppState AuthorizationParams Organization Invitation"},
 	{reflect.TypeFor[tokenward.LoginResult](), "AppState Session.User Session.Domain " + tokenSets},
 	{reflect.TypeFor[tokenward.LogoutRequest](), "ReturnTo Params"},
+	{reflect.TypeFor[tokenward.MachineRequest](), "Audience Scope TokenRequest.Audience TokenRequest.Scope"},
 	{reflect.TypeFor[tokenward.NotReadyError](), ""},
 	{reflect.TypeFor[tokenward.Stats](), ""},
 	{reflect.TypeFor[tokenward.StoreOptions](), ""},
@@ -67,7 +71,7 @@ var shows = []struct {
 	{reflect.TypeFor[session.Internal](), "SID GrantedAudience GrantedScope ClientID"},
 	{reflect.TypeFor[session.InvalidArgumentError](), "Argument Message"},
 	{reflect.TypeFor[session.IssuerValidationError](), "Message"},
-	{reflect.TypeFor[session.Login](), "Audience Claims Domain ClientID Scope IDClaims.* TokenResponse.Scope TokenResponse.TokenType TokenResponse.TokenAudience TokenResponse.AuthorizationDetails"},
+	{reflect.TypeFor[session.Login](), "Audience Claims Domain ClientID Scope IDClaims.* TokenResponse.Scope TokenResponse.TokenType TokenResponse.TokenAudience TokenResponse.AuthorizationDetails TokenResponse.IssuedTokenType"},
 	{reflect.TypeFor[session.MFARequiredError](), "MFAToken Requirements AccessTokenError.Code AccessTokenError.Message"}, // the token is sealed
 	{reflect.TypeFor[session.MissingRequiredArgumentError](), "Argument"},
 	{reflect.TypeFor[session.MissingTransactionError](), ""},
@@ -81,7 +85,8 @@ var shows = []struct {
 	{reflect.TypeFor[session.State](), "User Domain Internal.SID Internal.GrantedAudience Internal.GrantedScope Internal.ClientID " + tokenSets},
 	{reflect.TypeFor[session.Token](), "Audience Scope ActualAudience"},
 	{reflect.TypeFor[session.TokenCache](), ""},
-	{reflect.TypeFor[session.TokenResponse](), "Scope TokenType TokenAudience AuthorizationDetails IDClaims.*"},
+	{reflect.TypeFor[session.TokenExchangeError](), "Code Message"},
+	{reflect.TypeFor[session.TokenResponse](), "Scope TokenType TokenAudience AuthorizationDetails IssuedTokenType IDClaims.*"},
 	{reflect.TypeFor[session.TokenSet](), "Audience Scope RequestedScope ActualAudience"},
 
 	{reflect.TypeFor[store.Beginning](), "Owner"},
@@ -112,6 +117,7 @@ var shows = []struct {
 	{reflect.TypeFor[cookie.Transactions](), "prefix taken.name Attributes.Domain"},
 
 	{reflect.TypeFor[idp.Client](), "clientID"},
+	{reflect.TypeFor[idp.ClientCredentials](), "Issuer Audience Scope"},
 	{reflect.TypeFor[idp.CodeExchange](), "Issuer"},
 	{reflect.TypeFor[idp.Config](), "ClientID"},
 	{reflect.TypeFor[idp.ConnectionExchange](), "Issuer Connection"},
@@ -122,6 +128,7 @@ var shows = []struct {
 	{reflect.TypeFor[idp.MFAChallenge](), ""},
 	{reflect.TypeFor[idp.Metadata](), "* tenants.*"},
 	{reflect.TypeFor[idp.RefreshRequest](), "Issuer Audience Scope"},
+	{reflect.TypeFor[idp.TokenExchange](), "Issuer Audience Scope"},
 
 	{reflect.TypeFor[messages.Abort](), ""},
 	{reflect.TypeFor[messages.AbortedRest](), ""},
@@ -156,6 +163,12 @@ var shows = []struct {
 	{reflect.TypeFor[directory.Outcome](), "Reason"},
 	{reflect.TypeFor[directory.Stats](), ""},
 	{reflect.TypeFor[directory.Reading](), ""},
+
+	{reflect.TypeFor[grants.Cache](), ""},
+	{reflect.TypeFor[grants.Call](), ""},
+	{reflect.TypeFor[grants.Config](), "ApplyOptions.ClientID ApplyOptions.Issuer"},
+	{reflect.TypeFor[grants.Source](), "RegistrationID.ClientID RegistrationID.Issuer"},
+	{reflect.TypeFor[grants.Token](), "Token.Audience Token.Scope Token.ActualAudience"},
 }
 
 // P10: whatever prints a value of ours, the text has nothing that was not decided on.
@@ -177,7 +190,7 @@ func TestRedaction_ofEveryExportedStruct(t *testing.T) {
 			}
 		}
 	}
-	for _, folder := range []string{".", "session", "store", "store/cookie", "idp", "messages", "internal/directory"} {
+	for _, folder := range []string{".", "session", "store", "store/cookie", "idp", "messages", "internal/directory", "internal/grants"} {
 		for _, name := range structsIn(t, folder) {
 			if !listed[name] {
 				t.Errorf("%s is not in the list: say which of its fields may be printed", name)

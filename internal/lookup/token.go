@@ -48,36 +48,57 @@ func (l *Lookup) Token(c *Caller, q *session.TokenQuery, token *session.Token) e
 // tokenFlight returns the flight to wait for, and its entry. It returns neither where the session shows a token by
 // now, and fills that in.
 func (l *Lookup) tokenFlight(c *Caller, q *session.TokenQuery, token *session.Token) (*directory.Entry, *directory.Flight, error) {
-	e, s, err := l.Find(c, nil)
+	e, _, err := l.living(c)
 	if err != nil {
 		return nil, nil, err
-	}
-	now := l.Clock.Now()
-	switch {
-	case s.Phase == directory.Ready && l.Foreign(s, c.Current) != "":
-		return nil, nil, &session.AccessTokenError{Code: l.Foreign(s, c.Current)}
-	case s.Phase == directory.Ready && s.Ceiling.Reached(now), s.Phase == directory.Ended && s.Reason == session.ReasonCeiling:
-		over, err := l.expire(c, e, s)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !over {
-			return l.tokenFlight(c, q, token)
-		}
-		return nil, nil, session.ErrSessionExpired
-	case s.Phase != directory.Ready:
-		return nil, nil, session.ErrMissingRefreshToken
 	}
 	if l.meets(c, e, q, token) {
 		c.Observed.Hit()
 		return nil, nil, nil
 	}
-	e.Use(now.Unix())
+	e.Use(l.Clock.Now().Unix())
 	f := l.join(c, e, q)
 	if f == nil {
 		return nil, nil, session.ErrOverloaded
 	}
 	return e, f, nil
+}
+
+// living finds the session of a call: one that lives and is of the call's registration. A session at its ceiling is
+// deleted first, or that was tried.
+func (l *Lookup) living(c *Caller) (*directory.Entry, *directory.Snapshot, error) {
+	for {
+		e, s, err := l.Find(c, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case s.Phase == directory.Ready && l.Foreign(s, c.Current) != "":
+			return nil, nil, &session.AccessTokenError{Code: l.Foreign(s, c.Current)}
+		case s.Phase == directory.Ready && s.Ceiling.Reached(l.Clock.Now()), s.Phase == directory.Ended && s.Reason == session.ReasonCeiling:
+			over, err := l.expire(c, e, s)
+			if err != nil {
+				return nil, nil, err
+			}
+			if over {
+				return nil, nil, session.ErrSessionExpired
+			}
+		case s.Phase != directory.Ready:
+			return nil, nil, session.ErrMissingRefreshToken
+		default:
+			return e, s, nil
+		}
+	}
+}
+
+// Living returns what a session shows that lives and is of the call's registration. The errors are those of Token.
+func (l *Lookup) Living(c *Caller) (*directory.Snapshot, error) {
+	e, s, err := l.living(c)
+	if err != nil {
+		return nil, TokenError(err)
+	}
+	e.Use(l.Clock.Now().Unix())
+	return s, nil
 }
 
 // meets is Hit for a token that meets the demand of c.

@@ -80,6 +80,34 @@ func (r *Runner) Limit(ctx context.Context, first bool) (release func(), err err
 	return r.strangers.release, nil
 }
 
+// Ask has a worker call ask once a request may be sent to issuer, for users or for strangers, and then answered. Where none
+// may it calls answered with the reason, as Permit says it. What is on the wire does not count as pending, only its answer.
+func (r *Runner) Ask(issuer string, strangers bool, ask func(context.Context) error, answered func(refused error)) {
+	begin := func(refused error, release func(error)) {
+		r.workers.do(func() {
+			if refused == nil {
+				release(ask(r.ctx))
+			}
+			r.pending.Add(1)
+			defer r.pending.Add(-1)
+			answered(refused)
+		})
+	}
+	if strangers {
+		granted := func(refused error) { begin(refused, func(error) { r.strangers.release() }) }
+		if r.strangers.acquire(granted) {
+			granted(nil)
+		}
+		return
+	}
+	granted := func(p actors.Permit, refused error) {
+		begin(refused, func(err error) { r.Release(p, session.OutcomeOf(err)) })
+	}
+	if p, now := r.Permit(issuer, granted); now {
+		granted(p, nil)
+	}
+}
+
 // Context is the one that all work has: Cancel ends it.
 func (r *Runner) Context() context.Context { return r.ctx }
 

@@ -347,9 +347,45 @@ var ordinary = []defect{
 	},
 	{
 		name: "refusal-not-named", what: "a token that a resource server refused is asked for again as it is",
-		old:  "r := t.request\n\tr.Refused = refused\n",
-		bad:  "r := t.request\n\t_ = refused\n",
+		old:  "r.Refused = refused\n\t\treturn h.GetAccessToken(ctx, r)",
+		bad:  "_ = refused\n\t\treturn h.GetAccessToken(ctx, r)",
 		test: "TestTransport_aThousandRefusalsAreOneRefresh",
+	},
+	{
+		name: "machine-requests-not-shared", what: "each caller has a request of its own for the application's token",
+		old:  `case i >= 0:`,
+		bad:  `case i >= 0 && false:`,
+		test: "TestMachine_oneRequestForAnyNumberOfCallers",
+	},
+	{
+		name: "machine-retry-after-ignored", what: "a provider that asks to wait is asked for the application's token",
+		old:  "case held != nil:\n\t\treturn Token{}, nil, held\n",
+		bad:  "",
+		test: "TestMachine_retryAfter",
+	},
+	{
+		name: "exchanged-of-the-login-before", what: "a login under the same session id gets what the one before has exchanged",
+		old:  `Incarnation: s.Incarnation, Subject:`,
+		bad:  `Subject:`,
+		test: "TestExchange_endsWithItsSession",
+	},
+	{
+		name: "exchanged-for-another-login", what: "a token that was exchanged for one login is handed out in the next",
+		old:  `err == nil && now.Incarnation != s.Incarnation:`,
+		bad:  `err == nil && now == nil:`,
+		test: "TestExchange_theSessionChangesUnderIt",
+	},
+	{
+		name: "exchanged-after-the-end", what: "a token that was exchanged is handed out although the session has ended",
+		old:  "now, err := c.lookup.Living(caller)\n",
+		bad:  "now, err := s, error(nil)\n",
+		test: "TestExchange_theSessionChangesUnderIt",
+	},
+	{
+		name: "exchanged-past-the-ceiling", what: "an exchanged token says that it is good for longer than its session",
+		old:  `token.ExpiresAt.Unix() > until`,
+		bad:  `until < 0`,
+		test: "TestExchange_endsWithItsSession",
 	},
 	{
 		name: "oauth2-past-the-ceiling", what: "a TokenSource's token expires after the ceiling",
