@@ -68,6 +68,8 @@ func (m *Memory) Ability(target any) bool {
 		return set[Exclusive](t, m, true)
 	case *Index:
 		return set[Index](t, m, true)
+	case *Lister:
+		return set[Lister](t, m, true)
 	case *Toucher:
 		return set[Toucher](t, m, true)
 	case *Intents:
@@ -175,7 +177,7 @@ func (m *Memory) Touch(ctx context.Context, key session.Key, ttl time.Duration, 
 		if err != nil {
 			return err
 		}
-		e.expires = expiry(now, ttl)
+		e.expires, e.used = expiry(now, ttl), now
 		sh.settle(key, e, now)
 		return nil
 	})
@@ -211,7 +213,9 @@ func (m *Memory) change(ctx context.Context, key session.Key, f func(sh *shard, 
 	return f(sh, now)
 }
 
-func (m *Memory) shard(key session.Key) *shard { return &m.shards[int(key[0])%len(m.shards)] }
+func (m *Memory) shard(key session.Key) *shard { return &m.shards[m.number(key)] }
+
+func (m *Memory) number(key session.Key) int { return int(key[0]) % len(m.shards) }
 
 func (m *Memory) now() int64 { return m.clock.Now().UnixMicro() }
 

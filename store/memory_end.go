@@ -17,7 +17,7 @@ func (m *Memory) End(ctx context.Context, key session.Key, only session.Incarnat
 func (m *Memory) EndAll(ctx context.Context, refs []Ref, stands time.Duration, _ Options) (left []Ref, err error) {
 	var inShard [len(m.shards)][]Ref
 	for _, r := range refs {
-		i := int(r.Key[0]) % len(m.shards)
+		i := m.number(r.Key)
 		inShard[i] = append(inShard[i], r)
 	}
 	atCeiling := Ending{Reason: session.ReasonCeiling, Stands: stands}

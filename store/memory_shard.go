@@ -25,6 +25,7 @@ type shard struct {
 type entry struct {
 	record  *Record
 	expires int64 // of the record
+	used    int64 // when the record was last written or touched
 	held    int64 // until when ClaimDue passes over it; 0: it does not
 	intent  *Intent
 
@@ -123,7 +124,7 @@ func (sh *shard) put(key session.Key, e *entry, r Record, now int64) {
 		sealed, index := old.Sealed, old.Index
 		*old = r
 		old.Sealed, old.Index = append(sealed[:0], r.Sealed...), index
-		e.expires = expiry(now, r.TTL)
+		e.expires, e.used = expiry(now, r.TTL), now
 		if e.intent == nil {
 			delete(sh.intents, key)
 		}
@@ -132,7 +133,7 @@ func (sh *shard) put(key session.Key, e *entry, r Record, now int64) {
 	}
 	r = cloneRecord(r)
 	sh.forget(key, e)
-	e.record, e.expires = &r, expiry(now, r.TTL)
+	e.record, e.expires, e.used = &r, expiry(now, r.TTL), now
 	sh.list(key, r.Index)
 	if r.Ceiling > 0 {
 		sh.ceilings.add(place{int64(r.Ceiling), key})

@@ -94,6 +94,10 @@ type shelf struct {
 
 // keep writes what d begins in place of old.
 func (h shelf) keep(key session.Key, old stored, d draft, expires int64) {
+	h.keepUsed(key, old, d, h.now, expires)
+}
+
+func (h shelf) keepUsed(key session.Key, old stored, d draft, used, expires int64) {
 	listed := int64(forever)
 	if old.there && old.err == nil {
 		listed = old.listed
@@ -103,11 +107,11 @@ func (h shelf) keep(key session.Key, old stored, d draft, expires int64) {
 		h.set(h.expiries, placeKey(slot, key), nil)
 		listed = slot
 	}
-	h.set(h.values, key[:], d.finish(expires, listed))
+	h.set(h.values, key[:], d.finish(used, expires, listed))
 }
 
-// rewrite changes when old expires.
-func (h shelf) rewrite(key session.Key, old stored, expires int64) {
+// touch changes when old expires, and has it used now.
+func (h shelf) touch(key session.Key, old stored, expires int64) {
 	h.keep(key, old, newDraft(key, old.kind, old.body), expires)
 }
 
@@ -151,7 +155,7 @@ func (h shelf) sweep(n int, forget func(session.Key, stored)) (more bool) {
 		default:
 			h.unlist(key, slot)
 			old.listed = forever
-			h.rewrite(key, old, old.expires)
+			h.keepUsed(key, old, newDraft(key, old.kind, old.body), old.used, old.expires)
 		}
 	}
 	return more

@@ -152,20 +152,20 @@ const KindEnded = kindEnded
 
 // Decoded is what decode returns.
 type Decoded struct {
-	Kind            byte
-	Body            []byte
-	Expires, Listed int64
+	Kind                  byte
+	Body                  []byte
+	Used, Expires, Listed int64
 }
 
 // Encode returns the stored value of d.
 func Encode(key session.Key, d Decoded) []byte {
-	return newDraft(key, d.Kind, d.Body).finish(d.Expires, d.Listed)
+	return newDraft(key, d.Kind, d.Body).finish(d.Used, d.Expires, d.Listed)
 }
 
 // Decode is the inverse.
 func Decode(key session.Key, b []byte) (Decoded, error) {
 	v, err := decode(key, b)
-	return Decoded{v.kind, bytes.Clone(v.body), v.expires, v.listed}, err
+	return Decoded{v.kind, bytes.Clone(v.body), v.used, v.expires, v.listed}, err
 }
 
 // DecodeAll decodes b as everything that a value can be.

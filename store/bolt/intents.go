@@ -127,7 +127,7 @@ func marshalIntent(key session.Key, in store.Intent) []byte {
 		b = binary.BigEndian.AppendUint64(b, uint64(in.Tries))
 		b = binary.BigEndian.AppendUint64(b, uint64(in.Next))
 	}
-	return newDraft(key, kindIntent, b).finish(forever, forever)
+	return newDraft(key, kindIntent, b).finish(0, forever, forever)
 }
 
 // intent returns the intent of key. It fails with store.ErrNotFound where there is

@@ -225,7 +225,7 @@ func (s *Store) Touch(ctx context.Context, key session.Key, ttl time.Duration, _
 		if _, err := old.living(c.now); err != nil {
 			return err
 		}
-		c.sessions().rewrite(key, old.stored, expiry(c.now, ttl))
+		c.sessions().touch(key, old.stored, expiry(c.now, ttl))
 		return nil
 	})
 }

@@ -10,14 +10,16 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// A value of format 1 is: the format number, what it is (one byte each), its body, when
-// it expires, where it is listed in the expiry index (8 bytes each, the most
+// A value of format 2 is: the format number, what it is (one byte each), its body, when
+// it was written or touched, when it expires, where it is listed in the expiry index (8 bytes each, the most
 // significant first), and the CRC-32C of its key and all of that (4 bytes). What a
-// Touch changes stands at the end, so that the caller can prepare the rest.
+// Touch changes stands at the end, so that the caller can prepare the rest. A value of format 1 does not say when it was
+// written.
 const (
-	valueFormat = 1
+	valueFormat = 2
 	headLen     = 2
 	tailLen     = 8 + 8 + 4
+	usedLen     = 8 // before the tail
 )
 
 // What a value is.
@@ -79,15 +81,16 @@ type draft struct {
 }
 
 func newDraft(key session.Key, kind byte, body []byte) draft {
-	b := make([]byte, 0, headLen+len(body)+tailLen)
+	b := make([]byte, 0, headLen+len(body)+usedLen+tailLen)
 	b = append(b, valueFormat, kind)
 	b = append(b, body...)
 	return draft{b, checksum(key, b)}
 }
 
 // finish returns the value. It is called once.
-func (d draft) finish(expires, listed int64) []byte {
-	b := binary.BigEndian.AppendUint64(d.b, uint64(expires))
+func (d draft) finish(used, expires, listed int64) []byte {
+	b := binary.BigEndian.AppendUint64(d.b, uint64(used))
+	b = binary.BigEndian.AppendUint64(b, uint64(expires))
 	b = binary.BigEndian.AppendUint64(b, uint64(listed))
 	return binary.BigEndian.AppendUint32(b, crc32.Update(d.sum, castagnoli, b[len(d.b):]))
 }
@@ -96,6 +99,7 @@ func (d draft) finish(expires, listed int64) []byte {
 type value struct {
 	kind    byte
 	body    []byte // not a copy
+	used    int64  // the instant at which it was written or touched; 0: format 1
 	expires int64  // an instant
 	listed  int64  // a slot; forever: it is not listed
 }
@@ -115,10 +119,18 @@ func decode(key session.Key, b []byte) (value, error) {
 	if checksum(key, b[:len(b)-4]) != binary.BigEndian.Uint32(tail[16:]) {
 		return value{}, &store.UnreadableError{Why: store.Corrupt, Format: b[0]}
 	}
-	return value{
+	v := value{
 		kind:    b[1],
 		body:    b[headLen : len(b)-tailLen],
 		expires: int64(binary.BigEndian.Uint64(tail)),
 		listed:  int64(binary.BigEndian.Uint64(tail[8:])),
-	}, nil
+	}
+	if b[0] > 1 {
+		if len(v.body) < usedLen {
+			return value{}, &store.UnreadableError{Why: store.Corrupt, Format: b[0]}
+		}
+		v.used = int64(binary.BigEndian.Uint64(v.body[len(v.body)-usedLen:]))
+		v.body = v.body[:len(v.body)-usedLen]
+	}
+	return v, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -14,20 +15,29 @@ import (
 	"github.com/tokenward/tokenward/store/bolt"
 )
 
-var golden = bolt.Decoded{Kind: bolt.KindRecord, Body: []byte("a body"), Expires: 1_893_499_200_000_000, Listed: 31_558_321}
+var golden = bolt.Decoded{
+	Kind: bolt.KindRecord, Body: []byte("a body"), Used: 1_893_495_600_000_000, Expires: 1_893_499_200_000_000, Listed: 31_558_321,
+}
 
-// Every release reads what this one writes.
+// Every release reads what this one writes, and what the releases before wrote.
 func TestValue_golden(t *testing.T) {
-	text, err := os.ReadFile("testdata/value.1.hex")
-	must(t, err)
-	want, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	must(t, err)
-	if got := bolt.Encode(key(1), golden); !bytes.Equal(got, want) {
-		t.Errorf("the format has changed: %x, want %x", got, want)
-	}
-	got, err := bolt.Decode(key(1), want)
-	if err != nil || !reflect.DeepEqual(got, golden) {
-		t.Errorf("Decode = %+v, %v, want %+v", got, err, golden)
+	for format := 1; format <= bolt.ValueFormat; format++ {
+		text, err := os.ReadFile(fmt.Sprintf("testdata/value.%d.hex", format))
+		must(t, err)
+		b, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		must(t, err)
+		want := golden
+		if format == bolt.ValueFormat {
+			if got := bolt.Encode(key(1), golden); !bytes.Equal(got, b) {
+				t.Errorf("the format has changed: %x, want %x", got, b)
+			}
+		} else {
+			want.Used = 0
+		}
+		got, err := bolt.Decode(key(1), b)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("format %d: Decode = %+v, %v, want %+v", format, got, err, want)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ func TestOpen_severalAtOnceMigrateOnce(t *testing.T) {
 		_, err := stores[0].Load(t.Context(), key, store.Options{})
 		must(t, err)
 	}
-	if got := query[[]int32](h, "SELECT array_agg(version ORDER BY version) FROM x.migrations"); fmt.Sprint(got) != "[1 2 3 4]" {
+	if got := query[[]int32](h, "SELECT array_agg(version ORDER BY version) FROM x.migrations"); fmt.Sprint(got) != "[1 2 3 4 5]" {
 		t.Errorf("migrations applied: %v, want each once", got)
 	}
 }
@@ -46,7 +46,8 @@ func TestOpen_goesOnWhereAnEarlierReleaseStopped(t *testing.T) {
 	h.exec(`DELETE FROM x.migrations WHERE version >= 2;
 		ALTER TABLE x.intents DROP COLUMN tries, DROP COLUMN next;
 		ALTER TABLE x.sessions DROP COLUMN connections, DROP COLUMN gone_incarnation,
-			DROP COLUMN remainder_version, DROP COLUMN remainder, DROP COLUMN remainder_until;
+			DROP COLUMN remainder_version, DROP COLUMN remainder, DROP COLUMN remainder_until, DROP COLUMN used;
+		DROP INDEX x.sessions_listed;
 		DO $$ DECLARE f regprocedure; BEGIN
 			FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = '` + h.schema + `'::regnamespace LOOP
 				EXECUTE 'DROP FUNCTION ' || f;

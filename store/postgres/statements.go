@@ -29,6 +29,9 @@ const (
 	opFind
 	opDue
 	opClaimDue
+	opListAll
+	opListValue
+	opListDue
 	opPutTransaction
 	opDropTransaction
 	opGetTransaction
@@ -63,7 +66,7 @@ var statements = [operations]struct {
 	opEndAll: {name: "end all", sql: `
 		SELECT key FROM :"schema".end_sessions($1::bytea[], $2::bytea[], $3::text, $4::bigint)`},
 	opTouch: {name: "touch", sql: `
-		UPDATE :"schema".sessions SET stands_until = :"schema".until($2::bigint)
+		UPDATE :"schema".sessions SET stands_until = :"schema".until($2::bigint), used = clock_timestamp()
 		WHERE key = $1::bytea AND version IS NOT NULL AND stands_until > clock_timestamp() RETURNING true`},
 
 	opBegin: {name: "begin", sql: `
@@ -103,6 +106,24 @@ var statements = [operations]struct {
 		ORDER BY ceiling, key LIMIT $4::bigint`},
 	opClaimDue: {name: "claim due", sql: `
 		SELECT key, incarnation, ceiling, connections, false FROM :"schema".claim_due($1::bigint, $2::bigint, $3::bigint)`},
+
+	opListAll: {name: "list", reads: true, sql: `
+		SELECT key, incarnation, ceiling, connections, false, CASE WHEN $3::boolean THEN sealed END, used, true
+		FROM :"schema".sessions
+		WHERE gone IS NULL AND index_values <> '{}' AND key > $1::bytea AND version IS NOT NULL AND stands_until > clock_timestamp()
+		ORDER BY key LIMIT $2::bigint`},
+	opListValue: {name: "list", reads: true, sql: `
+		SELECT v.key, coalesce(s.incarnation, s.gone_incarnation), s.ceiling, s.version IS NULL OR s.connections, s.version IS NULL,
+			CASE WHEN $3::boolean THEN s.sealed END, s.used,
+			coalesce(s.stands_until > clock_timestamp() AND (s.version IS NOT NULL OR s.remainder_until > clock_timestamp()), false)
+		FROM (SELECT key FROM :"schema".session_values WHERE value = $4::bytea AND key > $1::bytea ORDER BY key LIMIT $2::bigint) v
+		LEFT JOIN :"schema".sessions s ON s.key = v.key
+		ORDER BY v.key`},
+	opListDue: {name: "list", reads: true, sql: `
+		SELECT key, incarnation, ceiling, connections, false, CASE WHEN $3::boolean THEN sealed END, used, index_values <> '{}'
+		FROM :"schema".sessions
+		WHERE ceiling > 0 AND (ceiling, key) > ($4::bigint, $1::bytea) AND ceiling < $5::bigint AND stands_until > clock_timestamp()
+		ORDER BY ceiling, key LIMIT $2::bigint`},
 
 	opPutTransaction: {name: "put transaction", sql: `
 		INSERT INTO :"schema".transactions (key, data, stands_until) VALUES ($1::bytea, $2::bytea, :"schema".until($3::bigint))

@@ -54,7 +54,7 @@
 //
 //	ACL SETUSER tokenward on >PASSWORD ~tokenward:* &tokenward:* -@all +ping
 //	  +eval +evalsha +script|load +subscribe +publish +time +get +set +del +getdel +persist +pexpireat
-//	  +hget +hset +hmget +hdel +zadd +zrem +zscore +zrange +zrangebyscore +zrangebylex
+//	  +hget +hset +hmget +hdel +zadd +zrem +zscore +zcard +zscan +zrange +zrangebyscore +zrangebylex
 //
 // and +select where the URL names another database than 0. Where one of these commands is refused,
 // Open fails with an OpenError that names it (SUBSCRIBE: Watch, with an Error). INFO, which Redis

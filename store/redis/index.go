@@ -102,27 +102,34 @@ func appendRefs(refs []store.Ref, op script, answer []any) ([]store.Ref, error) 
 		return nil, unexpected(op)
 	}
 	for i := 0; i < len(list); i += refParts {
-		ref := store.Ref{Connections: list[i+3] != "0", Ended: list[i+4] != ""}
-		incarnation, ok := list[i+1].(string)
-		if !ok || len(incarnation) != len(ref.Incarnation) {
-			return nil, unexpected(op)
-		}
-		copy(ref.Incarnation[:], incarnation)
-		key, err := parseKey(list[i])
+		ref, err := readRef(op, list[i:])
 		if err != nil {
-			return nil, unexpected(op)
-		}
-		ref.Key = key
-		if ceiling, _ := list[i+2].(string); ceiling != "" {
-			n, err := parseSortable(ceiling)
-			if err != nil {
-				return nil, unexpected(op)
-			}
-			ref.Ceiling = session.Ceiling(n)
+			return nil, err
 		}
 		refs = append(refs, ref)
 	}
 	return refs, nil
+}
+
+// readRef reads the parts of a session that an answer goes on with.
+func readRef(op script, parts []any) (ref store.Ref, err error) {
+	ref = store.Ref{Connections: parts[3] != "0", Ended: parts[4] != ""}
+	incarnation, ok := parts[1].(string)
+	if !ok || len(incarnation) != len(ref.Incarnation) {
+		return ref, unexpected(op)
+	}
+	copy(ref.Incarnation[:], incarnation)
+	if ref.Key, err = parseKey(parts[0]); err != nil {
+		return ref, unexpected(op)
+	}
+	if ceiling, _ := parts[2].(string); ceiling != "" {
+		n, err := parseSortable(ceiling)
+		if err != nil {
+			return ref, unexpected(op)
+		}
+		ref.Ceiling = session.Ceiling(n)
+	}
+	return ref, nil
 }
 
 const refParts = 5

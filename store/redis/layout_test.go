@@ -42,6 +42,10 @@ func TestLayout_isWhatTheReleasesBeforeWrote(t *testing.T) {
 		}
 		delete(fields, instant)
 	}
+	if used := fields["w"]; len(used) != len("1700000000000") {
+		t.Errorf("field w = %q, want milliseconds", used)
+	}
+	delete(fields, "w") // none of the releases before wrote it
 	want := map[string]string{
 		"v": string(rec.Version[:]),
 		"i": string(rec.Incarnation[:]),

@@ -32,6 +32,7 @@ const (
 	find         script = "find"
 	due          script = "due"
 	claim        script = "claim"
+	listing      script = "list"
 )
 
 // library is what every script begins with.

@@ -56,6 +56,7 @@ func RunTraits(t *testing.T, traits Traits, newStore func(t *testing.T, c clock.
 		{has[store.BatchEnder](s), "ending many", batchStories},
 		{has[store.ChangeFeed](s), "change feed", feedStories},
 		{has[store.Toucher](s), "touch", touchStories},
+		{has[store.Lister](s), "listing", listStories},
 	} {
 		if ability.has {
 			t.Run(ability.name, func(t *testing.T) { tell(t, ability.stories) })

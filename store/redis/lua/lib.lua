@@ -22,6 +22,7 @@ local intents = prefix .. 'intents' -- places of intents
 -- mean now. The fields are
 --   v i r  version, incarnation, record        t    when the record lapses; none: never
 --   c      ceiling, 16 digits that sort         x    index values, 64 digits each
+--   w      when the record was last written or touched; none: by an earlier release
 --   k      whether connection tokens are held, 0 or 1; none: format 1, they may be
 --   n m    intent: 16 digits that sort, epoch, hash; how often its token was presented again:
 --          when next, 16 digits that sort, and the number; none: not once
@@ -58,21 +59,26 @@ local function overtaken(e, epoch)
   return e.e and tonumber(epoch) < tonumber(e.e)
 end
 
--- index lists this session under the values in x until t, drops a few that have lapsed there,
--- and lets each list end with the last that it names.
-local function index(x, t)
-  for from = 1, #x, 64 do
-    local list = prefix .. 'x:' .. x:sub(from, from + 63)
-    redis.call('ZADD', list, t or '+inf', id)
-    local lapsed = redis.call('ZRANGEBYSCORE', list, '-inf', now, 'LIMIT', 0, 10)
-    if #lapsed > 0 then redis.call('ZREM', list, unpack(lapsed)) end
-    local last = redis.call('ZRANGE', list, -1, -1, 'WITHSCORES')[2]
-    if last == 'inf' then
-      redis.call('PERSIST', list)
-    elseif last then
-      redis.call('PEXPIREAT', list, last)
-    end
+-- enlist puts this session into the list of that name until t, drops a few that have lapsed there, and
+-- lets the list end with the last that it names.
+local function enlist(name, t)
+  local list = prefix .. 'x:' .. name
+  redis.call('ZADD', list, t or '+inf', id)
+  local lapsed = redis.call('ZRANGEBYSCORE', list, '-inf', now, 'LIMIT', 0, 10)
+  if #lapsed > 0 then redis.call('ZREM', list, unpack(lapsed)) end
+  local last = redis.call('ZRANGE', list, -1, -1, 'WITHSCORES')[2]
+  if last == 'inf' then
+    redis.call('PERSIST', list)
+  elseif last then
+    redis.call('PEXPIREAT', list, last)
   end
+end
+
+-- index lists this session under the values in x until t, and with all that live where all is true: a
+-- remainder is not.
+local function index(x, t, all)
+  for from = 1, #x, 64 do enlist(x:sub(from, from + 63), t) end
+  if all then enlist('all', t) end
 end
 
 -- unlist takes this session out of the lists of the values in x.
@@ -84,8 +90,11 @@ end
 
 -- forget removes the record of e and its intent, from the indexes too. The caller settles.
 local function forget(e)
-  redis.call('HDEL', key, 'v', 'i', 'r', 't', 'c', 'x', 'k', 'n', 'm')
-  if e.x then unlist(e.x) end
+  redis.call('HDEL', key, 'v', 'i', 'r', 't', 'c', 'x', 'k', 'n', 'm', 'w')
+  if e.x then
+    unlist(e.x)
+    redis.call('ZREM', prefix .. 'x:all', id)
+  end
   if e.c then
     local place = e.c .. id
     redis.call('ZREM', due, place)
@@ -211,7 +220,7 @@ local function put(e, v, i, r, c, x, ttl, k, claimable)
   if e.v and not e.alive then forget(e) end
   local t = tonumber(ttl) > 0 and now + ttl
 
-  local set, drop = {'v', v, 'i', i, 'r', r, 'k', k}, {}
+  local set, drop = {'v', v, 'i', i, 'r', r, 'k', k, 'w', now}, {}
   local function field(name, value)
     if value then
       set[#set + 1] = name
@@ -232,7 +241,8 @@ local function put(e, v, i, r, c, x, ttl, k, claimable)
 
   if e.n then redis.call('ZREM', intents, e.n:sub(1, 16) .. id) end
   if e.x and e.x ~= x then unlist(e.x) end
-  if x and (x ~= e.x or t or e.t) then index(x, t) end
+  if e.x and not x then redis.call('ZREM', prefix .. 'x:all', id) end
+  if x and (x ~= e.x or t or e.t) then index(x, t, true) end
   if e.c ~= c then
     local claimed = false
     if e.c then

@@ -8,9 +8,10 @@ local function try(name, ...)
   if err and (err:find("can't", 1, true) or err:find('ermission', 1, true)) then denied[#denied + 1] = name:lower() end
 end
 try('PUBLISH', ARGV[5], '')
-for _, name in ipairs({'GET', 'GETDEL', 'DEL', 'PERSIST'}) do try(name, probe) end
+for _, name in ipairs({'GET', 'GETDEL', 'DEL', 'PERSIST', 'ZCARD'}) do try(name, probe) end
 for _, name in ipairs({'HGET', 'HMGET', 'HDEL', 'ZREM', 'ZSCORE'}) do try(name, probe, 'x') end
 for _, name in ipairs({'ZRANGE', 'ZRANGEBYSCORE'}) do try(name, probe, 0, 0) end
+try('ZSCAN', probe, 0)
 try('ZRANGEBYLEX', probe, '-', '+')
 try('PEXPIREAT', probe, 0)
 try('SET', probe, '', 'XX')
