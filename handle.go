@@ -65,14 +65,15 @@ func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (t Token, e
 	}
 	q := h.c.queries.Find(r.query())
 	if q == nil || r.demands() {
-		return h.c.otherToken(ctx, r, q, h.o)
+		err = h.c.demandedToken(ctx, &r, q, h.o, &t)
+		return t, err
 	}
 	if e := h.entry.Load(); e != nil && !h.c.lookup.Resolving {
 		if h.c.lookup.Hit(e, q, &t) {
 			return t, nil
 		}
 	}
-	t, err = h.c.token(ctx, q, session.Demand{}, h.o)
+	err = h.c.token(ctx, q, nil, h.o, &t)
 	if e := h.c.lookup.Directory.Lookup(h.o.id); e != h.entry.Load() {
 		h.entry.Store(e)
 	}

@@ -264,8 +264,8 @@ func (x *exchange) token(ctx context.Context) (grants.Token, error) {
 		}
 		token := x.r.SubjectToken
 		if token == "" {
-			t, err := x.c.token(ctx, subject, session.Demand{}, x.o)
-			if err != nil {
+			var t Token
+			if err := x.c.token(ctx, subject, nil, x.o, &t); err != nil {
 				return grants.Token{}, err
 			}
 			token = t.AccessToken

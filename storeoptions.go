@@ -144,6 +144,11 @@ func (c *Client) currentFor(ctx context.Context, o StoreOptions, as func(error) 
 	if !c.lookup.Resolving {
 		return session.RegistrationID{}, nil // every session is of the one there is
 	}
+	return c.resolved(ctx, o, as)
+}
+
+// resolved is currentFor where there is a resolver.
+func (c *Client) resolved(ctx context.Context, o StoreOptions, as func(error) error) (session.RegistrationID, error) {
 	t, err := c.tenant(ctx, o.options())
 	if err == nil {
 		return t.of, nil

@@ -72,35 +72,45 @@ type ConnectionRequest struct {
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
 func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (t Token, err error) {
 	q := c.queries.Find(r.query())
-	if q == nil || r.demands() {
-		return c.otherToken(ctx, r, q, o)
+	if q != nil && !r.demands() && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, &t) {
+		return t, nil
 	}
-	if o.id != "" && !c.lookup.Resolving {
-		if c.lookup.Cached(o.id, q, &t) {
-			return t, nil
-		}
-	}
-	return c.token(ctx, q, session.Demand{}, c.resolve(ctx, o))
+	err = c.otherToken(ctx, &r, q, o, &t)
+	return t, err
 }
 
-// otherToken is GetAccessToken where the query is not kept yet, which q is nil for, or where r demands more of the token. It is
-// apart from the rest, which needs less stack.
-func (c *Client) otherToken(ctx context.Context, r TokenRequest, q *session.TokenQuery, o StoreOptions) (Token, error) {
+// otherToken is GetAccessToken where the cache was not asked, or had no answer. The query is not kept yet where q is nil.
+//
+// A crowd calls on goroutines of its own, which begin with little stack. It need not grow for a hit, and hardly for a miss: tokens
+// are filled in and not returned, and what few calls need is in functions of its own.
+func (c *Client) otherToken(ctx context.Context, r *TokenRequest, q *session.TokenQuery, o StoreOptions, t *Token) error {
+	if q == nil || r.demands() {
+		return c.demandedToken(ctx, r, q, o, t)
+	}
+	return c.token(ctx, q, nil, c.resolve(ctx, o), t)
+}
+
+// demandedToken is otherToken where the query is not kept yet, or where r demands more of the token.
+func (c *Client) demandedToken(ctx context.Context, r *TokenRequest, q *session.TokenQuery, o StoreOptions, t *Token) error {
 	if r.MinRemaining < 0 {
-		return Token{}, &InvalidArgumentError{Argument: "min_remaining", Message: "must not be negative"}
+		return &InvalidArgumentError{Argument: "min_remaining", Message: "must not be negative"}
 	}
 	if err := c.bounded("audience", r.Audience, "scope", r.Scope); err != nil {
-		return Token{}, err
+		return err
 	}
-	demand := session.NewDemand(r.Refused, r.MinRemaining)
+	var d *session.Demand // nil: none
+	if r.demands() {
+		demand := session.NewDemand(r.Refused, r.MinRemaining)
+		d = &demand
+	}
 	if q != nil {
-		return c.token(ctx, q, demand, c.resolve(ctx, o))
+		return c.token(ctx, q, d, c.resolve(ctx, o), t)
 	}
-	t, err := c.token(ctx, c.policy.Query(r.Audience, r.Scope), demand, c.resolve(ctx, o))
+	err := c.token(ctx, c.policy.Query(r.Audience, r.Scope), d, c.resolve(ctx, o), t)
 	if err == nil {
 		c.queries.Keep(r.query())
 	}
-	return t, err
+	return err
 }
 
 // query returns the part of r that says which token is wanted, and not what of it.
@@ -108,31 +118,45 @@ func (r *TokenRequest) query() lookup.TokenRequest {
 	return lookup.TokenRequest{Audience: r.Audience, Scope: r.Scope}
 }
 
-func (c *Client) token(ctx context.Context, q *session.TokenQuery, d session.Demand, o StoreOptions) (t Token, err error) {
-	if !c.telemetry.Calls() {
-		return c.tokenOf(ctx, q, d, o, nil)
+func (c *Client) token(ctx context.Context, q *session.TokenQuery, d *session.Demand, o StoreOptions, t *Token) error {
+	if c.telemetry.Calls() {
+		return c.observedToken(ctx, q, d, o, t)
 	}
-	if d == (session.Demand{}) && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, &t) { // no call to be told of
-		c.renew(ctx, o)
-		return t, nil
-	}
-	return telemetry.During(ctx, c.telemetry, observe.Token, q, func(ctx context.Context, observed *telemetry.Call) (Token, error) {
-		return c.tokenOf(ctx, q, d, o, observed)
-	})
+	return c.tokenOf(ctx, q, d, o, nil, t)
 }
 
-func (c *Client) tokenOf(ctx context.Context, q *session.TokenQuery, d session.Demand, o StoreOptions, observed *telemetry.Call) (t Token, err error) {
+func (c *Client) observedToken(ctx context.Context, q *session.TokenQuery, d *session.Demand, o StoreOptions, t *Token) (err error) {
+	if d == nil && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, t) { // no call to be told of
+		c.renew(ctx, o)
+		return nil
+	}
+	*t, err = telemetry.During(ctx, c.telemetry, observe.Token, q, func(ctx context.Context, observed *telemetry.Call) (t Token, err error) {
+		err = c.tokenOf(ctx, q, d, o, observed, &t)
+		return t, err
+	})
+	return err
+}
+
+func (c *Client) tokenOf(ctx context.Context, q *session.TokenQuery, d *session.Demand, o StoreOptions, observed *telemetry.Call, t *Token) error {
 	defer c.renew(ctx, o)
 	if o.id == "" {
-		return Token{}, c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
+		return c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
 	}
-	current, err := c.currentFor(ctx, o, lookup.TokenError)
-	if err != nil {
-		return Token{}, err
+	caller := lookup.Caller{Ctx: ctx, ID: o.id, Observed: observed}
+	if d != nil {
+		caller.Demand = *d
 	}
-	caller := lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current, Demand: d, Observed: observed}
-	err = c.lookup.Token(&caller, q, &t)
-	return t, err
+	if o.more != nil {
+		caller.Options = o.more.options
+	}
+	if c.lookup.Resolving {
+		current, err := c.currentFor(ctx, o, lookup.TokenError)
+		if err != nil {
+			return err
+		}
+		caller.Current = current
+	}
+	return c.lookup.Token(&caller, q, t)
 }
 
 // GetAccessTokenForConnection returns an access token of an upstream connection
