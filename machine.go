@@ -19,6 +19,8 @@ import (
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/grants"
 	"github.com/tokenward/tokenward/internal/lookup"
+	"github.com/tokenward/tokenward/internal/telemetry"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -62,7 +64,9 @@ func (c *Client) MachineToken(ctx context.Context, r MachineRequest) (t Token, e
 			return t, nil
 		}
 	}
-	return c.otherMachineToken(ctx, r, audience)
+	return telemetry.During(ctx, c.telemetry, observe.MachineToken, nil, func(ctx context.Context, _ *telemetry.Call) (Token, error) {
+		return c.otherMachineToken(ctx, r, audience)
+	})
 }
 
 // otherMachineToken is MachineToken where it is no plain hit.
@@ -174,7 +178,9 @@ func (c *Client) ExchangeToken(ctx context.Context, r ExchangeRequest, o StoreOp
 	x := &exchange{c: c, r: r, o: o, call: &grants.Call{
 		Query: c.grantedQuery(r.Audience, r.Scope), Demand: session.NewDemand(r.Refused, r.MinRemaining), Failure: session.TokenExchangeFailure,
 	}}
-	t, err := x.token(ctx)
+	t, err := telemetry.During(ctx, c.telemetry, observe.ExchangeToken, nil, func(ctx context.Context, _ *telemetry.Call) (grants.Token, error) {
+		return x.token(ctx)
+	})
 	if err == nil {
 		c.granted().Keep(lookup.TokenRequest{Audience: r.Audience, Scope: r.Scope})
 	}

@@ -146,6 +146,10 @@ func kindOf(form url.Values) string {
 		return observe.RequestRefresh
 	case grantConnection:
 		return observe.RequestExchange
+	case grantClientCredentials:
+		return observe.RequestClient
+	case grantTokenExchange, grantJWTBearer:
+		return observe.RequestSwap
 	case "":
 		if form.Has("token") { // RFC 7009 section 2.1
 			return observe.RequestRevoke

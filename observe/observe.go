@@ -72,6 +72,8 @@ const (
 	Logout            Operation = "logout"
 	BackchannelLogout Operation = "backchannel_logout"
 	EndSessions       Operation = "end_sessions"
+	MachineToken      Operation = "machine_token"  // that no plain hit answered
+	ExchangeToken     Operation = "exchange_token" // RFC 8693
 )
 
 // OtherAudience stands for every audience that is not configured.
@@ -152,7 +154,9 @@ const (
 	RequestPush     = "pushed_authorization"
 	RequestRevoke   = "revoke"
 	RequestUserInfo = "userinfo"
-	RequestToken    = "token" // any other at the token endpoint
+	RequestClient   = "client_credentials"
+	RequestSwap     = "token_exchange" // RFC 8693, and Entra ID's on-behalf-of
+	RequestToken    = "token"          // any other at the token endpoint
 )
 
 // Request is the start of an HTTP request.

@@ -415,6 +415,44 @@ func TestMachine_permits(t *testing.T) {
 	}, withLimits(tokenward.Limits{ProviderRequests: 4, QueuedFlights: 1}))
 }
 
+// A provider that does not work is left alone by the application's requests, too, and they count for its breaker.
+func TestMachine_breaker(t *testing.T) {
+	r := newRig(t, withClient(tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 3})))
+	id := r.login()
+	r.exchanged(id, forB)
+	r.tenant.Script(idptest.ClientCredentials, idptest.Status(503).Always())
+	for range 3 {
+		_ = r.machineErr(tokenward.MachineRequest{})
+	}
+	until := r.clock.Now().Add(10 * time.Second)
+	err := r.machineErr(tokenward.MachineRequest{})
+	r.wantCode("while it is open", err, "failed_to_request_token")
+	r.wantOpen("while it is open", err, until)
+	err = r.exchangeErr(id, tokenward.ExchangeRequest{Audience: audience(1)})
+	r.wantExchangeCode("an exchange", err, "token_exchange_failed")
+	r.wantOpen("an exchange", err, until)
+	r.exchanged(id, forB) // from the cache
+	r.wantMachine(3)
+	r.tenant.Heal()
+	r.clock.Advance(10 * time.Second)
+	r.machine(tokenward.MachineRequest{})
+	r.exchanged(id, tokenward.ExchangeRequest{Audience: audience(1)})
+}
+
+// An observer is told of calls that no plain hit answered, and of the request.
+func TestMachine_isObserved(t *testing.T) {
+	r := newRig(t)
+	r.machine(tokenward.MachineRequest{})
+	r.machine(tokenward.MachineRequest{}) // a hit, whose query is kept by now
+	r.exchanged(r.login(), forB)
+	r.tenant.Script(idptest.ClientCredentials, idptest.Status(503))
+	_ = r.machineErr(tokenward.MachineRequest{Audience: apiB})
+	r.book.want(t, "call machine_token", "call machine_token :  ", "call machine_token :  failed_to_request_token")
+	r.book.want(t, "call exchange_token", "call exchange_token :  ")
+	r.book.want(t, "request POST client_credentials", "request POST client_credentials: 200 false", "request POST client_credentials: 503 false")
+	r.book.want(t, "request POST token_exchange", "request POST token_exchange: 200 false")
+}
+
 // Close cuts a request off, its callers and those who come later get ErrClosed.
 func TestMachine_close(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {

@@ -132,8 +132,11 @@ func (c *Cache) answered(p *place, f *flight, r session.TokenResponse, err error
 
 // failure returns err as callers see it, without the tokens that was has.
 func (c *Cache) failure(call *Call, was *session.State, err error) error {
-	if c.Closed() {
+	switch {
+	case c.Closed():
 		return session.ErrClosed // which cut the request off
+	case errors.Is(err, session.ErrInternal):
+		return err
 	}
 	return new(session.Held).Redact(call.Failure(err), was)
 }

@@ -153,6 +153,7 @@ var listed = set(
 	session.CodeInternalError, session.CodeSessionTooLarge, session.CodeMetadataError, session.CodeTokenError,
 	session.CodeConfiguration, session.CodeInvalidResponse, session.CodeInvalidToken, session.CodeInvalidSignature,
 	session.CodeInvalidAudience, session.CodeTokenExpired, session.CodeJWKSKeyNotFound, session.CodeJWKSFetchError,
+	session.CodeFailedToRequestToken, session.CodeInvalidTokenFormat, session.CodeMissingActorTokenType, session.CodeTokenExchangeFailed,
 	session.CodeMissingJWKSURI, session.CodeMissingRequiredArgument, session.CodeInvalidArgument, session.CodeMissingTransaction,
 	session.CodeIssuerValidation, session.CodeOrganizationTokenValidation, session.CodeBackchannelLogout, session.CodeDomainResolver,
 	"par_error", "revocation_error", "userinfo_error",
