@@ -140,6 +140,9 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	o.states = c.telemetry.Store(o.states)
 	c.opts = o
 	c.browser.Carrier, _ = store.As[browser.Carrier](o.states)
+	if c.browser.Carrier != nil && o.early > 0 {
+		return nil, &ConfigurationError{Message: "WithEarlyRefresh: sessions are kept in cookies, and no answer would carry the refresh token that an early refresh brings; leave it out, or use another store"}
+	}
 	c.warnOfCookies()
 	c.start()
 	return c, nil
@@ -182,8 +185,8 @@ func (o *options) check() error {
 		return &ConfigurationError{Message: "WithLogger, WithSlog: the logger must not be nil"}
 	case o.signs && o.signingKey == nil:
 		return &ConfigurationError{Message: "WithSigningKey: the key must not be nil; without the option the client secret is used"}
-	case o.leeway < 0 || o.buffer < 0:
-		return &ConfigurationError{Message: "WithLeeway, WithRefreshBuffer: must not be negative"}
+	case o.leeway < 0 || o.buffer < 0 || o.early < 0:
+		return &ConfigurationError{Message: "WithLeeway, WithRefreshBuffer, WithEarlyRefresh: must not be negative"}
 	case o.tokenLifetime < time.Second:
 		return &ConfigurationError{Message: "WithDefaultTokenLifetime: must be a second or more, or AsLongAsTheSession"}
 	}
@@ -237,6 +240,9 @@ func (c *Client) start() {
 	l := &c.lookup
 	l.Fresh, l.Directory, l.Clock, l.Buffer, l.MaxFlights = c.env.Fresh, directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
 	l.Telemetry = c.telemetry
+	if o.early > 0 {
+		l.Renewable = o.early + o.buffer
+	}
 	l.Name, l.Resolving, l.ClientID, l.Send, l.Stopped = o.sessionName, c.resolving(), c.cfg.ClientID, c.env.Send, c.stopped
 	l.Supervisor = c.system.Root.Spawn(supervisor.Props(c.env, l.Directory))
 	c.openGrants()
@@ -274,7 +280,7 @@ func (c *Client) newEnv(shared bool) *actors.Env {
 		Rules: actors.Rules{
 			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
 			Limits: o.limits, UpdateUser: o.updateUser, DefaultLifetime: o.tokenLifetime, Exclusive: exclusive,
-			Revoke: o.revoke, EndOnDead: o.endOnDead, Retry: o.retry,
+			Revoke: o.revoke, EndOnDead: o.endOnDead, Retry: o.retry, Early: directory.EarlyRefresh{Ahead: o.early, Buffer: o.buffer},
 			Leases: leases, Intents: written, DefaultQuery: c.queries.Default,
 		},
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22),

@@ -69,7 +69,7 @@ func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (t Token, e
 		return t, err
 	}
 	if e := h.entry.Load(); e != nil && !h.c.lookup.Resolving {
-		if h.c.lookup.Hit(e, q, &t) {
+		if h.c.lookup.Hit(e, q, h.o.values(), &t) {
 			return t, nil
 		}
 	}

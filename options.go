@@ -34,6 +34,7 @@ type options struct {
 	algorithms     []string
 	leeway         time.Duration
 	buffer         time.Duration
+	early          time.Duration
 	tokenLifetime  time.Duration
 	strictAudience bool
 	updateUser     bool
@@ -133,6 +134,18 @@ func WithLeeway(d time.Duration) Option { return func(o *options) { o.leeway = d
 // WithRefreshBuffer refreshes an access token this long before it expires. The
 // default is zero: tokens are used to their last instant.
 func WithRefreshBuffer(d time.Duration) Option { return func(o *options) { o.buffer = d } }
+
+// WithEarlyRefresh refreshes a token that is in use up to this long before callers would have to wait for it: before it expires, or
+// reaches the refresh buffer. A call that gets a cached token notices, and has it refreshed in the background; it waits for
+// nothing. Ten seconds more than a refresh may take is enough; a minute is a good choice. The default, zero, refreshes a token when a caller
+// finds none.
+//
+// A token of a session that no call asks for is left alone, and so is one that would outlive its session. The time is spread over
+// up to a quarter of d. It is never more than half of what a token had left when it was first seen here. Early refreshes take no more than a quarter
+// of the requests at the provider (Limits.ProviderRequests), and give way to those that callers wait for. One that fails changes
+// nothing for callers while the old token lasts; it is tried again after half a minute. Sessions in cookies cannot have it,
+// for the refresh token that it brings would reach no browser: New fails with a *ConfigurationError.
+func WithEarlyRefresh(d time.Duration) Option { return func(o *options) { o.early = d } }
 
 // AsLongAsTheSession is for WithDefaultTokenLifetime: a token is kept until its session ends.
 const AsLongAsTheSession = session.AsLongAsTheSession

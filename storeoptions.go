@@ -69,6 +69,13 @@ func (o StoreOptions) options() store.Options {
 	return o.more.options
 }
 
+func (o StoreOptions) values() map[string]any {
+	if o.more == nil {
+		return nil
+	}
+	return o.more.options.Values
+}
+
 func (o StoreOptions) incoming() browser.Incoming {
 	if o.more == nil {
 		return browser.Incoming{}

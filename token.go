@@ -72,7 +72,7 @@ type ConnectionRequest struct {
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
 func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (t Token, err error) {
 	q := c.queries.Find(r.query())
-	if q != nil && !r.demands() && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, &t) {
+	if q != nil && !r.demands() && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, o.values(), &t) {
 		return t, nil
 	}
 	err = c.otherToken(ctx, &r, q, o, &t)
@@ -126,7 +126,7 @@ func (c *Client) token(ctx context.Context, q *session.TokenQuery, d *session.De
 }
 
 func (c *Client) observedToken(ctx context.Context, q *session.TokenQuery, d *session.Demand, o StoreOptions, t *Token) (err error) {
-	if d == nil && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, t) { // no call to be told of
+	if d == nil && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, o.values(), t) { // no call to be told of
 		c.renew(ctx, o)
 		return nil
 	}

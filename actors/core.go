@@ -17,6 +17,7 @@ type Rules struct {
 	Issuer          string        // the configured issuer
 	Buffer          time.Duration // refresh this long before a token expires
 	StrictAudience  bool          // refuse a token for another audience than the one asked for
+	Early           directory.EarlyRefresh
 	UpdateUser      bool          // a refreshed ID token replaces the user's claims
 	MaxBytes        int           // of a state as it is written; 0: any number
 	DefaultLifetime time.Duration // of an access token whose life is not said; 0: the default of package session
@@ -80,6 +81,7 @@ type core struct {
 	closing bool   // no new flights
 	handled uint64 // commands of the supervisor
 
+	now time.Time // of the message that is handled
 	out []effect
 }
 
@@ -89,7 +91,7 @@ func newCore(r *Rules) *core { return &core{rules: r} }
 // on handles one message and returns the effects to be carried out, in order. The list is good until the
 // next message.
 func (c *core) on(msg any, now time.Time) []effect {
-	c.out = c.out[:0]
+	c.out, c.now = c.out[:0], now
 	if _, counted := msg.(messages.Command); counted {
 		c.handled++
 		if c.life == released {
@@ -252,7 +254,7 @@ func (c *core) publish(s *session.State, serial uint64) {
 		return
 	}
 	c.shown = serial
-	c.visible = directory.NewReady(c.generation, c.incarnation, s)
+	c.visible = directory.NewReady(c.generation, c.incarnation, s).Renewing(c.visible, c.rules.Early, c.now)
 	c.do(publish{c.visible})
 }
 
@@ -293,7 +295,10 @@ type (
 		flight *directory.Flight
 		answer directory.Answer
 	}
-	askPermit  struct{ issuer string }
+	askPermit struct {
+		issuer string
+		spare  bool // no caller waits for the request
+	}
 	dropPermit struct{}
 	spend      struct {
 		query   *session.TokenQuery

@@ -19,6 +19,9 @@ func (c *core) cachedToken(f *directory.Flight, now time.Time, token *session.To
 			return false
 		}
 	}
+	if f.Early() && c.visible.Due(token, now) {
+		return false
+	}
 	return !d.Refuses(token.AccessToken) || !c.demanded.MayRefuse(key, now)
 }
 

@@ -64,11 +64,7 @@ func (a *Session) carryOutNow(e effect) bool {
 func (a *Session) carryOutWork(e effect) {
 	switch e := e.(type) {
 	case askPermit:
-		p, now := a.env.Runner.Permit(e.issuer, func(p Permit, err error) { a.send(&permitGranted{permit: p, err: err}) })
-		if now {
-			a.next = &permitGranted{permit: p} // in this turn: nothing comes in between
-		}
-		a.step = waitingForPermit // only now is there something that will come back
+		a.askPermit(e)
 	case dropPermit:
 		a.step = noRequest
 		a.env.Runner.Release(a.permit, session.NoOutcome)
@@ -91,6 +87,23 @@ func (a *Session) carryOutWork(e effect) {
 	case retryIn:
 		a.timer = a.after(a.timer, a.jitter(e.wait), &retryDue{})
 	}
+}
+
+// askPermit asks for a permit: for a request that no caller waits for, only for one that is to spare now.
+func (a *Session) askPermit(e askPermit) {
+	var now bool
+	m := &permitGranted{}
+	if e.spare {
+		if m.permit, now = a.env.Runner.Spare(e.issuer); !now {
+			m.err, now = errNoneSpare, true
+		}
+	} else {
+		m.permit, now = a.env.Runner.Permit(e.issuer, func(p Permit, err error) { a.send(&permitGranted{permit: p, err: err}) })
+	}
+	if now {
+		a.next = m // in this turn: nothing comes in between
+	}
+	a.step = waitingForPermit // only now is there something that will come back
 }
 
 func (a *Session) send(m any) { a.env.Send(a.self, m) }

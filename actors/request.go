@@ -38,6 +38,9 @@ type providerAnswered struct {
 	sent, at time.Duration // by the monotonic clock: when the request was sent, and when it was over
 }
 
+// errNoneSpare says that there is no permit for a request that no caller waits for.
+var errNoneSpare = errors.New("actors: requests that callers wait for have the permits")
+
 // errLapsed says that a request was not sent, for its lease lapsed before that.
 var errLapsed = errors.New("actors: the lease lapsed before the request was sent")
 
@@ -89,6 +92,7 @@ func (c *core) answers(f *directory.Flight) bool {
 // cached needs no provider. The save comes last: only a flight that would present the token has to wait for it.
 func (c *core) startNext(now time.Time) {
 	for c.life == live && c.step == noRequest && len(c.queue) > 0 {
+		c.callersFirst()
 		f := c.queue[0]
 		if c.state.Internal.Over(now) {
 			c.end(session.ReasonLifetime, nil, now) // answers the queue
@@ -121,7 +125,7 @@ func (c *core) startNext(now time.Time) {
 		}
 		c.queue = pop(c.queue)
 		c.request, c.step = &request{flight: f, generation: c.generation}, waitingForPermit
-		c.do(askPermit{c.rules.registrationOf(c.state).Issuer})
+		c.do(askPermit{c.rules.registrationOf(c.state).Issuer, f.Unawaited()})
 	}
 }
 
@@ -178,8 +182,7 @@ func (c *core) permitGranted(m *permitGranted, now time.Time) {
 		current := c.current(a)
 		c.request, c.step = nil, noRequest
 		if current {
-			c.land(a.flight, c.notPermitted(a.flight, m.err))
-			c.expired()
+			c.noPermit(a.flight, m.err)
 		}
 	case c.life == expiring && c.current(a): // the record is being deleted: nothing can be written down
 		c.send()
@@ -199,6 +202,29 @@ func (c *core) notPermitted(f *directory.Flight, err error) directory.Answer {
 		return refusal(f, open)
 	}
 	return c.failure(f, session.CodeOf(err), nil)
+}
+
+// noPermit answers f, for which there is no permit. An early refresh that no caller has joined by now is left for later. One
+// that has been joined asks again, like any other.
+func (c *core) noPermit(f *directory.Flight, err error) {
+	switch {
+	case !errors.Is(err, errNoneSpare):
+		c.land(f, c.notPermitted(f, err))
+		c.expired()
+	case f.Unawaited():
+		c.land(f, directory.Answer{Restart: true}) // for a caller who joins it at this moment
+	default:
+		c.queue = slices.Insert(c.queue, 0, f)
+	}
+}
+
+// callersFirst puts a flight that callers wait for before early refreshes.
+func (c *core) callersFirst() {
+	i := slices.IndexFunc(c.queue, func(f *directory.Flight) bool { return !f.Unawaited() })
+	if i > 0 {
+		f := c.queue[i]
+		c.queue = slices.Insert(slices.Delete(c.queue, i, i+1), 0, f)
+	}
 }
 
 // send sends the request.

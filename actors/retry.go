@@ -48,12 +48,13 @@ type sendAgainDue struct {
 var errTooLate = errors.New("actors: the overlap of the refresh token was over before the request was sent again")
 
 // sendAgain reports whether the request of a, which failed, is sent again. The policy, the provider's Retry-After and its
-// rotation overlap decide. A recovery is not sent again: its tries are counted in the intent (backoff.go).
+// rotation overlap decide. A recovery is not sent again: its tries are counted in the intent (backoff.go). Nor is
+// an early refresh that no caller waits for: a later hit asks for another.
 func (c *core) sendAgain(a *request, m *providerAnswered, now time.Time) bool {
 	f, p := a.flight, c.rules.Retry
 	r := c.again
 	c.again = retrying{}
-	if p.Attempts == 0 || m.err == nil || m.response.RefreshToken != "" || c.life != live || c.closing || !c.current(a) || c.recovers(f) || c.outlived(f, now) != "" {
+	if p.Attempts == 0 || m.err == nil || m.response.RefreshToken != "" || c.life != live || c.closing || !c.current(a) || c.recovers(f) || f.Unawaited() || c.outlived(f, now) != "" {
 		return false
 	}
 	again, acted := session.Retryable(m.err)

@@ -21,6 +21,10 @@ type Runner interface {
 	// work (*session.BreakerOpenError).
 	Permit(issuer string, granted func(Permit, error)) (p Permit, now bool)
 
+	// Spare takes a permit for a request to issuer that no caller waits for, and reports whether it could: only now, and
+	// only while most permits are free and the provider is well.
+	Spare(issuer string) (p Permit, now bool)
+
 	// Release gives a permit back. o is what the request has shown of the provider.
 	Release(p Permit, o session.Outcome)
 }

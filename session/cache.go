@@ -159,6 +159,25 @@ func usefulTokenSets(sets []TokenSet, now time.Time, buffer time.Duration) []boo
 	return useful
 }
 
+// Len returns how many tokens there are.
+func (c *TokenCache) Len() int { return c.len() }
+
+// At returns the token at place i.
+func (c *TokenCache) At(i int) (t Token) {
+	c.at(i).copyTo(&t)
+	return t
+}
+
+// Index returns the place of t, which Lookup or At has returned; -1 where c has another one by now.
+func (c *TokenCache) Index(t *Token) int {
+	for i := range c.len() {
+		if e := c.at(i); e.accessToken == t.AccessToken && e.audience.Value() == t.Audience && e.expiresAt == t.ExpiresAt.Unix() {
+			return i
+		}
+	}
+	return -1
+}
+
 // Format prints c without its tokens.
 func (c TokenCache) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "%d tokens", c.len())

@@ -152,7 +152,7 @@ func (s *Supervisor) found(sl *resident, m *loaded) {
 		sl.entry.Join(f, s.env.Rules.QueuedQuestions+1)
 		f.Observed.Start()
 	}
-	s.show(sl, directory.NewReady(1, m.incarnation, m.state).Idle())
+	s.show(sl, directory.NewReady(1, m.incarnation, m.state).Renewing(nil, s.env.Rules.Early, s.now()).Idle())
 	if f != nil {
 		s.activate(sl)
 		s.send(sl.pid(), &messages.NeedToken{Entry: &sl.entry, Flight: f})

@@ -132,6 +132,8 @@ func (r *rig) Run(_ actors.Work, work func(context.Context) any, deliver func(an
 
 func (r *rig) Permit(string, func(actors.Permit, error)) (p actors.Permit, now bool) { return p, true }
 
+func (r *rig) Spare(string) (p actors.Permit, now bool) { return p, true }
+
 func (r *rig) Release(actors.Permit, session.Outcome) {}
 
 func (r *rig) send(m any) { r.system.Root.Send(r.supervisor, m) }

@@ -155,6 +155,7 @@ var shows = []struct {
 	{reflect.TypeFor[directory.Answer](), "Token.Audience Token.Scope Token.ActualAudience ConnectionToken.Connection ConnectionToken.LoginHint ConnectionToken.Scope"},
 	{reflect.TypeFor[directory.Call](), ""},
 	{reflect.TypeFor[directory.Directory](), ""},
+	{reflect.TypeFor[directory.EarlyRefresh](), ""},
 	{reflect.TypeFor[directory.Entry](), ""},
 	{reflect.TypeFor[directory.Flight](), ""},
 	{reflect.TypeFor[directory.Freshness](), ""},

@@ -20,6 +20,9 @@ type Flight struct {
 	Demand   session.Demand    // of the call that started it
 	Observed *telemetry.Flight // what is told of it; nil: nothing
 
+	early  bool        // no caller waits for it, unless one has joined it
+	joined atomic.Bool // one has
+
 	done   chan struct{}
 	state  atomic.Int32
 	answer Answer
@@ -52,6 +55,26 @@ func NewFlight(q *session.TokenQuery, o store.Options) *Flight {
 	f.self[0] = f
 	f.alone = f.self[:]
 	return f
+}
+
+// NewEarlyFlight returns a flight that refreshes a token before it expires. No caller waits for it.
+func NewEarlyFlight(q *session.TokenQuery, values map[string]any) *Flight {
+	f := NewFlight(q, store.Options{Values: values})
+	f.early = true
+	return f
+}
+
+// Early reports whether f refreshes a token before it expires.
+func (f *Flight) Early() bool { return f.early }
+
+// Unawaited reports whether no caller waits for f.
+func (f *Flight) Unawaited() bool { return f.early && !f.joined.Load() }
+
+// Await notes that a caller waits for f.
+func (f *Flight) Await() {
+	if f.early {
+		f.joined.Store(true)
+	}
 }
 
 // Refusal returns the answer that f was not asked because of err, as the type of error that fits f's

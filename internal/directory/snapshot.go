@@ -34,6 +34,8 @@ type Snapshot struct {
 	state  *session.State // nil where it is packed
 	packed session.Packed
 
+	renewals *[]*renewal // of Tokens, one for each; nil: none of them is refreshed early
+
 	*Outcome // never nil
 }
 

@@ -22,6 +22,7 @@ type Lookup struct {
 	Directory  *directory.Directory
 	Clock      clock.Clock
 	Buffer     time.Duration // a token counts as expired this long before it does
+	Renewable  time.Duration // a token with no more left may be due for an early refresh; 0: none is
 	MaxFlights int           // of one session, in flight and queued
 	Name       string        // the identifier under which sessions are kept
 	Resolving  bool          // a session must be of the registration that the call is for
@@ -59,15 +60,16 @@ func (l *Lookup) Closed() bool { return l.closed.Load() }
 func (l *Lookup) Key(id string) session.Key { return session.KeyOf(l.Name, id) }
 
 // Cached is Hit for the session id, and false where that is not resident.
-func (l *Lookup) Cached(id string, q *session.TokenQuery, token *session.Token) bool {
+func (l *Lookup) Cached(id string, q *session.TokenQuery, values map[string]any, token *session.Token) bool {
 	e := l.Directory.Lookup(id)
-	return e != nil && l.Hit(e, q, token)
+	return e != nil && l.Hit(e, q, values, token)
 }
 
 // Hit finds the answer in what the session shows, fills in token and reports whether there was one. It takes no lock,
-// sends no message and allocates nothing.
-func (l *Lookup) Hit(e *directory.Entry, q *session.TokenQuery, token *session.Token) bool {
-	if !l.hit(e, q, l.Buffer, token) {
+// sends no message and allocates nothing: but for the one hit that finds the token due for an early refresh, and has the session
+// make that. values are what the call lends to that.
+func (l *Lookup) Hit(e *directory.Entry, q *session.TokenQuery, values map[string]any, token *session.Token) bool {
+	if !l.hit(e, q, l.Buffer, values, token) {
 		return false
 	}
 	if l.Telemetry != nil {
@@ -77,7 +79,7 @@ func (l *Lookup) Hit(e *directory.Entry, q *session.TokenQuery, token *session.T
 }
 
 // hit is Hit for a token that does not count as expired before buffer is left.
-func (l *Lookup) hit(e *directory.Entry, q *session.TokenQuery, buffer time.Duration, token *session.Token) bool {
+func (l *Lookup) hit(e *directory.Entry, q *session.TokenQuery, buffer time.Duration, values map[string]any, token *session.Token) bool {
 	s := e.Snapshot()
 	if s.Phase != directory.Ready || l.closed.Load() {
 		return false
@@ -87,6 +89,9 @@ func (l *Lookup) hit(e *directory.Entry, q *session.TokenQuery, buffer time.Dura
 		return false
 	}
 	e.Use(now.Unix())
+	if l.Renewable > 0 && token.ExpiresAt.Sub(now) <= l.Renewable {
+		l.renew(e, s, q, token, now, values)
+	}
 	return true
 }
 

@@ -103,7 +103,7 @@ func (l *Lookup) Living(c *Caller) (*directory.Snapshot, error) {
 
 // meets is Hit for a token that meets the demand of c.
 func (l *Lookup) meets(c *Caller, e *directory.Entry, q *session.TokenQuery, token *session.Token) bool {
-	return l.hit(e, q, max(l.Buffer, c.Demand.MinRemaining), token) && !c.Demand.Refuses(token.AccessToken)
+	return l.hit(e, q, max(l.Buffer, c.Demand.MinRemaining), c.Options.Values, token) && !c.Demand.Refuses(token.AccessToken)
 }
 
 // takes reports whether a, the answer to f, is one for c. To a flight with the demand of c it always is: the session has
@@ -120,6 +120,7 @@ func (c *Caller) takes(f *directory.Flight, a *directory.Answer, now time.Time) 
 // flight. Joining is a compare-and-swap on the entry's list: the first caller sends the one message, the others none.
 func (l *Lookup) join(c *Caller, e *directory.Entry, q *session.TokenQuery) *directory.Flight {
 	if f := e.Find(q.Key); f != nil { // most of a crowd need no flight of their own
+		f.Await()
 		c.Observed.Join(f.Observed, false)
 		return f
 	}
@@ -127,15 +128,23 @@ func (l *Lookup) join(c *Caller, e *directory.Entry, q *session.TokenQuery) *dir
 	if f != nil {
 		c.Observed.Join(f.Observed, first)
 	}
-	if first {
-		f.Observed.Start()
-		to := e.PID()
-		if to == nil {
-			to = l.Supervisor // which activates the session
-		}
-		l.Send(to, &messages.NeedToken{Entry: e, Flight: f})
+	switch {
+	case first:
+		l.needToken(e, f)
+	case f != nil:
+		f.Await()
 	}
 	return f
+}
+
+// needToken has the session start f.
+func (l *Lookup) needToken(e *directory.Entry, f *directory.Flight) {
+	f.Observed.Start()
+	to := e.PID()
+	if to == nil {
+		to = l.Supervisor // which activates the session
+	}
+	l.Send(to, &messages.NeedToken{Entry: e, Flight: f})
 }
 
 // newFlight returns a flight for q that c may start.

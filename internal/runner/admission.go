@@ -75,6 +75,20 @@ func (a *Admission) Permit(issuer string, granted func(actors.Permit, error)) (p
 	return a.enter(p, granted)
 }
 
+// Spare implements actors.Runner. Requests that no caller waits for bring those under way to a quarter of the permits at most, so that
+// callers find the others free; and none is sent while the provider is held to be down, or has asked for fewer requests.
+func (a *Admission) Spare(issuer string) (p actors.Permit, now bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	mono := a.Clock.Mono()
+	g := a.gate(issuer, mono)
+	if a.closed || g.open || len(g.waiting) > 0 || g.pace.limited(mono) || !a.permits.tryAbove(a.Permits-max(1, a.Permits/4)) {
+		return p, false
+	}
+	g.pace.take(mono)
+	return actors.Permit{Issuer: issuer, Taken: mono}, true
+}
+
 // pass reports whether the breaker and the pace of p's provider let its request through now. If not, it says why, or
 // granted waits for the pace.
 func (a *Admission) pass(p *actors.Permit, granted admitted) (now bool, err error) {

@@ -28,10 +28,13 @@ type waiter struct {
 }
 
 // try takes a permit if there is one now.
-func (s *semaphore) try() bool {
+func (s *semaphore) try() bool { return s.tryAbove(0) }
+
+// tryAbove takes a permit if more than rest are free.
+func (s *semaphore) tryAbove(rest int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.free == 0 {
+	if s.closed || s.free <= rest {
 		return false
 	}
 	s.free--

@@ -124,7 +124,7 @@ func (w *World) call(p *process, s *subject, name string, kind callKind, body fu
 func (w *World) askToken(p *process, s *subject, q *session.TokenQuery) {
 	c := w.call(p, s, "a token "+questionName(q.Key), tokenCall, func(c *call) {
 		a := &c.answered
-		if !p.lookup.Cached(s.id, q, &a.token) { // as GetAccessToken does
+		if !p.lookup.Cached(s.id, q, nil, &a.token) { // as GetAccessToken does
 			a.err = p.lookup.Token(c.caller(), q, &a.token)
 		}
 	})

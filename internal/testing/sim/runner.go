@@ -176,6 +176,20 @@ func (p *process) sawPace(permit actors.Permit) {
 	}
 }
 
+// Spare implements actors.Runner.
+func (p *process) Spare(issuer string) (permit actors.Permit, now bool) {
+	if p.w.turn != nil {
+		p.w.checkOwner(p.w.turn)
+	}
+	if p.w.choose.odds(10) {
+		return permit, false
+	}
+	if permit, now = p.admission.Spare(issuer); now {
+		p.permits++
+	}
+	return permit, now
+}
+
 // Release implements actors.Runner.
 func (p *process) Release(permit actors.Permit, o session.Outcome) {
 	if p.permits--; p.permits < 0 {
