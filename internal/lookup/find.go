@@ -190,8 +190,13 @@ func (l *Lookup) expire(c *Caller, e *directory.Entry, s *directory.Snapshot) (o
 		if l.Order(c.Ctx, &messages.CeilingReached{Key: e.Key, Generation: s.Generation, Call: call}, call) != nil {
 			return true, c.Ctx.Err()
 		}
-		if e.Snapshot().Phase != directory.Ended {
+		shown := e.Snapshot()
+		switch {
+		case shown.Phase == directory.Ended:
+		case shown != s, !s.Ceiling.Reached(l.Clock.Now()):
 			return false, nil
+		default:
+			return true, nil // it starts again after a defect, and is deleted then
 		}
 	}
 	return true, l.deleted(c.Ctx, e) // the session may have been ended just before: then its deletion is on its way

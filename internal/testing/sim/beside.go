@@ -336,6 +336,7 @@ func (p *process) couldNotRead(s *subject, err error) {
 	for _, is := range p.w.issued { // a save that has to read the record first, and cannot, has failed
 		if r := is.request; r != nil && r.p == p && r.landed > 0 && is.family.subject == s {
 			is.asked = true
+			p.asked[is.family] = max(p.asked[is.family], p.got[is.family])
 		}
 	}
 }
