@@ -41,7 +41,7 @@ func (r *rig) user(sub string) idptest.Claims {
 	return idptest.Claims{"format": "iss_sub", "iss": r.tenant.Issuer(), "sub": sub}
 }
 
-func session(sid string) idptest.Claims { return idptest.Claims{"format": "opaque", "id": sid} }
+func theSession(sid string) idptest.Claims { return idptest.Claims{"format": "opaque", "id": sid} }
 
 func named(subject any) string {
 	b, err := json.Marshal(map[string]any{"sub_id": subject})
@@ -102,7 +102,7 @@ var logoutForms = []form{
 		return logoutOf(is(idptest.Claims{"format": "iss_sub", "iss": "HTTPS://" + r.tenant.Issuer()[len("https://"):len(r.tenant.Issuer())-1], "sub": ada}))(r)
 	}, []int{204}, all},
 	{"by email", logoutOf(is(idptest.Claims{"format": "email", "email": "Ada@Example.com"})), []int{204}, all},
-	{"by an opaque id", logoutOf(is(session("ada's id"))), []int{204}, all},
+	{"by an opaque id", logoutOf(is(theSession("ada's id"))), []int{204}, all},
 	{"by aliases", logoutOf(func(r *rig) any {
 		return idptest.Claims{"format": "aliases", "identifiers": []any{r.user(ada), idptest.Claims{"format": "email", "email": adaMail}}}
 	}), []int{204}, all},
@@ -118,8 +118,8 @@ var logoutForms = []form{
 	}, []int{204, 401}, all},
 	{"a token that was made before a session began", func(r *rig) []int { return logoutOfAda(claim("iat", r.ago(3*time.Minute)))(r) }, []int{204}, []string{"laptop", "phone"}},
 	{"a user who has no session", logoutOf(func(r *rig) any { return r.user("eve") }), []int{204}, nil},
-	{"an opaque id that is not known", logoutOf(is(session("eve's id"))), []int{404}, nil},
-	{"an opaque id that cannot be looked up", logoutOf(is(session("out of order"))), []int{422}, nil},
+	{"an opaque id that is not known", logoutOf(is(theSession("eve's id"))), []int{404}, nil},
+	{"an opaque id that cannot be looked up", logoutOf(is(theSession("out of order"))), []int{422}, nil},
 	{"another format", logoutOf(is(idptest.Claims{"format": "phone_number", "phone_number": "+12065550100"})), []int{400}, nil},
 	{"nobody", func(r *rig) []int { return []int{r.call(r.tenant.RevocationToken(logoutURL), `{}`)} }, []int{400}, nil},
 	{"no JSON", func(r *rig) []int { return []int{r.call(r.tenant.RevocationToken(logoutURL), `sub_id=ada`)} }, []int{400}, nil},
@@ -158,13 +158,13 @@ var eventForms = []form{
 	{"account-purged", event(signals.AccountPurged, theAda), []int{202}, all},
 	{"sessions-revoked", event(signals.SessionsRevoked, theAda), []int{202}, all},
 	{"by email", event(signals.SessionRevoked, is(idptest.Claims{"format": "email", "email": adaMail})), []int{202}, all},
-	{"by an opaque id", event(signals.SessionRevoked, is(session("ada's id"))), []int{202}, all},
-	{"a session of a user", event(signals.SessionRevoked, complexly("user", ada, "session", session("laptop"))), []int{202}, []string{"laptop"}},
-	{"a session of a user by email", event(signals.SessionRevoked, complexly("user", idptest.Claims{"format": "email", "email": adaMail}, "session", session("laptop"))), []int{202}, []string{"laptop"}},
-	{"a session", event(signals.SessionRevoked, complexly("session", session("laptop"))), []int{202}, []string{"laptop"}},
-	{"a session of another user", event(signals.SessionRevoked, complexly("user", bob, "session", session("laptop"))), []int{202}, nil},
-	{"a user in a tenant", event(signals.SessionRevoked, complexly("user", ada, "tenant", session("a tenant"))), []int{202}, all},
-	{"a device of a user", event(signals.SessionRevoked, complexly("user", ada, "device", session("a device"))), []int{202}, nil},
+	{"by an opaque id", event(signals.SessionRevoked, is(theSession("ada's id"))), []int{202}, all},
+	{"a session of a user", event(signals.SessionRevoked, complexly("user", ada, "session", theSession("laptop"))), []int{202}, []string{"laptop"}},
+	{"a session of a user by email", event(signals.SessionRevoked, complexly("user", idptest.Claims{"format": "email", "email": adaMail}, "session", theSession("laptop"))), []int{202}, []string{"laptop"}},
+	{"a session", event(signals.SessionRevoked, complexly("session", theSession("laptop"))), []int{202}, []string{"laptop"}},
+	{"a session of another user", event(signals.SessionRevoked, complexly("user", bob, "session", theSession("laptop"))), []int{202}, nil},
+	{"a user in a tenant", event(signals.SessionRevoked, complexly("user", ada, "tenant", theSession("a tenant"))), []int{202}, all},
+	{"a device of a user", event(signals.SessionRevoked, complexly("user", ada, "device", theSession("a device"))), []int{202}, nil},
 	{"the subject in the event, as in drafts", revoked(without("sub_id"), func(d *idptest.Draft) {
 		d.Claims["events"] = map[string]any{signals.SessionRevoked: map[string]any{
 			"subject": map[string]any{"subject_type": "iss-sub", "iss": d.Claims["iss"], "sub": ada},
