@@ -45,6 +45,8 @@ func (d *decoder) state() bool {
 	s := d.s
 	return d.object(func(name []byte) bool {
 		switch string(name) {
+		case "app_data":
+			return d.data()
 		case "connection_token_sets":
 			d.connectionTokenSets = d.connectionTokenSets[:0]
 			return d.objects(d.connectionTokenSet)
@@ -64,6 +66,25 @@ func (d *decoder) state() bool {
 		}
 		return d.keep(&s.extra, name)
 	})
+}
+
+// data reads what the application keeps, and keeps its text.
+func (d *decoder) data() bool {
+	d.s.Data = ""
+	if d.peek() != '{' {
+		return d.skip()
+	}
+	spaces := d.spaces
+	raw, ok := d.raw()
+	if ok && d.spaces > spaces {
+		var compact bytes.Buffer
+		_ = json.Compact(&compact, raw)
+		raw = compact.Bytes()
+	}
+	if ok && string(raw) != "{}" {
+		d.s.Data = RawData(raw)
+	}
+	return ok
 }
 
 // objects reads an array and has one called for each object in it. Other values it skips.

@@ -79,6 +79,13 @@ func referenceDecode(data []byte) (*State, User, error) {
 			s.ConnectionTokenSets = append(s.ConnectionTokenSets, set)
 		}
 	}
+	if raw, ok := o["app_data"]; ok && len(raw) > 0 {
+		delete(o, "app_data")
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, raw); err == nil && compact.Bytes()[0] == '{' && compact.String() != "{}" {
+			s.Data = RawData(compact.String())
+		}
+	}
 	s.extra = o.rest()
 	return s, user, nil
 }

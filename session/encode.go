@@ -28,6 +28,10 @@ func AppendState(to []byte, s *State) ([]byte, error) {
 
 func (w *writer) state(s *State) {
 	o := w.object(s.extra)
+	if s.Data != "" {
+		o.member("app_data")
+		w.text = append(w.text, s.Data...)
+	}
 	o.member("connection_token_sets")
 	w.text = append(w.text, '[')
 	for i := range s.ConnectionTokenSets {

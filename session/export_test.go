@@ -10,3 +10,6 @@ func (c *TokenCache) Find(q *TokenQuery, now time.Time, buffer time.Duration) *T
 	}
 	return &t
 }
+
+// Len returns how many bytes p has.
+func (p Packed) Len() int { return len(p.text) }

@@ -21,4 +21,5 @@ type Limits struct {
 	SnapshotAge      time.Duration // a session is read again after, where a shared store tells of no writes: 30 s
 	Outage           time.Duration // a session in memory is served while a shared store is down: 5 min
 	ArgumentBytes    int           // of an audience, scope, connection or login hint of a call, not of the Config: 2,048
+	SessionDataBytes int           // of what UpdateSession keeps in one session, as JSON: 4,096
 }

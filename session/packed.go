@@ -36,12 +36,15 @@ func (s *State) Pack() (Packed, bool) {
 		p.strings(t.Connection, t.LoginHint, t.AccessToken, t.Scope)
 		p.numbers(t.ExpiresAt)
 	}
+	if s.Data != "" {
+		p.strings(string(s.Data))
+	}
 	return Packed{string(p.text)}, true
 }
 
 // packedSize returns about how long s is when it is packed.
 func (s *State) packedSize() int {
-	n := 128 + len(s.User) + len(s.IDToken) + len(s.RefreshToken)
+	n := 128 + len(s.User) + len(s.IDToken) + len(s.RefreshToken) + len(s.Data)
 	for k := range s.TokenSets {
 		t := &s.TokenSets[k]
 		n += 32 + len(t.AccessToken) + len(t.Audience) + 2*len(t.Scope)
@@ -82,6 +85,9 @@ func (p Packed) State() *State {
 		t := &s.ConnectionTokenSets[k]
 		r.strings(&t.Connection, &t.LoginHint, &t.AccessToken, &t.Scope)
 		t.ExpiresAt = r.number()
+	}
+	if r.text != "" { // last, and absent in most sessions
+		s.Data = RawData(r.string())
 	}
 	return s
 }

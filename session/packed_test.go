@@ -15,7 +15,7 @@ func TestPacked_isTheState(t *testing.T) {
 		text, number := rapid.String(), rapid.Int64()
 		s := &session.State{
 			User: session.RawUser(text.Draw(t, "user")), IDToken: text.Draw(t, "id token"), RefreshToken: text.Draw(t, "refresh token"),
-			Domain: text.Draw(t, "domain"),
+			Domain: text.Draw(t, "domain"), Data: session.RawData(text.Draw(t, "data")),
 			Internal: session.Internal{
 				SID: text.Draw(t, "sid"), CreatedAt: number.Draw(t, "created"), Ceiling: session.Ceiling(number.Draw(t, "ceiling")),
 				EndsAt: number.Draw(t, "ends"), GrantedScope: text.Draw(t, "granted"), GrantedAudience: text.Draw(t, "for"),

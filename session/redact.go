@@ -176,6 +176,7 @@ type stateView struct {
 	TokenSets           []TokenSet           `json:"token_sets"`
 	ConnectionTokenSets []ConnectionTokenSet `json:"connection_token_sets"`
 	Domain              string               `json:"domain,omitempty"`
+	Data                RawData              `json:"app_data,omitempty"`
 	Internal            Internal             `json:"internal"`
 
 	extra map[string]json.RawMessage
@@ -210,6 +211,7 @@ type sessionView struct {
 	TokenSets           []TokenSet           `json:"token_sets"`
 	ConnectionTokenSets []ConnectionTokenSet `json:"connection_token_sets"`
 	Domain              string               `json:"domain,omitempty"`
+	Data                Data                 `json:"app_data,omitempty"`
 }
 
 func (s Session) view() sessionView {

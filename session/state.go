@@ -17,6 +17,7 @@ type State struct {
 	TokenSets           []TokenSet
 	ConnectionTokenSets []ConnectionTokenSet
 	Domain              string // bare host where the issuer is https://host/, else the issuer URL
+	Data                RawData
 	Internal            Internal
 
 	extra map[string]json.RawMessage // top-level fields written by others; never changed
@@ -189,12 +190,17 @@ type Session struct {
 	TokenSets           []TokenSet
 	ConnectionTokenSets []ConnectionTokenSet
 	Domain              string
+	Data                Data // what the application keeps there; nil where it keeps nothing
 }
 
 // Session returns a deep copy of what GetSession shows of s.
 func (s *State) Session() *Session {
 	if s == nil {
 		return nil
+	}
+	var data Data
+	if s.Data != "" {
+		data = s.Data.Data()
 	}
 	return &Session{
 		User:                s.User.Claims(),
@@ -203,5 +209,6 @@ func (s *State) Session() *Session {
 		TokenSets:           slices.Clone(s.TokenSets),
 		ConnectionTokenSets: slices.Clone(s.ConnectionTokenSets),
 		Domain:              s.Domain,
+		Data:                data,
 	}
 }
