@@ -12,7 +12,7 @@ import (
 // before it is sent. It takes the place of Leaser.Lease, StateStore.Load and Intents.PutIntent.
 //
 // A refresh costs two operations: Begin, and the Update that saves its answer, clears the
-// intent and gives the lease back (Record.Release).
+// intent (but see Record.KeepIntent) and gives the lease back (Record.Release).
 type Beginner interface {
 	// Begin takes the lease, checks the version and writes the intent: all of that, or nothing.
 	// A store with leases alone writes no intent; one with intents alone takes no lease, and

@@ -134,7 +134,9 @@ func (m *Memory) Update(ctx context.Context, key session.Key, prev session.Versi
 		if e.record.Version != prev || e.record.Incarnation != r.Incarnation || r.Epoch < e.epoch {
 			return ErrConflict
 		}
-		e.intent = nil
+		if !r.KeepIntent {
+			e.intent = nil
+		}
 		if r.Release != "" && e.owner == r.Release && e.epoch == r.Epoch {
 			e.owner = ""
 		}
@@ -248,6 +250,6 @@ func expiry(now int64, ttl time.Duration) int64 {
 func cloneRecord(r Record) Record {
 	r.Index = slices.Clone(r.Index)
 	r.Sealed = slices.Clone(r.Sealed)
-	r.Release = ""
+	r.Release, r.KeepIntent = "", false
 	return r
 }

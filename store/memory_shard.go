@@ -124,6 +124,7 @@ func (sh *shard) put(key session.Key, e *entry, r Record, now int64) {
 		sealed, index := old.Sealed, old.Index
 		*old = r
 		old.Sealed, old.Index = append(sealed[:0], r.Sealed...), index
+		old.Release, old.KeepIntent = "", false
 		e.expires, e.used = expiry(now, r.TTL), now
 		if e.intent == nil {
 			delete(sh.intents, key)

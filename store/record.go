@@ -16,7 +16,7 @@ const (
 	flagConnections = 1
 )
 
-// MarshalRecord returns r, but for its TTL and Release, as bytes, for stores that keep one
+// MarshalRecord returns r, but for its TTL, Release and KeepIntent, as bytes, for stores that keep one
 // value for each key. The bytes are stable: every release reads those of the releases before
 // it.
 func MarshalRecord(r Record) []byte {

@@ -105,6 +105,10 @@ type Record struct {
 	// Release is the owner whose lease an Update gives back in the same operation, if that
 	// owner holds it at Epoch; empty: the lease stays. It is not kept.
 	Release string
+
+	// KeepIntent has an Update leave the intent as it is: the writer knows nothing new of its token. It is
+	// not kept.
+	KeepIntent bool
 }
 
 // IndexValue is an HMAC under which a session can be found.

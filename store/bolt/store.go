@@ -192,7 +192,9 @@ func (s *Store) Update(ctx context.Context, key session.Key, prev session.Versio
 		if have.Version != prev || have.Incarnation != fresh.incarnation {
 			return store.ErrConflict
 		}
-		c.clearIntent(key)
+		if !r.KeepIntent {
+			c.clearIntent(key)
+		}
 		c.put(key, old, fresh)
 		return nil
 	})

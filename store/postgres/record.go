@@ -74,7 +74,11 @@ func (s *Store) Replace(ctx context.Context, key session.Key, r store.Record, _ 
 func (s *Store) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, _ store.Options) error {
 	var word string
 	var reason *string
-	err := s.row(ctx, opUpdate, []any{
+	op := opUpdate
+	if r.KeepIntent {
+		op = opUpdateBesides
+	}
+	err := s.row(ctx, op, []any{
 		key[:], prev[:], r.Version[:], r.Incarnation[:], r.Epoch, int64(r.Ceiling), valuesOf(r.Index), r.Connections,
 		notNil(r.Sealed), microseconds(r.TTL), r.Release,
 	}, &word, &reason)

@@ -15,6 +15,7 @@ const (
 	opLoad operation = iota
 	opReplace
 	opUpdate
+	opUpdateBesides
 	opDelete
 	opEnd
 	opEndAll
@@ -58,6 +59,20 @@ var statements = [operations]struct {
 		SELECT outcome, reason FROM :"schema".update_session(
 			$1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bigint, $6::bigint, $7::bytea[],
 			$8::boolean, $9::bytea, $10::bigint, $11::text)`},
+	// The function clears the intent; what this statement saw of it when it began is written again.
+	opUpdateBesides: {name: "update besides an intent", sql: `
+		WITH stood AS MATERIALIZED (
+			SELECT key, token, epoch, at, tries, next FROM :"schema".intents WHERE key = $1::bytea
+		), done AS MATERIALIZED (
+			SELECT outcome, reason FROM :"schema".update_session(
+				$1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bigint, $6::bigint, $7::bytea[],
+				$8::boolean, $9::bytea, $10::bigint, $11::text)
+		), stands AS (
+			INSERT INTO :"schema".intents (key, token, epoch, at, tries, next)
+			SELECT s.key, s.token, s.epoch, s.at, s.tries, s.next FROM stood s, done d WHERE d.outcome = 'done'
+			ON CONFLICT (key) DO NOTHING
+		)
+		SELECT outcome, reason FROM done`},
 	opDelete: {name: "delete", sql: `
 		SELECT :"schema".delete_session($1::bytea, $2::bytea, $3::text, $4::bigint)`},
 	opEnd: {name: "end", sql: `

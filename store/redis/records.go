@@ -38,7 +38,11 @@ func (s *Store) Replace(ctx context.Context, key session.Key, r store.Record, _ 
 // Update implements store.StateStore. It is never sent twice: an error that is
 // neither ErrConflict nor ErrNotFound leaves open whether it took effect, and the version tells.
 func (s *Store) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, _ store.Options) error {
-	_, err := s.run(ctx, update, key, append(s.write(key, r), string(prev[:]), r.Epoch, r.Release)...)
+	keepIntent := 0
+	if r.KeepIntent {
+		keepIntent = 1
+	}
+	_, err := s.run(ctx, update, key, append(s.write(key, r), string(prev[:]), r.Epoch, r.Release, keepIntent)...)
 	return err
 }
 

@@ -113,7 +113,26 @@ var beginStories = []story{
 			r.Errorf("epochs = %d, %d, want them to grow", first.Epoch, second.Epoch)
 		}
 	}},
+	keepIntentStory,
 }
+
+var keepIntentStory = story{"an update that knows nothing of the token leaves its intent", func(r *rig) {
+	key, rec := r.login()
+	first := r.begin(key, r.beginning("a", rec, newIntent(1000)))
+	saved := next(rec)
+	saved.Epoch, saved.KeepIntent = first.Epoch, true
+	r.must(r.store.Update(r.Context(), key, rec.Version, saved, opt))
+	r.wantErr("an update of an older version", r.store.Update(r.Context(), key, rec.Version, next(rec), opt), store.ErrConflict)
+	saved.KeepIntent = false
+	r.wantRecord(key, saved)
+	r.giveBack(key, "a", first.Epoch)
+	r.wantStanding(key, first.Intent)
+	last := next(saved)
+	last.Epoch = first.Epoch
+	r.must(r.store.Update(r.Context(), key, saved.Version, last, opt))
+	r.wantStanding(key)
+	r.wantRecord(key, last)
+}}
 
 var beginLeaseStories = []story{
 	{"a begin while another owner holds the lease says so and changes nothing", func(r *rig) {

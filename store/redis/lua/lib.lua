@@ -214,9 +214,9 @@ local function intend(e, n, tries)
   redis.call('ZADD', intents, 0, place)
 end
 
--- put writes a record over that of e, which may have none. An intent and a tombstone
--- go. A claim stays, but where claimable is true.
-local function put(e, v, i, r, c, x, ttl, k, claimable)
+-- put writes a record over that of e, which may have none. A tombstone goes, and an intent unless keep is
+-- true. A claim stays, but where claimable is true.
+local function put(e, v, i, r, c, x, ttl, k, claimable, keep)
   if e.v and not e.alive then forget(e) end
   local t = tonumber(ttl) > 0 and now + ttl
 
@@ -233,13 +233,15 @@ local function put(e, v, i, r, c, x, ttl, k, claimable)
   field('t', t)
   field('c', c)
   field('x', x)
-  field('n', false)
-  field('m', false)
+  if not keep then
+    field('n', false)
+    field('m', false)
+  end
   redis.call('HSET', key, unpack(set))
   if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
   unbury(e)
 
-  if e.n then redis.call('ZREM', intents, e.n:sub(1, 16) .. id) end
+  if e.n and not keep then redis.call('ZREM', intents, e.n:sub(1, 16) .. id) end
   if e.x and e.x ~= x then unlist(e.x) end
   if e.x and not x then redis.call('ZREM', prefix .. 'x:all', id) end
   if x and (x ~= e.x or t or e.t) then index(x, t, true) end
@@ -264,7 +266,8 @@ local function put(e, v, i, r, c, x, ttl, k, claimable)
     redis.call('ZADD', open, 0, c .. id)
   end
 
-  e.v, e.i, e.t, e.c, e.x, e.k, e.n, e.m = v, i, t, c, x, k, false, false
+  e.v, e.i, e.t, e.c, e.x, e.k = v, i, t, c, x, k
+  if not keep then e.n, e.m = false, false end
   settle(e)
 end
 
