@@ -12,6 +12,8 @@ type (
 	User = session.User
 	// Session is what GetSession shows of a session.
 	Session = session.Session
+	// SessionData holds the values that the application keeps in a session, each as JSON under a name of its own.
+	SessionData = session.Data
 	// Token is an access token.
 	Token = session.Token
 	// ConnectionToken is a token of an upstream connection.

@@ -99,6 +99,9 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)
 	}
 	incarnation := session.NewIncarnation(c.rand)
+	if err := c.keepData(ctx, state, o); err != nil {
+		return nil, err
+	}
 	if state, err = c.browser.Fit(state); err != nil {
 		return nil, err
 	}
@@ -158,6 +161,26 @@ func (c *Client) verify(ctx context.Context, client *idp.Client, issuer string, 
 	}
 	claims, err := client.VerifyIDToken(ctx, issuer, r.IDToken, idp.Expect{Nonce: tx.Nonce, Organization: tx.Organization, MaxAge: tx.MaxAge})
 	return issuer, claims, err
+}
+
+// keepData gives state, of a login that is about to be stored, the values of the application in the session that it takes
+// the place of, if that lives and is the same user's at the same application. It fails where that cannot be read: the user can sign in once more,
+// and what is overwritten is lost.
+func (c *Client) keepData(ctx context.Context, state *session.State, o StoreOptions) error {
+	if o.id == "" {
+		return nil
+	}
+	s, err := c.lookup.Look(ctx, o.id, o.options())
+	if err != nil {
+		return err
+	}
+	if s.Phase != directory.Ready || s.Ceiling.Reached(c.clock.Now()) {
+		return nil
+	}
+	if old := s.State(); old.Data != "" && c.ownerOf(old).Same(c.ownerOf(state)) && old.User.Sub() == state.User.Sub() {
+		state.Data = old.Data
+	}
+	return nil
 }
 
 // begin stores a new session and returns its id.

@@ -154,6 +154,24 @@ func ExampleClient_GetSession() {
 	// Output: auth0|ada 1 openid profile email offline_access
 }
 
+func ExampleClient_UpdateSession() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+	session := tokenward.SessionID(signIn(client, tenant))
+
+	err := client.UpdateSession(ctx, func(data tokenward.SessionData) error {
+		var cart []string
+		if _, err := data.Get("cart", &cart); err != nil {
+			return err
+		}
+		return data.Set("cart", append(cart, "tea"))
+	}, session)
+	data, _ := client.GetSessionData(ctx, session)
+	fmt.Printf("%s %v\n", data["cart"], err)
+	// Output: ["tea"] <nil>
+}
+
 func ExampleClient_GetAccessToken() {
 	client, tenant, end := demo()
 	defer end()

@@ -91,6 +91,16 @@ func (h *Handle) GetUser(ctx context.Context) (User, error) { return h.c.GetUser
 // GetSession is Client.GetSession for this session.
 func (h *Handle) GetSession(ctx context.Context) (*Session, error) { return h.c.GetSession(ctx, h.o) }
 
+// GetSessionData is Client.GetSessionData for this session.
+func (h *Handle) GetSessionData(ctx context.Context) (SessionData, error) {
+	return h.c.GetSessionData(ctx, h.o)
+}
+
+// UpdateSession is Client.UpdateSession for this session.
+func (h *Handle) UpdateSession(ctx context.Context, update func(data SessionData) error) error {
+	return h.c.UpdateSession(ctx, update, h.o)
+}
+
 // TokenSource is not for oauth2.NewClient, nor for anything else that keeps a token until it expires:
 // oauth2.ReuseTokenSource, in which NewClient wraps each source, goes on sending it after a Logout. Use Client or
 // Transport, which ask for each request.

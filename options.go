@@ -319,6 +319,7 @@ func limitsOrDefaults(l Limits) Limits {
 	or(&l.SnapshotAge, 30*time.Second)
 	or(&l.Outage, 5*time.Minute)
 	or(&l.ArgumentBytes, 2048)
+	or(&l.SessionDataBytes, 4096)
 	return l
 }
 
@@ -337,7 +338,7 @@ func checkLimits(l Limits) error {
 		"RememberMissing": int64(l.RememberMissing), "TokenSets": int64(l.TokenSets), "GrantedTokens": int64(l.GrantedTokens),
 		"RetryFirst": int64(l.RetryFirst), "RetryMost": int64(l.RetryMost),
 		"Lease": int64(l.Lease), "SnapshotAge": int64(l.SnapshotAge), "Outage": int64(l.Outage),
-		"ArgumentBytes": int64(l.ArgumentBytes),
+		"ArgumentBytes": int64(l.ArgumentBytes), "SessionDataBytes": int64(l.SessionDataBytes),
 	} {
 		if v < 0 {
 			return &ConfigurationError{Message: "Limits." + name + ": must not be negative"}

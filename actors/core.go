@@ -72,6 +72,7 @@ type core struct {
 
 	ops         []op    // store operations that wait for their turn
 	running     op      // the one under way; nil: none is
+	updates     updates // of the application's values
 	backlog     []op    // deletions that failed and will be tried again; a read or reload, too
 	failures    int     // failed writes in a row
 	postponed   bool    // a retry waits until something that is out has come back
@@ -117,6 +118,8 @@ func (c *core) take(msg any, now time.Time) {
 		c.login(m)
 	case *messages.EndSession:
 		c.endSession(m, now)
+	case *messages.UpdateSession:
+		c.updateSession(m, now)
 	case *messages.ReadRecord:
 		c.reread(m)
 	case *messages.RecoverIntent:
@@ -187,6 +190,7 @@ func (c *core) proceed(now time.Time) {
 	c.restart()
 	c.stopWaiting()
 	c.startNext(now)
+	c.saveUpdates()
 	c.startOp(now)
 	c.startNext(now) // store operations that were void may have made room
 	c.returnLease()

@@ -285,6 +285,7 @@ func (c *core) answerAll(old *session.State, of session.Generation, why session.
 		c.land(f, c.overFor(f, why))
 	}
 	c.queue = nil
+	c.endUpdates(c.serial, session.ErrMissingSession)
 	c.leaseMayBeFree()
 	a := c.request
 	if a == nil || a.generation != of {

@@ -75,6 +75,9 @@ func (a *Session) fail(m, reason any, handled uint64) {
 		}
 	}
 	a.todo = nil
+	for _, u := range broken.updates.waiting {
+		u.call.End(session.ErrInternal)
+	}
 	inHand := slices.Concat(broken.backlog, broken.ops)
 	if broken.running != nil {
 		inHand = append(inHand, broken.running)

@@ -258,6 +258,7 @@ func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
 		mine = c.state.RefreshToken
 	}
 	c.saved, c.version, c.tried = r.state, r.version, nil
+	c.overtakeUpdates(r.state)
 	if r.state.RefreshToken == spent || r.state.RefreshToken == "" && mine != "" {
 		if next := c.merged(o, r.state, mine); dropped && next.RefreshToken == spent {
 			next = next.Clone()
@@ -305,7 +306,8 @@ const triesUnderLease = 2
 // nothingToSay reports whether a read that brought nothing is no failure to save: there
 // is nothing to be saved, or that is still to be tried.
 func (c *core) nothingToSay(o *readOp) bool {
-	return o.why == moved || o.why == refusedToken || c.state == c.saved || o.landed == nil && c.saving()
+	return o.why == moved || o.why == refusedToken || c.state == c.saved || o.landed == nil && c.saving() ||
+		o.landed == nil && o.save == nil && len(c.updates.waiting) > 0
 }
 
 // dropRefreshToken gives a refresh token up that the provider refused for good, or ends the

@@ -33,6 +33,7 @@ type saveOp struct {
 	serial uint64
 	epoch  int64
 	free   bool // the lease is given back in the same operation: no flight needs it
+	keeps  bool // the intent stays as it is
 }
 
 // save queues a save of the state as it will be when its turn has come, after which l is answered.
@@ -54,6 +55,7 @@ func (o *saveOp) start(c *core, _ time.Time) bool {
 		return false
 	}
 	o.state, o.serial, o.prev, o.incarnation, o.epoch = c.state, c.serial, c.version, c.incarnation, c.lease.epoch
+	o.keeps = c.keepsIntent(o)
 	o.free = c.rules.Leases && c.request == nil && len(c.queue) == 0 && len(c.ops) == 0 && !c.lease.renewing
 	return true
 }
@@ -69,7 +71,7 @@ func (o *saveOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err err
 	if err != nil {
 		return err
 	}
-	r.Epoch = epoch
+	r.Epoch, r.KeepIntent = epoch, o.keeps
 	if o.free && s.env.Beginner != nil {
 		r.Release = s.env.Owner
 		m.released = true
@@ -83,7 +85,7 @@ func (o *saveOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err err
 // take it for another process's.
 func (o *saveOp) done(c *core, m *opDone, _ time.Time) {
 	c.noteLease(m)
-	if c.recovery != nil {
+	if c.recovery != nil && !o.keeps {
 		c.recovery.cleared = true
 	}
 	if o.generation != c.generation || c.life != live {
@@ -116,7 +118,9 @@ func (c *core) mayHaveHappened(o *saveOp) {
 // stored notes that the store holds what o wrote.
 func (c *core) stored(o *saveOp, released bool) {
 	c.saved, c.version, c.tried = o.state, o.version, nil
-	c.lease.intent = nil // the update has cleared it
+	if !o.keeps {
+		c.lease.intent = nil // the update has cleared it
+	}
 	if released {
 		c.lease.epoch = 0
 	}
@@ -125,6 +129,7 @@ func (c *core) stored(o *saveOp, released bool) {
 		c.do(setUnsaved(c.unsaved()))
 	}
 	c.publish(o.state, o.serial)
+	c.endUpdates(o.serial, nil)
 }
 
 // unsaved says how far the store is behind. What a request on the wire brings may be a new
@@ -151,6 +156,7 @@ func (c *core) saveFailed(o *saveOp, w *waiters, err error) {
 	if o != nil {
 		c.publish(o.state, o.serial)
 	}
+	c.updatesNotSaved(leased, err)
 	switch {
 	case w.landed != nil:
 		c.do(report{"the session could not be saved", err})
@@ -192,7 +198,7 @@ func (c *core) retry() {
 		return // it starts again first
 	}
 	c.ops = append(c.ops, c.backlog...)
-	c.backlog = nil
+	c.backlog, c.updates.heldUp = nil, false
 	if c.life == live && c.persistence() == backingOff {
 		if c.step == onTheWire && c.rules.Intents {
 			c.postponed = true // a save would clear the intent of the request

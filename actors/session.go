@@ -216,6 +216,9 @@ func (a *Session) abandon() {
 		return // the entry was given up: another may own it
 	}
 	a.entry.CompleteAll(directory.Answer{Restart: true})
+	for _, u := range a.core.updates.waiting {
+		u.call.End(session.ErrClosed)
+	}
 	a.core.queued(func(o op) bool {
 		a.release(o, session.ErrClosed)
 		return false

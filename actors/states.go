@@ -70,6 +70,7 @@ const (
 //	|---|---|---|---|---|---|---|
 //	| NeedToken | internal_error | cache, else queue | cached connection token, else over | what remains, else over | waits; look again | internal_error |
 //	| Login | store op | store op | store op; the exchange ends | store op | wake, store op | internal_error |
+//	| Update(from, to) | missing_session | compare: save, else the newest values | missing_session | missing_session | wake, as before | internal_error |
 //	| End(why) | delete; ended where it is the one that is known | answer all, ended, delete | answer, ended, delete | delete | wake, as before | ended at once, deletion owed |
 //	| CeilingDue(generation) | – | exchange under way: expiring, else ended; delete | – | – | wake, as before | – |
 //	| RecordChanged(version) | – | known: –, else read | read | deleted: –, else read | wake, as before | stale |

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -227,6 +228,14 @@ var cells = []cell{
 	{"CeilingDue", released, 0, ceiling, "shows an end, runs deleteOp, ended"},
 	{"CeilingDue", failed, 0, ceiling, "-shows, failed"},
 
+	{"Update: the values are From", live, 0, updating("", `{"a":1}`), "runs saveOp, -ends, live"},
+	{"Update: others", live, 0, updating(`{"b":1}`, `{"a":1}`), "-runs, live"},
+	{"Update", unknown, 0, updating("", `{"a":1}`), "-runs, released"},
+	{"Update", expiring, onTheWire, updating("", `{"a":1}`), "-runs, expiring"},
+	{"Update", ended, 0, updating("", `{"a":1}`), "-runs, ended"},
+	{"Update", released, 0, updating("", `{"a":1}`), "runs saveOp, live"},
+	{"Update", failed, 0, updating("", `{"a":1}`), "-runs, failed"},
+
 	{"RecordChanged", unknown, 0, isToldOf, "-runs, released"},
 	{"RecordChanged", live, 0, isToldOf, "runs readOp, live"},
 	{"RecordChanged: known", live, 0, func(s *scene) { s.give(&messages.ReadRecord{Version: session.Version{1}}) }, "-runs, live"},
@@ -341,6 +350,13 @@ func (s *scene) deletes(err error) {
 	s.give(&opDone{op: o, err: err})
 }
 
+// updating has the application's values become to.
+func updating(from, to session.RawData) func(*scene) {
+	return func(s *scene) {
+		s.give(&messages.UpdateSession{Incarnation: login1, From: from, To: to, Call: directory.NewCall(context.Background(), store.Options{})})
+	}
+}
+
 // TestTable drives every cell of the table in states.go. A cell without a message cannot come about: nothing
 // is under way in that life that could bring it.
 func TestTable(t *testing.T) {
@@ -403,8 +419,8 @@ func tableRows(t *testing.T, file string) (rows [][]string) {
 		}
 		rows = append(rows, row)
 	}
-	if len(rows) != 12 {
-		t.Fatalf("%s: %d rows, want 12", file, len(rows))
+	if len(rows) != 13 {
+		t.Fatalf("%s: %d rows, want 13", file, len(rows))
 	}
 	return rows
 }

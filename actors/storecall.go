@@ -47,6 +47,9 @@ func (a *Session) run(o op) {
 	if _, read := o.(*readOp); !read { // whose failure would be the session's, not the caller's
 		r.with.call = lender(w.calls)
 	}
+	if _, saves := o.(*saveOp); saves && w.landed == nil && len(a.core.updates.waiting) > 0 {
+		r.with.options = store.Options{Values: a.core.updates.waiting[0].call.Values()}
+	}
 	if w.landed != nil {
 		r.with.options, r.observed = w.landed.flight.Options, a.observed(w.landed.flight)
 	}

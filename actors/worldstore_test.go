@@ -117,7 +117,10 @@ func (w *world) update(o *saveOp, m *opDone) {
 	case w.record.version != o.prev || w.record.incarnation != o.incarnation:
 		m.err = store.ErrConflict
 	default:
-		w.record, w.intent = &record{o.version, o.incarnation, o.state}, nil
+		w.record = &record{o.version, o.incarnation, o.state}
+		if !o.keeps {
+			w.intent = nil
+		}
 		w.updates++
 		w.tell()
 	}

@@ -73,6 +73,22 @@ func (m *ReplaceSession) Refuse(err error) { m.Call.End(err) }
 
 func (*ReplaceSession) toSession() {}
 
+// UpdateSession orders the values that the application keeps in a session to become To, if the session is that incarnation
+// and its values are From. Call, which lends nothing, is answered once the store has them, or has failed; with an
+// *OvertakenError, which brings the newest, where they are others; with ErrMissingSession where the session does not live.
+type UpdateSession struct {
+	Redacted
+	Key         session.Key
+	Incarnation session.Incarnation
+	From, To    session.RawData
+	Call        *directory.Call
+}
+
+// Refuse implements Awaited.
+func (m *UpdateSession) Refuse(err error) { m.Call.End(err) }
+
+func (*UpdateSession) toSession() {}
+
 // EndSession orders a session to end and its record to be deleted: that
 // incarnation only, or any when zero. Call, which may be nil, is answered when the
 // deletion was tried once; a failed deletion is tried again until it succeeds.

@@ -14,6 +14,7 @@
 //	NeedToken       from a call       where the session has no actor: activates it, and passes the message on
 //	ReplaceSession  from a login      passes it on, to an actor that knows nothing where there was none
 //	EndSession      from a call       the same
+//	UpdateSession   from a call       passes it on, to a session in memory; else ends its Call: look for the session again
 //	CeilingReached  from a read       passes it on; a session that is not in memory is read anyway: ends the Call
 //	ReadRecord          from a call       the same
 //	Changed         from the feed     marks an idle session as outdated, else tells its actor to read it
@@ -26,6 +27,7 @@
 //	Adopt           first of all      the session is the actor's
 //	NeedToken       also from a call  completes the flight
 //	ReplaceSession  Call ends once the store has the login, or has failed
+//	UpdateSession   Call ends once the store has the values, or has failed; or with the newest, where another was first
 //	EndSession      Call ends when the deletion was tried once; a deletion that failed is tried again
 //	CeilingReached  the same, where the ceiling is reached and the generation is the present one
 //	ReadRecord          Call ends when the record was read, with an error when the store did not answer

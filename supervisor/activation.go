@@ -323,6 +323,18 @@ func (s *Supervisor) replace(m *messages.ReplaceSession) {
 	}
 }
 
+// update passes new values of the application on. A session that is not in memory is looked for again by its caller.
+func (s *Supervisor) update(m *messages.UpdateSession) {
+	switch sl := s.residents.get(m.Key); {
+	case s.closing:
+		m.Refuse(session.ErrClosed)
+	case sl != nil && (sl.pid() != nil || sl.idles()):
+		s.command(sl, m)
+	default:
+		m.Refuse(session.ErrMissingSession)
+	}
+}
+
 // end passes the end of a session on. An actor does the deletion, also where the session is not in memory, because a
 // deletion that fails is tried until it succeeds.
 func (s *Supervisor) end(m *messages.EndSession) {

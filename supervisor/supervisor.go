@@ -208,6 +208,8 @@ func (s *Supervisor) ordered(m any) bool {
 		s.replace(m)
 	case *messages.EndSession:
 		s.end(m)
+	case *messages.UpdateSession:
+		s.update(m)
 	case *messages.CeilingReached:
 		s.ceilingReached(m)
 	case *messages.ReadRecord:

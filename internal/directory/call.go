@@ -2,8 +2,11 @@ package directory
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"sync/atomic"
 
+	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -76,6 +79,23 @@ func (c *Call) End(err error) {
 		}
 	}
 }
+
+// Values are the free values among the options of c. They may be used at any time.
+func (c *Call) Values() map[string]any {
+	if c == nil {
+		return nil
+	}
+	return c.options.Values
+}
+
+// OvertakenError ends the call of an UpdateSession that was made from values which another caller has changed since.
+type OvertakenError struct{ Newest session.RawData }
+
+// Error implements error.
+func (*OvertakenError) Error() string { return "the session's values were changed by another caller" }
+
+// Format prints e without the values.
+func (e *OvertakenError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
 // Done is closed when the work has ended.
 func (c *Call) Done() <-chan struct{} { return c.done }
