@@ -112,8 +112,7 @@ func (c *Client) endSessions(ctx context.Context, r EndRequest, o StoreOptions) 
 
 // endFrom ends what e names, and refuses logins under way whose ID token is not younger than by.
 func (c *Client) endFrom(ctx context.Context, e ending, by int64, o StoreOptions) (int, error) {
-	everywhere := []session.RegistrationID{{Issuer: e.issuer}}
-	c.logins.Logouts.Remember(c.clock.Now(), everywhere, logins.Ended{SID: e.sid, Subject: e.sub, Email: e.email, Until: by})
+	c.rememberEnds(e, by)
 	byEmail := e.email != "" && e.sid == "" && e.sub == ""
 	var users sync.Map
 	if byEmail {
@@ -130,6 +129,12 @@ func (c *Client) endFrom(ctx context.Context, e ending, by int64, o StoreOptions
 		return err == nil
 	})
 	return n, err
+}
+
+// rememberEnds refuses logins under way that e names and whose ID token is not younger than by.
+func (c *Client) rememberEnds(e ending, by int64) {
+	everywhere := []session.RegistrationID{{Issuer: e.issuer}}
+	c.logins.Logouts.Remember(c.clock.Now(), everywhere, logins.Ended{SID: e.sid, Subject: e.sub, Email: e.email, Until: by})
 }
 
 // ending names sessions that are to end: those of which all is so that is not empty.
@@ -180,15 +185,7 @@ func (c *Client) endFound(ctx context.Context, e ending, o StoreOptions) (int, e
 	}); err != nil {
 		return 0, lookup.StoreError(err)
 	}
-	var ended atomic.Int64
-	err = inParallel(refs, func(r store.Ref) error {
-		was, err := c.endNamed(ctx, r.Key, e, o)
-		if was && err == nil {
-			ended.Add(1)
-		}
-		return err
-	})
-	return int(ended.Load()), err
+	return inParallel(refs, func(r store.Ref) (bool, error) { return c.endNamed(ctx, r.Key, e, o) })
 }
 
 // index returns the state store's index.
@@ -236,14 +233,22 @@ func (c *Client) verifyLogout(ctx context.Context, raw string, o store.Options) 
 	return l, nil
 }
 
-// inParallel does end for all of refs, and returns the first error.
-func inParallel(refs []store.Ref, end func(store.Ref) error) error {
+// inParallel does end for all of them, also after an error, of which it returns the first. It returns how many ended.
+func inParallel[T any](all []T, end func(T) (bool, error)) (int, error) {
 	var ends errgroup.Group
 	ends.SetLimit(16)
-	for _, r := range refs {
-		ends.Go(func() error { return end(r) })
+	var ended atomic.Int64
+	for _, one := range all {
+		ends.Go(func() error {
+			was, err := end(one)
+			if was && err == nil {
+				ended.Add(1)
+			}
+			return err
+		})
 	}
-	return ends.Wait()
+	err := ends.Wait()
+	return int(ended.Load()), err
 }
 
 // endNamed ends the session under key if it is one that e names: an index may be wrong. It reports whether it is. Of one that

@@ -74,6 +74,7 @@ const (
 	EndSessions       Operation = "end_sessions"
 	MachineToken      Operation = "machine_token"  // that no plain hit answered
 	ExchangeToken     Operation = "exchange_token" // RFC 8693
+	ListSessions      Operation = "list_sessions"  // a page, or a count
 )
 
 // OtherAudience stands for every audience that is not configured.

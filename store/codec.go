@@ -29,8 +29,8 @@ func (c *Codec) Encode(key session.Key, s *session.State, v session.Version, in 
 // Encoder encodes the states of one session as they follow each other, and derives nothing
 // again that has stayed the same. The zero Encoder is ready to use, by one goroutine at a time.
 type Encoder struct {
-	domain, sid string // that index was derived of
-	user        session.RawUser
+	domain, sid string           // that index was derived of
+	user        *session.RawUser // not printed with an Encoder
 	index       []IndexValue
 }
 
@@ -48,8 +48,9 @@ func (e *Encoder) Encode(c *Codec, key session.Key, s *session.State, v session.
 		ceiling = s.Internal.Ceiling
 	}
 	domain, sid := s.SessionDomain(c.Domain), s.Internal.SID
-	if e.index == nil || domain != e.domain || sid != e.sid || s.User != e.user {
-		e.domain, e.sid, e.user = domain, sid, s.User
+	if e.index == nil || domain != e.domain || sid != e.sid || *e.user != s.User {
+		user := s.User
+		e.domain, e.sid, e.user = domain, sid, &user
 		e.index = c.Sealer.IndexValues(session.IssuerOf(domain), sid, s.User.Sub(), s.User.VerifiedEmail())
 	}
 	return Record{

@@ -40,6 +40,8 @@ func (s *states) Ability(target any) bool {
 		return give(s, target, func(of store.Beginner) store.Beginner { return beginner{s.t, of} })
 	case *store.BatchEnder:
 		return give(s, target, func(of store.BatchEnder) store.BatchEnder { return ender{s.t, of} })
+	case *store.Lister:
+		return give(s, target, func(of store.Lister) store.Lister { return lister{s.t, of} })
 	case *store.Toucher:
 		return give(s, target, func(of store.Toucher) store.Toucher { return toucher{s.t, of} })
 	}
@@ -205,6 +207,16 @@ type ender struct {
 // EndAll implements store.BatchEnder.
 func (e ender) EndAll(ctx context.Context, refs []store.Ref, stands time.Duration, o store.Options) ([]store.Ref, error) {
 	return watched(ctx, e.t, "end_all", func(ctx context.Context) ([]store.Ref, error) { return e.under.EndAll(ctx, refs, stands, o) })
+}
+
+type lister struct {
+	t     *Telemetry
+	under store.Lister
+}
+
+// List implements store.Lister.
+func (l lister) List(ctx context.Context, of store.Listing, o store.Options) (store.Page, error) {
+	return watched(ctx, l.t, "list", func(ctx context.Context) (store.Page, error) { return l.under.List(ctx, of, o) })
 }
 
 type toucher struct {
