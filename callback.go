@@ -194,7 +194,7 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 	}
 	iat := issuedAt(claims)
 	refused := func() bool {
-		return c.logins.Logouts.Refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), state.User.VerifiedEmail(), iat)
+		return c.logins.Refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), state.User.VerifiedEmail(), iat)
 	}
 	if refused() {
 		return "", overtaken()

@@ -268,6 +268,23 @@ func ExampleClient_HandleBackchannelLogout() {
 }
 
 // Two customers of one server, each with an application of its own at the same provider.
+// What httpauth.ServeFrontchannelLogout does with a request of the provider's logout page.
+func ExampleClient_HandleFrontchannelLogout() {
+	client, tenant, end := demo()
+	defer end()
+	ctx := context.Background()
+	id := signIn(client, tenant)
+
+	request := httptest.NewRequest(http.MethodGet, tenant.FrontchannelLogoutURL("/auth/frontchannel-logout", tenant.Family(idptest.Subject).SID), nil)
+	query := request.URL.Query()
+	if err := client.HandleFrontchannelLogout(ctx, query.Get("iss"), query.Get("sid"), tokenward.StoreOptions{}); err != nil {
+		fmt.Println(err)
+	}
+	user, err := client.GetUser(ctx, tokenward.SessionID(id))
+	fmt.Println(user, err)
+	// Output: map[] <nil>
+}
+
 func ExampleRegistrationResolver() {
 	tenant, err := idptest.New(idptest.WithClient("of red", "red's secret"), idptest.WithClient("of blue", "blue's secret"))
 	if err != nil {

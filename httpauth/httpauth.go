@@ -38,6 +38,7 @@ type options struct {
 	logout   map[string]string
 	others   []string
 	refuse   bool
+	framed   bool
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
 	onLogin  func(w http.ResponseWriter, r *http.Request, login *tokenward.LoginResult)
 }
@@ -73,6 +74,11 @@ func LogoutParams(params map[string]string) Option {
 // RefuseForgeries makes Attach and Require refuse what Protect refuses, against cross-site request forgery: a page of another
 // origin that has a signed-in browser change something. The default is that Protect stands where the host puts it.
 func RefuseForgeries() Option { return func(o *options) { o.refuse = true } }
+
+// ServeFrontchannelLogout adds FrontchannelLogout to the routes of Register and Handler, as GET /frontchannel-logout under
+// their prefix. The default is that there is none: nothing authenticates such a request but that it knows the sid, so prefer
+// back-channel logout where the provider has it.
+func ServeFrontchannelLogout() Option { return func(o *options) { o.framed = true } }
 
 // AllowOrigins names origins, such as https://admin.example.com, whose pages may change something here: Protect lets
 // them through. The Logout handler does not. The default is none.
@@ -242,6 +248,32 @@ func (h *Handlers) BackchannelLogout(w http.ResponseWriter, r *http.Request) {
 		h.o.onError(w, r, err)
 		return
 	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// FrontchannelLogout ends the sessions that the provider names by the query parameters iss and sid (OpenID Connect
+// Front-Channel Logout 1.0), wherever they are: a frame of the provider's page, in which this is, brings no cookie that is
+// Lax. So any page may ask, and in any way, but for a HEAD and a prefetch, which end nothing. The answer is an empty page.
+func (h *Handlers) FrontchannelLogout(w http.ResponseWriter, r *http.Request) {
+	w, finish := cookie.Wrap(w)
+	defer finish()
+	noStore(w)
+	switch {
+	case prefetches(r):
+		w.Header().Add("Vary", "Sec-Purpose")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	case r.Method == http.MethodHead:
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	query := r.URL.Query()
+	if err := h.client.HandleFrontchannelLogout(r.Context(), query.Get("iss"), query.Get("sid"), tokenward.HTTP(w, r)); err != nil {
+		h.o.onError(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusOK)
 }
 

@@ -12,7 +12,7 @@ import (
 // The routes in one handler, for routers that mount handlers: below any prefix, with the prefix on the request's path or
 // taken off.
 
-var names = []string{"login", "callback", "logout", "backchannel-logout"}
+var names = []string{"login", "callback", "logout", "backchannel-logout", "frontchannel-logout"}
 
 // route puts the handlers on a mux under prefix.
 func (h *Handlers) route(mux *http.ServeMux, prefix string) {
@@ -22,11 +22,14 @@ func (h *Handlers) route(mux *http.ServeMux, prefix string) {
 	mux.HandleFunc("GET "+prefix+"/logout", h.Logout)
 	mux.HandleFunc("POST "+prefix+"/logout", h.Logout)
 	mux.HandleFunc("POST "+prefix+"/backchannel-logout", h.BackchannelLogout)
+	if h.o.framed {
+		mux.HandleFunc("GET "+prefix+"/frontchannel-logout", h.FrontchannelLogout)
+	}
 }
 
 // Handler returns one http.Handler with the routes of Register, for a router that mounts it where browsers see the
 // redirect URI's folder: with RedirectURI https://app.example.com/auth/callback at /auth. Whether the router takes the
-// prefix off the request's path does not matter. Every path but the four of that folder is 404.
+// prefix off the request's path does not matter. Every other path than those of that folder is 404.
 //
 // It decides where Require sends browsers, as Register does. It fails with a *tokenward.ConfigurationError where the
 // redirect URI is not below the base URL, or does not end with /callback. Without a redirect URI, where each login names its own, the

@@ -35,7 +35,7 @@ type registration struct {
 }
 
 // Register puts the handlers on a mux under prefix, such as /auth: login, callback (GET and POST), logout
-// (GET and POST) and backchannel-logout. It decides where Require sends browsers, unless LoginPath does.
+// (GET and POST) and backchannel-logout, with ServeFrontchannelLogout frontchannel-logout, too. It decides where Require sends browsers, unless LoginPath does.
 //
 // The redirect URI must end with prefix and /callback, or no login could complete. Else, and for a prefix that is not
 // a plain path, Register fails with a *tokenward.ConfigurationError and registers nothing; Require

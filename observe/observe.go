@@ -65,16 +65,17 @@ type Operation string
 
 // The operations.
 const (
-	Token             Operation = "token"
-	ConnectionToken   Operation = "connection_token"
-	Login             Operation = "login" // its start
-	Callback          Operation = "callback"
-	Logout            Operation = "logout"
-	BackchannelLogout Operation = "backchannel_logout"
-	EndSessions       Operation = "end_sessions"
-	MachineToken      Operation = "machine_token"  // that no plain hit answered
-	ExchangeToken     Operation = "exchange_token" // RFC 8693
-	ListSessions      Operation = "list_sessions"  // a page, or a count
+	Token              Operation = "token"
+	ConnectionToken    Operation = "connection_token"
+	Login              Operation = "login" // its start
+	Callback           Operation = "callback"
+	Logout             Operation = "logout"
+	BackchannelLogout  Operation = "backchannel_logout"
+	FrontchannelLogout Operation = "frontchannel_logout"
+	EndSessions        Operation = "end_sessions"
+	MachineToken       Operation = "machine_token"  // that no plain hit answered
+	ExchangeToken      Operation = "exchange_token" // RFC 8693
+	ListSessions       Operation = "list_sessions"  // a page, or a count
 )
 
 // OtherAudience stands for every audience that is not configured.

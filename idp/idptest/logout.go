@@ -61,6 +61,20 @@ func (t *Tenant) signed(token string) bool {
 	return err == nil
 }
 
+// FrontchannelLogoutURL returns what the provider's logout page has in a frame for an application whose front-channel logout
+// URI is uri: that URI with iss and sid (OpenID Connect Front-Channel Logout 1.0 section 3). An empty sid is left out.
+func (t *Tenant) FrontchannelLogoutURL(uri, sid string) string {
+	q := url.Values{"iss": {t.issuer}}
+	if sid != "" {
+		q.Set("sid", sid)
+	}
+	sep := "?"
+	if strings.Contains(uri, "?") {
+		sep = "&"
+	}
+	return uri + sep + q.Encode()
+}
+
 // LogoutToken returns a signed back-channel logout token (OpenID Connect
 // Back-Channel Logout 1.0 section 2.4) for the client of that login, or for ClientID
 // where the tenant knows no such login with a refresh token. An empty subject or

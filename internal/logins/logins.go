@@ -30,13 +30,15 @@ type Logins struct {
 
 	Redirects Redirects
 	Logouts   Logouts
+	Framed    Logouts // by front-channel requests, which nothing authenticates: they push no other out
 	completed completions
 }
 
 // Init makes l ready.
 func (l *Logins) Init() {
 	l.Redirects.of = make(map[string]string)
-	l.Logouts.init()
+	l.Logouts.init(maxLogouts)
+	l.Framed.init(maxFramed)
 	l.completed.init()
 }
 

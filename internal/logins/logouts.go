@@ -13,11 +13,14 @@ const (
 	logoutLife  = 2 * time.Minute
 	handledLife = time.Hour
 	maxLogouts  = 100_000
+	maxFramed   = 1000
 )
 
 // Logouts remembers logout tokens for a while, so that a login that was under
 // way when one came does not outlive it.
 type Logouts struct {
+	most int // are remembered
+
 	mu   sync.Mutex
 	seen map[logoutName]remembered
 	old  []noted // in the order they came
@@ -70,7 +73,8 @@ type noted struct {
 	at   time.Time
 }
 
-func (l *Logouts) init() {
+func (l *Logouts) init(most int) {
+	l.most = most
 	l.seen, l.handled = make(map[logoutName]remembered), make(map[tokenName]time.Time)
 }
 
@@ -90,7 +94,7 @@ func (l *Logouts) Repeated(now time.Time, owners []session.RegistrationID, t idp
 func (l *Logouts) Done(now time.Time, owners []session.RegistrationID, t idp.LogoutToken) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.order) > 0 && (len(l.order) >= maxLogouts || now.Sub(l.handled[l.order[0]]) >= handledLife) {
+	for len(l.order) > 0 && (len(l.order) >= l.most || now.Sub(l.handled[l.order[0]]) >= handledLife) {
 		delete(l.handled, l.order[0])
 		l.order = l.order[1:]
 	}
@@ -107,7 +111,7 @@ func (l *Logouts) Done(now time.Time, owners []session.RegistrationID, t idp.Log
 func (l *Logouts) Remember(now time.Time, owners []session.RegistrationID, e Ended) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.old) > 0 && (len(l.old) >= maxLogouts || now.Sub(l.old[0].at) >= logoutLife) {
+	for len(l.old) > 0 && (len(l.old) >= l.most || now.Sub(l.old[0].at) >= logoutLife) {
 		first := l.old[0]
 		l.old = l.old[1:]
 		if l.seen[first.name].at.Equal(first.at) { // not noted again since
@@ -127,6 +131,11 @@ func (l *Logouts) Remember(now time.Time, owners []session.RegistrationID, e End
 		l.old = append(l.old, noted{name, now})
 		l.seen[name] = remembered{now, max(l.seen[name].until, e.Until)} // they may come in any order
 	}
+}
+
+// Refuses reports whether a login to that application, as Logouts.Refuses has it, has been ended already.
+func (l *Logins) Refuses(now time.Time, of session.RegistrationID, sid, sub, email string, iat int64) bool {
+	return l.Logouts.Refuses(now, of, sid, sub, email, iat) || l.Framed.Refuses(now, of, sid, sub, email, iat)
 }
 
 // Refuses reports whether a login to that application, of a user whose ID token or verified email says that, and whose ID

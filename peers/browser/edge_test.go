@@ -71,7 +71,7 @@ func (s *site) start(edit func(*tokenward.Config), opts ...tokenward.Option) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	web, err := httpauth.New(client, s.base)
+	web, err := httpauth.New(client, s.base, httpauth.ServeFrontchannelLogout())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -275,6 +275,32 @@ func TestEdge_formPost(t *testing.T) {
 	for _, uri := range s.callbacks {
 		if strings.Contains(uri, "code=") {
 			t.Errorf("the code is in the URL %s", uri)
+		}
+	}
+}
+
+// The provider's logout page, of another site, has the application's front-channel logout in a frame: it brings no Lax cookie,
+// and ends the session of its sid.
+func TestEdge_frontchannelLogout(t *testing.T) {
+	ctx, _ := openBrowser(t)
+	s := newSite(t, "localhost", nil) // which browsers trust, so that they say why they ask
+	sid := s.signIn(ctx)
+	page := ""
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, page)
+	}))
+	t.Cleanup(provider.Close)
+	for _, tt := range []struct{ sent, left string }{{"another", sid}, {sid, "<nil>"}} {
+		page = `<!doctype html><title>provider</title><body><script>
+			const f = document.createElement("iframe")
+			f.onload = () => document.body.insertAdjacentHTML("beforeend", "<p id=done>done")
+			f.src = "` + s.tenant.FrontchannelLogoutURL(s.base+"/auth/frontchannel-logout", tt.sent) + `"
+			document.body.append(f)</script>`
+		navigate(t, ctx, provider.URL, "#done") // at 127.0.0.1, which is another site than localhost
+		navigate(t, ctx, s.base+"/", "#home")
+		if who := fetched(t, ctx, "/who"); who != tt.left {
+			t.Errorf("after a frame for %q: %q is signed in, want %q", tt.sent, who, tt.left)
 		}
 	}
 }

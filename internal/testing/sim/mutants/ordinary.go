@@ -388,6 +388,18 @@ var ordinary = []defect{
 		test: "TestExchange_endsWithItsSession",
 	},
 	{
+		name: "framed-logout-of-another-application", what: "a front-channel logout ends sessions of another registration",
+		old:  `e.clientIDs = t.of.ClientID, []string{t.of.ClientID}`,
+		bad:  `e.clientIDs = t.of.ClientID, nil`,
+		test: "TestFrontchannel_registrations",
+	},
+	{
+		name: "framed-logout-for-a-prefetch", what: "a prefetch of the front-channel logout ends a session",
+		old:  "switch {\n\tcase prefetches(r):\n\t\tw.Header().Add(\"Vary\", \"Sec-Purpose\")\n\t\tw.WriteHeader(http.StatusServiceUnavailable)\n\t\treturn\n",
+		bad:  "switch {\n",
+		test: "TestFrontchannelLogout_fromAnyPageInAnyWay",
+	},
+	{
 		name: "oauth2-past-the-ceiling", what: "a TokenSource's token expires after the ceiling",
 		old:  `s.Ceiling.Legal() && ends.Before(until)`,
 		bad:  `false`,
