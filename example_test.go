@@ -465,6 +465,30 @@ func ExampleClient_ExchangeToken() {
 	// missing_refresh_token
 }
 
+// A host that would rather wait than fail, and leaves a provider alone that does not work.
+func ExampleWithRetry() {
+	client, err := tokenward.New(tokenward.Config{
+		Domain: "tenant.eu.auth0.com", ClientID: "my-client", ClientSecret: "its secret",
+		Secrets: []string{"drawn at random, 32 bytes or more"},
+	},
+		tokenward.WithRetry(tokenward.RetryPolicy{Attempts: 3, Within: 10 * time.Second}),
+		tokenward.WithRotationOverlap(30*time.Second), // as it is set at the tenant: until then a token may be presented again
+		tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 10}),
+	)
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = client.Close(context.Background()) }()
+
+	_, err = client.GetAccessToken(context.Background(), tokenward.TokenRequest{}, tokenward.SessionID("a session"))
+	var open *tokenward.BreakerOpenError
+	if errors.As(err, &open) {
+		fmt.Println("the provider is down, next try at", open.Until)
+	}
+	fmt.Println(tokenward.LoginRequired(err), client.Stats().BreakersOpen)
+	// Output: true 0
+}
+
 func ExampleClient_Ready() {
 	client, tenant, end := demo()
 	defer end()

@@ -81,7 +81,7 @@ func (a *Session) carryOutWork(e effect) {
 		third := a.env.Rules.Lease / 3 // at most, should the clock have been set back
 		a.renewal = a.after(a.renewal, min(third, clock.Until(a.env.Clock, e.taken.Add(third))), &renewDue{})
 	case sendAgainIn:
-		a.again = a.after(a.again, e.wait+a.draw(e.spread), &sendAgainDue{flight: e.flight})
+		a.poll = a.after(a.poll, e.wait+a.draw(e.spread), &sendAgainDue{flight: e.flight}) // a flight has one reason to wait
 	case pollIn:
 		a.poll = a.after(a.poll, a.jitter(e.wait), &pollDue{})
 	case retryIn:
@@ -179,6 +179,9 @@ func (a *Session) spend(e spend) {
 	}
 	a.do(ProviderWork, func(ctx context.Context) any {
 		ctx = observed.Context(ctx)
+		if permit.Probe {
+			ctx = idp.Probing(ctx)
+		}
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.FlightTimeout)
 		defer cancel()
 		m := &providerAnswered{sent: env.Clock.Mono()}

@@ -107,7 +107,7 @@ type Session struct {
 	encoder store.Encoder // for that
 	saved   time.Time     // when this process last wrote the record
 
-	timer, poll, renewal, again clock.Timer
+	timer, poll, renewal clock.Timer
 }
 
 // Props returns how session actors of one supervisor are made.
@@ -207,7 +207,7 @@ func (a *Session) cameBack(m any) {
 // The supervisor has stopped the actor. A caller whose call the store is still using is told when that has come back: until then the
 // store may touch what the caller lent.
 func (a *Session) abandon() {
-	for _, t := range []clock.Timer{a.timer, a.poll, a.renewal, a.again} {
+	for _, t := range []clock.Timer{a.timer, a.poll, a.renewal} {
 		if t != nil {
 			t.Stop()
 		}

@@ -183,6 +183,7 @@ func TestRetryAfter_isSaidInWholeSeconds(t *testing.T) {
 		{tokenward.ErrOverloaded, "1"},
 		{&tokenward.AccessTokenError{Code: "overloaded", Err: limited(7 * time.Second)}, "7"},
 		{tokenward.ErrStore, "1"},
+		{&tokenward.AccessTokenError{Code: "refresh_token_error", Err: &tokenward.BreakerOpenError{RetryAfter: 9 * time.Second}}, "9"},
 		{tokenward.ErrSessionExpired, ""},
 		{errors.New("another"), ""},
 	} {

@@ -83,6 +83,10 @@ func retryAfter(err error, status int) time.Duration {
 			return api.RetryAfter
 		}
 	}
+	var open *tokenward.BreakerOpenError
+	if errors.As(err, &open) {
+		return max(open.RetryAfter, time.Second)
+	}
 	if status == http.StatusServiceUnavailable {
 		return time.Second
 	}
@@ -171,6 +175,9 @@ func StatusOf(err error) int {
 		return http.StatusServiceUnavailable
 	case "internal_error", "session_too_large", "":
 		return http.StatusInternalServerError
+	}
+	if errors.As(err, new(*tokenward.BreakerOpenError)) {
+		return http.StatusServiceUnavailable
 	}
 	var config *tokenward.ConfigurationError
 	var issuer *tokenward.IssuerValidationError

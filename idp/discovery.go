@@ -99,7 +99,9 @@ func (c *Client) metadata(ctx context.Context, issuer string, as class) (*Metada
 		c.recent.Store(&recentMetadata{issuer, &p.meta, p.metaAt})
 		return c.mine(&p.meta)
 	case known && p.usable(now):
-		c.renew(at, p, now)
+		if ctx.Value(probing{}) == nil {
+			c.renew(at, p, now)
+		}
 		return c.mine(&p.meta)
 	}
 	m, err := shared(ctx, c, "metadata "+at, as, func(ctx context.Context) (Metadata, error) {
@@ -110,6 +112,13 @@ func (c *Client) metadata(ctx context.Context, issuer string, as class) (*Metada
 	}
 	return c.mine(&m)
 }
+
+// probing is the key of contexts of Probing.
+type probing struct{}
+
+// Probing returns a copy of ctx for a request that finds out whether a provider works again: metadata that is past its time, and
+// still usable, is not renewed beside it, for that would be a second request.
+func Probing(ctx context.Context) context.Context { return context.WithValue(ctx, probing{}, true) }
 
 // mine returns metadata with the endpoints that are for this client.
 func (c *Client) mine(m *Metadata) (*Metadata, error) {

@@ -59,6 +59,9 @@ func Unsent(err error) bool {
 type BreakerOpenError struct {
 	Issuer string    // of the provider
 	Until  time.Time // when the provider is asked again, at the earliest
+
+	// RetryAfter is how long that was from when the error was made.
+	RetryAfter time.Duration
 }
 
 // Error implements error.

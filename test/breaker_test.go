@@ -7,6 +7,7 @@ import (
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/store"
 )
 
 // wantOpen fails unless err says that the provider was not asked, of which no one need sign in again.
@@ -85,4 +86,33 @@ func TestBreaker_configuration(t *testing.T) {
 			t.Errorf("%+v: %v, want a ConfigurationError", p, err)
 		}
 	}
+}
+
+// What no caller asks for keeps to the breaker too: a request that a crash cut off is not recovered, and a refresh token not
+// revoked, while it is open.
+func TestBreaker_recoveryAndRevocation(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		cut, id := r.login(), r.login()
+		r.expire()
+		r.crash(t, cut, r.another())
+		r.tenant.Reset()
+		r.tenant.Script(idptest.Refresh, idptest.Status(503))
+		if err := r.tokenErr(id, tokenward.TokenRequest{}); err == nil {
+			t.Error("a refresh at a provider that is down succeeds")
+		}
+		r.pass(9)
+		if err := <-r.logout(id); err != nil {
+			t.Error(err)
+		}
+		r.rest()
+		r.want("refreshes while it is open", r.tenant.Refreshes(), 1)
+		r.want("revocations while it is open", r.tenant.Requests(idptest.Revocation), 0)
+		if n := r.client.Stats().Refused; n < 2 {
+			t.Errorf("Refused = %d, want the recovery and the revocation", n)
+		}
+		r.pass(15)
+		r.want("refreshes once it may be asked", r.tenant.Refreshes(), 2)
+		r.want("open breakers", int(r.client.Stats().BreakersOpen), 0)
+	}, withTenant(idptest.WithOverlap(time.Minute)), withClient(tokenward.WithRevocation(), tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 1})),
+		func(rc *rigConfig) { rc.memory = []store.MemoryOption{store.Shared()} })
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,14 +201,13 @@ func TestRetry_exchange(t *testing.T) {
 
 // Where nothing of a request could be sent it is sent again, without an overlap, over a real network too.
 func TestRetry_nothingWasSent(t *testing.T) {
-	refused := 0
+	var refused atomic.Int64
 	r := newRig(t, func(rc *rigConfig) {
 		transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
 		t.Cleanup(transport.CloseIdleConnections)
 		transport.DisableKeepAlives = true
 		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if refused > 0 {
-				refused--
+			if refused.Add(-1) >= 0 {
 				return nil, errors.New("connection refused")
 			}
 			return new(net.Dialer).DialContext(ctx, network, address)
@@ -216,7 +216,7 @@ func TestRetry_nothingWasSent(t *testing.T) {
 	})
 	id := r.login()
 	r.expire()
-	refused = 1
+	refused.Store(1)
 	c := r.ask(context.Background(), id, tokenward.TokenRequest{})
 	for !c.answered() {
 		r.clock.Advance(time.Nanosecond)

@@ -53,5 +53,6 @@ func (b *breaker) note(p actors.Permit, o session.Outcome, mono time.Duration, p
 
 // refusal is the answer to a request that the breaker keeps from being sent.
 func (g *gate) refusal(c clock.Clock) error {
-	return &session.BreakerOpenError{Issuer: g.issuer, Until: c.Now().Add(max(0, g.probeAt-c.Mono())).Round(0)}
+	wait := max(0, g.probeAt-c.Mono())
+	return &session.BreakerOpenError{Issuer: g.issuer, Until: c.Now().Add(wait).Round(0), RetryAfter: wait}
 }
