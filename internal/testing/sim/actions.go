@@ -22,7 +22,7 @@ const (
 	turnAction = iota
 	workAction
 	stepAction
-	aloneKinds  = 29 // what may happen with one process
+	aloneKinds  = 31 // what may happen with one process
 	actionKinds = aloneKinds + 9
 )
 
@@ -47,9 +47,11 @@ func init() {
 				w.askToken(p, s, q)
 			}
 		}},
+		{"demand", 80, always, func(w *World, _ int) { w.demand() }},
+		{"use", 90, func(w *World) int { return when(w.config.early > 0) * w.alive() }, func(w *World, _ int) { w.use() }},
 		{"read", 15, always, func(w *World, _ int) { w.read(w.process(), w.subject()) }},
 		{"login", 12, always, func(w *World, _ int) { w.login(w.process(), w.subject()) }},
-		{"logout", 6, always, func(w *World, _ int) { w.logout(w.process(), w.subject()) }},
+		{"logout", 9, always, func(w *World, _ int) { w.logout(w.process(), w.subject()) }},
 		{"end", 4, always, func(w *World, _ int) {
 			if s := w.subject(); len(s.families) > 0 {
 				w.end1(w.process(), s)
@@ -159,7 +161,7 @@ func (w *World) act() {
 		}
 	}
 	if len(w.calls) > 30 { // enough for now
-		clear(weights[stepAction+1 : stepAction+9])
+		clear(weights[stepAction+1 : stepAction+11])
 	}
 	i := w.choose.weighted(weights[:])
 	if ways[i] == 0 {

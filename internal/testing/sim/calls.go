@@ -24,6 +24,7 @@ type subject struct {
 	stored    stored
 	inAir     map[*process]int  // requests
 	asked     session.FlightKey // of the last of them
+	demanded  *call             // the last that demanded more than the cache has
 	leases    map[*process]*lease
 	epoch     int64 // the newest of its lease
 	presented presented
@@ -100,6 +101,7 @@ type call struct {
 	joined   int // the step in which it joined the flight that it waits for; 0: it waits for none
 	done     bool
 	question *session.TokenQuery // of a token or connection
+	refused  string              // the token that it says was refused
 	op       *op
 }
 

@@ -38,6 +38,7 @@ func (w *World) checkSpend(j *job, r *request) {
 	case s.stored.family == f && !s.stored.unreadable && s.stored.refresh < n:
 		w.fail("P3", "%s is spent while the store has %s", f.token(n), f.token(s.stored.refresh))
 	}
+	defer w.noteDemanded(j, r)
 	switch snap.Phase {
 	case directory.Ready:
 		if snap.State().Internal.SID != f.name {
@@ -46,7 +47,9 @@ func (w *World) checkSpend(j *job, r *request) {
 		if r.recovers {
 			break
 		}
-		if _, ok := snap.State().FindConnection(key, p.now()); ok && key.ForConnection() || !key.ForConnection() && w.covered(p, snap.State(), key) {
+		if !key.ForConnection() {
+			w.checkDemanded(j, r, snap.State())
+		} else if _, ok := snap.State().FindConnection(key, p.now()); ok {
 			w.fail("P2", "a token %s is asked for, and there is one", questionName(key))
 		}
 	case directory.Ended:
@@ -147,18 +150,17 @@ type asked struct {
 // covered reports whether s has a token for key. It is written apart from the product's
 // way to find one.
 func (w *World) covered(p *process, s *session.State, key session.FlightKey) bool {
-	want := session.ParseScope(key.Scopes)
-	now := p.now()
-	if w.step-p.setBack < 50 && now.Before(p.setBackFrom) { // what was decided before it was set back still goes on
-		now = p.setBackFrom
+	now := p.moment()
+	return slices.ContainsFunc(s.TokenSets, func(t session.TokenSet) bool { return w.covers(&t, key, now) })
+}
+
+// covers reports whether t answers key at now.
+func (w *World) covers(t *session.TokenSet, key session.FlightKey, now time.Time) bool {
+	if t.Audience != key.Audience || t.ExpiresAt <= now.Add(w.config.buffer).Unix() {
+		return false
 	}
-	at := now.Add(w.config.buffer).Unix()
-	return slices.ContainsFunc(s.TokenSets, func(t session.TokenSet) bool {
-		if t.Audience != key.Audience || t.ExpiresAt <= at {
-			return false
-		}
-		return session.ParseScope(t.Scope).Covers(want) || session.ParseScope(t.RequestedScope).Equal(want)
-	})
+	want := session.ParseScope(key.Scopes)
+	return session.ParseScope(t.Scope).Covers(want) || session.ParseScope(t.RequestedScope).Equal(want)
 }
 
 // checkOwner holds that an actor that has given up its session does nothing more for it.
@@ -212,6 +214,7 @@ func (w *World) checkReady(m *mailbox, old, s *directory.Snapshot) {
 	case old.Phase == directory.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State().RefreshToken) && n < m.p.held[f] && m.p.bombs == 0:
 		w.fail("P3", "%s goes back to %s", f.name, f.token(n))
 	}
+	w.checkKept(m, old, s)
 	for _, t := range s.State().TokenSets {
 		w.showToken(m, f, t.AccessToken)
 	}

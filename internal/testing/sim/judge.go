@@ -63,6 +63,7 @@ func (w *World) judgeToken(c *call, t session.Token) {
 	if is == nil {
 		return
 	}
+	w.judgeDemand(c, is)
 	now, want := c.p.now(), c.question.Want
 	switch {
 	case is.connection != "" || t.Audience != c.question.Key.Audience || is.audience != t.Audience:

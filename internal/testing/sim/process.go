@@ -92,7 +92,7 @@ func (w *World) start() *process {
 	send := w.system.Root.Send
 	env := &actors.Env{
 		Rules: actors.Rules{
-			ClientID: clientID, Issuer: issuer, Buffer: c.buffer, StrictAudience: true,
+			ClientID: clientID, Issuer: issuer, Buffer: c.buffer, StrictAudience: true, Early: directory.EarlyRefresh{Ahead: c.early, Buffer: c.buffer},
 			Exclusive: store.IsExclusive(states), Revoke: c.revoke, EndOnDead: c.endOnDead, Retry: retry, Overlap: c.overlap,
 			Limits: session.Limits{
 				FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQuestions: c.questions, TokenSets: c.tokenSets,
@@ -110,7 +110,14 @@ func (w *World) start() *process {
 		p.live(env)
 	}
 	l.Directory, l.Clock, l.Buffer, l.MaxFlights = directory.NewDirectory(), env.Clock, c.buffer, c.questions+1
-	l.Name, l.Send, l.Await = name, env.Send, w.await
+	if c.early > 0 {
+		l.Renewable = c.early + c.buffer
+	}
+	l.Name, l.Await = name, w.await
+	l.Send = func(to *actor.PID, m any) {
+		p.checkAsked(m)
+		env.Send(to, m)
+	}
 	l.Supervisor = w.system.Root.Spawn(supervisor.Props(env, l.Directory))
 	return p
 }

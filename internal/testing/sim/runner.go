@@ -17,6 +17,7 @@ type job struct {
 	kind     actors.Work
 	owner    *mailbox            // whose actor wanted it, nil when that is not known
 	snapshot *directory.Snapshot // what its session showed then
+	flights  []*directory.Flight // the same
 	family   *family             // whose that was
 	newest   int                 // its newest refresh token then, so far as p knew
 	epoch    int64               // and of its lease
@@ -63,7 +64,7 @@ func (p *process) Run(kind actors.Work, work func(context.Context) any, deliver 
 	w := p.w
 	j := &job{p: p, kind: kind, work: work, deliver: deliver, owner: w.turn}
 	if m := w.turn; m != nil && m.entry != nil {
-		j.snapshot = m.entry.Snapshot()
+		j.snapshot, j.flights = m.entry.Snapshot(), m.entry.Flights()
 		if j.snapshot.Phase == directory.Ready {
 			j.family = w.families[j.snapshot.State().Internal.SID]
 			j.newest = p.held[j.family]
@@ -181,11 +182,13 @@ func (p *process) Spare(issuer string) (permit actors.Permit, now bool) {
 	if p.w.turn != nil {
 		p.w.checkOwner(p.w.turn)
 	}
-	if p.w.choose.odds(10) {
-		return permit, false
+	if !p.w.choose.odds(50) {
+		permit, now = p.admission.Spare(issuer)
 	}
-	if permit, now = p.admission.Spare(issuer); now {
+	if now {
 		p.permits++
+	} else {
+		p.w.saw[noneSpare]++
 	}
 	return permit, now
 }

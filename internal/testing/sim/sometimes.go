@@ -57,6 +57,13 @@ const (
 	answeredFromCache
 	failureShared
 	heldUp
+
+	earlyAsked
+	earlySent
+	noneSpare
+	demandSent
+	refusedReplaced
+	refusedKept
 	sentAgain
 	breakerOpen
 	pacedFlight
@@ -128,6 +135,8 @@ var sometimesNames = map[sometimes]string{
 	slotWaitedFor:      "a flight waits for a slot", slotsOverloaded: "too many wait for a slot", queuedBehind: "a question queues behind a request",
 	queuedBeside: "a question queues beside another", answeredFromCache: "a question that the cache can answer now", failureShared: "a failed request is told to a caller",
 	sentAgain: "a request that failed is sent again", breakerOpen: "a call is answered by an open breaker", pacedFlight: "a flight gets its permit at a pace that its provider has asked for",
+	earlyAsked: "an early refresh is asked for", earlySent: "an early refresh is sent", noneSpare: "an early refresh finds no permit",
+	demandSent: "a request for a demand", refusedReplaced: "a refused token is replaced", refusedKept: "a refused token is the answer within half a minute",
 	heldUp: "a call is answered by a request that was told to wait", presentedAgain: "a token is presented again, after its wait",
 	atRestSaid: "a session is at rest", busySaid: "a session will not be passivated", failureSaid: "a defect is reported",
 	recoverSaid: "a session recovers", ceilingSaid: "a ceiling is announced",

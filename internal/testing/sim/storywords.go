@@ -66,6 +66,7 @@ func givens() []word {
 		set("a store without a feed", func(c *config) { c.feed = false }),
 		set("two sessions", func(c *config) { c.subjects = 2 }),
 		set("one request at a time", func(c *config) { c.slots = 1 }),
+		lasting("tokens are refreshed "+span+" early", func(c *config, d time.Duration) { c.early = d }),
 		set("logouts revoke", func(c *config) { c.revoke = true }),
 		set("requests that fail are sent again", func(c *config) { c.retry = true }),
 		set("a breaker", func(c *config) { c.breaker = true }),
@@ -124,7 +125,10 @@ func callWords() []word {
 		})
 	}
 	return []word{
-		event(who+` asks for a token(?: for ([\w ]+?))?`+of+where, func(t *story, m []string) error {
+		event(who+` asks for a token(?: in place of that of `+who+`)?(?: that lasts for `+span+`)?`+of+where, func(t *story, m []string) error {
+			return t.demands(m, name)
+		}),
+		event(who+` asks for a token for ([\w ]+?)`+of+where, func(t *story, m []string) error {
 			return asks(t, m, m[1], m[2], m[3])
 		}),
 		do("logs in(?: with a ceiling in "+span+")?(?: for "+span+")?", func(t *story, p *process, s *subject, m []string) error {
@@ -164,6 +168,32 @@ func callWords() []word {
 			return nil
 		}),
 	}
+}
+
+// demands has a call ask for a token, in place of the one that another call got, or that lasts for a time.
+func (t *story) demands(m []string, name func(t *story, name string) error) error {
+	p, s, err := t.place(m[3], m[4])
+	if err != nil {
+		return err
+	}
+	refused, left := "", time.Duration(0)
+	if m[1] != "" {
+		if t.calls[m[1]] == nil {
+			return fmt.Errorf("there was no call %s", m[1])
+		}
+		refused = t.calls[m[1]].answered.token.AccessToken
+	}
+	if m[2] != "" {
+		if left, err = time.ParseDuration(m[2]); err != nil {
+			return err
+		}
+	}
+	if refused == "" && left == 0 {
+		t.w.askToken(p, s, t.w.questions[0])
+	} else {
+		t.w.askDemanding(p, s, t.w.questions[0], refused, left)
+	}
+	return name(t, m[0])
 }
 
 // place returns the session and the process that a line names: the first, unless it says otherwise.

@@ -74,7 +74,10 @@ type World struct {
 	byIncarnation map[session.Incarnation]*family
 	issued        map[string]*issued
 	last          map[asked]*request
-	theirs        int // how often what another process got stayed
+	demanded      map[refusal]demanded
+	early         map[earlyFor]int64 // when an early refresh was asked for
+	named         map[string]bool    // tokens that a call says were refused
+	theirs        int                // how often what another process got stayed
 	tokens        int
 	requests      int
 
@@ -168,6 +171,7 @@ type config struct {
 	passivateAfter time.Duration
 	rememberEnded  time.Duration
 	buffer         time.Duration
+	early          time.Duration // tokens in use are refreshed so long before they expire; 0: they are not
 	index          bool
 	exclusive      bool
 	revoke         bool
@@ -206,12 +210,12 @@ func (w *World) configure() {
 	c.buffer = one(pick, []time.Duration{0, 0, 2 * time.Second})
 	c.index = !pick.odds(25)
 	c.exclusive = !pick.odds(25)
-	c.revoke = pick.odds(40)
+	c.revoke = pick.odds(45)
 	c.storeFaults = one(pick, []int{0, 0, 5, 20})
 	c.providerFaults = one(pick, []int{0, 25, 60, 80})
 	c.hold = pick.odds(65)
 	c.close = pick.odds(40)
-	c.steps = one(pick, []int{200, 400, 600})
+	c.steps = one(pick, []int{300, 600, 850})
 	c.tight = c.slotQueue < 100 || c.resident < 100 || c.questions < 64
 	kinds := aloneKinds
 	if w.kind == Beside {
@@ -232,6 +236,7 @@ func (w *World) configure() {
 		c.skew = pick.odds(30)
 	}
 	c.endOnDead = pick.odds(20)
+	c.early = one(pick, []time.Duration{0, 0, 3 * time.Second, 2 * time.Minute})
 	c.retry = pick.odds(50)
 	c.breaker = pick.odds(30)
 	if c.tired = pick.odds(35); c.tired {
@@ -251,6 +256,7 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64, giv
 		kind: m.kind, choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, hands: &m.hands, codec: m.codec, questions: m.asked, heldQuestion: m.held, saw: saw,
 		byKey: make(map[session.Key]*subject), families: make(map[string]*family),
 		byIncarnation: make(map[session.Incarnation]*family), issued: make(map[string]*issued), last: make(map[asked]*request),
+		demanded: make(map[refusal]demanded), early: make(map[earlyFor]int64), named: make(map[string]bool),
 	}
 	w.configure()
 	for _, change := range given {

@@ -20,6 +20,14 @@ var ordinary = []defect{
 		old: "if err == nil {\n\t\tc.queries.Keep(", bad: "{\n\t\tc.queries.Keep(", test: "TestHits_strangersLeaveNothing",
 	},
 	{
+		name: "demand-not-remembered", what: "a refresh that a refused token brought about is not remembered",
+		old: `c.demanded.Note(key, true, token, now)`, bad: ``, test: "TestForced_onceInHalfAMinute",
+	},
+	{
+		name: "early-takes-all-permits", what: "early refreshes take every permit that is free",
+		old: `a.Permits-max(1, a.Permits/4)`, bad: `0`, test: "TestEarly_withinAShareOfThePermits",
+	},
+	{
 		name: "flight-closed-first", what: "a flight's channel is closed before it leaves the list",
 		old: `defer close(f.done)`, bad: `close(f.done)`, test: "TestComplete_offTheListBeforeDoneIsClosed",
 	},
