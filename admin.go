@@ -153,16 +153,7 @@ func (c *Client) EndSessionsOf(ctx context.Context, issuer string, o StoreOption
 		now := c.clock.Now().Unix()
 		w.who.until = now + leewayOfEnds
 		c.rememberEnds(w.who, now)
-		for after := ""; ; {
-			var listed []store.Listed
-			if listed, after, err = w.page(ctx, after, store.Listing{Limit: defaultPage}, o); err != nil {
-				return ended, err
-			}
-			n, err := c.endListed(ctx, w, listed, o)
-			if ended += n; err != nil || after == "" {
-				return ended, err
-			}
-		}
+		return w.end(ctx, o)
 	})
 }
 
@@ -303,15 +294,60 @@ func (w *walk) info(l store.Listed) (SessionInfo, bool) {
 	return info, true
 }
 
+// end ends what w lists, page by page.
+func (w *walk) end(ctx context.Context, o StoreOptions) (ended int, err error) {
+	for after := ""; ; {
+		var listed []store.Listed
+		if listed, after, err = w.page(ctx, after, store.Listing{Limit: endPage}, o); err != nil {
+			return ended, err
+		}
+		n, err := w.endListed(ctx, listed, o)
+		if ended += n; err != nil || after == "" {
+			return ended, err
+		}
+	}
+}
+
+const endPage = 256
+
 // endListed ends those of a page that w names, and what ceilings left of such.
-func (c *Client) endListed(ctx context.Context, w *walk, listed []store.Listed, o StoreOptions) (int, error) {
-	return inParallel(listed, func(l store.Listed) (bool, error) {
+func (w *walk) endListed(ctx context.Context, listed []store.Listed, o StoreOptions) (int, error) {
+	var named []store.Ref
+	var left []store.Listed
+	for _, l := range listed {
 		if l.Ended {
-			return c.endNamed(ctx, l.Key, w.who, o)
+			left = append(left, l)
+		} else if s, ok := w.state(l); ok {
+			named = append(named, l.Ref)
+			if w.who.user != nil {
+				w.who.user(s.User.Sub())
+			}
 		}
-		if !w.has(l) {
-			return false, nil
+	}
+	n, err := w.c.endRefs(ctx, named, o)
+	if err != nil {
+		return n, err
+	}
+	more, err := inParallel(left, func(l store.Listed) (bool, error) { return w.c.endNamed(ctx, l.Key, w.who, o) })
+	return n + more, err
+}
+
+// endRefs ends sessions: in the store in one call, where it can, and then in the memory of this process. Of the others the call has left
+// some, whose ends are written one by one.
+func (c *Client) endRefs(ctx context.Context, refs []store.Ref, o StoreOptions) (int, error) {
+	many, ok := store.As[store.BatchEnder](c.opts.states)
+	left := refs
+	if ok {
+		if err := lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
+			left, err = many.EndAll(ctx, refs, store.Ending{Reason: session.ReasonBackchannelLogout}, o.options())
+			return err
+		}); err != nil {
+			return 0, lookup.StoreError(err)
 		}
-		return true, c.endRef(ctx, l.Key, l.Incarnation, o)
-	})
+	}
+	unwritten := make(map[session.Key]bool, len(left))
+	for _, r := range left {
+		unwritten[r.Key] = true
+	}
+	return inParallel(refs, func(r store.Ref) (bool, error) { return true, c.endInStore(ctx, r, !unwritten[r.Key], o) })
 }

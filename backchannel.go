@@ -231,6 +231,10 @@ func (c *Client) endFound(ctx context.Context, e ending, o StoreOptions) (int, e
 	}); err != nil {
 		return 0, lookup.StoreError(err)
 	}
+	if lister, ok := store.As[store.Lister](c.opts.states); ok && len(refs) > endPage {
+		w := &walk{c: c, lister: lister, who: e, values: e.values(c.sealer)}
+		return w.end(ctx, o)
+	}
 	return inParallel(refs, func(r store.Ref) (bool, error) { return c.endNamed(ctx, r.Key, e, o) })
 }
 
@@ -351,9 +355,14 @@ func (c *Client) EndSession(ctx context.Context, key Key, o StoreOptions) error 
 
 // endRef ends one incarnation of a session, or any where that is zero, in every process.
 func (c *Client) endRef(ctx context.Context, key session.Key, incarnation session.Incarnation, o StoreOptions) error {
+	return c.endInStore(ctx, store.Ref{Key: key, Incarnation: incarnation}, false, o)
+}
+
+// endInStore is endRef; with written, the store has the end already.
+func (c *Client) endInStore(ctx context.Context, r store.Ref, written bool, o StoreOptions) error {
 	call := directory.NewCall(ctx, o.options())
-	c.browser.Ended.Add(key, session.ReasonBackchannelLogout)
-	end := &messages.EndSession{Key: key, Only: incarnation, Why: session.ReasonBackchannelLogout, Call: call}
+	c.browser.Ended.Add(r.Key, session.ReasonBackchannelLogout)
+	end := &messages.EndSession{Key: r.Key, Only: r.Incarnation, Why: session.ReasonBackchannelLogout, InStore: written, Call: call}
 	if err := c.lookup.Order(ctx, end, call); err != nil {
 		return lookup.StoreError(err)
 	}

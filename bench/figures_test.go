@@ -236,8 +236,8 @@ func (w *watched) End(ctx context.Context, key session.Key, only session.Incarna
 }
 
 // EndAll implements store.BatchEnder.
-func (w *watched) EndAll(ctx context.Context, refs []store.Ref, stands time.Duration, o store.Options) ([]store.Ref, error) {
-	left, err := w.Memory.EndAll(ctx, refs, stands, o)
+func (w *watched) EndAll(ctx context.Context, refs []store.Ref, e store.Ending, o store.Options) ([]store.Ref, error) {
+	left, err := w.Memory.EndAll(ctx, refs, e, o)
 	if err == nil {
 		w.ended(len(refs) - len(left))
 	}

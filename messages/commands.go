@@ -101,6 +101,7 @@ type EndSession struct {
 	Call *directory.Call
 
 	Ceiling session.Ceiling // at which the session was due, of a deletion at its ceiling that has failed
+	InStore bool            // the store has this end already: where the session is not in memory all is done
 }
 
 // Refuse implements Awaited.

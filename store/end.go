@@ -132,15 +132,14 @@ func (r *Remainder) Clone() *Remainder {
 	return &c
 }
 
-// BatchEnder ends many sessions at their ceiling in one call. Without it they are ended one by
-// one.
+// BatchEnder ends many sessions in one call. Without it they are ended one by one.
 type BatchEnder interface {
-	// EndAll ends the sessions that refs name as End does with session.ReasonCeiling and
-	// without a remainder. It returns those that it left as they were, in any order: they hold connection
-	// tokens, or are being written by another caller at that moment. End is for those. A session that is absent, has
-	// ended, or is of another incarnation is done, as with End.
+	// EndAll ends the incarnations that refs name as End does with e, which has neither Prev nor Remainder and is a ceiling or
+	// Final. It returns those that it left as they were, in any order: they hold connection
+	// tokens and e is a ceiling, or another caller works on them at that moment. End is for those. A session that is absent, or
+	// is of another incarnation, is done, as with End.
 	//
 	// Each end is one operation, not all of them together: where EndAll fails some may have
 	// ended, and the call may be repeated.
-	EndAll(ctx context.Context, refs []Ref, stands time.Duration, o Options) (left []Ref, err error)
+	EndAll(ctx context.Context, refs []Ref, e Ending, o Options) (left []Ref, err error)
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/tokenward/tokenward/session"
 )
@@ -14,20 +13,19 @@ func (m *Memory) End(ctx context.Context, key session.Key, only session.Incarnat
 }
 
 // EndAll implements BatchEnder. It takes each shard once.
-func (m *Memory) EndAll(ctx context.Context, refs []Ref, stands time.Duration, _ Options) (left []Ref, err error) {
+func (m *Memory) EndAll(ctx context.Context, refs []Ref, e Ending, _ Options) (left []Ref, err error) {
 	var inShard [len(m.shards)][]Ref
 	for _, r := range refs {
 		i := m.number(r.Key)
 		inShard[i] = append(inShard[i], r)
 	}
-	atCeiling := Ending{Reason: session.ReasonCeiling, Stands: stands}
 	for _, refs := range inShard {
 		if len(refs) == 0 {
 			continue
 		}
 		err := m.change(ctx, refs[0].Key, func(sh *shard, now int64) error {
 			for _, r := range refs {
-				if errors.Is(m.end(sh, r.Key, r.Incarnation, atCeiling, now), ErrConflict) {
+				if errors.Is(m.end(sh, r.Key, r.Incarnation, e, now), ErrConflict) {
 					left = append(left, r)
 				}
 			}

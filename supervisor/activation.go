@@ -338,12 +338,17 @@ func (s *Supervisor) update(m *messages.UpdateSession) {
 // end passes the end of a session on. An actor does the deletion, also where the session is not in memory, because a
 // deletion that fails is tried until it succeeds.
 func (s *Supervisor) end(m *messages.EndSession) {
-	if sl := s.residents.get(m.Key); s.closing && (sl == nil || sl.pid() == nil) {
+	sl := s.residents.get(m.Key)
+	if s.closing && (sl == nil || sl.pid() == nil) {
 		m.Call.End(session.ErrClosed)
 		return
 	}
 	if d := s.nonResident[m.Key]; d != nil && (m.Only.IsZero() || m.Only == d.ref.only) {
 		s.forgetAbsentee(m.Key)
+	}
+	if m.InStore && sl == nil { // a load that begins after this finds the tombstone
+		m.Call.End(nil)
+		return
 	}
 	s.command(s.owner(m.ID, m.Key), m)
 }

@@ -152,7 +152,7 @@ func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs [
 	err := actors.Contain(func() (err error) {
 		ctx, cancel := clock.WithTimeout(base, env.Clock, env.Rules.StoreTimeout)
 		defer cancel()
-		left, err = many.EndAll(ctx, list, env.Rules.RememberEnded, store.Options{Background: true})
+		left, err = many.EndAll(ctx, list, store.Ending{Reason: session.ReasonCeiling, Stands: env.Rules.RememberEnded}, store.Options{Background: true})
 		return err
 	})
 	if err != nil {

@@ -205,8 +205,8 @@ type ender struct {
 }
 
 // EndAll implements store.BatchEnder.
-func (e ender) EndAll(ctx context.Context, refs []store.Ref, stands time.Duration, o store.Options) ([]store.Ref, error) {
-	return watched(ctx, e.t, "end_all", func(ctx context.Context) ([]store.Ref, error) { return e.under.EndAll(ctx, refs, stands, o) })
+func (e ender) EndAll(ctx context.Context, refs []store.Ref, end store.Ending, o store.Options) ([]store.Ref, error) {
+	return watched(ctx, e.t, "end_all", func(ctx context.Context) ([]store.Ref, error) { return e.under.EndAll(ctx, refs, end, o) })
 }
 
 type lister struct {

@@ -22,8 +22,7 @@ func (s *Store) End(ctx context.Context, key session.Key, only session.Incarnati
 }
 
 // EndAll implements store.BatchEnder. All of them are written together, as calls that wait together are.
-func (s *Store) EndAll(ctx context.Context, refs []store.Ref, stands time.Duration, _ store.Options) (left []store.Ref, err error) {
-	e := store.Ending{Reason: session.ReasonCeiling, Stands: stands}
+func (s *Store) EndAll(ctx context.Context, refs []store.Ref, e store.Ending, _ store.Options) (left []store.Ref, err error) {
 	requests := make([]*request, 0, len(refs))
 	for _, r := range refs {
 		request, refused := s.ask(ctx, r.Key, func(c *change) error { return c.end(r.Key, r.Incarnation, e, s.tombstones) })

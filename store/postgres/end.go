@@ -47,8 +47,7 @@ func (s *Store) tombstoneLife(e store.Ending) int64 {
 const endPage = 1000
 
 // EndAll implements store.BatchEnder, in pages, each in one statement.
-func (s *Store) EndAll(ctx context.Context, refs []store.Ref, stands time.Duration, _ store.Options) (left []store.Ref, err error) {
-	e := store.Ending{Reason: session.ReasonCeiling, Stands: stands}
+func (s *Store) EndAll(ctx context.Context, refs []store.Ref, e store.Ending, _ store.Options) (left []store.Ref, err error) {
 	for len(refs) > 0 {
 		page := refs[:min(endPage, len(refs))]
 		byKey := make(map[session.Key]store.Ref, len(page))
@@ -57,7 +56,7 @@ func (s *Store) EndAll(ctx context.Context, refs []store.Ref, stands time.Durati
 			byKey[r.Key] = r
 			keys, incarnations = append(keys, page[i].Key[:]), append(incarnations, page[i].Incarnation[:])
 		}
-		held, err := rows(ctx, s, opEndAll, []any{keys, incarnations, string(e.Reason), s.tombstoneLife(e)},
+		held, err := rows(ctx, s, opEndAll, []any{keys, incarnations, string(e.Reason), s.tombstoneLife(e), e.Final()},
 			func(row pgx.CollectableRow) (r store.Ref, ok bool, err error) {
 				var b []byte
 				var key session.Key

@@ -102,12 +102,12 @@ func TestEndAll_passesOverASessionThatAnotherCallWorksOn(t *testing.T) {
 		refs = append(refs, store.Ref{Key: keyOf(i), Incarnation: rec.Incarnation})
 	}
 	h.whileLocked(keyOf(1), func(ctx context.Context, _ func()) {
-		left, err := s.EndAll(ctx, refs, time.Hour, store.Options{})
+		left, err := s.EndAll(ctx, refs, store.Ending{Reason: session.ReasonCeiling, Stands: time.Hour}, store.Options{})
 		if err != nil || len(left) != 1 || left[0] != refs[1] {
 			t.Errorf("EndAll leaves %v, %v, want the one that is locked", left, err)
 		}
 	})
-	left, err := s.EndAll(t.Context(), refs, time.Hour, store.Options{})
+	left, err := s.EndAll(t.Context(), refs, store.Ending{Reason: session.ReasonCeiling, Stands: time.Hour}, store.Options{})
 	if err != nil || len(left) != 0 {
 		t.Errorf("once it is free EndAll leaves %v, %v, want none", left, err)
 	}

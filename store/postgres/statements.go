@@ -79,7 +79,7 @@ var statements = [operations]struct {
 		SELECT :"schema".end_session($1::bytea, $2::bytea, $3::text, $4::bigint, $5::text, $6::bytea,
 			$7::bytea, $8::bytea, $9::bytea[], $10::bigint)`},
 	opEndAll: {name: "end all", sql: `
-		SELECT key FROM :"schema".end_sessions($1::bytea[], $2::bytea[], $3::text, $4::bigint)`},
+		SELECT key FROM :"schema".end_sessions($1::bytea[], $2::bytea[], $3::text, $4::bigint, $5::boolean)`},
 	opTouch: {name: "touch", sql: `
 		UPDATE :"schema".sessions SET stands_until = :"schema".until($2::bigint), used = clock_timestamp()
 		WHERE key = $1::bytea AND version IS NOT NULL AND stands_until > clock_timestamp() RETURNING true`},

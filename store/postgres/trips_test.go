@@ -188,7 +188,7 @@ func TestRoundTrips(t *testing.T) {
 		{"Due", func() error { _, err := s.Due(t.Context(), 0, 10, store.Ref{}, 10, opt); return err }},
 		{"ClaimDue", func() error { _, err := s.ClaimDue(t.Context(), 10, 10, time.Hour, opt); return err }},
 		{"EndAll", func() error {
-			_, err := s.EndAll(t.Context(), []store.Ref{{Key: keyOf(7)}, {Key: keyOf(8)}}, time.Hour, opt)
+			_, err := s.EndAll(t.Context(), []store.Ref{{Key: keyOf(7)}, {Key: keyOf(8)}}, store.Ending{Reason: session.ReasonCeiling, Stands: time.Hour}, opt)
 			return err
 		}},
 		{"End", func() error {

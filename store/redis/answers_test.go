@@ -70,7 +70,7 @@ func TestAnswers_thatAreNone(t *testing.T) {
 			check("Begin", err, false)
 			check("Renew", s.Renew(t.Context(), key, "a", 1, time.Hour, opt), ok)
 			check("End", s.End(t.Context(), key, rec.Incarnation, store.Ending{Reason: "logout"}, opt), ok)
-			_, err = s.EndAll(t.Context(), []store.Ref{{Key: key}}, time.Hour, opt)
+			_, err = s.EndAll(t.Context(), []store.Ref{{Key: key}}, store.Ending{Reason: session.ReasonCeiling, Stands: time.Hour}, opt)
 			check("EndAll", err, ok)
 			check("Delete", s.Delete(t.Context(), key, rec.Incarnation, "logout", opt), ok)
 			check("Touch", s.Touch(t.Context(), key, time.Hour, opt), ok)

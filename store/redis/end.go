@@ -34,12 +34,15 @@ func (s *Store) End(ctx context.Context, key session.Key, only session.Incarnati
 }
 
 // EndAll implements store.BatchEnder, in pages, each by one script.
-func (s *Store) EndAll(ctx context.Context, refs []store.Ref, stands time.Duration, _ store.Options) (left []store.Ref, err error) {
-	e := store.Ending{Reason: session.ReasonCeiling, Stands: stands}
+func (s *Store) EndAll(ctx context.Context, refs []store.Ref, e store.Ending, _ store.Options) (left []store.Ref, err error) {
+	final := ""
+	if e.Final() {
+		final = "final"
+	}
 	byID := make(map[string]store.Ref, len(refs))
 	for len(refs) > 0 {
 		n := min(s.page, len(refs))
-		args := []any{string(e.Reason), milliseconds(e.Life(s.tombstones)), s.channel}
+		args := []any{string(e.Reason), milliseconds(e.Life(s.tombstones)), s.channel, final}
 		for _, r := range refs[:n] {
 			byID[r.Key.String()] = r
 			args = append(args, r.Key.String(), string(r.Incarnation[:]), notice(r.Key, session.Version{}))

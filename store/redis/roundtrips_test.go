@@ -66,7 +66,7 @@ func TestStore_oneRoundTripForEachOperation(t *testing.T) {
 		refs = append(refs, store.Ref{Key: key, Incarnation: rec.Incarnation})
 	}
 	sent.forget()
-	_, err = s.EndAll(t.Context(), refs, time.Hour, opt)
+	_, err = s.EndAll(t.Context(), refs, store.Ending{Reason: session.ReasonCeiling, Stands: time.Hour}, opt)
 	must(t, err)
 	sent.want(t, "EndAll of 400", "evalsha")
 }

@@ -167,7 +167,7 @@ type faultyBatchEnder struct {
 	inner store.BatchEnder
 }
 
-func (f faultyBatchEnder) EndAll(ctx context.Context, refs []store.Ref, stands time.Duration, o store.Options) ([]store.Ref, error) {
+func (f faultyBatchEnder) EndAll(ctx context.Context, refs []store.Ref, e store.Ending, o store.Options) ([]store.Ref, error) {
 	return answer(ctx, f.Script, Call{Op: OpEndAll, Options: o}, func() ([]store.Ref, error) {
 		var failed, rest []store.Ref
 		for _, r := range refs { // each counts as an End, and may fail as one
@@ -177,7 +177,7 @@ func (f faultyBatchEnder) EndAll(ctx context.Context, refs []store.Ref, stands t
 				rest = append(rest, r)
 			}
 		}
-		left, err := f.inner.EndAll(ctx, rest, stands, o)
+		left, err := f.inner.EndAll(ctx, rest, e, o)
 		return append(left, failed...), err
 	})
 }

@@ -60,3 +60,40 @@ BEGIN
     outcome := 'done';
 END
 $$;
+
+-- end_sessions ends those of the given incarnations that can be: with p_final records, what ceilings left, and tombstones that give another
+-- reason; else, at a ceiling, records that hold no connection tokens. It returns those that it left: they hold
+-- some, or another call works on them, for which it does not wait.
+CREATE FUNCTION :"schema".end_sessions(p_keys bytea[], p_incarnations bytea[], p_why text, p_stands bigint, p_final boolean)
+RETURNS TABLE (key bytea)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    ended bytea[];
+BEGIN
+    WITH had AS MATERIALIZED (
+        SELECT s.key FROM :"schema".sessions s
+        JOIN unnest(p_keys, p_incarnations) AS u (key, incarnation) ON s.key = u.key AND coalesce(s.incarnation, s.gone_incarnation) = u.incarnation
+        WHERE s.stands_until > clock_timestamp()
+        AND CASE WHEN p_final THEN s.version IS NOT NULL OR s.gone <> p_why OR s.remainder_until > clock_timestamp()
+            ELSE s.version IS NOT NULL AND NOT s.connections END
+        FOR UPDATE OF s SKIP LOCKED
+    ), done AS (
+        UPDATE :"schema".sessions s SET
+            version = NULL, incarnation = NULL, epoch = 0, ceiling = 0, sealed = NULL, claimed_until = '-infinity',
+            gone = p_why, gone_incarnation = coalesce(s.incarnation, s.gone_incarnation), stands_until = :"schema".until(p_stands),
+            index_values = '{}', remainder_version = NULL, remainder = NULL, remainder_until = '-infinity'
+        FROM had WHERE s.key = had.key
+        RETURNING s.key
+    )
+    SELECT coalesce(array_agg(done.key), '{}') INTO ended FROM done;
+    DELETE FROM :"schema".session_values v WHERE v.key = ANY (ended);
+    DELETE FROM :"schema".intents i WHERE i.key = ANY (ended);
+    PERFORM pg_notify(:'channel', encode(u.key, 'hex') || ':' || repeat('0', 32)) FROM unnest(ended) AS u (key);
+    RETURN QUERY
+        SELECT DISTINCT s.key FROM :"schema".sessions s
+        JOIN unnest(p_keys, p_incarnations) AS u (key, incarnation) ON s.key = u.key AND coalesce(s.incarnation, s.gone_incarnation) = u.incarnation
+        WHERE s.stands_until > clock_timestamp()
+        AND (s.version IS NOT NULL OR p_final AND (s.gone <> p_why OR s.remainder_until > clock_timestamp()));
+END
+$$;
