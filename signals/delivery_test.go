@@ -218,6 +218,37 @@ func TestReceiver_keys(t *testing.T) {
 	}
 }
 
+// Kids that are made up keep keys from being fetched for 30 seconds. An event of a new key that is polled in that time is not
+// refused, but waits.
+func TestPoll_newKey(t *testing.T) {
+	r := newRig(t)
+	r.login(ada, "phone")
+	r.push(r.tenant.EventToken(signals.SessionRevoked, r.user("eve")))
+	r.push(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), header("kid", "made-up")))
+	r.tenant.RotateKeys()
+	r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada)))
+	began := r.clock.Now()
+	r.polling()
+	r.eventually("the event", func() bool { return r.tenant.Unacknowledged() == 0 })
+	if len(r.tenant.RefusedEvents()) != 0 || len(r.living()) != 0 || r.clock.Now().Sub(began) < 29*time.Second {
+		t.Errorf("refused %v, %v live after %v", r.tenant.RefusedEvents(), r.living(), r.clock.Now().Sub(began))
+	}
+}
+
+// A poll that hears nothing for two minutes, from a transmitter or a network that is silent, is made again.
+func TestPoll_silence(t *testing.T) {
+	r := newRig(t)
+	r.login(ada, "phone")
+	r.tenant.Script(idptest.Poll, idptest.Hang())
+	r.polling()
+	r.eventually("a poll", func() bool { return r.tenant.Requests(idptest.Poll) > 0 })
+	r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada)))
+	r.eventually("the event", func() bool { return r.tenant.Unacknowledged() == 0 })
+	if len(r.living()) != 0 {
+		t.Error("the session lives")
+	}
+}
+
 // An end that fails is not acknowledged: the event comes again.
 func TestPush_storeFails(t *testing.T) {
 	r := newRig(t)

@@ -20,7 +20,7 @@ const (
 	pollSoon     = time.Second      // an answer that came sooner did not wait for events
 	firstBackOff = time.Second
 	longestPause = time.Minute
-	keyTries     = 5 // deliveries of a token whose key is not known, before it is refused
+	keyPatience  = 90 * time.Second // with a token whose key is not known: keys are fetched again within 30 seconds
 )
 
 // pollRequest is the body of a poll (RFC 8936 section 2.2).
@@ -53,7 +53,7 @@ func (r *Receiver) Poll(ctx context.Context, endpoint string) error {
 	if err := checkEndpoint(endpoint, r.cfg.Issuer); err != nil {
 		return err
 	}
-	p := poller{r: r, endpoint: endpoint, unknownKeys: make(map[string]int)}
+	p := poller{r: r, endpoint: endpoint, unknownKeys: make(map[string]time.Duration)}
 	for {
 		pause, err := p.once(ctx)
 		if ctx.Err() != nil {
@@ -77,7 +77,7 @@ type poller struct {
 	endpoint    string
 	next        pollRequest
 	failures    int
-	unknownKeys map[string]int // deliveries of tokens whose key is not known
+	unknownKeys map[string]time.Duration // when tokens whose key is not known came first, by the monotonic clock
 }
 
 // once polls once and deals with what comes. It returns how long to wait before the next poll.
@@ -133,7 +133,12 @@ func (p *poller) deal(ctx context.Context, sets map[string]string) (failed error
 func (p *poller) note(jti string, err error) error {
 	var no *refusal
 	if isUnknownKey(err) {
-		if p.unknownKeys[jti]++; p.unknownKeys[jti] < keyTries && len(p.unknownKeys) <= maxSeen {
+		now := p.r.clock.Mono()
+		first, known := p.unknownKeys[jti]
+		if !known && len(p.unknownKeys) < maxSeen {
+			p.unknownKeys[jti] = now
+		}
+		if !known || now-first < keyPatience {
 			return err
 		}
 		err = &refusal{code: invalidKey, text: "the token was not signed by a key of the transmitter"}

@@ -210,11 +210,17 @@ func serve(h http.Handler, method, kind, authorization, body string) *httptest.R
 }
 
 func (r *rig) push(token string) int {
-	return serve(r.receiver.Push(), http.MethodPost, "application/secevent+jwt", pushPassword, token).Code
+	return r.answer(serve(r.receiver.Push(), http.MethodPost, "application/secevent+jwt", pushPassword, token))
 }
 
 func (r *rig) call(token, body string) int {
-	return serve(r.logout, http.MethodPost, "application/json", "Bearer "+token, body).Code
+	return r.answer(serve(r.logout, http.MethodPost, "application/json", "Bearer "+token, body))
+}
+
+// answer returns the status of an answer. Its body must show no more than the log may.
+func (r *rig) answer(w *httptest.ResponseRecorder) int {
+	_, _ = r.log.Write(w.Body.Bytes())
+	return w.Code
 }
 
 // restart puts a new client, which has no session in memory, in the place of the old one.
