@@ -116,3 +116,25 @@ func TestBreaker_recoveryAndRevocation(t *testing.T) {
 	}, withTenant(idptest.WithOverlap(time.Minute)), withClient(tokenward.WithRevocation(), tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 1})),
 		func(rc *rigConfig) { rc.memory = []store.MemoryOption{store.Shared()} })
 }
+
+// Whatever the provider answers to strangers, be it 429 or 503, slows down no refresh and opens no breaker.
+func TestStrangers_moveNoPace(t *testing.T) {
+	r := newRig(t, withClient(tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 1})))
+	var ids []string
+	for range 30 {
+		ids = append(ids, r.login())
+	}
+	r.expire()
+	for i := range 40 {
+		r.tenant.Script(idptest.CodeExchange, throttled([]int{429, 503}[i%2], "5"))
+		if err := <-r.makeUp(); err == nil {
+			t.Error("a made-up code is accepted")
+		}
+	}
+	for _, id := range ids {
+		r.token(id, tokenward.TokenRequest{}) // at once: the clock stands
+	}
+	if s := r.client.Stats(); s.Paced != 0 || s.BreakersOpen != 0 {
+		t.Errorf("Paced = %d, BreakersOpen = %d, want none", s.Paced, s.BreakersOpen)
+	}
+}

@@ -93,7 +93,7 @@ func (a *Admission) Spare(issuer string) (p actors.Permit, now bool) {
 // granted waits for the pace.
 func (a *Admission) pass(p *actors.Permit, granted admitted) (now bool, err error) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.mu.Unlock() // also where a clock of the host panics
 	if a.closed {
 		return false, session.ErrClosed
 	}
@@ -101,8 +101,7 @@ func (a *Admission) pass(p *actors.Permit, granted admitted) (now bool, err erro
 	g := a.gate(p.Issuer, mono)
 	if g.open {
 		if mono < g.probeAt || g.probing {
-			a.Stats.Refused.Add(1)
-			return false, g.refusal(a.Clock)
+			return false, a.refusal(p.Issuer, g.untilProbe(mono))
 		}
 		g.probing, p.Probe = true, true
 		return true, nil
@@ -168,12 +167,11 @@ func (a *Admission) enter(p actors.Permit, granted admitted) (actors.Permit, boo
 func (a *Admission) stillPasses(p actors.Permit, granted admitted) bool {
 	a.mu.Lock()
 	g := a.gate(p.Issuer, a.Clock.Mono())
-	var err error
+	refused, wait := false, time.Duration(0)
 	switch {
 	case p.Probe:
 	case g.open:
-		a.Stats.Refused.Add(1)
-		err = g.refusal(a.Clock)
+		refused, wait = true, g.untilProbe(g.used)
 	case !p.Paced && g.pace.limited(g.used) && !a.closed:
 		g.waiting = append(g.waiting, granted)
 		a.Stats.Paced.Add(1)
@@ -182,10 +180,16 @@ func (a *Admission) stillPasses(p actors.Permit, granted admitted) bool {
 		return false
 	}
 	a.mu.Unlock()
-	if err != nil {
-		granted(p, err)
+	if refused {
+		granted(p, a.refusal(p.Issuer, wait))
 	}
-	return err == nil
+	return !refused
+}
+
+// refusal is the answer to a request that a breaker keeps from being sent.
+func (a *Admission) refusal(issuer string, wait time.Duration) error {
+	a.Stats.Refused.Add(1)
+	return &session.BreakerOpenError{Issuer: issuer, Until: a.Clock.Now().Add(wait).Round(0), RetryAfter: wait}
 }
 
 // Release implements actors.Runner.
@@ -210,7 +214,7 @@ func (a *Admission) judge(p actors.Permit, o session.Outcome) {
 		a.arm(g, mono)
 	}
 	is := g.open
-	err := g.refusal(a.Clock)
+	wait := g.untilProbe(mono)
 	if is != was {
 		a.Stats.BreakersOpen.Add(map[bool]int64{true: 1, false: -1}[is])
 	}
@@ -220,8 +224,7 @@ func (a *Admission) judge(p actors.Permit, o session.Outcome) {
 	}
 	for _, granted := range refused {
 		a.Stats.Paced.Add(-1)
-		a.Stats.Refused.Add(1)
-		granted(p, err)
+		granted(actors.Permit{Issuer: p.Issuer}, a.refusal(p.Issuer, wait))
 	}
 }
 

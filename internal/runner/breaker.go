@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/actors"
-	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -51,8 +50,5 @@ func (b *breaker) note(p actors.Permit, o session.Outcome, mono time.Duration, p
 	}
 }
 
-// refusal is the answer to a request that the breaker keeps from being sent.
-func (g *gate) refusal(c clock.Clock) error {
-	wait := max(0, g.probeAt-c.Mono())
-	return &session.BreakerOpenError{Issuer: g.issuer, Until: c.Now().Add(wait).Round(0), RetryAfter: wait}
-}
+// untilProbe returns how long it is until the next probe may be sent.
+func (b *breaker) untilProbe(mono time.Duration) time.Duration { return max(0, b.probeAt-mono) }
