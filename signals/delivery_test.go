@@ -249,6 +249,33 @@ func TestPoll_silence(t *testing.T) {
 	}
 }
 
+// What one process is told ends everywhere, at once: sessions that another process has in memory, and those that none has.
+func TestReceiver_processes(t *testing.T) {
+	r := newRigOn(t, "RS256", []store.MemoryOption{store.Shared()})
+	r.login(ada, "resident")
+	r.login(ada, "asleep")
+	r.login(bob, "bob's")
+	other := r.client
+	if u, err := other.GetUser(t.Context(), tokenward.SessionID(r.ids["resident"])); u == nil || err != nil {
+		t.Fatal(u, err)
+	}
+	r.client = r.newClient()
+	r.receiver = r.newReceiver(r.client)
+	for range 2 {
+		if code := r.push(r.tenant.EventToken(signals.SessionRevoked, r.user(ada))); code != http.StatusAccepted {
+			t.Errorf("status %d", code)
+		}
+	}
+	if !slices.Equal(r.living(), []string{"bob's"}) {
+		t.Errorf("%v live here", r.living())
+	}
+	r.client = other
+	r.eventually("the end in the other process", func() bool { return slices.Equal(r.living(), []string{"bob's"}) })
+	if n := r.store.Ends(); n != 2 {
+		t.Errorf("%d ends of 2 sessions", n)
+	}
+}
+
 // An end that fails is not acknowledged: the event comes again.
 func TestPush_storeFails(t *testing.T) {
 	r := newRig(t)

@@ -75,13 +75,18 @@ func newRig(t testing.TB, edit ...func(*signals.Config)) *rig {
 // newRigWith has the provider sign with alg: ES256 takes a fraction of the time.
 func newRigWith(t testing.TB, alg string, edit ...func(*signals.Config)) *rig {
 	t.Helper()
+	return newRigOn(t, alg, nil, edit...)
+}
+
+func newRigOn(t testing.TB, alg string, memory []store.MemoryOption, edit ...func(*signals.Config)) *rig {
+	t.Helper()
 	r := &rig{t: t, alg: alg, clock: clock.NewFake(t0), log: &lockedBuffer{}, ids: map[string]string{}}
 	profile := idptest.Profiles()[slices.IndexFunc(idptest.Profiles(), func(p idptest.Profile) bool { return p.Name == "auth0" })]
 	profile.Keys.Alg, profile.Metadata.IDTokenAlgs = alg, []string{alg}
 	r.tenant = idptest.NewTenant(t, idptest.WithProfile(profile), idptest.WithClient(idptest.ClientID, idptest.ClientSecret),
 		idptest.WithClock(r.clock), idptest.InProcess())
 	r.tenant.SetUser(bob, nil)
-	r.memory = store.NewMemory(r.clock)
+	r.memory = store.NewMemory(r.clock, memory...)
 	r.store = storetest.NewFaulty(r.memory)
 	r.client = r.newClient()
 	r.receiver = r.newReceiver(r.client, edit...)

@@ -50,6 +50,24 @@ var ordinary = []defect{
 		test: "TestEndSessions_email",
 	},
 	{
+		name: "event-of-now", what: "a security event ends what began until it came, not until it happened",
+		old: `q.BeganBy = by`, bad: `_ = by`, test: "TestForms",
+	},
+	{
+		name: "event-of-any-issuer", what: "a transmitter ends sessions of every issuer",
+		old: `return !sc.has(r.Issuer)`, bad: `return false`, test: "TestForms",
+	},
+	{
+		name: "caller-twice", what: "a token of a caller of universal logout is good twice",
+		old: `who.token != "" && !l.used.add(`, bad: `false && !l.used.add(`, test: "TestForms",
+	},
+	{
+		name: "failed-event-acknowledged", what: "an event whose sessions could not be ended is acknowledged",
+		old:  "endAll(ctx, r.client, t.list, e.At, r.cfg.StoreOptions); err != nil {\n\t\t\treturn err",
+		bad:  "endAll(ctx, r.client, t.list, e.At, r.cfg.StoreOptions); err != nil {\n\t\t\treturn nil",
+		test: "TestPush_storeFails",
+	},
+	{
 		name: "lapsed-cookie-alone", what: "a logout ends the lapsed session only, of several that the browser brought",
 		old:  `ids = slices.Insert(slices.Clone(ids), 0, id)`,
 		bad:  `ids = slices.Clone([]string{id})`,
