@@ -89,22 +89,14 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 		return nil, &SessionExpiredError{Message: "the identity provider's session was over when the login arrived; start a new login"}
 	}
 	claims = c.withUserInfo(ctx, client, issuer, tx, response, claims)
-	key, _ := c.policy.EffectiveAudience(tx.Audience)
-	state := session.NewState(session.Login{
-		Claims: claims, Response: response, Audience: key, Scope: tx.Scope, Domain: c.domainOf(issuer), ClientID: tx.ClientID,
-		Now: now, Random: c.rand,
-		DefaultLifetime: c.opts.tokenLifetime, KeepToGrant: tx.AtIssuer,
-	})
-	if o.options().Request != nil {
-		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)
+	state, err := c.newSession(ctx, session.Login{
+		Claims: claims, Response: response, Scope: tx.Scope, Domain: c.domainOf(issuer), ClientID: tx.ClientID,
+		Now: now, KeepToGrant: tx.AtIssuer,
+	}, tx, o)
+	if err != nil {
+		return nil, err
 	}
 	incarnation := session.NewIncarnation(c.rand)
-	if err := c.keepData(ctx, state, o); err != nil {
-		return nil, err
-	}
-	if state, err = c.browser.Fit(state); err != nil {
-		return nil, err
-	}
 	id, err := c.begin(ctx, state, incarnation, claims, o)
 	if err != nil {
 		return nil, err
@@ -113,6 +105,20 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	return &LoginResult{
 		SessionID: id, Session: state.Session(), AppState: tx.AppState, AuthorizationDetails: response.AuthorizationDetails,
 	}, nil
+}
+
+// newSession returns the state of a login that passed every check.
+func (c *Client) newSession(ctx context.Context, l session.Login, tx logins.Transaction, o StoreOptions) (*session.State, error) {
+	l.Audience, _ = c.policy.EffectiveAudience(tx.Audience)
+	l.Random, l.DefaultLifetime = c.rand, c.opts.tokenLifetime
+	state := session.NewState(l)
+	if o.options().Request != nil {
+		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)
+	}
+	if err := c.keepData(ctx, state, o); err != nil {
+		return nil, err
+	}
+	return c.browser.Fit(state)
 }
 
 // callback reads what came back with the browser, and the transaction it belongs to. One that ends

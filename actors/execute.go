@@ -304,10 +304,14 @@ func (a *Session) renewLease(e renewLease) {
 
 // noteRead notes when the store is known to have held the record that is about to be shown.
 //
-// A save and a login count as readings, for the store has confirmed what it holds. So does a record that is not there. A
+// A save and a login count as readings, for the store has confirmed what it holds; one that it refused does not, for the
+// record is read before its end is shown. A record that is not there is a reading, too. A
 // reading that failed makes the snapshot old: a write that was told of may be what could not be read.
 func (a *Session) noteRead(m *opDone) {
-	if _, wrote := m.op.(stamped); wrote && m.err == nil {
+	if _, writes := m.op.(stamped); writes {
+		if m.err != nil {
+			return
+		}
 		a.saved = m.at
 	}
 	switch confirmed := m.err == nil || errors.Is(m.err, store.ErrNotFound); {

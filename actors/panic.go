@@ -96,6 +96,7 @@ func (a *Session) fail(m, reason any, handled uint64) {
 	if next.step != onTheWire {
 		next.request = nil
 	}
+	a.kept = next.keep(a.kept) // the next message may meet a defect, too
 	a.carryOut(next.out)
 	a.entry.Outdate() // what is told until it starts again is not heard
 	for _, f := range a.entry.Flights() {

@@ -71,6 +71,13 @@ func (f *Freshness) Answered() { f.breaker.close() }
 // Failed says that the store did not answer a question that MayAsk allowed.
 func (f *Freshness) Failed(now time.Duration) { f.breaker.trip(now + askAgain) }
 
+// AnsweredSince reports whether a new feed epoch has begun since a question that was asked at that reading: the store
+// answers by then, whatever came of the question.
+func (f *Freshness) AnsweredSince(asked Reading) bool {
+	now := f.feed.number.Load()
+	return fromFeed(now) && now != asked.epoch
+}
+
 // FeedReset begins a new feed epoch: writes are told from now on, and some before may not have been. So the store answers.
 func (f *Freshness) FeedReset(now time.Duration) {
 	f.feed.next(true, now)

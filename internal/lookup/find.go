@@ -143,6 +143,7 @@ func (l *Lookup) ready(c *Caller, e *directory.Entry, s *directory.Snapshot, fre
 // it closes the circuit breaker, or opens it for a second. While the breaker is open a snapshot is served from memory, until it
 // is as old as the outage limit.
 func (l *Lookup) readAgain(c *Caller, e *directory.Entry) (fresh bool, err error) {
+	asked := l.Fresh.Reading(l.Clock.Mono())
 	call := directory.NewCall(c.Ctx, c.Options)
 	err = l.Order(c.Ctx, &messages.ReadRecord{Key: e.Key, Recent: true, Call: call}, call)
 	now := l.Clock.Mono()
@@ -157,6 +158,9 @@ func (l *Lookup) readAgain(c *Caller, e *directory.Entry) (fresh bool, err error
 	case errors.Is(err, store.ErrUnreadable) && l.Fresh.MayServe(e, now):
 		l.Fresh.Answered() // it lives, but for this process what it shows is all there is
 		return true, nil
+	}
+	if l.Fresh.AnsweredSince(asked) {
+		return false, nil // it failed before a gap, and what was read before that is not to be shown
 	}
 	l.Fresh.Failed(now)
 	if !l.Fresh.MayServe(e, now) {

@@ -22,7 +22,7 @@ const (
 	turnAction = iota
 	workAction
 	stepAction
-	aloneKinds  = 31 // what may happen with one process
+	aloneKinds  = 32 // what may happen with one process
 	actionKinds = aloneKinds + 9
 )
 
@@ -34,7 +34,7 @@ func init() {
 		{"turn", 400, (*World).turns, func(w *World, i int) { w.nthTurn(i).turn() }},
 		{"work", 400, (*World).works, func(w *World, i int) { w.nthJob(i).step() }},
 		{"step", 400, (*World).steps, func(w *World, i int) { w.nthCall(i).stepAndForget() }},
-		{"ask", 110, always, func(w *World, _ int) {
+		{"ask", 130, always, func(w *World, _ int) {
 			w.askToken(w.process(), w.subject(), one(w.choose, w.questions))
 		}},
 		{"ask connection", 45, always, func(w *World, _ int) {
@@ -89,6 +89,7 @@ func init() {
 		{"elsewhere", 32, func(w *World) int { return when(!w.config.exclusive && w.kind == Alone) }, func(w *World, _ int) { w.elsewhere(w.subject()) }},
 		{"late", 40, func(w *World) int { return len(w.late) }, func(w *World, i int) { w.arrive(i) }},
 		{"ask at a landing", 4000, (*World).landings, func(w *World, i int) { w.askAtLanding(i) }},
+		{"update", 16, always, func(w *World, _ int) { w.update(w.process(), w.subject()) }},
 		{"crash at a save", 25, (*World).saves, func(w *World, i int) { w.nthFeed(i, (*process).saves).crash() }},
 		{"tell", 150, (*World).tidings, func(w *World, i int) { w.nthFeed(i, (*process).tidings).tellOne() }},
 		{"feed breaks", 4, (*World).feeding, func(w *World, i int) { w.nthFeed(i, (*process).feeding).feedBreaks() }},

@@ -68,6 +68,7 @@ const (
 	connectionCall
 	readCall
 	orderCall
+	updateCall
 )
 
 // answered is what a call came to, by its kind.
@@ -103,6 +104,7 @@ type call struct {
 	question *session.TokenQuery // of a token or connection
 	refused  string              // the token that it says was refused
 	op       *op
+	made     *valueChange // of an update
 }
 
 // call begins a call; its first step comes later.

@@ -340,6 +340,10 @@ func (w *World) handled(m *mailbox, msg any) {
 		if msg.Flight.Query != nil {
 			w.sawQueue(m, msg.Flight)
 		}
+	case *messages.UpdateSession:
+		if m.entry != nil {
+			m.subject.landings++
+		}
 	case *messages.RecoverIntent:
 		m.p.follow[m.subject] = true
 	case *messages.AtRest:

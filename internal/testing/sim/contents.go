@@ -35,7 +35,8 @@ func (w *World) observe(sub *subject) {
 		sub.stored.unreadable, sub.certain = true, false
 		return
 	}
-	sub.stored.refresh = f.number(s.RefreshToken)
+	sub.stored.refresh, sub.stored.values = f.number(s.RefreshToken), numbers(s.Data)
+	w.checkValues(f, sub.stored.values)
 	if f.dead {
 		w.fail("P7", "%s is over and in the store again", f.name)
 	}

@@ -37,6 +37,9 @@ func (w *World) judge(c *call) {
 			w.judgeState(c, a.state)
 		}
 		w.judgeError(c, a.err, false)
+	case updateCall:
+		w.told(c, a.err, "done")
+		w.judgeUpdate(c, a.err)
 	case orderCall:
 		w.told(c, a.err, "done")
 		if c.op != nil {
@@ -148,6 +151,8 @@ func (w *World) judgeState(c *call, s *session.State) {
 		w.fail("P4", "call %d reads %s, which has outlived itself", c.n, f.name)
 	case s.Internal.Ceiling != f.ceiling:
 		w.fail("P4", "call %d reads a ceiling of %s that it never had", c.n, f.name)
+	default:
+		w.judgeValues(c, f, numbers(s.Data))
 	}
 }
 
@@ -169,7 +174,7 @@ func (w *World) judgeError(c *call, err error, connection bool) {
 	var tokenErr *session.AccessTokenError
 	var connErr *session.ConnectionTokenError
 	switch {
-	case c.kind == readCall:
+	case c.kind == readCall, c.kind == updateCall:
 	case connection && !errors.As(err, &connErr), !connection && !errors.As(err, &tokenErr):
 		w.fail("P5", "call %d got an error of the wrong type: %T", c.n, err)
 		return

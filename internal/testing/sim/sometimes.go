@@ -86,6 +86,8 @@ const (
 	closed
 	closeCutOff
 	heldAtProvider
+	updated
+	updatedAgain
 
 	leaseDenied // the first that is met where processes live beside each other
 	leaseRenewed
@@ -143,6 +145,7 @@ var sometimesNames = map[sometimes]string{
 	toldExpired: "a caller is told session_expired", toldOverloaded: "a caller is told overloaded", toldStoreError: "a caller is told store_error",
 	toldInternalError: "a caller is told internal_error", toldCancelled: "a caller has left",
 	bombInClock: "a defect at the clock", bombInRand: "a defect at the randomness", poisoned: "a defect in the core",
+	updated: "the application changed its values", updatedAgain: "an update that another one overtook",
 	closed: "a process closes", closeCutOff: "closing is cut off", heldAtProvider: "a request is held while others go on",
 	leaseDenied: "a lease: another process has it", leaseRenewed: "a lease is renewed while a request is in the air",
 	leaseLapsed: "a lease is taken that had lapsed", leaseTakenAnew: "a lease is taken again that had lapsed",

@@ -348,5 +348,6 @@ type stored struct {
 	version    session.Version
 	family     *family // nil: nothing
 	unreadable bool
-	refresh    int // the number of its refresh token
+	refresh    int   // the number of its refresh token
+	values     []int // the updates of the application in it
 }

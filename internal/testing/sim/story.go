@@ -176,7 +176,7 @@ func (c *call) answer() (kind, text string) {
 		return "a token", a.token.AccessToken
 	case c.kind == connectionCall:
 		return "a token", a.connection.AccessToken
-	case c.kind == orderCall:
+	case c.kind == orderCall, c.kind == updateCall:
 		return "done", ""
 	case a.state == nil:
 		return "no session", ""

@@ -156,6 +156,10 @@ func callWords() []word {
 			t.w.end(p, s, t.logins[m[1]])
 			return nil
 		}),
+		do("changes the values", func(t *story, p *process, s *subject, _ []string) error {
+			t.w.update(p, s)
+			return nil
+		}),
 		do("reads the session", func(t *story, p *process, s *subject, _ []string) error {
 			t.w.read(p, s)
 			return nil
@@ -383,6 +387,13 @@ func expectations() []word {
 			}
 			if got != m[0] {
 				return fmt.Errorf("the store has %s, want %s", got, m[0])
+			}
+			return nil
+		}),
+		event("expect the store to hold the values of "+who, func(t *story, m []string) error {
+			s, c := t.w.subjects[0], t.calls[m[0]]
+			if t.w.observe(s); c == nil || c.made == nil || !slices.Contains(s.stored.values, slices.Index(t.w.changes, c.made)) {
+				return fmt.Errorf("the store holds the updates %v", s.stored.values)
 			}
 			return nil
 		}),

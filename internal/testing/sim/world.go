@@ -85,6 +85,7 @@ type World struct {
 	started   int
 	calls     []*call
 	made      int
+	changes   []*valueChange
 	answers   int
 	late      []stranded
 	landing   []landed
