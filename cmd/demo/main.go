@@ -5,7 +5,7 @@
 //
 // Its tour signs in at a fake tenant over loopback HTTP, puts sessions under the
 // loads that the library makes promises about, and prints counts and times, beside
-// the same loads on a client without coalescing. It exits 1 when a promise is broken.
+// the same loads on a client made of a session store and singleflight. It exits 1 when a promise is broken.
 package main
 
 import (

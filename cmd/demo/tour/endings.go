@@ -59,8 +59,9 @@ func playLogout(ctx context.Context) (r Row, err error) {
 
 	hold = s.tenant.Hold(idptest.Refresh.Of(plain.subject), idptest.AfterGrant)
 	defer hold.Release()
-	gather = launch(n, func(int) (string, error) { return s.plain.accessToken(ctx, plain.id, "") })
-	if err := hold.Wait(ctx, n); err != nil {
+	waiting = newLineup(n)
+	gather = launch(n, func(int) (string, error) { return s.plain.accessToken(waiting.caller(ctx), plain.id, "") })
+	if err := errors.Join(waiting.wait(ctx), hold.Wait(ctx, 1)); err != nil {
 		return r, err
 	}
 	s.plain.logout(plain.id)

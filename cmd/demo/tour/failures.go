@@ -49,12 +49,35 @@ func playCancelled(ctx context.Context) (r Row, err error) {
 	want(&r, "token requests", s.refreshes(library), 1)
 	r.Library = s.cancelFigures(library, c)
 
-	// Of the plain client's callers each has a request of its own in the air.
-	c, err = s.cancelFirst(ctx, plain, others, func(ctx context.Context, _ int) (string, error) {
-		return s.plain.accessToken(ctx, plain.id, "")
-	}, func(h *idptest.Hold) error { return h.Wait(ctx, 1+others) })
-	r.Plain = s.cancelFigures(plain, c)
-	return r, err
+	shared, err := s.cancelFirstPlain(ctx, plain, others)
+	if err != nil {
+		return r, err
+	}
+	r.Plain = s.cancelFigures(plain, shared)
+
+	// The same with requests that outlive the caller that set them going.
+	s.plain.detached = true
+	s.tenant.Script(idptest.CodeExchange, idptest.ExpiresIn(0).Times(1))
+	if plain, err = s.signInPlain(ctx); err != nil {
+		return r, err
+	}
+	alone, err := s.cancelFirstPlain(ctx, plain, others)
+	if err != nil {
+		return r, err
+	}
+	r.Plain += fmt.Sprintf(". With requests detached from their caller: %d of %d others served", alone.others.served(), others)
+	return r, nil
+}
+
+// cancelFirstPlain is cancelFirst for the plain client.
+func (s *scene) cancelFirstPlain(ctx context.Context, who account, others int) (cancelled, error) {
+	waiting := newLineup(others)
+	return s.cancelFirst(ctx, who, others, func(ctx context.Context, i int) (string, error) {
+		if i > 0 {
+			ctx = waiting.caller(ctx)
+		}
+		return s.plain.accessToken(ctx, who.id, "")
+	}, func(*idptest.Hold) error { return waiting.wait(ctx) })
 }
 
 // cancelled is what came of a first caller's cancellation.
@@ -139,9 +162,10 @@ func playUnavailable(ctx context.Context) (r Row, err error) {
 	want(&r, "the next call", next, nil)
 	r.Library = fmt.Sprintf("%s, %d equal errors refresh_token_error with status 503; the next call: %s", count(requests, "request"), equal, outcome(next))
 
+	waiting = newLineup(n)
 	a, requests, err = s.unavailable(plain, n, func(int) (string, error) {
-		return s.plain.accessToken(ctx, plain.id, "")
-	}, func(h *idptest.Hold) error { return h.Wait(ctx, n) })
+		return s.plain.accessToken(waiting.caller(ctx), plain.id, "")
+	}, func(h *idptest.Hold) error { return errors.Join(waiting.wait(ctx), h.Wait(ctx, 1)) })
 	if err != nil {
 		return r, err
 	}
@@ -226,7 +250,7 @@ func playFailingStore(ctx context.Context) (r Row, err error) {
 	return r, nil
 }
 
-// plainFailingStore has the store of the hand-written code fail in the same way. It returns what came of it.
+// plainFailingStore is playFailingStore for the plain client. It returns what came of it.
 func (s *scene) plainFailingStore(ctx context.Context, who account, n int, audience string) string {
 	s.plain.breakWrites(true)
 	a := inTurn(n, func() (string, error) { return s.plain.accessToken(ctx, who.id, "") })

@@ -15,21 +15,27 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp/idptest"
 )
 
-// plainClient keeps sessions as SDKs without coalescing do: read the state, refresh
-// when the token is over, write the state back. The mutex guards the map, as a store
-// guards its records; it is not held while the provider is asked. The ceiling is
-// judged at each call, a state that cannot be written is an error, and a refresh
-// writes its state back whatever became of the session: so auth0-server-python 1.0.0b14.
+// plainClient is what a careful program writes without this library, around a session store
+// and golang.org/x/sync/singleflight. Callers of one session and audience share a flight. The
+// flight reads the state again, so that a token that another flight has just got is not asked for
+// twice, and saves the rotated refresh token before anybody gets the access token. Each
+// caller waits for as long as its own context allows.
+//
+// The mutex guards the map as a store guards its records: a record is read, written and
+// deleted as a whole, which is what session stores offer. The mutex is not held while the provider is asked.
 type plainClient struct {
 	http     *http.Client
 	clock    clock.Clock
 	oauth    oauth2.Config
 	tokenURL string
+	detached bool               // a request does not end with the caller that set it going
+	flights  singleflight.Group // by session and audience, or session, connection and login hint
 
 	mu       sync.Mutex
 	sessions map[string]plainState
@@ -40,13 +46,19 @@ type plainState struct {
 	refreshToken string
 	ceiling      int64                 // seconds since the Unix epoch, 0 when none
 	tokens       map[string]plainToken // by audience
-	connections  map[string]plainToken // by connection
+	connections  map[upstream]plainToken
 }
+
+// upstream is an account of the user at an upstream provider.
+type upstream struct{ connection, hint string }
 
 type plainToken struct {
 	text    string
 	expires time.Time
 }
+
+// plainPatience is how long a detached request may take.
+const plainPatience = 20 * time.Second
 
 var (
 	errPlainNoSession = errors.New("plain client: no session")
@@ -93,22 +105,60 @@ func (p *plainClient) completeLogin(ctx context.Context, callback, verifier stri
 	id := u.Query().Get("state")
 	return id, p.write(id, plainState{
 		refreshToken: r.RefreshToken, ceiling: claims.Ceiling,
-		tokens: map[string]plainToken{"": p.token(r)}, connections: map[string]plainToken{},
+		tokens: map[string]plainToken{"": p.token(r)}, connections: map[upstream]plainToken{},
 	})
 }
 
-// accessToken returns a token for audience: cached, else refreshed.
+// accessToken returns a token for audience: cached, else that of a flight.
 func (p *plainClient) accessToken(ctx context.Context, id, audience string) (string, error) {
+	if _, t, err := p.cached(id, audience); err != nil || t != "" {
+		return t, err
+	}
+	return p.join(ctx, fmt.Sprintf("token %q %q", id, audience), func(ctx context.Context) (string, error) {
+		return p.refresh(ctx, id, audience)
+	})
+}
+
+// cached reads the state. The token is empty when a refresh is needed.
+func (p *plainClient) cached(id, audience string) (s plainState, token string, err error) {
 	s, ok := p.read(id)
 	switch {
 	case !ok:
-		return "", errPlainNoSession
+		return s, "", errPlainNoSession
 	case s.ceiling != 0 && p.clock.Now().Unix() >= s.ceiling-30:
 		p.logout(id)
-		return "", errPlainExpired
+		return s, "", errPlainExpired
 	}
 	if t, ok := s.tokens[audience]; ok && p.clock.Now().Before(t.expires) {
-		return t.text, nil
+		token = t.text
+	}
+	return s, token, nil
+}
+
+// join has one caller per key do work, and the others wait for what comes of it.
+func (p *plainClient) join(ctx context.Context, key string, work func(context.Context) (string, error)) (string, error) {
+	answer := p.flights.DoChan(key, func() (any, error) {
+		if !p.detached {
+			return work(ctx)
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), plainPatience)
+		defer cancel()
+		return work(ctx)
+	})
+	select {
+	case r := <-answer:
+		token, _ := r.Val.(string)
+		return token, r.Err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// refresh is the work of one flight.
+func (p *plainClient) refresh(ctx context.Context, id, audience string) (string, error) {
+	s, token, err := p.cached(id, audience)
+	if err != nil || token != "" {
+		return token, err
 	}
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {s.refreshToken}}
 	if audience != "" {
@@ -125,28 +175,47 @@ func (p *plainClient) accessToken(ctx context.Context, id, audience string) (str
 	return r.AccessToken, p.write(id, s)
 }
 
-// connectionToken returns a token of a connection: from the cache the one of that
-// connection, whatever the login hint, as auth0-server-js looks it up.
+// connectionToken returns a token of an account of a connection: cached, else that of a flight.
 func (p *plainClient) connectionToken(ctx context.Context, id, connection, hint string) (string, error) {
+	at := upstream{connection, hint}
+	if _, t, err := p.cachedOf(id, at); err != nil || t != "" {
+		return t, err
+	}
+	return p.join(ctx, fmt.Sprintf("connection %q %q %q", id, connection, hint), func(ctx context.Context) (string, error) {
+		return p.exchange(ctx, id, at)
+	})
+}
+
+// cachedOf is cached for the token of a connection.
+func (p *plainClient) cachedOf(id string, at upstream) (s plainState, token string, err error) {
 	s, ok := p.read(id)
 	if !ok {
-		return "", errPlainNoSession
+		return s, "", errPlainNoSession
 	}
-	if t, ok := s.connections[connection]; ok && p.clock.Now().Before(t.expires) {
-		return t.text, nil
+	if t, ok := s.connections[at]; ok && p.clock.Now().Before(t.expires) {
+		token = t.text
+	}
+	return s, token, nil
+}
+
+// exchange is the work of one flight for a connection.
+func (p *plainClient) exchange(ctx context.Context, id string, at upstream) (string, error) {
+	s, token, err := p.cachedOf(id, at)
+	if err != nil || token != "" {
+		return token, err
 	}
 	r, err := p.post(ctx, url.Values{
 		"grant_type":           {"urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"},
 		"subject_token":        {s.refreshToken},
 		"subject_token_type":   {"urn:ietf:params:oauth:token-type:refresh_token"},
 		"requested_token_type": {"http://auth0.com/oauth/token-type/federated-connection-access-token"},
-		"connection":           {connection},
-		"login_hint":           {hint},
+		"connection":           {at.connection},
+		"login_hint":           {at.hint},
 	})
 	if err != nil {
 		return "", err
 	}
-	s.connections[connection] = p.token(r)
+	s.connections[at] = p.token(r)
 	return r.AccessToken, p.write(id, s)
 }
 
