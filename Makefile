@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: dashboard help check lint vuln tidy licences providers test leftout stress sim sim-long mutants crash processes outages signout listing fuzz soak bench figures cover demo tour browser peers demo-zitadel
+.PHONY: dashboard help check lint vuln tidy licences providers test leftout stress sim sim-long mutants crash processes outages signout fuzz soak bench figures cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 VULN := bin/govulncheck

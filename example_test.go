@@ -267,6 +267,44 @@ func ExampleClient_HandleBackchannelLogout() {
 	// true <nil>
 }
 
+func ExampleClient_Sessions() {
+	client, tenant, done := demo()
+	defer done()
+	signIn(client, tenant)
+	signIn(client, tenant)
+	ctx := context.Background()
+	query := tokenward.SessionQuery{Subject: idptest.Subject}
+
+	for s, err := range client.Sessions(ctx, query, tokenward.StoreOptions{}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(s.Subject, s.Name, s.Issuer == tenant.Issuer())
+	}
+	n, err := client.CountSessions(ctx, query, 1000, tokenward.StoreOptions{}) // up to a thousand are counted
+	fmt.Println(n, err)
+	// Output:
+	// auth0|ada Ada Lovelace true
+	// auth0|ada Ada Lovelace true
+	// 2 <nil>
+}
+
+func ExampleClient_EndSessions() {
+	client, tenant, done := demo()
+	defer done()
+	id := signIn(client, tenant)
+	ctx := context.Background()
+
+	n, err := client.EndSessions(ctx, tokenward.EndRequest{Issuer: tenant.Issuer(), Email: "ada@example.com"}, tokenward.StoreOptions{})
+	fmt.Println(n, err)
+	user, _ := client.GetUser(ctx, tokenward.SessionID(id))
+	fmt.Println(user == nil)
+	// Output:
+	// 1 <nil>
+	// true
+}
+
 // Two customers of one server, each with an application of its own at the same provider.
 // What httpauth.ServeFrontchannelLogout does with a request of the provider's logout page.
 func ExampleClient_HandleFrontchannelLogout() {

@@ -20,6 +20,7 @@ var theMap = []string{
 	"observe/otel",
 	"observe/prometheus",
 	"tokenwardtest",
+	"admin",
 	"httpauth",
 	"signals",
 	".",

@@ -2,11 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"net"
 	"net/http"
 
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/admin"
 	"github.com/tokenward/tokenward/httpauth"
 )
 
@@ -24,8 +27,26 @@ func (a *app) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", a.healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics())
+	operators, err := admin.New(a.client, a.operator)
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/admin/", a.auth.Attach(http.StripPrefix("/admin", operators)))
 	mux.HandleFunc("GET /{$}", a.page)
 	return a.around(errorsAsJSON(mux)), nil
+}
+
+// operator lets in who is signed in on this machine itself. A real application asks for more.
+func (a *app) operator(r *http.Request) error {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil || !net.ParseIP(host).IsLoopback() {
+		return errors.New("the operators' page is for this machine alone")
+	}
+	user, err := a.client.GetUser(r.Context(), tokenward.StoreOptions{}) // Attach has put the session there
+	if err == nil && user == nil {
+		err = errors.New("nobody is signed in")
+	}
+	return err
 }
 
 func (a *app) user(w http.ResponseWriter, r *http.Request) {

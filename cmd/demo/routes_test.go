@@ -520,3 +520,17 @@ func TestPage_letsNothingForeignIn(t *testing.T) {
 		}
 	}
 }
+
+// The operators' page is for who is signed in on this machine.
+func TestRoutes_operators(t *testing.T) {
+	s := newSite(t)
+	s.want(s.get("/admin/sessions"), http.StatusForbidden, "forbidden")
+	s.login()
+	page := s.want(s.get("/admin/sessions"), 200, "")
+	if !strings.Contains(page.text, idptest.Subject) {
+		t.Errorf("sessions = %s", page.text)
+	}
+	if leaked := s.tenant.SecretsIn(page.text); len(leaked) > 0 {
+		t.Errorf("the operators' page gives away %v", leaked)
+	}
+}

@@ -1,0 +1,26 @@
+package admin_test
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/admin"
+)
+
+func ExampleNew() {
+	var client *tokenward.Client // the application's
+	mux := http.NewServeMux()
+
+	operators, err := admin.New(client, func(r *http.Request) error {
+		user, err := client.GetUser(r.Context(), tokenward.StoreOptions{})
+		if err == nil && user.OrgID() != "our-staff" {
+			err = errors.New("no operator")
+		}
+		return err
+	})
+	if err != nil {
+		return
+	}
+	mux.Handle("/admin/", http.StripPrefix("/admin", operators))
+}

@@ -1,0 +1,92 @@
+package admin
+
+import (
+	"bytes"
+	"crypto/rand"
+	_ "embed"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/httpauth"
+)
+
+//go:embed page.html
+var pageText string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageText))
+
+// view is what the page shows.
+type view struct {
+	Nonce string
+	Query tokenward.SessionQuery
+	Rows  []row
+	Count string
+	Next  string // the query of the next page, empty where this is the last
+	First bool
+	Ended string // how many sessions a form has ended; empty: none has
+}
+
+// row is a session. Short is the beginning of its key, by which people tell it from others.
+type row struct {
+	Key, Short, Issuer, Subject, Name, Email string
+	Verified                                 bool
+	SignedIn, Deadline, LastUse              string
+}
+
+// mostCounted bounds what a count costs the store.
+const mostCounted = 1000
+
+func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
+	sessions, next, ok := h.list(w, r)
+	if !ok {
+		return
+	}
+	q, _ := queryOf(r.URL.Query().Get)
+	count, err := h.client.CountSessions(r.Context(), q, mostCounted, tokenward.StoreOptions{})
+	if err != nil {
+		httpauth.WriteError(w, r, err)
+		return
+	}
+	v := view{Nonce: rand.Text(), Query: q, Count: strconv.Itoa(count), First: r.URL.Query().Get("after") == ""}
+	if count == mostCounted {
+		v.Count = "1,000 or more"
+	}
+	if n, err := strconv.Atoi(r.URL.Query().Get("ended")); err == nil {
+		v.Ended = strconv.Itoa(n)
+	}
+	if next != "" {
+		v.Next = "?" + following(r.URL.Query(), next)
+	}
+	for _, s := range sessions {
+		v.Rows = append(v.Rows, row{
+			s.Key.String(), s.Key.String()[:12], s.Issuer, s.Subject, s.Name, s.Email, s.EmailVerified,
+			moment(s.SignedIn), moment(s.Deadline), moment(s.LastUse),
+		})
+	}
+	var text bytes.Buffer
+	if err := pageTemplate.Execute(&text, v); err != nil {
+		httpauth.WriteError(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", policy(v.Nonce))
+	_, _ = w.Write(text.Bytes()) // the client has gone
+}
+
+// following returns the query of the next page.
+func following(query url.Values, next string) string {
+	query.Set("after", next)
+	query.Del("ended")
+	return query.Encode()
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.UTC().Format("2006-01-02 15:04")
+}
