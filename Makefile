@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: dashboard help check lint vuln tidy licences providers test leftout stress sim sim-long mutants crash processes outages signout fuzz soak bench figures cover demo tour browser peers demo-zitadel
+.PHONY: dashboard help check lint vuln tidy licences providers test leftout stress sim sim-long mutants crash processes outages signout listing fuzz soak bench figures cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
@@ -72,6 +72,9 @@ processes: ## three processes on one Redis, then on one PostgreSQL: CALLS (10000
 
 signout: ## a user with N (10000) sessions is signed out everywhere, on Redis and on PostgreSQL
 	go test -count=1 -v -timeout 0 -run SignOutEverywhere ./internal/testing/processes -processes.signout $(if $(filter command line,$(origin N)),$(N),10000)
+
+listing: ## N (1000000) sessions listed page by page beside refreshes, on Redis and on PostgreSQL
+	go test -count=1 -v -timeout 0 -run TestListing ./internal/testing/processes -processes.listed $(if $(filter command line,$(origin N)),$(N),1000000)
 
 outages: ## the store killed and started again under three processes, ROUNDS (20) times on Redis and on PostgreSQL
 	go test -count=1 -v -timeout 0 -run Outage_ ./internal/testing/processes -processes.rounds $(or $(ROUNDS),20)

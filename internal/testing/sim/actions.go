@@ -305,6 +305,10 @@ func (w *World) end1(p *process, s *subject) {
 	if w.choose.odds(30) {
 		f = one(w.choose, s.families)
 	}
+	if !w.storeDown && w.choose.odds(40) {
+		w.signOut(p, s, f)
+		return
+	}
 	w.end(p, s, f)
 }
 

@@ -215,6 +215,26 @@ func (w *World) end(p *process, s *subject, f *family) {
 	c.opens(opEnd, f)
 }
 
+// signOut ends one login of s as signing a user out everywhere does: the store ends all of the user's sessions in one call, and then
+// this process is told of each.
+func (w *World) signOut(p *process, s *subject, f *family) {
+	f.endTried = true
+	_, had := w.store.Load(context.Background(), s.key, store.Options{})
+	left, err := w.store.EndAll(context.Background(), []store.Ref{{Key: s.key, Incarnation: f.incarnation}},
+		store.Ending{Reason: session.ReasonBackchannelLogout}, store.Options{})
+	if err != nil || len(left) > 0 {
+		panic("sim: the store leaves a session that it can end")
+	}
+	if _, has := w.store.Load(context.Background(), s.key, store.Options{}); had == nil && has != nil {
+		w.tell(s, session.Version{})
+	}
+	w.observe(s)
+	c := w.order(p, s, "sign-out everywhere of "+f.name, func(lent *directory.Call) messages.Awaited {
+		return &messages.EndSession{Key: s.key, Only: f.incarnation, Why: session.ReasonBackchannelLogout, InStore: true, Call: lent}
+	})
+	c.opens(opEnd, f)
+}
+
 // stray sends what may come at any time, or late.
 func (w *World) stray(p *process, s *subject) {
 	e := p.lookup.Directory.Lookup(s.id)
