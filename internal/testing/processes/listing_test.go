@@ -40,6 +40,7 @@ func TestListing(t *testing.T) {
 		for i := range 4 {
 			load.Go(func() { refreshAll(ctx, t, s, refreshed[i*16:(i+1)*16], &refreshes) })
 		}
+		slowest := watchSlow(t, h)
 		began := clock.System().Now()
 		for name, l := range map[string]store.Listing{"all": {Limit: 100}, "of one value": {Limit: 100, Value: listedIssuer}} {
 			lister, ok := store.As[store.Lister](s.StateStore)
@@ -71,8 +72,32 @@ func TestListing(t *testing.T) {
 		took := clock.System().Now().Sub(began)
 		stop()
 		load.Wait()
-		t.Logf("beside %.0f refreshes a second", float64(refreshes.Load())/took.Seconds())
+		t.Logf("beside %.0f refreshes a second; %s", float64(refreshes.Load())/took.Seconds(), slowest())
 	})
+}
+
+// watchSlow returns a function that says what the slowest command since was, as Redis itself measured it.
+func watchSlow(t *testing.T, h home) func() string {
+	t.Helper()
+	if h.Kind != "redis" {
+		return func() string { return "the server was not asked" }
+	}
+	o, err := goredis.ParseURL(h.URL)
+	must(t, err)
+	c := goredis.NewClient(o)
+	t.Cleanup(func() { _ = c.Close() })
+	must(t, c.ConfigSet(t.Context(), "slowlog-log-slower-than", "2000").Err())
+	must(t, c.ConfigSet(t.Context(), "slowlog-max-len", "10000").Err())
+	must(t, c.Do(t.Context(), "SLOWLOG", "RESET").Err())
+	return func() string {
+		logged, err := c.SlowLogGet(t.Context(), -1).Result()
+		must(t, err)
+		var most time.Duration
+		for _, one := range logged {
+			most = max(most, one.Duration)
+		}
+		return fmt.Sprintf("the server ran %d commands for more than 2 ms, none for more than %v", len(logged), max(most, 2*time.Millisecond))
+	}
 }
 
 // refreshAll does what refreshes ask of the store, until ctx ends.
