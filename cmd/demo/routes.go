@@ -24,6 +24,7 @@ func (a *app) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /api/token", a.token)
 	mux.HandleFunc("GET /api/connection-token", a.connectionToken)
 	mux.Handle("POST /api/burst", a.sameOrigin(http.HandlerFunc(a.burst)))
+	mux.Handle("POST /api/tenant", a.sameOrigin(http.HandlerFunc(a.controlTenant)))
 	mux.HandleFunc("GET /healthz", a.healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics())

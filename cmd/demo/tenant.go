@@ -6,8 +6,11 @@ import (
 	"crypto"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
+	"time"
 
+	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/internal/providers"
@@ -80,4 +83,46 @@ func startTenant(s *settings, redirectURI string) (*idptest.Tenant, error) {
 	}
 	s.issuer = t.Issuer()
 	return t, nil
+}
+
+// maxTenantTime bounds what the fake tenant's controls take.
+const maxTenantTime = 24 * time.Hour
+
+type tenantAnswer struct {
+	Ceiling   int64 `json:"ceiling"`    // of the next login, in seconds since the Unix epoch; 0 for none
+	TokenLife int64 `json:"token_life"` // in seconds; 0 where it was not changed
+}
+
+// controlTenant sets how long the fake tenant's access tokens live from now on, and how far away the ceiling
+// of its next login is (none where it is left out). Both are durations as Go writes them.
+func (a *app) controlTenant(w http.ResponseWriter, r *http.Request) {
+	if a.tenant == nil {
+		writeProblem(w, http.StatusNotFound, "not_found", "the provider is not the demo's own fake tenant")
+		return
+	}
+	query := r.URL.Query()
+	var ceiling, life time.Duration
+	for name, d := range map[string]*time.Duration{"ceiling": &ceiling, "token_life": &life} {
+		text := query.Get(name)
+		if text == "" {
+			continue
+		}
+		var err error
+		if *d, err = time.ParseDuration(text); err != nil || *d < time.Second || *d > maxTenantTime {
+			writeProblem(w, http.StatusBadRequest, "invalid_argument", name+" must be a duration from 1s to 24h, like 2m")
+			return
+		}
+	}
+	var answer tenantAnswer
+	var claims idptest.Claims
+	if ceiling > 0 {
+		answer.Ceiling = clock.System().Now().Add(ceiling).Unix()
+		claims = idptest.Claims{"session_expiry": answer.Ceiling}
+	}
+	a.tenant.NextLogin(claims)
+	if life > 0 {
+		answer.TokenLife = int64(life.Seconds())
+		a.tenant.Set(idptest.WithTokenLife(life))
+	}
+	writeJSON(w, http.StatusOK, answer)
 }

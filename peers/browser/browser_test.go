@@ -1,6 +1,6 @@
 // Package browser drives the demo in a headless Chromium: make browser.
 //
-// UPDATE=1 takes the screenshot docs/demo.png again.
+// UPDATE=1 takes the screenshots docs/demo.png and docs/demo-sign-in.png again.
 package browser
 
 import (
@@ -179,13 +179,6 @@ func TestDemo(t *testing.T) {
 	if got := text("#tokens"); strings.Count(got, "sha256:") != 3 {
 		t.Errorf("tokens = %q, want three fingerprints", got)
 	}
-	if os.Getenv("UPDATE") != "" {
-		picture := get(t, ctx, chromedp.FullScreenshot(100))
-		if err := os.WriteFile(filepath.Join("..", "..", "docs", "demo.png"), picture, 0o644); err != nil {
-			t.Error(err)
-		}
-	}
-
 	run("reload", chromedp.Reload(), chromedp.WaitVisible("#name"))
 	run("sign out", chromedp.Click("#sign-out"), chromedp.WaitVisible("#welcome"))
 	code := get(t, ctx, chromedp.Evaluate[string](`fetch("/api/user").then(r => r.json()).then(b => b.error)`, chromedp.EvalAwaitPromise))
@@ -198,6 +191,87 @@ func TestDemo(t *testing.T) {
 		if !strings.Contains(text, "/api/user") {
 			t.Errorf("the browser complained: %s", text)
 		}
+	}
+}
+
+// photograph takes a screenshot for docs/, where UPDATE=1 asks for it.
+func photograph(t *testing.T, ctx context.Context, name string, picture chromedp.Action[[]byte]) {
+	t.Helper()
+	if os.Getenv("UPDATE") == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join("..", "..", "docs", name), get(t, ctx, picture), 0o644); err != nil {
+		t.Error(err)
+	}
+}
+
+// A session with a ceiling and tokens of ten seconds: a second burst costs no refresh while the tokens
+// last, a later one does.
+func TestDemo_controls(t *testing.T) {
+	ctx, heard := openBrowser(t)
+	base := startDemo(t)
+	run := func(what string, steps ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		if err := chromedp.Do(ctx, steps...); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	// burst returns what it cost, and why.
+	burst := func(n string) (refreshes, why string) {
+		t.Helper()
+		run("burst", chromedp.SetValue(`#burst [name="n"]`, n), chromedp.Click("#burst button"),
+			chromedp.WaitVisible("#burst-why"), chromedp.WaitEnabled("#burst button"))
+		return strings.TrimSpace(get(t, ctx, chromedp.Text("#burst-flights"))), get(t, ctx, chromedp.Text("#burst-why"))
+	}
+	signIn := func(ceiling, life string) {
+		t.Helper()
+		run("sign in", chromedp.WaitVisible("#welcome"), chromedp.SetValue(`#sign-in [name="ceiling"]`, ceiling),
+			chromedp.SetValue(`#sign-in [name="token_life"]`, life))
+		if ceiling != "none" {
+			photograph(t, ctx, "demo-sign-in.png", chromedp.Screenshot("#welcome"))
+		}
+		run("sign in", chromedp.Click("#sign-in button"), chromedp.WaitVisible("#name"))
+	}
+
+	run("open", chromedp.Navigate(base))
+	signIn("2m", "5m")
+	if got := get(t, ctx, chromedp.Text("#ceiling")); !strings.Contains(got, "in 1:") {
+		t.Errorf("ceiling = %q, want less than 1:30", got)
+	}
+	if refreshes, why := burst("10000"); refreshes != "2" || !strings.Contains(why, "shared 2 refreshes") {
+		t.Errorf("first burst: %q, %q", refreshes, why)
+	}
+	refreshes, why := burst("10000")
+	if refreshes != "0" || !strings.Contains(why, "in the cache") || !strings.Contains(why, "when the session ends") {
+		t.Errorf("second burst: %q, %q; want no refresh, and until when", refreshes, why)
+	}
+	run("connection", chromedp.Click("#connection button"), chromedp.WaitVisible("#connections-shown"))
+	photograph(t, ctx, "demo.png", chromedp.FullScreenshot(100))
+
+	run("sign out", chromedp.Click("#sign-out"))
+	signIn("none", "10s")
+	if got := get(t, ctx, chromedp.Text("#ceiling")); !strings.Contains(got, "no ceiling") {
+		t.Errorf("ceiling = %q, want none", got)
+	}
+	if refreshes, why := burst("100"); refreshes != "2" || !strings.Contains(why, "when the first of these tokens expires") {
+		t.Errorf("burst of tokens of ten seconds: %q, %q", refreshes, why)
+	}
+	run("the tokens expire", chromedp.WaitVisible("#tokens tr:nth-child(3) .over"))
+	if refreshes, _ := burst("100"); refreshes != "2" {
+		t.Errorf("burst after they have expired: %q refreshes, want 2", refreshes)
+	}
+
+	// A ceiling that is nearer than those of the page: it ends the session, and the page says so.
+	run("sign out", chromedp.Click("#sign-out"), chromedp.WaitVisible("#welcome"))
+	status := get(t, ctx, chromedp.Evaluate[int](`fetch("/api/tenant?ceiling=40s", {method: "POST"}).then(r => r.status)`, chromedp.EvalAwaitPromise))
+	if status != 200 {
+		t.Fatalf("the control answered %d, want 200", status)
+	}
+	run("the ceiling comes", chromedp.Navigate(base+"/auth/login?return_to=/"), chromedp.WaitVisible("#ended"), chromedp.WaitVisible("#welcome"))
+	heard.mu.Lock()
+	defer heard.mu.Unlock()
+	for _, text := range heard.all {
+		t.Errorf("the browser complained: %s", text)
 	}
 }
 
