@@ -28,7 +28,7 @@ Milliseconds are wall time from the first call to the last answer, of the best r
 plain client take turns. They are told, not judged.
 Plain client: a session store in memory and golang.org/x/sync/singleflight by session and audience. A flight reads the
 state again, refreshes, and saves the record with the rotated token. It signs in at the same tenant, by a login of its
-own, and checks no signatures. For one audience in one process it does as well as the library.
+own, and checks no signatures. A burst for one audience in one process costs it one request too.
 Its store reads and writes whole records, as session stores do: of two flights at once, the later write wins, and a
 write after a logout brings the record back. A store with conditional writes would prevent both; its callers would
 still wait for the tenant after the logout, and two audiences would still spend one refresh token.
