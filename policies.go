@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"math"
 	"time"
 
 	"go.uber.org/zap"
@@ -71,9 +72,13 @@ func (o *options) checkPolicies() error {
 
 // newRunner makes what sends requests and has turns taken.
 func (c *Client) newRunner(o *options) *runner.Runner {
+	paceFrom := math.MaxInt // without retries no session waits for another: each has its own answer from the provider
+	if o.retry.Attempts > 0 {
+		paceFrom = runner.PaceFrom
+	}
 	users := runner.NewAdmission(runner.AdmissionConfig{
 		Clock: c.clock, Permits: runner.UserRequests(o.limits), Waiting: o.limits.QueuedFlights, Breaker: o.breaker,
-		PaceFrom: runner.PaceFrom, Stats: c.stats, Turned: c.breakerTurned,
+		PaceFrom: paceFrom, Stats: c.stats, Turned: c.breakerTurned,
 	})
 	return runner.New(o.limits, c.pending, users)
 }
