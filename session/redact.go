@@ -186,7 +186,7 @@ func (s State) view() stateView {
 	s.IDToken = Fingerprint(s.IDToken)
 	s.RefreshToken = Fingerprint(s.RefreshToken)
 	s.TokenSets, s.ConnectionTokenSets = list(s.TokenSets), list(s.ConnectionTokenSets)
-	s.extra = nil
+	s.extra, s.Data = nil, "" // the application's values may be secret, too
 	return stateView(s)
 }
 
@@ -218,16 +218,17 @@ func (s Session) view() sessionView {
 	s.IDToken = Fingerprint(s.IDToken)
 	s.RefreshToken = Fingerprint(s.RefreshToken)
 	s.TokenSets, s.ConnectionTokenSets = list(s.TokenSets), list(s.ConnectionTokenSets)
+	s.Data = nil // the application's values may be secret, too
 	return sessionView(s)
 }
 
-// Format prints s without its secrets.
+// Format prints s without its secrets and the application's values.
 func (s Session) Format(f fmt.State, verb rune) { show(f, verb, s.view()) }
 
 // LogValue returns s without its secrets.
 func (s Session) LogValue() slog.Value { return slog.AnyValue(s.view()) }
 
-// MarshalJSON returns s without its secrets.
+// MarshalJSON returns s without its secrets and the application's values.
 func (s Session) MarshalJSON() ([]byte, error) { return json.Marshal(s.view()) }
 
 type tokenResponseView struct {
