@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"html"
-	"log"
 	"net/http"
 	"os"
 	"os/signal"
@@ -29,7 +28,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx); err != nil {
-		log.Print(err)
+		fmt.Fprintln(os.Stderr, err)
 		defer os.Exit(1)
 	}
 }
