@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: dashboard help check lint vuln tidy licences providers test leftout stress sim sim-long mutants crash processes outages signout listing fuzz soak bench figures cover demo tour browser peers demo-zitadel
+.PHONY: apidiff dashboard help check lint vuln tidy licences providers test leftout stress sim sim-long mutants crash processes outages signout listing fuzz soak bench figures cover demo tour browser peers demo-zitadel
 
 LINT := bin/golangci-lint
 VULN := bin/govulncheck
@@ -27,6 +27,9 @@ lint: $(LINT) ## golangci-lint, and go vet for Linux, macOS and Windows
 vuln: $(VULN) ## known defects in what is called; asks vuln.go.dev, or VULNDB, a folder
 	@# golang.org/x/vulndb/cmd/indexdb makes such a folder of the data in its module.
 	$(VULN) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) $(PACKAGES)
+
+apidiff: ## what changed in the root module's API since the last tag; with a tag, builds golang.org/x/exp/cmd/apidiff
+	.ci/apidiff
 
 tidy: ## go.mod and go.sum of every module as the code needs them
 	for dir in . $(MODULES) $(dir $(wildcard peers/*/go.mod)); do (cd $$dir && $(ALONE) go mod tidy); done
