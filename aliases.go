@@ -8,15 +8,19 @@ import (
 )
 
 type (
-	// User holds the claims of the user who is signed in.
+	// User is a map[string]any of the claims of the user who is signed in, numbers as json.Number. Its methods read the
+	// usual ones: Sub, Name, Email, EmailVerified, Picture, OrgID, SessionExpiry.
 	User = session.User
-	// Session is what GetSession shows of a session.
+	// Session is what GetSession shows of a session. Its fields are User (User), IDToken, RefreshToken and Domain (string),
+	// TokenSets, ConnectionTokenSets, and Data (SessionData). Printed, logged or as JSON it shows no token.
 	Session = session.Session
 	// SessionData holds the values that the application keeps in a session, each as JSON under a name of its own.
 	SessionData = session.Data
-	// Token is an access token.
+	// Token is an access token. Its fields are AccessToken, Audience, Scope (as granted) and ActualAudience (set when
+	// the provider answered for another audience; string), and ExpiresAt (time.Time, UTC).
 	Token = session.Token
-	// ConnectionToken is a token of an upstream connection.
+	// ConnectionToken is a token of an upstream connection. Its fields are AccessToken, Connection, LoginHint and Scope
+	// (string), and ExpiresAt (time.Time, UTC).
 	ConnectionToken = session.ConnectionToken
 	// Limits bound what a Client does and keeps. The zero value of a field means its default.
 	Limits = session.Limits
@@ -24,11 +28,20 @@ type (
 	Key = session.Key
 	// Credentials authenticate a registered application.
 	Credentials = idp.Credentials
-	// Code is the word by which a program tells errors apart.
+	// Code is the word, a string, by which a program tells errors apart. CodeOf returns an error's.
 	Code = session.Code
 )
 
-// The types of errors, for errors.As; package session says what each means.
+// The types of errors, for errors.As of a pointer to one. They are aliases, and not types of their own, so that
+// what the packages inside return matches. Fields, beside methods Error and ErrorCode:
+//
+//   - AccessTokenError, AccessTokenForConnectionError: Code, Message, Err (the cause)
+//   - MFARequiredError: those of AccessTokenError, MFAToken (sealed), Requirements (decoded JSON)
+//   - SessionExpiredError: Message
+//   - APIError: Code (the provider's OAuth error code, RFC 6749 section 5.2, or one of package session), Description, Status (HTTP),
+//     Err, RetryAfter
+//
+// Package session has those of the others.
 //
 //nolint:revive // one comment for all of them
 type (
@@ -46,6 +59,25 @@ type (
 	OrganizationTokenValidationError = session.OrganizationTokenValidationError
 	DomainResolverError              = session.DomainResolverError
 	BackchannelLogoutError           = session.BackchannelLogoutError
+)
+
+// Codes of AccessTokenError and AccessTokenForConnectionError. Package session has those of the other types.
+const (
+	CodeMissingRefreshToken  = session.CodeMissingRefreshToken  // "missing_refresh_token"
+	CodeRefreshTokenError    = session.CodeRefreshTokenError    // "refresh_token_error"
+	CodeSessionExpired       = session.CodeSessionExpired       // "session_expired"
+	CodeMissingSession       = session.CodeMissingSession       // "missing_session"
+	CodeMissingSessionDomain = session.CodeMissingSessionDomain // "missing_session_domain"
+	CodeDomainMismatch       = session.CodeDomainMismatch       // "domain_mismatch"
+	CodeIncorrectAudience    = session.CodeIncorrectAudience    // "incorrect_audience"
+	CodeMFARequired          = session.CodeMFARequired          // "mfa_required"
+	CodeAPIError             = session.CodeAPIError             // "api_error"
+	CodeRetrievalError       = session.CodeRetrievalError       // "retrieval_error"
+	CodeOverloaded           = session.CodeOverloaded           // "overloaded"
+	CodeClosed               = session.CodeClosed               // "closed"
+	CodeStoreError           = session.CodeStoreError           // "store_error"
+	CodeInternalError        = session.CodeInternalError        // "internal_error"
+	CodeSessionTooLarge      = session.CodeSessionTooLarge      // "session_too_large"
 )
 
 // Errors, for errors.Is. Each also matches every error type of the same code.

@@ -2,13 +2,22 @@
 // and hands out access tokens, from the cache while they last, refreshed when they
 // don't. Any number of concurrent calls for one session cost one refresh, and a
 // session ends when its ceiling (the claim session_expiry) is reached, without a call.
+// One actor per session spends the refresh token, one request at a time.
 //
-// One actor per session owns its state; everything that spends the refresh token goes
-// through it, one at a time. Calls read what it has published, without a message.
+// The operations are those of the Auth0 server SDKs, for any OpenID Connect provider:
 //
-// The operations are those of the Auth0 server SDKs: StartInteractiveLogin,
-// CompleteInteractiveLogin, GetUser, GetSession, GetAccessToken,
-// GetAccessTokenForConnection, Logout, HandleBackchannelLogout. Any OpenID Connect
-// provider will do. MachineToken and ExchangeToken get tokens that cost no refresh token: of
-// the application itself, and in exchange for the user's.
+//   - construct: [New] with a [Config] and options; [WithActorSystem] runs the actors in the host's own system
+//   - sign in: [Client.StartInteractiveLogin], [Client.CompleteInteractiveLogin]; package httpauth has the HTTP handlers
+//   - read: [Client.GetUser], [Client.GetSession], [Client.GetSessionData], [Client.UpdateSession]
+//   - tokens: [Client.GetAccessToken], [Client.GetAccessTokenForConnection], [Client.ExchangeToken], [Client.MachineToken]
+//   - calls to APIs: [Client.Session], [Client.SessionOf], [Client.ContextSession], [Handle.Client], [Client.MachineTransport]
+//   - end: [Client.Logout], [Client.HandleBackchannelLogout], [Client.HandleFrontchannelLogout], [Client.EndSessions]
+//   - administrate: [Client.Sessions], [Client.CountSessions], [Client.EndSession]; packages admin and signals
+//   - observe: [Client.Stats], [Client.Ready], [WithObserver], [WithSlog]
+//   - test: [WithClock], [Client.Settle]; packages tokenwardtest, idp/idptest and clock
+//
+// The session of a call is named by its context or by [StoreOptions]: [HTTP] for a request, [SessionID] for a worker.
+// [Client.Close] saves what is under way and stops.
+//
+// Errors have a [Code], which [CodeOf] returns, and a type for errors.As. [LoginRequired] says whether the user must sign in again.
 package tokenward

@@ -19,6 +19,14 @@ import (
 )
 
 // Option changes what New makes. Each has a working default.
+//
+// The most used, by subject:
+//
+//   - stores and cookies: [WithStateStore], [WithTransactionStore], [WithStatelessSessions], [WithCookies], [WithIdentifiers]
+//   - requests to the provider: [WithHTTPClient], [WithRetry], [WithBreaker], [WithRotationOverlap], [WithRevocation]
+//   - sign-in: [WithPKCE], [WithNonce], [WithPushedAuthorization], [WithUserInfo], [WithLeeway], [WithAlgorithms]
+//   - tokens: [WithRefreshBuffer], [WithEarlyRefresh], [WithStrictAudience], [WithResource], [WithDefaultTokenLifetime]
+//   - the host: [WithActorSystem], [WithClock], [WithLimits], [WithLogger], [WithSlog], [WithObserver], [WithSaveErrorHandler]
 type Option func(*options)
 
 type options struct {
