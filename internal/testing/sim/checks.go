@@ -101,7 +101,7 @@ func (w *World) checkAgain(r, before *request) {
 	f := r.family
 	w.saw[sentAgain]++
 	r.chain = before.spent == r.spent && (before.chain || before.grant)
-	if r.chain && f.current > r.spent && !w.fake.Now().Before(f.replaced.Add(w.config.overlap)) {
+	if r.chain && f.current > r.spent && !w.fake.Now().Before(f.replaced.Add(w.stated)) {
 		w.fail("P3", "%s is spent again by itself, and the overlap is over", f.token(r.spent))
 	}
 }
@@ -211,7 +211,7 @@ func (w *World) checkReady(m *mailbox, old, s *directory.Snapshot) {
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, f.token(n))
 	case s.Ceiling != f.ceiling || s.State().Internal.Ceiling != f.ceiling:
 		w.fail("P4", "%s shows a ceiling that it never had", f.name)
-	case old.Phase == directory.Ready && old.Incarnation == s.Incarnation && n < f.number(old.State().RefreshToken) && n < m.p.held[f] && m.p.bombs == 0:
+	case old.Phase == directory.Ready && old.Incarnation == s.Incarnation && m.p.bombs == 0 && wentBack(n, f.number(old.State().RefreshToken), m.p.held[f]):
 		w.fail("P3", "%s goes back to %s", f.name, f.token(n))
 	}
 	w.checkKept(m, old, s)
@@ -222,6 +222,10 @@ func (w *World) checkReady(m *mailbox, old, s *directory.Snapshot) {
 		w.showToken(m, f, t.AccessToken)
 	}
 }
+
+// wentBack reports whether a session that showed the refresh token numbered old, and has learnt of held, shows an earlier one, n. One
+// that was dropped, for it was refused, may be followed by one that a request brings which was on its way then.
+func wentBack(n, old, held int) bool { return n < old && n < held && old != noToken }
 
 func (w *World) showToken(m *mailbox, f *family, token string) {
 	switch is := w.issued[token]; {

@@ -93,7 +93,7 @@ func (w *World) start() *process {
 	env := &actors.Env{
 		Rules: actors.Rules{
 			ClientID: clientID, Issuer: issuer, Buffer: c.buffer, StrictAudience: true, Early: directory.EarlyRefresh{Ahead: c.early, Buffer: c.buffer},
-			Exclusive: store.IsExclusive(states), Revoke: c.revoke, EndOnDead: c.endOnDead, Retry: retry, Overlap: c.overlap,
+			Exclusive: store.IsExclusive(states), Revoke: c.revoke, EndOnDead: c.endOnDead, Retry: retry, Overlap: w.stated,
 			Limits: session.Limits{
 				FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQuestions: c.questions, TokenSets: c.tokenSets,
 				Resident: c.resident, PassivateAfter: c.passivateAfter, RememberEnded: c.rememberEnded, RememberMissing: time.Second,

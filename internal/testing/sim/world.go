@@ -56,6 +56,7 @@ func (m *Machine) Close() {
 type World struct {
 	kind      Kind
 	config    config
+	stated    time.Duration // the overlap that processes are told of; a scene may have another
 	choose    *choices
 	random    *rand.ChaCha8 // what the product draws
 	fake      *clock.Fake
@@ -263,6 +264,7 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64, giv
 	for _, change := range given {
 		change(&w.config)
 	}
+	w.stated = w.config.overlap
 	var options []store.MemoryOption
 	if !w.config.exclusive {
 		options = append(options, store.Shared())
