@@ -527,6 +527,28 @@ func ExampleWithRetry() {
 	// Output: true 0
 }
 
+func ExampleWithEarlyRefresh() {
+	client, err := tokenward.New(tokenward.Config{
+		Domain: "tenant.eu.auth0.com", ClientID: "my-client", ClientSecret: "its secret",
+		Secrets: []string{"drawn at random, 32 bytes or more"},
+	}, tokenward.WithEarlyRefresh(time.Minute)) // so no caller waits for a token that is in use
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = client.Close(context.Background()) }()
+
+	// A resource server has refused a token (401, invalid_token): one refresh for all who name it.
+	_, err = client.GetAccessToken(context.Background(), tokenward.TokenRequest{Refused: "the token that was sent"}, tokenward.SessionID("a session"))
+	fmt.Println(tokenward.LoginRequired(err))
+
+	// A job of some minutes wants a token that lasts.
+	_, err = client.GetAccessToken(context.Background(), tokenward.TokenRequest{MinRemaining: 5 * time.Minute}, tokenward.SessionID("a session"))
+	fmt.Println(tokenward.LoginRequired(err))
+	// Output:
+	// true
+	// true
+}
+
 func ExampleClient_Ready() {
 	client, tenant, end := demo()
 	defer end()
