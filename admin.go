@@ -276,7 +276,7 @@ func between(t, from, until time.Time) bool {
 	return (from.IsZero() || !t.Before(from)) && (until.IsZero() || t.Before(until))
 }
 
-// info returns what is shown of l, if the query asks for it.
+// info returns the part of l that is shown, if the query asks for it.
 func (w *walk) info(l store.Listed) (SessionInfo, bool) {
 	s, ok := w.state(l)
 	if !ok {

@@ -117,7 +117,7 @@ type EndRequest struct {
 	SID     string // sid of a session at the provider; empty: all sessions of the user
 
 	// Email is an address of the user that the issuer has verified (email_verified), in any letter case. It finds the sessions
-	// that were saved since this is indexed, and then whatever is found by the subs of their users. What is left of a
+	// that were saved since this is indexed, and then whatever is found by the subs of their users. The remainder of a
 	// session that has reached its ceiling (connection tokens) names no email, and is found by those subs alone.
 	Email string
 

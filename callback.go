@@ -171,7 +171,7 @@ func (c *Client) verify(ctx context.Context, client *idp.Client, issuer string, 
 
 // keepData gives state, of a login that is about to be stored, the values of the application in the session that it takes
 // the place of, if that lives and is the same user's at the same application. It fails where that cannot be read: the user can sign in once more,
-// and what is overwritten is lost.
+// and an overwritten one is lost.
 func (c *Client) keepData(ctx context.Context, state *session.State, o StoreOptions) error {
 	if o.id == "" {
 		return nil

@@ -198,7 +198,7 @@ const mostProbe = 10 * time.Second
 // out. The recovery of requests that a crash cut off waits as well, and a refresh token is not revoked. The default is no
 // breaker: each session asks the provider for itself.
 //
-// An open breaker does not make the client unready (Ready): what is cached is served, and other processes are no better off.
+// An open breaker does not make the client unready (Ready): cached tokens are served, and other processes are no better off.
 // Stats.BreakersOpen shows it.
 func WithBreaker(p BreakerPolicy) Option {
 	return func(o *options) {

@@ -17,7 +17,7 @@
 //   - test: [WithClock], [Client.Settle]; packages tokenwardtest, idp/idptest and clock
 //
 // The session of a call is named by its context or by [StoreOptions]: [HTTP] for a request, [SessionID] for a worker.
-// [Client.Close] saves what is under way and stops.
+// [Client.Close] saves changes under way and stops.
 //
 // Errors have a [Code], which [CodeOf] returns, and a type for errors.As. [LoginRequired] says whether the user must sign in again.
 package tokenward

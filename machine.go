@@ -165,7 +165,7 @@ type ExchangedToken struct {
 // It fails with a *CustomTokenExchangeError: with the code invalid_token_format for a token that is blank or begins with
 // "Bearer", missing_actor_token_type, or token_exchange_failed, whose cause is an *APIError or a *ConfigurationError. It
 // fails with an *AccessTokenError as GetAccessToken does: where there is no session, or its token cannot be had; with
-// missing_session or session_expired where the session ends meanwhile; with incorrect_audience, overloaded or closed. It fails
+// missing_session or session_expired where the session ends in between; with incorrect_audience, overloaded or closed. It fails
 // with an *InvalidArgumentError for arguments of more than Limits.ArgumentBytes (tokens are not limited) and for those that
 // do not go together, with a *DomainResolverError, and with ctx.Err().
 func (c *Client) ExchangeToken(ctx context.Context, r ExchangeRequest, o StoreOptions) (ExchangedToken, error) {
@@ -362,7 +362,7 @@ func (x *exchange) fetch(token string, as func(context.Context) (*idp.Client, er
 	}
 }
 
-// digest returns a hash of what is exchanged and how: of r without what is wanted for it, and of the query of the
+// digest returns a hash of the exchanged token and how: of r without the wanted token, and of the query of the
 // session's token.
 func (r *ExchangeRequest) digest(subject *session.TokenQuery) [sha256.Size]byte {
 	list := []string{r.SubjectToken, r.SubjectTokenType, r.ActorToken, r.ActorTokenType, fmt.Sprint(r.OnBehalfOf)}

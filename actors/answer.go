@@ -38,13 +38,23 @@ func (c *core) answeredBy(m *providerAnswered, now time.Time) {
 		m = &late
 	}
 	c.judgeIntent(a, m)
-	exchange := a.flight.Query.Key.ForConnection()
 	again := c.sendAgain(a, m, now)
 	if c.current(a) {
 		c.throttle.note(m.err, now)
 	}
+	if !again {
+		c.judge(a, m, won, now)
+	}
+	if c.postponed {
+		c.postponed = false
+		c.retry()
+	}
+}
+
+// judge deals with the answer to a, which is not sent again. Where won is true another process has spent the token, and its
+// answer stays.
+func (c *core) judge(a *request, m *providerAnswered, won bool, now time.Time) {
 	switch {
-	case again:
 	case !c.current(a):
 		// Its callers have been answered. The response is dropped, so that a deleted
 		// session stays deleted and a new one keeps its own tokens.
@@ -55,14 +65,10 @@ func (c *core) answeredBy(m *providerAnswered, now time.Time) {
 		c.joinRemainder(a, m, now)
 	case won && m.err == nil:
 		c.queue = slices.Insert(c.queue, 0, a.flight) // it looks among the other's tokens, else asks again
-	case exchange:
+	case a.flight.Query.Key.ForConnection():
 		c.connectionAnswered(a, m, now)
 	default:
 		c.tokenAnswered(a, m, now)
-	}
-	if c.postponed {
-		c.postponed = false
-		c.retry()
 	}
 }
 

@@ -229,7 +229,7 @@ func (c *core) passivate(now time.Time) {
 	}
 }
 
-// finish has what is under way end, and nothing new begin: the client closes.
+// finish lets requests under way end, and nothing new begin: the client closes.
 //
 // A request on the wire is waited for: its refresh token may be rotated already. One that still waits for a permit or for the
 // store is given up, for nothing is lost by that.

@@ -95,7 +95,7 @@ func TestRefresh_unsavedTokenBlocksTheNext(t *testing.T) {
 	}
 }
 
-// What is shown while a question waits for its slot answers it.
+// A token that is shown while a query waits for its permit answers it.
 func TestQueue_looksInTheCacheOnceItHasASlot(t *testing.T) {
 	w := newTestWorld(t)
 	w.fly(session.QueryKey("a", "read"))

@@ -217,7 +217,7 @@ func (c *core) end(why session.Reason, call *directory.Call, now time.Time) {
 }
 
 // finishGeneration ends the generation: the snapshot says so first, then those who
-// wait are answered. What is under way for it counts no more, but for a
+// wait are answered. A request under way for it counts no more, but for a
 // connection's exchange when the ceiling comes. The caller has the
 // record deleted, which settles c.ending.
 func (c *core) finishGeneration(why session.Reason, now time.Time) {

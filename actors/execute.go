@@ -219,7 +219,7 @@ func (a *Session) spend(e spend) {
 	})
 }
 
-// observed returns what is told of f, nil where nothing is. A flight that no caller has asked for starts here.
+// observed returns the observation of f, nil where there is none. A flight that no caller has asked for starts here.
 func (a *Session) observed(f *directory.Flight) *telemetry.Flight {
 	if f.Observed != nil {
 		return f.Observed
@@ -367,7 +367,7 @@ func (env *Env) load(ctx context.Context, key session.Key, o store.Options) (*se
 
 // Contain turns a panic of a store or a transport into an error.
 //
-// A store and a transport are the host's code, or a driver's. A panic of theirs, on a goroutine of this library, would end the
+// A store and a transport are the host's code, or a driver's. Their panic, on a goroutine of this library, would end the
 // whole process and every session in it. Its value is not printed, for it may hold a token.
 func Contain(work func() error) (err error) {
 	defer func() {

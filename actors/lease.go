@@ -102,7 +102,7 @@ func (c *core) renewed(m *renewedLease) {
 // returnLease gives the lease back, and clears the intent, once nothing is under way for which they
 // are needed. A rotated refresh token that is not saved yet needs them.
 //
-// Most leases are not given back here but by the save itself (saveOp.free). What is left are flights that ended without a
+// Most leases are not given back here but by the save itself (saveOp.free). Left are flights that ended without a
 // save: a refusal, a Begin that came to nothing, a session that has ended.
 func (c *core) returnLease() {
 	l := &c.lease

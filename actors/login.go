@@ -65,7 +65,7 @@ func (c *core) replaced(r record) {
 		c.land(a.flight, c.overFor(a.flight, session.ReasonReplaced))
 	case unknown, ended, released, failed:
 	}
-	// What was to be deleted before is overwritten.
+	// A record that was to be deleted before is overwritten.
 	c.backlog = nil
 	rest := c.ops[:0]
 	for _, o := range c.ops {

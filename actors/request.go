@@ -88,7 +88,7 @@ func (c *core) answers(f *directory.Flight) bool {
 // presents none while the store lacks the newest.
 //
 // The order of the questions matters. A session that is over answers no flight, not even from its cache. The cache comes
-// before the ceiling, for a connection's token outlives it. A provider that asks to wait comes after both, for what is
+// before the ceiling, for a connection's token outlives it. A provider that asks to wait comes after both, for a token that is
 // cached needs no provider. The save comes last: only a flight that would present the token has to wait for it.
 func (c *core) startNext(now time.Time) {
 	for c.life == live && c.step == noRequest && len(c.queue) > 0 {

@@ -54,7 +54,7 @@ func (c *core) sendAgain(a *request, m *providerAnswered, now time.Time) bool {
 	f, p := a.flight, c.rules.Retry
 	r := c.again
 	c.again = retrying{}
-	if p.Attempts == 0 || m.err == nil || m.response.RefreshToken != "" || c.life != live || c.closing || !c.current(a) || c.recovers(f) || f.Unawaited() || c.outlived(f, now) != "" {
+	if p.Attempts == 0 || m.err == nil || m.response.RefreshToken != "" || !c.maySendAgain(a, now) {
 		return false
 	}
 	again, acted := session.Retryable(m.err)
@@ -76,6 +76,12 @@ func (c *core) sendAgain(a *request, m *providerAnswered, now time.Time) bool {
 	c.step = waitingToRetry
 	c.do(sendAgainIn{f, wait, p.Wait(r.failed)})
 	return true
+}
+
+// maySendAgain reports whether the session still wants an answer to a.
+func (c *core) maySendAgain(a *request, now time.Time) bool {
+	f := a.flight
+	return c.life == live && !c.closing && c.current(a) && !c.recovers(f) && !f.Unawaited() && c.outlived(f, now) == ""
 }
 
 // tooLate reports whether token may not be presented any more at mono.

@@ -46,7 +46,7 @@ type Env struct {
 	Stats   *directory.Stats
 	Pending *directory.Pending
 	Log     *zap.Logger
-	// Telemetry tells an observer what is done; nil tells nothing.
+	// Telemetry tells an observer of each operation; nil tells nothing.
 	Telemetry *telemetry.Telemetry
 	Send      func(to *actor.PID, message any)
 
@@ -164,7 +164,7 @@ func (a *Session) adopt(m *messages.Adopt) {
 // and everyone who waits with internal_error, and nothing else.
 //
 // The order matters: what has come back is noted, the core decides, what outlives a panic is copied, and then the effects are
-// carried out. A panic among the effects finds the decision copied already, and what was still to be said is said as an error.
+// carried out. A panic among the effects finds the decision copied already, and the rest of the answers are errors.
 func (a *Session) handle(m any) {
 	handled := a.core.handled
 	if _, counted := m.(messages.Command); counted {
@@ -186,7 +186,7 @@ func (a *Session) handle(m any) {
 
 // cameBack notes that something which was out has come back.
 //
-// It is done before the core sees the message. If the core panics on it, the adapter knows all the same what is out, and the
+// It is done before the core sees the message. If the core panics on it, the adapter knows all the same which requests are out, and the
 // session that starts again waits for that and for nothing else.
 func (a *Session) cameBack(m any) {
 	switch m := m.(type) {

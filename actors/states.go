@@ -22,7 +22,7 @@ const (
 	// released: the entry was given up, and nothing is touched. A command of the supervisor
 	// wakes the session, with the life that it had before (core.before).
 	released
-	// failed: a panic was contained. What is out comes back first; then the record is read.
+	// failed: a panic was contained. Requests that are out come back first; then the record is read.
 	failed
 )
 

@@ -106,7 +106,7 @@ func (c *Credentials) mayHaveToken(ctx context.Context, uri []string) bool {
 	return slices.Contains(c.origins, bearer.OriginOf(scheme, host))
 }
 
-// local returns err as credentials may: gRPC changes INVALID_ARGUMENT of theirs, which is the server's to say, into an
+// local returns err as credentials may: gRPC changes their INVALID_ARGUMENT, which is the server's to say, into an
 // error of another type.
 func local(err error) error {
 	if codeOf(err) == codes.InvalidArgument {

@@ -43,7 +43,7 @@ func (c *Client) GrantClientCredentials(ctx context.Context, r ClientCredentials
 	return c.spend(ctx, r.Issuer, form)
 }
 
-// TokenExchange is a token, and what is wanted for it (RFC 8693 section 2.1). Empty fields are not sent.
+// TokenExchange is a token, and the token wanted for it (RFC 8693 section 2.1). Empty fields are not sent.
 type TokenExchange struct {
 	Issuer           string
 	Audience         string

@@ -94,7 +94,7 @@ type Config struct {
 	IdleConnTimeout time.Duration
 
 	// Observe, where not nil, is told of each HTTP request, of a kind of package observe. It returns the context that the request
-	// is sent with, and what is to be told of its end; a nil end is told nothing.
+	// is sent with, and the function that hears of its end; a nil end is told nothing.
 	Observe func(ctx context.Context, kind, method, server string) (context.Context, func(status int, failed bool))
 
 	Clock clock.Clock // default clock.System()

@@ -135,5 +135,5 @@ func (d *Demanded) Idle(now time.Time) *Demanded {
 	return &Demanded{left}
 }
 
-// Format prints nothing of what was asked.
+// Format prints nothing of the demand.
 func (*Demanded) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "demanded refreshes") }

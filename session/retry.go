@@ -24,7 +24,7 @@ func (p RetryPolicy) Wait(n int) time.Duration {
 }
 
 // Retryable reports whether a request that failed with err may succeed when it is sent again: one of which nothing was sent,
-// one that was not answered, a 429 and a 5xx. A refusal (any other 4xx, or what is TokenSettled at any status) never does.
+// one that was not answered, a 429 and a 5xx. A refusal (any other 4xx, or an answer that is TokenSettled at any status) never does.
 //
 // acted says that the provider may have acted on the request, and have rotated the refresh token: then the same token may be
 // presented only within the provider's rotation overlap. It has not where nothing was sent, and with 429 and 503, by which a

@@ -49,7 +49,7 @@ type rig struct {
 	events []signals.Event
 }
 
-// lockedBuffer is what was logged.
+// lockedBuffer holds the log.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -247,7 +247,7 @@ func (r *rig) restart() {
 	r.logout = logout
 }
 
-// wantNoSecrets looks for tokens and for whom they name in what was logged.
+// wantNoSecrets looks for tokens and for whom they name in the log.
 func (r *rig) wantNoSecrets() {
 	r.t.Helper()
 	said := r.log.String()
@@ -258,7 +258,7 @@ func (r *rig) wantNoSecrets() {
 	}
 }
 
-// wantNoTokens looks for tokens in what was logged.
+// wantNoTokens looks for tokens in the log.
 func (r *rig) wantNoTokens() {
 	r.t.Helper()
 	if strings.Contains(r.log.String(), "eyJhbGci") {

@@ -54,7 +54,7 @@ func TestSlots_areAMap(t *testing.T) {
 	})
 }
 
-// A hit reads one cache line of an entry, and two of its snapshot: each begins at one, for the allocator places what is a multiple of
+// A hit reads one cache line of an entry, and two of its snapshot: each begins at one, for the allocator places sizes that are a multiple of
 // 64 bytes so.
 func TestResident_isCacheLines(t *testing.T) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {

@@ -19,7 +19,7 @@ func (r *rig) wantOpen(what string, err error, until time.Time) {
 	}
 }
 
-// A provider that does not work gets one request in ten seconds from all sessions. What is cached is served, and the first
+// A provider that does not work gets one request in ten seconds from all sessions. Cached tokens are served, and the first
 // success ends it.
 func TestBreaker_leavesTheProviderAlone(t *testing.T) {
 	r := newRig(t, withClient(tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 3})))

@@ -14,7 +14,7 @@ import (
 
 const early = 5 * time.Minute
 
-// withEarly keeps sessions in memory: what is loaded late counts a token's life from then.
+// withEarly keeps sessions in memory: a session that is loaded late counts a token's life from then.
 func withEarly(d time.Duration, more ...tokenward.Option) rigOption {
 	return withClient(append([]tokenward.Option{tokenward.WithEarlyRefresh(d), tokenward.WithLimits(tokenward.Limits{PassivateAfter: 24 * time.Hour})}, more...)...)
 }

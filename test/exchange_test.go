@@ -97,7 +97,7 @@ func TestExchange_oneRequestForAnyNumberOfCallers(t *testing.T) {
 	})
 }
 
-// What is exchanged, and how, is part of the question; what is wanted follows the rules of the cache.
+// The exchanged token, and how, is part of the query; the wanted one follows the rules of the cache.
 func TestExchange_cache(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()

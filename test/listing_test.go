@@ -90,7 +90,7 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// Pages go on where the one before ended, under a secret that was rotated too, and hold what was asked for.
+// Pages go on where the one before ended, under a secret that was rotated too, and hold the sessions asked for.
 func TestSessionPage(t *testing.T) {
 	r := newRig(t)
 	for i := range 25 {

@@ -167,7 +167,7 @@ func TestFigures_tenThousandSessionsAtAHundredASecond(t *testing.T) {
 }
 
 // A provider answers 503 for an hour, with retries and a breaker: after the first minute at most one request in ten seconds is
-// sent by all sessions, what is cached is served, and within ten seconds of the provider's return there are tokens again.
+// sent by all sessions, cached tokens are served, and within ten seconds of the provider's return there are tokens again.
 func TestFigures_anHourOf503(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")

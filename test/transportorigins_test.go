@@ -152,7 +152,7 @@ func TestTransport_unusableOrigins(t *testing.T) {
 	}
 }
 
-// A request without a session fails with what is missing, and its body is closed.
+// A request without a session fails and names the missing part, and its body is closed.
 func TestTransport_withoutASession(t *testing.T) {
 	r := newRig(t)
 	for name, tt := range map[string]struct {

@@ -168,7 +168,7 @@ func TestTransport_theSecondRefusalIsTheAnswer(t *testing.T) {
 	}
 }
 
-// What is no refusal of the token is the answer, and so is a refusal for which no other token can be had. Where the user must
+// An answer that does not refuse the token is passed on, and so is a refusal for which no other token can be had. Where the user must
 // sign in again, the error says so.
 func TestTransport_otherAnswersAreReturned(t *testing.T) {
 	for _, tt := range []struct {

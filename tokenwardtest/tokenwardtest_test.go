@@ -64,7 +64,7 @@ func TestSignIn_throughTheMiddleware(t *testing.T) {
 	}
 }
 
-// Time is the test's: the session ends at the ceiling with nobody asking.
+// Time is the test's: the session ends at the ceiling though no call asks.
 func TestSignIn_ceiling(t *testing.T) {
 	s := tokenwardtest.SignIn(t, tokenwardtest.As("auth0|grace", idptest.Claims{"session_expiry": 1767326645})) // an hour from the start
 	s.Clock.Advance(time.Hour)

@@ -15,7 +15,7 @@ func Refused(fields []string) bool {
 	return false
 }
 
-// scanner holds what is left of a field.
+// scanner holds the rest of a field.
 type scanner struct{ rest string }
 
 // refused reads one field: a list of challenges, where a comma stands between challenges and between the parameters of

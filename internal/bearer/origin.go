@@ -11,7 +11,7 @@ import (
 // Origin is a scheme, a host and a port in their normal form, such as https://api.example.com:443. The empty one is none.
 type Origin string
 
-// ParseOrigin returns the origin of an absolute URL, whose path, query and fragment do not count. It says what is wrong
+// ParseOrigin returns the origin of an absolute URL, whose path, query and fragment do not count. It says why one is wrong
 // with a URL that no token may be sent to: without host, with a user, of a scheme other than https, but for http to a
 // loopback host, or with a host outside ASCII.
 func ParseOrigin(address string) (origin Origin, problem string) {

@@ -29,7 +29,7 @@ type renewal struct {
 }
 
 // Renewing returns s, a new snapshot that is Ready, with the times at which its tokens are due for an early refresh. Those that
-// old showed, which may be nil, keep theirs.
+// old showed, which may be nil, keep their own.
 //
 // A token is due when less than Ahead is left, by a random part of up to a quarter later, so that sessions that began together
 // are not refreshed together. It is never due before half of its life is over, as far as that was seen here: so that an Ahead

@@ -16,7 +16,7 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// Source says with what tokens are got. Of equal sources and queries one token is as good as the other, whoever asks.
+// Source says with what tokens are got. Of equal sources and queries one token is as good as the other, for every caller.
 type Source struct {
 	Of          session.RegistrationID // the application; zero where Session says it
 	Session     session.Key            // on whose behalf; zero: no session's
@@ -46,7 +46,7 @@ type Token struct {
 	Fresh  bool   // the answer to a request that the caller waited for, however short its life
 }
 
-// Format prints nothing of what is exchanged.
+// Format prints nothing of the exchanged token.
 func (call *Call) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "call of a grant") }
 
 // Config is what a Cache is made with.
@@ -164,7 +164,7 @@ func (c *Cache) wait(ctx context.Context, f *flight) error {
 	return session.ErrClosed
 }
 
-// Forget drops what is kept of a source for a query's audience, for example since its session has ended.
+// Forget drops the tokens of a source for a query's audience, for example since its session has ended.
 func (c *Cache) Forget(call *Call) {
 	k := call.key()
 	c.shard(&k.Source).forget(k)

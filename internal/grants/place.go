@@ -163,7 +163,7 @@ func (s *shard) shrink(kept *place) {
 	}
 }
 
-// remove takes p out, unless it has flights: whoever comes next shall find them. The caller holds s.mu.
+// remove takes p out, unless it has flights: the next caller shall find them. The caller holds s.mu.
 func (s *shard) remove(p *place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

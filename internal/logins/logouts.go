@@ -35,7 +35,7 @@ type tokenName struct {
 	jti string
 }
 
-// Ended is what was ended: the sessions of a sid, else of a sub, else of a verified email, else all of the issuer.
+// Ended names the sessions that were ended: the sessions of a sid, else of a sub, else of a verified email, else all of the issuer.
 type Ended struct {
 	SID, Subject, Email string
 	// Until is the last second, since the Unix epoch, of which an ID token may be whose login is refused.

@@ -37,7 +37,7 @@ type AdmissionConfig struct {
 	Turned   func(issuer string, open bool) // hears of each breaker that opens or closes; may be nil
 }
 
-// gate is what is known of one provider.
+// gate has the state of one provider.
 type gate struct {
 	issuer string
 	pace   pace
@@ -119,7 +119,7 @@ func (a *Admission) pass(p *actors.Permit, granted admitted) (now bool, err erro
 	return false, nil
 }
 
-// gate returns what is known of a provider.
+// gate returns the state of a provider.
 func (a *Admission) gate(issuer string, mono time.Duration) *gate {
 	g := a.gates[issuer]
 	if g == nil {

@@ -81,7 +81,7 @@ func (r *Runner) Limit(ctx context.Context, first bool) (release func(), err err
 }
 
 // Ask has a worker call ask once a request may be sent to issuer, for users or for strangers, and then answered. Where none
-// may it calls answered with the reason, as Permit says it. What is on the wire does not count as pending, only its answer.
+// may it calls answered with the reason, as Permit says it. A request on the wire does not count as pending, only its answer.
 func (r *Runner) Ask(issuer string, strangers bool, ask func(context.Context) error, answered func(refused error)) {
 	begin := func(refused error, release func(error)) {
 		r.workers.do(func() {

@@ -1,4 +1,4 @@
-// Package telemetry tells observers what a client does. A nil *Telemetry tells nobody, and each of its
+// Package telemetry tells observers what a client does. A nil *Telemetry tells no observer, and each of its
 // methods costs a comparison then. A panic of the observer is contained.
 package telemetry
 

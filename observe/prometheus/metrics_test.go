@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// run has a client do a little of everything, and returns what is exposed then.
+// run has a client do a little of everything, and returns the metrics exposed then.
 func run(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
 	now := clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))

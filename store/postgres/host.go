@@ -27,10 +27,10 @@ type host struct {
 // the pool leads through PgBouncer, ListenURL is the way around it.
 //
 // The pool stays the host's, and Close leaves it open. Where a connection turns out to be broken, or to lead to a server that takes no writes any more, the
-// store calls Reset of the pool: connections that nobody uses are made anew.
+// store calls Reset of the pool: unused connections are made anew.
 //
 // Of the pool is asked that its transactions are read committed by default, and that with several hosts it has target_session_attrs=read-write. That
-// is worth setting with one host too: after a failover its name may lead to a standby for a while, and what is read there is old.
+// is worth setting with one host too: after a failover its name may lead to a standby for a while, and reads there are old.
 //
 // It fails with an *OpenError: BadPool where the pool will not do.
 func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error) {

@@ -16,7 +16,7 @@ func sentinelHome(s *servers.Sentinels) home {
 
 // The primary crashes in the middle of refreshes: the provider has rotated the tokens, and the processes cannot save them. The sentinels put
 // the replica in its place, which has everything from before. The owners save there, every caller gets the token, and no refresh token is
-// presented twice. What is signed out then is signed out everywhere.
+// presented twice. A session that is signed out then is signed out everywhere.
 func TestFailover_inTheMiddleOfRefreshes(t *testing.T) {
 	all := servers.NewSentinels(t, servers.RedisConfig{})
 	x := newTroupe(t, sentinelHome(all))

@@ -95,7 +95,7 @@ func (w *World) waiting(r, before *request) (waits, since bool) {
 	return waits, false
 }
 
-// checkAgain holds a request that is sent again for the same callers, as before failed. Where a request of theirs has rotated
+// checkAgain holds a request that is sent again for the same callers, as before failed. Where their request has rotated
 // its token it is within the overlap, else the provider would revoke the session (P3).
 func (w *World) checkAgain(r, before *request) {
 	f := r.family

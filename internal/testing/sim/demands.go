@@ -95,7 +95,7 @@ func (w *World) askDemanding(p *process, s *subject, q *session.TokenQuery, refu
 	w.named[refused], s.demanded = true, c
 }
 
-// moment is when p decides now, at the latest: what was decided before its clock was set back still goes on.
+// moment is when p decides now, at the latest: a decision from before its clock was set back still goes on.
 func (p *process) moment() time.Time {
 	now := p.now()
 	if p.w.step-p.setBack < 50 && now.Before(p.setBackFrom) {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// panel is what is drawn of a panel of the dashboard.
+// panel has the drawn lines of a panel of the dashboard.
 type panel struct {
 	Title       string
 	Description string
