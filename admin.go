@@ -349,5 +349,5 @@ func (c *Client) endRefs(ctx context.Context, refs []store.Ref, o StoreOptions) 
 	for _, r := range left {
 		unwritten[r.Key] = true
 	}
-	return inParallel(refs, func(r store.Ref) (bool, error) { return true, c.endInStore(ctx, r, !unwritten[r.Key], o) })
+	return inParallel(refs, func(r store.Ref) (bool, error) { return true, c.endInStore(ctx, r, !unwritten[r.Key], nil, o) })
 }

@@ -318,7 +318,7 @@ func (c *Client) endNamed(ctx context.Context, key session.Key, e ending, o Stor
 	case !e.names(c, s):
 		return false, nil
 	}
-	if err := c.endRef(ctx, key, incarnation, o); err != nil {
+	if err := c.endInStore(ctx, store.Ref{Key: key, Incarnation: incarnation}, false, c.namedAtEnd(s), o); err != nil {
 		return true, err
 	}
 	if e.user != nil {
@@ -355,14 +355,23 @@ func (c *Client) EndSession(ctx context.Context, key Key, o StoreOptions) error 
 
 // endRef ends one incarnation of a session, or any where that is zero, in every process.
 func (c *Client) endRef(ctx context.Context, key session.Key, incarnation session.Incarnation, o StoreOptions) error {
-	return c.endInStore(ctx, store.Ref{Key: key, Incarnation: incarnation}, false, o)
+	return c.endInStore(ctx, store.Ref{Key: key, Incarnation: incarnation}, false, nil, o)
 }
 
-// endInStore is endRef; with written, the store has the end already.
-func (c *Client) endInStore(ctx context.Context, r store.Ref, written bool, o StoreOptions) error {
+// namedAtEnd returns whose session s is, for the hook that is told of its end; nil where there is none, and where s is what
+// remains of a session that has ended before.
+func (c *Client) namedAtEnd(s *session.State) *session.State {
+	if c.opts.hooks.SessionEnded == nil || s.IDToken == "" && s.RefreshToken == "" && len(s.TokenSets) == 0 {
+		return nil
+	}
+	return s.Named()
+}
+
+// endInStore is endRef; with written, the store has the end already. Whose session it is may be nil.
+func (c *Client) endInStore(ctx context.Context, r store.Ref, written bool, named *session.State, o StoreOptions) error {
 	call := directory.NewCall(ctx, o.options())
 	c.browser.Ended.Add(r.Key, session.ReasonBackchannelLogout)
-	end := &messages.EndSession{Key: r.Key, Only: r.Incarnation, Why: session.ReasonBackchannelLogout, InStore: written, Call: call}
+	end := &messages.EndSession{Key: r.Key, Only: r.Incarnation, Why: session.ReasonBackchannelLogout, InStore: written, Named: named, Call: call}
 	if err := c.lookup.Order(ctx, end, call); err != nil {
 		return lookup.StoreError(err)
 	}

@@ -111,11 +111,19 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 func (c *Client) newSession(ctx context.Context, l session.Login, tx logins.Transaction, o StoreOptions) (*session.State, error) {
 	l.Audience, _ = c.policy.EffectiveAudience(tx.Audience)
 	l.Random, l.DefaultLifetime = c.rand, c.opts.tokenLifetime
+	claims, err := c.beforeSave(ctx, l.Claims)
+	if err != nil {
+		return nil, refusedBy(ctx, err)
+	}
+	l.Claims = claims
 	state := session.NewState(l)
 	if o.options().Request != nil {
 		state.Internal.EndsAt = state.Internal.CreatedAt + int64(c.opts.cookies.Absolute/time.Second)
 	}
 	if err := c.keepData(ctx, state, o); err != nil {
+		return nil, err
+	}
+	if err := c.afterLogin(ctx, state, tx.AppState); err != nil {
 		return nil, err
 	}
 	return c.browser.Fit(state)

@@ -286,7 +286,7 @@ func (c *Client) newEnv(shared bool) *actors.Env {
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22),
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
 		Provider: provider{c}, Revoke: provider{c}.revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Stats: c.stats, Pending: c.pending, Log: c.log, Telemetry: c.telemetry, Send: c.system.Root.Send,
-		OnSaveError: o.onSaveError,
+		OnSaveError: o.onSaveError, Hooks: c.newHooks(),
 		Fresh: &directory.Freshness{
 			Shared: shared, Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Attempt: o.limits.StoreTimeout,
 			Missing: o.limits.RememberMissing, Stats: c.stats,
@@ -339,6 +339,7 @@ func (p provider) Refresh(ctx context.Context, clientID string, r idp.RefreshReq
 		return session.TokenResponse{}, err
 	}
 	t, err := client.Refresh(ctx, r)
+	p.c.beforeUpdate(ctx, &t)
 	var challenge *idp.MFAChallenge
 	if errors.As(err, &challenge) && challenge.Token() != "" {
 		return t, p.c.mfaRequired(challenge, r, err)

@@ -18,6 +18,10 @@ import (
 
 // demo is a client of a tenant that signs users in by itself.
 func demo(opts ...idptest.Option) (*tokenward.Client, *idptest.Tenant, func()) {
+	return demoWith(nil, opts...)
+}
+
+func demoWith(options []tokenward.Option, opts ...idptest.Option) (*tokenward.Client, *idptest.Tenant, func()) {
 	tenant, err := idptest.New(opts...)
 	if err != nil {
 		panic(err)
@@ -25,7 +29,7 @@ func demo(opts ...idptest.Option) (*tokenward.Client, *idptest.Tenant, func()) {
 	client, err := tokenward.New(tokenward.Config{
 		Issuer: tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,
 		Secrets: []string{"drawn at random, 32 bytes or more"}, RedirectURI: "http://127.0.0.1:3000/callback",
-	})
+	}, options...)
 	if err != nil {
 		panic(err)
 	}
@@ -170,6 +174,24 @@ func ExampleClient_UpdateSession() {
 	data, _ := client.GetSessionData(ctx, session)
 	fmt.Printf("%s %v\n", data["cart"], err)
 	// Output: ["tea"] <nil>
+}
+
+// A hook says who may sign in, and what the session begins with.
+func ExampleWithHooks() {
+	roles := map[string]string{"auth0|ada": "author"}
+	client, tenant, end := demoWith([]tokenward.Option{tokenward.WithHooks(tokenward.Hooks{
+		AfterLogin: func(_ context.Context, l *tokenward.Login) error {
+			role, known := roles[l.User.Sub()]
+			if !known {
+				return errors.New("no account here")
+			}
+			return l.Data.Set("role", role)
+		},
+	})})
+	defer end()
+	data, err := client.GetSessionData(context.Background(), tokenward.SessionID(signIn(client, tenant)))
+	fmt.Printf("%s %v\n", data["role"], err)
+	// Output: "author" <nil>
 }
 
 func ExampleClient_GetAccessToken() {

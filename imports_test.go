@@ -36,6 +36,7 @@ var theMap = []string{
 	"actors",
 	"messages",
 	"internal/directory",
+	"internal/hooks",
 	"internal/telemetry",
 	"idp",
 	"store",

@@ -139,7 +139,8 @@ type Stats struct {
 	Lost         int64 // sessions whose refresh token a crash has cost
 	Vanished     int64 // records of sessions in memory that the store does not have any more, although nobody ended them
 	Stale        int64 // answers from memory while a shared store did not answer
-	Failures     int64 // defects that were contained
+	Failures     int64 // defects that were contained, and panics of hooks and observers
+	HooksDropped int64 // events that a hook was not told of, for too many waited (WithHooks)
 	Retries      int64 // requests sent again for the same callers (WithRetry)
 	Paced        int64 // requests that wait now, for their provider has answered 429: it is asked less often
 	BreakersOpen int64 // providers that do not work now (WithBreaker)
@@ -157,7 +158,7 @@ func (c *Client) Stats() Stats {
 		Hits: hits, Active: t.Active.Load(),
 		Resident: t.Resident.Load(), Unsaved: t.Failing.Load(), TokenFlights: t.Requests.Load(), Loads: t.Loads.Load(),
 		SaveErrors: t.SaveErrors.Load(), Ceilings: t.Ceilings.Load(), Unreadable: t.Unreadable.Load(),
-		Lost: t.Lost.Load(), Vanished: t.Vanished.Load(), Stale: t.Stale.Load(), Failures: t.Failures.Load(),
+		Lost: t.Lost.Load(), Vanished: t.Vanished.Load(), Stale: t.Stale.Load(), Failures: t.Failures.Load(), HooksDropped: t.HooksDropped.Load(),
 		Retries: t.Retries.Load(), Paced: t.Paced.Load(), BreakersOpen: t.BreakersOpen.Load(), Refused: t.Refused.Load(),
 	}
 }

@@ -109,10 +109,10 @@ func (c *Client) logout(ctx context.Context, ids []string, current session.Regis
 
 // beforeLogout reads the parts of the session that are gone afterwards: the ID token for a
 // provider whose end_session_endpoint wants to know whose session to end, its own issuer where the
-// configured one is a template, and whether it is one of the current registration. Where none of them
+// configured one is a template, whether it is one of the current registration, and whose it is, for the hook. Where none of them
 // matters nothing is read.
 func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, current session.RegistrationID, hinted bool) (hint, issuer string, ours bool, err error) {
-	if id == "" || !hinted && !c.opts.revoke && !c.resolving() && c.opts.tenants == nil {
+	if id == "" || !hinted && !c.opts.revoke && !c.resolving() && c.opts.tenants == nil && c.opts.hooks.SessionEnded == nil {
 		return "", current.Issuer, true, nil
 	}
 	s, err := c.lookup.Look(ctx, id, o)

@@ -68,6 +68,7 @@ type options struct {
 	sessionName    string
 	txName         string
 	onSaveError    func(Key, error)
+	hooks          Hooks
 	cookies        Cookies
 	overlap        *time.Duration
 	breaker        BreakerPolicy // no Failures: there is none

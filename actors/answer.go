@@ -200,7 +200,7 @@ func (c *core) settle(a *request, m *providerAnswered, answer directory.Answer, 
 		}
 	}
 	if answer.Err != nil && m.response.RefreshToken == "" {
-		c.land(a.flight, answer)
+		c.landAnswered(l)
 		return
 	}
 	l.refused, l.response, l.received = nil, &m.response, now

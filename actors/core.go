@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/hooks"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -331,6 +332,7 @@ type (
 		call *directory.Call
 		err  error
 	}
+	tellHost  struct{ event hooks.Event }
 	deletedAt session.Ceiling // the session's record is gone that was due then
 	tokenLost struct{ err error }
 	report    struct {

@@ -181,6 +181,10 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 	case c.life == failed:
 		c.owe(m)
 		return
+	case c.life == unknown && m.Named != nil && !c.toBeDeleted(m.Only):
+		c.do(tell{&messages.SessionEnded{Reason: m.Why, Named: m.Named}})
+	}
+	switch {
 	case !c.covers(m.Only):
 	case c.life == live:
 		c.finishGeneration(m.Why, now)
@@ -235,11 +239,16 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	c.ending.of = named
 	c.showEnd()
 	c.do(setUnsaved(directory.Saving)) // until it is deleted
-	c.do(tell{&messages.SessionEnded{Reason: why}})
+	c.do(tell{&messages.SessionEnded{Reason: why, Named: named}})
 	c.answerAll(old, of, why)
 	if c.rules.Revoke && why == session.ReasonLogout {
 		c.revokeNewest(old, of)
 	}
+}
+
+// sayEnded reports the end of a session whose state was old, and in whose place there is another.
+func (c *core) sayEnded(old *session.State, why session.Reason) {
+	c.do(tell{&messages.SessionEnded{Reason: why, Named: old.Named()}})
 }
 
 // revokeNewest makes the refresh token of a session that was logged out useless (RFC

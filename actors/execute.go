@@ -46,6 +46,9 @@ func (a *Session) carryOutNow(e effect) bool {
 		a.tell(e.message)
 	case endCall:
 		e.call.End(e.err)
+	case tellHost:
+		e.event.Key = a.entry.Key
+		a.env.Hooks.Tell(e.event)
 	case report:
 		a.report(e)
 	case deletedAt:

@@ -60,6 +60,7 @@ func (o *loginOp) done(c *core, m *opDone, _ time.Time) {
 func (c *core) replaced(r record) {
 	switch a := c.request; c.life {
 	case live:
+		c.sayEnded(c.state, session.ReasonReplaced)
 		c.answerAll(c.state, c.generation, session.ReasonReplaced)
 	case expiring:
 		c.land(a.flight, c.overFor(a.flight, session.ReasonReplaced))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/hooks"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -71,6 +72,7 @@ type landed struct {
 	spent      string // the refresh token that was presented
 	refused    error  // why the provider refused that; nil: it did not
 	mayBeSpent bool   // an earlier request may have spent it, and was cut off
+	lost       bool   // that was so: the token is of no use any more
 }
 
 // again returns l for one more save: what the refusal meant was decided. Nil is nil.
@@ -168,9 +170,24 @@ func (c *core) endCalls(o op, err error) {
 // complete answers the flight in w.
 func (c *core) complete(w *waiters) {
 	if w.landed != nil {
-		c.land(w.landed.flight, w.landed.answer)
+		c.landAnswered(w.landed)
 		w.landed = nil
 	}
+}
+
+// landAnswered answers the flight of l, and tells the application what the provider said to it.
+func (c *core) landAnswered(l *landed) {
+	e := hooks.Event{Kind: hooks.Refreshed, Query: l.flight.Query}
+	switch a := l.answer; {
+	case a.Err != nil:
+		e.Kind, e.Err, e.Lost = hooks.RefreshFailed, a.Err, l.lost
+	case a.Token != nil:
+		e.Expires = a.Token.ExpiresAt
+	case a.Connection != nil:
+		e.Expires = a.Connection.ExpiresAt
+	}
+	c.land(l.flight, l.answer)
+	c.do(tellHost{e})
 }
 
 // knows reports whether v was read or written here.

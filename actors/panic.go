@@ -193,6 +193,9 @@ func (c *core) owe(m *messages.EndSession) {
 	c.do(setUnsaved(directory.Saving))
 	switch {
 	case c.covers(m.Only):
+		if c.before == live {
+			c.do(tell{&messages.SessionEnded{Reason: m.Why}})
+		}
 		c.before, c.reason = ended, m.Why
 		c.do(publish{directory.NewEnded(c.generation, c.incarnation, &session.State{}, directory.Outcome{Reason: m.Why})})
 		if c.reloading() { // there is nothing to be read any more
@@ -298,6 +301,7 @@ func (o *reloadOp) done(c *core, m *opDone, _ time.Time) {
 		c.state = &session.State{}
 		c.saved = c.state
 		c.do(setUnsaved(directory.Saved))
+		c.do(tell{&messages.SessionEnded{Reason: c.reason}})
 		c.showEnd()
 	default:
 		c.backlog = append(c.backlog, o) // tried again like a deletion

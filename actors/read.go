@@ -195,6 +195,7 @@ func (c *core) recordGone(o *readOp, err error, now time.Time) {
 //
 // Nothing is merged: the two logins may be of two users.
 func (c *core) recordReplaced(o *readOp, r record) {
+	c.sayEnded(c.state, session.ReasonReplaced)
 	c.answerAll(c.state, c.generation, session.ReasonReplaced)
 	if l := o.landed; l != nil {
 		c.land(l.flight, c.overFor(l.flight, session.ReasonReplaced))
@@ -318,18 +319,18 @@ func (c *core) dropRefreshToken(l *landed, now time.Time) bool {
 	if !c.deadFor(l.flight, l.refused) || c.state.RefreshToken != l.spent {
 		return false
 	}
-	if l.mayBeSpent {
+	if l.lost = l.mayBeSpent; l.lost {
 		c.do(tokenLost{l.answer.Err})
 	}
 	if c.rules.EndOnDead {
 		c.end(session.ReasonRevoked, nil, now)
-		c.land(l.flight, l.answer)
+		c.landAnswered(l)
 		return true
 	}
 	next := c.state.Clone()
 	next.RefreshToken = ""
 	c.change(next)
-	c.save(&landed{flight: l.flight, answer: l.answer, spent: l.spent})
+	c.save(&landed{flight: l.flight, answer: l.answer, spent: l.spent, lost: l.lost})
 	return true
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/hooks"
 	"github.com/tokenward/tokenward/internal/telemetry"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
@@ -67,6 +68,9 @@ type Env struct {
 	// OnSaveError, if not nil, is told of each session whose state could not be saved
 	// at the first try.
 	OnSaveError func(key session.Key, err error)
+
+	// Hooks tells the application what has happened to sessions; nil tells nothing.
+	Hooks *hooks.Queue
 
 	// Vanished, where not nil, is called for each record of a session in memory that the store does not have any more, and
 	// for which it has no tombstone. It is nil where a store may forget an end that way.

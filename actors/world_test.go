@@ -350,7 +350,7 @@ func (w *world) carryOut(effects []effect) {
 				w.fail("two renewals at once")
 			}
 			w.renews = true
-		case tokenLost, deletedAt:
+		case tokenLost, deletedAt, tellHost:
 		case setUnsaved:
 			w.entry.SetUnsaved(directory.Unsaved(e))
 		case tell:

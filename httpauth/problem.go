@@ -138,6 +138,8 @@ func describe(err error) string {
 		err = &tokenward.DomainResolverError{Message: resolver.Message}
 	case errors.As(err, &api):
 		err = &tokenward.APIError{Code: api.Code, Description: api.Description, Status: api.Status}
+	case errors.As(err, new(*tokenward.LoginRefusedError)):
+		err = &tokenward.LoginRefusedError{}
 	case errors.As(err, &config):
 		err = &tokenward.ConfigurationError{Message: config.Message}
 	case errors.Is(err, tokenward.ErrStore):
@@ -166,7 +168,7 @@ func StatusOf(err error) int {
 	switch tokenward.CodeOf(err) {
 	case "session_expired", "missing_session", "missing_refresh_token", "missing_session_domain":
 		return http.StatusUnauthorized
-	case "mfa_required", "domain_mismatch", "incorrect_audience":
+	case "login_refused", "mfa_required", "domain_mismatch", "incorrect_audience":
 		return http.StatusForbidden
 	case "missing_transaction_error", "missing_required_argument_error", "invalid_argument", "backchannel_logout_error",
 		"invalid_token_format", "missing_actor_token_type":

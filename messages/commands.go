@@ -100,6 +100,7 @@ type EndSession struct {
 	Why  session.Reason
 	Call *directory.Call
 
+	Named   *session.State  // whose it is, where the sender has read that it lives (session.State.Named); nil: it has not
 	Ceiling session.Ceiling // at which the session was due, of a deletion at its ceiling that has failed
 	InStore bool            // the store has this end already: where the session is not in memory all is done
 }
@@ -245,6 +246,7 @@ type SessionEnded struct {
 	Redacted
 	Key    session.Key
 	Reason session.Reason
+	Named  *session.State // whose it was (session.State.Named); nil: not known
 }
 
 // SessionFailed reports a defect that was contained. It is answered with Recover,

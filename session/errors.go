@@ -66,6 +66,7 @@ const (
 	CodeOrganizationTokenValidation Code = "organization_token_validation_error"
 	CodeBackchannelLogout           Code = "backchannel_logout_error"
 	CodeDomainResolver              Code = "domain_resolver_error"
+	CodeLoginRefused                Code = "login_refused"
 )
 
 // Sentinels for errors.Is. Each matches the error types of the same code.

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/internal/hooks"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 )
@@ -192,6 +193,7 @@ func (s *Supervisor) watchCeiling(sl *resident, c session.Ceiling) {
 // sessionEnded notes that an active session has ended.
 func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	s.env.Telemetry.Ended(m.Reason)
+	s.env.Hooks.Tell(hooks.Event{Kind: hooks.Ended, Key: m.Key, Reason: m.Reason, Named: m.Named})
 	if m.Reason == session.ReasonCeiling {
 		s.env.Stats.Ceilings.Add(1)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/internal/hooks"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -64,7 +65,7 @@ func (s *Supervisor) ceilingDue(sl *resident) {
 		s.idle.cancel(sl)
 		sl.ending = true
 		sl.entry.SetUnsaved(directory.Saving) // until it is deleted
-		sl.entry.Publish(actors.AtCeiling(last, s.endLater(dueSession{absentee{sl.entry.Key, last.Incarnation}, last.Ceiling})))
+		sl.entry.Publish(actors.AtCeiling(last, s.endLater(dueSession{absentee{sl.entry.Key, last.Incarnation}, last.Ceiling}, last)))
 		sl.entry.CompleteAll(directory.Answer{Restart: true}) // a flight that is joined later is answered by needToken
 	}
 }
@@ -79,13 +80,21 @@ func (s *Supervisor) endAbsentees(refs []dueSession) {
 			s.ends.opened = make(map[session.Key]*opened)
 		}
 		s.ends.opened[r.key] = &opened{}
-		s.endLater(r)
+		s.endLater(r, nil)
 	}
 }
 
-// endLater has r deleted with others, and returns a channel that is closed when that was tried.
-func (s *Supervisor) endLater(r dueSession) chan struct{} {
+// endLater has r deleted with others, and returns a channel that is closed when that was tried. What it showed last is nil where
+// it is not in memory.
+func (s *Supervisor) endLater(r dueSession, last *directory.Snapshot) chan struct{} {
 	s.env.Telemetry.Ended(session.ReasonCeiling)
+	if s.env.Hooks != nil {
+		e := hooks.Event{Kind: hooks.Ended, Key: r.key, Reason: session.ReasonCeiling}
+		if last != nil {
+			e.Named = last.State().Named()
+		}
+		s.env.Hooks.Tell(e)
+	}
 	s.env.Stats.Ceilings.Add(1)
 	b := s.ends.batch
 	if b == nil {

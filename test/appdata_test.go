@@ -203,6 +203,7 @@ func TestUpdateSession_storeFails(t *testing.T) {
 	if err := r.client.UpdateSession(t.Context(), count, o); !errors.Is(err, tokenward.ErrStore) {
 		t.Fatalf("UpdateSession = %v, want ErrStore", err)
 	}
+	r.settle() // the next try is timed
 	r.clock.Advance(10 * time.Second)
 	r.settle()
 	if n := r.counted(r.newClient(), id); n != 1 {

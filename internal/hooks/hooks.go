@@ -1,0 +1,101 @@
+// Package hooks tells the application what has happened to its sessions, away from the actors: an event is put into a
+// queue, which never waits, and the application's function runs on another goroutine. The events of one session come in
+// order. A nil *Queue tells nothing.
+package hooks
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tokenward/tokenward/session"
+)
+
+// Event is what has happened to a session.
+type Event struct {
+	Kind Kind
+	Key  session.Key
+
+	// Ended: why, and whose session it was (session.State.Named); nil where that is not known.
+	Reason session.Reason
+	Named  *session.State
+
+	// Refreshed, RefreshFailed: the query that was asked, and what came of it.
+	Query   *session.TokenQuery
+	Expires time.Time // of the token
+	Err     error
+	Lost    bool // the refresh token was lost in a crash
+}
+
+// Kind is a kind of event.
+type Kind uint8
+
+// The kinds of events.
+const (
+	Ended Kind = iota
+	Refreshed
+	RefreshFailed
+)
+
+const (
+	shards = 16     // that are worked off beside each other; a session is always in the same one
+	queued = 10_000 // events that wait in a shard, then further ones are dropped
+)
+
+// Queue holds the events that the application has not been told of yet.
+type Queue struct {
+	run     func(job func()) // does job on another goroutine, now
+	tell    func(Event)      // one at a time of each shard
+	pending func(n int64)    // counts what is to be told
+	dropped *atomic.Int64
+
+	shards [shards]shard
+}
+
+type shard struct {
+	mu      sync.Mutex
+	waiting []Event
+	busy    bool
+}
+
+// New returns an empty queue. It has run do its work, counts what waits by pending, and what it had no room for in dropped.
+func New(run func(job func()), tell func(Event), pending func(n int64), dropped *atomic.Int64) *Queue {
+	return &Queue{run: run, tell: tell, pending: pending, dropped: dropped}
+}
+
+// Tell has the application told of e, soon. It never waits: where too many events wait, e is dropped, and counted.
+func (q *Queue) Tell(e Event) {
+	if q == nil {
+		return
+	}
+	l := &q.shards[e.Key[0]%shards]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) >= queued {
+		q.dropped.Add(1)
+		return
+	}
+	q.pending(1)
+	l.waiting = append(l.waiting, e)
+	if !l.busy {
+		l.busy = true
+		q.run(func() { q.work(l) })
+	}
+}
+
+// work tells of all that waits in l.
+func (q *Queue) work(l *shard) {
+	for {
+		l.mu.Lock()
+		if len(l.waiting) == 0 {
+			l.busy, l.waiting = false, nil
+			l.mu.Unlock()
+			return
+		}
+		e := l.waiting[0]
+		l.waiting = l.waiting[1:]
+		l.mu.Unlock()
+		q.tell(e)
+		q.pending(-1)
+	}
+}
