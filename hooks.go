@@ -57,7 +57,7 @@ func WithHooks(h Hooks) Option { return func(o *options) { o.hooks = h } }
 type Login struct {
 	User     User            // a copy of the claims that are stored
 	AppState json.RawMessage // of StartInteractiveLogin; nil when none was given
-	Data     SessionData     // what the session begins with, never nil; the hook may change it
+	Data     SessionData     `json:"-"` // the values that the session begins with, never nil; the hook may change them
 }
 
 // Format prints l without its user.
