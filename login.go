@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/logins"
@@ -211,6 +214,71 @@ func (c *Client) organization(r LoginRequest, tx *logins.Transaction, params url
 	}
 	if r.Invitation != "" {
 		params.Set("invitation", r.Invitation)
+	}
+	return nil
+}
+
+// StepUp says how a user must have signed in, for what an ordinary sign-in is not enough for (RFC 9470). The zero value needs nothing.
+type StepUp struct {
+	MaxAge    time.Duration // no longer ago than this, in whole seconds by the provider's clock (auth_time); 0: any time
+	ACRValues []string      // in one of these ways (acr), the preferred one first; none: in any
+}
+
+// Check says what is wrong with s, by an *InvalidArgumentError, nil where nothing is.
+func (s StepUp) Check() error {
+	switch {
+	case s.MaxAge < 0, s.MaxAge > 0 && s.MaxAge < time.Second:
+		return &InvalidArgumentError{Argument: "max_age", Message: "must be a second or more"}
+	case slices.ContainsFunc(s.ACRValues, func(v string) bool {
+		return v == "" || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' })
+	}):
+		return &InvalidArgumentError{Argument: "acr_values", Message: "each must be visible ASCII without spaces, quotes and backslashes"}
+	}
+	return nil
+}
+
+// AuthorizationParams returns what a login asks the provider for, for LoginRequest.AuthorizationParams.
+func (s StepUp) AuthorizationParams() map[string]string {
+	params := map[string]string{}
+	if s.MaxAge > 0 {
+		params["max_age"] = strconv.FormatInt(int64(s.MaxAge/time.Second), 10)
+	}
+	if len(s.ACRValues) > 0 {
+		params["acr_values"] = strings.Join(s.ACRValues, " ")
+	}
+	return params
+}
+
+// StepUpError says that a user has not signed in as was needed. Begin a login with Need.AuthorizationParams.
+type StepUpError struct{ Need StepUp }
+
+// ErrorCode returns insufficient_user_authentication (RFC 9470 section 3).
+func (e *StepUpError) ErrorCode() Code { return session.CodeStepUp }
+
+// Error implements error.
+func (e *StepUpError) Error() string {
+	return string(session.CodeStepUp) + ": the user must sign in once more, as this asks for"
+}
+
+// CheckStepUp says by a *StepUpError that a user, whose claims GetUser has returned, has not signed in as need says: too long
+// ago, in another way, or the provider has not said when (auth_time) or how (acr). WithLeeway applies to the time. It fails with an *InvalidArgumentError
+// where need cannot be met.
+func (c *Client) CheckStepUp(user User, need StepUp) error {
+	if err := need.Check(); err != nil {
+		return err
+	}
+	acr, _ := user["acr"].(string)
+	if len(need.ACRValues) > 0 && !slices.Contains(need.ACRValues, acr) {
+		return &StepUpError{Need: need}
+	}
+	if need.MaxAge == 0 {
+		return nil
+	}
+	n, _ := user["auth_time"].(json.Number)
+	at, err := n.Float64()
+	latest := float64(c.clock.Now().Add(-need.MaxAge - c.opts.leeway).Unix())
+	if err != nil || math.IsNaN(at) || at < latest {
+		return &StepUpError{Need: need}
 	}
 	return nil
 }

@@ -54,6 +54,10 @@ func (h *Handlers) Callback(w http.ResponseWriter, r *http.Request) {
 	if h.o.onLogin != nil {
 		h.o.onLogin(w, r, res)
 	}
+	if err := h.steppedUp(res); err != nil {
+		h.fail(w, r, err, "")
+		return
+	}
 	h.lead(w, h.landing(res.AppState))
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"time"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/httpauth"
@@ -75,4 +76,27 @@ func ExampleHandlers_Handler() {
 	mux.ServeHTTP(w, r)
 	fmt.Println(w.Code, w.Header().Get("Location"))
 	// Output: 302 /auth/login?return_to=%2Freports
+}
+
+// A page that needs a sign-in of the last five minutes, with a second factor. A program learns that from the challenge.
+func ExampleHandlers_RequireStepUp() {
+	auth, err := tokenward.New(tokenward.Config{
+		Domain: "tenant.eu.auth0.com", ClientID: "CLIENT_ID", ClientSecret: "CLIENT_SECRET",
+		Secrets: []string{"a secret of at least thirty-two bytes"}, RedirectURI: "https://app.example.com/auth/callback",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer auth.Close(context.Background()) //nolint:errcheck // it holds nothing
+	web, err := httpauth.New(auth, "https://app.example.com")
+	if err != nil {
+		log.Fatal(err)
+	}
+	need := tokenward.StepUp{MaxAge: 5 * time.Minute, ACRValues: []string{"http://schemas.openid.net/pape/policies/2007/06/multi-factor"}}
+	mux := http.NewServeMux()
+	mux.Handle("/transfer", web.RequireStepUp(need, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "done") })))
+
+	user := tokenward.User{"sub": "ada", "acr": "pwd"} // as GetUser returns it
+	fmt.Println(auth.CheckStepUp(user, need))
+	// Output: insufficient_user_authentication: the user must sign in once more, as this asks for
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tokenward/tokenward"
@@ -25,6 +26,7 @@ type Handlers struct {
 	o           options
 	allowed     map[string]bool
 	registered  atomic.Pointer[registration]
+	stepUps     sync.Map // of tokenward.StepUp, by name
 }
 
 // Option changes what New makes.
@@ -152,12 +154,13 @@ func (o options) check() error {
 // never are parameters that no request may set.
 var never = map[string]bool{
 	"client_id": true, "response_type": true, "code_challenge": true, "code_challenge_method": true, "state": true,
-	"nonce": true, "redirect_uri": true, "response_mode": true, "request": true, "request_uri": true, "return_to": true,
+	"nonce": true, "redirect_uri": true, "response_mode": true, "request": true, "request_uri": true, "return_to": true, stepUpParam: true,
 }
 
 // appState is what a login remembers until its callback.
 type appState struct {
 	ReturnTo string `json:"return_to"`
+	StepUp   string `json:"step_up,omitempty"` // the name of what the login is for; see RequireStepUp
 }
 
 // Login starts a login and redirects to the provider. The query parameter return_to,
@@ -174,7 +177,8 @@ func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		to = h.o.after
 	}
-	req := tokenward.LoginRequest{AppState: appState{to}, AuthorizationParams: make(map[string]string)}
+	need, name := h.stepUp(query.Get(stepUpParam))
+	req := tokenward.LoginRequest{AppState: appState{to, name}, AuthorizationParams: make(map[string]string)}
 	for name, values := range query {
 		switch {
 		case never[name] || !h.o.allowAny && !h.allowed[name] || values[0] == "":
@@ -186,13 +190,14 @@ func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) {
 			req.AuthorizationParams[name] = values[0]
 		}
 	}
+	maps.Copy(req.AuthorizationParams, need.AuthorizationParams())
 	at, err := h.client.StartInteractiveLogin(r.Context(), req, tokenward.HTTP(w, r))
 	if errors.Is(err, &tokenward.InvalidArgumentError{Argument: "app_state"}) { // more than a browser keeps
-		req.AppState = appState{h.o.after}
+		req.AppState = appState{h.o.after, name}
 		at, err = h.client.StartInteractiveLogin(r.Context(), req, tokenward.HTTP(w, r))
 	}
 	if err != nil {
-		h.fail(w, r, err, "?return_to="+url.QueryEscape(to)) // at the login itself
+		h.fail(w, r, err, withStepUp("?return_to="+url.QueryEscape(to), name)) // at the login itself
 		return
 	}
 	redirect(w, at)

@@ -38,7 +38,10 @@ func (h *Handlers) attach(next http.Handler) http.Handler {
 // log in and comes back; every other request gets 401 no_session. It lets in every user whose session lives; of one whom
 // the provider has revoked the next GetAccessToken says so (tokenward.LoginRequired). Answer with
 // WriteError then: a page that leads to the login and back, or 401.
-func (h *Handlers) Require(next http.Handler) http.Handler {
+func (h *Handlers) Require(next http.Handler) http.Handler { return h.require("", next) }
+
+// require is Require, where a login is to step up as stepUp names it.
+func (h *Handlers) require(stepUp string, next http.Handler) http.Handler {
 	return h.Attach(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		login, err := h.loginPath()
 		var user tokenward.User
@@ -53,7 +56,7 @@ func (h *Handlers) Require(next http.Handler) http.Handler {
 		case navigates(r) && h.strict && h.asked(r) != "" && r.Header.Get("Sec-Fetch-Site") == "cross-site":
 			h.lead(w, h.asked(r)) // the cookie may be there, and did not come along
 		case navigates(r):
-			redirect(w, h.loginFrom(r, login))
+			redirect(w, withStepUp(h.loginFrom(r, login), stepUp))
 		default:
 			w.Header().Set("WWW-Authenticate", noCredential)
 			write(w, http.StatusUnauthorized, problem{Error: "no_session", Description: "sign in first"})

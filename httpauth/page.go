@@ -91,6 +91,8 @@ func signInLink(r *http.Request) string {
 func errorPage(r *http.Request, err error, status int) page {
 	p := page{Link: signInLink(r), Code: word(tokenward.CodeOf(err))}
 	switch {
+	case errors.Is(err, errNotSteppedUp):
+		p.Title, p.Text = "This page needs another sign-in", "The provider did not confirm who you are in the way that this page needs."
 	case status == http.StatusServiceUnavailable:
 		p.Title, p.Text, p.Link = "Please try again", "The server is busy, or a part of it does not answer. Reload this page in a moment.", ""
 	case status == http.StatusUnauthorized:

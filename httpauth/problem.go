@@ -68,6 +68,9 @@ const noCredential = `Bearer realm="session"`
 
 // challenge returns the WWW-Authenticate of a 401.
 func challenge(err error) string {
+	if need := new(tokenward.StepUpError); errors.As(err, &need) {
+		return stepUpChallenge(need)
+	}
 	switch tokenward.CodeOf(err) {
 	case "session_expired", "refresh_token_error":
 		return noCredential + `, error="invalid_token"`
@@ -166,7 +169,7 @@ func StatusOf(err error) int {
 		return http.StatusUnauthorized
 	}
 	switch tokenward.CodeOf(err) {
-	case "session_expired", "missing_session", "missing_refresh_token", "missing_session_domain":
+	case "session_expired", "missing_session", "missing_refresh_token", "missing_session_domain", codeStepUp:
 		return http.StatusUnauthorized
 	case "login_refused", "mfa_required", "domain_mismatch", "incorrect_audience":
 		return http.StatusForbidden

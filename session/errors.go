@@ -67,6 +67,7 @@ const (
 	CodeBackchannelLogout           Code = "backchannel_logout_error"
 	CodeDomainResolver              Code = "domain_resolver_error"
 	CodeLoginRefused                Code = "login_refused"
+	CodeStepUp                      Code = "insufficient_user_authentication"
 )
 
 // Sentinels for errors.Is. Each matches the error types of the same code.

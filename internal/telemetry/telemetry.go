@@ -156,7 +156,7 @@ var listed = set(
 	session.CodeFailedToRequestToken, session.CodeInvalidTokenFormat, session.CodeMissingActorTokenType, session.CodeTokenExchangeFailed,
 	session.CodeMissingJWKSURI, session.CodeMissingRequiredArgument, session.CodeInvalidArgument, session.CodeMissingTransaction,
 	session.CodeIssuerValidation, session.CodeOrganizationTokenValidation, session.CodeBackchannelLogout, session.CodeDomainResolver,
-	session.CodeLoginRefused,
+	session.CodeLoginRefused, session.CodeStepUp,
 	"par_error", "revocation_error", "userinfo_error",
 )
 
