@@ -20,9 +20,9 @@ help: ## list the targets
 
 check: lint test ## lint and test: what holds at every commit
 
-lint: $(LINT) ## golangci-lint, and go vet for Linux, macOS and Windows
+lint: $(LINT) ## golangci-lint, which vets for Linux, and go vet for macOS and Windows of what programs import
 	$(LINT) run $(PACKAGES)
-	for os in linux darwin windows; do GOOS=$$os go vet $(PACKAGES); done
+	for os in darwin windows; do GOOS=$$os go vet ./... ./store/bolt/... ./store/postgres/... ./store/redis/... ./cmd/demo/...; done
 
 vuln: $(VULN) ## known defects in what is called; asks vuln.go.dev, or VULNDB, a folder
 	@# golang.org/x/vulndb/cmd/indexdb makes such a folder of the data in its module.

@@ -24,7 +24,7 @@ const endBatch = 256
 // ends are the sessions that are being ended without an actor.
 type ends struct {
 	batch *batch // of this turn; nil: none
-	last  *batch // the newest, until it was tried
+	last  *batch // the newest with sessions that were in memory, until it was tried
 
 	// opened holds the sessions of batches that are not in memory. Where one is asked for, its load
 	// begins when its deletion was tried.
@@ -99,7 +99,10 @@ func (s *Supervisor) endLater(r dueSession, last *directory.Snapshot) chan struc
 	b := s.ends.batch
 	if b == nil {
 		b = &batch{settled: make(chan struct{})}
-		s.ends.batch, s.ends.last = b, b
+		s.ends.batch = b
+	}
+	if last != nil {
+		s.ends.last = b
 	}
 	b.refs = append(b.refs, r)
 	if len(b.refs) == endBatch {

@@ -374,8 +374,14 @@ func TestGenerations_loginDuringALoad(t *testing.T) {
 		gate.Arrived(t, 1)
 		r.tenant.SetUser("auth0|bob", nil)
 		r.tenant.Set(idptest.WithDefaultUser("auth0|bob"))
-		r.loginAs(tokenward.SessionID(id))
+		signedIn := make(chan struct{})
+		go func() { // it reads the values that the application keeps in the session, so it waits for that load
+			defer close(signedIn)
+			r.loginAs(tokenward.SessionID(id))
+		}()
+		r.rest()
 		gate.Release()
+		<-signedIn
 		if _, err := c.wait(); err != nil {
 			t.Error(err)
 		}
