@@ -50,6 +50,8 @@ var shows = []struct {
 	{reflect.TypeFor[tokenward.LoginRefusedError](), ""},
 	{reflect.TypeFor[tokenward.Refreshed](), "Audience Connection Scope"},
 	{reflect.TypeFor[tokenward.RefreshFailure](), "Audience Connection"},
+	{reflect.TypeFor[tokenward.StepUp](), "ACRValues"},
+	{reflect.TypeFor[tokenward.StepUpError](), "StepUp.ACRValues"},
 	{reflect.TypeFor[tokenward.SessionEnd](), "Reason Subject SID Domain"},
 	{reflect.TypeFor[tokenward.LoginRequest](), "AppState AuthorizationParams Organization Invitation"},
 	{reflect.TypeFor[tokenward.LoginResult](), "AppState Session.User Session.Domain " + tokenSets},
