@@ -178,23 +178,48 @@ func (c *Client) verify(ctx context.Context, client *idp.Client, issuer string, 
 }
 
 // keepData gives state, of a login that is about to be stored, the values of the application in the session that it takes
-// the place of, if that lives and is the same user's at the same application. It fails where that cannot be read: the user can sign in once more,
-// and an overwritten one is lost.
+// the place of, if that lives and is the same user's at the same application. It waits for no other call: where memory does not
+// show the session it reads the record itself. It fails where that cannot be read, for the values would be overwritten and
+// lost: the user can sign in once more.
 func (c *Client) keepData(ctx context.Context, state *session.State, o StoreOptions) error {
 	if o.id == "" {
 		return nil
 	}
-	s, err := c.lookup.Look(ctx, o.id, o.options())
-	if err != nil {
+	old, err := c.replaced(ctx, o)
+	if old == nil || err != nil {
 		return err
 	}
-	if s.Phase != directory.Ready || s.Ceiling.Reached(c.clock.Now()) {
-		return nil
-	}
-	if old := s.State(); old.Data != "" && c.ownerOf(old).Same(c.ownerOf(state)) && old.User.Sub() == state.User.Sub() {
+	if old.Data != "" && c.ownerOf(old).Same(c.ownerOf(state)) && old.User.Sub() == state.User.Sub() {
 		state.Data = old.Data
 	}
 	return nil
+}
+
+// replaced returns the state of the session of o, nil where none lives.
+func (c *Client) replaced(ctx context.Context, o StoreOptions) (old *session.State, err error) {
+	if e := c.lookup.Directory.Lookup(o.id); e != nil {
+		s := e.Snapshot()
+		switch {
+		case s.Phase == directory.Ready && c.env.Fresh.MayShow(e, c.clock):
+			old = s.State()
+		case c.env.Fresh.Remembers(e, c.clock):
+			return nil, nil
+		}
+	}
+	if old == nil {
+		err = lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
+			old, _, _, err = c.env.SafeLoad(ctx, c.key(o.id), o.options())
+			return err
+		})
+	}
+	now := c.clock.Now()
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
+		return nil, nil
+	case err != nil, old.Internal.Ceiling.Reached(now), old.Internal.Over(now):
+		return nil, err
+	}
+	return old, nil
 }
 
 // begin stores a new session and returns its id.
