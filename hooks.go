@@ -45,8 +45,8 @@ type Hooks struct {
 	RefreshFailed func(ctx context.Context, f RefreshFailure)
 
 	// SessionEnded is told of each end of a session that this process had in memory, or has deleted at its ceiling or by a
-	// logout: once, or twice where the store failed to delete it. What another process ends is told here once this one notices, if it has the session in memory. A cookie that lapses
-	// unused is no end that anyone sees.
+	// logout: once, and once more only where its record could not be deleted and was read again past its ceiling. An end in
+	// another process is told once this one notices it, if it has the session in memory. A cookie that lapses unused is not told.
 	SessionEnded func(ctx context.Context, e SessionEnd)
 }
 

@@ -69,18 +69,25 @@ func (q *Queue) Tell(e Event) {
 		return
 	}
 	l := &q.shards[e.Key[0]%shards]
+	q.pending(1)
+	switch added, idle := l.add(e); {
+	case !added:
+		q.pending(-1)
+		q.dropped.Add(1)
+	case idle:
+		q.run(func() { q.work(l) })
+	}
+}
+
+// add puts e at the end, if there is room, and reports whether the shard is to be worked off: it was idle.
+func (l *shard) add(e Event) (added, idle bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) >= queued {
-		q.dropped.Add(1)
-		return
+		return false, false
 	}
-	q.pending(1)
-	l.waiting = append(l.waiting, e)
-	if !l.busy {
-		l.busy = true
-		q.run(func() { q.work(l) })
-	}
+	l.waiting, idle, l.busy = append(l.waiting, e), !l.busy, true
+	return true, idle
 }
 
 // work tells of all that waits in l.

@@ -201,6 +201,9 @@ func (w *World) checkReady(m *mailbox, old, s *directory.Snapshot) {
 		w.fail("P6", "%s shows %q", m.subject.id, s.State().Internal.SID)
 		return
 	}
+	if m.p.heardEnd[f] {
+		w.fail("hooks", "%s is shown, and the application was told of its end", f.name)
+	}
 	n := f.number(s.State().RefreshToken)
 	switch asked, ok := m.p.asked[f]; {
 	case f.dead && (w.kind == Alone || f.ended.by == m.p):

@@ -51,14 +51,15 @@ type process struct {
 	dead      map[*family]int // the number of the refresh token that was refused for good
 	ended     map[*family]int // the step in which it said that the session is over
 
-	closing bool
-	rest    chan struct{}      // closed once every session is at rest
-	abort   chan []session.Key // what is unsaved
-	unsaved []session.Key
-	cut     bool // what is under way was cut off
-	stopped bool
-	bombs   int // defects planted in it
-	born    int // the step in which it started
+	closing  bool
+	rest     chan struct{}      // closed once every session is at rest
+	abort    chan []session.Key // what is unsaved
+	unsaved  []session.Key
+	cut      bool // what is under way was cut off
+	stopped  bool
+	bombs    int              // defects planted in it
+	heardEnd map[*family]bool // logins whose end the application was told of
+	born     int              // the step in which it started
 
 	beside
 }
@@ -70,7 +71,7 @@ func (w *World) start() *process {
 		w: w, n: w.started, alive: true, born: w.step,
 		held: make(map[*family]int), asked: make(map[*family]int), ended: make(map[*family]int),
 		base: make(map[*family]int), got: make(map[*family]int), knows: make(map[session.Version]bool),
-		throttled: make(map[*family]hold), dead: make(map[*family]int), supervised: make(map[*subject]*mailbox),
+		throttled: make(map[*family]hold), dead: make(map[*family]int), supervised: make(map[*subject]*mailbox), heardEnd: make(map[*family]bool),
 	}
 	w.note("process %d starts", p.n)
 	w.processes = append(w.processes, p)
@@ -101,7 +102,7 @@ func (w *World) start() *process {
 			},
 		},
 		Clock: processClock{p}, Rand: processRand{p}, Store: states, Codec: w.codec, Provider: v, Revoke: v.revoke,
-		Runner: p, Mailbox: p.newMailbox, Stats: p.stats, Pending: &directory.Pending{}, Log: zap.NewNop(), Send: func(to *actor.PID, m any) { send(to, m) },
+		Runner: p, Mailbox: p.newMailbox, Stats: p.stats, Pending: &directory.Pending{}, Log: zap.NewNop(), Hooks: p.newHooks(), Send: func(to *actor.PID, m any) { send(to, m) },
 	}
 	env.Fresh = &directory.Freshness{Missing: time.Second, Stats: env.Stats}
 	l := &p.lookup

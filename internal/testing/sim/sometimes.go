@@ -86,6 +86,9 @@ const (
 	closed
 	closeCutOff
 	heldAtProvider
+	endHeard
+	refreshHeard
+	failureHeard
 	updated
 	updatedAgain
 
@@ -145,7 +148,9 @@ var sometimesNames = map[sometimes]string{
 	toldExpired: "a caller is told session_expired", toldOverloaded: "a caller is told overloaded", toldStoreError: "a caller is told store_error",
 	toldInternalError: "a caller is told internal_error", toldCancelled: "a caller has left",
 	bombInClock: "a defect at the clock", bombInRand: "a defect at the randomness", poisoned: "a defect in the core",
-	updated: "the application changed its values", updatedAgain: "an update that another one overtook",
+	endHeard: "the application is told of an end", refreshHeard: "the application is told of a refresh",
+	failureHeard: "the application is told of a refresh that failed",
+	updated:      "the application changed its values", updatedAgain: "an update that another one overtook",
 	closed: "a process closes", closeCutOff: "closing is cut off", heldAtProvider: "a request is held while others go on",
 	leaseDenied: "a lease: another process has it", leaseRenewed: "a lease is renewed while a request is in the air",
 	leaseLapsed: "a lease is taken that had lapsed", leaseTakenAnew: "a lease is taken again that had lapsed",
