@@ -163,7 +163,7 @@ func TestLanding_behindAnotherProcess(t *testing.T) {
 				j := w.fly(asked)
 				rotated := w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))
 				next, _, err := rotated.ApplyRefresh(&session.TokenQuery{Key: keyA, Audience: "a"}, session.TokenResponse{
-					AccessToken: "login1|a|theirs", ExpiresIn: 60, HasExpiresIn: true,
+					AccessToken: "login1|a|elsewhere", ExpiresIn: 60, HasExpiresIn: true,
 				}, w.now, session.ApplyOptions{})
 				if err != nil {
 					t.Fatal(err)
@@ -188,7 +188,7 @@ func TestLanding_behindAnotherProcess(t *testing.T) {
 				switch {
 				case w.record.version != kept:
 					t.Error("it was written over")
-				case asked == keyA && j.answer.Token.AccessToken != "login1|a|theirs":
+				case asked == keyA && j.answer.Token.AccessToken != "login1|a|elsewhere":
 					t.Errorf("answer %+v, want their token", j.answer)
 				case asked != keyA && j.landed:
 					t.Errorf("answer %+v, want none yet", j.answer)
