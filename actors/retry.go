@@ -74,7 +74,7 @@ func (c *core) sendAgain(a *request, m *providerAnswered, now time.Time) bool {
 	c.again = r
 	c.queue = slices.Insert(c.queue, 0, f)
 	c.step = waitingToRetry
-	c.do(sendAgainIn{f, wait, p.Wait(r.failed)})
+	c.do(sendAgainIn{f, wait, p.Backoff(r.failed)})
 	return true
 }
 

@@ -14,8 +14,8 @@ type RetryPolicy struct {
 	Within   time.Duration // no attempt begins later than this after the first was sent: 30 s. A longer Retry-After is an error at once
 }
 
-// Wait returns up to how long is waited, at random, after n requests that failed.
-func (p RetryPolicy) Wait(n int) time.Duration {
+// Backoff returns the longest wait after n requests that failed. The wait is drawn at random up to that.
+func (p RetryPolicy) Backoff(n int) time.Duration {
 	wait := p.First
 	for ; n > 1 && wait < p.Most; n-- {
 		wait *= 2

@@ -49,7 +49,7 @@ func TestRetryable(t *testing.T) {
 func TestRetryPolicy_wait(t *testing.T) {
 	p := RetryPolicy{First: 200 * time.Millisecond, Most: time.Second}
 	for n, want := range map[int]time.Duration{1: 200 * time.Millisecond, 2: 400 * time.Millisecond, 3: 800 * time.Millisecond, 4: time.Second, 1000: time.Second} {
-		if got := p.Wait(n); got != want {
+		if got := p.Backoff(n); got != want {
 			t.Errorf("after %d: %v, want %v", n, got, want)
 		}
 	}

@@ -24,7 +24,7 @@ func TestActorsNeverWait(t *testing.T) {
 // turnImports are what code of an actor's turn may import of the standard library. None of
 // them waits.
 var turnImports = []string{
-	"bytes", "cmp", "container/heap", "container/list", "context", "crypto/sha256", "encoding/binary", "errors", "fmt", "hash/maphash", "io", "iter", "maps", "math", "slices", "strconv", "strings", "sync/atomic", "time",
+	"bytes", "cmp", "container/heap", "container/list", "context", "crypto/sha256", "encoding/binary", "errors", "fmt", "hash/maphash", "io", "iter", "maps", "math", "runtime", "slices", "strconv", "strings", "sync/atomic", "time",
 }
 
 func TestWaits(t *testing.T) {
@@ -46,6 +46,8 @@ func TestWaits(t *testing.T) {
 		{"if len(d) == 0 { c <- 1 }", "send"},
 		{"if len(c) == 0 { } else { c <- 1 }", "send"},
 		{"x := clk.Unix(1, 0).Add(clk.Second); _ = x", ""},
+		{"runtime.Gosched()", ""},
+		{"runtime.GC()", "runtime.GC"},
 		{"a.clock.Now()", ""},
 		{"a.clock.AfterFunc(1, f)", ""},
 		{"context.AfterFunc(ctx, f)", "context.AfterFunc"},
@@ -266,6 +268,8 @@ func (p *turns) find(root ast.Node, elsewhere bool, clock string, note func(toke
 		if sel, ok := n.(*ast.SelectorExpr); ok { // the machine's time is nobody's business
 			switch pkg, _ := sel.X.(*ast.Ident); {
 			case pkg == nil:
+			case pkg.Name == "runtime" && sel.Sel.Name != "Gosched": // which lets others run, and waits for none
+				note(n.Pos(), "runtime."+sel.Sel.Name)
 			case clock != "" && pkg.Name == clock && slices.Contains(timers, sel.Sel.Name):
 				note(n.Pos(), "time."+sel.Sel.Name)
 			case pkg.Name == "context" && slices.Contains([]string{"WithTimeout", "WithDeadline", "WithTimeoutCause", "WithDeadlineCause"}, sel.Sel.Name):

@@ -238,6 +238,9 @@ func TestMetrics_countWhatHappened(t *testing.T) {
 	if _, err := r.client.Logout(ctx, tokenward.LogoutRequest{}, tokenward.SessionID(id)); err != nil {
 		t.Fatal(err)
 	}
+	if err := r.client.Settle(ctx); err != nil { // the end is told by the supervisor, beside the answer to Logout
+		t.Fatal(err)
+	}
 	r.want("tokenward.sessions.ended", "tokenward.reason=logout", 1)
 	if len(r.figures("tokenward.store.duration")) == 0 || len(r.figures("tokenward.request.duration")) == 0 {
 		t.Error("no store operation, or no request, was timed")
