@@ -8,11 +8,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync/atomic"
 	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -638,4 +642,92 @@ func ExampleClient_Close() {
 	// Output:
 	// <nil>
 	// true
+}
+
+// An operator ends one session of a list.
+func ExampleClient_EndSession() {
+	client, tenant, done := demo()
+	defer done()
+	id := signIn(client, tenant)
+	ctx := context.Background()
+
+	for s, err := range client.Sessions(ctx, tokenward.SessionQuery{Subject: idptest.Subject}, tokenward.StoreOptions{}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if err := client.EndSession(ctx, s.Key, tokenward.StoreOptions{}); err != nil {
+			fmt.Println(err)
+		}
+	}
+	user, err := client.GetUser(ctx, tokenward.SessionID(id))
+	fmt.Println(user == nil, err)
+	// Output: true <nil>
+}
+
+// A payment needs a sign-in of the last five minutes. httpauth's RequireStepUp does the same for a page, and leads to the login.
+func ExampleClient_CheckStepUp() {
+	client, tenant, done := demo()
+	defer done()
+	ctx := context.Background()
+	user, err := client.GetUser(ctx, tokenward.SessionID(signIn(client, tenant)))
+	if err != nil {
+		panic(err)
+	}
+	need := tokenward.StepUp{MaxAge: 5 * time.Minute}
+	var again *tokenward.StepUpError
+	if errors.As(client.CheckStepUp(user, need), &again) { // the provider has not said when the user signed in
+		fmt.Println("begin a login with", again.Need.AuthorizationParams())
+	}
+	// Output: begin a login with map[max_age:300]
+}
+
+// An observer counts the requests that callers have shared. observe/otel and observe/prometheus have ready ones.
+func ExampleWithObserver() {
+	var refreshes atomic.Int64
+	client, tenant, done := demoWith([]tokenward.Option{tokenward.WithObserver(observe.Observer{
+		Flight: func(context.Context, observe.Flight) (context.Context, func(observe.FlightEnd)) {
+			return nil, func(observe.FlightEnd) { refreshes.Add(1) }
+		},
+	})})
+	defer done()
+	ctx, session := context.Background(), tokenward.SessionID(signIn(client, tenant))
+	for range 3 { // one refresh: the tenant's token for this API is in the cache then
+		if _, err := client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: "https://orders.example.com"}, session); err != nil {
+			fmt.Println(err)
+		}
+	}
+	fmt.Println(refreshes.Load())
+	// Output: 1
+}
+
+// A program that has an actor system lets the client live in it, and closes the client first.
+func ExampleWithActorSystem() {
+	system := actor.NewActorSystem()
+	client, tenant, done := demoWith([]tokenward.Option{tokenward.WithActorSystem(system)})
+	user, err := client.GetUser(context.Background(), tokenward.SessionID(signIn(client, tenant)))
+	fmt.Println(user["name"], err)
+	done()
+	system.Shutdown()
+	// Output: Ada Lovelace <nil>
+}
+
+// A handler that asks several times opens the browser's cookie once.
+func ExampleClient_SessionOf() {
+	client, tenant, done := demo()
+	defer done()
+	id := signIn(client, tenant)
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		session, err := client.SessionOf(r.Context(), tokenward.StoreOptions{})
+		if err != nil { // no session; or httpauth's Attach and Require were forgotten
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+		user, _ := session.GetUser(r.Context())
+		_, err = session.GetAccessToken(r.Context(), tokenward.TokenRequest{})
+		fmt.Println(user["name"], err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	handler(httptest.NewRecorder(), r.WithContext(tokenward.ContextWith(r.Context(), tokenward.SessionID(id)))) // as the middleware does
+	// Output: Ada Lovelace <nil>
 }
