@@ -47,10 +47,10 @@ func init() {
 				w.askToken(p, s, q)
 			}
 		}},
-		{"demand", 80, always, func(w *World, _ int) { w.demand() }},
+		{"demand", 110, always, func(w *World, _ int) { w.demand() }},
 		{"use", 90, func(w *World) int { return when(w.config.early > 0) * w.alive() }, func(w *World, _ int) { w.use() }},
 		{"read", 15, always, func(w *World, _ int) { w.read(w.process(), w.subject()) }},
-		{"login", 12, always, func(w *World, _ int) { w.login(w.process(), w.subject()) }},
+		{"login", 20, always, func(w *World, _ int) { w.login(w.process(), w.subject()) }},
 		{"logout", 9, always, func(w *World, _ int) { w.logout(w.process(), w.subject()) }},
 		{"end", 4, always, func(w *World, _ int) {
 			if s := w.subject(); len(s.families) > 0 {

@@ -35,9 +35,12 @@ type earlyFor struct {
 // demand has a caller ask for another token than the one that p would answer with, or for one that lasts for longer.
 func (w *World) demand() {
 	p, s := w.process(), w.subject()
+	if i := slices.IndexFunc(w.subjects, func(s *subject) bool { return s.demanded.gotToken() }); i >= 0 && w.choose.odds(50) {
+		s = w.subjects[i]
+	}
 	q, shown := w.shown(p, s)
 	switch last := s.demanded; {
-	case last != nil && last.done && last.answered.token.AccessToken != "" && w.choose.odds(80):
+	case last.gotToken() && w.choose.odds(80):
 		q, shown = last.question, last.answered.token
 	case w.choose.odds(20):
 		shown = session.Token{}
@@ -47,6 +50,9 @@ func (w *World) demand() {
 		w.askDemanding(p, s, q, shown.AccessToken, left)
 	}
 }
+
+// gotToken reports whether c is over, and was answered with an access token.
+func (c *call) gotToken() bool { return c != nil && c.done && c.answered.token.AccessToken != "" }
 
 // shown returns a question that p can answer now, and the token; any question where there is none.
 func (w *World) shown(p *process, s *subject) (q *session.TokenQuery, shown session.Token) {

@@ -23,7 +23,7 @@ var (
 )
 
 // rare is how often everything must be met in a standard run of 2,000 seeds.
-const rare = 60
+const rare = 100
 
 // done counts the seeds of each kind: a test that is run again in one process (-count) goes on
 // where it stopped, for the same seeds would say the same.

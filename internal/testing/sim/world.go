@@ -215,9 +215,9 @@ func (w *World) configure() {
 	c.revoke = pick.odds(45)
 	c.storeFaults = one(pick, []int{0, 0, 5, 20})
 	c.providerFaults = one(pick, []int{0, 25, 60, 80})
-	c.hold = pick.odds(65)
+	c.hold = pick.odds(80)
 	c.close = pick.odds(40)
-	c.steps = one(pick, []int{300, 600, 850})
+	c.steps = one(pick, []int{400, 800, 1100})
 	c.tight = c.slotQueue < 100 || c.resident < 100 || c.questions < 64
 	kinds := aloneKinds
 	if w.kind == Beside {
@@ -231,6 +231,10 @@ func (w *World) configure() {
 	}
 	if w.kind == Beside {
 		c.exclusive = false
+		c.subjects = min(c.subjects, 2)
+		for i := range 3 { // a request takes more steps
+			c.weights[i] *= 3
+		}
 		c.processes = one(pick, []int{2, 2, 3})
 		c.feed = !pick.odds(30)
 		c.intents = !pick.odds(20)
