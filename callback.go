@@ -103,7 +103,7 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	}
 	c.logins.Complete(ctx, name, logins.Completion{Session: c.key(id), Incarnation: incarnation, AppState: tx.AppState}, o.options())
 	return &LoginResult{
-		SessionID: id, Session: state.Session(), AppState: tx.AppState, AuthorizationDetails: response.AuthorizationDetails,
+		SessionID: id, Session: (*Session)(state.Session()), AppState: tx.AppState, AuthorizationDetails: response.AuthorizationDetails,
 	}, nil
 }
 
@@ -374,7 +374,7 @@ func (c *Client) withUserInfo(ctx context.Context, client *idp.Client, issuer st
 	if r.HasScope {
 		granted = r.Scope
 	}
-	if !c.asksUserInfo(tx.AtIssuer) || r.AccessToken == "" || !claims.LacksProfile(session.ParseScope(granted)) {
+	if !c.asksUserInfo(tx.AtIssuer) || r.AccessToken == "" || !session.LacksProfile(claims, session.ParseScope(granted)) {
 		return claims
 	}
 	if m, err := client.Metadata(ctx, issuer); err != nil || m.UserInfoEndpoint == "" {
@@ -385,7 +385,7 @@ func (c *Client) withUserInfo(ctx context.Context, client *idp.Client, issuer st
 		c.log.Warn("the UserInfo endpoint did not answer; the login goes on with what the ID token says", logging.Of(ctx), zap.Error(err))
 		return claims
 	}
-	all, same := claims.WithUserInfo(info)
+	all, same := session.WithUserInfo(claims, info)
 	if !same {
 		c.log.Warn("the UserInfo endpoint answered for another user; the login goes on with what the ID token says", logging.Of(ctx))
 	}

@@ -14,6 +14,16 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
+// Ways in which the client authenticates at the provider, for Config.ClientAuth.
+const (
+	ClientSecretBasic = idp.ClientSecretBasic // HTTP Basic
+	ClientSecretPost  = idp.ClientSecretPost  // in the form
+	PublicClient      = idp.PublicClient      // not at all: PKCE alone protects the code
+
+	TLSClientAuth           = idp.TLSClientAuth           // by a certificate that an authority issued
+	SelfSignedTLSClientAuth = idp.SelfSignedTLSClientAuth // by a certificate that the provider knows
+)
+
 // Config is what every host must decide. Everything else is an Option.
 type Config struct {
 	// Domain is an Auth0 domain such as tenant.eu.auth0.com, the same as the Issuer
@@ -179,14 +189,24 @@ func (c Config) redirectURI() string {
 
 func blank(s string) bool { return strings.TrimSpace(s) == "" }
 
-type (
-	// BreakerPolicy says when a provider that does not work is left alone.
-	BreakerPolicy = session.BreakerPolicy
-	// RetryPolicy says how often and how soon a request that failed is sent again for the same callers.
-	RetryPolicy = session.RetryPolicy
-	// BreakerOpenError is the cause of an error for which the provider was not asked.
-	BreakerOpenError = session.BreakerOpenError
-)
+// RetryPolicy says how often and how soon a refresh or a connection exchange that failed is sent again for the same callers. The
+// zero value of a field means its default.
+type RetryPolicy struct {
+	Attempts int           // requests at most, with the first: 4
+	First    time.Duration // before the second attempt up to this long is waited, drawn at random: 200 ms, and twice that before each next one
+	Most     time.Duration // up to: 5 s
+	Within   time.Duration // no attempt begins later than this after the first was sent: 30 s. A longer Retry-After is an error at once
+}
+
+// BreakerPolicy says when a provider that does not work is left alone. The zero value of a field means its default.
+type BreakerPolicy struct {
+	// Failures is how many requests in a row open the breaker: refreshes and connection exchanges that could not be sent,
+	// were not answered within Limits.FlightTimeout, or were answered 5xx. The default is 5.
+	Failures int
+
+	// Probe is how often one request is sent while the breaker is open: 10 s, which is the most, too.
+	Probe time.Duration
+}
 
 // mostProbe is the longest time between two requests to a provider that does not work.
 const mostProbe = 10 * time.Second
@@ -204,7 +224,7 @@ func WithBreaker(p BreakerPolicy) Option {
 	return func(o *options) {
 		or(&p.Failures, 5)
 		or(&p.Probe, mostProbe)
-		o.breaker = p
+		o.breaker = session.BreakerPolicy(p)
 	}
 }
 
@@ -225,7 +245,7 @@ func WithRetry(p RetryPolicy) Option {
 		or(&p.First, 200*time.Millisecond)
 		or(&p.Most, 5*time.Second)
 		or(&p.Within, 30*time.Second)
-		o.retry = p
+		o.retry = session.RetryPolicy(p)
 	}
 }
 

@@ -99,7 +99,7 @@ func (c *Client) ExchangeToken(ctx context.Context, r ExchangeRequest, o StoreOp
 	if err == nil {
 		c.granted().Keep(lookup.TokenRequest{Audience: r.Audience, Scope: r.Scope})
 	}
-	return ExchangedToken{t.Token, t.Issued}, err
+	return ExchangedToken{Token(t.Token), t.Issued}, err
 }
 
 // ExchangeToken is Client.ExchangeToken for this session.
@@ -178,7 +178,7 @@ func (x *exchange) token(ctx context.Context) (grants.Token, error) {
 		}
 		token := x.r.SubjectToken
 		if token == "" {
-			var t Token
+			var t session.Token
 			if err := x.c.token(ctx, subject, nil, x.o, &t); err != nil {
 				return grants.Token{}, err
 			}

@@ -10,17 +10,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tokenward/tokenward/session"
 )
 
 // Each limit has the default that its comment says.
 func TestLimits_defaultsAreWhatTheCommentsSay(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "session/limits.go", nil, parser.ParseComments)
+	file, err := parser.ParseFile(token.NewFileSet(), "options.go", nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defaults := reflect.ValueOf(limitsOrDefaults(Limits{}))
-	said := regexp.MustCompile(`: ([\d,]+)(?: (ms|s|min))?$`)
-	units := map[string]time.Duration{"": 1, "ms": time.Millisecond, "s": time.Second, "min": time.Minute}
+	defaults := reflect.ValueOf(limitsOrDefaults(session.Limits{}))
+	said := regexp.MustCompile(`: ([\d,]+)(?: (ms|s|min|h))?$`)
+	units := map[string]time.Duration{"": 1, "ms": time.Millisecond, "s": time.Second, "min": time.Minute, "h": time.Hour}
 	checked := 0
 	ast.Inspect(file, func(n ast.Node) bool {
 		spec, ok := n.(*ast.TypeSpec)

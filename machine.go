@@ -53,7 +53,7 @@ func (c *Client) MachineToken(ctx context.Context, r MachineRequest) (t Token, e
 	audience := cmp.Or(r.Audience, c.policy.Audience)
 	q := c.granted().Find(lookup.TokenRequest{Audience: audience, Scope: r.Scope})
 	if q != nil && r.Refused == "" && r.MinRemaining == 0 && !c.resolving() {
-		if c.grants.Hit(session.RegistrationID{Issuer: c.issuer, ClientID: c.cfg.ClientID}, q, &t) {
+		if c.grants.Hit(session.RegistrationID{Issuer: c.issuer, ClientID: c.cfg.ClientID}, q, (*session.Token)(&t)) {
 			return t, nil
 		}
 	}
@@ -87,7 +87,7 @@ func (c *Client) otherMachineToken(ctx context.Context, r MachineRequest, audien
 	if err == nil {
 		c.granted().Keep(lookup.TokenRequest{Audience: audience, Scope: r.Scope})
 	}
-	return t.Token, lookup.TokenError(err)
+	return Token(t.Token), lookup.TokenError(err)
 }
 
 // MachineTransport is Handle.Transport for tokens of MachineToken.

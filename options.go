@@ -38,7 +38,7 @@ type options struct {
 	idle           *time.Duration
 	states         store.StateStore
 	transactions   store.TransactionStore
-	limits         Limits
+	limits         session.Limits
 	algorithms     []string
 	leeway         time.Duration
 	buffer         time.Duration
@@ -71,8 +71,8 @@ type options struct {
 	hooks          Hooks
 	cookies        Cookies
 	overlap        *time.Duration
-	breaker        BreakerPolicy // no Failures: there is none
-	retry          RetryPolicy   // no Attempts: requests are sent once
+	breaker        session.BreakerPolicy // no Failures: there is none
+	retry          session.RetryPolicy   // no Attempts: requests are sent once
 }
 
 // WithActorSystem lets tokenward live in an actor system of the host, who closes the
@@ -129,8 +129,30 @@ func WithTransactionStore(s store.TransactionStore) Option {
 	return func(o *options) { o.transactions = s }
 }
 
+// Limits bound what a Client does and keeps. The zero value of a field means its default.
+type Limits struct {
+	FlightTimeout    time.Duration // of a request to the provider, from sending: 10 s
+	StoreTimeout     time.Duration // of each attempt at store work: 5 s
+	ProviderRequests int           // at the provider at once, a quarter of them for strangers: 1,024
+	QueuedFlights    int           // sessions that wait for the provider, then overloaded: 100,000
+	QueuedQuestions  int           // different questions queued in one session, then overloaded: 64
+	Resident         int           // sessions in memory; twice that while none can go, then overloaded: 100,000
+	PassivateAfter   time.Duration // out of memory when unused for: 15 min
+	RememberEnded    time.Duration // session_expired is answered for that long after a ceiling, by default Cookies.Absolute: 72 h
+	RememberMissing  time.Duration // the store is not asked again for a session it lacks for: 1 s
+	TokenSets        int           // access tokens kept in one session, and connection tokens apart: 64
+	GrantedTokens    int           // of MachineToken and ExchangeToken in memory, about; the least used leave first: 10,000
+	RetryFirst       time.Duration // wait before a failed save is tried again, doubling: 50 ms
+	RetryMost        time.Duration // up to: 5 s
+	Lease            time.Duration // of a session while its refresh token is spent, renewed at a third: 5 s
+	SnapshotAge      time.Duration // a session is read again after, where a shared store tells of no writes: 30 s
+	Outage           time.Duration // a session in memory is served while a shared store is down: 5 min
+	ArgumentBytes    int           // of an audience, scope, connection or login hint of a call, not of the Config: 2,048
+	SessionDataBytes int           // of what UpdateSession keeps in one session, as JSON: 4,096
+}
+
 // WithLimits replaces limits. Fields that are zero keep their defaults.
-func WithLimits(l Limits) Option { return func(o *options) { o.limits = l } }
+func WithLimits(l Limits) Option { return func(o *options) { o.limits = session.Limits(l) } }
 
 // WithAlgorithms says which signature algorithms are accepted in ID and logout
 // tokens. The default is RS256; none and HS* are refused.
@@ -310,7 +332,7 @@ func WithSaveErrorHandler(f func(key Key, err error)) Option {
 func WithRotationOverlap(d time.Duration) Option { return func(o *options) { o.overlap = &d } }
 
 // limitsOrDefaults returns l with a default for each field that is zero.
-func limitsOrDefaults(l Limits) Limits {
+func limitsOrDefaults(l session.Limits) session.Limits {
 	or(&l.FlightTimeout, 10*time.Second)
 	or(&l.StoreTimeout, 5*time.Second)
 	or(&l.ProviderRequests, 1024)
@@ -338,7 +360,7 @@ func or[T int | time.Duration](v *T, def T) {
 	}
 }
 
-func checkLimits(l Limits) error {
+func checkLimits(l session.Limits) error {
 	for name, v := range map[string]int64{
 		"FlightTimeout": int64(l.FlightTimeout), "StoreTimeout": int64(l.StoreTimeout),
 		"ProviderRequests": int64(l.ProviderRequests), "QueuedFlights": int64(l.QueuedFlights),

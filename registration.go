@@ -2,8 +2,12 @@ package tokenward
 
 import (
 	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -41,6 +45,32 @@ func (r Registration) MarshalJSON() ([]byte, error) {
 	return nil, &ConfigurationError{Message: "a Registration may hold secrets and is not written as JSON"}
 }
 
+// Credentials authenticate one registered application: by a secret, a key or a certificate. Without any, the application can
+// begin a login and send users to a logout, but request nothing.
+type Credentials struct {
+	ClientSecret string
+	Auth         idp.AuthMethod // as Config.ClientAuth
+
+	SigningKey          crypto.PrivateKey // these three are the arguments of WithSigningKey
+	SigningAlg          string
+	SigningKeyID        string
+	SigningCertificate  *x509.Certificate // as WithSigningCertificate
+	AssertTokenEndpoint bool              // as WithAssertionForTokenEndpoint
+
+	// HTTPClient makes this application's authenticated requests, in place of that of WithHTTPClient; nil means that
+	// one. For mutual TLS its transport has the application's certificate, and is kept for many requests. Metadata
+	// and keys may be fetched by either.
+	HTTPClient *http.Client
+}
+
+// Format prints a without its secrets.
+func (a Credentials) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "tokenward.Credentials{Auth: %q}", string(a.Auth))
+}
+
+// MarshalJSON writes a without its secrets.
+func (a Credentials) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(a)) }
+
 // RegistrationResolver says which registered application a call is for, such as by the host of the call's
 // request: o.Request, which is nil where the call names its session by the id. It is called once per call, and
 // must be safe for concurrent use. An error, a panic or a registration without issuer or client id fails the call
@@ -74,13 +104,13 @@ func (c *Client) application(ctx context.Context, of session.RegistrationID) (*i
 	if err != nil {
 		return nil, err
 	}
-	return c.idp.For(of.ClientID, a)
+	return c.idp.For(of.ClientID, idp.Credentials(a))
 }
 
 // applicationOf is application for what a call itself sends.
 func (c *Client) applicationOf(ctx context.Context, t tenant) (*idp.Client, error) {
 	if c.registering() && authenticates(t.credentials) {
-		return c.idp.For(t.of.ClientID, t.credentials)
+		return c.idp.For(t.of.ClientID, idp.Credentials(t.credentials))
 	}
 	return c.application(ctx, t.of)
 }
@@ -90,7 +120,7 @@ func (c *Client) unauthenticated(of session.RegistrationID) (*idp.Client, error)
 	if !c.registering() {
 		return c.idp, nil
 	}
-	return c.idp.For(of.ClientID, Credentials{})
+	return c.idp.For(of.ClientID, idp.Credentials{})
 }
 
 // credentials asks the host. A panic's value is not shown, for it may be a secret.

@@ -3,6 +3,7 @@ package tokenward
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 
 	"golang.org/x/oauth2"
@@ -11,6 +12,55 @@ import (
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
 )
+
+// User holds the claims of the user who is signed in, unknown ones verbatim, numbers as json.Number. Its methods read the
+// usual ones; a claim that is absent, or not of its type, reads as the zero value.
+//
+//	func (u User) Sub() string             // who the user is at the provider
+//	func (u User) Name() string
+//	func (u User) GivenName() string
+//	func (u User) FamilyName() string
+//	func (u User) Nickname() string
+//	func (u User) Email() string
+//	func (u User) EmailVerified() bool     // the text "true" counts, too
+//	func (u User) Picture() string         // a URL
+//	func (u User) OrgID() string           // of the organization that the user signed in to
+//	func (u User) OrgName() string
+//	func (u User) SessionExpiry() Ceiling  // in seconds since 1970, 0 for none
+//	func (u User) Clone() User             // a deep copy
+type User = session.User // a map[string]any
+
+// Session is what GetSession shows of a session. Printed, logged or as JSON it shows hashes in the tokens' place, and none of Data.
+type Session struct {
+	User                User
+	IDToken             string
+	RefreshToken        string
+	TokenSets           []session.TokenSet           // access tokens, by audience and scope
+	ConnectionTokenSets []session.ConnectionTokenSet // tokens of connections
+	Domain              string                       // where the user signed in: an Auth0 domain or an issuer URL
+	Data                SessionData                  // what UpdateSession keeps there; nil where it keeps nothing
+}
+
+// Format prints s without its secrets and the application's values.
+func (s Session) Format(f fmt.State, verb rune) { session.Session(s).Format(f, verb) }
+
+// LogValue returns s without its secrets and the application's values.
+func (s Session) LogValue() slog.Value { return session.Session(s).LogValue() }
+
+// MarshalJSON returns s without its secrets and the application's values.
+func (s Session) MarshalJSON() ([]byte, error) { return session.Session(s).MarshalJSON() }
+
+// SessionData holds the values that the application keeps in a session, each as JSON under a name of its own. See UpdateSession.
+//
+//	func (d SessionData) Get(name string, v any) (ok bool, err error) // decodes the value called name into v; ok: there is one
+//	func (d SessionData) Set(name string, v any) error                // encodes v
+type SessionData = session.Data // a map[string]json.RawMessage
+
+// Key names a session in a store and in a listing: a hash of its id, which may be logged.
+//
+//	func (k Key) String() string // 64 hexadecimal digits
+//	func (k Key) IsZero() bool   // it names none
+type Key = session.Key // a [32]byte
 
 // GetUser returns the claims of the user who is signed in, or nil when there is no
 // session, or when its ceiling is reached: then the session is deleted first. It never
@@ -34,7 +84,7 @@ func (c *Client) GetSession(ctx context.Context, o StoreOptions) (*Session, erro
 	if s == nil || err != nil {
 		return nil, err
 	}
-	return s.Session(), nil
+	return (*Session)(s.Session()), nil
 }
 
 // GetSessionData returns a copy of the values that the application keeps in the session: empty where it keeps none, nil
@@ -163,17 +213,17 @@ func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (t Token, e
 	if h.ofContext() {
 		return h.c.GetAccessToken(ctx, r, h.o)
 	}
-	q := h.c.queries.Find(r.query())
+	q, token := h.c.queries.Find(r.query()), (*session.Token)(&t)
 	if q == nil || r.demands() {
-		err = h.c.demandedToken(ctx, &r, q, h.o, &t)
+		err = h.c.demandedToken(ctx, &r, q, h.o, token)
 		return t, err
 	}
 	if e := h.entry.Load(); e != nil && !h.c.lookup.Resolving {
-		if h.c.lookup.Hit(e, q, h.o.values(), &t) {
+		if h.c.lookup.Hit(e, q, h.o.values(), token) {
 			return t, nil
 		}
 	}
-	err = h.c.token(ctx, q, nil, h.o, &t)
+	err = h.c.token(ctx, q, nil, h.o, token)
 	if e := h.c.lookup.Directory.Lookup(h.o.id); e != h.entry.Load() {
 		h.entry.Store(e)
 	}
@@ -228,5 +278,5 @@ func (s tokenSource) Token() (*oauth2.Token, error) {
 		return nil, err
 	}
 	id, q := s.h.c.resolve(s.ctx, s.h.o).id, s.h.c.policy.Query(s.r.Audience, s.r.Scope)
-	return &oauth2.Token{AccessToken: t.AccessToken, TokenType: "Bearer", Expiry: s.h.c.lookup.KeepUntil(id, q, &t)}, nil
+	return &oauth2.Token{AccessToken: t.AccessToken, TokenType: "Bearer", Expiry: s.h.c.lookup.KeepUntil(id, q, (*session.Token)(&t))}, nil
 }

@@ -33,6 +33,24 @@ type TokenRequest struct {
 	MinRemaining time.Duration
 }
 
+// Token is an access token. Printed, logged or as JSON it shows a hash in the token's place.
+type Token struct {
+	AccessToken    string
+	Audience       string    // the audience that was asked for; "default" where none is configured or named
+	Scope          string    // as granted
+	ExpiresAt      time.Time // whole seconds, UTC
+	ActualAudience string    // set where the provider answered for another audience
+}
+
+// Format prints t without its secret.
+func (t Token) Format(f fmt.State, verb rune) { session.Token(t).Format(f, verb) }
+
+// LogValue returns t without its secret.
+func (t Token) LogValue() slog.Value { return session.Token(t).LogValue() }
+
+// MarshalJSON returns t without its secret.
+func (t Token) MarshalJSON() ([]byte, error) { return session.Token(t).MarshalJSON() }
+
 // demands reports whether r asks for more than what the cache has.
 func (r *TokenRequest) demands() bool { return r.Refused != "" || r.MinRemaining != 0 }
 
@@ -62,6 +80,26 @@ type ConnectionRequest struct {
 	LoginHint  string // which account, where a user has several
 }
 
+// ConnectionToken is a token of an upstream connection. Printed, logged or as JSON it shows a hash in the token's place.
+type ConnectionToken struct {
+	AccessToken string
+	Connection  string
+	LoginHint   string    // of the account that the token is for, where that is known
+	Scope       string    // as granted
+	ExpiresAt   time.Time // whole seconds, UTC
+}
+
+// Format prints t without its secret.
+func (t ConnectionToken) Format(f fmt.State, verb rune) { session.ConnectionToken(t).Format(f, verb) }
+
+// LogValue returns t without its secret.
+func (t ConnectionToken) LogValue() slog.Value { return session.ConnectionToken(t).LogValue() }
+
+// MarshalJSON returns t without its secret.
+func (t ConnectionToken) MarshalJSON() ([]byte, error) {
+	return session.ConnectionToken(t).MarshalJSON()
+}
+
 // GetAccessToken returns an access token for the session. It answers from the
 // cache while a token has time left; otherwise it refreshes (RFC 6749 section 6),
 // and callers who arrive during that refresh share it.
@@ -72,10 +110,10 @@ type ConnectionRequest struct {
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
 func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (t Token, err error) {
 	q := c.queries.Find(r.query())
-	if q != nil && !r.demands() && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, o.values(), &t) {
+	if q != nil && !r.demands() && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, o.values(), (*session.Token)(&t)) {
 		return t, nil
 	}
-	err = c.otherToken(ctx, &r, q, o, &t)
+	err = c.otherToken(ctx, &r, q, o, (*session.Token)(&t))
 	return t, err
 }
 
@@ -83,7 +121,7 @@ func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOpti
 //
 // A crowd calls on goroutines of its own, which begin with little stack. It need not grow for a hit, and hardly for a miss: tokens
 // are filled in and not returned, and what few calls need is in functions of its own.
-func (c *Client) otherToken(ctx context.Context, r *TokenRequest, q *session.TokenQuery, o StoreOptions, t *Token) error {
+func (c *Client) otherToken(ctx context.Context, r *TokenRequest, q *session.TokenQuery, o StoreOptions, t *session.Token) error {
 	if q == nil || r.demands() {
 		return c.demandedToken(ctx, r, q, o, t)
 	}
@@ -91,7 +129,7 @@ func (c *Client) otherToken(ctx context.Context, r *TokenRequest, q *session.Tok
 }
 
 // demandedToken is otherToken where the query is not kept yet, or where r demands more of the token.
-func (c *Client) demandedToken(ctx context.Context, r *TokenRequest, q *session.TokenQuery, o StoreOptions, t *Token) error {
+func (c *Client) demandedToken(ctx context.Context, r *TokenRequest, q *session.TokenQuery, o StoreOptions, t *session.Token) error {
 	if r.MinRemaining < 0 {
 		return &InvalidArgumentError{Argument: "min_remaining", Message: "must not be negative"}
 	}
@@ -118,26 +156,26 @@ func (r *TokenRequest) query() lookup.TokenRequest {
 	return lookup.TokenRequest{Audience: r.Audience, Scope: r.Scope}
 }
 
-func (c *Client) token(ctx context.Context, q *session.TokenQuery, d *session.Demand, o StoreOptions, t *Token) error {
+func (c *Client) token(ctx context.Context, q *session.TokenQuery, d *session.Demand, o StoreOptions, t *session.Token) error {
 	if c.telemetry.Calls() {
 		return c.observedToken(ctx, q, d, o, t)
 	}
 	return c.tokenOf(ctx, q, d, o, nil, t)
 }
 
-func (c *Client) observedToken(ctx context.Context, q *session.TokenQuery, d *session.Demand, o StoreOptions, t *Token) (err error) {
+func (c *Client) observedToken(ctx context.Context, q *session.TokenQuery, d *session.Demand, o StoreOptions, t *session.Token) (err error) {
 	if d == nil && o.id != "" && !c.lookup.Resolving && c.lookup.Cached(o.id, q, o.values(), t) { // no call to be told of
 		c.renew(ctx, o)
 		return nil
 	}
-	*t, err = telemetry.During(ctx, c.telemetry, observe.Token, q, func(ctx context.Context, observed *telemetry.Call) (t Token, err error) {
+	*t, err = telemetry.During(ctx, c.telemetry, observe.Token, q, func(ctx context.Context, observed *telemetry.Call) (t session.Token, err error) {
 		err = c.tokenOf(ctx, q, d, o, observed, &t)
 		return t, err
 	})
 	return err
 }
 
-func (c *Client) tokenOf(ctx context.Context, q *session.TokenQuery, d *session.Demand, o StoreOptions, observed *telemetry.Call, t *Token) error {
+func (c *Client) tokenOf(ctx context.Context, q *session.TokenQuery, d *session.Demand, o StoreOptions, observed *telemetry.Call, t *session.Token) error {
 	defer c.renew(ctx, o)
 	if o.id == "" {
 		return c.noSession(o, lookup.TokenError, session.ErrMissingRefreshToken)
@@ -171,19 +209,21 @@ func (c *Client) tokenOf(ctx context.Context, q *session.TokenQuery, d *session.
 // where no client authentication is configured.
 func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRequest, o StoreOptions) (ConnectionToken, error) {
 	if !c.telemetry.Calls() {
-		return c.connectionToken(ctx, r, o, nil)
+		t, err := c.connectionToken(ctx, r, o, nil)
+		return ConnectionToken(t), err
 	}
 	return telemetry.During(ctx, c.telemetry, observe.ConnectionToken, nil, func(ctx context.Context, observed *telemetry.Call) (ConnectionToken, error) {
-		return c.connectionToken(ctx, r, o, observed)
+		t, err := c.connectionToken(ctx, r, o, observed)
+		return ConnectionToken(t), err
 	})
 }
 
-func (c *Client) connectionToken(ctx context.Context, r ConnectionRequest, o StoreOptions, observed *telemetry.Call) (ConnectionToken, error) {
+func (c *Client) connectionToken(ctx context.Context, r ConnectionRequest, o StoreOptions, observed *telemetry.Call) (t session.ConnectionToken, err error) {
 	if r.Connection == "" {
-		return ConnectionToken{}, &MissingRequiredArgumentError{Argument: "connection"}
+		return t, &MissingRequiredArgumentError{Argument: "connection"}
 	}
 	if err := c.bounded("connection", r.Connection, "login_hint", r.LoginHint); err != nil {
-		return ConnectionToken{}, err
+		return t, err
 	}
 	o = c.resolve(ctx, o)
 	defer c.renew(ctx, o)
@@ -192,11 +232,11 @@ func (c *Client) connectionToken(ctx context.Context, r ConnectionRequest, o Sto
 		if c.lookup.Resolving {
 			missing = &AccessTokenForConnectionError{Code: session.CodeMissingSessionDomain}
 		}
-		return ConnectionToken{}, c.noSession(o, lookup.ConnectionError, missing)
+		return t, c.noSession(o, lookup.ConnectionError, missing)
 	}
 	current, err := c.currentFor(ctx, o, lookup.ConnectionError)
 	if err != nil {
-		return ConnectionToken{}, err
+		return t, err
 	}
 	caller := lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current, Observed: observed}
 	return c.lookup.Connection(&caller, session.ConnectionKey(r.Connection, r.LoginHint))

@@ -22,10 +22,7 @@ type Credentials struct {
 	SigningCertificate  *x509.Certificate
 	AssertTokenEndpoint bool
 
-	// HTTPClient makes this application's authenticated requests, in place of Config.HTTPClient; nil means that
-	// one. For mutual TLS its transport has the application's certificate, and is kept for many requests. Metadata
-	// and keys may be fetched by either.
-	HTTPClient *http.Client
+	HTTPClient *http.Client // see tokenward.Credentials; nil: Config.HTTPClient
 }
 
 // Format implements fmt.Formatter; it leaves the secrets out.

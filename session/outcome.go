@@ -69,12 +69,8 @@ func (e *BreakerOpenError) Error() string {
 	return "the provider " + e.Issuer + " does not work; it is asked again at " + e.Until.UTC().Format(time.RFC3339)
 }
 
-// BreakerPolicy says when a provider that does not work is left alone. The zero value of a field means its default.
+// BreakerPolicy is tokenward.BreakerPolicy with its defaults filled in.
 type BreakerPolicy struct {
-	// Failures is how many requests in a row open the breaker: refreshes and connection exchanges that could not be sent,
-	// were not answered within Limits.FlightTimeout, or were answered 5xx. The default is 5.
 	Failures int
-
-	// Probe is how often one request is sent while the breaker is open: 10 s, which is the most, too.
-	Probe time.Duration
+	Probe    time.Duration
 }

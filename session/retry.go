@@ -5,13 +5,12 @@ import (
 	"time"
 )
 
-// RetryPolicy says how often and how soon a refresh or a connection exchange that failed is sent again for the same callers. The
-// zero value of a field means its default.
+// RetryPolicy is tokenward.RetryPolicy with its defaults filled in.
 type RetryPolicy struct {
-	Attempts int           // requests at most, with the first: 4
-	First    time.Duration // before the second attempt up to this long is waited, drawn at random: 200 ms, and twice that before each next one
-	Most     time.Duration // up to: 5 s
-	Within   time.Duration // no attempt begins later than this after the first was sent: 30 s. A longer Retry-After is an error at once
+	Attempts int
+	First    time.Duration
+	Most     time.Duration
+	Within   time.Duration
 }
 
 // Backoff returns the longest wait after n requests that failed. The wait is drawn at random up to that.

@@ -15,7 +15,7 @@ var idTokenOnly = []string{
 // LacksProfile reports whether u has no name though the profile scope was granted, or no
 // email though the email scope was: then the provider's UserInfo endpoint may have it
 // (OpenID Connect Core sections 5.3 and 5.4).
-func (u User) LacksProfile(granted ScopeSet) bool {
+func LacksProfile(u User, granted ScopeSet) bool {
 	return slices.Contains(granted, "profile") && u.Name() == "" ||
 		slices.Contains(granted, "email") && u.Email() == ""
 }
@@ -34,7 +34,7 @@ func tooLong(claim any) bool {
 // 2,048 bytes is left out. It
 // reports false, and returns u, where info is about another user (OpenID Connect Core
 // section 5.3.2).
-func (u User) WithUserInfo(info User) (User, bool) {
+func WithUserInfo(u, info User) (User, bool) {
 	if info.Sub() == "" || info.Sub() != u.Sub() {
 		return u, false
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-func TestUser_LacksProfile(t *testing.T) {
+func TestLacksProfile(t *testing.T) {
 	tests := []struct {
 		name    string
 		user    session.User
@@ -27,13 +27,13 @@ func TestUser_LacksProfile(t *testing.T) {
 		{"name a number", session.User{"name": json.Number("1")}, "profile", true},
 	}
 	for _, tt := range tests {
-		if got := tt.user.LacksProfile(session.ParseScope(tt.granted)); got != tt.want {
+		if got := session.LacksProfile(tt.user, session.ParseScope(tt.granted)); got != tt.want {
 			t.Errorf("%s: LacksProfile = %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }
 
-func TestUser_WithUserInfo(t *testing.T) {
+func TestWithUserInfo(t *testing.T) {
 	u := session.User{"sub": "1", "iss": "https://i.example", "email": "id@token.example", "locale": nil}
 	info := session.User{
 		"sub": "1", "name": "Ada", "email": "user@info.example", "locale": "de", "address": map[string]any{"country": "UK"}, "picture": nil, "photo": strings.Repeat("x", 3000),
@@ -45,7 +45,7 @@ func TestUser_WithUserInfo(t *testing.T) {
 		"sub": "1", "iss": "https://i.example", "email": "id@token.example", "name": "Ada", "locale": "de",
 		"address": map[string]any{"country": "UK"},
 	}
-	got, ok := u.WithUserInfo(info)
+	got, ok := session.WithUserInfo(u, info)
 	if !ok || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v, want %v", got, ok, want)
 	}
@@ -54,7 +54,7 @@ func TestUser_WithUserInfo(t *testing.T) {
 		t.Error("the result shares memory with what it was made of")
 	}
 	for _, other := range []session.User{{"sub": "2", "name": "Eve"}, {"name": "Eve"}, {"sub": 1, "name": "Eve"}, nil} {
-		if got, ok := u.WithUserInfo(other); ok || got["name"] != nil {
+		if got, ok := session.WithUserInfo(u, other); ok || got["name"] != nil {
 			t.Errorf("the claims of %v were taken: %v", other, got)
 		}
 	}

@@ -82,7 +82,7 @@ func files(t testing.TB, folder string, want func(name string) bool) (files []Fi
 				return err
 			}
 			fset := token.NewFileSet()
-			file, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
+			file, err := parser.ParseFile(fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
 			if err != nil {
 				return err
 			}
