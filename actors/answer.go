@@ -81,13 +81,13 @@ func (c *core) notSent(a *request, why error) {
 	switch {
 	case !c.current(a):
 	case c.life == expiring:
-		c.land(a.flight, c.overFor(a.flight, session.ReasonCeiling))
+		c.completeFlight(a.flight, c.overFor(a.flight, session.ReasonCeiling))
 		c.expired()
 	case c.recovers(a.flight): // its try is counted, and the intent that a process left behind stands
 		c.lease.intent = nil
-		c.land(a.flight, directory.Answer{})
+		c.completeFlight(a.flight, directory.Answer{})
 	case errors.Is(why, errTooLate):
-		c.land(a.flight, refusal(a.flight, c.again.err))
+		c.completeFlight(a.flight, refusal(a.flight, c.again.err))
 	default:
 		c.queue = slices.Insert(c.queue, 0, a.flight)
 	}
@@ -118,7 +118,7 @@ func (c *core) wonElsewhere(a *request) bool {
 func (c *core) tokenAnswered(a *request, m *providerAnswered, now time.Time) {
 	f := a.flight
 	if c.state.Internal.Ceiling.Reached(now) {
-		c.land(f, c.overFor(f, session.ReasonCeiling))
+		c.completeFlight(f, c.overFor(f, session.ReasonCeiling))
 		c.end(session.ReasonCeiling, nil, now)
 		return
 	}
@@ -147,7 +147,7 @@ func (c *core) connectionAnswered(a *request, m *providerAnswered, now time.Time
 		answer.Connection, answer.Err = &token, err
 	}
 	if c.state.Internal.Ceiling.Reached(now) {
-		c.land(f, answer)
+		c.completeFlight(f, answer)
 		c.end(session.ReasonCeiling, nil, now)
 		return
 	}
@@ -163,7 +163,7 @@ func (c *core) joinRemainder(a *request, m *providerAnswered, now time.Time) {
 	f := a.flight
 	c.expired()
 	if m.err != nil {
-		c.land(f, directory.Answer{Err: session.ExchangeFailure(m.err)})
+		c.completeFlight(f, directory.Answer{Err: session.ExchangeFailure(m.err)})
 		return
 	}
 	next, token, err := c.state.ApplyConnection(f.Query.Key, m.response, now, c.rules.applyOptions())
@@ -173,7 +173,7 @@ func (c *core) joinRemainder(a *request, m *providerAnswered, now time.Time) {
 		c.showEnd()
 		c.enqueue(&deleteOp{only: c.incarnation, why: session.ReasonCeiling})
 	}
-	c.land(f, directory.Answer{Connection: &token, Err: err})
+	c.completeFlight(f, directory.Answer{Connection: &token, Err: err})
 }
 
 // keepToken keeps a refresh token that came with an otherwise useless answer.
@@ -188,11 +188,11 @@ func (c *core) keepToken(r session.TokenResponse) {
 // A refusal is not believed at once where other processes write: it may be about a token that one of them has
 // rotated. The record says whether the session has another token by now.
 func (c *core) settle(a *request, m *providerAnswered, answer directory.Answer, now time.Time) {
-	l := &landed{flight: a.flight, answer: answer, spent: a.token, mayBeSpent: a.mayBeSpent}
+	l := &completion{flight: a.flight, answer: answer, spent: a.token, mayBeSpent: a.mayBeSpent}
 	if kept := m.response.RefreshToken == ""; kept && (c.deadFor(a.flight, m.err) || invalidGrant(m.err)) {
 		l.refused = m.err
 		if !c.rules.Exclusive { // another process may have rotated it
-			c.enqueue(&readOp{waiters: waiters{landed: l}, why: refusedToken, generation: c.generation})
+			c.enqueue(&readOp{waiters: waiters{completion: l}, why: refusedToken, generation: c.generation})
 			return
 		}
 		if c.dropRefreshToken(l, now) {
@@ -200,7 +200,7 @@ func (c *core) settle(a *request, m *providerAnswered, answer directory.Answer, 
 		}
 	}
 	if answer.Err != nil && m.response.RefreshToken == "" {
-		c.landAnswered(l)
+		c.completeAnswered(l)
 		return
 	}
 	l.refused, l.response, l.received = nil, &m.response, now

@@ -92,7 +92,7 @@ func (o *beginOp) done(c *core, m *opDone, now time.Time) {
 	default:
 		c.begun(a, m, prior, now)
 	}
-	c.landCovered(now)
+	c.completeCovered(now)
 }
 
 // notBegun deals with a flight that may not go on, or cannot.
@@ -105,7 +105,7 @@ func (c *core) notBegun(a *request, err error) {
 		c.waitForOwner(a)
 	case errors.Is(err, store.ErrPresented): // by the recovery of another process, which has let go since
 		c.giveUp()
-		c.land(a.flight, directory.Answer{})
+		c.completeFlight(a.flight, directory.Answer{})
 	default:
 		c.storeFailed(a, err)
 	}
@@ -116,7 +116,7 @@ func (c *core) notBegun(a *request, err error) {
 func (c *core) standDown(a *request) {
 	c.lease.intent = nil
 	c.giveUp()
-	c.land(a.flight, directory.Answer{})
+	c.completeFlight(a.flight, directory.Answer{})
 }
 
 // begun sends the request, unless there is a better answer by now. The lease stands, and the
@@ -132,7 +132,7 @@ func (c *core) begun(a *request, m *opDone, prior prior, now time.Time) {
 	case c.recovers(a.flight) && m.prior == nil && !c.recovery.cleared: // nothing is left to find out
 		c.lease.unspent = true
 		c.giveUp()
-		c.land(a.flight, directory.Answer{})
+		c.completeFlight(a.flight, directory.Answer{})
 	case prior == priorElsewhere && m.grace > 0:
 		c.lease.intent = nil // it stands: its owner may be about to save what came of it
 		c.waitForSave(a, m.grace)
@@ -167,7 +167,7 @@ func (c *core) beginExpiring(a *request, m *opDone, stale bool) {
 		c.giveUp()
 	case m.err == nil, errors.Is(m.err, store.ErrLeased), errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound):
 		c.giveUp()
-		c.land(a.flight, c.overFor(a.flight, session.ReasonCeiling))
+		c.completeFlight(a.flight, c.overFor(a.flight, session.ReasonCeiling))
 		c.expired()
 	default:
 		c.storeFailed(a, m.err)
@@ -254,7 +254,7 @@ func (c *core) stillNeeded(now time.Time) bool {
 		return true
 	}
 	f := a.flight
-	if why := c.outlived(f, now); why != "" {
+	if why := c.endFor(f, now); why != "" {
 		c.giveUp()
 		c.queue = slices.Insert(c.queue, 0, f)
 		c.end(why, nil, now) // answers the queue
@@ -262,7 +262,7 @@ func (c *core) stillNeeded(now time.Time) bool {
 	}
 	if answer, ok := c.answered(f, now); ok {
 		c.giveUp()
-		c.land(f, answer)
+		c.completeFlight(f, answer)
 		return false
 	}
 	if c.state.RefreshToken != c.saved.RefreshToken {
@@ -273,9 +273,9 @@ func (c *core) stillNeeded(now time.Time) bool {
 	return true
 }
 
-// outlived returns why the session is over for f at now, "" where it is not. A ceiling lets a
-// connection's question through (behaviour of the Auth0 SDKs).
-func (c *core) outlived(f *directory.Flight, now time.Time) session.Reason {
+// endFor returns why the session is over for f at now, "" where it is not. A ceiling lets a
+// connection's query through (behaviour of the Auth0 SDKs).
+func (c *core) endFor(f *directory.Flight, now time.Time) session.Reason {
 	switch {
 	case c.state.Internal.Over(now):
 		return session.ReasonLifetime
@@ -306,7 +306,7 @@ func (c *core) answered(f *directory.Flight, now time.Time) (directory.Answer, b
 func (c *core) storeFailed(a *request, err error) {
 	c.giveUp()
 	for _, f := range append([]*directory.Flight{a.flight}, c.queue...) {
-		c.land(f, c.failure(f, session.CodeStoreError, err))
+		c.completeFlight(f, c.failure(f, session.CodeStoreError, err))
 	}
 	c.queue = nil
 }

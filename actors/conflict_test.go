@@ -14,11 +14,11 @@ import (
 func TestMerge_keepsTheNewestRefreshToken(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive = false
-	w.fly(keyA)
-	w.landed(landPlain)
-	w.fly(keyB)
+	w.sendFor(keyA)
+	w.respond(answersPlain)
+	w.sendFor(keyB)
 	w.elsewhere("touched")
-	w.landed(landRotated)
+	w.respond(answersRotated)
 	w.stored(storeDoes) // a conflict
 	w.drain()
 	if got := len(w.record.state.TokenSets); got != 2 {
@@ -31,12 +31,12 @@ func TestMerge_keepsTheNewestRefreshToken(t *testing.T) {
 
 // The record cannot be read again while an answer still waits to be saved: it is not shown
 // before that was tried.
-func TestReread_showsNothingUnsaved(t *testing.T) {
+func TestRead_showsNothingUnsaved(t *testing.T) {
 	w := newTestWorld(t)
-	w.fly(keyA)
+	w.sendFor(keyA)
 	w.command(&messages.ReadRecord{Call: w.call()})
 	w.deliverAll()
-	w.landed(landRotated)
+	w.respond(answersRotated)
 	before := w.shown
 	w.stored(storeFails) // read again
 	if w.shown != before {
@@ -52,8 +52,8 @@ func TestReread_showsNothingUnsaved(t *testing.T) {
 func TestMerge_lengthensNoLife(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive = false
-	j := w.fly(keyA)
-	w.landed(landRotated)
+	j := w.sendFor(keyA)
+	w.respond(answersRotated)
 	w.elsewhere("touched")
 	w.now = w.now.Add(5 * time.Second)
 	w.stored(storeDoes) // a conflict
@@ -63,18 +63,18 @@ func TestMerge_lengthensNoLife(t *testing.T) {
 	}
 }
 
-// What lands while the record is read again is shown once the store was asked to keep it.
-func TestReread_failsAndShowsWhatWasTried(t *testing.T) {
+// What is answered while the record is read again is shown once the store was asked to keep it.
+func TestRead_failsAndShowsWhatWasTried(t *testing.T) {
 	w := newTestWorld(t)
-	w.fly(keyA)
-	w.landed(landPlain)
+	w.sendFor(keyA)
+	w.respond(answersPlain)
 	w.elsewhere("touched")
 	w.ask(keyB)
 	w.deliverAll()
 	w.grant(nil)
 	w.deliverAll()
 	w.stored(storeDoes) // a conflict; now it is read again
-	w.landed(landPlain)
+	w.respond(answersPlain)
 	w.stored(storeFails)
 	if !w.shown.Tokens.Lookup(&session.TokenQuery{Key: keyA}, w.now, 0, &session.Token{}) {
 		t.Error("what could not be saved is not shown")
@@ -93,12 +93,12 @@ func TestMerge_ofWhatNobodyWaitsForAnyMore(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			w := newTestWorld(t)
 			w.rules.Exclusive = false
-			w.fly(keyA)
-			w.landed(landPlain)
+			w.sendFor(keyA)
+			w.respond(answersPlain)
 			w.elsewhere("touched")
 			w.command(&messages.ReadRecord{Version: w.record.version})
-			w.fly(keyB)
-			w.landed(landPlain)
+			w.sendFor(keyB)
+			w.respond(answersPlain)
 			w.elsewhere(what)
 			w.stored(storeDoes) // a conflict
 			w.stored(storeDoes) // read again
@@ -106,7 +106,7 @@ func TestMerge_ofWhatNobodyWaitsForAnyMore(t *testing.T) {
 			w.stored(storeDoes) // the record of the notice is read
 			w.drain()
 			for _, j := range w.flights {
-				if !j.landed {
+				if !j.completed {
 					t.Errorf("%s was never answered", name(j.flight.Query.Key))
 				}
 			}
@@ -118,9 +118,9 @@ func TestMerge_ofWhatNobodyWaitsForAnyMore(t *testing.T) {
 func TestMerge_needsNoSecondRequest(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive = false
-	j := w.fly(keyA)
+	j := w.sendFor(keyA)
 	w.elsewhere("touched")
-	w.landed(landPlain)
+	w.respond(answersPlain)
 	w.drain()
 	if w.spends != 1 || j.answer.Err != nil {
 		t.Errorf("requests = %d, %v, want 1", w.spends, j.answer.Err)
@@ -130,13 +130,13 @@ func TestMerge_needsNoSecondRequest(t *testing.T) {
 	}
 }
 
-// While a request is in the air it comes out that another process has spent the same
+// While a request is on the wire it comes out that another process has spent the same
 // refresh token: its new one stays, and those who wait ask once more with it.
-func TestMerge_asksAgainWithTheirToken(t *testing.T) {
+func TestMerge_asksAgainWithTheStoredToken(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive = false
-	w.fly(keyA)
-	w.landed(landPlain)
+	w.sendFor(keyA)
+	w.respond(answersPlain)
 	b := w.ask(keyB)
 	w.deliverAll()
 	w.elsewhere("refreshed")
@@ -144,23 +144,23 @@ func TestMerge_asksAgainWithTheirToken(t *testing.T) {
 	w.deliverAll()
 	w.stored(storeDoes) // a conflict
 	w.stored(storeDoes) // read again
-	w.landed(landRefused)
+	w.respond(answersRefused)
 	w.drain()
-	if !b.landed || b.answer.Err != nil {
-		t.Errorf("landed = %v, %v, want a token", b.landed, b.answer.Err)
+	if !b.completed || b.answer.Err != nil {
+		t.Errorf("completed = %v, %v, want a token", b.completed, b.answer.Err)
 	}
 }
 
 // The same where both were granted, as an overlap at the provider allows: what came second
 // to the store is dropped, and those who wait get a token of the store, else ask once more.
 // The other's may be known before this one's answer comes, or be on its way, or be found by the save.
-func TestLanding_behindAnotherProcess(t *testing.T) {
+func TestConflict_anAnswerBehindAnotherProcess(t *testing.T) {
 	for _, asked := range []session.FlightKey{keyA, keyB, keyGoogle} {
 		for _, other := range []string{"known", "being read", "not heard of"} {
 			t.Run(name(asked)+", the other login is "+other, func(t *testing.T) {
 				w := newTestWorld(t)
 				w.rules.Exclusive, w.others = false, true
-				j := w.fly(asked)
+				j := w.sendFor(asked)
 				rotated := w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))
 				next, _, err := rotated.ApplyRefresh(&session.TokenQuery{Key: keyA, Audience: "a"}, session.TokenResponse{
 					AccessToken: "login1|a|elsewhere", ExpiresIn: 60, HasExpiresIn: true,
@@ -177,9 +177,9 @@ func TestLanding_behindAnotherProcess(t *testing.T) {
 				if other == "known" {
 					w.stored(storeDoes)
 				}
-				w.air, w.held = nil, false
+				w.onWire, w.held = nil, false
 				w.post(&providerAnswered{response: session.TokenResponse{
-					AccessToken: "login1|" + name(asked) + "|ours", ExpiresIn: 60, HasExpiresIn: true, RefreshToken: "login1/1000",
+					AccessToken: "login1|" + name(asked) + "|here", ExpiresIn: 60, HasExpiresIn: true, RefreshToken: "login1/1000",
 				}})
 				w.deliverAll()
 				for w.writing != nil {
@@ -190,7 +190,7 @@ func TestLanding_behindAnotherProcess(t *testing.T) {
 					t.Error("it was written over")
 				case asked == keyA && j.answer.Token.AccessToken != "login1|a|elsewhere":
 					t.Errorf("answer %+v, want their token", j.answer)
-				case asked != keyA && j.landed:
+				case asked != keyA && j.completed:
 					t.Errorf("answer %+v, want none yet", j.answer)
 				}
 				w.drain()
@@ -206,9 +206,9 @@ func TestLanding_behindAnotherProcess(t *testing.T) {
 func TestRefused_keepsTheTokenThatCame(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive = false
-	w.fly(keyA)
-	e := w.air
-	w.air, w.held = nil, false
+	w.sendFor(keyA)
+	e := w.onWire
+	w.onWire, w.held = nil, false
 	m := &providerAnswered{err: &session.APIError{Code: session.CodeInvalidGrant, Status: 200}}
 	m.response.RefreshToken = w.rotate(e.token)
 	w.post(m)
@@ -217,13 +217,13 @@ func TestRefused_keepsTheTokenThatCame(t *testing.T) {
 
 // A write that seemed to fail had happened, and something was learnt since: the store
 // must get that too.
-func TestInDoubt_savesWhatTheStoreLacks(t *testing.T) {
+func TestUncertain_savesWhatTheStoreLacks(t *testing.T) {
 	w := newTestWorld(t)
-	w.fly(keyA)
-	w.landed(landPlain)
+	w.sendFor(keyA)
+	w.respond(answersPlain)
 	w.stored(storeLies)
-	w.fly(keyB)
-	w.landed(landPlain)
+	w.sendFor(keyB)
+	w.respond(answersPlain)
 	w.drain()
 	if got := len(w.record.state.TokenSets); got != 2 {
 		t.Errorf("token sets in the store = %d, want 2", got)
@@ -232,7 +232,7 @@ func TestInDoubt_savesWhatTheStoreLacks(t *testing.T) {
 
 // A login that was written although the store said otherwise is found, also when the store
 // does not answer at once whose record that is now.
-func TestInDoubt_aLoginIsLookedForUntilTheStoreAnswers(t *testing.T) {
+func TestUncertain_aLoginIsLookedForUntilTheStoreAnswers(t *testing.T) {
 	w := newTestWorld(t)
 	in := w.login(0)
 	w.deliverAll()
@@ -254,12 +254,12 @@ func TestInDoubt_aLoginIsLookedForUntilTheStoreAnswers(t *testing.T) {
 
 // A connection's token that was won is handed out although the save finds that
 // another process has ended the session at its ceiling.
-func TestLost_atTheCeilingHandsOutAConnectionsToken(t *testing.T) {
+func TestEndedElsewhere_atTheCeilingHandsOutAConnectionsToken(t *testing.T) {
 	w := withCeiling(t)
 	w.rules.Exclusive = false
-	j := w.fly(keyGoogle)
+	j := w.sendFor(keyGoogle)
 	w.record, w.gone = nil, session.ReasonCeiling
-	w.landed(landPlain)
+	w.respond(answersPlain)
 	w.drain()
 	if j.answer.Err != nil {
 		t.Errorf("answer = %v, want the token", j.answer.Err)
@@ -268,13 +268,13 @@ func TestLost_atTheCeilingHandsOutAConnectionsToken(t *testing.T) {
 
 // Another process has signed another user in, who reached a ceiling before this process
 // heard of it: nothing of the earlier session stays, for it was replaced.
-func TestLost_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
+func TestEndedElsewhere_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive = false
-	w.fly(keyGoogle)
-	w.landed(landPlain)
+	w.sendFor(keyGoogle)
+	w.respond(answersPlain)
 	w.stored(storeDoes)
-	github := w.fly(session.ConnectionKey("github", ""))
+	github := w.sendFor(session.ConnectionKey("github", ""))
 	w.record, w.gone = nil, session.ReasonCeiling
 	w.command(&messages.ReadRecord{Call: w.call()})
 	w.deliverAll()
@@ -285,6 +285,6 @@ func TestLost_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
 	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
 		t.Errorf("whoever waits for a connection is told %q, want %q", got, session.CodeMissingRefreshToken)
 	}
-	w.landed(landPlain)
+	w.respond(answersPlain)
 	w.drain()
 }

@@ -61,7 +61,7 @@ type core struct {
 
 	step     step
 	request  *request            // the one request to the provider; nil: none is under way
-	queue    []*directory.Flight // flights that come next; other questions than that of the request
+	queue    []*directory.Flight // flights that come next; other queries than that of the request
 	retried  *directory.Flight   // one that was sent again after invalid_grant
 	again    retrying            // one that is sent again because its request failed
 	lease    lease
@@ -122,9 +122,9 @@ func (c *core) take(msg any, now time.Time) {
 	case *messages.UpdateSession:
 		c.updateSession(m, now)
 	case *messages.ReadRecord:
-		c.reread(m)
+		c.readRecord(m)
 	case *messages.RecoverIntent:
-		c.followUp(m)
+		c.recoverIntent(m)
 	case *messages.Passivate:
 		c.passivate(now)
 	case *messages.Finish:
@@ -238,12 +238,12 @@ func (c *core) finish() {
 	c.closing = true
 	c.mayRestart()
 	for _, f := range c.queue {
-		c.land(f, c.failure(f, session.CodeClosed, nil))
+		c.completeFlight(f, c.failure(f, session.CodeClosed, nil))
 	}
 	c.queue = nil
 	c.leaseMayBeFree()
 	if a := c.request; a != nil && c.step != onTheWire && c.current(a) {
-		c.land(a.flight, c.failure(a.flight, session.CodeClosed, nil))
+		c.completeFlight(a.flight, c.failure(a.flight, session.CodeClosed, nil))
 		a.generation = 0 // the permit goes back when it comes
 		c.expired()
 	}
@@ -277,13 +277,13 @@ func (c *core) change(s *session.State) {
 
 func (c *core) do(e effect) { c.out = append(c.out, e) }
 
-// land answers everyone who waits for f.
-func (c *core) land(f *directory.Flight, a directory.Answer) {
+// completeFlight answers everyone who waits for f.
+func (c *core) completeFlight(f *directory.Flight, a directory.Answer) {
 	c.recovered(f)
-	c.do(land{f, a})
+	c.do(completeFlight{f, a})
 }
 
-// failure is the answer to f that says code, as the type of error that f's question has.
+// failure is the answer to f that says code, as the type of error that f's query has.
 func (c *core) failure(f *directory.Flight, code session.Code, cause error) directory.Answer {
 	if f.Query.Key.ForConnection() {
 		return directory.Answer{Err: &session.ConnectionTokenError{Code: code, Err: cause}}
@@ -295,8 +295,8 @@ func (c *core) failure(f *directory.Flight, code session.Code, cause error) dire
 type effect any
 
 type (
-	publish struct{ snapshot *directory.Snapshot }
-	land    struct {
+	publish        struct{ snapshot *directory.Snapshot }
+	completeFlight struct {
 		flight *directory.Flight
 		answer directory.Answer
 	}

@@ -14,8 +14,8 @@ var (
 	keyGoogle = session.ConnectionKey("google", "")
 )
 
-// takeSlot asks key and grants the slot that its request needs.
-func (w *world) takeSlot(key session.FlightKey) *journey {
+// permitFor asks key and grants the permit that its request needs.
+func (w *world) permitFor(key session.FlightKey) *journey {
 	w.t.Helper()
 	j := w.ask(key)
 	w.deliverAll()
@@ -24,19 +24,19 @@ func (w *world) takeSlot(key session.FlightKey) *journey {
 	return j
 }
 
-// fly asks key and brings the request into the air.
-func (w *world) fly(key session.FlightKey) *journey {
+// sendFor asks key and has the request sent.
+func (w *world) sendFor(key session.FlightKey) *journey {
 	w.t.Helper()
-	j := w.takeSlot(key)
-	if w.air == nil {
-		w.fail("no request in the air")
+	j := w.permitFor(key)
+	if w.onWire == nil {
+		w.fail("no request on the wire")
 	}
 	return j
 }
 
-// landed lets the request in the air land.
-func (w *world) landed(how landing) {
-	w.land(how)
+// respond has the request on the wire answered, and what follows done.
+func (w *world) respond(how answerKind) {
+	w.answerRequest(how)
 	w.deliverAll()
 }
 
@@ -60,14 +60,14 @@ func (w *world) pass() { w.now = w.now.Add(time.Minute) }
 
 func TestRefresh_isSavedBeforeItIsHandedOut(t *testing.T) {
 	w := newTestWorld(t)
-	j := w.fly(keyA)
-	w.landed(landRotated)
-	if j.landed {
-		t.Error("landed before the store had the new refresh token")
+	j := w.sendFor(keyA)
+	w.respond(answersRotated)
+	if j.completed {
+		t.Error("completed before the store had the new refresh token")
 	}
 	w.stored(storeDoes)
-	if !j.landed || j.answer.Err != nil {
-		t.Errorf("landed = %v, %v", j.landed, j.answer.Err)
+	if !j.completed || j.answer.Err != nil {
+		t.Errorf("completed = %v, %v", j.completed, j.answer.Err)
 	}
 	if w.updates != 1 || w.spends != 1 {
 		t.Errorf("updates %d, requests %d, want 1 of each", w.updates, w.spends)
@@ -77,8 +77,8 @@ func TestRefresh_isSavedBeforeItIsHandedOut(t *testing.T) {
 
 func TestRefresh_unsavedTokenBlocksTheNext(t *testing.T) {
 	w := newTestWorld(t)
-	w.fly(keyA)
-	w.landed(landRotated)
+	w.sendFor(keyA)
+	w.respond(answersRotated)
 	w.stored(storeFails)
 	b := w.ask(keyB)
 	w.deliverAll()
@@ -86,8 +86,8 @@ func TestRefresh_unsavedTokenBlocksTheNext(t *testing.T) {
 		t.Fatal("the next request must first save")
 	}
 	w.stored(storeFails)
-	if !b.landed || session.CodeOf(b.answer.Err) != session.CodeStoreError {
-		t.Errorf("landed = %v, %v, want store_error", b.landed, b.answer.Err)
+	if !b.completed || session.CodeOf(b.answer.Err) != session.CodeStoreError {
+		t.Errorf("completed = %v, %v, want store_error", b.completed, b.answer.Err)
 	}
 	w.drain()
 	if w.spends != 1 {
@@ -96,10 +96,10 @@ func TestRefresh_unsavedTokenBlocksTheNext(t *testing.T) {
 }
 
 // A token that is shown while a query waits for its permit answers it.
-func TestQueue_looksInTheCacheOnceItHasASlot(t *testing.T) {
+func TestQueue_looksInTheCacheOnceItHasAPermit(t *testing.T) {
 	w := newTestWorld(t)
-	w.fly(session.QueryKey("a", "read"))
-	w.landed(landPlain) // blocks nothing, so the next asks for a slot before that is saved
+	w.sendFor(session.QueryKey("a", "read"))
+	w.respond(answersPlain) // blocks nothing, so the next asks for a permit before that is saved
 	j := w.ask(keyA)
 	w.deliverAll()
 	if !w.asked {
@@ -108,18 +108,18 @@ func TestQueue_looksInTheCacheOnceItHasASlot(t *testing.T) {
 	w.stored(storeDoes)
 	w.grant(nil)
 	w.deliverAll()
-	if !j.landed || j.answer.Err != nil || w.spends != 1 {
-		t.Errorf("landed = %v, %v after %d requests, want a token after one", j.landed, j.answer.Err, w.spends)
+	if !j.completed || j.answer.Err != nil || w.spends != 1 {
+		t.Errorf("completed = %v, %v after %d requests, want a token after one", j.completed, j.answer.Err, w.spends)
 	}
 	w.drain()
 }
 
-// A save that ends while the next request is in the air leaves the store behind all the
+// A save that ends while the next request is on the wire leaves the store behind all the
 // same: that request may bring a new refresh token.
-func TestUnsaved_whileARequestIsInTheAir(t *testing.T) {
+func TestUnsaved_whileARequestIsOnTheWire(t *testing.T) {
 	w := newTestWorld(t)
-	w.fly(keyA)
-	w.landed(landPlain)
+	w.sendFor(keyA)
+	w.respond(answersPlain)
 	w.ask(keyB)
 	w.deliverAll()
 	w.grant(nil)
@@ -128,7 +128,7 @@ func TestUnsaved_whileARequestIsInTheAir(t *testing.T) {
 	if u := w.entry.Unsaved(); u != directory.Saving {
 		t.Errorf("unsaved = %d, want pending", u)
 	}
-	w.landed(landUnreachable)
+	w.respond(answersUnreachable)
 	if u := w.entry.Unsaved(); u != directory.Saved {
 		t.Errorf("unsaved = %d after a failure, want saved", u)
 	}
@@ -166,7 +166,7 @@ func TestIntent_whereNoRecordIsLeft(t *testing.T) {
 	j := w.ask(keyA)
 	w.deliverAll()
 	w.drain()
-	if got := session.CodeOf(j.answer.Err); !j.landed || got != session.CodeMissingSession {
-		t.Errorf("landed = %v, %q, want %q", j.landed, got, session.CodeMissingSession)
+	if got := session.CodeOf(j.answer.Err); !j.completed || got != session.CodeMissingSession {
+		t.Errorf("completed = %v, %q, want %q", j.completed, got, session.CodeMissingSession)
 	}
 }

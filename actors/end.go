@@ -179,7 +179,7 @@ func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
 func (c *core) endSession(m *messages.EndSession, now time.Time) {
 	switch {
 	case c.life == failed:
-		c.owe(m)
+		c.oweDeletion(m)
 		return
 	case c.life == unknown && m.Named != nil && !c.toBeDeleted(m.Only):
 		c.do(tell{&messages.SessionEnded{Reason: m.Why, Named: m.Named}})
@@ -189,7 +189,7 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 	case c.life == live:
 		c.finishGeneration(m.Why, now)
 	case c.life == expiring:
-		c.land(c.request.flight, c.overFor(c.request.flight, m.Why))
+		c.completeFlight(c.request.flight, c.overFor(c.request.flight, m.Why))
 		c.presume(m.Why)
 	default:
 		c.presume(m.Why)
@@ -284,14 +284,14 @@ func remainder(s *session.State, now time.Time) *session.State {
 // back to the queue.
 func (c *core) answerAll(old *session.State, of session.Generation, why session.Reason) {
 	c.queued(func(o op) bool {
-		if w := o.waiting(); w.landed != nil {
-			c.land(w.landed.flight, c.overtaken(w.landed, why))
-			w.landed = nil
+		if w := o.waiting(); w.completion != nil {
+			c.completeFlight(w.completion.flight, c.overtaken(w.completion, why))
+			w.completion = nil
 		}
 		return false
 	})
 	for _, f := range c.queue {
-		c.land(f, c.overFor(f, why))
+		c.completeFlight(f, c.overFor(f, why))
 	}
 	c.queue = nil
 	c.endUpdates(c.serial, session.ErrMissingSession)
@@ -303,7 +303,7 @@ func (c *core) answerAll(old *session.State, of session.Generation, why session.
 	if why != session.ReasonCeiling || !a.flight.Query.Key.ForConnection() || c.step == waitingForPermit && c.rules.Leases {
 		// Where other processes may have spent the token in between, only the record tells, and it is
 		// deleted before a permit may come: a flight that waits for one has come too late.
-		c.land(a.flight, c.overFor(a.flight, why))
+		c.completeFlight(a.flight, c.overFor(a.flight, why))
 		return
 	}
 	if c.step != onTheWire {
@@ -314,7 +314,7 @@ func (c *core) answerAll(old *session.State, of session.Generation, why session.
 
 // overtaken is the answer to l's flight, which the provider had answered, when the session has ended
 // for why: a ceiling does not take back a connection's token.
-func (c *core) overtaken(l *landed, why session.Reason) directory.Answer {
+func (c *core) overtaken(l *completion, why session.Reason) directory.Answer {
 	if why == session.ReasonCeiling && l.answer.Err == nil && l.flight.Query.Key.ForConnection() {
 		return l.answer
 	}

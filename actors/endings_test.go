@@ -9,18 +9,18 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// A connection's token that lands after the session was deleted shows the end once
+// A connection's token that comes after the session was deleted shows the end once
 // more: no caller may wait for that end to settle.
-func TestEnd_settlesThoughAConnectionLandsLater(t *testing.T) {
+func TestEnd_settlesThoughAConnectionTokenComesLater(t *testing.T) {
 	w := withCeiling(t)
-	j := w.fly(keyGoogle)
+	j := w.sendFor(keyGoogle)
 	w.pass()
 	w.reachCeiling()
 	w.deliverAll()
 	w.stored(storeDoes)
-	w.landed(landRotated)
-	if !j.landed || j.answer.Err != nil {
-		t.Errorf("landed = %v, %v, want the token", j.landed, j.answer.Err)
+	w.respond(answersRotated)
+	if !j.completed || j.answer.Err != nil {
+		t.Errorf("completed = %v, %v, want the token", j.completed, j.answer.Err)
 	}
 	w.quiet()
 	w.drain()
@@ -44,7 +44,7 @@ func TestEnd_settlesThoughALoginCameBetween(t *testing.T) {
 
 // A login was given up while it was written, and it cannot be known whether it was. Its
 // deletion fails, but is tried again although an earlier session lives on.
-func TestErase_ofALoginInDoubtIsTriedAgain(t *testing.T) {
+func TestDelete_ofALoginOfUnknownOutcomeIsTriedAgain(t *testing.T) {
 	w := newTestWorld(t)
 	in := w.login(0)
 	w.deliverAll()
@@ -105,7 +105,7 @@ func TestOpening_isNotOverForALogoutOfAnother(t *testing.T) {
 
 // A login failed and its actor is about to go when a reader's stray command reaches
 // it: it goes all the same, for others wait for the entry.
-func TestOpening_restsAfterAStrayCommand(t *testing.T) {
+func TestActivation_restsAfterAStrayCommand(t *testing.T) {
 	w := newWorld(t)
 	w.login(0)
 	w.deliver()
@@ -137,10 +137,10 @@ func TestFinish_sendsNothingMore(t *testing.T) {
 
 // While a connection's token is still on its way, after the ceiling, another process signs
 // a user in: that is heard of, and nothing is left of the end.
-func TestTold_ofALoginAfterTheEnd(t *testing.T) {
+func TestNotice_ofALoginAfterTheEnd(t *testing.T) {
 	w := withCeiling(t)
 	w.rules.Exclusive, w.tells = false, true
-	github := w.fly(keyGoogle)
+	github := w.sendFor(keyGoogle)
 	w.pass()
 	w.reachCeiling()
 	w.deliverAll()
@@ -157,16 +157,16 @@ func TestTold_ofALoginAfterTheEnd(t *testing.T) {
 	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
 		t.Errorf("whoever waited is told %q, want %q", got, session.CodeMissingRefreshToken)
 	}
-	w.landed(landRotated)
+	w.respond(answersRotated)
 	w.drain()
 }
 
 // The same where the record cannot be read then: the end is not remembered, so that a caller who
 // asks next reads it.
-func TestTold_ofALoginThatCannotBeRead(t *testing.T) {
+func TestNotice_ofALoginThatCannotBeRead(t *testing.T) {
 	w := withCeiling(t)
 	w.rules.Exclusive, w.tells = false, true
-	w.fly(keyGoogle)
+	w.sendFor(keyGoogle)
 	w.pass()
 	w.reachCeiling()
 	w.deliverAll()
@@ -177,7 +177,7 @@ func TestTold_ofALoginThatCannotBeRead(t *testing.T) {
 	}
 	w.deliverAll()
 	w.stored(storeFails)
-	w.landed(landPlain)
+	w.respond(answersPlain)
 	w.drain()
 	if w.core != nil || w.marker {
 		t.Error("the end is remembered")
@@ -186,7 +186,7 @@ func TestTold_ofALoginThatCannotBeRead(t *testing.T) {
 
 // Two logins at once, in two processes: the notice of the other's is heard before this
 // process knows that its own, the earlier one, was written.
-func TestTold_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
+func TestNotice_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
 	for what, phase := range map[string]directory.Phase{"signed in": directory.Ready, "signed out": directory.Ended} {
 		w := newTestWorld(t)
 		w.rules.Exclusive, w.tells = false, true
@@ -210,7 +210,7 @@ func TestTold_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
 }
 
 // An end that is still to be written is not undone by a notice of a login before it.
-func TestTold_ofALoginThatIsToBeDeleted(t *testing.T) {
+func TestNotice_ofALoginThatIsToBeDeleted(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive, w.tells = false, true
 	w.elsewhere("signed in")
@@ -231,7 +231,7 @@ func TestTold_ofALoginThatIsToBeDeleted(t *testing.T) {
 
 func TestCeiling_answersByTheTable(t *testing.T) {
 	w := withCeiling(t)
-	a := w.fly(keyA)
+	a := w.sendFor(keyA)
 	b, google := w.ask(keyB), w.ask(keyGoogle)
 	w.deliverAll()
 	w.pass()
@@ -245,7 +245,7 @@ func TestCeiling_answersByTheTable(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name(tt.of.flight.Query.Key), got, tt.want)
 		}
 	}
-	w.landed(landRotated) // dropped
+	w.respond(answersRotated) // dropped
 	w.drain()
 	if w.record != nil || w.updates != 0 {
 		t.Errorf("record %v, updates %d, want neither", w.record, w.updates)
@@ -254,7 +254,7 @@ func TestCeiling_answersByTheTable(t *testing.T) {
 
 // A caller who asked an earlier login, or before a load that took long, gets nothing of a session
 // whose own lifetime is over since.
-func TestOutlived_answersNobody(t *testing.T) {
+func TestLifetime_answersNoCaller(t *testing.T) {
 	for _, key := range []session.FlightKey{keyA, keyGoogle} {
 		w := newWorld(t)
 		in, s := w.newLogin(0)
@@ -275,28 +275,28 @@ func TestOutlived_answersNobody(t *testing.T) {
 }
 
 // Nor does a refresh token of it leave, where its lifetime is over once the lease is there.
-func TestOutlived_whileTheLeaseIsTaken(t *testing.T) {
+func TestLifetime_overWhileTheLeaseIsTaken(t *testing.T) {
 	w := newWorld(t)
 	underLeases(w)
 	in, s := w.newLogin(0)
 	s.Internal.EndsAt = w.now.Unix() + 60
 	w.record = &record{w.version(), in, s}
 	w.load()
-	j := w.takeSlot(keyA)
+	j := w.permitFor(keyA)
 	w.pass()
 	w.stored(storeDoes) // begin
-	if w.air != nil || w.shown.Reason != session.ReasonLifetime || j.answer.Err == nil {
-		t.Errorf("in the air %v, shows %q, %v", w.air != nil, w.shown.Reason, j.answer.Err)
+	if w.onWire != nil || w.shown.Reason != session.ReasonLifetime || j.answer.Err == nil {
+		t.Errorf("on the wire %v, shows %q, %v", w.onWire != nil, w.shown.Reason, j.answer.Err)
 	}
 	w.drain()
 }
 
 func TestLogout_afterTheCeilingTakesTheRemainder(t *testing.T) {
 	w := withCeiling(t)
-	w.fly(keyGoogle)
-	w.landed(landPlain)
+	w.sendFor(keyGoogle)
+	w.respond(answersPlain)
 	w.stored(storeDoes)
-	j := w.fly(session.ConnectionKey("github", ""))
+	j := w.sendFor(session.ConnectionKey("github", ""))
 	w.pass()
 	w.now = w.now.Add(-30 * time.Second)
 	w.reachCeiling()
@@ -306,10 +306,10 @@ func TestLogout_afterTheCeilingTakesTheRemainder(t *testing.T) {
 	}
 	w.logout(session.Incarnation{})
 	w.deliverAll()
-	if n := len(w.shown.State().ConnectionTokenSets); n != 0 || !j.landed {
-		t.Errorf("connection tokens after a logout = %d, landed %v", n, j.landed)
+	if n := len(w.shown.State().ConnectionTokenSets); n != 0 || !j.completed {
+		t.Errorf("connection tokens after a logout = %d, completed %v", n, j.completed)
 	}
-	w.landed(landRotated)
+	w.respond(answersRotated)
 	w.drain()
 	if n := len(w.ends[len(w.ends)-1].State().ConnectionTokenSets); n != 0 {
 		t.Errorf("connection tokens after a late answer = %d", n)

@@ -38,7 +38,7 @@ func (a *Session) carryOutNow(e effect) bool {
 	switch e := e.(type) {
 	case publish:
 		a.entry.Publish(e.snapshot)
-	case land:
+	case completeFlight:
 		a.entry.Complete(e.flight, e.answer)
 	case setUnsaved:
 		a.setUnsaved(directory.Unsaved(e))
@@ -126,7 +126,7 @@ func (a *Session) tell(m any) {
 	case *messages.SessionFailed:
 		m.Key = key
 	}
-	a.env.Send(a.boss, m)
+	a.env.Send(a.supervisor, m)
 }
 
 func (a *Session) setUnsaved(u directory.Unsaved) {

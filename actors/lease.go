@@ -230,12 +230,12 @@ func (c *core) recovers(f *directory.Flight) bool {
 	return c.recovery != nil && c.recovery.flight == f
 }
 
-// followUp presents the refresh token of an intent that a process left behind. Where the
+// recoverIntent presents the refresh token of an intent that a process left behind. Where the
 // provider has rotated it, its overlap decides whether the session goes on.
 //
 // It is a flight like any other, but for three things: no caller waits for it, the cache does not answer it, and its tries
 // are counted in the intent, so that all processes together keep to eight in an hour (backoff.go).
-func (c *core) followUp(m *messages.RecoverIntent) {
+func (c *core) recoverIntent(m *messages.RecoverIntent) {
 	switch {
 	case c.life != live, c.closing, c.recovery != nil, c.request != nil, len(c.queue) > 0:
 		return // over, or about to present it anyway

@@ -10,17 +10,17 @@ import (
 )
 
 // leased returns a world in which refresh tokens are spent under leases, with a request for
-// keyA in the air.
+// keyA on the wire.
 func leased(t *testing.T) (*world, *journey) {
 	w := newWorld(t)
 	w.rules.Exclusive, w.rules.Leases, w.rules.Intents, w.lapses = false, true, true, true
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
 	w.load()
-	j := w.takeSlot(keyA)
+	j := w.permitFor(keyA)
 	w.stored(storeDoes) // begin
-	if w.air == nil {
-		w.fail("no request in the air")
+	if w.onWire == nil {
+		w.fail("no request on the wire")
 	}
 	return w, j
 }
@@ -48,17 +48,17 @@ func TestSave_isHandedOutWhenSavedThoughTheLeaseLapsed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, j := leased(t)
-			w.landed(landRotated)
+			w.respond(answersRotated)
 			w.holder = nobody
 			lapse(w)
 			for w.writing != nil { // the save first, under the old epoch
 				w.stored(storeDoes)
-				if j.landed && w.record.state.RefreshToken != w.newest["login1"] {
+				if j.completed && w.record.state.RefreshToken != w.newest["login1"] {
 					t.Fatal("handed out before the store had the refresh token")
 				}
 			}
-			if !j.landed || j.answer.Err != nil || w.retry {
-				t.Errorf("landed = %v, %v, a retry is due: %v; want a token and no retry", j.landed, j.answer.Err, w.retry)
+			if !j.completed || j.answer.Err != nil || w.retry {
+				t.Errorf("completed = %v, %v, a retry is due: %v; want a token and no retry", j.completed, j.answer.Err, w.retry)
 			}
 			w.drain()
 		})
@@ -69,24 +69,24 @@ func TestSave_isHandedOutWhenSavedThoughTheLeaseLapsed(t *testing.T) {
 // when the lease can be had.
 func TestSave_waitsForTheLease(t *testing.T) {
 	w, j := leased(t)
-	w.landed(landRotated)
+	w.respond(answersRotated)
 	w.holder = nobody
 	_, _ = w.take(other)
 	for w.writing != nil {
 		w.stored(storeDoes)
 	}
-	if !j.landed || j.answer.Err != nil || !w.retry {
-		t.Errorf("landed = %v, %v, a retry is due: %v; want a token, and a retry", j.landed, j.answer.Err, w.retry)
+	if !j.completed || j.answer.Err != nil || !w.retry {
+		t.Errorf("completed = %v, %v, a retry is due: %v; want a token, and a retry", j.completed, j.answer.Err, w.retry)
 	}
 	w.holder = nobody
 	w.drain()
 }
 
-// After an outage in which the lease was overtaken, the save that the next question waits
+// After an outage in which the lease was overtaken, the save that the next query waits
 // for is refused. It is tried again under a new lease, and not over and over under the old one.
 func TestSave_thatIsRefusedTakesTheLease(t *testing.T) {
 	w, _ := leased(t)
-	w.landed(landRotated)
+	w.respond(answersRotated)
 	w.stored(storeFails)
 	w.holder = nobody
 	_, _ = w.take(other)
@@ -101,8 +101,8 @@ func TestSave_thatIsRefusedTakesTheLease(t *testing.T) {
 		w.stored(storeDoes)
 	}
 	w.drain()
-	if !j.landed || j.answer.Err != nil {
-		t.Errorf("landed = %v, %v, want a token", j.landed, j.answer.Err)
+	if !j.completed || j.answer.Err != nil {
+		t.Errorf("completed = %v, %v, want a token", j.completed, j.answer.Err)
 	}
 }
 
@@ -113,12 +113,12 @@ func TestIntent_ofAnotherIsLeftAloneAfterAnOutage(t *testing.T) {
 	w.rules.Exclusive, w.rules.Leases, w.rules.Intents = false, true, true
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
-	theirs := &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken)), Epoch: 0, At: w.now.Unix()}
-	w.intent, w.calm = theirs, 10*time.Second
+	elsewhere := &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken)), Epoch: 0, At: w.now.Unix()}
+	w.intent, w.grace = elsewhere, 10*time.Second
 	w.load()
-	j := w.takeSlot(keyA)
+	j := w.permitFor(keyA)
 	w.stored(storeDoes) // begin
-	if w.air != nil || w.held || j.landed {
+	if w.onWire != nil || w.held || j.completed {
 		t.Fatal("the refresh token is presented, or the caller answered")
 	}
 	w.stored(storeDoes) // the lease is given back
@@ -133,14 +133,14 @@ func TestIntent_ofAnotherIsLeftAloneAfterAnOutage(t *testing.T) {
 		w.deliverAll()
 		w.stored(storeDoes) // the record, without a lease
 	}
-	if w.held || w.air != nil || j.landed {
+	if w.held || w.onWire != nil || j.completed {
 		t.Error("the refresh token is presented, or the caller answered")
 	}
-	w.calm = 0
+	w.grace = 0
 	w.pollNow()
 	w.drain()
-	if !j.landed || j.answer.Err != nil || w.spends != 1 {
-		t.Errorf("landed = %v, %v, requests = %d, want a token for one", j.landed, j.answer.Err, w.spends)
+	if !j.completed || j.answer.Err != nil || w.spends != 1 {
+		t.Errorf("completed = %v, %v, requests = %d, want a token for one", j.completed, j.answer.Err, w.spends)
 	}
 }
 
@@ -152,9 +152,9 @@ func TestIntent_ofAnotherEndsWithItsSave(t *testing.T) {
 		w.rules.Exclusive, w.rules.Leases, w.rules.Intents = false, true, true
 		in, s := w.newLogin(0)
 		w.record = &record{w.version(), in, s}
-		w.intent, w.calm = &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken)), At: w.now.Unix()}, 10*time.Second
+		w.intent, w.grace = &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken)), At: w.now.Unix()}, 10*time.Second
 		w.load()
-		j := w.takeSlot(keyA)
+		j := w.permitFor(keyA)
 		w.stored(storeDoes) // begin
 		w.stored(storeDoes) // the lease is given back
 		for range unread {
@@ -178,8 +178,8 @@ func TestIntent_ofAnotherEndsWithItsSave(t *testing.T) {
 			t.Errorf("%s: the owner has saved, and the caller still waits for it", name)
 		}
 		w.drain()
-		if !j.landed || j.answer.Err != nil || w.spends != 1 {
-			t.Errorf("%s: landed = %v, %v, requests = %d", name, j.landed, j.answer.Err, w.spends)
+		if !j.completed || j.answer.Err != nil || w.spends != 1 {
+			t.Errorf("%s: completed = %v, %v, requests = %d", name, j.completed, j.answer.Err, w.spends)
 		}
 	}
 }
@@ -192,7 +192,7 @@ func TestLease_isRenewedFromWhenItWasAskedFor(t *testing.T) {
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
 	w.load()
-	w.takeSlot(keyA)
+	w.permitFor(keyA)
 	asked := w.now
 	w.late = true
 	w.finish(storeDoes)
@@ -215,7 +215,7 @@ func TestSpend_readsAgainUnderANewLease(t *testing.T) {
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
 	w.load()
-	j := w.takeSlot(keyA)
+	j := w.permitFor(keyA)
 	w.late = true
 	w.stored(storeDoes) // begin, and the answer takes long
 	w.now = w.now.Add(leaseTTL)
@@ -225,29 +225,29 @@ func TestSpend_readsAgainUnderANewLease(t *testing.T) {
 	w.intent, w.holder = nil, nobody
 	w.answerNow()
 	w.deliverAll()
-	if w.air != nil {
-		t.Fatalf("%q is spent, and another process has spent it", w.air.token)
+	if w.onWire != nil {
+		t.Fatalf("%q is spent, and another process has spent it", w.onWire.token)
 	}
 	w.drain()
-	if !j.landed || j.answer.Err != nil {
-		t.Errorf("landed = %v, %v", j.landed, j.answer.Err)
+	if !j.completed || j.answer.Err != nil {
+		t.Errorf("completed = %v, %v", j.completed, j.answer.Err)
 	}
 }
 
 // A refresh token that cannot be saved, for another process holds the lease, keeps the next
-// question waiting. The store is well, so no caller is told that it failed.
+// query waiting. The store is well, so no caller is told that it failed.
 func TestQueue_waitsForTheLease(t *testing.T) {
 	w, _ := leased(t)
 	next := w.ask(keyB)
 	w.deliverAll()
-	w.landed(landRotated)
+	w.respond(answersRotated)
 	w.holder = nobody
 	_, _ = w.take(other)
 	for w.writing != nil {
 		w.stored(storeDoes)
 	}
-	if next.landed || !w.poll {
-		t.Errorf("landed = %v (%v), it is asked for again: %v; want it to wait", next.landed, next.answer.Err, w.poll)
+	if next.completed || !w.poll {
+		t.Errorf("completed = %v (%v), it is asked for again: %v; want it to wait", next.completed, next.answer.Err, w.poll)
 	}
 	w.holder = nobody
 	w.drain()
@@ -259,7 +259,7 @@ func TestSave_takesTheLeaseThatLapsed(t *testing.T) {
 	w, _ := leased(t)
 	w.ask(keyB)
 	w.deliverAll()
-	w.landed(landRotated)
+	w.respond(answersRotated)
 	w.stored(storeFails) // the next is there for keyB
 	w.holder = nobody
 	_, _ = w.take(other)
@@ -279,9 +279,9 @@ func TestLogin_waitsForNothingThatTheOneBeforeDid(t *testing.T) {
 	underLeases(w)
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
-	w.intent, w.calm = &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken))}, 10*time.Second
+	w.intent, w.grace = &store.Intent{Token: sha256.Sum256([]byte(s.RefreshToken))}, 10*time.Second
 	w.load()
-	w.takeSlot(keyA)
+	w.permitFor(keyA)
 	w.stored(storeDoes) // begin: another's intent stands
 	w.stored(storeDoes) // the lease is given back
 	w.login(0)
@@ -290,15 +290,15 @@ func TestLogin_waitsForNothingThatTheOneBeforeDid(t *testing.T) {
 	j := w.ask(keyA)
 	w.deliverAll()
 	if !w.asked {
-		t.Error("the question of the new login waits for the poll of the old one")
+		t.Error("the query of the new login waits for the poll of the old one")
 	}
 	w.drain()
-	if !j.landed || j.answer.Err != nil {
-		t.Errorf("landed = %v, %v", j.landed, j.answer.Err)
+	if !j.completed || j.answer.Err != nil {
+		t.Errorf("completed = %v, %v", j.completed, j.answer.Err)
 	}
 }
 
-// preparing returns a world under leases with a question for a connection's token whose begin runs when
+// preparing returns a world under leases with a query for a connection's token whose begin runs when
 // the ceiling comes.
 func preparing(t *testing.T) (*world, *journey) {
 	w := newWorld(t)
@@ -306,7 +306,7 @@ func preparing(t *testing.T) (*world, *journey) {
 	in, s := w.newLogin(session.Ceiling(w.now.Unix() + 60))
 	w.record = &record{w.version(), in, s}
 	w.load()
-	j := w.takeSlot(keyGoogle)
+	j := w.permitFor(keyGoogle)
 	if _, begins := w.writing.(*beginOp); !begins {
 		t.Fatal("something else runs")
 	}
@@ -330,8 +330,8 @@ func (w *world) reached() {
 func TestCeiling_whileTheLeaseIsTaken(t *testing.T) {
 	w, j := preparing(t)
 	w.reached()
-	if !j.landed || j.answer.Err != nil || w.spends != 1 {
-		t.Errorf("landed = %v, %v, requests = %d; want a token for one", j.landed, j.answer.Err, w.spends)
+	if !j.completed || j.answer.Err != nil || w.spends != 1 {
+		t.Errorf("completed = %v, %v, requests = %d; want a token for one", j.completed, j.answer.Err, w.spends)
 	}
 	if n := len(w.shown.State().ConnectionTokenSets); n != 1 {
 		t.Errorf("connection tokens that are left = %d, want 1", n)
@@ -344,8 +344,8 @@ func TestCeiling_spendsWhatTheRecordHolds(t *testing.T) {
 	w, j := preparing(t)
 	w.record = &record{w.version(), w.record.incarnation, w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))}
 	w.reached() // fails where another one is spent
-	if !j.landed || j.answer.Err != nil {
-		t.Errorf("landed = %v, %v, want a token", j.landed, j.answer.Err)
+	if !j.completed || j.answer.Err != nil {
+		t.Errorf("completed = %v, %v, want a token", j.completed, j.answer.Err)
 	}
 }
 
@@ -369,8 +369,8 @@ func TestCeiling_withoutTheLease(t *testing.T) {
 			w, j := preparing(t)
 			happen(w)
 			w.reached()
-			if !j.landed || session.CodeOf(j.answer.Err) != session.CodeMissingRefreshToken || w.spends != 0 {
-				t.Errorf("landed = %v, %v, requests = %d; want missing_refresh_token, and none", j.landed, j.answer.Err, w.spends)
+			if !j.completed || session.CodeOf(j.answer.Err) != session.CodeMissingRefreshToken || w.spends != 0 {
+				t.Errorf("completed = %v, %v, requests = %d; want missing_refresh_token, and none", j.completed, j.answer.Err, w.spends)
 			}
 		})
 	}
@@ -388,8 +388,8 @@ func TestCeiling_thenAnotherLogin(t *testing.T) {
 			w.deliverAll()
 			signIn(w)
 			w.drain() // fails where it is
-			if !j.landed || name == "elsewhere" && (session.CodeOf(j.answer.Err) != session.CodeMissingRefreshToken || w.spends != 0) {
-				t.Errorf("landed = %v, %v, requests = %d; want missing_refresh_token, and none", j.landed, j.answer.Err, w.spends)
+			if !j.completed || name == "elsewhere" && (session.CodeOf(j.answer.Err) != session.CodeMissingRefreshToken || w.spends != 0) {
+				t.Errorf("completed = %v, %v, requests = %d; want missing_refresh_token, and none", j.completed, j.answer.Err, w.spends)
 			}
 		})
 	}

@@ -45,7 +45,7 @@ func (o *loginOp) done(c *core, m *opDone, _ time.Time) {
 		c.replaced(o.record)
 	} else if c.life != unknown {
 		// It may have happened all the same: see whose record that is now.
-		c.enqueue(&readOp{why: loginInDoubt, generation: c.generation})
+		c.enqueue(&readOp{why: loginUncertain, generation: c.generation})
 	}
 	for _, call := range o.calls {
 		c.do(endCall{call, m.err})
@@ -63,7 +63,7 @@ func (c *core) replaced(r record) {
 		c.sayEnded(c.state, session.ReasonReplaced)
 		c.answerAll(c.state, c.generation, session.ReasonReplaced)
 	case expiring:
-		c.land(a.flight, c.overFor(a.flight, session.ReasonReplaced))
+		c.completeFlight(a.flight, c.overFor(a.flight, session.ReasonReplaced))
 	case unknown, ended, released, failed:
 	}
 	// A record that was to be deleted before is overwritten.

@@ -34,8 +34,8 @@ type op interface {
 
 // waiters are those who hear how an op went.
 type waiters struct {
-	calls  []*directory.Call // each asked for the op, and lends it a context
-	landed *landed           // a flight that the provider has answered, and whose callers wait for the op
+	calls      []*directory.Call // each asked for the op, and lends it a context
+	completion *completion       // a flight that the provider has answered, and whose callers wait for the op
 }
 
 func (w *waiters) waiting() *waiters { return w }
@@ -58,9 +58,9 @@ type stamped interface {
 	written() session.Version
 }
 
-// landed is a flight that the provider has answered. Its callers hear of it when what it brought is
+// completion is a flight that the provider has answered. Its callers hear of it when what it brought is
 // saved, for a token that is handed out must outlive a crash.
-type landed struct {
+type completion struct {
 	flight *directory.Flight
 	answer directory.Answer
 
@@ -76,7 +76,7 @@ type landed struct {
 }
 
 // again returns l for one more save: what the refusal meant was decided. Nil is nil.
-func (l *landed) again() *landed {
+func (l *completion) again() *completion {
 	if l == nil || l.refused == nil {
 		return l
 	}
@@ -169,14 +169,14 @@ func (c *core) endCalls(o op, err error) {
 
 // complete answers the flight in w.
 func (c *core) complete(w *waiters) {
-	if w.landed != nil {
-		c.landAnswered(w.landed)
-		w.landed = nil
+	if w.completion != nil {
+		c.completeAnswered(w.completion)
+		w.completion = nil
 	}
 }
 
-// landAnswered answers the flight of l, and tells the application what the provider said to it.
-func (c *core) landAnswered(l *landed) {
+// completeAnswered answers the flight of l, and tells the application what the provider said to it.
+func (c *core) completeAnswered(l *completion) {
 	e := hooks.Event{Kind: hooks.Refreshed, Query: l.flight.Query}
 	switch a := l.answer; {
 	case a.Err != nil:
@@ -186,7 +186,7 @@ func (c *core) landAnswered(l *landed) {
 	case a.Connection != nil:
 		e.Expires = a.Connection.ExpiresAt
 	}
-	c.land(l.flight, l.answer)
+	c.completeFlight(l.flight, l.answer)
 	c.do(tellHost{e})
 }
 

@@ -78,14 +78,14 @@ func (a *Session) fail(m, reason any, handled uint64) {
 	for _, u := range broken.updates.waiting {
 		u.call.End(session.ErrInternal)
 	}
-	inHand := slices.Concat(broken.backlog, broken.ops)
+	queuedOps := slices.Concat(broken.backlog, broken.ops)
 	if broken.running != nil {
-		inHand = append(inHand, broken.running)
+		queuedOps = append(queuedOps, broken.running)
 	}
 	if m, ok := m.(*opDone); ok {
 		a.release(m.op, session.ErrInternal)
 	}
-	for _, o := range inHand {
+	for _, o := range queuedOps {
 		if d, ok := o.(*deleteOp); ok && o != next.running && !isDone(m, o) {
 			next.backlog = append(next.backlog, d)
 			next.do(setUnsaved(directory.Saving))
@@ -183,12 +183,12 @@ func (c *core) lateOp(m *opDone, now time.Time) {
 	}
 }
 
-// owe ends a failed session for all callers, at once; its record is deleted when it starts
+// oweDeletion ends a failed session for all callers, at once; its record is deleted when it starts
 // again.
 //
 // The caller hears internal_error, and not that the logout is done: until the record is gone another process may still
 // serve the session.
-func (c *core) owe(m *messages.EndSession) {
+func (c *core) oweDeletion(m *messages.EndSession) {
 	o := &deleteOp{only: m.Only, why: m.Why}
 	c.do(setUnsaved(directory.Saving))
 	switch {

@@ -99,10 +99,10 @@ func steps(w *world, shared bool) []move {
 		{"ceiling", 0, shown, func(*rapid.T) { w.reachCeiling() }},
 		{"read again", 0, awake, func(*rapid.T) { w.command(&messages.ReadRecord{Call: w.call()}) }},
 		{"passivate", 0, awake, func(*rapid.T) { w.command(&messages.Passivate{}) }},
-		{"slot", 1, func() bool { return w.asked }, func(t *rapid.T) {
+		{"permit", 1, func() bool { return w.asked }, func(t *rapid.T) {
 			w.grant(rapid.SampledFrom([]error{nil, nil, nil, session.ErrOverloaded}).Draw(t, "denied"))
 		}},
-		{"land", 0, func() bool { return w.air != nil }, func(t *rapid.T) { w.land(landing(rapid.IntRange(0, int(landThrottled)).Draw(t, "how"))) }},
+		{"answer", 0, func() bool { return w.onWire != nil }, func(t *rapid.T) { w.answerRequest(answerKind(rapid.IntRange(0, int(answersThrottled)).Draw(t, "how"))) }},
 		{"store", 1, func() bool { return w.writing != nil }, func(t *rapid.T) {
 			w.late = w.tells && rapid.Bool().Draw(t, "late")
 			w.finish(outcome(rapid.IntRange(0, 2).Draw(t, "how")))
@@ -117,7 +117,7 @@ func steps(w *world, shared bool) []move {
 			move{"renewal due", 0, func() bool { return w.renew }, func(*rapid.T) { w.renewalDue() }},
 			move{"renewal", 0, func() bool { return w.renews }, func(t *rapid.T) { w.renewNow(outcome(rapid.IntRange(0, 2).Draw(t, "how"))) }},
 			move{"poll", 0, func() bool { return w.poll }, func(*rapid.T) { w.pollNow() }},
-			move{"outage", 0, nil, func(t *rapid.T) { w.calm = time.Duration(rapid.IntRange(0, 1).Draw(t, "begins")) * 10 * time.Second }},
+			move{"outage", 0, nil, func(t *rapid.T) { w.grace = time.Duration(rapid.IntRange(0, 1).Draw(t, "begins")) * 10 * time.Second }},
 		)
 	}
 	if w.lapses {
@@ -125,14 +125,14 @@ func steps(w *world, shared bool) []move {
 	}
 	if w.rules.Intents {
 		quiet := func() bool {
-			return w.record != nil && w.holder == nobody && w.intent == nil && w.air == nil && !w.asked && !w.held
+			return w.record != nil && w.holder == nobody && w.intent == nil && w.onWire == nil && !w.asked && !w.held
 		}
 		all = append(all,
-			move{"orphan", 0, quiet, func(t *rapid.T) { w.orphan(rapid.Bool().Draw(t, "rotated")) }},
-			move{"follow up", 0, func() bool { return w.core != nil && w.intent != nil && w.holder != other }, func(*rapid.T) {
+			move{"stale intent", 0, quiet, func(t *rapid.T) { w.staleIntent(rapid.Bool().Draw(t, "rotated")) }},
+			move{"recover intent", 0, func() bool { return w.core != nil && w.intent != nil && w.holder != other }, func(*rapid.T) {
 				w.command(&messages.RecoverIntent{Intent: *w.intent})
 			}},
-			move{"presented elsewhere", 0, func() bool { return w.core != nil && w.intent != nil && w.holder == nobody && w.air == nil }, func(*rapid.T) {
+			move{"presented elsewhere", 0, func() bool { return w.core != nil && w.intent != nil && w.holder == nobody && w.onWire == nil }, func(*rapid.T) {
 				listed := *w.intent
 				in := listed
 				in.Tries++
@@ -229,18 +229,18 @@ func (w *world) elsewhere(what string) {
 	case what == "touched":
 		w.record = &record{w.version(), w.record.incarnation, w.record.state.Clone()}
 		w.tell()
-	case w.air == nil || w.rules.Leases && w.lapses:
+	case w.onWire == nil || w.rules.Leases && w.lapses:
 		w.others = w.others || !w.rules.Leases || w.lapses // else never at the same time
 		w.record = &record{w.version(), w.record.incarnation, w.record.state.WithRefreshToken(w.rotate(w.record.state.RefreshToken))}
 		w.tell()
 	}
 }
 
-// orphan is what another process, or an earlier one, leaves behind that ends in the middle of a
+// staleIntent is what another process, or an earlier one, leaves behind that ends in the middle of a
 // request; the provider may have rotated the token.
-func (w *world) orphan(rotated bool) {
+func (w *world) staleIntent(rotated bool) {
 	login := w.names[w.record.incarnation]
-	w.note("an orphan of %s, rotated %v", login, rotated)
+	w.note("a stale intent of %s, rotated %v", login, rotated)
 	w.intent = &store.Intent{Token: sha256.Sum256([]byte(w.record.state.RefreshToken)), Epoch: w.epoch, At: w.now.Unix()}
 	if rotated {
 		w.rotate(w.record.state.RefreshToken)

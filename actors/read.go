@@ -24,17 +24,17 @@ type readOp struct {
 type readReason uint8
 
 const (
-	asked        readReason = iota // a caller wants to know whether another process has written
-	told                           // the change feed says that one has
-	loginInDoubt                   // a login failed, and may have been written; it is read until the store answers
-	conflict                       // a save was refused
-	refusedToken                   // the provider refused a refresh token that another process may have rotated
-	moved                          // a begin found another version, and brought it
+	asked          readReason = iota // a caller wants to know whether another process has written
+	notified                         // the change feed says that one has
+	loginUncertain                   // a login failed, and may have been written; it is read until the store answers
+	conflict                         // a save was refused
+	refusedToken                     // the provider refused a refresh token that another process may have rotated
+	moved                            // a begin found another version, and brought it
 )
 
 // fromFeed reports whether the store has, or may have, something that was written behind this
 // process's back: then it is read whatever has become of the session here.
-func (r readReason) fromFeed() bool { return r == told || r == loginInDoubt }
+func (r readReason) fromFeed() bool { return r == notified || r == loginUncertain }
 
 // A read that a notice asks for is about whatever session is there when it runs: it may be of a login that took the
 // place of the one which was shown when the notice came.
@@ -61,32 +61,32 @@ func (o *readOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err err
 
 func (o *readOp) done(c *core, m *opDone, now time.Time) {
 	c.reconcile(o, m, now)
-	c.landCovered(now)
+	c.completeCovered(now)
 	c.endCalls(o, m.err)
 }
 
-// reread queues a reading of the record, unless that version is known here already.
+// readRecord queues a reading of the record, unless that version is known here already.
 //
 // It goes before a Begin that waits for its turn. So a caller who reads waits for one operation that is running and for its
 // own, however slow the store is; and the Begin may find that the record answers its flight.
-func (c *core) reread(m *messages.ReadRecord) {
+func (c *core) readRecord(m *messages.ReadRecord) {
 	why := asked
 	if m.Call == nil {
-		why = told
+		why = notified
 	}
 	switch {
 	case c.life == failed:
 		m.Refuse(session.ErrInternal)
 		return
-	case why == told && !m.Version.IsZero() && c.knows(m.Version):
+	case why == notified && !m.Version.IsZero() && c.knows(m.Version):
 		return
-	case why == told && m.Version.IsZero() && c.life.over() && !c.signingIn():
+	case why == notified && m.Version.IsZero() && c.life.over() && !c.signingIn():
 		return // it was deleted
 	}
 	if o := c.reading(m.Recent); o != nil {
 		o.calls = append(o.calls, calls(m.Call)...)
-		if why == told && o.why == asked {
-			o.why = told
+		if why == notified && o.why == asked {
+			o.why = notified
 		}
 		return
 	}
@@ -103,7 +103,7 @@ func (c *core) reread(m *messages.ReadRecord) {
 func (c *core) reading(running bool) *readOp {
 	match := func(o op) bool {
 		r, ok := o.(*readOp)
-		return ok && r.landed == nil && r.save == nil && r.generation == c.generation
+		return ok && r.completion == nil && r.save == nil && r.generation == c.generation
 	}
 	if running && c.running != nil && match(c.running) {
 		return c.running.(*readOp)
@@ -145,7 +145,7 @@ func (c *core) reconcile(o *readOp, m *opDone, now time.Time) {
 		c.recordUnchanged(o, now)
 	default:
 		if i := slices.IndexFunc(c.tried, func(a attempt) bool { return a.version == m.found.version }); i >= 0 {
-			c.recordOurs(o, c.tried[i], now)
+			c.recordWritten(o, c.tried[i], now)
 			return
 		}
 		c.recordElsewhere(o, m.found, now)
@@ -155,12 +155,12 @@ func (c *core) reconcile(o *readOp, m *opDone, now time.Time) {
 // recordUnread: the store does not answer. A login that may have been written is looked for until it
 // does; what else waits is told, and tried later.
 func (c *core) recordUnread(o *readOp, err error) {
-	if o.why == loginInDoubt {
+	if o.why == loginUncertain {
 		c.backlog = append(c.backlog, o)
 		c.later()
 		return
 	}
-	if l := o.landed; l != nil && l.mayBeSpent && l.refused != nil {
+	if l := o.completion; l != nil && l.mayBeSpent && l.refused != nil {
 		c.lease.intent = nil // it stands, for what the refusal means is not decided
 	}
 	if c.nothingToSay(o) {
@@ -183,9 +183,9 @@ func (c *core) recordGone(o *readOp, err error, now time.Time) {
 		why = session.ReasonReplaced
 	}
 	c.finishGeneration(why, now)
-	if l := o.landed; l != nil {
-		c.land(l.flight, c.overtaken(l, why))
-		o.landed = nil
+	if l := o.completion; l != nil {
+		c.completeFlight(l.flight, c.overtaken(l, why))
+		o.completion = nil
 	}
 	c.ending.settle()
 	c.do(setUnsaved(directory.Saved))
@@ -197,9 +197,9 @@ func (c *core) recordGone(o *readOp, err error, now time.Time) {
 func (c *core) recordReplaced(o *readOp, r record) {
 	c.sayEnded(c.state, session.ReasonReplaced)
 	c.answerAll(c.state, c.generation, session.ReasonReplaced)
-	if l := o.landed; l != nil {
-		c.land(l.flight, c.overFor(l.flight, session.ReasonReplaced))
-		o.landed = nil
+	if l := o.completion; l != nil {
+		c.completeFlight(l.flight, c.overFor(l.flight, session.ReasonReplaced))
+		o.completion = nil
 	}
 	c.began(r)
 }
@@ -208,7 +208,7 @@ func (c *core) recordReplaced(o *readOp, r record) {
 // was refused all the same, the lease had lapsed and was taken anew: here, or by another
 // process.
 func (c *core) recordUnchanged(o *readOp, now time.Time) {
-	if l := o.landed; l != nil && l.refused != nil {
+	if l := o.completion; l != nil && l.refused != nil {
 		if c.state.RefreshToken != l.spent { // another process's came while this request was on the wire
 			c.requeue(o)
 			return
@@ -230,14 +230,14 @@ func (c *core) recordUnchanged(o *readOp, now time.Time) {
 		tries = o.save.tries
 	}
 	if tries < triesUnderLease {
-		c.enqueue(&saveOp{waiters: waiters{landed: o.landed.again()}, generation: c.generation, tries: tries + 1})
+		c.enqueue(&saveOp{waiters: waiters{completion: o.completion.again()}, generation: c.generation, tries: tries + 1})
 		return
 	}
 	c.saveFailed(o.save, &o.waiters, store.ErrConflict)
 }
 
-// recordOurs: a write that was in doubt had happened. More may have been learnt since.
-func (c *core) recordOurs(o *readOp, a attempt, now time.Time) {
+// recordWritten: a write of unknown outcome had happened. More may have been learnt since.
+func (c *core) recordWritten(o *readOp, a attempt, now time.Time) {
 	c.saved, c.version, c.tried = a.state, a.version, nil
 	c.saveRest(o, now)
 }
@@ -251,8 +251,8 @@ func (c *core) recordOurs(o *readOp, a attempt, now time.Time) {
 // first. A's token may be revoked by now, so B's stays, and A's callers ask again.
 func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
 	spent, mine := c.saved.RefreshToken, ""
-	if o.landed != nil && o.landed.spent != "" {
-		spent = o.landed.spent
+	if o.completion != nil && o.completion.spent != "" {
+		spent = o.completion.spent
 	}
 	dropped := c.state.RefreshToken == "" && c.saved.RefreshToken != "" // and that is not saved yet
 	if c.state.RefreshToken != c.saved.RefreshToken {
@@ -277,9 +277,9 @@ func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
 // merged returns what goes on top of a record whose writer spent no refresh token, or gave it up, for it
 // was refused there: the refresh token mine, unless it is empty, and whatever else waits to be saved.
 func (c *core) merged(o *readOp, next *session.State, mine string) *session.State {
-	next = c.reapply(o.landed, next)
+	next = c.reapply(o.completion, next)
 	for _, later := range c.ops {
-		next = c.reapply(later.waiting().landed, next)
+		next = c.reapply(later.waiting().completion, next)
 	}
 	return next.WithRefreshToken(mine)
 }
@@ -291,9 +291,9 @@ func (c *core) recordRotated(o *readOp, next *session.State) {
 	c.publish(c.state, c.serial)
 	c.do(setUnsaved(c.unsaved()))
 	for _, later := range slices.Backward(c.ops) {
-		if s, ok := later.(*saveOp); ok && s.generation == c.generation && s.landed != nil {
-			c.queue = slices.Insert(c.queue, 0, s.landed.flight)
-			s.landed = nil
+		if s, ok := later.(*saveOp); ok && s.generation == c.generation && s.completion != nil {
+			c.queue = slices.Insert(c.queue, 0, s.completion.flight)
+			s.completion = nil
 		}
 	}
 	c.requeue(o)
@@ -307,15 +307,15 @@ const triesUnderLease = 2
 // nothingToSay reports whether a read that brought nothing is no failure to save: there
 // is nothing to be saved, or that is still to be tried.
 func (c *core) nothingToSay(o *readOp) bool {
-	return o.why == moved || o.why == refusedToken || c.state == c.saved || o.landed == nil && c.saving() ||
-		o.landed == nil && o.save == nil && len(c.updates.waiting) > 0
+	return o.why == moved || o.why == refusedToken || c.state == c.saved || o.completion == nil && c.saving() ||
+		o.completion == nil && o.save == nil && len(c.updates.waiting) > 0
 }
 
 // dropRefreshToken gives a refresh token up that the provider refused for good, or ends the
 // session where the rules say so, and reports whether it did: the session may have another one
 // by now. The user and the tokens that have not expired stay. A token that may have been spent
 // in a request that was cut off counts as lost.
-func (c *core) dropRefreshToken(l *landed, now time.Time) bool {
+func (c *core) dropRefreshToken(l *completion, now time.Time) bool {
 	if !c.deadFor(l.flight, l.refused) || c.state.RefreshToken != l.spent {
 		return false
 	}
@@ -324,24 +324,24 @@ func (c *core) dropRefreshToken(l *landed, now time.Time) bool {
 	}
 	if c.rules.EndOnDead {
 		c.end(session.ReasonRevoked, nil, now)
-		c.landAnswered(l)
+		c.completeAnswered(l)
 		return true
 	}
 	next := c.state.Clone()
 	next.RefreshToken = ""
 	c.change(next)
-	c.save(&landed{flight: l.flight, answer: l.answer, spent: l.spent, lost: l.lost})
+	c.save(&completion{flight: l.flight, answer: l.answer, spent: l.spent, lost: l.lost})
 	return true
 }
 
 // saveRest writes what the store, as it was read again, lacks, or answers o's flight where that is
 // nothing. That another process wrote takes nothing from a refusal of the same token.
 func (c *core) saveRest(o *readOp, now time.Time) {
-	if l := o.landed; l != nil && l.refused != nil && c.dropRefreshToken(l, now) {
+	if l := o.completion; l != nil && l.refused != nil && c.dropRefreshToken(l, now) {
 		return
 	}
 	if c.state != c.saved {
-		c.save(o.landed.again())
+		c.save(o.completion.again())
 		return
 	}
 	c.failures = 0
@@ -356,7 +356,7 @@ func (c *core) saveRest(o *readOp, now time.Time) {
 // Once is enough: refused twice with two different tokens, the grant itself is gone, and to go on would ask the provider
 // for ever.
 func (c *core) requeue(o *readOp) {
-	l := o.landed
+	l := o.completion
 	switch {
 	case l == nil:
 		return
@@ -367,12 +367,12 @@ func (c *core) requeue(o *readOp) {
 		c.retried = l.flight
 	}
 	c.queue = slices.Insert(c.queue, 0, l.flight)
-	o.landed = nil
+	o.completion = nil
 }
 
 // reapply updates base by the response that l brought, if it brought one and was not answered
 // for another reason in between.
-func (c *core) reapply(l *landed, base *session.State) *session.State {
+func (c *core) reapply(l *completion, base *session.State) *session.State {
 	if l == nil || l.response == nil || l.answer.Err != nil || l.refused != nil {
 		return base
 	}

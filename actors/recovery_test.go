@@ -24,22 +24,22 @@ import (
 // bench is a session actor without the actor library: its messages are handed to it one by
 // one, and what takes time is done when the test says so.
 type bench struct {
-	t       *testing.T
-	s       *Session
-	clock   *clock.Fake
-	store   *storetest.Faulty
-	stats   *directory.Stats
-	pending *directory.Pending
-	entry   *directory.Entry
-	logs    *observer.ObservedLogs
-	told    []any // to the supervisor
-	mailbox []any // to the session
-	jobs    []func()
-	permits int // held
-	grants  []func(error)
-	spent   []string
-	respond session.TokenResponse
-	err     error
+	t        *testing.T
+	s        *Session
+	clock    *clock.Fake
+	store    *storetest.Faulty
+	stats    *directory.Stats
+	pending  *directory.Pending
+	entry    *directory.Entry
+	logs     *observer.ObservedLogs
+	received []any // to the supervisor
+	mailbox  []any // to the session
+	jobs     []func()
+	permits  int // held
+	grants   []func(error)
+	spent    []string
+	respond  session.TokenResponse
+	err      error
 }
 
 func newBench(t *testing.T) *bench {
@@ -51,14 +51,14 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	self, boss := actor.NewPID("", "self"), actor.NewPID("", "boss")
-	b.s = &Session{boss: boss, self: self, env: &Env{
+	self, supervisor := actor.NewPID("", "self"), actor.NewPID("", "supervisor")
+	b.s = &Session{supervisor: supervisor, self: self, env: &Env{
 		Fresh: &directory.Freshness{},
 		Rules: *testRules(), Clock: b.clock, Rand: rand.Reader, Store: b.store, Codec: &store.Codec{Sealer: sealer, Domain: "https://tenant.example/"},
 		Provider: b, Runner: b, Stats: b.stats, Pending: b.pending, Log: zap.New(core),
 		Send: func(to *actor.PID, m any) {
-			if to == boss {
-				b.told = append(b.told, m)
+			if to == supervisor {
+				b.received = append(b.received, m)
 			} else {
 				b.mailbox = append(b.mailbox, m)
 			}
@@ -93,7 +93,7 @@ func (*bench) Spare(string) (p Permit, now bool) { return p, false }
 
 func (b *bench) Release(Permit, session.Outcome) {
 	if b.permits--; b.permits < 0 {
-		b.t.Error("a slot was given back twice")
+		b.t.Error("a permit was given back twice")
 	}
 }
 
@@ -190,7 +190,7 @@ func (b *bench) answer(f *directory.Flight) directory.Answer {
 	case <-f.Done():
 		return f.Answer()
 	default:
-		b.t.Fatal("a flight has not landed")
+		b.t.Fatal("a flight has not completed")
 		return directory.Answer{}
 	}
 }
@@ -203,11 +203,11 @@ func rotated(token string) session.TokenResponse {
 // store all the same, no caller hangs, and the permit goes back.
 func TestDefect_losesNoRefreshToken(t *testing.T) {
 	steps := map[string]func(*bench){
-		"waiting for a slot": func(*bench) {},
-		"in the air":         func(b *bench) { b.grant() },
-		"being saved":        func(b *bench) { b.grant(); b.work() },
-		"not saved":          func(b *bench) { b.store.Fail(storetest.OpUpdate, 1); b.grant(); b.work(); b.work() },
-		"saved in doubt":     func(b *bench) { b.store.FailAfter(storetest.OpUpdate, 1); b.grant(); b.work(); b.work() },
+		"waiting for a permit":      func(*bench) {},
+		"on the wire":               func(b *bench) { b.grant() },
+		"being saved":               func(b *bench) { b.grant(); b.work() },
+		"not saved":                 func(b *bench) { b.store.Fail(storetest.OpUpdate, 1); b.grant(); b.work(); b.work() },
+		"a save of unknown outcome": func(b *bench) { b.store.FailAfter(storetest.OpUpdate, 1); b.grant(); b.work(); b.work() },
 	}
 	for name, reach := range steps {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestDefect_losesNoRefreshToken(t *testing.T) {
 				t.Errorf("afterwards: %v", err)
 			}
 			for i, token := range b.spent {
-				if want := []string{"r0", "r1"}[i]; name != "waiting for a slot" && token != want {
+				if want := []string{"r0", "r1"}[i]; name != "waiting for a permit" && token != want {
 					t.Errorf("request %d spent %s, want %s", i, token, want)
 				}
 			}
@@ -308,7 +308,7 @@ func TestDefect_behindAnotherProcess(t *testing.T) {
 	b.ask(keyA)
 	b.grant()
 	v := session.NewVersion(rand.Reader)
-	r, err := b.s.env.Codec.Encode(b.entry.Key, &session.State{RefreshToken: "theirs"}, v, in)
+	r, err := b.s.env.Codec.Encode(b.entry.Key, &session.State{RefreshToken: "r-elsewhere"}, v, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,8 +324,8 @@ func TestDefect_behindAnotherProcess(t *testing.T) {
 	b.deliver()
 	b.send(&messages.Recover{})
 	b.rest()
-	if got := b.stored(); got != "theirs" {
-		t.Errorf("the store has %s, want theirs", got)
+	if got := b.stored(); got != "r-elsewhere" {
+		t.Errorf("the store has %s, want the other process's", got)
 	}
 }
 

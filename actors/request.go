@@ -63,14 +63,14 @@ func (c *core) needToken(f *directory.Flight, now time.Time) {
 	}
 	switch {
 	case l.over():
-		c.land(f, c.remembered(f, now))
+		c.completeFlight(f, c.remembered(f, now))
 	case l != live:
-		c.land(f, f.Refusal(session.ErrInternal)) // it starts again after a panic
+		c.completeFlight(f, f.Refusal(session.ErrInternal)) // it starts again after a panic
 	case c.closing:
-		c.land(f, c.failure(f, session.CodeClosed, nil))
+		c.completeFlight(f, c.failure(f, session.CodeClosed, nil))
 	default:
 		if a, ok := c.fromCache(f, now); ok {
-			c.land(f, a)
+			c.completeFlight(f, a)
 			return
 		}
 		c.queue = append(c.queue, f)
@@ -80,14 +80,14 @@ func (c *core) needToken(f *directory.Flight, now time.Time) {
 // answers reports whether f is being answered already: it was asked for before.
 func (c *core) answers(f *directory.Flight) bool {
 	return c.request != nil && c.request.flight == f || slices.Contains(c.queue, f) ||
-		c.queued(func(o op) bool { l := o.waiting().landed; return l != nil && l.flight == f })
+		c.queued(func(o op) bool { l := o.waiting().completion; return l != nil && l.flight == f })
 }
 
 // startNext starts the next flight unless a request is under way. Refresh tokens rotate
-// (RFC 6749 section 6), so a session sends one request at a time, over all questions; and
+// (RFC 6749 section 6), so a session sends one request at a time, over all queries; and
 // presents none while the store lacks the newest.
 //
-// The order of the questions matters. A session that is over answers no flight, not even from its cache. The cache comes
+// The order of the queries matters. A session that is over answers no flight, not even from its cache. The cache comes
 // before the ceiling, for a connection's token outlives it. A provider that asks to wait comes after both, for a token that is
 // cached needs no provider. The save comes last: only a flight that would present the token has to wait for it.
 func (c *core) startNext(now time.Time) {
@@ -100,21 +100,21 @@ func (c *core) startNext(now time.Time) {
 		}
 		if a, ok := c.fromCache(f, now); ok && !c.recovers(f) {
 			c.queue = pop(c.queue)
-			c.land(f, a)
+			c.completeFlight(f, a)
 			continue
 		}
-		if why := c.outlived(f, now); why != "" {
+		if why := c.endFor(f, now); why != "" {
 			c.end(why, nil, now) // answers the queue
 			return
 		}
 		if c.state.RefreshToken == "" {
 			c.queue = pop(c.queue)
-			c.land(f, c.failure(f, session.CodeMissingRefreshToken, nil))
+			c.completeFlight(f, c.failure(f, session.CodeMissingRefreshToken, nil))
 			continue
 		}
 		if err := c.throttle.answer(now); err != nil && f != c.again.flight { // that one has waited
 			c.queue = pop(c.queue)
-			c.land(f, refusal(f, err))
+			c.completeFlight(f, refusal(f, err))
 			continue
 		}
 		if c.state.RefreshToken != c.saved.RefreshToken {
@@ -154,8 +154,8 @@ func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, 
 	return a, found
 }
 
-// landCovered answers those in the queue whom the snapshot covers by now.
-func (c *core) landCovered(now time.Time) {
+// completeCovered answers those in the queue whom the snapshot covers by now.
+func (c *core) completeCovered(now time.Time) {
 	if c.life != live {
 		return
 	}
@@ -163,7 +163,7 @@ func (c *core) landCovered(now time.Time) {
 		a, ok := c.fromCache(f, now)
 		ok = ok && !c.recovers(f)
 		if ok {
-			c.land(f, a)
+			c.completeFlight(f, a)
 		}
 		return ok
 	})
@@ -209,10 +209,10 @@ func (c *core) notPermitted(f *directory.Flight, err error) directory.Answer {
 func (c *core) noPermit(f *directory.Flight, err error) {
 	switch {
 	case !errors.Is(err, errNoneSpare):
-		c.land(f, c.notPermitted(f, err))
+		c.completeFlight(f, c.notPermitted(f, err))
 		c.expired()
 	case f.Unawaited():
-		c.land(f, directory.Answer{Restart: true}) // for a caller who joins it at this moment
+		c.completeFlight(f, directory.Answer{Restart: true}) // for a caller who joins it at this moment
 	default:
 		c.queue = slices.Insert(c.queue, 0, f)
 	}

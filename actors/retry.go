@@ -14,9 +14,9 @@ import (
 
 // A request that has failed may be sent again for the same callers (Rules.Retry). The wait before that is a timer, and no
 // goroutine. The flight stands at the head of the queue, so its callers and those who join wait for one answer, and other
-// questions wait behind it. The permit went back with the answer; lease and intent go back too, as they do after any request that
+// queries wait behind it. The permit went back with the answer; lease and intent go back too, as they do after any request that
 // failed, so another process may try in between. All that answers a queue ends the wait: a logout, a login, the ceiling, a save
-// of another process that covers the question, the close.
+// of another process that covers the query, the close.
 
 // retrying is the flight that is sent again.
 type retrying struct {
@@ -81,7 +81,7 @@ func (c *core) sendAgain(a *request, m *providerAnswered, now time.Time) bool {
 // maySendAgain reports whether the session still wants an answer to a.
 func (c *core) maySendAgain(a *request, now time.Time) bool {
 	f := a.flight
-	return c.life == live && !c.closing && c.current(a) && !c.recovers(f) && !f.Unawaited() && c.outlived(f, now) == ""
+	return c.life == live && !c.closing && c.current(a) && !c.recovers(f) && !f.Unawaited() && c.endFor(f, now) == ""
 }
 
 // tooLate reports whether token may not be presented any more at mono.

@@ -21,7 +21,7 @@ type attempt struct {
 }
 
 // saveOp writes the newest state, by compare-and-swap on the record's version. The lease is taken
-// first where it is not held. A save without a landed flight was asked for by a retry, or by the
+// first where it is not held. A save without an answered flight was asked for by a retry, or by the
 // next flight, which waits until the rotated refresh token is saved.
 type saveOp struct {
 	waiters
@@ -37,8 +37,8 @@ type saveOp struct {
 }
 
 // save queues a save of the state as it will be when its turn has come, after which l is answered.
-func (c *core) save(l *landed) {
-	c.enqueue(&saveOp{waiters: waiters{landed: l}, generation: c.generation})
+func (c *core) save(l *completion) {
+	c.enqueue(&saveOp{waiters: waiters{completion: l}, generation: c.generation})
 }
 
 func (o *saveOp) stamp(v session.Version)  { o.version = v }
@@ -158,7 +158,7 @@ func (c *core) saveFailed(o *saveOp, w *waiters, err error) {
 	}
 	c.updatesNotSaved(leased, err)
 	switch {
-	case w.landed != nil:
+	case w.completion != nil:
 		c.do(report{"the session could not be saved", err})
 		c.complete(w)
 	case o == nil || len(c.queue) == 0 || c.state.RefreshToken == c.saved.RefreshToken: // no flight waits for it
@@ -166,7 +166,7 @@ func (c *core) saveFailed(o *saveOp, w *waiters, err error) {
 		c.waitForLease(c.nextPoll())
 	default:
 		for _, f := range c.queue {
-			c.land(f, c.failure(f, session.CodeStoreError, err))
+			c.completeFlight(f, c.failure(f, session.CodeStoreError, err))
 		}
 		c.queue = nil
 	}

@@ -95,15 +95,15 @@ func (env *Env) Answered(err error) {
 
 // Session is the session actor: the adapter between the actor library and the core.
 type Session struct {
-	env   *Env
-	pipe  Pipeline // nil: env.Runner
-	boss  *actor.PID
-	self  *actor.PID
-	entry *directory.Entry
-	core  *core
-	kept  survivor // of the last message that went well
-	todo  []effect // that are still to be carried out
-	next  any      // the message that comes before those in the mailbox; nil: none does
+	env        *Env
+	pipe       Pipeline // nil: env.Runner
+	supervisor *actor.PID
+	self       *actor.PID
+	entry      *directory.Entry
+	core       *core
+	kept       survivor // of the last message that went well
+	todo       []effect // that are still to be carried out
+	next       any      // the message that comes before those in the mailbox; nil: none does
 
 	step    step          // of the permit or the request that is out; waitingForLease is none
 	permit  Permit        // the one that is held
@@ -115,11 +115,11 @@ type Session struct {
 }
 
 // Props returns how session actors of one supervisor are made.
-func Props(env *Env, boss *actor.PID) *actor.Props {
+func Props(env *Env, supervisor *actor.PID) *actor.Props {
 	if env.Fresh == nil {
 		env.Fresh = &directory.Freshness{}
 	}
-	props := actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, boss: boss} },
+	props := actor.PropsFromProducer(func() actor.Actor { return &Session{env: env, supervisor: supervisor} },
 		actor.WithMailbox(env.Mailboxes()))
 	if env.Pipeline == nil {
 		if env.Dispatcher != nil {
@@ -130,7 +130,7 @@ func Props(env *Env, boss *actor.PID) *actor.Props {
 	return props.Configure(actor.WithSpawnFunc(func(system *actor.ActorSystem, id string, props *actor.Props, parent actor.SpawnerContext) (*actor.PID, error) {
 		own, pipeline := *props, env.Pipeline()
 		own.Configure(actor.WithDispatcher(pipeline),
-			actor.WithProducer(func() actor.Actor { return &Session{env: env, boss: boss, pipe: pipeline} }))
+			actor.WithProducer(func() actor.Actor { return &Session{env: env, supervisor: supervisor, pipe: pipeline} }))
 		return actor.DefaultSpawner(system, id, &own, parent)
 	}))
 }

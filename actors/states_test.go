@@ -120,7 +120,7 @@ func (s *scene) saved(err error) {
 func (s *scene) saw() (words []string) {
 	for _, e := range s.out {
 		switch e := e.(type) {
-		case land:
+		case completeFlight:
 			words = append(words, "answers "+answerWord(e.answer))
 		case askPermit:
 			words = append(words, "asks for a permit")
@@ -171,8 +171,8 @@ func needs(key session.FlightKey) func(*scene) { return func(s *scene) { s.ask(k
 func signsIn(s *scene) {
 	s.give(&messages.ReplaceSession{State: &session.State{RefreshToken: "l0"}, Incarnation: session.Incarnation{2}})
 }
-func logsOut(s *scene)  { s.give(&messages.EndSession{Why: session.ReasonLogout}) }
-func isToldOf(s *scene) { s.give(&messages.ReadRecord{Version: newRecord}) }
+func logsOut(s *scene)    { s.give(&messages.EndSession{Why: session.ReasonLogout}) }
+func isNotified(s *scene) { s.give(&messages.ReadRecord{Version: newRecord}) }
 func ceiling(s *scene) {
 	s.now = t0.Add(10 * time.Minute)
 	s.give(&messages.CeilingReached{Generation: 1})
@@ -236,14 +236,14 @@ var cells = []cell{
 	{"Update", released, 0, updating("", `{"a":1}`), "runs saveOp, live"},
 	{"Update", failed, 0, updating("", `{"a":1}`), "-runs, failed"},
 
-	{"RecordChanged", unknown, 0, isToldOf, "-runs, released"},
-	{"RecordChanged", live, 0, isToldOf, "runs readOp, live"},
+	{"RecordChanged", unknown, 0, isNotified, "-runs, released"},
+	{"RecordChanged", live, 0, isNotified, "runs readOp, live"},
 	{"RecordChanged: known", live, 0, func(s *scene) { s.give(&messages.ReadRecord{Version: session.Version{1}}) }, "-runs, live"},
-	{"RecordChanged", expiring, onTheWire, func(s *scene) { s.finish(nil); isToldOf(s) }, "runs readOp, expiring"},
+	{"RecordChanged", expiring, onTheWire, func(s *scene) { s.finish(nil); isNotified(s) }, "runs readOp, expiring"},
 	{"RecordChanged: deleted", ended, 0, func(s *scene) { s.finish(errDown); s.give(&messages.ReadRecord{}) }, "-runs, ended"},
-	{"RecordChanged", ended, 0, func(s *scene) { s.finish(errDown); isToldOf(s) }, "runs readOp, ended"},
-	{"RecordChanged", released, 0, isToldOf, "runs readOp, live"},
-	{"RecordChanged", failed, 0, isToldOf, "-runs, failed"},
+	{"RecordChanged", ended, 0, func(s *scene) { s.finish(errDown); isNotified(s) }, "runs readOp, ended"},
+	{"RecordChanged", released, 0, isNotified, "runs readOp, live"},
+	{"RecordChanged", failed, 0, isNotified, "-runs, failed"},
 
 	{"PermitGranted", unknown, 0, nil, ""},
 	{"PermitGranted", live, 0, holding(permit), "runs beginOp, live"},

@@ -47,11 +47,11 @@ func (a *Session) run(o op) {
 	if _, read := o.(*readOp); !read { // whose failure would be the session's, not the caller's
 		r.with.call = lender(w.calls)
 	}
-	if _, saves := o.(*saveOp); saves && w.landed == nil && len(a.core.updates.waiting) > 0 {
+	if _, saves := o.(*saveOp); saves && w.completion == nil && len(a.core.updates.waiting) > 0 {
 		r.with.options = store.Options{Values: a.core.updates.waiting[0].call.Values()}
 	}
-	if w.landed != nil {
-		r.with.options, r.observed = w.landed.flight.Options, a.observed(w.landed.flight)
+	if w.completion != nil {
+		r.with.options, r.observed = w.completion.flight.Options, a.observed(w.completion.flight)
 	}
 	if b, ok := o.(*beginOp); ok {
 		r.observed = a.observed(b.request.flight)
@@ -226,16 +226,16 @@ func (s *storeCall) endRecord(ctx context.Context, o *deleteOp, m *opDone) (err 
 			}
 			return err
 		}
-		theirs, prev, err := s.remainsThere(ctx, o.only)
+		inStore, prev, err := s.remainsThere(ctx, o.only)
 		switch {
 		case errors.Is(err, store.ErrNotFound): // or another session by now
 			return nil
 		case err != nil:
 			return err
 		case remains == nil:
-			remains = theirs
-		case theirs != nil:
-			remains = theirs.JoinRemainder(remains)
+			remains = inStore
+		case inStore != nil:
+			remains = inStore.JoinRemainder(remains)
 		}
 		e.Prev = prev
 	}

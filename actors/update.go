@@ -95,5 +95,5 @@ func (c *core) updatesNotSaved(leased bool, err error) {
 // keepsIntent reports whether the save o leaves the intent as it is: nothing new is known of the refresh token. What has
 // come of it in a request under way, or in one that a crash has cut off, is still to be found out.
 func (c *core) keepsIntent(o *saveOp) bool {
-	return c.rules.Intents && o.landed == nil && o.state.RefreshToken == c.saved.RefreshToken
+	return c.rules.Intents && o.completion == nil && o.state.RefreshToken == c.saved.RefreshToken
 }

@@ -45,47 +45,47 @@ type world struct {
 	newest map[string]string
 	serial int
 	others bool // another process spends refresh tokens too, without a lease
-	air    *spend
+	onWire *spend
 	asked  bool // for a permit
 	held   bool
 	spends int
 
 	// The store.
-	record    *record
-	gone      session.Reason
-	writing   op
-	holder    string // of the lease: self, other, or nobody
-	epoch     int64
-	lapses    bool          // the lease may lapse under a request
-	calm      time.Duration // until an outage is over for everybody
-	unheard   bool          // of a lease that was taken or given back: it lapses by itself
-	intent    *store.Intent
-	lost      map[string]bool // logins whose newest refresh token nobody has
-	throttled time.Time       // until then no request may be sent
-	tells     bool            // the store tells of writes
-	notices   []*messages.ReadRecord
-	late      bool // what the store answers is held back, in reply
-	reply     *opDone
-	doubt     bool // what was told could not be read
-	marker    bool // an end is remembered, and no actor is left
-	poll      bool
-	polled    time.Duration                  // how long that waits
-	renewed   time.Time                      // when the lease was asked for that is renewed next
-	renew     bool                           // the timer
-	renews    bool                           // under way
-	names     map[session.Incarnation]string // of logins
-	dead      map[session.Incarnation]bool   // ended, or replaced
-	retry     bool
-	updates   int
-	trace     []string
+	record     *record
+	gone       session.Reason
+	writing    op
+	holder     string // of the lease: self, other, or nobody
+	epoch      int64
+	lapses     bool          // the lease may lapse under a request
+	grace      time.Duration // until an outage is over for everybody
+	unheard    bool          // of a lease that was taken or given back: it lapses by itself
+	intent     *store.Intent
+	lost       map[string]bool // logins whose newest refresh token nobody has
+	throttled  time.Time       // until then no request may be sent
+	tells      bool            // the store tells of writes
+	notices    []*messages.ReadRecord
+	late       bool // what the store answers is held back, in reply
+	reply      *opDone
+	unreadable bool // what was told could not be read
+	marker     bool // an end is remembered, and no actor is left
+	poll       bool
+	polled     time.Duration                  // how long that waits
+	renewed    time.Time                      // when the lease was asked for that is renewed next
+	renew      bool                           // the timer
+	renews     bool                           // under way
+	names      map[session.Incarnation]string // of logins
+	dead       map[session.Incarnation]bool   // ended, or replaced
+	retry      bool
+	updates    int
+	trace      []string
 }
 
 // journey is a flight and how it went.
 type journey struct {
-	flight *directory.Flight
-	login  string // of the session that was asked
-	landed bool
-	answer directory.Answer
+	flight    *directory.Flight
+	login     string // of the session that was asked
+	completed bool
+	answer    directory.Answer
 }
 
 func testRules() *Rules {
@@ -246,59 +246,59 @@ func (w *world) reachCeiling() {
 	w.command(&messages.CeilingReached{Generation: w.shown.Generation, Call: w.call()})
 }
 
-// grant answers the request for a slot.
+// grant answers the request for a permit.
 func (w *world) grant(err error) {
 	w.asked, w.held = false, err == nil
 	w.post(&permitGranted{err: err})
 }
 
-// landing says how the provider answers.
-type landing int
+// answerKind says how the provider answers.
+type answerKind int
 
 const (
-	landRotated       landing = iota // a token, and a new refresh token
-	landPlain                        // a token
-	landRotatedBroken                // a new refresh token, but nothing else of use
-	landRotatedError                 // an error, and a new refresh token
-	landUnreachable                  // nothing came through
-	landRefused                      // invalid_grant
-	landDenied                       // invalid_target: the token is well
-	landThrottled                    // 429, to be tried again in half a minute
+	answersRotated       answerKind = iota // a token, and a new refresh token
+	answersPlain                           // a token
+	answersRotatedBroken                   // a new refresh token, but nothing else of use
+	answersRotatedError                    // an error, and a new refresh token
+	answersUnreachable                     // nothing came through
+	answersRefused                         // invalid_grant
+	answersDenied                          // invalid_target: the token is well
+	answersThrottled                       // 429, to be tried again in half a minute
 )
 
-// land answers the request in the air.
-func (w *world) land(how landing) {
-	e := w.air
-	w.air, w.held = nil, false
+// answerRequest answers the request on the wire.
+func (w *world) answerRequest(how answerKind) {
+	e := w.onWire
+	w.onWire, w.held = nil, false
 	if e.token != w.newest[familyOf(e.token)] {
-		how = landRefused // reuse, which only another process may bring about
+		how = answersRefused // reuse, which only another process may bring about
 	}
 	m := &providerAnswered{}
 	switch how {
-	case landRotated, landRotatedBroken, landRotatedError:
+	case answersRotated, answersRotatedBroken, answersRotatedError:
 		m.response.RefreshToken = w.rotate(e.token)
-	case landUnreachable:
+	case answersUnreachable:
 		m.err = &session.APIError{Code: session.CodeTokenError, Err: errors.New("unreachable")}
-	case landRefused:
+	case answersRefused:
 		if a := w.core.request; !e.query.Key.ForConnection() && (a.mayBeSpent || e.token == w.newest[familyOf(e.token)]) {
 			w.lost[familyOf(e.token)] = true // it is dropped
 		}
 		m.err = &session.APIError{Code: "invalid_grant", Status: 403}
-	case landDenied:
+	case answersDenied:
 		m.err = &session.APIError{Code: "invalid_target", Status: 400}
-	case landThrottled:
+	case answersThrottled:
 		m.err = &session.APIError{Code: "too_many_requests", Status: 429, RetryAfter: 30 * time.Second}
 		if w.core.current(w.core.request) {
 			w.throttled = w.now.Add(30 * time.Second)
 		}
-	case landPlain:
+	case answersPlain:
 	}
 	switch how {
-	case landRotated, landPlain:
+	case answersRotated, answersPlain:
 		w.serial++
 		m.response.AccessToken = fmt.Sprintf("%s|%s|%d", familyOf(e.token), name(e.query.Key), w.serial)
 		m.response.ExpiresIn, m.response.HasExpiresIn = 60, true
-	case landRotatedError:
+	case answersRotatedError:
 		m.err = &session.APIError{Code: "invalid_response", Status: 200}
 	}
 	w.post(m)
@@ -323,16 +323,16 @@ func (w *world) carryOut(effects []effect) {
 		switch e := e.(type) {
 		case publish:
 			w.published(e.snapshot)
-		case land:
+		case completeFlight:
 			w.answered(e.flight, e.answer)
 		case askPermit:
 			if w.asked || w.held {
-				w.fail("a second slot was asked for")
+				w.fail("a second permit was asked for")
 			}
 			w.asked = true
 		case dropPermit:
 			if !w.held {
-				w.fail("a slot was given back that nobody held")
+				w.fail("a permit was given back that nobody held")
 			}
 			w.held = false
 		case spend:
@@ -354,7 +354,7 @@ func (w *world) carryOut(effects []effect) {
 		case setUnsaved:
 			w.entry.SetUnsaved(directory.Unsaved(e))
 		case tell:
-			w.told(e.message)
+			w.receive(e.message)
 		case endCall:
 			if w.calls[e.call]++; w.calls[e.call] > 1 {
 				w.fail("a call was answered twice")

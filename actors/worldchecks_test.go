@@ -67,14 +67,14 @@ func (w *world) answered(f *directory.Flight, a directory.Answer) {
 		return // nobody waits for it
 	}
 	if i < 0 {
-		w.fail("a flight landed that nobody started")
+		w.fail("a flight is completed that nobody started")
 	}
 	j := w.flights[i]
-	if j.landed {
-		w.fail("%+v landed twice", f.Query.Key)
+	if j.completed {
+		w.fail("%+v is completed twice", f.Query.Key)
 	}
-	j.landed, j.answer = true, a
-	w.note("  lands %s: %v", name(f.Query.Key), a.Err)
+	j.completed, j.answer = true, a
+	w.note("  completes %s: %v", name(f.Query.Key), a.Err)
 	w.entry.Complete(f, a)
 	var (
 		access    *session.AccessTokenError
@@ -85,11 +85,11 @@ func (w *world) answered(f *directory.Flight, a directory.Answer) {
 	case a.Restart && a.Err == nil:
 	case a.Err != nil && key.ForConnection():
 		if !errors.As(a.Err, &federated) {
-			w.fail("a connection's question was answered with %T", a.Err)
+			w.fail("a connection's query was answered with %T", a.Err)
 		}
 	case a.Err != nil:
 		if !errors.As(a.Err, &access) {
-			w.fail("a question was answered with %T", a.Err)
+			w.fail("a query was answered with %T", a.Err)
 		}
 	case key.ForConnection():
 		w.judge(j, a.Connection.AccessToken, a.Connection.Connection+"?"+a.Connection.LoginHint, a.Connection.ExpiresAt, a.Cached)
@@ -101,15 +101,15 @@ func (w *world) answered(f *directory.Flight, a directory.Answer) {
 	}
 }
 
-// judge holds a token against the question that it answers.
+// judge holds a token against the query that it answers.
 func (w *world) judge(j *journey, token, of string, expires time.Time, cached bool) {
 	w.t.Helper()
 	parts := strings.Split(token, "|")
 	if len(parts) != 3 || parts[1] != of || !strings.HasPrefix(of, name(j.flight.Query.Key)) {
-		w.fail("the question %s was answered with %q", name(j.flight.Query.Key), token)
+		w.fail("the query %s was answered with %q", name(j.flight.Query.Key), token)
 	}
 	if parts[0] != j.login && parts[0] != w.names[w.shown.Incarnation] {
-		w.fail("a question about %s was answered with a token of %s", j.login, parts[0])
+		w.fail("a query about %s was answered with a token of %s", j.login, parts[0])
 	}
 	if cached && !w.now.Before(expires) {
 		w.fail("an expired token came from the cache")
@@ -119,13 +119,13 @@ func (w *world) judge(j *journey, token, of string, expires time.Time, cached bo
 func (w *world) spent(e spend) {
 	w.t.Helper()
 	w.spends++
-	if w.air != nil || !w.held {
-		w.fail("two requests in the air, or one without a slot")
+	if w.onWire != nil || !w.held {
+		w.fail("two requests on the wire, or one without a permit")
 	}
 	if w.now.Before(w.throttled) {
 		w.fail("%s is spent while the provider is not to be asked", e.token)
 	}
-	w.air = &e
+	w.onWire = &e
 	w.note("  spends %s for %s", e.token, name(e.query.Key))
 	login := familyOf(e.token)
 	if !w.others && !w.lost[login] && e.token != w.newest[login] {
@@ -167,11 +167,11 @@ func (w *world) wrote(job op) {
 	}
 }
 
-func (w *world) told(m any) {
+func (w *world) receive(m any) {
 	w.t.Helper()
 	if m, ok := m.(*messages.AtRest); ok {
 		w.note("  at rest after %d of %d", m.Handled, w.sent)
-		if !w.core.idle() || w.asked || w.held || w.air != nil || w.writing != nil || w.renews {
+		if !w.core.idle() || w.asked || w.held || w.onWire != nil || w.writing != nil || w.renews {
 			w.fail("at rest with something under way")
 		}
 		if m.Handled == w.sent {
@@ -190,8 +190,8 @@ func (w *world) rested() {
 		}
 	}
 	for _, j := range w.flights {
-		if !j.landed {
-			w.fail("at rest, %s has not landed", name(j.flight.Query.Key))
+		if !j.completed {
+			w.fail("at rest, %s has not completed", name(j.flight.Query.Key))
 		}
 	}
 	w.core, w.mailbox = nil, nil
@@ -202,7 +202,7 @@ func (w *world) rested() {
 func (w *world) informed() {
 	w.t.Helper()
 	switch {
-	case !w.tells || w.doubt:
+	case !w.tells || w.unreadable:
 	case w.core == nil && w.marker && w.record != nil:
 		w.fail("an end is remembered, and %s is signed in", w.names[w.record.incarnation])
 	case w.core == nil || w.core.life == unknown:
@@ -263,19 +263,19 @@ func (w *world) check() {
 	w.t.Helper()
 	granted := slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*permitGranted); return ok })
 	preparing := w.core != nil && w.core.request != nil && w.core.step != onTheWire
-	if w.held != (w.air != nil) && !preparing && !granted {
-		w.fail("a slot leaks")
+	if w.held != (w.onWire != nil) && !preparing && !granted {
+		w.fail("a permit leaks")
 	}
 	if w.core == nil {
 		return
 	}
-	if a := w.core.request; w.rules.Intents && !w.others && !w.lapses && w.air != nil && w.core.step == onTheWire && w.core.current(a) && w.core.life == live &&
-		w.record != nil && w.names[w.record.incarnation] == familyOf(w.air.token) && w.record.incarnation == w.core.incarnation &&
-		(w.intent == nil || w.intent.Token != sha256.Sum256([]byte(w.air.token))) {
-		w.fail("%s is in the air and is not written down", w.air.token)
+	if a := w.core.request; w.rules.Intents && !w.others && !w.lapses && w.onWire != nil && w.core.step == onTheWire && w.core.current(a) && w.core.life == live &&
+		w.record != nil && w.names[w.record.incarnation] == familyOf(w.onWire.token) && w.record.incarnation == w.core.incarnation &&
+		(w.intent == nil || w.intent.Token != sha256.Sum256([]byte(w.onWire.token))) {
+		w.fail("%s is on the wire and is not written down", w.onWire.token)
 	}
 	if preparing && w.held && !granted && !w.core.queued(func(o op) bool { _, ok := o.(*beginOp); return ok }) {
-		w.fail("a slot is held and nothing leads to a request")
+		w.fail("a permit is held and nothing leads to a request")
 	}
 	reads := w.core.step == waitingForSave && w.core.queued(isRead)
 	if w.core.step.waiting() && len(w.core.queue) > 0 && !w.poll && !reads && !slices.ContainsFunc(w.mailbox, func(m any) bool { _, ok := m.(*pollDue); return ok }) {
@@ -289,7 +289,7 @@ func (w *world) check() {
 // drain lets everything come to rest: the store works, the provider answers.
 func (w *world) drain() {
 	w.t.Helper()
-	w.calm = 0
+	w.grace = 0
 	for range 500 {
 		switch {
 		case w.core == nil && len(w.notices) == 0:
@@ -303,8 +303,8 @@ func (w *world) drain() {
 			w.answerNow()
 		case w.asked:
 			w.grant(nil)
-		case w.air != nil:
-			w.land(landPlain)
+		case w.onWire != nil:
+			w.answerRequest(answersPlain)
 		case w.writing != nil:
 			w.finish(storeDoes)
 		case w.renews:
@@ -328,8 +328,8 @@ func (w *world) drained() {
 	w.quiet()
 	w.informed()
 	for _, j := range w.flights {
-		if !j.landed {
-			w.fail("%s never landed", name(j.flight.Query.Key))
+		if !j.completed {
+			w.fail("%s was never completed", name(j.flight.Query.Key))
 		}
 	}
 	if w.core.life != live || w.core.closing {

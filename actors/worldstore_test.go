@@ -19,7 +19,7 @@ func (w *world) finish(how outcome) {
 	w.writing = nil
 	m := &opDone{op: job, at: w.now}
 	if isRead(job) {
-		m.grace = w.calm
+		m.grace = w.grace
 	}
 	if o, ok := job.(stamped); ok {
 		o.stamp(w.version())
@@ -30,7 +30,7 @@ func (w *world) finish(how outcome) {
 	w.unheard = w.unheard || how != storeDoes && (begins || releases || saves && w.rules.Leases && saving.epoch == 0)
 	_, deletes := job.(*deleteOp)
 	if _, reads := job.(*readOp); !deletes && !releases {
-		w.doubt = how != storeDoes && (w.doubt || reads)
+		w.unreadable = how != storeDoes && (w.unreadable || reads)
 	}
 	if how == storeFails {
 		m.err = errStore
@@ -92,7 +92,7 @@ func (w *world) begin(o *beginOp, m *opDone) {
 	if again {
 		m.prior = before
 	}
-	m.grace, m.err = w.calm, err
+	m.grace, m.err = w.grace, err
 	if err == nil {
 		w.intent = &next
 	}

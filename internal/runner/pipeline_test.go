@@ -55,7 +55,7 @@ func (b *box) turn() {
 func TestPipeline_oneWorkerCarriesAFlight(t *testing.T) {
 	r := newTestRunner(t)
 	b := &box{pipeline: &pipeline{r: r}}
-	landed := make(chan struct{})
+	delivered := make(chan struct{})
 	var steps []string
 	step := func(name string) {
 		steps = append(steps, name)
@@ -74,13 +74,13 @@ func TestPipeline_oneWorkerCarriesAFlight(t *testing.T) {
 				b.pipeline.Run(actors.StoreWork, work("write"), func(any) {
 					b.post(func() {
 						step("written")
-						close(landed)
+						close(delivered)
 					})
 				})
 			})
 		})
 	})
-	<-landed
+	<-delivered
 	if len(steps) != 5 {
 		t.Errorf("steps = %q", steps)
 	}

@@ -19,7 +19,7 @@ const (
 
 var (
 	remembers = []string{"core", "Session", "survivor", "lease", "recovery", "throttle", "ending"}
-	fixed     = []string{"rules", "env", "pipe", "boss", "self", "entry", "core"} // once the actor has started
+	fixed     = []string{"rules", "env", "pipe", "supervisor", "self", "entry", "core"} // once the actor has started
 )
 
 // The state of a session actor is small enough to be held in mind.

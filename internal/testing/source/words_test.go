@@ -36,7 +36,7 @@ var another = map[string][]string{
 
 // rebuilding names the rooms that still have old words. A room goes from here when it has none.
 var rebuilding = []string{
-	"actors", "internal/testing/sim",
+	"internal/testing/sim",
 }
 
 func TestWords(t *testing.T) {
@@ -49,7 +49,7 @@ func TestWords(t *testing.T) {
 			for _, id := range declared(n) {
 				inside := " " + strings.Join(split(id.Name), " ") + " "
 				for word, now := range replaced {
-					if strings.Contains(inside, " "+word+" ") && !slices.Contains(another[room], word) {
+					if strings.Contains(inside, " "+word+" ") && !strings.Contains(inside, " "+now+" ") && !slices.Contains(another[room], word) {
 						t.Errorf("%s: %s has the old word %q; say %q", file.Fset.Position(id.Pos()), id.Name, word, now)
 					}
 				}

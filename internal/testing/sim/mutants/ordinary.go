@@ -13,7 +13,7 @@ var ordinary = []defect{
 	},
 	{
 		name: "end-forgets-queue", what: "a flight that is queued is not answered when its session ends",
-		old: "for _, f := range c.queue {\n\t\tc.land(f, c.overFor(f, why))\n\t}", bad: "", test: "TestCeiling_answersByTheTable",
+		old: "for _, f := range c.queue {\n\t\tc.completeFlight(f, c.overFor(f, why))\n\t}", bad: "", test: "TestCeiling_answersByTheTable",
 	},
 	{
 		name: "question-kept", what: "what was answered with an error is kept among the questions",

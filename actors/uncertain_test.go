@@ -11,7 +11,7 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Two questions at once, both refused as a provider does that refuses by audience: nothing was
+// Two queries at once, both refused as a provider does that refuses by audience: nothing was
 // cut off, and the refresh token stays.
 func TestRefused_twiceInARowIsNoCrash(t *testing.T) {
 	for name, shared := range map[string]bool{"alone, with intents": false, "under leases": true} {
@@ -29,10 +29,10 @@ func TestRefused_twiceInARowIsNoCrash(t *testing.T) {
 			for range 2 {
 				w.grant(nil)
 				w.deliverAll()
-				for w.air == nil {
+				for w.onWire == nil {
 					w.stored(storeDoes) // claim, intent
 				}
-				w.landed(landDenied)
+				w.respond(answersDenied)
 				if w.writing != nil && isRead(w.writing) {
 					w.stored(storeDoes)
 				}
@@ -40,8 +40,8 @@ func TestRefused_twiceInARowIsNoCrash(t *testing.T) {
 			for w.writing != nil {
 				w.stored(storeDoes)
 			}
-			if !a.landed || !b.landed {
-				t.Fatal("not landed")
+			if !a.completed || !b.completed {
+				t.Fatal("not completed")
 			}
 			if got := w.record.state.RefreshToken; got != "login1/0" {
 				t.Errorf("the store has refresh token %q, want the one that nobody has spent", got)
@@ -52,7 +52,7 @@ func TestRefused_twiceInARowIsNoCrash(t *testing.T) {
 
 // A login's Replace fails at its deadline, the record is read again, and only then does the
 // write take effect. The notice of it must not be taken for old news.
-func TestInDoubt_aLoginThatTakesEffectLateIsHeardOf(t *testing.T) {
+func TestUncertain_aLoginThatTakesEffectLateIsRead(t *testing.T) {
 	w := newTestWorld(t)
 	w.rules.Exclusive, w.tells = false, true
 	in := w.login(0)
@@ -69,10 +69,10 @@ func TestInDoubt_aLoginThatTakesEffectLateIsHeardOf(t *testing.T) {
 
 // After the end another process signs a user in, and out again while that login is being read: the
 // end of it is heard of.
-func TestTold_ofTheEndOfALoginThatIsBeingRead(t *testing.T) {
+func TestNotice_ofTheEndOfALoginThatIsBeingRead(t *testing.T) {
 	w := withCeiling(t)
 	w.rules.Exclusive, w.tells = false, true
-	github := w.fly(keyGoogle) // so that somebody is there to hear
+	github := w.sendFor(keyGoogle) // so that somebody is there to hear
 	w.pass()
 	w.reachCeiling()
 	w.deliverAll()
@@ -91,14 +91,14 @@ func TestTold_ofTheEndOfALoginThatIsBeingRead(t *testing.T) {
 	w.deliverAll()
 	w.answerNow()
 	w.deliverAll()
-	w.landed(landRotated)
+	w.respond(answersRotated)
 	w.drain() // fails where it is shown, and nobody is signed in
-	if !github.landed {
+	if !github.completed {
 		t.Error("whoever waited was not answered")
 	}
 }
 
-// What stands in the store while a refresh token is in the air must not be cleared by
+// What stands in the store while a refresh token is on the wire must not be cleared by
 // another save.
 func TestIntent_outlivesASaveInBetween(t *testing.T) {
 	w := newTestWorld(t)
@@ -108,7 +108,7 @@ func TestIntent_outlivesASaveInBetween(t *testing.T) {
 	w.grant(nil)
 	w.deliverAll()
 	w.stored(storeDoes) // intent
-	w.landed(landPlain)
+	w.respond(answersPlain)
 	w.stored(storeFails) // the save, of a connection's token: blocks nothing
 	w.ask(keyA)
 	w.deliverAll()
@@ -120,26 +120,26 @@ func TestIntent_outlivesASaveInBetween(t *testing.T) {
 	for w.writing != nil {
 		w.stored(storeDoes) // what is left of the first, intent
 	}
-	if w.air == nil || w.intent == nil {
-		t.Fatal("no request in the air, or it is not written down")
+	if w.onWire == nil || w.intent == nil {
+		t.Fatal("no request on the wire, or it is not written down")
 	}
 	w.retryNow()
 	w.deliverAll()
 	for w.writing != nil {
 		w.stored(storeDoes)
 	}
-	if w.air == nil {
-		t.Fatal("no request in the air")
+	if w.onWire == nil {
+		t.Fatal("no request on the wire")
 	}
 	if w.intent == nil {
-		t.Error("a refresh token is in the air, and nothing of it is written down: a crash now loses the session")
+		t.Error("a refresh token is on the wire, and nothing of it is written down: a crash now loses the session")
 	}
 }
 
 // Another process took over the lapsed lease, presented the token, was refused and gave it
 // up, while this one lives and has the new refresh token in hand.
 func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
-	for _, when := range []string{"before the save", "told while in the air"} {
+	for _, when := range []string{"before the save", "notified while on the wire"} {
 		t.Run(when, func(t *testing.T) {
 			w, j := leased(t)
 			w.tells = true
@@ -153,14 +153,14 @@ func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
 				w.intent, w.holder = nil, nobody
 			}
 			if when == "before the save" {
-				w.landed(landRotated)
+				w.respond(answersRotated)
 				dropToken()
 			} else {
 				dropToken()
 				w.hear()
 				w.deliverAll()
 				w.stored(storeDoes) // reread
-				w.landed(landRotated)
+				w.respond(answersRotated)
 			}
 			for w.writing != nil {
 				w.stored(storeDoes)
@@ -169,15 +169,15 @@ func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
 			if got, want := w.record.state.RefreshToken, w.newest["login1"]; got != want {
 				t.Errorf("the store has refresh token %q, want %q, which works and was in hand", got, want)
 			}
-			if !j.landed || j.answer.Err != nil {
-				t.Errorf("landed %v: %v", j.landed, j.answer.Err)
+			if !j.completed || j.answer.Err != nil {
+				t.Errorf("completed %v: %v", j.completed, j.answer.Err)
 			}
 		})
 	}
 }
 
 // The provider refuses a recovery for the moment or for who asks: it has said nothing about the
-// token, so the intent stands and is followed up again. Every other refusal ends it.
+// token, so the intent stands and is presented once more. Every other refusal ends it.
 func TestRecovery_endsWithWhatTheProviderSaysOfTheToken(t *testing.T) {
 	for _, refusal := range []session.APIError{
 		{Code: "too_many_requests", Status: 429},
@@ -196,16 +196,16 @@ func TestRecovery_endsWithWhatTheProviderSaysOfTheToken(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", refusal.Status, refusal.Code), func(t *testing.T) {
 			w := newTestWorld(t)
 			w.rules.Intents = true
-			w.orphan(false)
+			w.staleIntent(false)
 			w.command(&messages.RecoverIntent{Intent: *w.intent})
 			w.deliverAll()
 			w.grant(nil)
 			w.deliverAll()
 			w.stored(storeDoes) // intend
-			if w.air == nil {
-				t.Fatal("no request in the air")
+			if w.onWire == nil {
+				t.Fatal("no request on the wire")
 			}
-			w.air, w.held = nil, false
+			w.onWire, w.held = nil, false
 			w.post(&providerAnswered{err: &refusal})
 			w.deliverAll()
 			for w.writing != nil {
@@ -226,7 +226,7 @@ func TestRecovery_endsWithWhatTheProviderSaysOfTheToken(t *testing.T) {
 
 // The feed told of another login, the record could not be read, and then the ceiling came. The
 // end must not be remembered as if no user could be signed in.
-func TestEnd_isNotRememberedWhereALoginElsewhereWasToldOf(t *testing.T) {
+func TestEnd_isNotRememberedWhereALoginElsewhereWasNotified(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		t.Run(fmt.Sprintf("a caller had it read once more: %v", again), func(t *testing.T) {
 			w := withCeiling(t)
@@ -256,7 +256,7 @@ func TestEnd_isNotRememberedWhereALoginElsewhereWasToldOf(t *testing.T) {
 
 // While a session starts again after a panic it cannot be said how old its snapshot is, so a caller who wants
 // it to be read again is not told that it was.
-func TestReread_whileItStartsAgain(t *testing.T) {
+func TestRead_whileItStartsAgain(t *testing.T) {
 	c := newCore(&Rules{})
 	c.life, c.before = failed, live
 	c.state, c.saved = &session.State{}, &session.State{}
@@ -282,7 +282,7 @@ func TestRecovery_thatIsNotSentIsNotOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newTestWorld(t)
 			w.rules.Intents = true
-			w.orphan(false)
+			w.staleIntent(false)
 			w.command(&messages.RecoverIntent{Intent: *w.intent})
 			w.deliverAll()
 			w.grant(nil)
@@ -303,14 +303,14 @@ func cutOff(t *testing.T) *world {
 	underLeases(w)
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
-	w.orphan(true)
+	w.staleIntent(true)
 	w.load()
 	w.command(&messages.RecoverIntent{Intent: *w.intent})
 	w.deliverAll()
 	w.grant(nil)
 	w.deliverAll()
 	w.stored(storeDoes) // begin
-	w.landed(landRefused)
+	w.respond(answersRefused)
 	if w.writing == nil || !isRead(w.writing) {
 		t.Fatal("the record is not read")
 	}
@@ -328,12 +328,12 @@ func TestRecovery_thatCannotReadTheRecordIsNotOver(t *testing.T) {
 	if w.intent == nil || w.holder != nobody {
 		t.Fatalf("intent %v, holder %q, want the intent to stand and no holder", w.intent, w.holder)
 	}
-	j := w.takeSlot(keyA)
+	j := w.permitFor(keyA)
 	w.stored(storeDoes) // begin
-	w.landed(landRefused)
+	w.respond(answersRefused)
 	w.drain()
-	if !j.landed || w.record.state.RefreshToken != "" {
-		t.Errorf("landed = %v, the store has %q, want it to be given up", j.landed, w.record.state.RefreshToken)
+	if !j.completed || w.record.state.RefreshToken != "" {
+		t.Errorf("completed = %v, the store has %q, want it to be given up", j.completed, w.record.state.RefreshToken)
 	}
 }
 
@@ -348,16 +348,16 @@ func TestRecovery_besideAnotherWrite(t *testing.T) {
 }
 
 // A look for stale intents lists an intent whose request is out; when the session hears of it that has
-// landed, and nothing is left to find out.
-func TestRecovery_ofWhatHasLandedSpendsNothing(t *testing.T) {
+// completed, and nothing is left to find out.
+func TestRecovery_ofWhatHasCompletedSpendsNothing(t *testing.T) {
 	for _, unsaved := range []bool{false, true} {
 		t.Run(fmt.Sprintf("something is still to be saved: %v", unsaved), func(t *testing.T) {
 			w := newTestWorld(t)
 			w.rules.Intents = true
-			w.takeSlot(keyGoogle)
+			w.permitFor(keyGoogle)
 			w.stored(storeDoes) // the intent
 			listed := *w.intent
-			w.landed(landPlain)
+			w.respond(answersPlain)
 			if unsaved {
 				w.stored(storeFails) // the intent is cleared all the same
 			}
@@ -367,7 +367,7 @@ func TestRecovery_ofWhatHasLandedSpendsNothing(t *testing.T) {
 			w.command(&messages.RecoverIntent{Intent: listed})
 			w.drain()
 			if w.spends != 1 || w.intent != nil {
-				t.Errorf("%d requests for one question, intent %v", w.spends, w.intent)
+				t.Errorf("%d requests for one query, intent %v", w.spends, w.intent)
 			}
 		})
 	}
@@ -381,22 +381,22 @@ func TestRecovery_behindASave(t *testing.T) {
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
 	w.load()
-	w.takeSlot(keyGoogle)
+	w.permitFor(keyGoogle)
 	w.stored(storeDoes) // begin
-	w.landed(landPlain)
+	w.respond(answersPlain)
 	w.stored(storeFails)
 	w.stored(storeDoes) // the lease is given back
-	w.orphan(false)
+	w.staleIntent(false)
 	w.retryNow()
 	w.command(&messages.RecoverIntent{Intent: *w.intent})
 	w.deliverAll()
 	w.drain()
 	if w.spends != 2 {
-		t.Errorf("requests = %d, want one for the question and one for what was left behind", w.spends)
+		t.Errorf("requests = %d, want one for the query and one for what was left behind", w.spends)
 	}
 }
 
-// A caller's question finds an intent that a process left behind; its own is written over it, and the lease has
+// A caller's query finds an intent that a process left behind; its own is written over it, and the lease has
 // lapsed before the answer to that comes. Nothing was sent: an intent stands.
 func TestRecovery_thenTheLeaseIsElsewhere(t *testing.T) {
 	w := newWorld(t)
@@ -404,9 +404,9 @@ func TestRecovery_thenTheLeaseIsElsewhere(t *testing.T) {
 	w.lapses = true
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
-	w.orphan(true)
+	w.staleIntent(true)
 	w.load()
-	w.takeSlot(keyA)
+	w.permitFor(keyA)
 	w.late = true
 	w.stored(storeDoes) // begin, over the intent that stood; the answer takes long
 	w.now = w.now.Add(leaseTTL)
@@ -429,16 +429,16 @@ func TestRecovery_behindASaveAndRefused(t *testing.T) {
 	in, s := w.newLogin(0)
 	w.record = &record{w.version(), in, s}
 	w.load()
-	w.takeSlot(keyGoogle)
+	w.permitFor(keyGoogle)
 	w.stored(storeDoes) // begin
-	w.landed(landPlain)
+	w.respond(answersPlain)
 	w.stored(storeFails)
 	w.stored(storeDoes) // the lease is given back
-	w.orphan(true)
+	w.staleIntent(true)
 	w.retryNow()
 	w.command(&messages.RecoverIntent{Intent: *w.intent})
 	w.deliverAll()
-	for w.air == nil {
+	for w.onWire == nil {
 		switch {
 		case w.asked:
 			w.grant(nil)
@@ -447,7 +447,7 @@ func TestRecovery_behindASaveAndRefused(t *testing.T) {
 			w.stored(storeDoes)
 		}
 	}
-	w.landed(landRefused)
+	w.respond(answersRefused)
 	w.drain()
 	if got := w.record.state.RefreshToken; got != "" {
 		t.Errorf("the store has %q, want it to be given up", got)
