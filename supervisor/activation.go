@@ -188,18 +188,23 @@ func (s *Supervisor) show(sl *resident, ready *directory.Snapshot) {
 	sl.entry.Publish(ready)
 }
 
-// activate gives the session an actor, which goes on from what the entry shows, unless it has one.
+// activate gives the session an actor, which goes on from what the entry shows, unless it has one. Of a session that its
+// ceiling has ended, the actor owes the deletion: the one that is on its way may fail, and the login that the actor is for, too.
 func (s *Supervisor) activate(sl *resident) {
 	if sl.pid() != nil {
 		return
 	}
-	sl.ending = false // a deletion on its way does not matter any more: the actor is told to delete it
+	ending := sl.ending
+	sl.ending = false
 	pid := s.root.Spawn(s.props)
 	sl.more().sent = 0
 	s.active++
 	s.send(pid, &messages.Adopt{Entry: &sl.entry, Version: sl.version, Held: sl.known().held, Demanded: sl.known().demanded})
 	sl.entry.SetPID(pid) // not before: that is the first message
 	s.watchRelease(sl)
+	if ending {
+		s.command(sl, &messages.EndSession{Key: sl.entry.Key, Only: sl.entry.Snapshot().Incarnation, Why: session.ReasonCeiling})
+	}
 }
 
 // needToken passes a flight on to its session, which had no actor when it was joined.

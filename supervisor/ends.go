@@ -201,8 +201,9 @@ func (s *Supervisor) batchDone(m *batchDone) {
 		}
 		switch {
 		case sl == nil || !sl.ending:
-			// it has an actor by now, which deletes it once more where that is still to be done
+			// it has an actor by now, which deletes it once more
 		case failed[r.key]:
+			sl.ending = false // the message that follows has it deleted
 			s.command(sl, &messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling, Ceiling: r.ceiling})
 			if s.closing {
 				s.command(sl, &messages.Finish{})
