@@ -120,20 +120,8 @@ func (p *process) remembers() bool {
 // was refused, or is near its end (P2).
 func (w *World) checkDemanded(j *job, r *request, shown *session.State) {
 	p, f := j.p, j.flight(r.key)
-	now, covered, met := p.moment(), false, true
-	for i := range shown.TokenSets {
-		t := &shown.TokenSets[i]
-		if !w.covers(t, r.key, now) {
-			continue
-		}
-		covered = true
-		token := session.Token{AccessToken: t.AccessToken, ExpiresAt: time.Unix(t.ExpiresAt, 0)}
-		if f != nil {
-			met = met && !f.Demand.Refuses(t.AccessToken) && f.Demand.Lasts(&token, now)
-			met = met && (!f.Early() || token.ExpiresAt.Sub(now) > w.config.early+w.config.buffer)
-		}
-	}
-	if covered && met {
+	covered, met := w.meets(f, r.key, shown, p.moment())
+	if _, metNow := w.meets(f, r.key, shown, p.now()); covered && met && metNow { // by either, where the clock was set back
 		w.fail("P2", "a token %s is asked for, and there is one", questionName(r.key))
 	}
 	if f == nil || f.Demand == (session.Demand{}) || f.Demand.MinRemaining > 0 {
@@ -144,6 +132,24 @@ func (w *World) checkDemanded(j *job, r *request, shown *session.State) {
 		w.theirs == 0 && ago < demandInterval*time.Second {
 		w.fail("P2", "a token %s is asked for on demand, and was %v ago", questionName(r.key), ago)
 	}
+}
+
+// meets reports whether tokens in shown answer key at now, and whether each of them meets what f, the flight, demands.
+func (w *World) meets(f *directory.Flight, key session.FlightKey, shown *session.State, now time.Time) (covered, met bool) {
+	met = true
+	for i := range shown.TokenSets {
+		t := &shown.TokenSets[i]
+		if !w.covers(t, key, now) {
+			continue
+		}
+		covered = true
+		token := session.Token{AccessToken: t.AccessToken, ExpiresAt: time.Unix(t.ExpiresAt, 0)}
+		if f != nil {
+			met = met && !f.Demand.Refuses(t.AccessToken) && f.Demand.Lasts(&token, now)
+			met = met && (!f.Early() || token.ExpiresAt.Sub(now) > w.config.early+w.config.buffer)
+		}
+	}
+	return covered, met
 }
 
 // flight returns the flight for key that could be joined when the session started j, nil where there was none.
