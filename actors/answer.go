@@ -28,8 +28,17 @@ func (c *core) answeredBy(m *providerAnswered, now time.Time) {
 	}
 	if errors.Is(m.err, errLapsed) || errors.Is(m.err, errTooLate) {
 		c.notSent(a, m.err)
-		return
+	} else {
+		c.answerTo(a, m, now)
 	}
+	if c.postponed {
+		c.postponed = false
+		c.retry()
+	}
+}
+
+// answerTo takes in the answer to a, whose request was sent.
+func (c *core) answerTo(a *request, m *providerAnswered, now time.Time) {
 	m.err = c.held.Redact(m.err, c.state, a.state)
 	won := c.wonElsewhere(a)
 	if won {
@@ -44,10 +53,6 @@ func (c *core) answeredBy(m *providerAnswered, now time.Time) {
 	}
 	if !again {
 		c.judge(a, m, won, now)
-	}
-	if c.postponed {
-		c.postponed = false
-		c.retry()
 	}
 }
 
