@@ -35,14 +35,14 @@ func init() {
 		{"work", 400, (*World).works, func(w *World, i int) { w.nthJob(i).step() }},
 		{"step", 400, (*World).steps, func(w *World, i int) { w.nthCall(i).stepAndForget() }},
 		{"ask", 130, always, func(w *World, _ int) {
-			w.askToken(w.process(), w.subject(), one(w.choose, w.questions))
+			w.askToken(w.process(), w.subject(), one(w.choose, w.queries))
 		}},
 		{"ask connection", 45, always, func(w *World, _ int) {
 			w.askConnection(w.process(), w.subject(), session.ConnectionKey(
 				one(w.choose, []string{"google", "github"}), one(w.choose, []string{"", "", "ann", "bob"})))
 		}},
 		{"crowd", 20, always, func(w *World, _ int) {
-			p, s, q := w.process(), w.subject(), one(w.choose, w.questions)
+			p, s, q := w.process(), w.subject(), one(w.choose, w.queries)
 			for range 2 + w.choose.pick(3) {
 				w.askToken(p, s, q)
 			}
@@ -71,7 +71,7 @@ func init() {
 			}))
 		}},
 		{"poison", 4, always, func(w *World, _ int) { w.poison() }},
-		{"bomb", 8, (*World).turns, func(w *World, i int) { w.plant(w.nthTurn(i)) }},
+		{"defect", 8, (*World).turns, func(w *World, i int) { w.plant(w.nthTurn(i)) }},
 		{"die", 6, func(w *World) int { return len(w.processes) }, func(w *World, i int) {
 			w.processes[i].die()
 			if w.kind == Alone && !w.choose.odds(20) {
@@ -88,38 +88,38 @@ func init() {
 		{"provider up", 60, func(w *World) int { return when(w.providerDown) }, func(w *World, _ int) { w.outage(&w.providerDown, false, "provider") }},
 		{"elsewhere", 32, func(w *World) int { return when(!w.config.exclusive && w.kind == Alone) }, func(w *World, _ int) { w.elsewhere(w.subject()) }},
 		{"late", 40, func(w *World) int { return len(w.late) }, func(w *World, i int) { w.arrive(i) }},
-		{"ask at a landing", 4000, (*World).landings, func(w *World, i int) { w.askAtLanding(i) }},
+		{"ask at a completion", 4000, (*World).completions, func(w *World, i int) { w.askAtCompletion(i) }},
 		{"update", 16, always, func(w *World, _ int) { w.update(w.process(), w.subject()) }},
 		{"crash at a save", 25, (*World).saves, func(w *World, i int) { w.nthFeed(i, (*process).saves).crash() }},
-		{"tell", 150, (*World).tidings, func(w *World, i int) { w.nthFeed(i, (*process).tidings).tellOne() }},
+		{"deliver a notice", 150, (*World).deliverable, func(w *World, i int) { w.nthFeed(i, (*process).deliverable).deliverOne() }},
 		{"feed breaks", 4, (*World).feeding, func(w *World, i int) { w.nthFeed(i, (*process).feeding).feedBreaks() }},
 		{"feed found broken", 20, (*World).feedsBroken, func(w *World, i int) { w.nthFeed(i, (*process).feedBroken).feedFound() }},
 		{"feed again", 60, (*World).feedsOff, func(w *World, i int) { w.nthFeed(i, (*process).feedOff).feedBegins() }},
 		{"feed gap", 2, (*World).feeding, func(w *World, i int) { w.nthFeed(i, (*process).feeding).feedGap() }},
 		{"pause", 5, (*World).pausable, func(w *World, i int) { w.nthFeed(i, (*process).pausable).pause() }},
-		{"pause in the air", 60, (*World).flying, func(w *World, i int) { w.pauseInTheAir(i) }},
+		{"pause on the wire", 60, (*World).sending, func(w *World, i int) { w.pauseOnTheWire(i) }},
 		{"resume", 6, (*World).pauses, func(w *World, i int) { w.nthFeed(i, (*process).isPaused).resume() }},
 		{"clock steps", 4, (*World).steppable, func(w *World, _ int) { w.process().stepClock() }},
 	}
 }
 
-// landings counts the messages that bring the end of a save, and are not handled yet.
-func (w *World) landings() (n int) {
-	for _, l := range w.landing {
+// completions counts the messages that bring the end of a save, and are not handled yet.
+func (w *World) completions() (n int) {
+	for _, l := range w.deliveries {
 		n += when(l.asks())
 	}
 	return n
 }
 
-func (l landed) asks() bool {
+func (l delivery) asks() bool {
 	p := l.job.p
 	return p.alive && !p.paused && !p.closing && l.job.about != nil && l.job.call == "Update" && l.job.about.asked.Scopes != ""
 }
 
-// askAtLanding asks, at the last moment, for less than was asked for before: the session may
+// askAtCompletion asks, at the last moment, for less than was asked for before: the session may
 // have an answer once it has handled such a message.
-func (w *World) askAtLanding(i int) {
-	for _, l := range w.landing {
+func (w *World) askAtCompletion(i int) {
+	for _, l := range w.deliveries {
 		if !l.asks() {
 			continue
 		}
@@ -128,7 +128,7 @@ func (w *World) askAtLanding(i int) {
 			continue
 		}
 		asked := l.job.about.asked
-		for _, q := range w.questions {
+		for _, q := range w.queries {
 			if q.Key.Audience == asked.Audience && q.Key != asked && session.ParseScope(asked.Scopes).Covers(q.Want) {
 				w.askToken(l.job.p, l.job.about, q)
 				w.calls[len(w.calls)-1].stepAndForget()
@@ -322,7 +322,7 @@ func (w *World) poisonOne(p *process, s *subject) {
 	if e == nil || e.PID() == nil {
 		return
 	}
-	p.bombs++
+	p.defects++
 	w.saw[poisoned]++
 	w.note("%s is sent what it cannot handle", s.id)
 	p.lookup.Send(e.PID(), &messages.NeedToken{Flight: directory.NewFlight(nil, store.Options{})})
@@ -330,22 +330,22 @@ func (w *World) poisonOne(p *process, s *subject) {
 
 // plant lets m handle its next message with a defect somewhere in it.
 func (w *World) plant(m *mailbox) {
-	w.bomb = clockBomb
-	saw := bombInClock
+	w.defect = clockDefect
+	saw := defectInClock
 	if w.choose.odds(40) {
-		w.bomb, saw = randBomb, bombInRand
+		w.defect, saw = randDefect, defectInRand
 	}
 	if m.entry == nil || len(m.system) > 0 {
-		w.bomb = noBomb // sessions only
+		w.defect = noDefect // sessions only
 	}
-	armed := w.bomb != noBomb
-	m.p.bombs++
+	armed := w.defect != noDefect
+	m.p.defects++
 	m.turn()
-	if armed && w.bomb == noBomb {
+	if armed && w.defect == noDefect {
 		w.note("  there was a defect in that")
 		w.saw[saw]++
 	}
-	w.bomb = noBomb
+	w.defect = noDefect
 }
 
 // vulnerable counts the processes in which a refresh token is being spent or saved.

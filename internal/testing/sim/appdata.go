@@ -58,8 +58,8 @@ func (w *World) judgeUpdate(c *call, err error) {
 		w.fail("P7", "call %d has updated %s, which is over", c.n, f.name)
 	case f.over(c.time) && f.over(c.p.now()):
 		w.fail("P4", "call %d has updated %s past its ceiling", c.n, f.name)
-	case c.outlived(f):
-		w.fail("P4", "call %d has updated %s, which has outlived itself", c.n, f.name)
+	case c.lifetimeOver(f):
+		w.fail("P4", "call %d has updated %s, which has outlived its lifetime", c.n, f.name)
 	}
 	made.step = w.step
 	w.saw[updated]++

@@ -21,7 +21,7 @@ type subject struct {
 
 	families  []*family
 	stored    stored
-	inAir     map[*process]int  // requests
+	onWire    map[*process]int  // requests
 	asked     session.FlightKey // of the last of them
 	demanded  *call             // the last that demanded more than the cache has
 	leases    map[*process]*lease
@@ -37,8 +37,8 @@ type subject struct {
 	lastEnd int
 	touched int // the last step in which one began or ended
 
-	updates  int // of the store
-	landings int // of requests
+	updates     int // of the store
+	completions int // of requests
 }
 
 // op is one operation that begins or ends sessions.
@@ -80,19 +80,19 @@ type answered struct {
 
 // call is one call of a caller.
 type call struct {
-	w       *World
-	p       *process
-	n       int
-	name    string
-	subject *subject
-	begin   int
-	time    time.Time // by the clock of its process
-	at      time.Time
-	sight   sight
-	sure    *family // the login that is certainly in force when it begins
-	ctx     context.Context
-	cancel  context.CancelFunc
-	left    bool // cancelled
+	w         *World
+	p         *process
+	n         int
+	name      string
+	subject   *subject
+	begin     int
+	time      time.Time // by the clock of its process
+	at        time.Time
+	knowledge knowledge
+	sure      *family // the login that is certainly in force when it begins
+	ctx       context.Context
+	cancel    context.CancelFunc
+	left      bool // cancelled
 
 	coroutine
 	kind     callKind
@@ -100,7 +100,7 @@ type call struct {
 	wait     lookup.Wait
 	joined   int // the step in which it joined the flight that it waits for; 0: it waits for none
 	done     bool
-	question *session.TokenQuery // of a token or connection
+	query    *session.TokenQuery // of a token or connection
 	refused  string              // the token that it says was refused
 	op       *op
 	made     *valueChange // of an update
@@ -113,7 +113,7 @@ func (w *World) call(p *process, s *subject, name string, kind callKind, body fu
 	c := &call{
 		w: w, p: p, n: w.made, name: name, subject: s, begin: w.step, time: p.now(), at: w.fake.Now(), ctx: ctx, cancel: cancel,
 	}
-	c.sight = p.sightOf(s)
+	c.knowledge = p.knowledgeOf(s)
 	if s.certain && s.open == 0 {
 		c.sure = s.current
 	}
@@ -125,20 +125,20 @@ func (w *World) call(p *process, s *subject, name string, kind callKind, body fu
 }
 
 func (w *World) askToken(p *process, s *subject, q *session.TokenQuery) {
-	c := w.call(p, s, "a token "+questionName(q.Key), tokenCall, func(c *call) {
+	c := w.call(p, s, "a token "+queryName(q.Key), tokenCall, func(c *call) {
 		a := &c.answered
 		if !p.lookup.Cached(s.id, q, nil, &a.token) { // as GetAccessToken does
 			a.err = p.lookup.Token(c.caller(), q, &a.token)
 		}
 	})
-	c.question = q
+	c.query = q
 }
 
 func (w *World) askConnection(p *process, s *subject, key session.FlightKey) {
-	c := w.call(p, s, "a token "+questionName(key), connectionCall, func(c *call) {
+	c := w.call(p, s, "a token "+queryName(key), connectionCall, func(c *call) {
 		c.answered.connection, c.answered.err = p.lookup.Connection(c.caller(), key)
 	})
-	c.question = &session.TokenQuery{Key: key}
+	c.query = &session.TokenQuery{Key: key}
 }
 
 func (w *World) read(p *process, s *subject) {
@@ -330,7 +330,7 @@ func (f *family) die(p *process) {
 	}
 }
 
-func questionName(k session.FlightKey) string {
+func queryName(k session.FlightKey) string {
 	if k.ForConnection() {
 		return fmt.Sprintf("of %s?%s", k.Connection, k.LoginHint)
 	}

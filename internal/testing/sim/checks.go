@@ -14,13 +14,13 @@ import (
 // checkSpend holds a request that has just been sent against P1 to P3.
 func (w *World) checkSpend(j *job, r *request) {
 	p, f, n, key := j.p, r.family, r.spent, r.key
-	if r.recovers = w.follows(p, r); r.recovers {
-		p.follow[f.subject] = false
+	if r.recovers = w.recoveringFor(p, r); r.recovers {
+		p.recovering[f.subject] = false
 	}
 	w.checkAnswered(p, f, n)
 	s := f.subject
-	if s.inAir[p] > 0 {
-		w.fail("P1", "two requests of %s are in the air", s.id)
+	if s.onWire[p] > 0 {
+		w.fail("P1", "two requests of %s are on the wire", s.id)
 	}
 	w.checkCoalesced(p, r)
 	w.checkLease(j, r)
@@ -50,7 +50,7 @@ func (w *World) checkSpend(j *job, r *request) {
 		if !key.ForConnection() {
 			w.checkDemanded(j, r, snap.State())
 		} else if _, ok := snap.State().FindConnection(key, p.now()); ok {
-			w.fail("P2", "a token %s is asked for, and there is one", questionName(key))
+			w.fail("P2", "a token %s is asked for, and there is one", queryName(key))
 		}
 	case directory.Ended:
 		if snap.Reason != session.ReasonCeiling || !key.ForConnection() {
@@ -68,27 +68,27 @@ func (w *World) checkCoalesced(p *process, r *request) {
 	at := asked{p, r.family, r.key}
 	before := w.last[at]
 	w.last[at] = r
-	if w.config.retry && before != nil && before.failed && before.landed != 0 {
+	if w.config.retry && before != nil && before.failed && before.answeredIn != 0 {
 		if waits, since := w.waiting(r, before); waits && !since {
 			w.checkAgain(r, before)
 		}
 		return
 	}
-	if before == nil || before.landed == 0 || w.theirs > 0 || !before.grant && !w.config.exclusive || before.recovers {
-		return // or it was refused, and flies once more; or nobody had asked that
+	if before == nil || before.answeredIn == 0 || w.wonElsewhere > 0 || !before.grant && !w.config.exclusive || before.recovers {
+		return // or it was refused, and is sent once more; or nobody had asked that
 	}
 	if waits, since := w.waiting(r, before); waits && !since {
-		w.fail("P2", "a token %s is asked for again, and whoever waits had joined the request before", questionName(r.key))
+		w.fail("P2", "a token %s is asked for again, and whoever waits had joined the request before", queryName(r.key))
 	}
 }
 
 // waiting reports whether calls wait for the answer to r, and whether one of them has joined since before was over.
 func (w *World) waiting(r, before *request) (waits, since bool) {
 	for _, c := range w.calls {
-		if c.p != r.p || c.subject != r.family.subject || c.joined == 0 || c.ready() || c.question.Key != r.key {
+		if c.p != r.p || c.subject != r.family.subject || c.joined == 0 || c.ready() || c.query.Key != r.key {
 			continue
 		}
-		if waits = true; c.joined >= before.landed {
+		if waits = true; c.joined >= before.answeredIn {
 			return true, true
 		}
 	}
@@ -114,7 +114,7 @@ type hold struct {
 
 // noteAnswer notes that a session has learnt that it is to wait, or that its token is dead.
 func (p *process) noteAnswer(m *mailbox, r *request) {
-	if m.entry == nil || p.bombs > 0 {
+	if m.entry == nil || p.defects > 0 {
 		return
 	}
 	s := m.entry.Snapshot()
@@ -132,15 +132,15 @@ func (p *process) noteAnswer(m *mailbox, r *request) {
 // checkAnswered holds that a session that is to wait does, and that it spends no token that was
 // refused for good, unless a defect has made it forget.
 func (w *World) checkAnswered(p *process, f *family, n int) {
-	if spent, ok := p.dead[f]; ok && spent == n && p.bombs == 0 {
+	if spent, ok := p.dead[f]; ok && spent == n && p.defects == 0 {
 		w.fail("P2", "%s is spent once more, and was refused for good", f.token(n))
 	}
-	if h, ok := p.throttled[f]; ok && p.now().Before(h.until) && p.setBack < h.step && p.bombs == 0 {
+	if h, ok := p.throttled[f]; ok && p.now().Before(h.until) && p.setBack < h.step && p.defects == 0 {
 		w.fail("P2", "a request of %s, and the provider is not to be asked for %v", f.name, h.until.Sub(p.now()))
 	}
 }
 
-// asked is a question that a process had the provider asked.
+// asked is a query that a process had the provider asked.
 type asked struct {
 	p      *process
 	family *family
@@ -190,15 +190,15 @@ func (p *process) checkSupervised() {
 			continue
 		}
 		w.checkShown(m)
-		w.checkLanded(m)
+		w.checkDelivered(m)
 		if shown.Phase == directory.Ended && e.Unsaved() == directory.Saved && p.over[s] == math.MaxInt {
 			p.over[s] = w.step
 		}
 	}
 }
 
-// checkLanded notes which tokens come from the cache only, from now on.
-func (w *World) checkLanded(m *mailbox) {
+// checkDelivered notes which tokens come from the cache only, from now on.
+func (w *World) checkDelivered(m *mailbox) {
 	kept := m.fresh[:0]
 	for _, is := range m.fresh {
 		if is.request != nil && m.entry.Find(is.request.key) != nil {
@@ -224,18 +224,18 @@ func (w *World) checkWrite(_ *process, r store.Record, s *session.State) {
 
 // updated counts updates against the requests that they save.
 func (w *World) updated(f *family) {
-	if f.subject.updates++; f.subject.updates > f.subject.landings {
-		w.fail("P2", "%s was updated %d times for %d requests", f.subject.id, f.subject.updates, f.subject.landings)
+	if f.subject.updates++; f.subject.updates > f.subject.completions {
+		w.fail("P2", "%s was updated %d times for %d requests", f.subject.id, f.subject.updates, f.subject.completions)
 	}
 }
 
 // handled takes note of the message that an actor is about to handle.
 func (w *World) handled(m *mailbox, msg any) {
-	for i, l := range w.landing {
+	for i, l := range w.deliveries {
 		if l.message != msg {
 			continue
 		}
-		w.landing = append(w.landing[:i], w.landing[i+1:]...)
+		w.deliveries = append(w.deliveries[:i], w.deliveries[i+1:]...)
 		if m.entry != nil {
 			for _, learn := range l.job.learns {
 				learn()
@@ -248,9 +248,9 @@ func (w *World) handled(m *mailbox, msg any) {
 		if r == nil {
 			return
 		}
-		r.landed = w.step
+		r.answeredIn = w.step
 		l.job.p.noteAnswer(m, r)
-		r.family.subject.landings++
+		r.family.subject.completions++
 		if is := r.issued; is != nil { // a token's life counts from its receipt
 			is.expires = time.Unix(l.job.p.now().Unix()+is.life, 0)
 		}
@@ -263,10 +263,10 @@ func (w *World) handled(m *mailbox, msg any) {
 		}
 	case *messages.UpdateSession:
 		if m.entry != nil {
-			m.subject.landings++
+			m.subject.completions++
 		}
 	case *messages.RecoverIntent:
-		m.p.follow[m.subject] = true
+		m.p.recovering[m.subject] = true
 	case *messages.AtRest:
 		w.saw[atRestSaid]++
 	case *messages.Busy:
@@ -341,7 +341,7 @@ func (w *World) checkClosed(p *process) {
 		if newest == noToken { // somebody else may have had one in hand
 			continue
 		}
-		if w.theirs == 0 {
+		if w.wonElsewhere == 0 {
 			newest = max(newest, p.got[f])
 		}
 		if newest <= s.stored.refresh {
@@ -358,13 +358,13 @@ func (w *World) checkClosed(p *process) {
 	}
 }
 
-// sawQueue counts the ways in which a question meets others.
+// sawQueue counts the ways in which a query meets others.
 func (w *World) sawQueue(m *mailbox, f *directory.Flight) {
 	if m.entry == nil {
 		return
 	}
 	switch flights := m.entry.Flights(); {
-	case m.subject.inAir[m.p] > 0 && len(flights) > 1:
+	case m.subject.onWire[m.p] > 0 && len(flights) > 1:
 		w.saw[queuedBehind]++
 	case len(flights) > 1:
 		w.saw[queuedBeside]++

@@ -14,11 +14,11 @@ type processClock struct{ p *process }
 
 var _ clock.Clock = processClock{}
 
-// Now implements clock.Clock. It is where a defect is planted: see World.bomb.
+// Now implements clock.Clock. It is where a defect is planted: see World.defect.
 func (c processClock) Now() time.Time {
 	w := c.p.w
-	if w.bomb == clockBomb {
-		w.bomb = noBomb
+	if w.defect == clockDefect {
+		w.defect = noDefect
 		panic("planted")
 	}
 	return c.p.now()

@@ -108,7 +108,7 @@ func (w *World) sawStore(err error) {
 	}
 }
 
-func (w *World) sawTimeout(ctx context.Context, s sometimes) {
+func (w *World) sawTimeout(ctx context.Context, s coverage) {
 	w.storeTrouble++
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		w.saw[s]++

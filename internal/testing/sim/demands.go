@@ -12,7 +12,7 @@ import (
 // demandInterval is how long after a refresh that a demand brought about another one must not be, and so for early ones.
 const demandInterval = 30
 
-// refusal is a question of which a process had a refresh made on demand.
+// refusal is a query of which a process had a refresh made on demand.
 type refusal struct {
 	p      *process
 	family *family
@@ -41,7 +41,7 @@ func (w *World) demand() {
 	q, shown := w.shown(p, s)
 	switch last := s.demanded; {
 	case last.gotToken() && w.choose.odds(80):
-		q, shown = last.question, last.answered.token
+		q, shown = last.query, last.answered.token
 	case w.choose.odds(20):
 		shown = session.Token{}
 	}
@@ -54,11 +54,11 @@ func (w *World) demand() {
 // gotToken reports whether c is over, and was answered with an access token.
 func (c *call) gotToken() bool { return c != nil && c.done && c.answered.token.AccessToken != "" }
 
-// shown returns a question that p can answer now, and the token; any question where there is none.
+// shown returns a query that p can answer now, and the token; any query where there is none.
 func (w *World) shown(p *process, s *subject) (q *session.TokenQuery, shown session.Token) {
-	e, first := p.lookup.Directory.Lookup(s.id), w.choose.pick(len(w.questions))
-	for i := range w.questions {
-		q = w.questions[(first+i)%len(w.questions)]
+	e, first := p.lookup.Directory.Lookup(s.id), w.choose.pick(len(w.queries))
+	for i := range w.queries {
+		q = w.queries[(first+i)%len(w.queries)]
 		if e != nil && e.Snapshot().Tokens.Lookup(q, p.now(), w.config.buffer, &shown) {
 			return q, shown
 		}
@@ -85,7 +85,7 @@ func (w *World) use() {
 
 // askDemanding is askToken for another token than refused, unless that is empty, which is good for left.
 func (w *World) askDemanding(p *process, s *subject, q *session.TokenQuery, refused string, left time.Duration) {
-	name := "a token " + questionName(q.Key)
+	name := "a token " + queryName(q.Key)
 	if refused != "" {
 		name += " in place of " + refused
 	}
@@ -97,7 +97,7 @@ func (w *World) askDemanding(p *process, s *subject, q *session.TokenQuery, refu
 		caller.Demand = session.NewDemand(refused, left)
 		c.answered.err = p.lookup.Token(caller, q, &c.answered.token)
 	})
-	c.question, c.refused = q, refused
+	c.query, c.refused = q, refused
 	w.named[refused], s.demanded = true, c
 }
 
@@ -113,7 +113,7 @@ func (p *process) moment() time.Time {
 // remembers reports whether p must remember what it did half a minute ago.
 func (p *process) remembers() bool {
 	c := &p.w.config
-	return p.bombs == 0 && p.setBack == 0 && c.resident >= 100 && c.passivateAfter > demandInterval*time.Second
+	return p.defects == 0 && p.setBack == 0 && c.resident >= 100 && c.passivateAfter > demandInterval*time.Second
 }
 
 // checkDemanded holds a request against what its flight demands, where the session shows tokens that answer its query: one of them
@@ -122,15 +122,15 @@ func (w *World) checkDemanded(j *job, r *request, shown *session.State) {
 	p, f := j.p, j.flight(r.key)
 	covered, met := w.meets(f, r.key, shown, p.moment())
 	if _, metNow := w.meets(f, r.key, shown, p.now()); covered && met && metNow { // by either, where the clock was set back
-		w.fail("P2", "a token %s is asked for, and there is one", questionName(r.key))
+		w.fail("P2", "a token %s is asked for, and there is one", queryName(r.key))
 	}
 	if f == nil || f.Demand == (session.Demand{}) || f.Demand.MinRemaining > 0 {
 		return
 	}
 	last := w.demanded[refusal{p, r.family, r.key}]
 	if ago := p.now().Sub(last.at); covered && last.shown && last.flight != f && r.family.subject.asked == r.key && p.remembers() &&
-		w.theirs == 0 && ago < demandInterval*time.Second {
-		w.fail("P2", "a token %s is asked for on demand, and was %v ago", questionName(r.key), ago)
+		w.wonElsewhere == 0 && ago < demandInterval*time.Second {
+		w.fail("P2", "a token %s is asked for on demand, and was %v ago", queryName(r.key), ago)
 	}
 }
 
@@ -215,15 +215,15 @@ func (w *World) judgeDemand(c *call, is *issued) {
 		return
 	}
 	w.saw[refusedKept]++
-	if _, ok := w.demanded[refusal{c.p, is.family, c.question.Key}]; !ok {
+	if _, ok := w.demanded[refusal{c.p, is.family, c.query.Key}]; !ok {
 		w.fail("P6", "call %d got the token that it says was refused, and no refresh was made for that", c.n)
 	}
 }
 
 // checkKept holds that what a session shows leaves out no token that it had, and that is good still, but for one of the same
-// question or one that was refused (P2).
+// query or one that was refused (P2).
 func (w *World) checkKept(m *mailbox, old, s *directory.Snapshot) {
-	if old.Phase != directory.Ready || old.Incarnation != s.Incarnation || m.p.bombs > 0 || w.config.tokenSets != 0 || !w.config.exclusive {
+	if old.Phase != directory.Ready || old.Incarnation != s.Incarnation || m.p.defects > 0 || w.config.tokenSets != 0 || !w.config.exclusive {
 		return
 	}
 	now, was, is := m.p.moment(), old.State(), s.State()

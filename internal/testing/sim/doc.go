@@ -2,16 +2,16 @@
 //
 // A World is one run: the real supervisor, session actors, directory, cache, sealing and
 // store code, on the real actor library, in one process or in several that share a store
-// and a provider. There are two kinds of runs: Alone has one living process at a time, and
-// Beside two or three, on a store with leases, intents and notices of each other's writes,
-// which are paused, die and start again, and whose clocks step. Everything that is left open in production is decided by the run's seed:
-// which actor handles its next message, which request or store call makes its next
+// and a provider. There are two kinds of runs. Alone has one living process at a time. Several
+// has two or three, on a store with leases, intents and notices of each other's writes; they
+// are paused, die and start again, and their clocks step. Everything that production leaves
+// open is decided by the run's seed: which actor handles its next message, which request or store call makes its next
 // step, which caller goes on, what fails and when, when time passes, when a process dies.
 // So one seed is one run, and the same seed is the same run, step by step.
 //
 // After each step the promises P1 to P9, over all processes, of the design are held against what the
 // provider issued and what the store was given, which the world knows for sure. Counters
-// (sometimes.go) say how often each kind of fault and each place to crash was met, so that
+// (coverage.go) say how often each kind of fault and each place to crash was met, so that
 // a run proves something. A run that fails tells its story in words, the shortest that
 // could be found.
 //

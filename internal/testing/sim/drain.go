@@ -12,7 +12,7 @@ import (
 func (w *World) drain() {
 	w.draining, w.storeDown, w.providerDown = true, false, false
 	w.note("everything comes to rest")
-	w.calm()
+	w.restore()
 	for len(w.late) > 0 {
 		w.arrive(0)
 	}
@@ -20,7 +20,7 @@ func (w *World) drain() {
 		w.start()
 	}
 	w.rest(2 * time.Minute)
-	if w.config.hold && w.config.slots > 1 && w.config.resident > 2 && w.failure == nil {
+	if w.config.hold && w.config.permits > 1 && w.config.resident > 2 && w.failure == nil {
 		w.holdOne()
 	}
 	w.rest(2 * time.Minute)
@@ -53,13 +53,13 @@ func (w *World) holdOne() {
 	left := make(map[*subject]bool)
 	for _, s := range w.subjects {
 		left[s] = w.leftBehind(s)
-		w.askToken(p, s, w.heldQuestion)
+		w.askToken(p, s, w.heldQuery)
 		w.read(p, s)
 	}
 	w.held = held
 	w.rest(9 * time.Second)
 	w.held = nil
-	if held.inAir[p] > 0 {
+	if held.onWire[p] > 0 {
 		w.saw[heldAtProvider]++
 	}
 	for _, c := range w.calls {
@@ -147,5 +147,5 @@ func (w *World) oneMore() bool {
 		w.nthCall(0).stepAndForget()
 		return true
 	}
-	return w.tellOne()
+	return w.deliverOne()
 }

@@ -21,8 +21,8 @@ func (w *World) elsewhere(s *subject) {
 		return
 	}
 	state := w.contents(s.key, r)
-	inAir := slices.ContainsFunc(w.processes, func(p *process) bool { return s.inAir[p] > 0 })
-	if w.choose.odds(75) && !inAir && !f.revoked && w.config.rotates && s.stored.refresh == f.current {
+	onWire := slices.ContainsFunc(w.processes, func(p *process) bool { return s.onWire[p] > 0 })
+	if w.choose.odds(75) && !onWire && !f.revoked && w.config.rotates && s.stored.refresh == f.current {
 		f.current++
 		f.replaced = w.fake.Now()
 		state = state.WithRefreshToken(f.token(f.current))

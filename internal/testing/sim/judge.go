@@ -15,33 +15,33 @@ func (w *World) judge(c *call) {
 	switch a := &c.answered; c.kind {
 	case tokenCall:
 		if a.err == nil {
-			w.told(c, nil, a.token.AccessToken)
+			w.report(c, nil, a.token.AccessToken)
 			w.judgeToken(c, a.token)
 		} else {
-			w.told(c, a.err, "")
+			w.report(c, a.err, "")
 		}
 		w.judgeError(c, a.err, false)
 	case connectionCall:
-		w.told(c, a.err, a.connection.AccessToken)
+		w.report(c, a.err, a.connection.AccessToken)
 		if a.err == nil {
 			w.judgeConnection(c, a.connection)
 		}
 		w.judgeError(c, a.err, true)
 	case readCall:
 		if a.state == nil {
-			w.told(c, a.err, "no session")
+			w.report(c, a.err, "no session")
 		} else {
-			w.told(c, a.err, a.state.Internal.SID)
+			w.report(c, a.err, a.state.Internal.SID)
 		}
 		if a.err == nil {
 			w.judgeState(c, a.state)
 		}
 		w.judgeError(c, a.err, false)
 	case updateCall:
-		w.told(c, a.err, "done")
+		w.report(c, a.err, "done")
 		w.judgeUpdate(c, a.err)
 	case orderCall:
-		w.told(c, a.err, "done")
+		w.report(c, a.err, "done")
 		if c.op != nil {
 			c.closes(a.err)
 			w.afterLogin(c)
@@ -50,7 +50,7 @@ func (w *World) judge(c *call) {
 	}
 }
 
-func (w *World) told(c *call, err error, what string) {
+func (w *World) report(c *call, err error, what string) {
 	switch {
 	case !w.tracing:
 	case err != nil:
@@ -60,16 +60,16 @@ func (w *World) told(c *call, err error, what string) {
 	}
 }
 
-// judgeToken holds an access token against the question.
+// judgeToken holds an access token against the query.
 func (w *World) judgeToken(c *call, t session.Token) {
 	is := w.judgeOrigin(c, t.AccessToken, t.ExpiresAt)
 	if is == nil {
 		return
 	}
 	w.judgeDemand(c, is)
-	now, want := c.p.now(), c.question.Want
+	now, want := c.p.now(), c.query.Want
 	switch {
-	case is.connection != "" || t.Audience != c.question.Key.Audience || is.audience != t.Audience:
+	case is.connection != "" || t.Audience != c.query.Key.Audience || is.audience != t.Audience:
 		w.fail("P6", "call %d got a token for %s", c.n, is.audience)
 	case !is.granted.Covers(want) && !is.requested.Equal(want):
 		w.fail("P6", "call %d got a token with the scopes %q", c.n, is.granted)
@@ -80,13 +80,13 @@ func (w *World) judgeToken(c *call, t session.Token) {
 	}
 }
 
-// judgeConnection holds a connection's token against the question.
+// judgeConnection holds a connection's token against the query.
 func (w *World) judgeConnection(c *call, t session.ConnectionToken) {
 	is := w.judgeOrigin(c, t.AccessToken, t.ExpiresAt)
 	if is == nil {
 		return
 	}
-	key := c.question.Key
+	key := c.query.Key
 	switch {
 	case is.connection != key.Connection || t.Connection != key.Connection:
 		w.fail("P6", "call %d got a token of %s", c.n, is.connection)
@@ -112,8 +112,8 @@ func (w *World) judgeOrigin(c *call, token string, expires time.Time) *issued {
 		w.fail("P4", "call %d got %s from the cache, and it has expired", c.n, token)
 	case w.overFor(c, is.family):
 		w.fail("P7", "call %d got %s, and %s is over", c.n, token, is.family.name)
-	case c.outlived(is.family):
-		w.fail("P4", "call %d got %s, and the session has outlived itself", c.n, token)
+	case c.lifetimeOver(is.family):
+		w.fail("P4", "call %d got %s, and the session has outlived its lifetime", c.n, token)
 	}
 	return is
 }
@@ -125,8 +125,8 @@ func (w *World) overFor(c *call, f *family) bool {
 	return f.dead && f.ended.step < c.begin && c.knew(f.ended, f.goneStep) || here && step < c.begin
 }
 
-// outlived reports whether f, which was signed in then, had outlived itself when c began.
-func (c *call) outlived(f *family) bool {
+// lifetimeOver reports whether f, which was signed in then, had outlived its lifetime when c began.
+func (c *call) lifetimeOver(f *family) bool {
 	return f.endsAt != 0 && c.time.Unix() >= f.endsAt && c.p.now().Unix() >= f.endsAt && f.login.end != 0 && f.login.end < c.begin
 }
 
@@ -147,8 +147,8 @@ func (w *World) judgeState(c *call, s *session.State) {
 		w.fail("P4", "call %d reads %s past its ceiling", c.n, f.name)
 	case w.overFor(c, f):
 		w.fail("P7", "call %d reads %s, which is over", c.n, f.name)
-	case c.outlived(f):
-		w.fail("P4", "call %d reads %s, which has outlived itself", c.n, f.name)
+	case c.lifetimeOver(f):
+		w.fail("P4", "call %d reads %s, which has outlived its lifetime", c.n, f.name)
 	case s.Internal.Ceiling != f.ceiling:
 		w.fail("P4", "call %d reads a ceiling of %s that it never had", c.n, f.name)
 	default:
@@ -181,7 +181,7 @@ func (w *World) judgeError(c *call, err error, connection bool) {
 	}
 	switch code := session.CodeOf(err); code {
 	case session.CodeSessionExpired:
-		w.saw[toldExpired]++
+		w.saw[expiredSaid]++
 		if f := c.living(); f != nil {
 			w.fail("P6", "call %d is told that the session has expired, and %s lives", c.n, f.name)
 		}
@@ -190,7 +190,7 @@ func (w *World) judgeError(c *call, err error, connection bool) {
 			w.fail("P6", "call %d is told that the session has expired, and none has", c.n)
 		}
 		deleted := func(f *family) bool { return over(f) && (f.endTried || f.goneStep > 0) }
-		prompt := c.p.bombs == 0 && !c.p.closing && !w.config.skew // else the deletion is left for later, or for another process
+		prompt := c.p.defects == 0 && !c.p.closing && !w.config.skew // else the deletion is left for later, or for another process
 		if prompt && !slices.ContainsFunc(c.subject.families, deleted) {
 			w.fail("P6", "call %d is told that the session has expired, before the store was asked to delete it", c.n)
 		}
@@ -223,9 +223,9 @@ func (w *World) judgeFailure(c *call, err error) {
 	switch {
 	case r.family.subject != c.subject:
 		w.fail("P6", "call %d about %s got a failure of %s", c.n, c.subject.id, r.family.name)
-	case r.waits && r.landed != 0 && r.landed < c.begin:
+	case r.waits && r.answeredIn != 0 && r.answeredIn < c.begin:
 		w.saw[heldUp]++
-	case r.landed != 0 && r.landed < c.begin && !r.grant && w.config.exclusive && !r.dead && !w.config.retry:
+	case r.answeredIn != 0 && r.answeredIn < c.begin && !r.grant && w.config.exclusive && !r.dead && !w.config.retry:
 		w.fail("P2", "call %d got the failure of request %d, which was over before the call began", c.n, r.n)
 	}
 }
@@ -238,18 +238,18 @@ func (w *World) judgeTrouble(c *call, err error) {
 			w.fail("P5", "call %d is told that the client is closed", c.n)
 		}
 	case session.CodeOverloaded:
-		w.saw[toldOverloaded]++
+		w.saw[overloadedSaid]++
 		if !w.config.tight {
 			w.fail("P5", "call %d is told that there is too much to do", c.n)
 		}
 	case session.CodeStoreError:
-		w.saw[toldStoreError]++
-		if w.storeTrouble == 0 && (w.kind == Alone || c.p.bombs == 0) { // a reading that a defect ended counts as one that failed
+		w.saw[storeErrorSaid]++
+		if w.storeTrouble == 0 && (w.kind == Alone || c.p.defects == 0) { // a reading that a defect ended counts as one that failed
 			w.fail("P5", "call %d is told that the store failed, and it did not: %v", c.n, err)
 		}
 	case session.CodeInternalError:
-		w.saw[toldInternalError]++
-		if c.p.bombs == 0 && w.storePanics == 0 {
+		w.saw[internalErrorSaid]++
+		if c.p.defects == 0 && w.storePanics == 0 {
 			w.fail("P5", "call %d is told of a defect that nobody planted: %v", c.n, err)
 		}
 	default:
@@ -261,7 +261,7 @@ func (w *World) judgeTrouble(c *call, err error) {
 // not get the error of one that has.
 func (w *World) judgeOwn(c *call, err error) bool {
 	if c.left {
-		w.saw[toldCancelled]++
+		w.saw[cancelledSaid]++
 		return true
 	}
 	if errors.Is(err, context.Canceled) {

@@ -24,7 +24,7 @@ type lease struct {
 	until    time.Time
 	released bool
 	known    int64     // the epoch that the process knows
-	asked    time.Time // when the process learnt what its last question for it came to
+	asked    time.Time // when the process learnt what its last request for it came to
 	lost     bool      // that another process has it
 	intent   [32]byte  // the refresh token that was written down last, and not spent since
 }
@@ -128,14 +128,14 @@ func (w *World) leased(p *process, s *subject, epoch int64, ttl time.Duration, e
 			}
 		}
 		l.epoch, l.taken, l.released = epoch, now, false
-	case s.inAir[p] > 0:
+	case s.onWire[p] > 0:
 		w.saw[leaseRenewed]++
 	}
 	l.until = now.Add(ttl)
 	s.epoch = max(s.epoch, epoch)
 }
 
-// askedLease notes that p has learnt what a question for a lease came to.
+// askedLease notes that p has learnt what a request for a lease came to.
 func (p *process) askedLease(j *job) {
 	if j.leaseOf != nil {
 		l := j.leaseOf.leaseOf(p)
@@ -158,7 +158,7 @@ func (p *process) tried(s *subject) {
 		}
 	}
 	for _, is := range p.w.issued {
-		if r := is.request; r != nil && r.p == p && r.family.subject == s && r.landed != 0 {
+		if r := is.request; r != nil && r.p == p && r.family.subject == s && r.answeredIn != 0 {
 			is.asked = true
 		}
 	}
@@ -227,12 +227,12 @@ func (s processStore) ClearIntent(ctx context.Context, key session.Key, in store
 	}})
 }
 
-// Orphans implements store.Intents.
+// StaleIntents implements store.Intents.
 func (s processStore) StaleIntents(ctx context.Context, limit int, o store.Options) (found []store.StaleIntent, err error) {
 	w := s.p.w
 	err = s.call(ctx, storeCall{name: "StaleIntents", act: func(ctx context.Context) (err error) {
 		found, err = w.store.StaleIntents(ctx, limit, o)
-		w.saw[orphanFound] += int64(len(found))
+		w.saw[staleIntentFound] += int64(len(found))
 		return err
 	}})
 	return found, err
@@ -240,7 +240,7 @@ func (s processStore) StaleIntents(ctx context.Context, limit int, o store.Optio
 
 // checkLease holds a request that has just been sent against P1 over all processes: its
 // process has taken the session's lease and has not given it back, and of every other
-// process that has one in the air the lease had lapsed by the store's clock before. The
+// process that has one on the wire the lease had lapsed by the store's clock before. The
 // exception is a process that was paused, or as good as that, so that its own lease has
 // lapsed between its decision and the sending. While its own stands that it knew of when it decided on the request, it spends what the store has, and has said so there,
 // unless the session has ended: then its record is about to go.
@@ -257,14 +257,14 @@ func (w *World) checkLease(j *job, r *request) {
 		w.fail("P1", "a request of %s after its lease has lapsed", s.id)
 	}
 	for _, q := range w.processes {
-		if q == p || s.inAir[q] == 0 {
+		if q == p || s.onWire[q] == 0 {
 			continue
 		}
 		other := s.leaseOf(q)
 		if l.standing(w, s) && (other.released || other.until.After(l.taken)) {
-			w.fail("P1", "process %d sends a request of %s while process %d has one in the air, and had its lease", p.n, s.id, q.n)
+			w.fail("P1", "process %d sends a request of %s while process %d has one on the wire, and had its lease", p.n, s.id, q.n)
 		}
-		w.saw[twoInTheAir]++
+		w.saw[twoOnTheWire]++
 	}
 	if l.standing(w, s) && j.epoch == l.epoch && s.stored.family == f && !s.stored.unreadable && s.stored.refresh != r.spent {
 		w.fail("P3", "%s is spent under the lease while the store has %s", f.token(r.spent), f.token(s.stored.refresh))
@@ -285,7 +285,7 @@ func (w *World) checkRenewals() {
 		return
 	}
 	for _, p := range w.processes {
-		if p.paused || p.bombs > 0 || p.cut || w.fake.Now().Sub(p.back) <= leaseTTL/3 {
+		if p.paused || p.defects > 0 || p.cut || w.fake.Now().Sub(p.back) <= leaseTTL/3 {
 			continue
 		}
 		for _, j := range p.jobs {
@@ -297,7 +297,7 @@ func (w *World) checkRenewals() {
 			if l.lost || l.released || w.fake.Now().Sub(l.asked) <= leaseTTL/3 || !p.idleBut(j) || j.snapshot.Incarnation != s.showing(p) {
 				continue
 			}
-			w.fail("P1", "process %d has a request of %s in the air, and does not renew the lease", p.n, s.id)
+			w.fail("P1", "process %d has a request of %s on the wire, and does not renew the lease", p.n, s.id)
 		}
 	}
 }
@@ -318,7 +318,7 @@ func (p *process) idleBut(j *job) bool {
 		}
 	}
 	for _, other := range p.jobs {
-		if other != j && (other.hand == nil || other.over || other.about == j.about) {
+		if other != j && (other.worker == nil || other.over || other.about == j.about) {
 			return false
 		}
 	}
@@ -344,10 +344,10 @@ func (w *World) fenced(p *process, s *subject, r store.Record, err error) {
 	}
 }
 
-// follows reports whether p was told to follow an intent up, for which r may have been
+// recoveringFor reports whether p was told to recover an intent, for which r may have been
 // sent: no caller asked for its token.
-func (w *World) follows(p *process, r *request) bool {
-	return p.follow[r.family.subject] && r.key == w.questions[0].Key
+func (w *World) recoveringFor(p *process, r *request) bool {
+	return p.recovering[r.family.subject] && r.key == w.queries[0].Key
 }
 
 // mayKeep reports whether the store may be asked to keep s: no refresh token is kept only
@@ -382,7 +382,7 @@ func (w *World) checkLeft() {
 			continue // its turn has not come
 		}
 		if s := w.byKey[o.Key]; s.stored.family != nil && !s.stored.unreadable {
-			w.fail("P3", "what was about to be spent for %s is never followed up", s.id)
+			w.fail("P3", "what was about to be spent for %s is never recovered", s.id)
 		}
 	}
 }

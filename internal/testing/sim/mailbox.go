@@ -100,7 +100,7 @@ func (m *mailbox) turn() {
 	m.invoker.InvokeUserMessage(msg)
 	if m.entry != nil {
 		w.checkShown(m)
-		w.checkLanded(m)
+		w.checkDelivered(m)
 	} else {
 		m.p.checkSupervised()
 	}
@@ -119,7 +119,7 @@ func (m *mailbox) handleSystem(msg any) {
 	if _, ok := msg.(*actor.Stop); ok {
 		m.stopped, m.system, m.user = true, nil, nil
 		m.p.forget(m)
-		if m.subject != nil && m.w.kind == Beside && m.p.over[m.subject] == math.MaxInt {
+		if m.subject != nil && m.w.kind == Several && m.p.over[m.subject] == math.MaxInt {
 			m.p.over[m.subject] = m.w.step
 		}
 	}
@@ -162,7 +162,7 @@ func describe(msg any) string {
 		if m.Flight.Query == nil {
 			return "a message that no core can handle"
 		}
-		return fmt.Sprintf("NeedToken %s", questionName(m.Flight.Query.Key))
+		return fmt.Sprintf("NeedToken %s", queryName(m.Flight.Query.Key))
 	case *messages.EndSession:
 		return fmt.Sprintf("EndSession, %s", m.Why)
 	}

@@ -57,11 +57,11 @@ type process struct {
 	unsaved  []session.Key
 	cut      bool // what is under way was cut off
 	stopped  bool
-	bombs    int              // defects planted in it
+	defects  int              // defects planted in it
 	heardEnd map[*family]bool // logins whose end the application was told of
 	born     int              // the step in which it started
 
-	beside
+	external
 }
 
 // start starts a process.
@@ -86,7 +86,7 @@ func (w *World) start() *process {
 		retry = session.RetryPolicy{Attempts: 3, First: 200 * time.Millisecond, Most: time.Second, Within: 30 * time.Second}
 	}
 	p.admission = runner.NewAdmission(runner.AdmissionConfig{
-		Clock: processClock{p}, Permits: c.slots, Waiting: c.slotQueue, Breaker: breaker, PaceFrom: c.paceFrom, Stats: p.stats,
+		Clock: processClock{p}, Permits: c.permits, Waiting: c.permitQueue, Breaker: breaker, PaceFrom: c.paceFrom, Stats: p.stats,
 	})
 	states := processStore{p}
 	v := provider{p}
@@ -96,7 +96,7 @@ func (w *World) start() *process {
 			ClientID: clientID, Issuer: issuer, Buffer: c.buffer, StrictAudience: true, Early: directory.EarlyRefresh{Ahead: c.early, Buffer: c.buffer},
 			Exclusive: store.IsExclusive(states), Revoke: c.revoke, EndOnDead: c.endOnDead, Retry: retry, Overlap: w.stated,
 			Limits: session.Limits{
-				FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQuestions: c.questions, TokenSets: c.tokenSets,
+				FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQuestions: c.queries, TokenSets: c.tokenSets,
 				Resident: c.resident, PassivateAfter: c.passivateAfter, RememberEnded: c.rememberEnded, RememberMissing: time.Second,
 				RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second,
 			},
@@ -107,10 +107,10 @@ func (w *World) start() *process {
 	env.Fresh = &directory.Freshness{Missing: time.Second, Stats: env.Stats}
 	l := &p.lookup
 	l.Fresh = env.Fresh
-	if w.kind == Beside {
+	if w.kind == Several {
 		p.live(env)
 	}
-	l.Directory, l.Clock, l.Buffer, l.MaxFlights = directory.NewDirectory(), env.Clock, c.buffer, c.questions+1
+	l.Directory, l.Clock, l.Buffer, l.MaxFlights = directory.NewDirectory(), env.Clock, c.buffer, c.queries+1
 	if c.early > 0 {
 		l.Renewable = c.early + c.buffer
 	}
@@ -160,13 +160,13 @@ func (p *process) read(f *family, v session.Version, n int) {
 	case p.knows[v] || !ok:
 		p.learn(f, n)
 	case n == noToken && p.held[f] > base && p.held[f] != noToken:
-		p.w.saw[oursOnTop]++
+		p.w.saw[mergedOnTop]++
 	case n != base:
 		p.held[f] = n
-		p.w.saw[theirsStays]++
-		p.w.theirs++
+		p.w.saw[storedStays]++
+		p.w.wonElsewhere++
 	default:
-		p.w.saw[oursOnTop]++
+		p.w.saw[mergedOnTop]++
 	}
 	p.knows[v] = true
 	p.base[f] = n
@@ -200,7 +200,7 @@ func (p *process) die() {
 	}
 	quiet := true
 	for _, j := range p.jobs {
-		quiet = quiet && j.hand == nil
+		quiet = quiet && j.worker == nil
 		j.kill()
 	}
 	if quiet {
@@ -282,14 +282,14 @@ func (p *process) idle() bool {
 		!slices.ContainsFunc(p.w.calls, func(c *call) bool { return c.p == p })
 }
 
-// processRand is the randomness of p. It is where a defect is planted: see World.bomb.
+// processRand is the randomness of p. It is where a defect is planted: see World.defect.
 type processRand struct{ p *process }
 
 // Read implements io.Reader.
 func (r processRand) Read(b []byte) (int, error) {
 	w := r.p.w
-	if w.bomb == randBomb {
-		w.bomb = noBomb
+	if w.defect == randDefect {
+		w.defect = noDefect
 		panic("planted")
 	}
 	return w.random.Read(b)

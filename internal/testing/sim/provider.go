@@ -56,26 +56,26 @@ type issued struct {
 	expires    time.Time
 	request    *request         // nil: it came with the login
 	asked      bool             // the store was asked to keep it, and has answered
-	cached     map[*process]int // where it was shown, and the step from which on it comes from the cache only: its flight has landed; 0: not yet
+	cached     map[*process]int // where it was shown, and the step from which on it comes from the cache only: its flight is complete; 0: not yet
 }
 
 // request is one request that spends a refresh token.
 type request struct {
-	n      int
-	p      *process
-	family *family
-	spent  int // the number of its refresh token
-	landed int // the step in which its session learnt how it ended; 0: not yet
-	fault  faultKind
-	grant  bool // it was granted
-	waits  bool // its answer asked to wait
-	failed bool // it ended in an error
-	chain  bool // the token that it spends was rotated by one before it, for the same callers
-	dead   bool // it was refused for good: its callers are answered once the token is dropped
-	key    session.FlightKey
-	issued *issued
+	n          int
+	p          *process
+	family     *family
+	spent      int // the number of its refresh token
+	answeredIn int // the step in which its session learnt how it ended; 0: not yet
+	fault      faultKind
+	grant      bool // it was granted
+	waits      bool // its answer asked to wait
+	failed     bool // it ended in an error
+	chain      bool // the token that it spends was rotated by one before it, for the same callers
+	dead       bool // it was refused for good: its callers are answered once the token is dropped
+	key        session.FlightKey
+	issued     *issued
 
-	recovers bool // a process was told to follow an intent up, and nobody had asked for this
+	recovers bool // a process was told to recover an intent, and nobody had asked for this
 }
 
 // faultKind is a way in which a request goes.
@@ -142,13 +142,13 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 	w.requests++
 	r := &request{n: w.requests, p: v.p, family: f, spent: n, key: key}
 	r.fault = w.providerFault()
-	j.request, j.about, j.what = r, f.subject, "request "+questionName(key)
-	w.note("%srequest %d spends %s for %s", v.p.prefix(), r.n, token, questionName(key))
+	j.request, j.about, j.what = r, f.subject, "request "+queryName(key)
+	w.note("%srequest %d spends %s for %s", v.p.prefix(), r.n, token, queryName(key))
 	w.checkSpend(j, r)
 	defer func() { r.failed = err != nil }()
-	f.subject.inAir[v.p]++
+	f.subject.onWire[v.p]++
 	f.subject.asked = key
-	defer func() { f.subject.inAir[v.p]-- }()
+	defer func() { f.subject.onWire[v.p]-- }()
 	j.late = true
 	j.pending = func() { w.grant(r, key) }
 	if err := j.park(ctx, sent); err != nil {
@@ -159,7 +159,7 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 		return resp, &requestError{r, err}
 	}
 	j.pending = nil
-	w.saw[providerFaults+sometimes(r.fault)]++
+	w.saw[providerFaults+coverage(r.fault)]++
 	w.note("  the provider acts on request %d: %s", r.n, faultNames[r.fault])
 	switch r.fault {
 	case faultUnreachable:
@@ -219,8 +219,8 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 				p.learn(f, n)
 				return
 			}
-			w.theirs++ // what another process got meanwhile is known already: that stays
-			w.saw[theirsStays]++
+			w.wonElsewhere++ // what another process got meanwhile is known already: that stays
+			w.saw[storedStays]++
 		})
 	}
 	return resp, err

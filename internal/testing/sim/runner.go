@@ -25,7 +25,7 @@ type job struct {
 	work     func(context.Context) any
 	deliver  func(any)
 
-	hand       *hand // nil until it has begun
+	worker     *worker // nil until it has begun
 	stage      stage
 	parked     context.Context // of the call it is in
 	what       string          // the call it is in
@@ -81,7 +81,7 @@ func (j *job) step() {
 	if j.over {
 		j.p.dropJob(j)
 		if j.result != nil {
-			w.landing = append(w.landing, landed{j.result, j})
+			w.deliveries = append(w.deliveries, delivery{j.result, j})
 		}
 		if j.request != nil {
 			w.note("%sthe answer to request %d is delivered", j.p.prefix(), j.request.n)
@@ -100,12 +100,12 @@ func (j *job) advance() {
 	before := w.job
 	w.job = j
 	defer func() { w.job = before }()
-	if j.hand == nil {
-		j.hand = w.hands.take()
-		j.hand.work = func() { j.result = j.work(context.Background()) }
+	if j.worker == nil {
+		j.worker = w.workers.take()
+		j.worker.work = func() { j.result = j.work(context.Background()) }
 	}
-	if j.hand.goOn() {
-		w.hands.give(j.hand)
+	if j.worker.goOn() {
+		w.workers.give(j.worker)
 		j.over, j.stage = true, atRest
 	}
 }
@@ -117,7 +117,7 @@ func (j *job) park(ctx context.Context, s stage) error {
 		return errKilled
 	}
 	j.stage, j.parked = s, ctx
-	j.hand.park()
+	j.worker.park()
 	j.stage = atRest
 	switch {
 	case j.killed:
@@ -131,7 +131,7 @@ func (j *job) park(ctx context.Context, s stage) error {
 // kill ends j with its process. What it had sent may still arrive, now or later.
 func (j *job) kill() {
 	w := j.p.w
-	if j.over || j.hand == nil {
+	if j.over || j.worker == nil {
 		return
 	}
 	w.saw[crashPoint(j)]++
@@ -156,7 +156,7 @@ func (p *process) Permit(issuer string, granted func(actors.Permit, error)) (per
 			p.permits++
 			p.sawPace(got)
 		case errors.Is(err, session.ErrOverloaded):
-			p.w.saw[slotsOverloaded]++
+			p.w.saw[permitsOverloaded]++
 		}
 		asked = false
 		granted(got, err)
@@ -166,7 +166,7 @@ func (p *process) Permit(issuer string, granted func(actors.Permit, error)) (per
 		p.permits++
 		p.sawPace(permit)
 	case asked:
-		p.w.saw[slotWaitedFor]++
+		p.w.saw[permitWaitedFor]++
 	}
 	return permit, now
 }

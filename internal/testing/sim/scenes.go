@@ -60,9 +60,9 @@ func (w *World) until(d time.Duration, is func() bool) bool {
 	return true
 }
 
-// inTheAir has p ask for a token of s, up to the given stage of the request.
-func (w *World) inTheAir(p *process, s *subject, at stage) bool {
-	w.askToken(p, s, w.heldQuestion)
+// requestAt has p ask for a token of s, up to the given stage of the request.
+func (w *World) requestAt(p *process, s *subject, at stage) bool {
+	w.askToken(p, s, w.heldQuery)
 	return w.working(p, func(j *job) bool { return j.request != nil && j.about == s && j.stage == at })
 }
 
@@ -73,39 +73,39 @@ func (w *World) working(p *process, is func(*job) bool) bool {
 	})
 }
 
-// pausedScene has p be paused with a request in the air, until its lease has lapsed and q
+// pausedScene has p be paused with a request on the wire, until its lease has lapsed and q
 // has one there too.
 func (w *World) pausedScene(p, q *process, s *subject) {
 	at := one(w.choose, []stage{sent, acted})
-	if !w.inTheAir(p, s, at) {
+	if !w.requestAt(p, s, at) {
 		return
 	}
 	p.pause()
-	w.saw[pausedInTheAir]++
+	w.saw[pausedOnTheWire]++
 	w.pass(leaseTTL + time.Second)
-	if w.inTheAir(q, s, one(w.choose, []stage{sent, acted})) && w.choose.odds(50) {
-		w.until(time.Second, func() bool { return s.inAir[q] == 0 })
+	if w.requestAt(q, s, one(w.choose, []stage{sent, acted})) && w.choose.odds(50) {
+		w.until(time.Second, func() bool { return s.onWire[q] == 0 })
 	}
 	switch w.choose.pick(2) {
 	case 0:
 		p.resume()
 	case 1:
 		p.resume()
-		w.until(time.Second, func() bool { return s.inAir[p] == 0 && w.turns() == 0 })
+		w.until(time.Second, func() bool { return s.onWire[p] == 0 && w.turns() == 0 })
 	}
 }
 
 // latePausedScene has p be paused when it has begun, and before it has sent what it is about to spend, and q
 // take the lease once that has lapsed. Then p goes on: it must not send under the lease that it had.
 func (w *World) latePausedScene(p, q *process, s *subject) {
-	w.askToken(p, s, w.heldQuestion)
+	w.askToken(p, s, w.heldQuery)
 	if !w.working(p, func(j *job) bool { return j.leaseOf == s && j.call == "Begin" && j.stage == acted }) {
 		return
 	}
 	p.pause()
 	w.pass(leaseTTL - time.Second)
 	w.pass(2 * time.Second)
-	w.inTheAir(q, s, one(w.choose, []stage{sent, acted}))
+	w.requestAt(q, s, one(w.choose, []stage{sent, acted}))
 	p.resume()
 	w.until(time.Second, func() bool { return w.turns() == 0 && w.works() == 0 })
 }
@@ -116,18 +116,18 @@ func (w *World) latePausedScene(p, q *process, s *subject) {
 func (w *World) crashScene(p *process, s *subject) {
 	f := s.stored.family
 	w.config.overlap = one(w.choose, []time.Duration{0, time.Minute})
-	if !w.inTheAir(p, s, acted) || f.revoked {
+	if !w.requestAt(p, s, acted) || f.revoked {
 		return
 	}
 	rotated := f.current
 	p.die()
 	if w.choose.odds(50) { // it is presented in vain at first, two or three times
 		w.providerDown = true
-		w.until(leaseTTL+3*orphansEvery, func() bool { return false })
+		w.until(leaseTTL+3*staleIntentsEvery, func() bool { return false })
 		w.providerDown = false
 		w.until(35*time.Second, func() bool { return false })
 	} else {
-		w.until(leaseTTL+2*orphansEvery, func() bool { return false })
+		w.until(leaseTTL+2*staleIntentsEvery, func() bool { return false })
 	}
 	switch {
 	case w.failure == nil && w.config.endOnDead && f.revoked && s.stored.family == nil:
@@ -148,7 +148,7 @@ func (w *World) crashScene(p *process, s *subject) {
 	}
 }
 
-const orphansEvery = 5 * time.Second
+const staleIntentsEvery = 5 * time.Second
 
 func (w *World) leftBehind(s *subject) bool {
 	found, err := w.store.StaleIntents(context.Background(), 100, store.Options{})
@@ -165,7 +165,7 @@ func (w *World) leftBehind(s *subject) bool {
 
 // logoutScene has q end a session that p shows.
 func (w *World) logoutScene(p, q *process, s *subject) {
-	w.askToken(p, s, w.questions[0])
+	w.askToken(p, s, w.queries[0])
 	w.until(time.Second, func() bool { return len(w.calls) == 0 })
 	if w.choose.odds(50) {
 		w.logout(q, s)
@@ -175,15 +175,15 @@ func (w *World) logoutScene(p, q *process, s *subject) {
 	w.until(time.Second, func() bool { return len(w.calls) == 0 })
 	w.saw[endedElsewhere]++
 	if w.choose.odds(10) { // p is told of it before anything is asked there
-		w.until(time.Second, func() bool { return w.tidings() == 0 && w.turns() == 0 && w.works() == 0 })
+		w.until(time.Second, func() bool { return w.deliverable() == 0 && w.turns() == 0 && w.works() == 0 })
 	}
 	for range 6 {
 		if w.choose.odds(50) {
 			w.pass(one(w.choose, []time.Duration{time.Second, snapshotAge - 2*time.Second, snapshotAge, 2 * snapshotAge}))
 		}
-		w.askToken(p, s, w.questions[0])
+		w.askToken(p, s, w.queries[0])
 		w.until(time.Second, func() bool {
-			return len(w.calls) == 0 || p.tidings() > 0 && w.turns() == 0 && w.works() == 0 && w.steps() == 0
+			return len(w.calls) == 0 || p.deliverable() > 0 && w.turns() == 0 && w.works() == 0 && w.steps() == 0
 		})
 	}
 }

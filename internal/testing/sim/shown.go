@@ -28,7 +28,7 @@ func (w *World) checkShown(m *mailbox) {
 	case directory.Ready:
 		w.checkReady(m, old, s)
 	case directory.Ended:
-		if w.kind == Beside {
+		if w.kind == Several {
 			m.p.over[m.subject] = math.MaxInt
 		}
 		if s.State() == nil || s.State().RefreshToken != "" || s.State().User != "" || len(s.State().TokenSets) > 0 {
@@ -57,7 +57,7 @@ func (w *World) checkReady(m *mailbox, old, s *directory.Snapshot) {
 		w.fail("P3", "%s shows %s before the store was asked to keep it", f.name, f.token(n))
 	case s.Ceiling != f.ceiling || s.State().Internal.Ceiling != f.ceiling:
 		w.fail("P4", "%s shows a ceiling that it never had", f.name)
-	case old.Phase == directory.Ready && old.Incarnation == s.Incarnation && m.p.bombs == 0 && wentBack(n, f.number(old.State().RefreshToken), m.p.held[f]):
+	case old.Phase == directory.Ready && old.Incarnation == s.Incarnation && m.p.defects == 0 && wentBack(n, f.number(old.State().RefreshToken), m.p.held[f]):
 		w.fail("P3", "%s goes back to %s", f.name, f.token(n))
 	}
 	w.checkKept(m, old, s)

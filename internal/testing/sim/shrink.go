@@ -9,7 +9,7 @@ func (m *Machine) Shrink(f *Failed, n int) *Failed {
 			return false
 		}
 		n--
-		w := newWorld(m, f.Seed, replay(units), new([sometimesEnd]int64))
+		w := newWorld(m, f.Seed, replay(units), new([coverageEnd]int64))
 		failure := w.run()
 		if failure == nil || failure.Check != f.Failure.Check {
 			return false

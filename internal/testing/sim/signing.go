@@ -35,7 +35,7 @@ func (w *World) signIn(p *process, s *subject, ceiling, lifetime int64) {
 	}
 	s.families = append(s.families, f)
 	w.families[f.name], w.byIncarnation[f.incarnation] = f, f
-	q := w.questions[w.choose.pick(len(w.questions))]
+	q := w.queries[w.choose.pick(len(w.queries))]
 	w.tokens++
 	access := fmt.Sprintf("at/%s/%s/%s/%d", f.name, q.Key.Audience, q.Key.Scopes, w.tokens)
 	life := one(w.choose, []int64{300, 20, 5, 1})

@@ -15,9 +15,9 @@ const (
 	// Alone has one living process at a time: a second one is the successor of one that
 	// died, or a writer that is not simulated itself (elsewhere.go).
 	Alone Kind = iota
-	// Beside has two or three living ones on one store with all its abilities: leases,
+	// Several has two or three living ones on one store with all its abilities: leases,
 	// intents, notices of each other's writes.
-	Beside
+	Several
 )
 
 // Result is what a number of runs came to.
@@ -26,7 +26,7 @@ type Result struct {
 	Runs    int
 	Steps   int
 	Answers int // of calls, each held against the truth
-	Saw     [sometimesEnd]int64
+	Saw     [coverageEnd]int64
 	Failed  *Failed // the first seed that failed; nil when none did
 }
 
@@ -94,7 +94,7 @@ func (m *Machine) Tell(seed uint64, units [][]int32) ([]string, *Failure) {
 	if units != nil {
 		c = replay(units)
 	}
-	w := newWorld(m, seed, c, new([sometimesEnd]int64))
+	w := newWorld(m, seed, c, new([coverageEnd]int64))
 	w.tracing = true
 	w.note("%+v", w.config)
 	f := w.run()
@@ -104,8 +104,8 @@ func (m *Machine) Tell(seed uint64, units [][]int32) ([]string, *Failure) {
 // Rare returns what a kind of run is to meet, and was met fewer than n times.
 func (r *Result) Rare(n int64) (list []string) {
 	for i, saw := range r.Saw {
-		if saw < n && sometimes(i).of(r.Kind) {
-			list = append(list, fmt.Sprintf("%s: %d times", sometimes(i), saw))
+		if saw < n && coverage(i).of(r.Kind) {
+			list = append(list, fmt.Sprintf("%s: %d times", coverage(i), saw))
 		}
 	}
 	return list

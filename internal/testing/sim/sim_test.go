@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 func TestSimulation(t *testing.T) { standard(t, Alone) }
 
 // The same with several processes that live beside each other.
-func TestSimulation_processes(t *testing.T) { standard(t, Beside) }
+func TestSimulation_processes(t *testing.T) { standard(t, Several) }
 
 func standard(t *testing.T, kind Kind) {
 	t.Helper()
@@ -49,10 +49,10 @@ func standard(t *testing.T, kind Kind) {
 	took := clock.System().Now().Sub(began)
 	t.Logf("%d seeds, %.0f a second, %d steps and %d answers", r.Runs, float64(r.Runs)/took.Seconds(), r.Steps, r.Answers)
 	for i, n := range r.Saw {
-		t.Logf("%9d  %s", n, sometimes(i))
+		t.Logf("%9d  %s", n, coverage(i))
 	}
 	if r.Failed != nil {
-		told(t, r.Failed)
+		failWith(t, r.Failed)
 		return
 	}
 	if r.Runs >= 2000 && before == 0 {
@@ -70,11 +70,11 @@ func TestReplay(t *testing.T) {
 	}
 	kind := Alone
 	if *procs {
-		kind = Beside
+		kind = Several
 	}
 	r := Run(kind, *seed, 1)
 	if r.Failed != nil && !*whole {
-		told(t, r.Failed)
+		failWith(t, r.Failed)
 		return
 	}
 	m := NewMachine(kind)
@@ -86,8 +86,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// told fails t with the story of f, as short as it can be had.
-func told(t *testing.T, f *Failed) {
+// failWith fails t with the story of f, as short as it can be had.
+func failWith(t *testing.T, f *Failed) {
 	t.Helper()
 	t.Errorf("seed %d: %v", f.Seed, f.Failure)
 	if *bare {
@@ -99,7 +99,7 @@ func told(t *testing.T, f *Failed) {
 	story, _ := m.Tell(f.Seed, short.Units)
 	t.Logf("%d of %d steps are enough:\n%s", len(short.Units)-1, len(f.Units)-1, strings.Join(story, "\n"))
 	processes := ""
-	if f.Kind == Beside {
+	if f.Kind == Several {
 		processes = " -sim.processes"
 	}
 	t.Logf("again: go test ./internal/testing/sim -run TestReplay -sim.seed=%d%s -v", f.Seed, processes)
@@ -108,7 +108,7 @@ func told(t *testing.T, f *Failed) {
 // One seed is one run, to the letter.
 func TestSameSeed_sameStory(t *testing.T) {
 	sameStory(t, Alone)
-	sameStory(t, Beside)
+	sameStory(t, Several)
 }
 
 func sameStory(t *testing.T, kind Kind) {
@@ -134,7 +134,7 @@ func sameStory(t *testing.T, kind Kind) {
 // A run that is had again from its choices is the same run.
 func TestReplay_isTheSameRun(t *testing.T) {
 	again(t, Alone)
-	again(t, Beside)
+	again(t, Several)
 }
 
 func again(t *testing.T, kind Kind) {
@@ -143,7 +143,7 @@ func again(t *testing.T, kind Kind) {
 	defer m.Close()
 	for seed := uint64(1); seed <= 20; seed++ {
 		c := newChoices(seed)
-		w := newWorld(m, seed, c, new([sometimesEnd]int64))
+		w := newWorld(m, seed, c, new([coverageEnd]int64))
 		_ = w.run()
 		one, _ := m.Tell(seed, nil)
 		two, _ := m.Tell(seed, c.units)
@@ -158,7 +158,7 @@ func TestFoundSeeds(t *testing.T) {
 	for _, f := range found {
 		if r := Run(f.kind, f.seed, 1); r.Failed != nil {
 			t.Logf("it once found: %s", f.what)
-			told(t, r.Failed)
+			failWith(t, r.Failed)
 		}
 	}
 }

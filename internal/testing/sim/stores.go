@@ -33,9 +33,9 @@ func (s processStore) Ability(target any) bool {
 	case *store.Index:
 		return set[store.Index](t, s, w.config.index)
 	case *store.Leaser:
-		return set[store.Leaser](t, s, w.kind == Beside)
+		return set[store.Leaser](t, s, w.kind == Several)
 	case *store.Beginner:
-		return set[store.Beginner](t, s, w.kind == Beside)
+		return set[store.Beginner](t, s, w.kind == Several)
 	case *store.Intents:
 		return set[store.Intents](t, s, w.config.intents)
 	}
@@ -109,7 +109,7 @@ func (s processStore) call(ctx context.Context, c storeCall) error {
 	if w.storeDown && !w.draining {
 		fault = storeFailsBefore
 	}
-	w.saw[storeFaults+sometimes(fault)]++
+	w.saw[storeFaults+coverage(fault)]++
 	switch fault {
 	case storeFailsBefore:
 		w.note("  the store fails at %s", j.what)

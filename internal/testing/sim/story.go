@@ -66,15 +66,15 @@ func (t *story) trace() []string {
 func (t *story) begin() {
 	kind := Alone
 	if t.living > 1 {
-		kind = Beside
+		kind = Several
 	}
 	t.given = append(t.given, func(c *config) { c.processes, c.pauses, c.tight = t.living, true, true })
 	t.machine = NewMachine(kind)
-	t.w = newWorld(t.machine, 1, replay(nil), new([sometimesEnd]int64), t.given...)
+	t.w = newWorld(t.machine, 1, replay(nil), new([coverageEnd]int64), t.given...)
 	t.w.story, t.w.tracing, t.w.draining = t, true, false
 	for range t.living {
 		p := t.w.start()
-		if kind == Beside && t.w.config.feed {
+		if kind == Several && t.w.config.feed {
 			p.feedBegins()
 		}
 	}

@@ -48,7 +48,7 @@ func givens() []word {
 			return nil
 		})
 	}
-	lasting := func(form string, change func(c *config, d time.Duration)) word {
+	timed := func(form string, change func(c *config, d time.Duration)) word {
 		return given(form, func(t *story, m []string) error {
 			d, err := time.ParseDuration(m[0])
 			t.given = append(t.given, func(c *config) { change(c, d) })
@@ -65,16 +65,16 @@ func givens() []word {
 		set("a store without intents", func(c *config) { c.intents = false }),
 		set("a store without a feed", func(c *config) { c.feed = false }),
 		set("two sessions", func(c *config) { c.subjects = 2 }),
-		set("one request at a time", func(c *config) { c.slots = 1 }),
-		lasting("tokens are refreshed "+span+" early", func(c *config, d time.Duration) { c.early = d }),
+		set("one request at a time", func(c *config) { c.permits = 1 }),
+		timed("tokens are refreshed "+span+" early", func(c *config, d time.Duration) { c.early = d }),
 		set("logouts revoke", func(c *config) { c.revoke = true }),
 		set("requests that fail are sent again", func(c *config) { c.retry = true }),
 		set("a breaker", func(c *config) { c.breaker = true }),
 		set("dead tokens end sessions", func(c *config) { c.endOnDead = true }),
 		set("one session in memory", func(c *config) { c.resident = 1 }),
-		lasting("an overlap of "+span, func(c *config, d time.Duration) { c.overlap = d }),
-		lasting("sessions sleep after "+span, func(c *config, d time.Duration) { c.passivateAfter = d }),
-		lasting("ends are remembered for "+span, func(c *config, d time.Duration) { c.rememberEnded = d }),
+		timed("an overlap of "+span, func(c *config, d time.Duration) { c.overlap = d }),
+		timed("sessions sleep after "+span, func(c *config, d time.Duration) { c.passivateAfter = d }),
+		timed("ends are remembered for "+span, func(c *config, d time.Duration) { c.rememberEnded = d }),
 	}
 }
 
@@ -90,23 +90,23 @@ func callWords() []word {
 		}
 		return nil
 	}
-	asks := func(t *story, m []string, question string, on, at string) error {
+	asks := func(t *story, m []string, query string, on, at string) error {
 		p, s, err := t.place(on, at)
 		if err != nil {
 			return err
 		}
-		fields := strings.Fields(question)
+		fields := strings.Fields(query)
 		switch {
-		case question == "":
-			t.w.askToken(p, s, t.w.questions[0])
+		case query == "":
+			t.w.askToken(p, s, t.w.queries[0])
 		case fields[0] == "connection":
 			t.w.askConnection(p, s, session.ConnectionKey(fields[1], strings.Join(fields[2:], " ")))
 		default:
-			i, ok := map[string]int{"read": 1, "write read": 2, "other": 4, "other read": 5}[question]
+			i, ok := map[string]int{"read": 1, "write read": 2, "other": 4, "other read": 5}[query]
 			if !ok {
-				return fmt.Errorf("nobody asks for %q", question)
+				return fmt.Errorf("nobody asks for %q", query)
 			}
-			t.w.askToken(p, s, t.w.questions[i])
+			t.w.askToken(p, s, t.w.queries[i])
 		}
 		return name(t, m[0])
 	}
@@ -193,9 +193,9 @@ func (t *story) demands(m []string, name func(t *story, name string) error) erro
 		}
 	}
 	if refused == "" && left == 0 {
-		t.w.askToken(p, s, t.w.questions[0])
+		t.w.askToken(p, s, t.w.queries[0])
 	} else {
-		t.w.askDemanding(p, s, t.w.questions[0], refused, left)
+		t.w.askDemanding(p, s, t.w.queries[0], refused, left)
 	}
 	return name(t, m[0])
 }
@@ -305,17 +305,17 @@ var storeNouns = map[string][]string{
 }
 
 var storyFaults = map[string]faultKind{
-	"not be reached":              faultUnreachable,
-	"answer 503":                  faultStatus,
-	"grant, and lose the answer":  faultAnswerLost,
-	"grant, and break the answer": faultBroken,
-	"refuse":                      faultRefused,
-	"revoke the session":          faultRevoked,
-	"call the refresh token dead": faultDead,
-	"ask to wait":                 faultThrottled,
-	"want a second factor":        faultMFA,
-	"grant":                       faultNone,
-	"grant, with an ID token of somebody else": faultForeignIDToken,
+	"not be reached":                          faultUnreachable,
+	"answer 503":                              faultStatus,
+	"grant, and lose the answer":              faultAnswerLost,
+	"grant, and break the answer":             faultBroken,
+	"refuse":                                  faultRefused,
+	"revoke the session":                      faultRevoked,
+	"call the refresh token dead":             faultDead,
+	"ask to wait":                             faultThrottled,
+	"want a second factor":                    faultMFA,
+	"grant":                                   faultNone,
+	"grant, with an ID token of another user": faultForeignIDToken,
 }
 
 // processWords are what befalls processes and their feeds.
@@ -336,7 +336,7 @@ func processWords() []word {
 		of(`process (\d) is to close`, func(_ *story, p *process, _ []string) { p.close() }),
 		of(`process (\d) is closed without waiting`, func(_ *story, p *process, _ []string) { p.cutOff() }),
 		event("another process starts", func(t *story, _ []string) error {
-			if p := t.w.start(); t.w.kind == Beside && t.w.config.feed {
+			if p := t.w.start(); t.w.kind == Several && t.w.config.feed {
 				p.feedBegins()
 			}
 			return nil

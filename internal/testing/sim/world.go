@@ -18,13 +18,13 @@ import (
 // Machine is what many runs can share, one after the other: the actor system, and keys
 // that are costly to derive.
 type Machine struct {
-	kind   Kind
-	system *actor.ActorSystem
-	codec  *store.Codec
-	policy session.Policy
-	asked  []*session.TokenQuery
-	held   *session.TokenQuery // that nothing else answers
-	hands  hands
+	kind    Kind
+	system  *actor.ActorSystem
+	codec   *store.Codec
+	policy  session.Policy
+	asked   []*session.TokenQuery
+	held    *session.TokenQuery // that nothing else answers
+	workers workers
 }
 
 // NewMachine returns a Machine. Close it when the last run is over.
@@ -48,26 +48,26 @@ func NewMachine(kind Kind) *Machine {
 
 // Close ends m.
 func (m *Machine) Close() {
-	m.hands.close()
+	m.workers.close()
 	m.system.Shutdown()
 }
 
 // World is one run.
 type World struct {
-	kind      Kind
-	config    config
-	stated    time.Duration // the overlap that processes are told of; a scene may have another
-	choose    *choices
-	random    *rand.ChaCha8 // what the product draws
-	fake      *clock.Fake
-	timers    []*timer
-	system    *actor.ActorSystem
-	hands     *hands
-	codec     *store.Codec
-	questions []*session.TokenQuery
-	store     *store.Memory
+	kind    Kind
+	config  config
+	stated  time.Duration // the overlap that processes are told of; a scene may have another
+	choose  *choices
+	random  *rand.ChaCha8 // what the product draws
+	fake    *clock.Fake
+	timers  []*timer
+	system  *actor.ActorSystem
+	workers *workers
+	codec   *store.Codec
+	queries []*session.TokenQuery
+	store   *store.Memory
 
-	heldQuestion *session.TokenQuery
+	heldQuery *session.TokenQuery
 
 	subjects      []*subject
 	byKey         map[session.Key]*subject
@@ -78,24 +78,24 @@ type World struct {
 	demanded      map[refusal]demanded
 	early         map[earlyFor]int64 // when an early refresh was asked for
 	named         map[string]bool    // tokens that a call says were refused
-	theirs        int                // how often what another process got stayed
+	wonElsewhere  int                // how often what another process got stayed
 	tokens        int
 	requests      int
 
-	processes []*process
-	started   int
-	calls     []*call
-	made      int
-	changes   []*valueChange
-	answers   int
-	late      []stranded
-	landing   []landed
+	processes  []*process
+	started    int
+	calls      []*call
+	made       int
+	changes    []*valueChange
+	answers    int
+	late       []stranded
+	deliveries []delivery
 
 	step         int
 	turn         *mailbox // whose turn it is
 	stepping     *call    // that goes on now
 	job          *job     // whose step it is
-	bomb         bomb
+	defect       defect
 	storeDown    bool
 	providerDown bool
 	storeTrouble int // store calls that failed
@@ -113,21 +113,21 @@ type World struct {
 	tracing bool
 	trace   []string
 	failure *Failure
-	saw     *[sometimesEnd]int64
+	saw     *[coverageEnd]int64
 }
 
-// landed is a message that brings the result of a job.
-type landed struct {
+// delivery is a message that brings the result of a job.
+type delivery struct {
 	message any
 	job     *job
 }
 
-type bomb uint8
+type defect uint8
 
 const (
-	noBomb bomb = iota
-	clockBomb
-	randBomb
+	noDefect defect = iota
+	clockDefect
+	randDefect
 )
 
 // Failure is a promise that was broken.
@@ -165,10 +165,10 @@ type config struct {
 	subjects       int
 	rotates        bool
 	overlap        time.Duration
-	slots          int
-	slotQueue      int
+	permits        int
+	permitQueue    int
 	resident       int
-	questions      int
+	queries        int
 	tokenSets      int
 	passivateAfter time.Duration
 	rememberEnded  time.Duration
@@ -188,7 +188,7 @@ type config struct {
 	hold           bool // a session's requests are held at the end
 	close          bool // the process is closed at the end
 	steps          int
-	processes      int // how many live at a time, of the kind Beside
+	processes      int // how many live at a time, of the kind Several
 	feed           bool
 	intents        bool
 	pauses         bool
@@ -202,10 +202,10 @@ func (w *World) configure() {
 	c.subjects = one(pick, []int{1, 2, 2, 3})
 	c.rotates = !pick.odds(15)
 	c.overlap = one(pick, []time.Duration{0, 5 * time.Second, time.Minute})
-	c.slots = one(pick, []int{8, 2, 1, 1})
-	c.slotQueue = one(pick, []int{100, 1, 0})
+	c.permits = one(pick, []int{8, 2, 1, 1})
+	c.permitQueue = one(pick, []int{100, 1, 0})
 	c.resident = one(pick, []int{100, 100, 2, 1})
-	c.questions = one(pick, []int{64, 64, 2, 1})
+	c.queries = one(pick, []int{64, 64, 2, 1})
 	c.tokenSets = one(pick, []int{0, 0, 0, 2})
 	c.passivateAfter = one(pick, []time.Duration{15 * time.Minute, time.Minute, 15 * time.Second})
 	c.rememberEnded = one(pick, []time.Duration{10 * time.Minute, 20 * time.Second})
@@ -218,9 +218,9 @@ func (w *World) configure() {
 	c.hold = pick.odds(80)
 	c.close = pick.odds(40)
 	c.steps = one(pick, []int{400, 800, 1100})
-	c.tight = c.slotQueue < 100 || c.resident < 100 || c.questions < 64
+	c.tight = c.permitQueue < 100 || c.resident < 100 || c.queries < 64
 	kinds := aloneKinds
-	if w.kind == Beside {
+	if w.kind == Several {
 		kinds = actionKinds
 	}
 	for i := range kinds {
@@ -229,7 +229,7 @@ func (w *World) configure() {
 	for i := range 3 { // what goes on by itself always may
 		c.weights[i] = max(c.weights[i], actions[i].weight)
 	}
-	if w.kind == Beside {
+	if w.kind == Several {
 		c.exclusive = false
 		c.subjects = min(c.subjects, 2)
 		for i := range 3 { // a request takes more steps
@@ -252,14 +252,14 @@ func (w *World) configure() {
 }
 
 // newWorld returns a run that has not begun. given changes the configuration that was drawn.
-func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64, given ...func(*config)) *World {
+func newWorld(m *Machine, seed uint64, c *choices, saw *[coverageEnd]int64, given ...func(*config)) *World {
 	fake := clock.NewFake(t0)
 	var key [32]byte
 	for i := range 8 {
 		key[i] = byte(seed >> (8 * i))
 	}
 	w := &World{
-		kind: m.kind, choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, hands: &m.hands, codec: m.codec, questions: m.asked, heldQuestion: m.held, saw: saw,
+		kind: m.kind, choose: c, random: rand.NewChaCha8(key), fake: fake, system: m.system, workers: &m.workers, codec: m.codec, queries: m.asked, heldQuery: m.held, saw: saw,
 		byKey: make(map[session.Key]*subject), families: make(map[string]*family),
 		byIncarnation: make(map[session.Incarnation]*family), issued: make(map[string]*issued), last: make(map[asked]*request),
 		demanded: make(map[refusal]demanded), early: make(map[earlyFor]int64), named: make(map[string]bool),
@@ -275,7 +275,7 @@ func newWorld(m *Machine, seed uint64, c *choices, saw *[sometimesEnd]int64, giv
 	}
 	w.store = store.NewMemory(fake, options...)
 	for i := range w.config.subjects {
-		s := &subject{w: w, id: fmt.Sprintf("s%d", i), n: i, certain: true, inAir: make(map[*process]int), leases: make(map[*process]*lease), owing: make(map[*process]bool)}
+		s := &subject{w: w, id: fmt.Sprintf("s%d", i), n: i, certain: true, onWire: make(map[*process]int), leases: make(map[*process]*lease), owing: make(map[*process]bool)}
 		s.key = session.KeyOf(name, s.id)
 		w.subjects = append(w.subjects, s)
 		w.byKey[s.key] = s
@@ -313,7 +313,7 @@ func (w *World) prelude() {
 	w.rest(time.Second)
 	w.draining = false
 	w.step++
-	if w.kind == Beside && w.failure == nil {
+	if w.kind == Several && w.failure == nil {
 		w.scene()
 	}
 }
@@ -327,7 +327,7 @@ func (w *World) finish() {
 	for len(w.processes) > 0 {
 		p := w.processes[0]
 		for _, j := range p.jobs {
-			if !j.over && j.hand != nil {
+			if !j.over && j.worker != nil {
 				j.killed = true
 				for !j.over {
 					j.advance()

@@ -2,20 +2,20 @@ package sim
 
 import "iter"
 
-// hands carry jobs out, one after the other. They are kept from run to run, for the race
+// workers carry jobs out, one after the other. They are kept from run to run, for the race
 // detector never forgets a coroutine that has ended.
-type hands struct{ idle []*hand }
+type workers struct{ idle []*worker }
 
-// hand is a coroutine that carries out one job at a time.
-type hand struct {
+// worker is a coroutine that carries out one job at a time.
+type worker struct {
 	work func()
-	park func() // stops the work until somebody has it go on; for the work
+	park func() // stops the work until goOn is called; for the work
 	next func() (done, more bool)
 	stop func()
 }
 
-func newHand() *hand {
-	h := &hand{}
+func newWorker() *worker {
+	h := &worker{}
 	h.next, h.stop = iter.Pull(func(yield func(bool) bool) {
 		h.park = func() { yield(false) }
 		for more := true; more; more = yield(true) {
@@ -26,15 +26,15 @@ func newHand() *hand {
 }
 
 // goOn has the work go on to the next place where it parks, and reports whether it is done.
-func (h *hand) goOn() bool {
+func (h *worker) goOn() bool {
 	done, _ := h.next()
 	return done
 }
 
-// take returns a hand that has nothing to do.
-func (h *hands) take() *hand {
+// take returns a worker that has nothing to do.
+func (h *workers) take() *worker {
 	if len(h.idle) == 0 {
-		return newHand()
+		return newWorker()
 	}
 	last := len(h.idle) - 1
 	free := h.idle[last]
@@ -42,12 +42,12 @@ func (h *hands) take() *hand {
 	return free
 }
 
-func (h *hands) give(free *hand) {
+func (h *workers) give(free *worker) {
 	free.work = nil
 	h.idle = append(h.idle, free)
 }
 
-func (h *hands) close() {
+func (h *workers) close() {
 	for _, free := range h.idle {
 		free.stop()
 	}

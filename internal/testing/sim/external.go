@@ -12,8 +12,8 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// beside is what a process has where others live beside it.
-type beside struct {
+// external is what a process has where other processes live: its feed, its clock, its pauses.
+type external struct {
 	fresh *directory.Freshness
 	skew  time.Duration // how far its clock is off
 
@@ -34,11 +34,11 @@ type beside struct {
 	dropped   map[*subject]bool // notices that never came, and p does not know
 	noticed   map[*subject]int  // the step of the last write that it was told of
 
-	trouble time.Time         // when it could not read last
-	failed  int               // and in which step
-	unread  map[*subject]int  // of each session
-	over    map[*subject]int  // the step in which the actor went that showed the end of a login
-	follow  map[*subject]bool // it was to follow an intent up
+	trouble    time.Time         // when it could not read last
+	failed     int               // and in which step
+	unread     map[*subject]int  // of each session
+	over       map[*subject]int  // the step in which the actor went that showed the end of a login
+	recovering map[*subject]bool // it was to recover an intent
 }
 
 // notice tells of one write.
@@ -63,7 +63,7 @@ func (p *process) live(env *actors.Env) {
 	p.fresh = env.Fresh
 	p.fresh.Shared, p.fresh.Age, p.fresh.Outage, p.fresh.Attempt = true, snapshotAge, outage, env.Rules.StoreTimeout
 	p.fresh.Grace = leaseTTL + env.Rules.RetryMost*5/4
-	p.follow = make(map[*subject]bool)
+	p.recovering = make(map[*subject]bool)
 	p.over = make(map[*subject]int)
 	p.dropped, p.noticed, p.unread = make(map[*subject]bool), make(map[*subject]int), make(map[*subject]int)
 	env.Leaser, _ = store.As[store.Leaser](env.Store)
@@ -71,7 +71,7 @@ func (p *process) live(env *actors.Env) {
 	env.Beginner, _ = store.As[store.Beginner](env.Store)
 	env.Owner, env.Rules.Lease = session.RandomString(p.w.random, 22), leaseTTL
 	env.Rules.Leases, env.Rules.Intents = true, c.intents
-	env.Rules.DefaultQuery = p.w.questions[0]
+	env.Rules.DefaultQuery = p.w.queries[0]
 	if !c.feed {
 		env.Rules.UnseenFor = snapshotAge
 	}
@@ -92,8 +92,8 @@ func (w *World) tell(s *subject, v session.Version) {
 	}
 }
 
-// tidings counts the sessions of which p can be told: the notices of one arrive in order.
-func (p *process) tidings() int {
+// deliverable counts the sessions of which p can be told: the notices of one arrive in order.
+func (p *process) deliverable() int {
 	if p.paused || p.heldUp {
 		return 0
 	}
@@ -104,10 +104,10 @@ func (p *process) tidings() int {
 	return n
 }
 
-// tellOne tells p of one write.
-func (p *process) tellOne() {
+// deliverOne tells p of one write.
+func (p *process) deliverOne() {
 	w := p.w
-	nth := w.choose.pick(p.tidings())
+	nth := w.choose.pick(p.deliverable())
 	at := slices.IndexFunc(p.notices, func(is notice) bool {
 		first := p.notices[slices.IndexFunc(p.notices, func(n notice) bool { return n.of == is.of })] == is
 		if first {
@@ -129,11 +129,11 @@ func (p *process) tellOne() {
 	p.send(&messages.Changed{Key: n.of.key, Version: n.version})
 }
 
-// tellOne tells some process of one write, and reports whether there was one to tell of.
-func (w *World) tellOne() bool {
+// deliverOne tells some process of one write, and reports whether there was one to tell of.
+func (w *World) deliverOne() bool {
 	for _, p := range w.processes {
-		if p.tidings() > 0 {
-			p.tellOne()
+		if p.deliverable() > 0 {
+			p.deliverOne()
 			return true
 		}
 	}
@@ -195,13 +195,13 @@ func (w *World) count(of func(*process) int) (n int) {
 	return n
 }
 
-func (w *World) tidings() int     { return w.count((*process).tidings) }
+func (w *World) deliverable() int { return w.count((*process).deliverable) }
 func (w *World) feeding() int     { return w.count((*process).feeding) }
 func (w *World) feedsBroken() int { return w.count((*process).feedBroken) }
 func (w *World) feedsOff() int    { return w.count((*process).feedOff) }
 func (w *World) pausable() int    { return w.count((*process).pausable) }
 func (w *World) pauses() int      { return w.count((*process).isPaused) }
-func (w *World) flying() int      { return w.count((*process).flying) }
+func (w *World) sending() int     { return w.count((*process).sending) }
 func (w *World) steppable() int   { return when(w.config.skew) * w.alive() }
 
 // nthFeed returns the process that the ith way of something is about.
@@ -225,8 +225,8 @@ func (p *process) pausable() int {
 
 func (p *process) isPaused() int { return when(p.paused) }
 
-// flying counts the requests of p that are in the air, where p can be paused.
-func (p *process) flying() (n int) {
+// sending counts the requests of p that are on the wire, where p can be paused.
+func (p *process) sending() (n int) {
 	if p.pausable() == 0 {
 		return 0
 	}
@@ -243,16 +243,16 @@ func (p *process) pause() {
 	p.w.saw[paused]++
 }
 
-// pauseInTheAir pauses a process that has a request in the air, for so long that its lease
+// pauseOnTheWire pauses a process that has a request on the wire, for so long that its lease
 // lapses, and asks another for the same session.
-func (w *World) pauseInTheAir(i int) {
-	p := w.nthFeed(i, (*process).flying)
+func (w *World) pauseOnTheWire(i int) {
+	p := w.nthFeed(i, (*process).sending)
 	at := slices.IndexFunc(p.jobs, func(j *job) bool { return j.request != nil && !j.over && j.stage != atRest })
 	s := p.jobs[at].about
 	p.pause()
-	w.saw[pausedInTheAir]++
+	w.saw[pausedOnTheWire]++
 	q := w.process()
-	w.askToken(q, s, one(w.choose, w.questions))
+	w.askToken(q, s, one(w.choose, w.queries))
 	if !w.choose.odds(25) {
 		w.pass(leaseTTL + time.Second)
 	}
@@ -308,8 +308,8 @@ func (w *World) latest() time.Time {
 	return w.fake.Now()
 }
 
-// calm lets all processes go on, tells them of all writes and puts their clocks right.
-func (w *World) calm() {
+// restore lets all processes go on, tells them of all writes and puts their clocks right.
+func (w *World) restore() {
 	for _, p := range w.processes {
 		if p.paused {
 			p.resume()
@@ -334,7 +334,7 @@ func (p *process) couldNotRead(s *subject, err error) {
 		return
 	}
 	for _, is := range p.w.issued { // a save that has to read the record first, and cannot, has failed
-		if r := is.request; r != nil && r.p == p && r.landed > 0 && is.family.subject == s {
+		if r := is.request; r != nil && r.p == p && r.answeredIn > 0 && is.family.subject == s {
 			is.asked = true
 			p.asked[is.family] = max(p.asked[is.family], p.got[is.family])
 		}

@@ -6,14 +6,14 @@ import (
 	"github.com/tokenward/tokenward/internal/directory"
 )
 
-// sight is how much a process can know of a session when a call begins.
-type sight struct {
+// knowledge is how much a process can know of a session when a call begins.
+type knowledge struct {
 	noticed int  // the last write that it was told of, and has had time for
 	behind  bool // it will be told of more, or never, and does not know
 	gap     int  // the step in which it last found a gap in its feed
 }
 
-func (p *process) sightOf(s *subject) (at sight) {
+func (p *process) knowledgeOf(s *subject) (at knowledge) {
 	if p.fresh == nil || !p.w.config.feed {
 		return at
 	}
@@ -48,13 +48,13 @@ func (c *call) knew(of change, inStore int) bool {
 	}
 	since := c.at.Sub(of.at)
 	switch {
-	case inStore > 0 && inStore < c.sight.gap && p.failed < c.sight.gap && p.bombs == 0:
+	case inStore > 0 && inStore < c.knowledge.gap && p.failed < c.knowledge.gap && p.defects == 0:
 		return true // nothing read before a gap is shown without a read
-	case (!p.trouble.IsZero() || p.bombs > 0) && since < outage:
+	case (!p.trouble.IsZero() || p.defects > 0) && since < outage:
 		return false
-	case inStore > 0 && c.sight.noticed >= inStore:
+	case inStore > 0 && c.knowledge.noticed >= inStore:
 		return true
-	case c.sight.behind:
+	case c.knowledge.behind:
 		w.saw[notKnownYet]++
 		return false
 	case w.config.skew:
@@ -81,7 +81,7 @@ func (s *subject) owed() bool {
 // afterAll notes that a login or logout was done of which its caller was told that it failed.
 func (s *subject) afterAll() {
 	w := s.w
-	if w.kind == Beside {
+	if w.kind == Several {
 		s.certain = false
 		s.touched, s.lastEnd = w.step, w.step
 	}
@@ -89,4 +89,4 @@ func (s *subject) afterAll() {
 
 // ending reports whether the process of c had still to do with the end of an earlier login when
 // c began: until that is done it is what it says.
-func (c *call) ending() bool { return c.w.kind == Beside && c.p.over[c.subject] >= c.begin }
+func (c *call) ending() bool { return c.w.kind == Several && c.p.over[c.subject] >= c.begin }
