@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -172,6 +173,22 @@ func TestAttach_aCookieIsNotForSharedCaches(t *testing.T) {
 			t.Errorf("with a cookie: %v", resp.Header)
 		}
 	})
+}
+
+// An answer that says nothing of caches is kept by none. What a handler adds, as ReverseProxy does, is the only word.
+func TestAttach_cacheControl(t *testing.T) {
+	s := newSignedIn(t)
+	for add, want := range map[string]string{"": "no-store", "private, max-age=60": "private, max-age=60"} {
+		s.handler = s.handlers.Require(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if add != "" {
+				w.Header().Add("Cache-Control", add)
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}))
+		if got := s.get("/me").Header().Values("Cache-Control"); !slices.Equal(got, []string{want}) {
+			t.Errorf("with %q: %q", add, got)
+		}
+	}
 }
 
 // A writer behind Attach can do what the server's can.

@@ -33,16 +33,17 @@ type Handlers struct {
 type Option func(*options)
 
 type options struct {
-	allow    []string
-	allowAny bool
-	login    string
-	after    string
-	logout   map[string]string
-	others   []string
-	refuse   bool
-	framed   bool
-	onError  func(w http.ResponseWriter, r *http.Request, err error)
-	onLogin  func(w http.ResponseWriter, r *http.Request, login *tokenward.LoginResult)
+	allow       []string
+	allowAny    bool
+	login       string
+	after       string
+	afterLogout string
+	logout      map[string]string
+	others      []string
+	refuse      bool
+	framed      bool
+	onError     func(w http.ResponseWriter, r *http.Request, err error)
+	onLogin     func(w http.ResponseWriter, r *http.Request, login *tokenward.LoginResult)
 }
 
 // AllowParams names authorization parameters that a request to Login may carry in its
@@ -66,6 +67,12 @@ func LoginPath(path string) Option { return func(o *options) { o.login = path } 
 // AfterLogin is where a login leads that named no return_to. The default is /. The path may
 // leave out that of the base URL.
 func AfterLogin(path string) Option { return func(o *options) { o.after = path } }
+
+// AfterLogout is where the provider sends a browser after a logout that named no return_to. The path may leave out that of the
+// base URL. The default is none: the browser stays at the provider, most of which send it on only to addresses that were
+// registered there. Choose a page that needs no sign-in: a page behind Require signs the user in again, often without a
+// question, for the provider may still know the browser.
+func AfterLogout(path string) Option { return func(o *options) { o.afterLogout = path } }
 
 // LogoutParams are added to the provider's logout URL: Cognito wants logout_uri, for example. See
 // tokenward.LogoutRequest.
@@ -139,6 +146,9 @@ func New(client *tokenward.Client, baseURL string, opts ...Option) (*Handlers, e
 func (o options) check() error {
 	if _, ok := ReturnPath(o.after); !ok {
 		return wrong("AfterLogin: must be a path on this origin")
+	}
+	if _, ok := ReturnPath(o.afterLogout); o.afterLogout != "" && !ok {
+		return wrong("AfterLogout: must be a path on this origin")
 	}
 	if _, ok := ReturnPath(o.login); o.login != "" && !ok || strings.Contains(o.login, "#") {
 		return wrong("LoginPath: must be a path on this origin, without a fragment")
@@ -214,10 +224,13 @@ func (h *Handlers) landing(remembered json.RawMessage) string {
 	return h.below(to)
 }
 
-// Logout ends the session and redirects to the provider's logout; where the provider has none, or does not say where it
-// is, to return_to or the start page. The query parameter return_to, a path or an absolute URL on this
-// origin, says where that leads; any other is ignored. A request that another site caused is refused
-// with 403. Scripts POST it.
+// Logout ends the session and redirects to the provider's logout, which ends the user's session there. The query parameter
+// return_to, a path or an absolute URL on this origin, says where the provider sends the browser then; any other is ignored, and
+// without one it is AfterLogout, else the browser stays at the provider. Where the provider has no logout, or does not say where
+// it is, the redirect is to that address, else to the start page.
+//
+// A link may lead here, or a form that is posted: a fetch would follow the redirect, which only the browser itself can. A request
+// that another site caused is refused with 403.
 func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
 	w, finish := cookie.Wrap(w)
 	defer finish()
@@ -228,7 +241,7 @@ func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
 		h.o.onError(w, r, errCrossOrigin)
 		return
 	}
-	back := h.returnURL(r.URL.Query().Get("return_to"))
+	back := cmp.Or(h.returnURL(r.URL.Query().Get("return_to")), h.returnURL(h.o.afterLogout))
 	to, err := h.client.Logout(r.Context(), tokenward.LogoutRequest{ReturnTo: back, Params: h.o.logout}, tokenward.HTTP(w, r))
 	if err != nil && tokenward.CodeOf(err) != "metadata_error" { // the session ends before the provider is asked where to go
 		login, _ := h.loginPath()
@@ -282,7 +295,8 @@ func (h *Handlers) FrontchannelLogout(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// redirect sends the browser to an address that is known to be good.
+// redirect sends the browser to an address that is known to be good. Browsers follow a 302 by GET, also after a POST (Fetch
+// standard, section 4.4): nothing is posted on.
 func redirect(w http.ResponseWriter, to string) {
 	w.Header().Set("Location", ascii(to))
 	w.WriteHeader(http.StatusFound)

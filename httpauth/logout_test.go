@@ -56,3 +56,27 @@ func TestLogout_atAProviderWithoutOne(t *testing.T) {
 		}
 	}
 }
+
+// Where a logout names no return_to, AfterLogout is the address that the provider sends the browser to; without one there is none.
+func TestLogout_whereItLeads(t *testing.T) {
+	for _, tt := range []struct {
+		opts  []httpauth.Option
+		query string
+		want  string
+	}{
+		{nil, "", ""},
+		{nil, "?return_to=/bye", "https://app.example/bye"},
+		{[]httpauth.Option{httpauth.AfterLogout("/signed-out")}, "", "https://app.example/signed-out"},
+		{[]httpauth.Option{httpauth.AfterLogout("/signed-out")}, "?return_to=/bye", "https://app.example/bye"},
+		{[]httpauth.Option{httpauth.AfterLogout("/signed-out")}, "?return_to=https://evil.example", "https://app.example/signed-out"},
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			s := newSignedIn(t, tt.opts...)
+			w := s.send(method, "/auth/logout"+tt.query, nil, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate")
+			at, err := url.Parse(w.Header().Get("Location"))
+			if back := at.Query().Get("post_logout_redirect_uri"); err != nil || w.Code != http.StatusFound || back != tt.want || at.Host == "" {
+				t.Errorf("%s logout%s: %d to %v, %v; want 302 and back to %q", method, tt.query, w.Code, at, err, tt.want)
+			}
+		}
+	}
+}

@@ -13,8 +13,8 @@ import (
 
 // Attach says whose request it is: within next, calls of the client with zero
 // StoreOptions are about the session of the browser that sent it: on any goroutine, and also after next has
-// returned, with a context that outlives the request. Cookies are written when the answer begins (see cookie.Wrap).
-// With RefuseForgeries it is Protect, too.
+// returned, with a context that outlives the request. Cookies are written when the answer begins (see store/cookie.Wrap).
+// An answer that says nothing of caches is Cache-Control: no-store. With RefuseForgeries it is Protect, too.
 func (h *Handlers) Attach(next http.Handler) http.Handler {
 	if h.o.refuse {
 		return h.Protect(h.attach(next))
@@ -26,7 +26,6 @@ func (h *Handlers) attach(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w, finish := cookie.Wrap(w)
 		defer finish()
-		noStore(w)
 		ctx := context.WithValue(r.Context(), signInKey{}, h)
 		asked := r.WithContext(ctx)
 		asked.Header = r.Header.Clone() // next may change its own

@@ -46,8 +46,8 @@ type cause struct {
 // "cause": {"error": OAUTH_CODE, "status": HTTP_STATUS}.
 //
 // A 401 has the challenge of RFC 6750 section 3: Bearer with a realm, for the application's API is what a session
-// opens. Its error is invalid_token where the request brought a session that has ended or cannot be refreshed any more;
-// where it brought none there is no error. Browsers ask for no password then. A 503, and what the provider wants
+// opens. Its error is invalid_token where the session has reached its ceiling, or the provider has just refused to
+// refresh it; where there is no session, or none with a refresh token any more, there is no error. Browsers ask for no password then. A 503, and what the provider wants
 // repeated later only, has Retry-After (RFC 9110 section 10.2.3) in seconds.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	status := StatusOf(err)

@@ -14,7 +14,7 @@ import (
 // set by way of that writer are kept aside, so that goroutines may set them while the handler writes its header,
 // and after it has returned. They are written to the header with the first final status, Write, Flush, ReadFrom or Hijack,
 // else by finish; what comes later is dropped. An answer with a cookie is private, no-store then,
-// unless it is private or no-store already.
+// unless it is private or no-store already; one that says nothing of caches (Cache-Control) is no-store.
 //
 // The writer has Unwrap, and Flush, Hijack, Push and ReadFrom where w has them. A writer that leads to one of Wrap by
 // Unwrap is returned as it is.
@@ -104,7 +104,7 @@ func (x *wrapper) begin() {
 }
 
 func (x *wrapper) start() {
-	if x.begun.Swap(true) || len(x.set) == 0 {
+	if x.begun.Swap(true) {
 		return
 	}
 	h := x.inner.Header()
@@ -117,6 +117,9 @@ func (x *wrapper) start() {
 	}
 	if len(wrote) > 0 {
 		makePrivate(h)
+	}
+	if len(h["Cache-Control"]) == 0 {
+		h.Set("Cache-Control", "no-store")
 	}
 }
 

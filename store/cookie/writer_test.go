@@ -243,7 +243,7 @@ func TestWrap_asksAgainInTheEnd(t *testing.T) {
 		a.Set(w, r, "m", "1", time.Minute, func() bool { return false })
 		now = wanted
 		finish()
-		if got := len(p.header["Set-Cookie"]) == 1; got != wanted || (p.header.Get("Cache-Control") != "") != wanted {
+		if got := len(p.header["Set-Cookie"]) == 1; got != wanted || (p.header.Get("Cache-Control") == "private, no-store") != wanted {
 			t.Errorf("wanted %t: %v", wanted, p.header)
 		}
 	}
