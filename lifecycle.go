@@ -32,6 +32,9 @@ type CloseError struct {
 
 // Error implements error.
 func (e *CloseError) Error() string {
+	if len(e.Unsaved)+len(e.Waiting) == 0 {
+		return fmt.Sprintf("closing was cut short, with nothing unsaved: %v", e.Err)
+	}
 	text := fmt.Sprintf("closed before everything was saved (%d sessions", len(e.Unsaved))
 	if n := len(e.Undeleted); n > 0 {
 		text += fmt.Sprintf(", %d of them ended and not deleted", n)
@@ -50,8 +53,8 @@ func (e *CloseError) Unwrap() error { return e.Err }
 // the client runs any more.
 //
 // When ctx ends first, requests and writes under way are cut off, and Close returns a *CloseError that
-// names by hash the sessions whose newest state the store does not have. Closing again
-// returns what the first Close returned.
+// names by hash the sessions whose newest state the store does not have. In a test's Cleanup t.Context() has ended: use
+// context.Background(). Closing again returns what the first Close returned.
 func (c *Client) Close(ctx context.Context) error {
 	c.closing.Do(func() { c.closeErr = c.close(ctx) })
 	return c.closeErr

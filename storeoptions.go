@@ -33,7 +33,7 @@ type more struct {
 // for the next. w may be nil where nothing is to be set.
 //
 // It is for one goroutine, before the answer begins: a header is no place for several. Behind
-// httpauth's Attach, Require and handlers, and wherever w is from cookie.Wrap (or leads to one by Unwrap), w may be
+// httpauth's Attach, Require and handlers, and wherever w is from store/cookie.Wrap (or leads to one by Unwrap), w may be
 // used from any goroutine and at any time, for cookies are kept aside there until the answer begins. Zero
 // StoreOptions, behind Attach or Require, may be used with a context that outlives the request.
 func HTTP(w http.ResponseWriter, r *http.Request) StoreOptions {

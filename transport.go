@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+
+	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/internal/bearer"
 	"github.com/tokenward/tokenward/session"
@@ -26,8 +29,8 @@ func (h *Handle) Client(r TokenRequest, origins ...string) *http.Client {
 // or after Logout has returned, has a token. Errors are found by errors.As through the *url.Error of an http.Client.
 //
 // The token goes to the origins (scheme, host and port) of the URLs in origins, or where there are none to that of r's
-// audience. Each must be https, or http on a loopback host. If one is not, or there is none, every request fails with an
-// *InvalidArgumentError. The request's URL decides, and its Host where it has one. Sent without a token, as they are: a
+// audience. Each must be https, or http on a loopback host. If one is not, or there is none, that is logged, and every request
+// fails with a *ConfigurationError. The request's URL decides, and its Host where it has one. Sent without a token, as they are: a
 // request to elsewhere, a request that follows a redirect, and one that has an Authorization field of its own.
 //
 // A 401 that says that the token was not accepted (WWW-Authenticate: Bearer error="invalid_token", RFC 6750 section 3.1)
@@ -48,7 +51,9 @@ func (h *Handle) Transport(r TokenRequest, base http.RoundTripper, origins ...st
 // transport returns a transport that sends tokens of ask, which is told the token that a server refused.
 func (c *Client) transport(audience string, base http.RoundTripper, origins []string, ask func(context.Context, string) (Token, error)) *transport {
 	t := &transport{ask: ask, base: base}
-	t.origins, t.problem = c.origins(audience, origins)
+	if t.origins, t.problem = c.origins(audience, origins); t.problem != nil {
+		c.log.Error("a transport or client for an API can send nothing", zap.Error(t.problem))
+	}
 	return t
 }
 
@@ -65,7 +70,7 @@ func (c *Client) origins(audience string, urls []string) ([]bearer.Origin, error
 	if len(urls) == 0 {
 		audience = cmp.Or(audience, c.policy.Audience)
 		if _, problem := bearer.ParseOrigin(audience); problem != "" {
-			return nil, &InvalidArgumentError{Argument: "origins", Message: "name those that the token may be sent to; the audience " + problem}
+			return nil, &ConfigurationError{Message: "origins: name those that the token may be sent to; the audience " + problem}
 		}
 		urls = []string{audience}
 	}
@@ -73,11 +78,20 @@ func (c *Client) origins(audience string, urls []string) ([]bearer.Origin, error
 	for i, u := range urls {
 		origin, problem := bearer.ParseOrigin(u)
 		if problem != "" {
-			return nil, &InvalidArgumentError{Argument: "origins", Message: "one " + problem}
+			return nil, &ConfigurationError{Message: fmt.Sprintf("origins: %s %s", shownOrigin(u), problem)}
 		}
 		all[i] = origin
 	}
 	return all, nil
+}
+
+// shownOrigin returns the scheme and host of a URL, "one" where it has none. What else it holds may be secret.
+func shownOrigin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "one"
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // Format prints t without the session's id.

@@ -73,7 +73,7 @@ const (
 // Sentinels for errors.Is. Each matches the error types of the same code.
 var (
 	ErrSessionExpired      = sentinel(CodeSessionExpired, "the session has reached its ceiling; start a new login")
-	ErrMissingRefreshToken = sentinel(CodeMissingRefreshToken, "there is no session with a refresh token; start a new login that asks for offline_access")
+	ErrMissingRefreshToken = sentinel(CodeMissingRefreshToken, "there is no session, or it has no refresh token (any more); sign in again, with offline_access among the scopes")
 	ErrMissingSession      = sentinel(CodeMissingSession, "the session ended; start a new login")
 	ErrOverloaded          = sentinel(CodeOverloaded, "a limit was reached; try again later")
 	ErrClosed              = sentinel(CodeClosed, "the client is closed")

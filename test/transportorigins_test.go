@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/httpauth"
 )
 
 // The token goes to the named origins alone, and on no redirect, wherever that leads.
@@ -130,21 +131,23 @@ func TestTransport_unusableOrigins(t *testing.T) {
 	for _, tt := range []struct {
 		audience string
 		origins  []string
+		says     string
 	}{
-		{"", nil},
-		{"urn:api", nil},
-		{"http://api.example.com", nil},
-		{"https://api.example.com", []string{""}},
-		{"", []string{"https://a.example", "http://b.example"}},
-		{"", []string{"https://ada@a.example"}},
-		{"", []string{"a.example"}},
+		{"", nil, "name those"},
+		{"urn:api", nil, "name those"},
+		{"http://api.example.com", nil, "name those"},
+		{"https://api.example.com", []string{""}, "one is no absolute URL"},
+		{"", []string{"https://a.example", "http://b.example"}, "http://b.example must use https"},
+		{"", []string{"https://ada@a.example"}, "https://a.example must have no user"},
+		{"", []string{"a.example"}, "one is no absolute URL"},
 	} {
 		base, body := new(notingBase), &closeCounter{Reader: strings.NewReader("x")}
 		c := &http.Client{Transport: h.Transport(tokenward.TokenRequest{Audience: tt.audience}, base, tt.origins...)}
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://a.example", body)
 		_, err := do(c, req)
-		if e := asError[*tokenward.InvalidArgumentError](t, fmt.Sprint(tt), err, "invalid_argument"); e != nil && e.Argument != "origins" {
-			t.Errorf("%v: argument %q", tt, e.Argument)
+		e := asError[*tokenward.ConfigurationError](t, fmt.Sprint(tt), err, "configuration_error")
+		if e != nil && (!strings.Contains(e.Message, tt.says) || strings.Contains(e.Message, "ada") || httpauth.StatusOf(err) != http.StatusInternalServerError) {
+			t.Errorf("%v: %v, status %d; want %q, 500", tt, err, httpauth.StatusOf(err), tt.says)
 		}
 		if len(base.authorization) != 0 || !body.closed.Load() {
 			t.Errorf("%v: sent %d, closed %v", tt, len(base.authorization), body.closed.Load())

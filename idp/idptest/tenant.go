@@ -1,7 +1,7 @@
 // Package idptest is a fake identity provider for tests: an Auth0 tenant, or with
 // WithProfile one of the providers of Profiles.
 //
-// A Tenant signs users in without a person, rotates refresh tokens, detects when
+// A Tenant signs users in without a person, also again right after a logout, rotates refresh tokens, detects when
 // one is used again, answers for several audiences and connections, and counts
 // what it was asked. A test can make it fail in most ways in which a provider or
 // the network between can fail, and hold a request in the air.
