@@ -391,7 +391,7 @@ func TestMachine_memoryIsBounded(t *testing.T) {
 		r.wantMachine(102)
 		r.machine(tokenward.MachineRequest{Audience: audience(99)})
 		r.wantMachine(102)
-	}, withLimits(tokenward.Limits{GrantedTokens: 16 * 16}))
+	}, withLimits(tokenward.Limits{GrantedTokens: 16}))
 }
 
 // Requests for the application wait for permits of signed-in users, and for no others.

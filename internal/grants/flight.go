@@ -25,7 +25,7 @@ func (c *Cache) join(call *Call) (Token, *flight, error) {
 	k := call.key()
 	for {
 		now := c.Clock.Now()
-		p, held := c.shard(&k.Source).open(k, now)
+		p, held := c.shard(&k).open(k), c.holds.of(&k.Source, now)
 		p.mu.Lock()
 		if p.out.Load() {
 			p.mu.Unlock()
@@ -76,7 +76,7 @@ func (c *Cache) cached(p *place, call *Call, now time.Time) (t Token, ok bool) {
 	if d.Refuses(t.AccessToken) && p.demanded.MayRefuse(q.Key, now) {
 		return Token{}, false
 	}
-	p.use(now.Unix())
+	p.use()
 	t.Issued = s.types[t.AccessToken]
 	return t, true
 }
@@ -112,7 +112,7 @@ func (call *Call) refused(err error) error {
 
 // answered ends f with what the provider said.
 func (c *Cache) answered(p *place, f *flight, r session.TokenResponse, err error) {
-	now, of := c.Clock.Now(), c.shard(&p.key.Source)
+	now := c.Clock.Now()
 	p.mu.Lock()
 	was := p.state
 	var t Token
@@ -120,13 +120,11 @@ func (c *Cache) answered(p *place, f *flight, r session.TokenResponse, err error
 		t, err = c.apply(p, f, r, now)
 	}
 	p.note(f, was, &t.Token, err, now)
-	tokens := len(p.state.TokenSets)
 	p.mu.Unlock()
 	if err != nil {
 		err = c.failure(f.call, was, err)
-		of.note(p.key.Source, err, now)
+		c.holds.note(p.key.Source, err, now)
 	}
-	of.weigh(p, tokens)
 	c.complete(p, f, t, err)
 }
 
@@ -187,6 +185,8 @@ func (c *Cache) complete(p *place, f *flight, t Token, err error) {
 	f.token, f.err = t, err
 	p.mu.Lock()
 	p.flights = slices.DeleteFunc(p.flights, func(other *flight) bool { return other == f })
+	tokens := len(p.state.TokenSets)
 	p.mu.Unlock()
+	c.shard(&p.key).weigh(p, tokens)
 	close(f.done)
 }

@@ -9,6 +9,7 @@ package grants
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"sync/atomic"
 
@@ -65,7 +66,9 @@ type Config struct {
 // Cache holds the tokens, and the flights that can be joined.
 type Cache struct {
 	Config
-	shards [shards]shard
+	shards []shard
+	seed   maphash.Seed
+	holds  holds
 	quick  atomic.Pointer[[]quick]
 }
 
@@ -74,11 +77,7 @@ func (c *Cache) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tokens o
 
 // New returns an empty Cache.
 func New(cfg Config) *Cache {
-	c := &Cache{Config: cfg}
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.places, s.holds, s.most = make(map[key]*place), make(map[Source]hold), max(1, cfg.Limits.GrantedTokens/shards)
-	}
+	c := &Cache{Config: cfg, shards: newShards(cfg.Limits.GrantedTokens), seed: maphash.MakeSeed()}
 	c.quick.Store(new([]quick))
 	return c
 }
@@ -95,7 +94,7 @@ func (c *Cache) Hit(of session.RegistrationID, q *session.TokenQuery, token *ses
 		}
 	}
 	k := key{Source{Of: of}, q.Key.Audience}
-	p := c.shard(&k.Source).find(k)
+	p := c.shard(&k).find(k)
 	if p == nil || !c.hit(p, q, token) {
 		return false
 	}
@@ -104,19 +103,18 @@ func (c *Cache) Hit(of session.RegistrationID, q *session.TokenQuery, token *ses
 }
 
 func (c *Cache) hit(p *place, q *session.TokenQuery, token *session.Token) bool {
-	now := c.Clock.Now()
 	s := p.shown.Load()
-	if s == nil || !s.tokens.Lookup(q, now, c.Apply.Buffer, token) {
+	if s == nil || !s.tokens.Lookup(q, c.Clock.Now(), c.Apply.Buffer, token) {
 		return false
 	}
-	p.use(now.Unix())
+	p.use()
 	return true
 }
 
 // Cached returns the cached token that answers call, and whether there is one.
 func (c *Cache) Cached(call *Call) (t Token, ok bool) {
 	k := call.key()
-	p := c.shard(&k.Source).find(k)
+	p := c.shard(&k).find(k)
 	if p == nil || c.Closed() {
 		return t, false
 	}
@@ -167,7 +165,7 @@ func (c *Cache) wait(ctx context.Context, f *flight) error {
 // Forget drops the tokens of a source for a query's audience, for example since its session has ended.
 func (c *Cache) Forget(call *Call) {
 	k := call.key()
-	c.shard(&k.Source).forget(k)
+	c.shard(&k).forget(k)
 }
 
 func (call *Call) key() key { return key{call.Source, call.Query.Key.Audience} }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -91,4 +92,84 @@ func TestCache_panic(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 	r.asked.Wait()
+}
+
+// machine is a call of one application for an audience.
+func machine(audience int, fetched func()) *grants.Call {
+	return &grants.Call{
+		Query: session.Policy{}.Query(fmt.Sprint("api", audience), ""), Failure: session.MachineFailure,
+		Fetch: func(context.Context) (session.TokenResponse, error) {
+			fetched()
+			return session.TokenResponse{AccessToken: fmt.Sprint("token", audience), ExpiresIn: 3600, HasExpiresIn: true}, nil
+		},
+	}
+}
+
+// The limit is one for all: an application may use the whole of it, and so may one user.
+func TestCache_keepsWhatTheLimitAllows(t *testing.T) {
+	r := newRig(session.Limits{GrantedTokens: 10_000, QueuedQuestions: 64})
+	var requests atomic.Int64
+	const audiences = 8000
+	for range 3 {
+		for i := range audiences {
+			if _, err := r.Get(t.Context(), machine(i, func() { requests.Add(1) })); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.asked.Wait()
+	if n := requests.Load(); n != audiences {
+		t.Errorf("%d requests for %d tokens that fit in", n, audiences)
+	}
+}
+
+// Flights are not dropped, however many there are; once they have ended, what is too much leaves, and what is in use stays.
+func TestCache_flightsBeyondTheLimit(t *testing.T) {
+	const most, audiences = 100, 2000
+	r := newRig(session.Limits{GrantedTokens: most, QueuedQuestions: 64})
+	var callers sync.WaitGroup
+	var requests atomic.Int64
+	release := make(chan struct{})
+	for i := range audiences {
+		callers.Go(func() {
+			got, err := r.Get(t.Context(), machine(i, func() { requests.Add(1); <-release }))
+			if want := fmt.Sprint("token", i); err != nil || got.AccessToken != want {
+				t.Errorf("%v, %v, want %s", got, err, want)
+			}
+		})
+	}
+	for requests.Load() < audiences {
+		runtime.Gosched()
+	}
+	close(release)
+	callers.Wait()
+	r.asked.Wait()
+	if n := requests.Load(); n != audiences {
+		t.Errorf("%d requests, want one for each of %d tokens", n, audiences)
+	}
+	kept := func() (n int) {
+		for i := range 2 * audiences {
+			if _, ok := r.Cached(machine(i, nil)); ok {
+				n++
+			}
+		}
+		return n
+	}
+	if n := kept(); n == 0 || n > most {
+		t.Errorf("%d tokens are kept, want %d at most", n, most)
+	}
+	for i := range 10 * most {
+		for _, audience := range []int{audiences, audiences + 1 + i} {
+			if _, err := r.Get(t.Context(), machine(audience, func() { requests.Add(1) })); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.asked.Wait()
+	if n := requests.Load() - audiences; n != 10*most+1 {
+		t.Errorf("%d requests, want one for the token in use, and %d", n, 10*most)
+	}
+	if n := kept(); n == 0 || n > most {
+		t.Errorf("%d tokens are kept in the end, want %d at most", n, most)
+	}
 }

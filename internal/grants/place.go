@@ -1,7 +1,8 @@
 package grants
 
 import (
-	"cmp"
+	"container/list"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,7 +21,7 @@ type key struct {
 type place struct {
 	key   key
 	shown atomic.Pointer[shown] // nil: no token
-	used  atomic.Int64          // second of the last use
+	used  atomic.Bool           // since its last turn to leave
 	out   atomic.Bool           // it has left its shard; set under mu
 
 	mu       sync.Mutex // guards what follows, and who stores shown
@@ -28,7 +29,9 @@ type place struct {
 	types    map[string]string // issued_token_type by access token; replaced, never changed
 	demanded session.Demanded
 	flights  []*flight
-	weight   int // that its shard counts it with; guarded by the shard's lock
+
+	weight int           // that its shard counts it with; guarded by the shard's lock
+	turn   *list.Element // in the order of its shard, nil where it may not leave; the same
 }
 
 // shown is what a place shows to callers. It is not changed once it is shown.
@@ -37,9 +40,9 @@ type shown struct {
 	types  map[string]string
 }
 
-func (p *place) use(second int64) {
-	if p.used.Load() != second {
-		p.used.Store(second)
+func (p *place) use() {
+	if !p.used.Load() {
+		p.used.Store(true)
 	}
 }
 
@@ -59,17 +62,35 @@ func (p *place) keep(next *session.State, accessToken, issued string) {
 	p.shown.Store(&shown{session.NewTokenCache(next), types})
 }
 
-// shards is how many parts a Cache has, so that callers of different sessions seldom meet.
-const shards = 16
-
-// shard is a part of a Cache. Its lock is taken before that of a place, never after.
+// shard is a part of a Cache, so that callers who want different tokens seldom meet. Its lock is taken before that of a
+// place, never after.
 type shard struct {
 	most int // tokens, but for places that have flights
 
 	mu     sync.RWMutex
 	places map[key]*place
 	weight int
-	holds  map[Source]hold
+	order  list.List // of places that may leave, the next one first
+}
+
+const (
+	mostShards  = 16
+	shardTokens = 512 // at least, where there is more than one: fewer would not spread evenly
+)
+
+// newShards returns shards for that many tokens.
+func newShards(tokens int) []shard {
+	all := make([]shard, max(1, min(mostShards, tokens/shardTokens)))
+	for i := range all {
+		all[i].places, all[i].most = make(map[key]*place), max(1, tokens/len(all))
+	}
+	return all
+}
+
+// shard returns the part that has the place of k. The places of one source are in many of them: an application has one
+// source for all of its audiences.
+func (c *Cache) shard(k *key) *shard {
+	return &c.shards[maphash.Comparable(c.seed, *k)%uint64(len(c.shards))]
 }
 
 // quick leads from a query of an application to its place.
@@ -89,11 +110,9 @@ func (c *Cache) remember(q quick) {
 	if len(*old) == mostQuick && !slices.ContainsFunc(*old, left) {
 		return
 	}
-	list := append(slices.DeleteFunc(slices.Clone(*old), left), q)
-	c.quick.CompareAndSwap(old, &list) // else the next hit does it
+	next := append(slices.DeleteFunc(slices.Clone(*old), left), q)
+	c.quick.CompareAndSwap(old, &next) // else the next hit does it
 }
-
-func (c *Cache) shard(s *Source) *shard { return &c.shards[(s.Session[0]^s.Subject[0])%shards] }
 
 func (s *shard) find(k key) *place {
 	s.mu.RLock()
@@ -101,28 +120,22 @@ func (s *shard) find(k key) *place {
 	return s.places[k]
 }
 
-// open returns the place of k, made where it is not there, and the error that a provider wants to be given for the source
-// until its Retry-After is over, else nil.
-func (s *shard) open(k key, now time.Time) (*place, error) {
+// open returns the place of k, made where it is not there.
+func (s *shard) open(k key) *place {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.places[k]
 	if p == nil {
 		p = &place{key: k, state: &session.State{}, weight: 1}
-		p.use(now.Unix())
 		s.places[k] = p
 		s.weight++
+		s.mayLeave(p)
 		s.shrink(p)
 	}
-	h, held := s.holds[k.Source]
-	err := h.answer(now)
-	if held && err == nil {
-		delete(s.holds, k.Source)
-	}
-	return p, err
+	return p
 }
 
-// weigh notes how many tokens p has, and makes room for them.
+// weigh notes how many tokens p has after a flight, and makes room for them.
 func (s *shard) weigh(p *place, tokens int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,6 +144,7 @@ func (s *shard) weigh(p *place, tokens int) {
 	}
 	s.weight += max(1, tokens) - p.weight
 	p.weight = max(1, tokens)
+	s.mayLeave(p)
 	s.shrink(p)
 }
 
@@ -142,24 +156,31 @@ func (s *shard) forget(k key) {
 	}
 }
 
-// shrink removes the places that were not used for longest, where there is too much; never kept, nor one that has flights.
-// It makes some more room than is needed, so that not every new token sorts the list. The caller holds s.mu.
+// mayLeave puts p last among the places that may leave, if it is not there yet. The caller holds s.mu.
+func (s *shard) mayLeave(p *place) {
+	if p.turn == nil {
+		p.turn = s.order.PushBack(p)
+	}
+}
+
+// shrink removes places where there is too much, in the order in which they came; never kept. One that was used since its
+// last turn stays and gets another. One that has flights stays too, and gets a turn after the next of them (weigh). So each
+// turn follows a new place, a use or a flight, and what that costs does not grow with the number of places. The caller
+// holds s.mu.
 func (s *shard) shrink(kept *place) {
-	if s.weight <= s.most {
-		return
-	}
-	oldest := make([]*place, 0, len(s.places))
-	for _, p := range s.places {
-		if p != kept {
-			oldest = append(oldest, p)
+	for turns := s.order.Len(); s.weight > s.most && turns > 0; {
+		p, _ := s.order.Remove(s.order.Front()).(*place)
+		p.turn = nil
+		switch used := p.used.Swap(false); {
+		case p == kept:
+			turns--
+			s.mayLeave(p)
+		case used:
+			s.mayLeave(p)
+		default:
+			turns--
+			s.remove(p)
 		}
-	}
-	slices.SortFunc(oldest, func(a, b *place) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
-	for _, p := range oldest {
-		if s.weight <= s.most-s.most/8 {
-			return
-		}
-		s.remove(p)
 	}
 }
 
@@ -169,6 +190,10 @@ func (s *shard) remove(p *place) {
 	defer p.mu.Unlock()
 	if len(p.flights) > 0 {
 		return
+	}
+	if p.turn != nil {
+		s.order.Remove(p.turn)
+		p.turn = nil
 	}
 	p.out.Store(true)
 	s.weight -= p.weight
@@ -183,25 +208,49 @@ type hold struct {
 }
 
 const (
-	mostHolds = 1024        // are remembered in a shard
+	mostHolds = 16_384      // are remembered
 	maxHold   = time.Minute // is how long a provider can have a source wait
 )
 
+// holds are the sources that a provider has asked to wait. The zero value has none.
+type holds struct {
+	mu   sync.Mutex
+	list map[Source]hold
+}
+
 // note takes in that a request with a source failed.
-func (s *shard) note(source Source, err error, now time.Time) {
+func (h *holds) note(source Source, err error, now time.Time) {
 	wait := session.RetryAfter(err)
 	if wait <= 0 {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for other := range s.holds {
-		if len(s.holds) < mostHolds {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for other := range h.list {
+		if len(h.list) < mostHolds {
 			break
 		}
-		delete(s.holds, other) // any one: that costs a request
+		delete(h.list, other) // any one: that costs a request
 	}
-	s.holds[source] = hold{now.Add(min(wait, maxHold)), err}
+	if h.list == nil {
+		h.list = make(map[Source]hold)
+	}
+	h.list[source] = hold{now.Add(min(wait, maxHold)), err}
+}
+
+// of returns the error that a provider wants to be given for a source until its Retry-After is over, else nil.
+func (h *holds) of(source *Source, now time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	held, is := h.list[*source]
+	if !is {
+		return nil
+	}
+	err := held.answer(now)
+	if err == nil {
+		delete(h.list, *source)
+	}
+	return err
 }
 
 // answer returns the error, nil once its time is over. A clock that was set back lengthens nothing.
