@@ -305,17 +305,17 @@ var storeNouns = map[string][]string{
 }
 
 var storyFaults = map[string]faultKind{
-	"not be reached":                          faultUnreachable,
-	"answer 503":                              faultStatus,
-	"grant, and lose the answer":              faultAnswerLost,
-	"grant, and break the answer":             faultBroken,
-	"refuse":                                  faultRefused,
-	"revoke the session":                      faultRevoked,
-	"call the refresh token dead":             faultDead,
-	"ask to wait":                             faultThrottled,
-	"want a second factor":                    faultMFA,
-	"grant":                                   faultNone,
-	"grant, with an ID token of another user": faultForeignIDToken,
+	"not be reached":                      faultUnreachable,
+	"answer 503":                          faultStatus,
+	"grant, and lose the answer":          faultAnswerLost,
+	"grant, and break the answer":         faultBroken,
+	"refuse":                              faultRefused,
+	"revoke the session":                  faultRevoked,
+	"call the refresh token dead":         faultDead,
+	"ask to wait":                         faultThrottled,
+	"want a second factor":                faultMFA,
+	"grant":                               faultNone,
+	"grant, with another user's ID token": faultForeignIDToken,
 }
 
 // processWords are what befalls processes and their feeds.
