@@ -230,7 +230,7 @@ func WithBreaker(p BreakerPolicy) Option {
 
 // WithRetry sends a refresh or a connection exchange that failed again, for the same callers: p.Attempts requests at most (4
 // where that is 0), with waits drawn at random up to p.First (200 ms), doubling to p.Most (5 s), and no longer than the provider's
-// Retry-After; the last begins within p.Within (30 s) of the first. Callers who ask for the same join; other questions of the
+// Retry-After; the last begins within p.Within (30 s) of the first. Callers who ask for the same join; other queries of the
 // session wait. A caller whose context ends is answered at once, and a logout or the ceiling ends the wait. The default is to
 // send each request once.
 //

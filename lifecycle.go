@@ -24,7 +24,7 @@ type CloseError struct {
 	Undeleted []Key
 
 	// Waiting are further sessions, of which nothing is unsaved: work had not ended, or an answer of the store is
-	// in doubt, as whether a login that failed has replaced the session. The store decides.
+	// of unknown outcome, as whether a login that failed has replaced the session. The store decides.
 	Waiting []Key
 
 	Err error // why closing was cut short
@@ -49,7 +49,7 @@ func (e *CloseError) Error() string {
 func (e *CloseError) Unwrap() error { return e.Err }
 
 // Close ends the client. New calls, cache hits included, fail with ErrClosed from
-// here on. Requests under way land and are saved; then the actors stop, and nothing of
+// here on. Requests under way are answered and saved; then the actors stop, and nothing of
 // the client runs any more.
 //
 // When ctx ends first, requests and writes under way are cut off, and Close returns a *CloseError that

@@ -135,7 +135,7 @@ type Limits struct {
 	StoreTimeout     time.Duration // of each attempt at store work: 5 s
 	ProviderRequests int           // at the provider at once, a quarter of them for strangers: 1,024
 	QueuedFlights    int           // sessions that wait for the provider, then overloaded: 100,000
-	QueuedQuestions  int           // different questions queued in one session, then overloaded: 64
+	QueuedQuestions  int           // different queries queued in one session, then overloaded: 64
 	Resident         int           // sessions in memory; twice that while none can go, then overloaded: 100,000
 	PassivateAfter   time.Duration // out of memory when unused for: 15 min
 	RememberEnded    time.Duration // session_expired is answered for that long after a ceiling, by default Cookies.Absolute: 72 h

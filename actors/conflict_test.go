@@ -88,7 +88,7 @@ func TestRead_failsAndShowsWhatWasTried(t *testing.T) {
 // Two answers wait to be saved when a conflict says that neither is: the session was signed in
 // anew elsewhere, or another process spent the refresh token too. What waits behind a further
 // reading of the record has been dealt with by then.
-func TestMerge_ofWhatNobodyWaitsForAnyMore(t *testing.T) {
+func TestMerge_ofAnAnswerThatNoCallerWaitsFor(t *testing.T) {
 	for _, what := range []string{"signed in", "refreshed"} {
 		t.Run(what, func(t *testing.T) {
 			w := newTestWorld(t)
@@ -240,7 +240,7 @@ func TestUncertain_aLoginIsLookedForUntilTheStoreAnswers(t *testing.T) {
 	for range 3 {
 		w.stored(storeFails)
 		if !w.retry {
-			t.Fatal("nobody looks again")
+			t.Fatal("no caller looks again")
 		}
 		w.retryNow()
 		w.deliverAll()
@@ -283,7 +283,7 @@ func TestEndedElsewhere_atTheCeilingOfALoginThatCameBetween(t *testing.T) {
 		t.Errorf("shows phase %d with %d connection tokens, want an end without any", w.shown.Phase, len(w.shown.State().ConnectionTokenSets))
 	}
 	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
-		t.Errorf("whoever waits for a connection is told %q, want %q", got, session.CodeMissingRefreshToken)
+		t.Errorf("the caller who waits for a connection is told %q, want %q", got, session.CodeMissingRefreshToken)
 	}
 	w.respond(answersPlain)
 	w.drain()

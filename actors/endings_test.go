@@ -155,7 +155,7 @@ func TestNotice_ofALoginAfterTheEnd(t *testing.T) {
 		t.Errorf("shows phase %d of %s, want the new login", w.shown.Phase, w.names[w.shown.Incarnation])
 	}
 	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
-		t.Errorf("whoever waited is told %q, want %q", got, session.CodeMissingRefreshToken)
+		t.Errorf("the caller who waited is told %q, want %q", got, session.CodeMissingRefreshToken)
 	}
 	w.respond(answersRotated)
 	w.drain()

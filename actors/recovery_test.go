@@ -384,7 +384,7 @@ func TestDefect_losesNoLogout(t *testing.T) {
 }
 
 // A session that fails before it shows anything keeps no caller waiting.
-func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
+func TestDefect_duringActivationAnswersAllCallers(t *testing.T) {
 	b := newBench(t)
 	opening := b.entry.Snapshot()
 	b.s.adopt(&messages.Adopt{Entry: b.entry})
@@ -398,7 +398,7 @@ func TestDefect_whileOpeningKeepsNobodyWaiting(t *testing.T) {
 	select {
 	case <-opening.Settled:
 	default:
-		t.Error("whoever waits for the entry waits for ever")
+		t.Error("callers who wait for the entry wait for ever")
 	}
 	if s := b.entry.Snapshot(); s.Phase != directory.Failed || session.CodeOf(s.Err) != session.CodeInternalError {
 		t.Errorf("phase %d, %v, want failed, internal_error", s.Phase, s.Err)

@@ -60,7 +60,7 @@ type Env struct {
 	Owner    string
 	Fresh    *directory.Freshness
 
-	Inactivity time.Duration // after which nobody asks for a session with a lifetime any more; 0: never
+	Inactivity time.Duration // after which no caller asks for a session with a lifetime any more; 0: never
 
 	// Revoke makes a refresh token useless; it is called where Rules.Revoke says so.
 	Revoke func(ctx context.Context, of session.RegistrationID, token string) error

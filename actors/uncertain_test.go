@@ -72,7 +72,7 @@ func TestUncertain_aLoginThatTakesEffectLateIsRead(t *testing.T) {
 func TestNotice_ofTheEndOfALoginThatIsBeingRead(t *testing.T) {
 	w := withCeiling(t)
 	w.rules.Exclusive, w.tells = false, true
-	github := w.sendFor(keyGoogle) // so that somebody is there to hear
+	github := w.sendFor(keyGoogle) // so that there is a caller to answer
 	w.pass()
 	w.reachCeiling()
 	w.deliverAll()
@@ -94,7 +94,7 @@ func TestNotice_ofTheEndOfALoginThatIsBeingRead(t *testing.T) {
 	w.respond(answersRotated)
 	w.drain() // fails where it is shown, and nobody is signed in
 	if !github.completed {
-		t.Error("whoever waited was not answered")
+		t.Error("the caller who waited was not answered")
 	}
 }
 

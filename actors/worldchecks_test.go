@@ -64,7 +64,7 @@ func (w *world) answered(f *directory.Flight, a directory.Answer) {
 	i := slices.IndexFunc(w.flights, func(j *journey) bool { return j.flight == f })
 	if f.Query == w.rules.DefaultQuery {
 		w.note("  recovered: %v", a.Err)
-		return // nobody waits for it
+		return // no caller waits for it
 	}
 	if i < 0 {
 		w.fail("a flight is completed that nobody started")

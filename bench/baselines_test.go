@@ -121,7 +121,7 @@ func TestHit_allocatesNothing(t *testing.T) {
 		"by handle":   l.handleHits(one),
 		"handwritten": func(_ []string, n int) { h.hits(h.ids, n) },
 	}
-	for i := range 20 { // few questions are found in one way, many in another
+	for i := range 20 { // few queries are found in one way, many in another
 		name := fmt.Sprintf("audience %d", i)
 		loops[name] = l.hits(tokenward.TokenRequest{Audience: name, Scope: "read:x"})
 	}

@@ -190,7 +190,7 @@ func (s *State) ApplyConnection(k FlightKey, r TokenResponse, now time.Time, o A
 // the end.
 func putTokenSet(sets []TokenSet, set TokenSet, now time.Time, o ApplyOptions) []TokenSet {
 	granted, requested := ParseScope(set.Scope), ParseScope(set.RequestedScope)
-	// Two questions that were narrowed to one grant keep a set each, else each
+	// Two queries that were narrowed to one grant keep a set each, else each
 	// answer would throw the other's away, and both would refresh for ever.
 	place := -1
 	for i, have := range sets {

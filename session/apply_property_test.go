@@ -96,8 +96,8 @@ func TestApply_invariants(t *testing.T) {
 	})
 }
 
-// wantLeast checks whom the cap sent away of all: none that some question could still have had
-// from now on, while one stays that no question can have, or that expires earlier. The
+// wantLeast checks whom the cap sent away of all: none that some query could still have had
+// from now on, while one stays that no query can have, or that expires earlier. The
 // fresh token is exempt.
 func wantLeast(t *rapid.T, all, kept *session.State, fresh session.Token, now time.Time) {
 	stays := map[string]bool{}
@@ -117,7 +117,7 @@ func wantLeast(t *rapid.T, all, kept *session.State, fresh session.Token, now ti
 	}
 }
 
-// choosable returns the access tokens that some question gets at some time from now on.
+// choosable returns the access tokens that some query gets at some time from now on.
 func choosable(s *session.State, now time.Time) map[string]bool {
 	words := []string{"a", "ab", "b", "c", "read:x", "é"}
 	c, found := session.NewTokenCache(s), map[string]bool{}

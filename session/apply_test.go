@@ -289,7 +289,7 @@ func TestApplyRefresh_capsTheList(t *testing.T) {
 	}
 }
 
-// Two questions that the provider narrows to one grant find their answers, and go on
+// Two queries that the provider narrows to one grant find their answers, and go on
 // finding them, whichever is refreshed.
 func TestApplyRefresh_narrowedGrantsDoNotChaseEachOther(t *testing.T) {
 	s := ann()

@@ -6,7 +6,7 @@ import (
 	"unique"
 )
 
-// TokenCache answers questions from the token sets of one State. It is filled in
+// TokenCache answers queries from the token sets of one State. It is filled in
 // once, never changed, and so may be read by any number of goroutines.
 //
 // A lookup allocates nothing. What many sessions have in common, audiences and
@@ -139,7 +139,7 @@ func (c *TokenCache) find(q *TokenQuery, now time.Time, buffer time.Duration) (b
 // another shadows for the rest of its life is of no more use than one that has expired.
 //
 // The sets that outlive a set are the only ones there are in its last second. So where it is
-// not chosen then, by a question for what it was granted or asked for, it never is: for
+// not chosen then, by a query for what it was granted or asked for, it never is: for
 // fewer scopes it loses to the same sets.
 func usefulTokenSets(sets []TokenSet, now time.Time, buffer time.Duration) []bool {
 	at := now.Add(max(buffer, 0)).Unix()

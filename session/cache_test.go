@@ -10,7 +10,7 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// question wants scope for audience; nothing is configured.
+// query wants scope for audience; nothing is configured.
 func query(audience, scope string) *session.TokenQuery {
 	return session.Policy{}.Query(audience, scope)
 }

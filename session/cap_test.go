@@ -17,7 +17,7 @@ func tokens(s *session.State) (names []string) {
 	return names
 }
 
-// At the cap those sets leave first that no question can have again: by their expiry, by the
+// At the cap those sets leave first that no query can have again: by their expiry, by the
 // refresh buffer, or because others are chosen before them for as long as they live.
 func TestApplyRefresh_whoLeavesAtTheCap(t *testing.T) {
 	set := func(name, audience, granted, requested string, life time.Duration) session.TokenSet {

@@ -1,7 +1,7 @@
 // Package session holds the values of a user's session and the rules about them.
 //
 // What a session is (State), when it is over (Ceiling), which token answers which
-// question (Policy, TokenQuery, TokenCache) and what the provider's answer changes
+// query (Policy, TokenQuery, TokenCache) and what the provider's answer changes
 // (ApplyRefresh, ApplyConnection) are decided here, and nowhere else. There is no
 // clock, store or network: the time and the source of randomness are arguments.
 // Values that hold tokens print, log and marshal without them.

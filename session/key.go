@@ -29,7 +29,7 @@ func (k Key) String() string { return hex.EncodeToString(k[:]) }
 func (k Key) IsZero() bool { return k == Key{} }
 
 // Version names one written state of a record. The writer draws it at random. It
-// never repeats, and so lets a writer in doubt recognise its own write.
+// never repeats, and so lets a writer whose call has failed recognise its own write.
 type Version [16]byte
 
 // NewVersion draws a Version. Like every draw in this package it panics if random

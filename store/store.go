@@ -17,7 +17,7 @@ import (
 // keeps no slice that it was given nor hands out one that it keeps. A call that
 // fails in any other way than the errors named here says that the store did not
 // answer, never that there is no session: after such an error the write may or
-// may not have happened, and a caller in doubt looks at the version. When a call
+// may not have happened, and a caller that does not know looks at the version. When a call
 // succeeds, every later call of any process sees its effect.
 //
 // Calls end when ctx does, with an error that matches ctx.Err(); a call whose ctx

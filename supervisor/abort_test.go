@@ -36,7 +36,7 @@ func TestAbort(t *testing.T) {
 		select {
 		case <-e.Gone():
 		default:
-			t.Errorf("%s: whoever waits is not released", name)
+			t.Errorf("%s: callers who wait are not released", name)
 		}
 		if p := e.Snapshot().Phase; p != directory.Moved {
 			t.Errorf("%s: phase = %d, want moved", name, p)

@@ -144,7 +144,7 @@ func (s *Supervisor) found(sl *resident, m *loaded) {
 	f := m.load.first
 	if f != nil && (f.Completed() != nil || m.state.Internal.Over(s.now())) {
 		// It was answered before the session went to sleep, and its caller looks once more. Or: a
-		// ceiling lets a connection's question through, the session's own lifetime does not.
+		// ceiling lets a connection's query through, the session's own lifetime does not.
 		f = nil
 	}
 	sl.version = m.version

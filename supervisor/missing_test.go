@@ -47,7 +47,7 @@ func TestMissing_isRememberedFromWhenTheStoreWasAsked(t *testing.T) {
 
 // A caller who comes while a load is on its way shares its answer, but not one that may have
 // been overtaken before the call began.
-func TestMissing_isNotToldToWhoCameLater(t *testing.T) {
+func TestMissing_isNotTheAnswerToLaterCallers(t *testing.T) {
 	for late, phase := range map[time.Duration]directory.Phase{0: directory.Missing, time.Minute: directory.Ready} {
 		slow := &meanwhileStore{}
 		r := newRig(t, func(r *rig, _ *session.Limits) { slow.StateStore, r.env.Store = r.store, slow })

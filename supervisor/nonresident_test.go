@@ -135,7 +135,7 @@ func TestNonResident_leaveRoom(t *testing.T) {
 }
 
 // Sessions that are in use stay in memory while others that are due cannot be deleted.
-func TestNonResident_putOutNobody(t *testing.T) {
+func TestNonResident_evictNone(t *testing.T) {
 	const due, used = 1000, 60
 	for _, indexed := range []bool{true, false} {
 		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestNonResident_withoutAnIndex(t *testing.T) {
 }
 
 // An index that panics is an index that failed.
-func TestSweep_survivesAPanic(t *testing.T) {
+func TestListDue_survivesAPanic(t *testing.T) {
 	r := newRig(t, func(r *rig, _ *session.Limits) {
 		r.put("a", in(time.Minute))
 		r.env.Store = panicking{r.store}

@@ -12,8 +12,8 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// Slots are a map by key, also where keys begin alike.
-func TestSlots_areAMap(t *testing.T) {
+// The residents are a map by key, also where keys begin alike.
+func TestResidents_areAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, model := newResidents(), make(map[session.Key]*resident)
 		draw := func(t *rapid.T) session.Key {

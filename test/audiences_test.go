@@ -27,7 +27,7 @@ func TestAudiences_fiveTimesTwentyCallers(t *testing.T) {
 			}
 		}
 		r.rest()
-		r.want("requests in the air", hold.Held(), 1)
+		r.want("requests on the wire", hold.Held(), 1)
 		hold.Release()
 		seen := map[string]bool{}
 		for a, group := range all {
@@ -79,7 +79,7 @@ func TestAudiences_crowd(t *testing.T) {
 	r.wantLiving(id)
 }
 
-// A question that queued looks in the cache again before it flies.
+// A query that queued looks in the cache again before it is sent.
 func TestAudiences_aWiderAnswerCoversWhoQueued(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
@@ -95,7 +95,7 @@ func TestAudiences_aWiderAnswerCoversWhoQueued(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := narrow.wait(); err != nil || got.AccessToken != want.AccessToken {
-			t.Errorf("narrow question: same token %v, err %v", got.AccessToken == want.AccessToken, err)
+			t.Errorf("narrow query: same token %v, err %v", got.AccessToken == want.AccessToken, err)
 		}
 		r.want("requests", r.tenant.Refreshes(), 1)
 		r.want("updates", r.store.Updates(), 1)
@@ -103,7 +103,7 @@ func TestAudiences_aWiderAnswerCoversWhoQueued(t *testing.T) {
 }
 
 // A flight fails the callers who joined it and no others.
-func TestAudiences_aFailureFailsNoOtherQuestion(t *testing.T) {
+func TestAudiences_aFailureFailsNoOtherQuery(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
 		r.expire()
@@ -115,16 +115,16 @@ func TestAudiences_aFailureFailsNoOtherQuestion(t *testing.T) {
 		r.rest()
 		hold.Release()
 		_, err := fails.wait()
-		r.wantCode("first question", err, "refresh_token_error")
+		r.wantCode("first query", err, "refresh_token_error")
 		if _, err := queued.wait(); err != nil {
-			t.Errorf("queued question: %v", err)
+			t.Errorf("queued query: %v", err)
 		}
 		r.want("requests", r.tenant.Refreshes(), 2)
 		r.wantLiving(id)
 	})
 }
 
-// Reads and other cached audiences are served while a request is in the air.
+// Reads and other cached audiences are served while a request is on the wire.
 func TestAudiences_readsDoNotWaitForAFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
@@ -155,7 +155,7 @@ func TestAudiences_readsDoNotWaitForAFlight(t *testing.T) {
 }
 
 // A token that the provider issued for a narrower scope than asked for answers the
-// same question again.
+// same query again.
 func TestAudiences_narrowedGrantsAreFoundAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
@@ -167,7 +167,7 @@ func TestAudiences_narrowedGrantsAreFoundAgain(t *testing.T) {
 		}
 		r.token(id, tokenward.TokenRequest{Audience: audience(1), Scope: "admin read"})
 		if got := r.token(id, tokenward.TokenRequest{Audience: audience(1), Scope: "read write"}); got != want {
-			t.Error("after another narrowed question the first got another token")
+			t.Error("after another narrowed query the first got another token")
 		}
 		r.want("requests", r.tenant.Refreshes(), 2)
 	}, withTenant(idptest.WithPolicy(map[string]string{audience(1): "read"})))

@@ -426,7 +426,7 @@ func TestCanary_inAHostsActorSystem(t *testing.T) {
 		t.Errorf("dead letters show %v", found)
 	}
 
-	// A client whose requests land when its actors are no more.
+	// A client whose requests are answered when its actors are no more.
 	r := newRig(t)
 	defect := &trap{Clock: r.clock}
 	r.client = r.newClientToCut(tokenward.WithClock(defect), tokenward.WithActorSystem(system), tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithStateStore(r.store))

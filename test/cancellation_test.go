@@ -27,7 +27,7 @@ func TestCancellation_ofTheFirstCaller(t *testing.T) {
 		if _, err := first.wait(); err != context.Canceled { //nolint:errorlint // as it is
 			t.Errorf("err = %v, want %v", err, context.Canceled)
 		}
-		r.want("requests in the air after the first left", hold.Held(), 1)
+		r.want("requests on the wire after the first left", hold.Held(), 1)
 		hold.Release()
 		for i, c := range others {
 			if _, err := c.wait(); err != nil {
@@ -67,7 +67,7 @@ func TestCancellation_ofEveryCaller(t *testing.T) {
 	})
 }
 
-// A question whose only caller has left keeps its turn.
+// A query whose only caller has left keeps its turn.
 func TestCancellation_ofAQueuedCaller(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()

@@ -73,7 +73,7 @@ func TestClose_duringFlights(t *testing.T) {
 				}
 				select {
 				case err := <-done:
-					t.Fatalf("Close came back before the flight had landed: %v", err)
+					t.Fatalf("Close came back before the flight was complete: %v", err)
 				default:
 				}
 				hold.Release()
@@ -198,7 +198,7 @@ func TestClose_leavesNobodyWaiting(t *testing.T) {
 		for i, c := range callers {
 			_, err := c.wait()
 			if i < 3 && err != nil {
-				t.Errorf("caller %d, in the air: %v", i, err)
+				t.Errorf("caller %d, on the wire: %v", i, err)
 			}
 			if i >= 3 {
 				r.wantCode("a caller who waits", err, "closed")

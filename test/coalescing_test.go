@@ -10,7 +10,7 @@ import (
 	"github.com/tokenward/tokenward/idp/idptest"
 )
 
-// P2: any number of concurrent calls for one question cost one token request and one
+// P2: any number of concurrent calls for one query cost one token request and one
 // Update.
 func TestGetAccessToken_oneRequestForAnyNumberOfCallers(t *testing.T) {
 	for _, n := range []int{1, 10, 100, 1000, 10_000} {
@@ -51,7 +51,7 @@ func oneRefresh(t *testing.T, n int) {
 
 // The request is held until all are there: each caller that comes while it is on the wire
 // joins it, and gets the very same answer.
-func TestGetAccessToken_whoeverComesWhileOneIsInTheAirJoinsIt(t *testing.T) {
+func TestGetAccessToken_callersWhoComeWhileOneIsOnTheWireJoinIt(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
 		r.expire()
@@ -60,7 +60,7 @@ func TestGetAccessToken_whoeverComesWhileOneIsInTheAirJoinsIt(t *testing.T) {
 		r.rest()
 		later := r.askAll(10, id, tokenward.TokenRequest{Scope: "b  a b"})
 		r.rest()
-		r.want("requests in the air", hold.Held(), 1)
+		r.want("requests on the wire", hold.Held(), 1)
 		hold.Release()
 		want, err := first[0].wait()
 		if err != nil || want.AccessToken == "" {

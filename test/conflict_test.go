@@ -40,7 +40,7 @@ func TestConflict_bothAdd(t *testing.T) {
 		ca := askOf(context.Background(), a, id, tokenward.TokenRequest{Audience: audience(1)})
 		cb := askOf(context.Background(), b, id, tokenward.TokenRequest{Audience: audience(2)})
 		r.rest()
-		r.want("requests in the air", hold.Held(), 2)
+		r.want("requests on the wire", hold.Held(), 2)
 		hold.Release()
 		for _, c := range []*caller{ca, cb} {
 			if _, err := c.wait(); err != nil {
@@ -115,7 +115,7 @@ func TestConflict_bothRotate(t *testing.T) {
 		r.rest()
 		cb := askOf(context.Background(), b, id, tokenward.TokenRequest{})
 		r.rest()
-		r.want("requests in the air", hold.Held(), 2)
+		r.want("requests on the wire", hold.Held(), 2)
 		hold.Next()
 		r.rest()
 		kept := r.refreshToken(id)
@@ -151,12 +151,12 @@ func TestConflict_invalidGrant(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The same question: answered from what the other has stored.
+		// The same query: answered from what the other has stored.
 		r.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_grant", ""))
 		loads := r.store.Loads()
 		tb, err := askOf(context.Background(), b, id, tokenward.TokenRequest{}).wait()
 		if err != nil || ta.AccessToken != tb.AccessToken {
-			t.Errorf("same question: same token %v, err %v", ta.AccessToken == tb.AccessToken, err)
+			t.Errorf("same query: same token %v, err %v", ta.AccessToken == tb.AccessToken, err)
 		}
 		if n := r.store.Loads() - loads; n > 1 {
 			t.Errorf("loads = %d, want 1", n)
@@ -165,14 +165,14 @@ func TestConflict_invalidGrant(t *testing.T) {
 	})
 }
 
-func TestConflict_invalidGrantForAnotherQuestion(t *testing.T) {
+func TestConflict_invalidGrantForAnotherQuery(t *testing.T) {
 	twoClients(t, func(t *testing.T, r *rig, a, b *tokenward.Client, id string) {
 		if _, err := askOf(context.Background(), a, id, tokenward.TokenRequest{}).wait(); err != nil {
 			t.Fatal(err)
 		}
 		r.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_grant", ""))
 		if _, err := askOf(context.Background(), b, id, tokenward.TokenRequest{Audience: audience(1)}).wait(); err != nil {
-			t.Errorf("another question: %v", err)
+			t.Errorf("another query: %v", err)
 		}
 		r.want("requests", r.tenant.Refreshes(), 3)
 		r.client = b
@@ -214,7 +214,7 @@ func TestConflict_invalidGrantWhileTheStoreIsDown(t *testing.T) {
 	})
 }
 
-// Another process has ended the session while a request was in the air.
+// Another process has ended the session while a request was on the wire.
 func TestConflict_loggedOutElsewhere(t *testing.T) {
 	for name, p := range points {
 		t.Run(name, func(t *testing.T) {
@@ -321,8 +321,8 @@ func TestConflict_anUnsavedRefreshTokenSurvives(t *testing.T) {
 	}, withTenant(idptest.WithOverlap(time.Hour)))
 }
 
-// A login whose write is in doubt: the record decides whose session it is.
-func TestConflict_aLoginInDoubt(t *testing.T) {
+// A login whose write has an unknown outcome: the record decides whose session it is.
+func TestConflict_aLoginOfUnknownOutcome(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
 		r.tenant.SetUser("auth0|bob", nil)

@@ -127,7 +127,7 @@ func (s *lateStore) Delete(ctx context.Context, k session.Key, in session.Incarn
 }
 
 // A login whose caller leaves during the fsync.
-func TestInDoubt_aLoginWhoseCallerLeavesDuringTheCommit(t *testing.T) {
+func TestUncertain_aLoginWhoseCallerLeavesDuringTheCommit(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		s := &lateStore{StateStore: r.memory, reached: make(chan struct{}), commit: make(chan struct{}), committed: make(chan struct{})}
 		r.replaceClient(tokenward.WithStateStore(s))
@@ -255,7 +255,7 @@ func (s sharedLate) Ability(target any) bool { return store.Ability(s.StateStore
 
 // The store took longer over a login than it was given, and tells of it when it is
 // done.
-func TestInDoubt_aLoginThatTakesEffectLateIsHeardOf(t *testing.T) {
+func TestUncertain_aLoginThatTakesEffectLateIsRead(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		s := &lateStore{StateStore: r.memory, reached: make(chan struct{}), commit: make(chan struct{}), committed: make(chan struct{})}
 		r.replaceClient(tokenward.WithStateStore(sharedLate{s}))

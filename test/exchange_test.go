@@ -72,7 +72,7 @@ func TestExchange_oneRequestForAnyNumberOfCallers(t *testing.T) {
 			all = append(all, r.askExchange(t.Context(), id, tokenward.ExchangeRequest{Audience: apiB, Scope: scope}))
 		}
 		r.rest()
-		r.want("exchanges in the air", hold.Held(), 1)
+		r.want("exchanges on the wire", hold.Held(), 1)
 		hold.Release()
 		for i, c := range all {
 			if got, err := c.wait(); err != nil || got != all[0].token || got.AccessToken == "" {
@@ -205,7 +205,7 @@ func TestExchange_theSessionChangesUnderIt(t *testing.T) {
 						all = append(all, r.askExchange(t.Context(), id, forB))
 					}
 					r.rest()
-					r.want("exchanges in the air", hold.Held(), 1)
+					r.want("exchanges on the wire", hold.Held(), 1)
 					tt.change(r, id)
 					hold.Release()
 					for _, c := range all {
@@ -317,7 +317,7 @@ func TestExchange_aTokenOfTheHost(t *testing.T) {
 		other.SubjectToken = "another token"
 		second := exchange(other)
 		r.rest()
-		r.want("exchanges in the air, of one permit for strangers", hold.Held(), 1)
+		r.want("exchanges on the wire, of one permit for strangers", hold.Held(), 1)
 		r.token(id, tokenward.TokenRequest{Audience: audience(1)}) // a refresh does not wait for them
 		hold.Release()
 		for i, c := range all {

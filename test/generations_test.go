@@ -12,14 +12,14 @@ import (
 	"github.com/tokenward/tokenward/store/storetest"
 )
 
-// P7: what ends or replaces a session while a request is in the air, before the provider
+// P7: what ends or replaces a session while a request is on the wire, before the provider
 // has acted or after. Deleted stays deleted, and nothing of the old session gets
 // into a new one.
 
 // points are the moments at which a request is held.
 var points = map[string]idptest.Point{"before the grant": idptest.BeforeGrant, "after the grant": idptest.AfterGrant}
 
-// eachPoint tells story once for each moment, with a refresh and a queued question
+// eachPoint tells story once for each moment, with a refresh and a queued query
 // in a session that has to refresh.
 func eachPoint(t *testing.T, story func(t *testing.T, r *rig, f underWay), opts ...rigOption) {
 	for name, p := range points {
@@ -34,7 +34,7 @@ func eachPoint(t *testing.T, story func(t *testing.T, r *rig, f underWay), opts 
 				r.rest()
 				f.connection = r.exchange(context.Background(), id, "google-oauth2")
 				r.rest()
-				r.want("requests in the air", f.hold.Held(), 1)
+				r.want("requests on the wire", f.hold.Held(), 1)
 				story(t, r, f)
 			}, opts...)
 		})
@@ -74,7 +74,7 @@ func TestGenerations_logoutDuringARefresh(t *testing.T) {
 				t.Errorf("Logout: %v", err)
 			}
 		default:
-			t.Error("Logout waits for the request in the air")
+			t.Error("Logout waits for the request on the wire")
 		}
 		f.wantAll(r, "missing_session")
 		r.wantGone(f.id)
@@ -153,7 +153,7 @@ func TestGenerations_ceilingDuringAnExchange(t *testing.T) {
 				hold.Release()
 				tok, err := flying.wait()
 				if err != nil || tok.AccessToken == "" {
-					t.Fatalf("in the air: %v", err)
+					t.Fatalf("on the wire: %v", err)
 				}
 				r.rest()
 				r.want("updates", r.store.Updates(), 0)
@@ -197,7 +197,7 @@ func TestGenerations_logoutAfterTheCeilingDuringAnExchange(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := flying.wait()
-		r.wantConnectionCode("in the air", err, "missing_refresh_token")
+		r.wantConnectionCode("on the wire", err, "missing_refresh_token")
 		hold.Release()
 		r.rest()
 		for _, c := range []string{"github", "google-oauth2"} {
@@ -208,7 +208,7 @@ func TestGenerations_logoutAfterTheCeilingDuringAnExchange(t *testing.T) {
 	})
 }
 
-// A login under the same id while a refresh of the old session is in the air.
+// A login under the same id while a refresh of the old session is on the wire.
 func TestGenerations_loginDuringARefresh(t *testing.T) {
 	eachPoint(t, func(t *testing.T, r *rig, f underWay) {
 		old := r.tenant.Family(idptest.Subject).SID
@@ -252,7 +252,7 @@ func TestGenerations_loginDuringARefresh(t *testing.T) {
 	})
 }
 
-// The same with an exchange in the air, and one that rotates.
+// The same with an exchange on the wire, and one that rotates.
 func TestGenerations_loginDuringAnExchange(t *testing.T) {
 	for name, p := range points {
 		t.Run(name, func(t *testing.T) {
@@ -265,7 +265,7 @@ func TestGenerations_loginDuringAnExchange(t *testing.T) {
 				r.tenant.Set(idptest.WithDefaultUser("auth0|bob"))
 				r.loginAs(tokenward.SessionID(id))
 				_, err := flying.wait()
-				r.wantConnectionCode("in the air", err, "missing_refresh_token")
+				r.wantConnectionCode("on the wire", err, "missing_refresh_token")
 				login := r.refreshToken(id)
 				hold.Release()
 				r.rest()
@@ -317,7 +317,7 @@ func TestGenerations_anExchangeDoesNotOverlapARefresh(t *testing.T) {
 		c := r.exchange(context.Background(), id, "github")
 		r.rest()
 		for n := range 3 {
-			r.want("requests in the air", hold.Held(), 1)
+			r.want("requests on the wire", hold.Held(), 1)
 			r.want("requests so far", r.tenant.Requests(idptest.Spend), n+1)
 			hold.Next()
 			r.rest()

@@ -22,7 +22,7 @@ func TestHits_allocateNothing(t *testing.T) {
 	handle := r.client.Session(id)
 	o := tokenward.SessionID(id)
 	for name, q := range map[string]tokenward.TokenRequest{
-		"the usual question":        {},
+		"the usual query":           {},
 		"an audience":               {Audience: audience(1)},
 		"an audience and scopes":    {Audience: audience(1), Scope: "write read"},
 		"the scopes in other words": {Audience: audience(1), Scope: "  read  write read "},
@@ -70,7 +70,7 @@ func TestHits_strangersLeaveNothing(t *testing.T) {
 		_, _ = r.client.GetAccessToken(ctx, tokenward.TokenRequest{Audience: long}, tokenward.SessionID("made up"))
 	}
 	if after := heap(); after > before+8<<20 {
-		t.Errorf("strangers' questions keep %d MiB", (after-before)>>20)
+		t.Errorf("strangers' queries keep %d MiB", (after-before)>>20)
 	}
 	q := tokenward.TokenRequest{Audience: audience(1), Scope: "read"}
 	ask := func() {
@@ -84,8 +84,8 @@ func TestHits_strangersLeaveNothing(t *testing.T) {
 	}
 }
 
-// No question longer than 2,048 bytes is kept: to ask it again allocates.
-func TestHits_longQuestionsAreNotKept(t *testing.T) {
+// No query longer than 2,048 bytes is kept: to ask it again allocates.
+func TestHits_longQueriesAreNotKept(t *testing.T) {
 	r := newRig(t, withLimits(tokenward.Limits{ArgumentBytes: 1 << 20}))
 	ctx, id := t.Context(), r.login()
 	for length, kept := range map[int]bool{2048: true, 2049: false} {

@@ -20,7 +20,7 @@ func TestHundredThousandCallers(t *testing.T) {
 		hold := r.tenant.Hold(idptest.Refresh, idptest.AfterGrant)
 		all := r.askAll(callers, id, tokenward.TokenRequest{Audience: audience(1), Scope: "read write"})
 		r.rest()
-		r.want("requests in the air", hold.Held(), 1)
+		r.want("requests on the wire", hold.Held(), 1)
 		hold.Release()
 		want, err := all[0].wait()
 		if err != nil {

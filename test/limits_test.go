@@ -13,18 +13,18 @@ import (
 
 func withLimits(l tokenward.Limits) rigOption { return withClient(tokenward.WithLimits(l)) }
 
-// One session queues a limited number of different questions.
+// One session queues a limited number of different queries.
 func TestLimits_queuedQuestions(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
 		r.expire()
 		hold := r.tenant.Hold(idptest.Spend, idptest.BeforeGrant)
 		var waiting []*caller
-		for i := range 4 { // one in the air, three queued
+		for i := range 4 { // one on the wire, three queued
 			waiting = append(waiting, r.askAll(5, id, tokenward.TokenRequest{Audience: audience(i)})...)
 			r.rest()
 		}
-		r.wantCode("one question more", r.tokenErr(id, tokenward.TokenRequest{Audience: audience(9)}), "overloaded")
+		r.wantCode("one query more", r.tokenErr(id, tokenward.TokenRequest{Audience: audience(9)}), "overloaded")
 		_, err := r.exchange(context.Background(), id, "google-oauth2").wait()
 		r.wantConnectionCode("a connection more", err, "overloaded")
 		// A call for a token that is queued for already still joins.

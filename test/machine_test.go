@@ -64,7 +64,7 @@ func TestMachine_oneRequestForAnyNumberOfCallers(t *testing.T) {
 			all = append(all, r.askMachine(t.Context(), tokenward.MachineRequest{Audience: apiB, Scope: scope}))
 		}
 		r.rest()
-		r.want("requests in the air", hold.Held(), 1)
+		r.want("requests on the wire", hold.Held(), 1)
 		hold.Release()
 		for i, c := range all {
 			if got, err := c.wait(); err != nil || got != all[0].token || got.AccessToken == "" {
@@ -157,7 +157,7 @@ func TestMachine_requestsForDifferentTokensGoAtOnce(t *testing.T) {
 		a := r.askMachine(t.Context(), tokenward.MachineRequest{Scope: "a"})
 		b := r.askMachine(t.Context(), tokenward.MachineRequest{Scope: "b"})
 		r.rest()
-		r.want("requests in the air", hold.Held(), 2)
+		r.want("requests on the wire", hold.Held(), 2)
 		hold.Release()
 		for _, c := range []*caller{a, b} {
 			if _, err := c.wait(); err != nil {
@@ -403,7 +403,7 @@ func TestMachine_permits(t *testing.T) {
 			all = append(all, r.askMachine(t.Context(), tokenward.MachineRequest{Audience: audience(i)}))
 			r.rest()
 		}
-		r.want("requests in the air", hold.Held(), 3)
+		r.want("requests on the wire", hold.Held(), 3)
 		_, err := all[4].wait()
 		r.wantCode("one more than may wait", err, "overloaded")
 		hold.Release()

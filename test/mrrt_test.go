@@ -132,7 +132,7 @@ func TestMRRT_lookup(t *testing.T) {
 	}{
 		{"an expired best match, a valid larger one", []session.TokenSet{set("small", "a", "a", dead), set("large", "a b", "a b", live)}, "a", "large"},
 		{"narrower than requested", []session.TokenSet{set("narrow", "a", "a b", live)}, "b a", "narrow"},
-		{"narrower than requested, another question", []session.TokenSet{set("narrow", "a", "a b", live)}, "b", ""},
+		{"narrower than requested, another query", []session.TokenSet{set("narrow", "a", "a b", live)}, "b", ""},
 		{"no stored scope, a scope is wanted", []session.TokenSet{set("none", "", "", live)}, "a", ""},
 		{"no stored scope, none is wanted", []session.TokenSet{set("none", "", "", live)}, "", "none"},
 		{"the smallest superset", []session.TokenSet{set("three", "a b c", "", live), set("two", "a b", "", live)}, "a", "two"},

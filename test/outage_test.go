@@ -477,7 +477,7 @@ func (f *fleet) closeAll(ctx context.Context) []chan error {
 	return all
 }
 
-// goneDown tells story where the store went away with requests in the air, a while ago.
+// goneDown tells story where the store went away with requests on the wire, a while ago.
 func goneDown(t *testing.T, story func(t *testing.T, f *fleet)) {
 	fleets(t, func(t *testing.T, f *fleet) {
 		for f.tenant.InFlight(idptest.Refresh) < 3 {

@@ -70,7 +70,7 @@ func TestProcesses_oneRequest(t *testing.T) {
 			}
 			r.rest()
 		}
-		r.want("requests in the air", hold.Held(), 1)
+		r.want("requests on the wire", hold.Held(), 1)
 		hold.Release()
 		first, err := all[0].wait()
 		if err != nil {
@@ -193,7 +193,7 @@ func TestProcesses_theLeaseWaitsBehindNobody(t *testing.T) {
 			others = append(others, p[0].ask(fmt.Sprint("made up ", i), tokenward.TokenRequest{}))
 		}
 		r.pass(9)
-		r.want("requests in the air, nine seconds later", hold.Held(), 1)
+		r.want("requests on the wire, nine seconds later", hold.Held(), 1)
 		hold.Release()
 		r.pass(20)
 		if _, err := one.wait(); err != nil {
@@ -219,7 +219,7 @@ func TestProcesses_pausedBeyondTheLease(t *testing.T) {
 		r.pass(6) // in steps: what the other asks of the store meanwhile is answered in time
 		two := p[1].ask(id, tokenward.TokenRequest{})
 		r.rest()
-		r.want("requests in the air", hold.Held(), 2)
+		r.want("requests on the wire", hold.Held(), 2)
 		p[0].store.Heal()
 		hold.Last()
 		newer, err := two.wait()
@@ -312,7 +312,7 @@ func (r *rig) crash(t *testing.T, id string, p process) {
 	hold := r.tenant.Hold(idptest.Refresh, idptest.AfterGrant)
 	c := p.ask(id, tokenward.TokenRequest{})
 	r.rest()
-	r.want("requests in the air", hold.Held(), 1)
+	r.want("requests on the wire", hold.Held(), 1)
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	var cut *tokenward.CloseError
@@ -420,7 +420,7 @@ func TestProcesses_loginElsewhereAfterTheCeiling(t *testing.T) {
 		r.client = p[0].Client
 		flying := r.exchange(context.Background(), id, "google-oauth2")
 		r.rest()
-		r.want("requests in the air", hold.Held(), 1)
+		r.want("requests on the wire", hold.Held(), 1)
 		r.clock.Advance(5 * time.Second)
 		r.rest()
 		r.wantGone(id)

@@ -83,7 +83,7 @@ func TestResidency_aSlowLoginGivesItsActorBack(t *testing.T) {
 	})
 }
 
-// Neither with a request in the air nor with something unsaved does a session leave.
+// Neither with a request on the wire nor with something unsaved does a session leave.
 func TestResidency_busySessionsStay(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		flying, unsaved, idle := r.login(), r.login(), r.login()

@@ -25,7 +25,7 @@ func retrying(p tokenward.RetryPolicy, overlap time.Duration) rigOption {
 	}
 }
 
-// Callers of a request that is asked to wait, and those who join, wait for one more request; other questions wait behind it.
+// Callers of a request that is asked to wait, and those who join, wait for one more request; other queries wait behind it.
 func TestRetry_callersWaitForOneAnswer(t *testing.T) {
 	for _, status := range []int{429, 503} {
 		inBubble(t, func(t *testing.T, r *rig) {
@@ -47,7 +47,7 @@ func TestRetry_callersWaitForOneAnswer(t *testing.T) {
 				}
 			}
 			if _, err := other.wait(); err != nil {
-				t.Errorf("the other question: %v", err)
+				t.Errorf("the other query: %v", err)
 			}
 			r.want("requests", r.tenant.Refreshes(), 3)
 			r.want("retries", int(r.client.Stats().Retries), 1)

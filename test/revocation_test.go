@@ -57,7 +57,7 @@ func TestLogout_revokesWhatIsBeingRotated(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := r.tenant.Requests(idptest.Revocation); n != 0 {
-		t.Errorf("revocations before the refresh has landed = %d, want 0", n)
+		t.Errorf("revocations before the refresh was answered = %d, want 0", n)
 	}
 	hold.Release()
 	if err := r.tenant.WaitRequests(t.Context(), idptest.Revocation, 1); err != nil {

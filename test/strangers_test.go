@@ -55,7 +55,7 @@ func withPAR() rigOption { return withClient(tokenward.WithPushedAuthorization(t
 
 // Of the requests at the provider at once, a quarter may be caused by strangers. Users do not wait
 // behind them.
-func TestStrangers_haveAQuarterOfTheSlots(t *testing.T) {
+func TestStrangers_haveAQuarterOfThePermits(t *testing.T) {
 	for limit, want := range map[int]struct{ strangers, users int }{
 		1: {1, 1}, 2: {1, 1}, 3: {1, 2}, 4: {1, 3}, 8: {2, 6}, 50: {12, 38},
 	} {
@@ -95,7 +95,7 @@ func TestStrangers_haveAQuarterOfTheSlots(t *testing.T) {
 	}
 }
 
-// Pushed requests take the slots of strangers too: code exchanges and they share a quarter.
+// Pushed requests take the permits of strangers too: code exchanges and they share a quarter.
 func TestStrangers_pushedRequestsAreBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
@@ -234,8 +234,8 @@ func TestStrangers_close(t *testing.T) {
 	})
 }
 
-// A refresh needs metadata that a stranger's discovery waits for a slot to ask for: it is asked for
-// at once, in the slot of the refresh.
+// A refresh needs metadata that a stranger's discovery waits for a permit to ask for: it is asked for
+// at once, with the permit of the refresh.
 func TestStrangers_discoveryIsPromotedForARefresh(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()

@@ -35,7 +35,7 @@ type app struct {
 	log        *zap.Logger
 	issuer     string
 	base       string          // where browsers reach it, without a slash at the end
-	tenant     *idptest.Tenant // nil where the provider is somebody else's
+	tenant     *idptest.Tenant // nil where the provider is not the demo's own
 	client     *tokenward.Client
 	closeStore func() error
 	auth       *httpauth.Handlers
@@ -164,7 +164,7 @@ func (a *app) start() (failed <-chan error) {
 }
 
 // close ends the application from the outside in: the listener closes, requests under way are
-// answered, the refreshes that they started land and are saved, and then the store closes. It returns
+// answered, the refreshes that they started are answered and saved, and then the store closes. It returns
 // the errors of the steps. A step for a part that open did not reach is left out. Once ctx has ended it
 // waits for nothing.
 func (a *app) close(ctx context.Context) error {

@@ -17,7 +17,7 @@ const (
 	AfterGrant
 )
 
-// Hold holds requests in the air until the test releases them.
+// Hold holds requests on the wire until the test releases them.
 type Hold struct {
 	kind  Kind
 	point Point

@@ -4,7 +4,7 @@
 // A Tenant signs users in without a person, also again right after a logout, rotates refresh tokens, detects when
 // one is used again, answers for several audiences and connections, and counts
 // what it was asked. A test can make it fail in most ways in which a provider or
-// the network between can fail, and hold a request in the air.
+// the network between can fail, and hold a request on the wire.
 //
 //	tenant := idptest.NewTenant(t, idptest.WithClock(clk))
 //	tenant.SetUser("ada", idptest.Claims{"email": "ada@example.com"})

@@ -119,7 +119,7 @@ type Reading struct {
 	at    time.Duration
 }
 
-// noEpoch is that of an entry which was never read, or is in doubt.
+// noEpoch is that of an entry which was never read, or is outdated.
 const noEpoch = math.MaxUint64
 
 // Read notes that the store held what e shows, or is about to show, at that reading.

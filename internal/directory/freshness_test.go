@@ -73,13 +73,13 @@ func TestFreshness_mayShow(t *testing.T) {
 			f.FeedReset(c.Mono())
 			e.Read(r)
 		}, false},
-		{"in doubt", func(_ *Freshness, e *Entry, _ *clock.Fake) { e.Outdate() }, false},
-		{"in doubt, and writes are told", func(f *Freshness, e *Entry, c *clock.Fake) {
+		{"outdated", func(_ *Freshness, e *Entry, _ *clock.Fake) { e.Outdate() }, false},
+		{"outdated, and writes are told", func(f *Freshness, e *Entry, c *clock.Fake) {
 			f.FeedReset(c.Mono())
 			e.Read(f.Reading(c.Mono()))
 			e.Outdate()
 		}, false},
-		{"in doubt, and the store does not answer", func(f *Freshness, e *Entry, c *clock.Fake) { e.Outdate(); f.Failed(c.Mono()) }, true},
+		{"outdated, and the store does not answer", func(f *Freshness, e *Entry, c *clock.Fake) { e.Outdate(); f.Failed(c.Mono()) }, true},
 		{"unread, and the store does not answer", func(f *Freshness, e *Entry, c *clock.Fake) { e.Unread(); f.Failed(c.Mono()) }, false},
 		{"never read", func(f *Freshness, e *Entry, c *clock.Fake) {
 			e.ReadAs(NewEntry("", session.Key{}, &Snapshot{}))

@@ -23,10 +23,10 @@ func (Snapshot) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tokenwar
 // MarshalJSON writes nothing of the session.
 func (Snapshot) MarshalJSON() ([]byte, error) { return []byte(`"tokenward snapshot"`), nil }
 
-// Format prints nothing of the question or its answer.
+// Format prints nothing of the query or its answer.
 func (*Flight) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tokenward flight") }
 
-// MarshalJSON writes nothing of the question or its answer.
+// MarshalJSON writes nothing of the query or its answer.
 func (*Flight) MarshalJSON() ([]byte, error) { return []byte(`"tokenward flight"`), nil }
 
 // Format prints no token.

@@ -25,7 +25,7 @@ type Source struct {
 	Subject     [32]byte               // a hash of what is exchanged, and how; zero: nothing is
 }
 
-// Call is one caller's question, and what a request for it needs.
+// Call is one caller's query, and what a request for it needs.
 type Call struct {
 	Source    Source
 	Issuer    string // that is asked

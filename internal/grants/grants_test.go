@@ -40,7 +40,7 @@ func newRig(l session.Limits) *rig {
 }
 
 // A crowd that wants more tokens than are kept: of one source and query one request is under way at any time, and an answer
-// is that of its question, whatever leaves memory.
+// is that of its query, whatever leaves memory.
 func TestCache_crowdBeyondTheLimit(t *testing.T) {
 	r := newRig(session.Limits{GrantedTokens: 16, QueuedQuestions: 64})
 	const sources, scopes = 40, 3

@@ -73,7 +73,7 @@ How an application is configured for each of %d providers, and what the provider
 the profiles of [idp/idptest](../idp/idptest) and from [internal/providers](../internal/providers). The table test
 ([providers_test.go](../test/providers_test.go)) signs in at each of them with just this configuration: user, cached token, two refreshes, a
 refused refresh, logout, back-channel logout. So the page says what was tried against the profiles, which are made of what the providers
-document and of what users of many clients reported, at the date given. It does not say that somebody tried it at the provider itself.
+document and of what users of many clients reported, at the date given. It does not say that it was tried at the provider itself.
 
 The column *set beside* is what has to be set beside issuer, client id and client secret. The library reads the rest from the provider's
 metadata; ` + "`Client.Provider`" + ` shows what it decided. What is set for more than to sign in is in parentheses.

@@ -11,7 +11,7 @@ const throughput = 300 // messages of one actor before others get a look in
 
 // pipeline takes the turns of one session actor, and does what they start. What takes time is
 // done by the worker that took the turn, and the turn that looks at its result is taken by that
-// worker again. So a flight, from the question to the answer, is one goroutine's work, as if it
+// worker again. So a flight, from the query to the answer, is one goroutine's work, as if it
 // had been written down as one function: nothing is passed between goroutines on the way, and
 // where the provider answers at once the session's other callers find the token in the cache.
 //

@@ -214,7 +214,7 @@ func TestHung_watchReportsItByItself(t *testing.T) {
 	}
 }
 
-// A write whose caller has gone may happen later, when the server goes on. A caller in doubt
+// A write whose caller has gone may happen later, when the server goes on. A caller that does not know
 // looks at the version; a second try with the same version in hand never makes two of one.
 func TestHung_aLateWriteIsDecidedByTheVersion(t *testing.T) {
 	r := servers.NewRedis(t, servers.RedisConfig{})

@@ -13,7 +13,7 @@ const tokenLife = time.Minute
 
 const noFeed = "does not tell of other processes' writes"
 
-// waiting is a refresh that one process has in the air, and callers who wait for it in all.
+// waiting is a refresh that one process has on the wire, and callers who wait for it in all.
 type waiting struct {
 	hold   *idptest.Hold
 	holder <-chan Reply
@@ -45,7 +45,7 @@ func (s *standing) wait(id string, w who, holder int) *waiting {
 	}
 	for i := range s.all {
 		if n := f.answered(i); n > 0 {
-			s.t.Fatalf("%d callers in process %d are answered while the request is in the air", n, i)
+			s.t.Fatalf("%d callers in process %d are answered while the request is on the wire", n, i)
 		}
 	}
 	return f

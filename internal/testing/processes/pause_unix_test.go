@@ -12,7 +12,7 @@ import (
 	"github.com/tokenward/tokenward/idp/idptest"
 )
 
-// A process is stopped in its tracks with a request in the air, for longer than its lease
+// A process is stopped in its tracks with a request on the wire, for longer than its lease
 // lasts: another one takes over, refreshes and saves. When the first goes on, its
 // save is refused, and no caller is given a token older than the other's.
 func TestPaused_beyondItsLease(t *testing.T) {

@@ -75,10 +75,10 @@ func (w *World) checkCoalesced(p *process, r *request) {
 		return
 	}
 	if before == nil || before.answeredIn == 0 || w.wonElsewhere > 0 || !before.grant && !w.config.exclusive || before.recovers {
-		return // or it was refused, and is sent once more; or nobody had asked that
+		return // or it was refused, and is sent once more; or no caller had asked that
 	}
 	if waits, since := w.waiting(r, before); waits && !since {
-		w.fail("P2", "a token %s is asked for again, and whoever waits had joined the request before", queryName(r.key))
+		w.fail("P2", "a token %s is asked for again, and its callers had joined the request before", queryName(r.key))
 	}
 }
 
@@ -322,7 +322,7 @@ func (w *World) checkRest() {
 func (w *World) checkCeilings() {
 	for _, s := range w.subjects {
 		if !w.config.index && (w.started > 1 || !s.certain) {
-			continue // nobody can know of what a process left, or wrote without knowing
+			continue // no process can know of what a process left, or wrote without knowing
 		}
 		if f := s.stored.family; f != nil && f.over(w.fake.Now()) && !s.stored.unreadable {
 			w.fail("P4", "%s is past its ceiling, and the store still has it", f.name)
@@ -338,7 +338,7 @@ func (w *World) checkClosed(p *process) {
 			continue
 		}
 		newest := p.held[f]
-		if newest == noToken { // somebody else may have had one in hand
+		if newest == noToken { // another process may have had one
 			continue
 		}
 		if w.wonElsewhere == 0 {

@@ -23,7 +23,7 @@ type external struct {
 	paused bool // nothing of it runs, while time goes on
 	since  time.Time
 	back   time.Time // when it went on last
-	missed []*timer  // that were due meanwhile
+	missed []*timer  // that were due in the pause
 
 	// The feed of other processes' writes.
 	connected bool // notices arrive

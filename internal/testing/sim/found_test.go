@@ -12,7 +12,7 @@ var found = []struct {
 	{Alone, 33, "a logout was not answered, for what came before that had failed"},
 	{Alone, 805, "a session that had outlived its lifetime answered a query on its way in"},
 	{Alone, 10841, "a query that had been answered was asked again, and others joined it"},
-	{Alone, 12275, "a request was sent though what had been saved meanwhile answered the query"},
+	{Alone, 12275, "a request was sent though what had been saved in between answered the query"},
 	{Alone, 12676, "a request was sent though what was shown answered the query"},
 	{Alone, 13251, "a session that had outlived its lifetime answered those who had asked an earlier login"},
 	{Several, 52472, "a session counted as just read, though a defect had kept it from showing what was read"},

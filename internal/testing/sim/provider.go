@@ -75,7 +75,7 @@ type request struct {
 	key        session.FlightKey
 	issued     *issued
 
-	recovers bool // a process was told to recover an intent, and nobody had asked for this
+	recovers bool // a process was told to recover an intent, and no caller had asked for this
 }
 
 // faultKind is a way in which a request goes.
@@ -102,7 +102,7 @@ const (
 
 var faultNames = [faultKinds]string{
 	"fine", "not reached", "status 503", "granted, but the answer is lost", "granted, but the answer is broken", "granted, without an access token",
-	"granted, with somebody else's ID token", "refused", "revoked by the provider", "dead, in the provider's own words", "refused, but not the token", "429, to wait", "wants a second factor", "a panic before", "a panic after the grant",
+	"granted, with another user's ID token", "refused", "revoked by the provider", "dead, in the provider's own words", "refused, but not the token", "429, to wait", "wants a second factor", "a panic before", "a panic after the grant",
 }
 
 // throttle is how long the provider asks to wait.
@@ -219,7 +219,7 @@ func (v provider) spend(ctx context.Context, token string, key session.FlightKey
 				p.learn(f, n)
 				return
 			}
-			w.wonElsewhere++ // what another process got meanwhile is known already: that stays
+			w.wonElsewhere++ // what another process got in between is known already: that stays
 			w.saw[storedStays]++
 		})
 	}

@@ -21,7 +21,7 @@ type job struct {
 	family   *family             // whose that was
 	newest   int                 // its newest refresh token then, so far as p knew
 	epoch    int64               // and of its lease
-	learns   []func()            // what p knows once whoever wanted the work has its result
+	learns   []func()            // what p knows once the work's owner has its result
 	work     func(context.Context) any
 	deliver  func(any)
 

@@ -67,7 +67,7 @@ const (
 type storeCall struct {
 	name string
 	of   *subject
-	late bool                            // it may arrive long after whoever made it has given up
+	late bool                            // it may arrive long after its caller has given up
 	act  func(ctx context.Context) error // what it does, at once
 	tear func()                          // what it does when the process dies in the middle
 }

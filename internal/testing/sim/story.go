@@ -196,7 +196,7 @@ func (c *call) answer() (kind, text string) {
 func (t *story) holds(j *job) bool {
 	noun := ""
 	switch {
-	case j.stage == atRest || j.parked.Err() != nil: // whoever waits gives up in time
+	case j.stage == atRest || j.parked.Err() != nil: // its caller gives up in time
 		return false
 	case j.kind == actors.ProviderWork && j.request != nil:
 		noun = "requests"

@@ -182,7 +182,7 @@ type config struct {
 	breaker        bool // a provider that fails is left alone
 	tired          bool // the provider mostly fails in ways that pass
 	paceFrom       int  // requests in a second, of which a 429 begins a pace
-	tight          bool // somebody may be told that there is too much to do
+	tight          bool // callers may be told that there is too much to do
 	storeFaults    int  // in percent
 	providerFaults int
 	hold           bool // a session's requests are held at the end

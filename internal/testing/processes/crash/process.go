@@ -24,7 +24,7 @@ type process struct {
 	in     io.WriteCloser
 	out    *lines
 	said   tail                // on its standard error
-	heard  func(order, report) // each answer, before whoever waits for it
+	heard  func(order, report) // each answer, before its caller gets it
 	sprung func(life string)   // a trap in it
 	wrong  func(string)
 

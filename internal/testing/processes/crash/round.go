@@ -123,7 +123,7 @@ func (c *campaign) rise(ctx context.Context) (err error) {
 }
 
 // awaitStaleIntents waits until every session that was killed between rotation and save is an
-// orphan: its intent stands, and its lease has lapsed.
+// stale intent: its intent stands, and its lease has lapsed.
 func (c *campaign) awaitStaleIntents(ctx context.Context) error {
 	return until(ctx, "the lapse of the leases", func() (bool, error) {
 		keys, err := c.orphaned(ctx)

@@ -16,7 +16,7 @@ var ordinary = []defect{
 		old: "for _, f := range c.queue {\n\t\tc.completeFlight(f, c.overFor(f, why))\n\t}", bad: "", test: "TestCeiling_answersByTheTable",
 	},
 	{
-		name: "question-kept", what: "what was answered with an error is kept among the questions",
+		name: "query-kept", what: "a query that was answered with an error is kept",
 		old: "if err == nil {\n\t\tc.queries.Keep(", bad: "{\n\t\tc.queries.Keep(", test: "TestHits_strangersLeaveNothing",
 	},
 	{
@@ -77,7 +77,7 @@ var ordinary = []defect{
 		name: "strangers-have-half", what: "strangers have half of the requests at the provider",
 		old:  `max(1, requests/4)`,
 		bad:  `max(1, requests/2)`,
-		test: "TestStrangers_haveAQuarterOfTheSlots",
+		test: "TestStrangers_haveAQuarterOfThePermits",
 	},
 	{
 		name: "leeway-20s", what: "a session counts as over 20 s before its ceiling instead of 30",

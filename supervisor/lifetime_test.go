@@ -9,8 +9,8 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// A session that has outlived itself answers no question on its way in, for it is to end.
-func TestOutlived_answersNoQuestionOnItsWayIn(t *testing.T) {
+// A session whose lifetime is over answers no query on its way in, for it is to end.
+func TestLifetime_overAnswersNoQueryOnItsWayIn(t *testing.T) {
 	r := newRig(t)
 	r.keep("a", &session.State{User: session.User{"sub": "ann"}.Raw(), RefreshToken: "r0", Internal: session.Internal{SID: "sid", EndsAt: t0.Unix()}})
 	first := directory.NewFlight(&session.TokenQuery{Key: session.ConnectionKey("google", "")}, store.Options{})
@@ -18,13 +18,13 @@ func TestOutlived_answersNoQuestionOnItsWayIn(t *testing.T) {
 		t.Errorf("phase %d with %d flights, want ready with none", e.Snapshot().Phase, len(e.Flights()))
 	}
 	if first.Completed() != nil {
-		t.Error("the question was answered")
+		t.Error("the query was answered")
 	}
 }
 
-// A question that was answered before its session went to sleep, and whose caller looks for the session
+// A query that was answered before its session went to sleep, and whose caller looks for the session
 // once more, is not asked again; nor can others join it.
-func TestFirst_thatWasAnsweredIsNotAskedAgain(t *testing.T) {
+func TestFirst_thatWasAnsweredIsNotSentAgain(t *testing.T) {
 	r := newRig(t)
 	r.keep("a", &session.State{User: session.User{"sub": "ann"}.Raw(), RefreshToken: "r0", Internal: session.Internal{SID: "sid"}})
 	first := directory.NewFlight(&session.TokenQuery{Key: session.ConnectionKey("google", "")}, store.Options{})
@@ -39,7 +39,7 @@ func TestFirst_thatWasAnsweredIsNotAskedAgain(t *testing.T) {
 	}
 }
 
-// openFirst opens a session for a question that comes before anything else.
+// openFirst opens a session for a query that comes before anything else.
 func (r *rig) openFirst(id string, first *directory.Flight) *directory.Entry {
 	replied := make(chan *directory.Entry, 1)
 	r.send(&messages.OpenSession{

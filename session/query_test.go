@@ -6,7 +6,7 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-func TestPolicy_Question(t *testing.T) {
+func TestPolicy_Query(t *testing.T) {
 	byAudience := session.Policy{
 		Audience: "A",
 		ScopeFor: map[string]string{"A": "openid email profile", "B": "read:x write:x"},
@@ -54,7 +54,7 @@ func TestPolicy_Question(t *testing.T) {
 	}
 }
 
-func TestPolicy_Question_orderDoesNotSplitAFlight(t *testing.T) {
+func TestPolicy_Query_orderDoesNotSplitAFlight(t *testing.T) {
 	p := session.Policy{Audience: "A", Scope: "openid"}
 	a, b := p.Query("", "x y"), p.Query("A", " y\tx  openid")
 	if a.Key != b.Key {

@@ -12,7 +12,7 @@ const DefaultLoginScope = "openid profile email offline_access"
 // TokenQuery says which access token is wanted. It is made by Policy.Query and
 // not changed afterwards, so one TokenQuery may be shared by any number of callers.
 type TokenQuery struct {
-	Key      FlightKey // what makes two questions the same
+	Key      FlightKey // what makes two queries the same
 	Audience string    // the audience parameter; empty sends none
 	Scope    string    // the scope parameter, in the order it was asked; empty sends none
 	Want     ScopeSet  // Scope as a set
