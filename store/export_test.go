@@ -1,6 +1,10 @@
 package store
 
-import "github.com/tokenward/tokenward/internal/remote"
+import (
+	"slices"
+
+	"github.com/tokenward/tokenward/internal/remote"
+)
 
 // MaxNotices is how far a watcher may lag behind.
 const MaxNotices = remote.MaxNotices
@@ -39,14 +43,16 @@ func (s *Simple) Locks() int {
 	return len(s.keys.locks)
 }
 
-// IndexEntries counts the keys under all index values.
+// IndexEntries counts the keys under all index values, without those that a tombstone takes out when it goes.
 func IndexEntries(m *Memory) (n int) {
 	for i := range m.shards {
 		sh := &m.shards[i]
 		sh.mu.Lock()
-		for _, keys := range sh.values {
-			for range keys.all {
-				n++
+		for value, keys := range sh.values {
+			for key := range keys.all {
+				if e := sh.entries[key]; e == nil || e.gone == nil || !slices.Contains(e.gone.index, value) {
+					n++
+				}
 			}
 		}
 		sh.mu.Unlock()

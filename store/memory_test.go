@@ -108,6 +108,34 @@ func TestMemory_clearsAwayWhatHasLapsed(t *testing.T) {
 	}
 }
 
+func TestMemory_aKeyOfAnotherUserIsNotFoundByTheFormerOnesValues(t *testing.T) {
+	m := store.NewMemory(clock.NewFake(t0))
+	former, later := store.IndexValue{1}, store.IndexValue{2}
+	find := func(v store.IndexValue) int {
+		refs, err := m.Find(t.Context(), []store.IndexValue{v}, store.Options{})
+		must(t, err)
+		return len(refs)
+	}
+	must(t, m.Replace(t.Context(), keyOf(1), store.Record{Index: []store.IndexValue{former}, TTL: time.Hour}, store.Options{}))
+	must(t, m.End(t.Context(), keyOf(1), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}))
+	if n := find(former); n != 0 {
+		t.Errorf("an ended session was found %d times", n)
+	}
+	must(t, m.Replace(t.Context(), keyOf(1), store.Record{Index: []store.IndexValue{later}, TTL: time.Hour}, store.Options{}))
+	if n := find(former); n != 0 {
+		t.Errorf("another user's session was found %d times by the former user's value", n)
+	}
+	if n := find(later); n != 1 {
+		t.Errorf("the session was found %d times, want once", n)
+	}
+	must(t, m.Replace(t.Context(), keyOf(1), store.Record{Index: []store.IndexValue{former}, TTL: time.Hour}, store.Options{}))
+	must(t, m.End(t.Context(), keyOf(1), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}))
+	must(t, m.Replace(t.Context(), keyOf(1), store.Record{Index: []store.IndexValue{former}, TTL: time.Hour}, store.Options{}))
+	if n := find(former); n != 1 {
+		t.Errorf("the same user's new session was found %d times, want once", n)
+	}
+}
+
 func TestMemory_watcherThatLagsIsToldSo(t *testing.T) {
 	m := store.NewMemory(clock.NewFake(t0))
 	ctx, cancel := context.WithCancel(t.Context())
