@@ -49,11 +49,11 @@ type SessionInfo struct {
 
 const (
 	defaultPage = 100
-	largestPage = 1000
-	emptyPages  = 50 // of the store, that one call passes over
+	largestPage = 250 // Redis does nothing else while it reads one
+	emptyPages  = 50  // of the store, that one call passes over
 )
 
-// SessionPage lists up to limit sessions (0: 100; at most 1,000) from after on, which is the next that the page before came
+// SessionPage lists up to limit sessions (0: 100; at most 250) from after on, which is the next that the page before came
 // with, or empty. An empty next says that there are no more. A page may hold fewer than limit, or none, before that, and on
 // Redis a few more. It takes memory for one page and is one query to the store, most often.
 //
@@ -111,7 +111,7 @@ func (c *Client) Sessions(ctx context.Context, q SessionQuery, o StoreOptions) i
 	}
 }
 
-// CountSessions counts the sessions that q asks for, up to most (0: all of them). It asks the store for them 1,000 at a time, without
+// CountSessions counts the sessions that q asks for, up to most (0: all of them). It asks the store for them 250 at a time, without
 // their states where q does not need them. It fails as SessionPage does.
 func (c *Client) CountSessions(ctx context.Context, q SessionQuery, most int, o StoreOptions) (n int, err error) {
 	return during(ctx, c, observe.ListSessions, func(ctx context.Context) (int, error) {

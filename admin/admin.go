@@ -9,7 +9,7 @@
 //	POST end-issuer    issuer=ISSUER
 //
 // Both listings take issuer, subject, email, sid, deadline_from, deadline_until, used_from and used_until (RFC 3339 times), after
-// (the next of the page before) and limit (50; at most 500). A POST is a form (application/x-www-form-urlencoded). It answers
+// (the next of the page before) and limit (50; at most 250). A POST is a form (application/x-www-form-urlencoded). It answers
 // {"ended": N}, or leads a browser back to the page.
 package admin
 
@@ -125,7 +125,7 @@ func known(t time.Time) *time.Time {
 
 const (
 	rowsOfAPage = 50
-	mostRows    = 500
+	mostRows    = 250
 )
 
 // list returns the page that r asks for, or has answered why there is none.

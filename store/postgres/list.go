@@ -50,7 +50,7 @@ func (s *Store) List(ctx context.Context, l store.Listing, _ store.Options) (pag
 	return page, nil
 }
 
-// scanListed reads a row of a listing. A record that cannot be read is left out, and left alone.
+// scanListed reads a row of a listing, of one that is not shown the place alone. A record that cannot be read is left out, and left alone.
 func scanListed(row pgx.CollectableRow) (one store.Listed, listed bool, err error) {
 	var key, incarnation []byte
 	var ceiling *int64
@@ -59,10 +59,13 @@ func scanListed(row pgx.CollectableRow) (one store.Listed, listed bool, err erro
 	if err := row.Scan(&key, &incarnation, &ceiling, &connections, &ended, &one.Sealed, &used, &listed); err != nil {
 		return one, false, err
 	}
+	if ceiling != nil {
+		one.Ceiling = session.Ceiling(*ceiling) // where the listing goes on, also after what is not shown
+	}
 	if !read(one.Key[:], key) || !listed || !read(one.Incarnation[:], incarnation) || ceiling == nil || connections == nil {
 		return one, false, nil
 	}
-	one.Ceiling, one.Connections, one.Ended = session.Ceiling(*ceiling), *connections, *ended
+	one.Connections, one.Ended = *connections, *ended
 	if used != nil && !one.Ended {
 		one.Used = *used
 	}

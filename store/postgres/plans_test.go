@@ -54,3 +54,61 @@ func TestDue_readsNoMoreThanIsAsked(t *testing.T) {
 		t.Errorf("%d rows were read without an index, want none", n)
 	}
 }
+
+// A page of a listing reads as many rows as it may hold, also where most sessions have lapsed and are not collected yet, and
+// whatever the statistics of the planner are of.
+func TestList_readsNoMoreThanIsAsked(t *testing.T) {
+	const many, every, page = 20_000, 1000, 100 // of all sessions one in so many lives
+	value := store.IndexValue{1: 21}
+	listings := map[string]store.Listing{
+		"all":         {},
+		"of a value":  {Value: value},
+		"by deadline": {From: 1_000_000_000, Until: 2_000_000_000},
+	}
+	for name, l := range listings {
+		t.Run(name, func(t *testing.T) {
+			h := newHome(t)
+			s := h.open()
+			h.exec(`INSERT INTO x.sessions (key, gone, stands_until) SELECT sha256(('gone' || n)::bytea), 'logout', now() + interval '1 hour' FROM generate_series(1, 1000) n`)
+			h.exec(`ANALYZE x.sessions, x.session_values`) // no session has a value then, nor a ceiling
+			h.exec(`INSERT INTO x.sessions (key, version, incarnation, sealed, ceiling, index_values, stands_until)
+				SELECT sha256(n::text::bytea), substr(sha256('v'), 1, 16), substr(sha256('x'), 1, 16), 'sealed', 1000000000 + n, ARRAY[$1::bytea],
+					CASE WHEN n % $2::bigint = 0 THEN 'infinity' ELSE now() - interval '1 hour' END
+				FROM generate_series(1, $3::bigint) n`, value[:], every, many)
+			h.exec(`INSERT INTO x.session_values (value, key) SELECT $1::bytea, sha256(n::text::bytea) FROM generate_series(1, $2::bigint) n`, value[:], many)
+			read := func() int64 {
+				return query[int64](h, `SELECT (SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_user_tables WHERE schemaname = $1 AND relname IN ('sessions', 'session_values'))
+					+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = $1)`, h.schema)
+			}
+			before := read()
+
+			l.Limit = page
+			pages, seen := 0, make(map[session.Key]bool)
+			for {
+				p, err := s.List(t.Context(), l, store.Options{})
+				must(t, err)
+				for _, one := range p.Sessions {
+					if string(one.Sealed) != "sealed" {
+						t.Fatalf("a session is listed with the state %q", one.Sealed)
+					}
+					seen[one.Key] = true
+				}
+				if pages++; p.Next == "" {
+					break
+				}
+				if pages > 2*many/page {
+					t.Fatal("the listing does not end")
+				}
+				l.After = p.Next
+			}
+			if len(seen) != many/every || pages < many/page {
+				t.Errorf("%d sessions are listed on %d pages, want %d on %d", len(seen), pages, many/every, many/page)
+			}
+			must(t, s.Close()) // so that the server counts
+			await.Eventually(t, "the server has counted", func() bool { return read()-before >= many })
+			if n := read() - before; n > 4*(many+page) { // the index entry and the row, of a value also those of the session
+				t.Errorf("%d rows and index entries were read, want %d at most: some of them for each page again", n, 4*(many+page))
+			}
+		})
+	}
+}

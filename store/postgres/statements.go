@@ -111,9 +111,11 @@ var statements = [operations]struct {
 
 	opFind: {name: "find", reads: true, sql: `
 		SELECT s.key, coalesce(s.incarnation, s.gone_incarnation), s.ceiling, s.version IS NULL OR s.connections, s.version IS NULL
-		FROM :"schema".sessions s
-		WHERE s.key IN (SELECT v.key FROM :"schema".session_values v WHERE v.value = ANY ($1::bytea[]))
-		AND s.stands_until > clock_timestamp() AND (s.version IS NOT NULL OR s.remainder_until > clock_timestamp())`},
+		FROM (
+			SELECT DISTINCT l.key FROM unnest($1::bytea[]) u (value),
+			LATERAL (SELECT t.key FROM :"schema".session_values t WHERE t.value = u.value OFFSET 0) l
+		) v, LATERAL (SELECT * FROM :"schema".sessions t WHERE t.key = v.key OFFSET 0) s
+		WHERE s.stands_until > clock_timestamp() AND (s.version IS NOT NULL OR s.remainder_until > clock_timestamp())`},
 	opDue: {name: "due", reads: true, sql: `
 		SELECT key, incarnation, ceiling, connections, false FROM :"schema".sessions
 		WHERE ceiling > 0 AND (ceiling, key) > ($1::bigint, $2::bytea) AND ceiling < $3::bigint
@@ -122,22 +124,30 @@ var statements = [operations]struct {
 	opClaimDue: {name: "claim due", sql: `
 		SELECT key, incarnation, ceiling, connections, false FROM :"schema".claim_due($1::bigint, $2::bigint, $3::bigint)`},
 
+	// A listing reads as many rows of an index as it may hold, whatever they turn out to be: what has lapsed and is not collected yet is
+	// walked over, and not shown. A condition that the index does not have would have it read on.
 	opListAll: {name: "list", reads: true, sql: `
-		SELECT key, incarnation, ceiling, connections, false, CASE WHEN $3::boolean THEN sealed END, used, true
+		SELECT key, incarnation, ceiling, connections, false, CASE WHEN $3::boolean AND stands_until > clock_timestamp() THEN sealed END, used,
+			version IS NOT NULL AND stands_until > clock_timestamp()
 		FROM :"schema".sessions
-		WHERE gone IS NULL AND index_values <> '{}' AND key > $1::bytea AND version IS NOT NULL AND stands_until > clock_timestamp()
+		WHERE gone IS NULL AND index_values <> '{}' AND key > $1::bytea
 		ORDER BY key LIMIT $2::bigint`},
+	// The place is compared as a row, and each session is looked up by itself: whatever the planner's statistics are of, the page is read
+	// in the order of the index, and not sorted out of all sessions of the value.
 	opListValue: {name: "list", reads: true, sql: `
 		SELECT v.key, coalesce(s.incarnation, s.gone_incarnation), s.ceiling, s.version IS NULL OR s.connections, s.version IS NULL,
 			CASE WHEN $3::boolean THEN s.sealed END, s.used,
 			coalesce(s.stands_until > clock_timestamp() AND (s.version IS NOT NULL OR s.remainder_until > clock_timestamp()), false)
-		FROM (SELECT key FROM :"schema".session_values WHERE value = $4::bytea AND key > $1::bytea ORDER BY key LIMIT $2::bigint) v
-		LEFT JOIN :"schema".sessions s ON s.key = v.key
+		FROM (
+			SELECT key FROM :"schema".session_values
+			WHERE (value, key) > ($4::bytea, $1::bytea) AND value <= $4::bytea ORDER BY value, key LIMIT $2::bigint
+		) v LEFT JOIN LATERAL (SELECT * FROM :"schema".sessions t WHERE t.key = v.key OFFSET 0) s ON true
 		ORDER BY v.key`},
 	opListDue: {name: "list", reads: true, sql: `
-		SELECT key, incarnation, ceiling, connections, false, CASE WHEN $3::boolean THEN sealed END, used, index_values <> '{}'
+		SELECT key, incarnation, ceiling, connections, false, CASE WHEN $3::boolean AND stands_until > clock_timestamp() THEN sealed END, used,
+			index_values <> '{}' AND stands_until > clock_timestamp()
 		FROM :"schema".sessions
-		WHERE ceiling > 0 AND (ceiling, key) > ($4::bigint, $1::bytea) AND ceiling < $5::bigint AND stands_until > clock_timestamp()
+		WHERE ceiling > 0 AND (ceiling, key) > ($4::bigint, $1::bytea) AND ceiling < $5::bigint
 		ORDER BY ceiling, key LIMIT $2::bigint`},
 
 	opPutTransaction: {name: "put transaction", sql: `

@@ -2,20 +2,15 @@ package processes_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"flag"
-	"fmt"
+	"net/url"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/session"
@@ -24,80 +19,100 @@ import (
 
 var listedFlag = flag.Int("processes.listed", 3000, "sessions that are listed in each store, beside refreshes")
 
-var listedIssuer = store.IndexValue{1: 0x15}
+// slowQuery is how long the server may take for a page.
+const slowQuery = 50 * time.Millisecond
 
-// Sessions are listed page by page, all of them and those of an index value, while others are refreshed. With -v it says how long
-// a page takes.
+// listingKind is a way in which operators ask for sessions. By last use they are those of all, of which the client leaves out
+// some.
+type listingKind struct {
+	name string
+	store.Listing
+	pages int // that are asked for at most; 0: to the end
+	want  int // sessions on them, at least
+}
+
+func listingKinds(n int) []listingKind {
+	one := plantedValues(n / 2)
+	return []listingKind{
+		{"all", store.Listing{Limit: 100}, 0, n},
+		{"counted", store.Listing{Limit: 250, Brief: true}, 0, n},
+		{"of an issuer", store.Listing{Limit: 100, Value: one.issuer}, 0, n},
+		{"of a user", store.Listing{Limit: 100, Value: one.user}, 0, 2},
+		{"of a sid", store.Listing{Limit: 100, Value: one.sid}, 0, 1},
+		{"of an address", store.Listing{Limit: 100, Value: one.email}, 0, 2},
+		{"by deadline", store.Listing{Limit: 100, From: firstCeiling, Until: firstCeiling + ceilings}, 1000, min(n, 100_000)},
+		{"of the last deadline", store.Listing{Limit: 100, From: firstCeiling + ceilings - 1, Until: 1 << 40}, 0, n / ceilings},
+	}
+}
+
+// Sessions are listed page by page in each way while others are refreshed. No page takes the server more than slowQuery, by what it has
+// logged itself, but where it had its answer to wait for a processor (serverLog.waited). With -v the test says how long
+// pages took here, and the server.
 func TestListing(t *testing.T) {
-	eachHome(t, func(t *testing.T, h home) {
-		s := h.openFor(t)
-		refreshed := plant(t, s, "https://tenant.example/", "ada", 64)
+	eachListed(t, func(t *testing.T, h home, log serverLog) {
+		load := h.openFor(t)
+		refreshed := plant(t, load, "https://tenant.example/", "ada", 64)
 		plantMany(t, h, *listedFlag)
+		listed := h.asOperator().openFor(t)
+		lister, ok := store.As[store.Lister](listed.StateStore)
+		if !ok {
+			t.Fatal("the store does not list")
+		}
+		_, err := lister.List(t.Context(), store.Listing{Limit: 1}, store.Options{})
+		must(t, err)
+		log.begin(t)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		var load sync.WaitGroup
+		var refreshing sync.WaitGroup
 		var refreshes atomic.Int64
 		for i := range 4 {
-			load.Go(func() { refreshAll(ctx, t, s, refreshed[i*16:(i+1)*16], &refreshes) })
+			refreshing.Go(func() { refreshAll(ctx, t, load, refreshed[i*16:(i+1)*16], &refreshes) })
 		}
-		slowest := watchSlow(t, h)
-		began := clock.System().Now()
-		for name, l := range map[string]store.Listing{"all": {Limit: 100}, "of one value": {Limit: 100, Value: listedIssuer}} {
-			lister, ok := store.As[store.Lister](s.StateStore)
-			if !ok {
-				t.Fatal("the store does not list")
-			}
-			var pages []time.Duration
-			sessions, most := 0, 0
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for {
-				asked := clock.System().Now()
-				page, err := lister.List(t.Context(), l, store.Options{})
-				pages = append(pages, clock.System().Now().Sub(asked))
-				must(t, err)
-				sessions, most = sessions+len(page.Sessions), max(most, len(page.Sessions))
-				if l.After = page.Next; l.After == "" {
-					break
-				}
-			}
-			runtime.ReadMemStats(&after)
-			if sessions < *listedFlag || most > 2*l.Limit {
-				t.Errorf("%s: %d sessions were listed, want %d; the largest page has %d", name, sessions, *listedFlag, most)
-			}
-			slices.Sort(pages)
-			t.Logf("%s: %d sessions on %d pages; a page took %v (median), %v (p99), %v (most); %d KB allocated for each", name, sessions, len(pages),
-				pages[len(pages)/2], pages[len(pages)*99/100], pages[len(pages)-1], (after.TotalAlloc-before.TotalAlloc)/uint64(len(pages))/1024)
+		began, slow := clock.System().Now(), 0
+		for _, k := range listingKinds(*listedFlag) {
+			slow += k.list(t, lister, log)
 		}
 		took := clock.System().Now().Sub(began)
 		stop()
-		load.Wait()
-		t.Logf("beside %.0f refreshes a second; %s", float64(refreshes.Load())/took.Seconds(), slowest())
+		refreshing.Wait()
+		t.Logf("beside %.0f refreshes a second", float64(refreshes.Load())/took.Seconds())
+		log.judge(t, slow)
 	})
 }
 
-// watchSlow returns a function that says what the slowest command since was, as Redis itself measured it.
-func watchSlow(t *testing.T, h home) func() string {
+// list asks for the pages of a listing, one after the other. It returns how many took longer than slowQuery, less what the server
+// waited for a processor.
+func (k listingKind) list(t *testing.T, lister store.Lister, log serverLog) (slow int) {
 	t.Helper()
-	if h.Kind != "redis" {
-		return func() string { return "the server was not asked" }
-	}
-	o, err := goredis.ParseURL(h.URL)
-	must(t, err)
-	c := goredis.NewClient(o)
-	t.Cleanup(func() { _ = c.Close() })
-	must(t, c.ConfigSet(t.Context(), "slowlog-log-slower-than", "2000").Err())
-	must(t, c.ConfigSet(t.Context(), "slowlog-max-len", "10000").Err())
-	must(t, c.Do(t.Context(), "SLOWLOG", "RESET").Err())
-	return func() string {
-		logged, err := c.SlowLogGet(t.Context(), -1).Result()
+	var pages []time.Duration
+	var waited time.Duration
+	sessions, most := 0, 0
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for l := k.Listing; ; {
+		wait, asked := log.waited(t), clock.System().Now()
+		page, err := lister.List(t.Context(), l, store.Options{})
+		took := clock.System().Now().Sub(asked)
 		must(t, err)
-		var most time.Duration
-		for _, one := range logged {
-			most = max(most, one.Duration)
+		wait = log.waited(t) - wait
+		pages, waited = append(pages, took), waited+wait
+		if took-wait > slowQuery {
+			slow++
 		}
-		return fmt.Sprintf("the server ran %d commands for more than 2 ms, none for more than %v", len(logged), max(most, 2*time.Millisecond))
+		sessions, most = sessions+len(page.Sessions), max(most, len(page.Sessions))
+		if l.After = page.Next; l.After == "" || len(pages) == k.pages {
+			break
+		}
 	}
+	runtime.ReadMemStats(&after)
+	if sessions < k.want || most > 2*k.Limit {
+		t.Errorf("%s: %d sessions were listed, want %d; the largest page has %d", k.name, sessions, k.want, most)
+	}
+	slices.Sort(pages)
+	t.Logf("%-20s %7d sessions on %5d pages; a page took %v (median), %v (p99), %v (most) here, with %v in all of the server's waiting for a processor; %d KB allocated for each",
+		k.name, sessions, len(pages), pages[len(pages)/2], pages[len(pages)*99/100], pages[len(pages)-1], waited.Round(time.Millisecond),
+		(after.TotalAlloc-before.TotalAlloc)/uint64(len(pages))/1024)
+	return slow
 }
 
 // refreshAll does what refreshes ask of the store, until ctx ends.
@@ -120,47 +135,16 @@ func refreshAll(ctx context.Context, t *testing.T, s store.StateStore, ids []str
 	}
 }
 
-// plantMany writes sessions past the store, as it would have written them: with 512 bytes each, and one index value.
-func plantMany(t *testing.T, h home, n int) {
-	t.Helper()
-	if h.Kind == "postgres" {
-		c, err := pgx.Connect(t.Context(), h.URL)
-		must(t, err)
-		defer func() { _ = c.Close(context.Background()) }()
-		schema := pgx.Identifier{h.Space}.Sanitize()
-		_, err = c.Exec(t.Context(), `INSERT INTO `+schema+`.sessions (key, version, incarnation, ceiling, index_values, sealed, stands_until, used, connections)
-			SELECT sha256(i::text::bytea), decode(md5(i::text), 'hex'), decode(md5(i::text), 'hex'), 2000000000 + i % 1000, ARRAY[$2::bytea],
-				decode(repeat(md5(i::text), 32), 'hex'), now() + interval '1 day', now(), false FROM generate_series(1, $1::bigint) i`, n, listedIssuer[:])
-		must(t, err)
-		_, err = c.Exec(t.Context(), `INSERT INTO `+schema+`.session_values (value, key) SELECT $2::bytea, sha256(i::text::bytea) FROM generate_series(1, $1::bigint) i`,
-			n, listedIssuer[:])
-		must(t, err)
-		_, err = c.Exec(t.Context(), `ANALYZE `+schema+`.sessions, `+schema+`.session_values`)
-		must(t, err)
-		return
+// operators is under what name the server logs the queries of listings.
+const operators = "operators"
+
+// asOperator is the same home, of which the server can tell the queries from others.
+func (h home) asOperator() home {
+	if u, err := url.Parse(h.URL); err == nil && h.Kind == "postgres" {
+		q := u.Query()
+		q.Set("application_name", operators)
+		u.RawQuery = q.Encode()
+		h.URL = u.String()
 	}
-	o, err := goredis.ParseURL(h.URL)
-	must(t, err)
-	c := goredis.NewClient(o)
-	defer func() { _ = c.Close() }()
-	prefix := h.Space + ":"
-	until := clock.System().Now().Add(24 * time.Hour).UnixMilli()
-	for from := 0; from < n; from += 1000 {
-		_, err := c.Pipelined(t.Context(), func(p goredis.Pipeliner) error {
-			for i := from; i < min(from+1000, n); i++ {
-				key := sha256.Sum256([]byte(strconv.Itoa(i)))
-				r := store.Record{
-					Version: session.Version(key[:16]), Incarnation: session.Incarnation(key[16:]), Index: []store.IndexValue{listedIssuer}, Sealed: make([]byte, 512),
-				}
-				id := fmt.Sprintf("%x", key)
-				p.HSet(t.Context(), prefix+"s:"+id, "v", string(r.Version[:]), "i", string(r.Incarnation[:]), "r", store.MarshalRecord(r),
-					"t", until, "x", fmt.Sprintf("%x", listedIssuer), "k", "0", "w", until)
-				for _, list := range []string{"all", fmt.Sprintf("%x", listedIssuer)} {
-					p.ZAdd(t.Context(), prefix+"x:"+list, goredis.Z{Score: float64(until), Member: id})
-				}
-			}
-			return nil
-		})
-		must(t, err)
-	}
+	return h
 }

@@ -272,18 +272,20 @@ local function put(e, v, i, r, c, x, ttl, k, claimable, keep)
 end
 
 -- look returns incarnation, ceiling, index values, whether connection tokens are held, and whether it has
--- ended, of the living record or the remainder of another session; nil when there is neither.
-local function look(id)
-  local f = redis.call('HMGET', prefix .. 's:' .. id, 'v', 't', 'i', 'c', 'x', 'k', 'g', 'u', 'a', 'y', 'z')
+-- ended, of the living record or the remainder of another session, and when that was written or touched; nil when there is neither.
+-- With a name it returns that field of a record as more, too.
+local function look(id, name)
+  local f = redis.call('HMGET', prefix .. 's:' .. id, 'v', 't', 'i', 'c', 'x', 'k', 'g', 'u', 'a', 'y', 'z', 'w', name or 'w')
   if f[1] and not (f[2] and now >= tonumber(f[2])) then
-    return {i = f[3], c = f[4] or '', x = f[5] or '', k = f[6] or '1', ended = ''}
+    return {i = f[3], c = f[4] or '', x = f[5] or '', k = f[6] or '1', ended = '', w = f[12] or '', more = f[13] or ''}
   end
   if f[7] and now < tonumber(f[8]) and f[11] and now < tonumber(f[11]) then
-    return {i = f[9] or string.rep('\0', 16), c = '', x = f[10] or '', k = '1', ended = '1'}
+    return {i = f[9] or string.rep('\0', 16), c = '', x = f[10] or '', k = '1', ended = '1', w = '', more = ''}
   end
 end
 
 -- list appends what look returned to an answer.
 local function list(found, id, r)
-  for _, part in ipairs({id, r.i, r.c, r.k, r.ended}) do found[#found + 1] = part end
+  local n = #found
+  found[n + 1], found[n + 2], found[n + 3], found[n + 4], found[n + 5] = id, r.i, r.c, r.k, r.ended
 end

@@ -33,18 +33,22 @@ else
   end
 end
 
+-- fits reports whether a session is of the list that was walked: that may name some that have changed since.
+local function fits(r)
+  if value == 'due' then return r.c ~= '' end
+  if value == '' then return r.ended == '' and r.x ~= '' end
+  for from = 1, #r.x, 64 do
+    if r.x:sub(from, from + 63) == value then return true end
+  end
+end
+
 local found = {}
 for _, id in ipairs(ids) do
-  local r = look(id)
-  local fits = r and (value == 'due' and r.c ~= '' or value == '' and r.ended == '' and r.x ~= '')
-  for from = 1, r and #r.x or 0, 64 do
-    if r.x:sub(from, from + 63) == value then fits = true end
-  end
-  if fits then
+  local r = look(id, wanted and 'r' or nil)
+  if r and fits(r) then
     list(found, id, r)
-    local more = redis.call('HMGET', prefix .. 's:' .. id, 'w', wanted and 'r' or 'w')
-    found[#found + 1] = more[1] or ''
-    found[#found + 1] = wanted and r.ended == '' and more[2] or ''
+    found[#found + 1] = r.w
+    found[#found + 1] = r.more
   end
 end
 return {'ok', found, next}
