@@ -91,8 +91,7 @@ func app(auth *tokenward.Client, base string) (http.Handler, error) {
 		case user == nil:
 			fmt.Fprintln(w, `<a href="/auth/login">Sign in</a>`)
 		default:
-			name, _ := user["name"].(string)
-			fmt.Fprintf(w, "Hello %s. <a href=/orders>Your orders</a>, <a href=/auth/logout>sign out</a>\n", html.EscapeString(name))
+			fmt.Fprintf(w, "Hello %s. <a href=/orders>Your orders</a>, <a href=/auth/logout>sign out</a>\n", html.EscapeString(user.Name()))
 		}
 	})))
 	mux.Handle("/orders", web.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
