@@ -275,6 +275,9 @@ func (c *Client) newEnv(shared bool) *actors.Env {
 	leaser, leases := store.As[store.Leaser](o.states)
 	intents, written := store.As[store.Intents](o.states)
 	leases = leases && shared
+	if shared && !leases {
+		c.log.Warn("the state store has no leases: two processes may spend one refresh token, and one whose request a crash cuts off is not recovered")
+	}
 	written = written && (leases || !shared)
 	env := &actors.Env{
 		Rules: actors.Rules{
@@ -303,9 +306,6 @@ func (c *Client) newEnv(shared bool) *actors.Env {
 	}
 	if exclusive || leases { // else its tombstones may be in another process, as those of store.Simple
 		env.Vanished = c.losses.Note
-	}
-	if leases || written {
-		env.Beginner, _ = store.As[store.Beginner](o.states)
 	}
 	if written {
 		env.Intents = intents

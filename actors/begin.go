@@ -100,9 +100,6 @@ func (c *core) notBegun(a *request, err error) {
 	switch {
 	case errors.Is(err, store.ErrLeased):
 		c.waitForOwner(a)
-	case errors.Is(err, store.ErrConflict): // the lease was taken over between two steps of a store that has no Begin
-		c.lease.epoch = 0
-		c.waitForOwner(a)
 	case errors.Is(err, store.ErrPresented): // by the recovery of another process, which has let go since
 		c.giveUp()
 		c.completeFlight(a.flight, directory.Answer{})
@@ -165,7 +162,7 @@ func (c *core) beginExpiring(a *request, m *opDone, stale bool) {
 		c.next(&beginOp{request: a})
 	case m.err == nil && !f.version.IsZero() && f.incarnation != c.incarnation && c.takenOver(m): // and the exchange was answered
 		c.giveUp()
-	case m.err == nil, errors.Is(m.err, store.ErrLeased), errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound):
+	case m.err == nil, errors.Is(m.err, store.ErrLeased), errors.Is(m.err, store.ErrNotFound):
 		c.giveUp()
 		c.completeFlight(a.flight, c.overFor(a.flight, session.ReasonCeiling))
 		c.expired()
@@ -212,7 +209,7 @@ func (c *core) noteIntent(o *beginOp, m *opDone) prior {
 		c.recovery.intent = *m.intent
 	}
 	switch {
-	case errors.Is(m.err, store.ErrConflict), errors.Is(m.err, store.ErrNotFound), errors.Is(m.err, store.ErrLeased): // nothing was written
+	case errors.Is(m.err, store.ErrNotFound), errors.Is(m.err, store.ErrLeased): // nothing was written
 	case p == priorElsewhere, m.err != nil && recovers:
 		c.lease.intent = nil // what a process left behind stands, in its words or in these, until its token is sent
 	case m.intent != nil:

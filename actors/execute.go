@@ -290,16 +290,10 @@ func (a *Session) renewLease(e renewLease) {
 	env.Runner.Run(LeaseWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.StoreTimeout)
 		defer cancel()
-		m := &renewedLease{at: env.Clock.Now()}
+		m := &renewedLease{epoch: e.epoch, at: env.Clock.Now()}
 		m.lapses = m.at.Add(env.Rules.Lease)
-		o := store.Options{Background: true}
-		m.err = Contain(func() (err error) {
-			if env.Beginner == nil {
-				m.epoch, err = env.Leaser.Lease(ctx, key, env.Owner, env.Rules.Lease, o)
-				return err
-			}
-			m.epoch = e.epoch
-			return env.Leaser.Renew(ctx, key, env.Owner, e.epoch, env.Rules.Lease, o)
+		m.err = Contain(func() error {
+			return env.Leaser.Renew(ctx, key, env.Owner, e.epoch, env.Rules.Lease, store.Options{Background: true})
 		})
 		return m
 	}, a.send)

@@ -82,18 +82,18 @@ func (c *core) renewDue() {
 }
 
 // renewed takes the answer to a renewal. Where another process has taken the lease, a
-// write under the old epoch will be refused.
+// write under the old epoch will be refused. An answer about an earlier lease says nothing of the one that was begun since.
 //
 // A renewal that failed for any other reason is tried again in time: the lease still stands for two thirds of its life.
 func (c *core) renewed(m *renewedLease) {
 	c.lease.renewing = false
-	switch {
+	switch same := m.epoch == c.lease.epoch; {
 	case c.lease.epoch == 0:
-	case errors.Is(m.err, store.ErrLeased), errors.Is(m.err, store.ErrConflict):
+	case same && errors.Is(m.err, store.ErrConflict):
 		c.lease.epoch = 0
 	default:
-		if m.err == nil {
-			c.lease.epoch, c.lease.lapses = m.epoch, m.lapses
+		if same && m.err == nil {
+			c.lease.lapses = m.lapses
 		}
 		c.do(renewIn{m.at})
 	}

@@ -502,7 +502,7 @@ func TestDefect_thenGone(t *testing.T) {
 	b.store.Fail(storetest.OpUpdate, 1)
 	b.work()
 	b.poison()
-	if err := b.store.Delete(t.Context(), b.entry.Key, session.Incarnation{}, session.ReasonLogout, store.Options{}); err != nil {
+	if err := b.store.End(t.Context(), b.entry.Key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	b.send(&messages.Recover{})

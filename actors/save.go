@@ -72,7 +72,7 @@ func (o *saveOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err err
 		return err
 	}
 	r.Epoch, r.KeepIntent = epoch, o.keeps
-	if o.free && s.env.Beginner != nil {
+	if o.free {
 		r.Release = s.env.Owner
 		m.released = true
 	}

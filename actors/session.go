@@ -52,13 +52,12 @@ type Env struct {
 	Send      func(to *actor.PID, message any)
 
 	// Where several processes write to the store, Leaser gives out leases of Rules.Lease; Owner
-	// is this process. Intents is the store's, where Rules.Intents says so. Beginner does the work of
-	// both before a request; nil: they do it in steps. Fresh says how far others' writes are told.
-	Leaser   store.Leaser
-	Intents  store.Intents
-	Beginner store.Beginner
-	Owner    string
-	Fresh    *directory.Freshness
+	// is this process. Intents is the store's, where Rules.Intents says so. Fresh says how far others' writes
+	// are told.
+	Leaser  store.Leaser
+	Intents store.Intents
+	Owner   string
+	Fresh   *directory.Freshness
 
 	Inactivity time.Duration // after which no caller asks for a session with a lifetime any more; 0: never
 

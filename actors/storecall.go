@@ -125,16 +125,11 @@ func (s *storeCall) encode(r record) (store.Record, error) {
 
 // lease takes the session's lease for a save of the record with that version, and notes that in m.
 func (s *storeCall) lease(ctx context.Context, version session.Version, m *opDone) (epoch int64, err error) {
-	if s.env.Beginner == nil {
-		m.epoch, err = s.env.Leaser.Lease(ctx, s.key, s.env.Owner, s.env.Rules.Lease, s.options)
-	} else {
-		var b store.Begun
-		b, err = s.env.Beginner.Begin(ctx, s.key, store.Beginning{Version: version, Owner: s.env.Owner, TTL: s.env.Rules.Lease}, s.options)
-		if m.epoch = b.Epoch; err == nil && b.Moved != nil {
-			err = store.ErrConflict
-		}
+	b, err := s.env.Leaser.Begin(ctx, s.key, store.Beginning{Version: version, Owner: s.env.Owner, TTL: s.env.Rules.Lease}, s.options)
+	if err == nil && b.Moved != nil {
+		err = store.ErrConflict
 	}
-	m.lapses = m.at.Add(s.env.Rules.Lease)
+	m.epoch, m.lapses = b.Epoch, m.at.Add(s.env.Rules.Lease)
 	return m.epoch, err
 }
 
@@ -143,18 +138,16 @@ func (s *storeCall) lease(ctx context.Context, version session.Version, m *opDon
 //
 // The grace period is read after the answer: an outage that ended while Begin was under way has begun one.
 func (s *storeCall) begin(ctx context.Context, o *beginOp, m *opDone) error {
-	if s.env.Beginner == nil {
-		return s.beginInSteps(ctx, o, m)
-	}
 	b := store.Beginning{Version: o.version, TTL: s.env.Rules.Lease}
+	var abled store.Beginner = s.env.Intents
 	if o.owned {
-		b.Owner = s.env.Owner
+		b.Owner, abled = s.env.Owner, s.env.Leaser
 	}
 	if o.intent != nil {
 		b.Intent = *o.intent
 		m.intent = o.intent // perhaps, if the store does not answer
 	}
-	got, err := s.env.Beginner.Begin(ctx, s.key, b, s.options)
+	got, err := abled.Begin(ctx, s.key, b, s.options)
 	m.grace = s.env.Fresh.MayRecover(s.env.Clock.Mono())
 	switch {
 	case err != nil:
@@ -168,38 +161,6 @@ func (s *storeCall) begin(ctx context.Context, o *beginOp, m *opDone) error {
 	}
 	m.epoch, m.lapses, m.prior = got.Epoch, m.at.Add(s.env.Rules.Lease), got.Prior
 	return nil
-}
-
-// beginInSteps is begin for a store that has no Begin.
-//
-// The record is read under the lease, and its version compared here. Between the steps another process may take the lease, if this one
-// is paused for so long; then the intent is refused, for its epoch is too old.
-func (s *storeCall) beginInSteps(ctx context.Context, o *beginOp, m *opDone) (err error) {
-	if o.owned {
-		if _, err = s.lease(ctx, o.version, m); err != nil {
-			return err
-		}
-		r, err := s.readRecord(ctx)
-		if err != nil {
-			return err
-		}
-		if r.version != o.version {
-			m.found = r
-			return nil
-		}
-	}
-	if o.intent == nil {
-		return nil
-	}
-	in := *o.intent
-	in.Epoch = m.epoch
-	m.intent = &in
-	again, err := s.env.Intents.PutIntent(ctx, s.key, in, s.options)
-	if again {
-		m.prior = &store.Intent{Token: in.Token, Epoch: m.epoch}
-	}
-	m.grace = s.env.Fresh.MayRecover(s.env.Clock.Mono())
-	return err
 }
 
 // endAttempts is how often an end is made anew from what another process has written in between.

@@ -83,7 +83,7 @@ func TestCallback_storeDownThenReloaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	back = strings.TrimPrefix(back, base)
-	states.Fail(storetest.OpLease, 1)
+	states.Fail(storetest.OpBegin, 1)
 	w := v.get(back)
 	checkPage(t, "the store is down", w, http.StatusServiceUnavailable, "Reload this page", "store_error")
 	if w.Header().Get("Retry-After") == "" {

@@ -51,22 +51,10 @@ type Ref struct {
 }
 
 // Leaser lets one process at a time spend a session's refresh token. Without it,
-// P1 holds inside one process only.
+// P1 holds inside one process only. Begin takes a lease. Its epoch outlives it for as long as the record
+// lives; Replace and End leave both alone.
 type Leaser interface {
-	// Lease takes or renews the lease of key for owner until ttl has passed by the
-	// store's clock, counted from now. Taking it, once lapsed or released, gives an
-	// epoch higher than any before, from 1; renewing it while it stands keeps the
-	// epoch. A store may keep the epoch also for the owner who held it last and let
-	// it lapse, for no other owner was in between: so use the epoch that the last call gave.
-	// It fails with ErrLeased while another owner holds it. There need be no record. An
-	// owner is a name that no other process uses, and never empty.
-	//
-	// From then on every Update and PutIntent of the key under a lower epoch fails
-	// with ErrConflict. The epoch outlives the lease for as long as the record lives;
-	// Replace, Delete and End leave it alone.
-	//
-	// Lease is to go once the engine calls Beginner.Begin and Renew.
-	Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, o Options) (epoch int64, err error)
+	Beginner
 
 	// Renew lets a lease that owner holds at that epoch stand until ttl has passed from now. It
 	// fails with ErrConflict where owner does not hold it any more: what the owner saves may still
@@ -80,27 +68,15 @@ type Leaser interface {
 
 // Intents records which refresh tokens are about to be spent, so that a crash
 // between the provider's rotation and the save can be recovered. Without it, such a crash
-// loses the session. A key has one intent at most: the last one put.
+// loses the session. Begin writes an intent, in the same step as it takes the lease. A key has one intent
+// at most: the last one written.
 type Intents interface {
-	// PutIntent records that the refresh token with this hash is about to be spent, in
-	// place of the intent that stood. It reports whether that one was of the same token:
-	// then it may have been spent already, by a flight that was cut off before the answer was
-	// saved. It is as durable as an Update when the call returns. It fails with ErrNotFound
-	// when there is no record, and with ErrConflict when in.Epoch is older than the
-	// key's lease epoch: then the token must not be spent.
-	//
-	// Tries and Next outlive a request that a caller asks for: where in.Tries is 0 and the
-	// intent that stood is of the same token, they stay. Where in.Tries is higher than 0 and
-	// not higher than that of an intent of the same token, PutIntent changes nothing and fails
-	// with ErrPresented: another recovery was first.
-	//
-	// PutIntent is to go once the engine calls Beginner.Begin.
-	PutIntent(ctx context.Context, key session.Key, in Intent, o Options) (again bool, err error)
+	Beginner
 
 	// ClearIntent removes the intent if it still has the Token, the Epoch and the At of in;
 	// if not, it does nothing, which is success. An Update that succeeds
 	// clears the intent too: it was written under the intent's epoch or a later one. So
-	// do Replace, and a Delete or End that removes the record.
+	// do Replace, and an End that removes the record.
 	ClearIntent(ctx context.Context, key session.Key, in Intent, o Options) error
 
 	// StaleIntents lists up to limit intents whose lease has lapsed, was released or was
@@ -123,7 +99,7 @@ type Intent struct {
 }
 
 // Over returns the intent that stands once in was put in place of old, nil where none stood,
-// and whether old is of the same token. It fails with ErrPresented, see PutIntent.
+// and whether old is of the same token. It fails with ErrPresented, see Beginner.
 func (in Intent) Over(old *Intent) (next Intent, again bool, err error) {
 	switch {
 	case old == nil || old.Token != in.Token:

@@ -76,8 +76,6 @@ func (m *Memory) Ability(target any) bool {
 		return set[Intents](t, m, m.shared || m.survives)
 	case *Leaser:
 		return set[Leaser](t, m, m.shared)
-	case *Beginner:
-		return set[Beginner](t, m, m.shared || m.survives)
 	case *BatchEnder:
 		return set[BatchEnder](t, m, true)
 	case *ChangeFeed:
@@ -142,32 +140,6 @@ func (m *Memory) Update(ctx context.Context, key session.Key, prev session.Versi
 		}
 		sh.put(key, e, r, now)
 		m.feed.tell(key, r.Version)
-		return nil
-	})
-}
-
-// Delete implements StateStore.
-func (m *Memory) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ Options) error {
-	return m.change(ctx, key, func(sh *shard, now int64) error {
-		e := sh.peek(key, now)
-		if e == nil || e.record == nil && e.gone == nil {
-			return nil
-		}
-		if only != (session.Incarnation{}) && (e.record == nil || e.record.Incarnation != only) {
-			return nil
-		}
-		changed := e.record != nil || e.gone.why != why
-		gone := &GoneError{Reason: why, Stands: m.tombstones}
-		if e.record != nil {
-			gone.Incarnation = e.record.Incarnation
-		} else {
-			gone.Incarnation = e.gone.of
-		}
-		sh.bury(key, e, gone, now)
-		sh.settle(key, e, now)
-		if changed {
-			m.feed.tell(key, session.Version{})
-		}
 		return nil
 	})
 }

@@ -10,17 +10,21 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// Begin implements Beginner.
+// Begin implements Leaser and Intents.
 func (m *Memory) Begin(ctx context.Context, key session.Key, b Beginning, _ Options) (begun Begun, err error) {
 	if !m.shared {
 		b.Owner = ""
 	}
 	err = m.change(ctx, key, func(sh *shard, now int64) error {
 		e, err := sh.living(key, now)
+		if err == ErrNotFound && b.Version == (session.Version{}) { //nolint:errorlint // no tombstone either
+			b.Intent = Intent{}
+			e, err = sh.entry(key, now), nil
+		}
 		switch {
 		case err != nil:
 			return err
-		case e.record.Version != b.Version:
+		case e.record != nil && e.record.Version != b.Version:
 			r := cloneRecord(*e.record)
 			r.TTL = 0
 			begun.Moved = &r
@@ -76,26 +80,6 @@ func (m *Memory) Renew(ctx context.Context, key session.Key, owner string, epoch
 	})
 }
 
-// Lease implements Leaser. A lease that lapsed is taken anew, under a higher epoch, by
-// its last owner too.
-func (m *Memory) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, _ Options) (int64, error) {
-	var epoch int64
-	err := m.change(ctx, key, func(sh *shard, now int64) error {
-		e := sh.entry(key, now)
-		switch e.owner {
-		case "":
-			e.owner, e.epoch = owner, m.epochs.Add(1)
-		case owner:
-		default:
-			return &LeasedError{Owner: e.owner, Left: between(now, e.leased)}
-		}
-		e.leased, epoch = after(now, ttl), e.epoch
-		sh.settle(key, e, now)
-		return nil
-	})
-	return epoch, err
-}
-
 // Release implements Leaser.
 func (m *Memory) Release(ctx context.Context, key session.Key, owner string, epoch int64, _ Options) error {
 	return m.change(ctx, key, func(sh *shard, now int64) error {
@@ -105,27 +89,6 @@ func (m *Memory) Release(ctx context.Context, key session.Key, owner string, epo
 		}
 		return nil
 	})
-}
-
-// PutIntent implements Intents.
-func (m *Memory) PutIntent(ctx context.Context, key session.Key, in Intent, _ Options) (again bool, err error) {
-	err = m.change(ctx, key, func(sh *shard, now int64) error {
-		e, err := sh.living(key, now)
-		if err != nil {
-			return err
-		}
-		if in.Epoch < e.epoch {
-			return ErrConflict
-		}
-		var next Intent
-		if next, again, err = in.Over(e.intent); err != nil {
-			return err
-		}
-		e.intent = &next
-		sh.intents[key] = struct{}{}
-		return nil
-	})
-	return again, err
 }
 
 // ClearIntent implements Intents.

@@ -63,7 +63,7 @@ func keepsTombstones(t *testing.T, life time.Duration, options ...store.MemoryOp
 	m := store.NewMemory(clk, options...)
 	key := session.Key{1}
 	must(t, m.Replace(t.Context(), key, store.Record{}, store.Options{}))
-	must(t, m.Delete(t.Context(), key, session.Incarnation{}, session.ReasonCeiling, store.Options{}))
+	must(t, m.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonCeiling}, store.Options{}))
 	var gone *store.GoneError
 	clk.Advance(life - 1)
 	if _, err := m.Load(t.Context(), key, store.Options{}); !errors.As(err, &gone) {
@@ -79,7 +79,7 @@ func keepsTombstones(t *testing.T, life time.Duration, options ...store.MemoryOp
 // clears away more than it can leave behind.
 func TestMemory_clearsAwayWhatHasLapsed(t *testing.T) {
 	clk := clock.NewFake(t0)
-	m := store.NewMemory(clk)
+	m := store.NewMemory(clk, store.Shared())
 	for i := range 5000 {
 		key := keyOf(i)
 		must(t, m.Replace(t.Context(), key, store.Record{
@@ -87,13 +87,10 @@ func TestMemory_clearsAwayWhatHasLapsed(t *testing.T) {
 		}, store.Options{}))
 		switch i % 3 {
 		case 0:
-			must(t, m.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, store.Options{}))
+			must(t, m.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}))
 		case 1:
-			_, err := m.Lease(t.Context(), key, "somebody", time.Second, store.Options{})
+			_, err := m.Begin(t.Context(), key, store.Beginning{Owner: "a process", TTL: time.Second, Intent: store.Intent{Token: [32]byte{1}}}, store.Options{})
 			must(t, err)
-			if _, err := m.PutIntent(t.Context(), key, store.Intent{Epoch: 1 << 40}, store.Options{}); err != nil {
-				t.Fatal(err)
-			}
 		}
 	}
 	if n := m.Kept(); n.Entries != 5000 {

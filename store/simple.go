@@ -118,37 +118,6 @@ func (s *Simple) Update(ctx context.Context, key session.Key, prev session.Versi
 	return s.write(ctx, key, r, o)
 }
 
-// Delete implements StateStore. What cannot be read is removed by a Delete of any
-// incarnation, and makes a Delete of one incarnation fail.
-func (s *Simple) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o Options) error {
-	unlock, err := s.keys.lock(ctx, key)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	b, err := s.kv.Get(ctx, s.name(key), o)
-	if err != nil {
-		return err
-	}
-	anyOne := only.IsZero()
-	if b == nil {
-		if anyOne {
-			s.tombs.restate(key, why)
-		}
-		return nil
-	}
-	r, err := UnmarshalRecord(b)
-	switch {
-	case anyOne:
-	case err != nil:
-		return err
-	case r.Incarnation != only:
-		return nil
-	}
-	s.tombs.add(key, &GoneError{Reason: why, Incarnation: r.Incarnation, Stands: DefaultTombstoneLife}, s.now())
-	return s.kv.Delete(ctx, s.name(key), o)
-}
-
 // End implements StateStore. Tombstones and what a ceiling leaves are in memory. What cannot be read is
 // removed by an End of any incarnation, and makes an End of one incarnation fail.
 func (s *Simple) End(ctx context.Context, key session.Key, only session.Incarnation, e Ending, o Options) error {

@@ -56,15 +56,6 @@ func (t *tombstones) get(key session.Key, now int64) *GoneError {
 	return nil
 }
 
-// restate gives the tombstone of key, if there is one, another reason. The remainder goes.
-func (t *tombstones) restate(key session.Key, why session.Reason) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if m := t.byKey[key]; m != nil {
-		m.why, m.left = why, nil
-	}
-}
-
 func (t *tombstones) remove(key session.Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -36,6 +36,5 @@ func TestTombstones_areBounded(t *testing.T) {
 		t.Error("the last one is not there")
 	}
 	s.remove(session.Key{})
-	s.restate(session.Key{}, session.ReasonLogout)
 	wantKept("after its removal", 0)
 }

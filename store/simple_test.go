@@ -123,7 +123,7 @@ func TestSimple_doesNotReadAgainWhatItDeleted(t *testing.T) {
 	key := session.Key{1}
 	old := store.Record{Incarnation: session.Incarnation{1}}
 	must(t, there.Replace(t.Context(), key, old, store.Options{}))
-	must(t, here.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, store.Options{}))
+	must(t, here.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}))
 	must(t, there.Replace(t.Context(), key, old, store.Options{})) // stands for a late write
 
 	var gone *store.GoneError
@@ -152,7 +152,7 @@ func TestSimple_endsWhatItCouldNotDelete(t *testing.T) {
 		}
 		return nil
 	}
-	if err := s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, store.Options{}); !errors.Is(err, down) {
+	if err := s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}); !errors.Is(err, down) {
 		t.Fatalf("Delete: %v, want %v", err, down)
 	}
 	var gone *store.GoneError
@@ -173,12 +173,12 @@ func TestSimple_leavesAloneWhatItCannotRead(t *testing.T) {
 	wantUnreadable(t, "Load", err, store.NewerFormat)
 	err = s.Update(t.Context(), key, session.Version{}, store.Record{}, store.Options{})
 	wantUnreadable(t, "Update", err, store.NewerFormat)
-	err = s.Delete(t.Context(), key, session.Incarnation{1}, session.ReasonCeiling, store.Options{})
+	err = s.End(t.Context(), key, session.Incarnation{1}, store.Ending{Reason: session.ReasonCeiling}, store.Options{})
 	wantUnreadable(t, "Delete of one incarnation", err, store.NewerFormat)
 	if len(m.data) != 1 {
 		t.Error("what cannot be read was removed")
 	}
-	must(t, s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, store.Options{}))
+	must(t, s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}))
 	if len(m.data) != 0 {
 		t.Error("a logout left what cannot be read")
 	}
@@ -209,17 +209,17 @@ func TestSimple_failingStoreIsNoAbsence(t *testing.T) {
 	_, err := s.Load(t.Context(), key, store.Options{})
 	check("Load", err)
 	check("Update", s.Update(t.Context(), key, session.Version{}, store.Record{}, store.Options{}))
-	check("Delete", s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, store.Options{}))
+	check("Delete", s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}))
 	failing = "set"
 	check("Replace", s.Replace(t.Context(), key, store.Record{}, store.Options{}))
 	check("Update", s.Update(t.Context(), key, session.Version{}, store.Record{}, store.Options{}))
 	failing = "delete"
-	check("Delete", s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, store.Options{}))
+	check("Delete", s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}))
 	if len(m.data) != 1 {
 		t.Fatal("the record is gone")
 	}
 	failing = ""
-	must(t, s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, store.Options{}))
+	must(t, s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}))
 	if len(m.data) != 0 {
 		t.Error("the repeated Delete left the record")
 	}

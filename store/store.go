@@ -42,18 +42,6 @@ type StateStore interface {
 	// the write are one: of any number of writers with the same prev one succeeds.
 	Update(ctx context.Context, key session.Key, prev session.Version, r Record, o Options) error
 
-	// Delete removes the record and leaves a tombstone with the reason, so that a
-	// late Load can say why. With a non-zero incarnation it removes that one only,
-	// and another one is left as it is. Absence, and another incarnation, are success.
-	//
-	// Where a tombstone stands already, a Delete of any incarnation puts its own
-	// reason there (a logout after the ceiling), a Delete of one incarnation
-	// changes nothing. Where there was nothing at all, it leaves nothing, so that
-	// made-up ids do not fill the store.
-	//
-	// Delete is to go once the engine calls End.
-	Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o Options) error
-
 	// End ends one incarnation of a session, or any when it is zero. The record goes, and a
 	// tombstone says why, so that a late Load can. Absence, and another incarnation, are success
 	// and change nothing: so made-up ids do not fill the store. The intent of a record goes with it;

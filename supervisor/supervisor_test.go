@@ -47,7 +47,7 @@ func TestMissing_countsTombstonesRight(t *testing.T) {
 	r := newRig(t)
 	for i := range 50 {
 		only := r.put(id(i), in(time.Hour))
-		if err := r.memory.Delete(t.Context(), keyOf(id(i)), only, session.ReasonCeiling, store.Options{}); err != nil {
+		if err := r.memory.End(t.Context(), keyOf(id(i)), only, store.Ending{Reason: session.ReasonCeiling}, store.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		r.open(id(i))

@@ -259,9 +259,9 @@ func (s *chatty) Update(ctx context.Context, k session.Key, v session.Version, r
 	return errors.Join(s.say(k, r), s.StateStore.Update(ctx, k, v, r, o))
 }
 
-// Delete implements store.StateStore.
-func (s *chatty) Delete(ctx context.Context, k session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
-	return errors.Join(s.say(k), s.StateStore.Delete(ctx, k, only, why, o))
+// End implements store.StateStore.
+func (s *chatty) End(ctx context.Context, k session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
+	return errors.Join(s.say(k), s.StateStore.End(ctx, k, only, e, o))
 }
 
 // P10: all operations, in all failures, by a provider, a network and a store that tell

@@ -169,7 +169,7 @@ func TestCallback_madeUpClaimsNothing(t *testing.T) {
 		_, err := newBrowser(r).complete(r.client, fmt.Sprintf("http://127.0.0.1/callback?code=c%d&state=s%d", i, i))
 		wantError[*tokenward.MissingTransactionError](t, "made up", err, "missing_transaction_error")
 	}
-	r.want("leases", r.store.Count(storetest.OpLease), 0)
+	r.want("leases", r.store.Count(storetest.OpBegin), 0)
 	r.want("records", r.memory.Len(), 0)
 }
 
@@ -182,7 +182,7 @@ func TestCallback_storeFailsBeforeTheCodeIsSent(t *testing.T) {
 		r := newRig(t, withShared())
 		b := newBrowser(r)
 		back := b.startAs(r.client, tokenward.LoginRequest{AppState: "kept"})
-		fault(r.store.Script, storetest.OpLease, 1)
+		fault(r.store.Script, storetest.OpBegin, 1)
 		_, err := b.complete(r.client, back)
 		if !errors.Is(err, tokenward.ErrStore) || tokenward.CodeOf(err) != "store_error" {
 			t.Errorf("%s: %v, want the store's error", name, err)
@@ -256,7 +256,7 @@ func TestCallback_callerLeavesBeforeTheCodeIsSent(t *testing.T) {
 	back := b.startAs(r.client, tokenward.LoginRequest{})
 	ctx, cancel := context.WithCancel(t.Context())
 	r.store.OnCall(func(c storetest.Call) {
-		if c.Op == storetest.OpLease {
+		if c.Op == storetest.OpBegin {
 			cancel()
 		}
 	})

@@ -246,7 +246,7 @@ func TestConflict_ceilingElsewhere(t *testing.T) {
 		hold := r.tenant.Hold(idptest.Refresh, idptest.AfterGrant)
 		c := askOf(context.Background(), b, id, tokenward.TokenRequest{})
 		r.rest()
-		if err := r.memory.Delete(context.Background(), key(id), session.Incarnation{}, session.ReasonCeiling, store.Options{}); err != nil {
+		if err := r.memory.End(context.Background(), key(id), session.Incarnation{}, store.Ending{Reason: session.ReasonCeiling}, store.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		hold.Release()

@@ -119,11 +119,11 @@ func (s *lateStore) Replace(ctx context.Context, k session.Key, r store.Record, 
 	return ctx.Err()
 }
 
-func (s *lateStore) Delete(ctx context.Context, k session.Key, in session.Incarnation, why session.Reason, o store.Options) error {
+func (s *lateStore) End(ctx context.Context, k session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
 	if s.late {
 		<-s.committed // one writer, in order
 	}
-	return s.StateStore.Delete(ctx, k, in, why, o)
+	return s.StateStore.End(ctx, k, only, e, o)
 }
 
 // A login whose caller leaves during the fsync.

@@ -255,7 +255,7 @@ func TestSave_ofARecordThatIsGone(t *testing.T) {
 		r.rest()
 		queued := r.ask(context.Background(), id, tokenward.TokenRequest{Audience: audience(1)})
 		r.rest()
-		if err := r.memory.Delete(context.Background(), key(id), session.Incarnation{}, session.ReasonLogout, store.Options{}); err != nil {
+		if err := r.memory.End(context.Background(), key(id), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		hold.Release()

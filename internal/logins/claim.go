@@ -51,7 +51,10 @@ func (l *Logins) lease(ctx context.Context, key session.Key, owner string, o sto
 	}
 	return lookup.Attempt(ctx, l.Env, func(ctx context.Context) error {
 		if l.Env.Rules.Leases {
-			_, err := l.Env.Leaser.Lease(ctx, key, owner, Life, o)
+			begun, err := l.Env.Leaser.Begin(ctx, key, store.Beginning{Owner: owner, TTL: Life}, o)
+			if begun.Moved != nil { // it was completed
+				return store.ErrLeased
+			}
 			return err
 		}
 		switch _, err := l.Env.Store.Load(ctx, key, o); {
@@ -75,11 +78,11 @@ func (l *Logins) release(key session.Key, owner string, o store.Options) {
 		ctx, cancel := clock.WithTimeout(ctx, l.Env.Clock, l.Env.Rules.StoreTimeout)
 		defer cancel()
 		return actors.Contain(func() error {
-			epoch, err := l.Env.Leaser.Lease(ctx, key, owner, time.Second, o)
+			begun, err := l.Env.Leaser.Begin(ctx, key, store.Beginning{Owner: owner, TTL: time.Second}, o)
 			if err != nil {
 				return err
 			}
-			return l.Env.Leaser.Release(ctx, key, owner, epoch, o)
+			return l.Env.Leaser.Release(ctx, key, owner, begun.Epoch, o)
 		})
 	}, func(any) {})
 }

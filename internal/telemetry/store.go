@@ -33,11 +33,9 @@ func (s *states) Ability(target any) bool {
 	case *store.Index:
 		return give(s, target, func(of store.Index) store.Index { return index{s.t, of} })
 	case *store.Leaser:
-		return give(s, target, func(of store.Leaser) store.Leaser { return leaser{s.t, of} })
+		return give(s, target, func(of store.Leaser) store.Leaser { return leaser{beginner{s.t, of}, of} })
 	case *store.Intents:
-		return give(s, target, func(of store.Intents) store.Intents { return intents{s.t, of} })
-	case *store.Beginner:
-		return give(s, target, func(of store.Beginner) store.Beginner { return beginner{s.t, of} })
+		return give(s, target, func(of store.Intents) store.Intents { return intents{beginner{s.t, of}, of} })
 	case *store.BatchEnder:
 		return give(s, target, func(of store.BatchEnder) store.BatchEnder { return ender{s.t, of} })
 	case *store.Lister:
@@ -119,11 +117,6 @@ func (s *states) Update(ctx context.Context, key session.Key, prev session.Versi
 	return watch(ctx, s.t, "update", func(ctx context.Context) error { return s.under.Update(ctx, key, prev, r, o) })
 }
 
-// Delete implements store.StateStore.
-func (s *states) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
-	return watch(ctx, s.t, "delete", func(ctx context.Context) error { return s.under.Delete(ctx, key, only, why, o) })
-}
-
 // End implements store.StateStore.
 func (s *states) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
 	return watch(ctx, s.t, "end", func(ctx context.Context) error { return s.under.End(ctx, key, only, e, o) })
@@ -150,13 +143,8 @@ func (i index) ClaimDue(ctx context.Context, until session.Ceiling, limit int, h
 }
 
 type leaser struct {
-	t     *Telemetry
+	beginner
 	under store.Leaser
-}
-
-// Lease implements store.Leaser.
-func (l leaser) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, o store.Options) (int64, error) {
-	return watched(ctx, l.t, "lease", func(ctx context.Context) (int64, error) { return l.under.Lease(ctx, key, owner, ttl, o) })
 }
 
 // Renew implements store.Leaser.
@@ -170,13 +158,8 @@ func (l leaser) Release(ctx context.Context, key session.Key, owner string, epoc
 }
 
 type intents struct {
-	t     *Telemetry
+	beginner
 	under store.Intents
-}
-
-// PutIntent implements store.Intents.
-func (i intents) PutIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) (bool, error) {
-	return watched(ctx, i.t, "put_intent", func(ctx context.Context) (bool, error) { return i.under.PutIntent(ctx, key, in, o) })
 }
 
 // ClearIntent implements store.Intents.
@@ -194,7 +177,7 @@ type beginner struct {
 	under store.Beginner
 }
 
-// Begin implements store.Beginner.
+// Begin implements store.Leaser and store.Intents.
 func (b beginner) Begin(ctx context.Context, key session.Key, begins store.Beginning, o store.Options) (store.Begun, error) {
 	return watched(ctx, b.t, "begin", func(ctx context.Context) (store.Begun, error) { return b.under.Begin(ctx, key, begins, o) })
 }

@@ -60,7 +60,7 @@ func TestDamage_isOfOneSessionAlone(t *testing.T) {
 			const bad = 2
 			for i := range 5 {
 				must(t, s.Replace(t.Context(), key(i), rec, opt))
-				must(t, intend(t.Context(), s, key(i), store.Intent{At: int64(i)}, opt))
+				must(t, intend(t.Context(), s, key(i), store.Intent{At: int64(i)}))
 			}
 			spoil(s, bolt.SessionBucket, key(bad), d.do)
 			left := stored(s, bolt.SessionBucket, key(bad))
@@ -72,8 +72,8 @@ func TestDamage_isOfOneSessionAlone(t *testing.T) {
 				}
 				wantErr(t, s.Update(t.Context(), key(bad), rec.Version, rec, opt), store.ErrUnreadable)
 				wantErr(t, s.Touch(t.Context(), key(bad), 0, opt), store.ErrUnreadable)
-				wantErr(t, intend(t.Context(), s, key(bad), store.Intent{}, opt), store.ErrUnreadable)
-				must(t, s.Delete(t.Context(), key(bad), rec.Incarnation, session.ReasonCeiling, opt))
+				wantErr(t, intend(t.Context(), s, key(bad), store.Intent{}), store.ErrUnreadable)
+				must(t, s.End(t.Context(), key(bad), rec.Incarnation, store.Ending{Reason: session.ReasonCeiling}, opt))
 			}
 			if n := logs.Len(); n != 1 || logs.All()[0].ContextMap()["key"] != key(bad).String() {
 				t.Errorf("%d lines were logged, want one with the key: %v", n, logs.All())
@@ -113,7 +113,7 @@ func TestDamage_isOfOneSessionAlone(t *testing.T) {
 			wantRefs(t, "Due after a login", due, err, append(slices.Clone(wantKeys), key(bad)))
 
 			spoil(s, bolt.SessionBucket, key(bad), d.do)
-			must(t, s.Delete(t.Context(), key(bad), session.Incarnation{}, session.ReasonLogout, opt))
+			must(t, s.End(t.Context(), key(bad), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
 			var gone *store.GoneError
 			if _, err := s.Load(t.Context(), key(bad), opt); !errors.As(err, &gone) {
 				t.Errorf("Load after a logout: err = %v, want a GoneError", err)
@@ -176,7 +176,7 @@ func TestDamage_ofAnIntent(t *testing.T) {
 	s := open(t, newPath(t))
 	for i := range 2 {
 		must(t, s.Replace(t.Context(), key(i), store.Record{}, opt))
-		must(t, intend(t.Context(), s, key(i), store.Intent{At: int64(i)}, opt))
+		must(t, intend(t.Context(), s, key(i), store.Intent{At: int64(i)}))
 	}
 	spoil(s, bolt.IntentBucket, key(0), func(b []byte) []byte { b[5]++; return b })
 	stale, err := s.StaleIntents(t.Context(), 10, opt)
@@ -184,7 +184,7 @@ func TestDamage_ofAnIntent(t *testing.T) {
 		t.Errorf("StaleIntents = %v, %v, want that of the other session", stale, err)
 	}
 	must(t, s.ClearIntent(t.Context(), key(0), store.Intent{}, opt))
-	must(t, intend(t.Context(), s, key(0), store.Intent{At: 5}, opt))
+	must(t, intend(t.Context(), s, key(0), store.Intent{At: 5}))
 	must(t, s.Verify())
 }
 

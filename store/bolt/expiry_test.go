@@ -26,11 +26,11 @@ func fill(t *testing.T, s *bolt.Store, n int) {
 		rec := store.Record{Ceiling: 2_000_000_000, Index: []store.IndexValue{{1}, {2, byte(i)}}, TTL: time.Minute}
 		errs[i] = errors.Join(
 			s.Replace(t.Context(), key(i), rec, opt),
-			intend(t.Context(), s, key(i), store.Intent{}, opt),
+			intend(t.Context(), s, key(i), store.Intent{}),
 			s.Transactions().Put(t.Context(), fmt.Sprint(i), nil, time.Minute, opt),
 		)
 		if i%3 == 0 {
-			errs[i] = errors.Join(errs[i], s.Delete(t.Context(), key(i), session.Incarnation{}, session.ReasonLogout, opt))
+			errs[i] = errors.Join(errs[i], s.End(t.Context(), key(i), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
 		}
 	})
 	must(t, errors.Join(errs...))
@@ -183,7 +183,7 @@ func TestTombstones_standAsLongAsTheStoreIsTold(t *testing.T) {
 	for _, life := range []time.Duration{time.Hour, 0} {
 		s := open(t, newPath(t), bolt.Clock(clk), bolt.TombstoneLife(life))
 		must(t, s.Replace(t.Context(), key(1), store.Record{Ceiling: 5, TTL: time.Hour}, opt))
-		must(t, s.Delete(t.Context(), key(1), session.Incarnation{}, session.ReasonCeiling, opt))
+		must(t, s.End(t.Context(), key(1), session.Incarnation{}, store.Ending{Reason: session.ReasonCeiling}, opt))
 		must(t, s.Verify())
 		clk.Advance(life - 1)
 		var gone *store.GoneError
@@ -236,7 +236,7 @@ func TestClaims_areForgottenOnceLapsed(t *testing.T) {
 		clk.Advance(time.Minute)
 	}
 	together(n, func(i int) {
-		errs[i] = s.Delete(t.Context(), key(i), session.Incarnation{}, session.ReasonCeiling, opt)
+		errs[i] = s.End(t.Context(), key(i), session.Incarnation{}, store.Ending{Reason: session.ReasonCeiling}, opt)
 	})
 	must(t, errors.Join(errs...))
 	for i := range 3 * n { // others come and are claimed
@@ -267,9 +267,9 @@ func TestReopen(t *testing.T) {
 	}
 	must(t, s.Replace(t.Context(), key(1), rec, opt))
 	must(t, s.Replace(t.Context(), key(2), rec, opt))
-	must(t, s.Delete(t.Context(), key(2), session.Incarnation{}, session.ReasonBackchannelLogout, opt))
-	in := store.Intent{Token: [32]byte{1}, Epoch: 3, At: 99}
-	must(t, intend(t.Context(), s, key(1), in, opt))
+	must(t, s.End(t.Context(), key(2), session.Incarnation{}, store.Ending{Reason: session.ReasonBackchannelLogout}, opt))
+	in := store.Intent{Token: [32]byte{1}, At: 99}
+	must(t, intend(t.Context(), s, key(1), in))
 	must(t, s.Transactions().Put(t.Context(), "state", []byte("data"), time.Hour, opt))
 	must(t, s.Transactions().Put(t.Context(), "taken", []byte("data"), time.Hour, opt))
 	_, err = s.Transactions().Take(t.Context(), "taken", opt)

@@ -157,7 +157,9 @@ func TestWrites_ofOneKeyAreJudgedInOrder(t *testing.T) {
 		func() error { return r.update(0, version(0), version(10)) },
 		func() error { return r.update(0, version(0), version(11)) }, // overtaken
 		func() error { return r.update(0, version(10), version(12)) },
-		func() error { return r.Delete(t.Context(), key(0), session.Incarnation{}, session.ReasonLogout, opt) },
+		func() error {
+			return r.End(t.Context(), key(0), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt)
+		},
 		func() error { return r.update(0, version(12), version(13)) }, // gone
 		func() error { return r.replace(0) },
 		func() error { return r.update(0, version(0), version(14)) },
@@ -190,8 +192,8 @@ func TestWrites_thatChangeNothingAreNotCommitted(t *testing.T) {
 	r := newRig(t)
 	must(t, r.replace(0))
 	before := r.Commits()
-	must(t, r.Delete(t.Context(), key(1), session.Incarnation{}, session.ReasonLogout, opt))
-	must(t, r.Delete(t.Context(), key(0), session.Incarnation{9}, session.ReasonLogout, opt))
+	must(t, r.End(t.Context(), key(1), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
+	must(t, r.End(t.Context(), key(0), session.Incarnation{9}, store.Ending{Reason: session.ReasonLogout}, opt))
 	must(t, r.ClearIntent(t.Context(), key(0), store.Intent{}, opt))
 	wantErr(t, r.update(0, version(5), version(6)), store.ErrConflict)
 	wantErr(t, r.update(1, version(5), version(6)), store.ErrNotFound)

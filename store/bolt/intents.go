@@ -6,13 +6,12 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
-	"sync/atomic"
 
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
 
-// Begin implements store.Beginner: without leases, the version check and the intent. It is as durable
+// Begin implements store.Intents: without leases, the version check and the intent. It is as durable
 // as Update.
 func (s *Store) Begin(ctx context.Context, key session.Key, b store.Beginning, _ store.Options) (store.Begun, error) {
 	answer := make(chan store.Begun, 1) // a caller who gave up shares nothing with the writer
@@ -50,27 +49,6 @@ func (s *Store) Begin(ctx context.Context, key session.Key, b store.Beginning, _
 		return store.Begun{}, err
 	}
 	return <-answer, nil
-}
-
-// PutIntent implements store.Intents. It is as durable as Update.
-func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) (bool, error) {
-	var again atomic.Bool // a call that its caller has left may still be done
-	err := s.change(ctx, key, func(c *change) error {
-		if _, err := c.session(key).living(c.now); err != nil {
-			return err
-		}
-		var stood *store.Intent
-		if have, err := c.intent(key); err == nil {
-			stood = &have
-		}
-		next, same, err := in.Over(stood)
-		again.Store(same)
-		if err == nil {
-			c.set(intentBucket, key[:], marshalIntent(key, next))
-		}
-		return err
-	})
-	return again.Load(), err
 }
 
 // ClearIntent implements store.Intents.

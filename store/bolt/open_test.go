@@ -180,7 +180,7 @@ func TestOpen_scansNothing(t *testing.T) {
 		if _, err := s.Due(t.Context(), 5, 5, store.Ref{}, 10, opt); err != nil {
 			t.Fatal(err)
 		}
-		must(t, s.Delete(t.Context(), key(n), [16]byte{}, "", opt))
+		must(t, s.End(t.Context(), key(n), [16]byte{}, store.Ending{Reason: ""}, opt))
 		return s.Cursors()
 	}
 	if n := cursors(20_000); n > 100 {

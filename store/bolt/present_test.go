@@ -69,9 +69,9 @@ func TestPresent_aFileThatIsLostIsNoticedByEveryCall(t *testing.T) {
 				"Load": loaded, "Find": found, "Get": got, "Take": taken,
 				"Replace":     s.Replace(t.Context(), key(2), rec, opt),
 				"Update":      s.Update(t.Context(), key(1), rec.Version, rec, opt),
-				"Delete":      s.Delete(t.Context(), key(1), session.Incarnation{}, session.ReasonLogout, opt),
+				"End":         s.End(t.Context(), key(1), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt),
 				"Touch":       s.Touch(t.Context(), key(1), time.Hour, opt),
-				"PutIntent":   intend(t.Context(), s, key(1), store.Intent{At: 1}, opt),
+				"Begin":       intend(t.Context(), s, key(1), store.Intent{At: 1}),
 				"ClearIntent": s.ClearIntent(t.Context(), key(1), store.Intent{At: 1}, opt),
 				"Put":         s.Transactions().Put(t.Context(), "another", []byte("x"), time.Hour, opt),
 			} {

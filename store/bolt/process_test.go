@@ -138,9 +138,10 @@ func save(s *bolt.Store, i, n int, err error) {
 		n++
 		r := saved(i, n)
 		if n%5 == 1 { // a logout and a login
-			err = errors.Join(err, s.Delete(ctx, key(i), session.Incarnation{}, session.ReasonLogout, opt), s.Replace(ctx, key(i), r, opt))
+			err = errors.Join(err, s.End(ctx, key(i), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt), s.Replace(ctx, key(i), r, opt))
 		} else {
-			err = errors.Join(err, intend(ctx, s, key(i), store.Intent{At: int64(n)}, opt))
+			_, began := s.Begin(ctx, key(i), store.Beginning{Version: version(n - 1), Intent: store.Intent{Token: [32]byte{1}, At: int64(n)}}, opt)
+			err = errors.Join(err, began)
 			fmt.Printf("intends %d %d\n", i, n)
 			err = errors.Join(err, s.Update(ctx, key(i), version(n-1), r, opt))
 		}

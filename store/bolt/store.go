@@ -4,8 +4,7 @@
 //
 // # What "saved" means
 //
-// Replace, Update, End, EndAll, Delete, Begin, Touch, PutIntent and ClearIntent, and Put and Take of
-// Transactions, return nil once what they did has been fsync'd. It survives the
+// Replace, Update, End, EndAll, Begin, Touch and ClearIntent, and Put and Take of Transactions, return nil once what they did has been fsync'd. It survives the
 // end of the process by any signal, and a power failure as far as the disk keeps what
 // it confirms. Nothing is on disk in part: each call is there with its index entries, or
 // not at all. A call that changes nothing syncs nothing.
@@ -55,7 +54,7 @@ import (
 )
 
 // Store is a store.StateStore in a file, with the abilities Exclusive, Index,
-// Intents, Beginner, BatchEnder and Toucher. It is exclusive, so it has no leases and no change
+// Intents, BatchEnder and Toucher. It is exclusive, so it has no leases and no change
 // feed, and each intent that stands is stale.
 type Store struct {
 	path            string
@@ -196,26 +195,6 @@ func (s *Store) Update(ctx context.Context, key session.Key, prev session.Versio
 			c.clearIntent(key)
 		}
 		c.put(key, old, fresh)
-		return nil
-	})
-}
-
-// Delete implements store.StateStore. What cannot be read is of no known incarnation:
-// only a Delete of any removes it.
-func (s *Store) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ store.Options) error {
-	return s.change(ctx, key, func(c *change) error {
-		old := c.session(key)
-		switch {
-		case old.lapsed(c.now):
-			return nil
-		case !only.IsZero() && (old.kind != kindRecord || old.record.Incarnation != only):
-			return nil
-		}
-		of := old.gone.of
-		if old.kind == kindRecord {
-			of = old.record.Incarnation
-		}
-		c.bury(key, old, &store.GoneError{Reason: why, Incarnation: of, Stands: s.tombstones})
 		return nil
 	})
 }

@@ -60,11 +60,11 @@ func anything(ctx context.Context, s *bolt.Store, random *rand.Rand) error {
 	case 2, 3, 4:
 		err = s.Update(ctx, k, version(random.IntN(3)), r, opt)
 	case 5:
-		err = s.Delete(ctx, k, session.Incarnation{}, session.ReasonLogout, opt)
+		err = s.End(ctx, k, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt)
 	case 6:
 		err = s.Touch(ctx, k, ttl, opt)
 	case 7:
-		_, err = s.PutIntent(ctx, k, store.Intent{At: int64(random.IntN(3))}, opt)
+		err = intend(ctx, s, k, store.Intent{At: int64(random.IntN(3))})
 	case 8:
 		err = s.ClearIntent(ctx, k, store.Intent{At: int64(random.IntN(3))}, opt)
 	case 9:
@@ -88,17 +88,21 @@ func TestStorm_aLifeInOneTransaction(t *testing.T) {
 	go func() { blocker <- r.replace(1) }()
 	<-held
 	rec := store.Record{Version: version(1), Ceiling: 5, Index: []store.IndexValue{{1}}, TTL: time.Hour}
+	begin := func(v session.Version) error {
+		_, err := r.Begin(t.Context(), key(0), store.Beginning{Version: v, Intent: store.Intent{Token: [32]byte{1}}}, opt)
+		return err
+	}
 	var waits []func() []error
 	for _, f := range []func(int) error{
 		func(int) error { return r.Replace(t.Context(), key(0), rec, opt) },
-		func(int) error { _, err := r.PutIntent(t.Context(), key(0), store.Intent{}, opt); return err },
+		func(int) error { return begin(version(1)) },
 		func(int) error { return r.Touch(t.Context(), key(0), time.Minute, opt) },
 		func(int) error {
 			return r.Update(t.Context(), key(0), version(1), store.Record{Ceiling: 6, Index: []store.IndexValue{{2}}}, opt)
 		},
-		func(int) error { _, err := r.PutIntent(t.Context(), key(0), store.Intent{}, opt); return err },
+		func(int) error { return begin(session.Version{}) },
 		func(int) error {
-			return r.Delete(t.Context(), key(0), session.Incarnation{}, session.ReasonLogout, opt)
+			return r.End(t.Context(), key(0), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt)
 		},
 		func(int) error { return r.Transactions().Put(t.Context(), "state", nil, time.Hour, opt) },
 		func(int) error { _, err := r.Transactions().Take(t.Context(), "state", opt); return err },

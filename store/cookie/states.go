@@ -109,23 +109,6 @@ func (s *States) Update(ctx context.Context, key session.Key, prev session.Versi
 	})
 }
 
-// Delete implements store.StateStore. That a session has ended is remembered for as
-// long as its cookies may live.
-func (s *States) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ store.Options) error {
-	return s.do(ctx, func(now int64) error {
-		h := s.peek(key, now)
-		switch {
-		case h == nil, !only.IsZero() && (h.gone != nil || h.record.Incarnation != only):
-			return nil
-		case h.gone != nil:
-			h.gone.why, h.gone.left = why, nil
-			return nil
-		}
-		h.end(&store.GoneError{Reason: why, Incarnation: h.record.Incarnation}, now)
-		return nil
-	})
-}
-
 // End implements store.StateStore. That a session has ended is remembered for as
 // long as its cookies may live.
 func (s *States) End(ctx context.Context, key session.Key, only session.Incarnation, e store.Ending, _ store.Options) error {

@@ -171,7 +171,7 @@ func TestStates_endedStaysEnded(t *testing.T) {
 	clk, b := clock.NewFake(t0), newBrowser()
 	p := newProcess(t, clk, secretA)
 	p.login(b, record(1, 100))
-	if err := p.s.Delete(t.Context(), p.key, session.Incarnation{}, session.ReasonLogout, store.Options{}); err != nil {
+	if err := p.s.End(t.Context(), p.key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	clk.Advance(24 * time.Hour)

@@ -53,15 +53,13 @@ func BenchmarkSaves(b *testing.B) {
 func BenchmarkFlights(b *testing.B) {
 	s := newHome(b).open(postgres.PoolSize(32))
 	parallel(b, s, func(key session.Key, rec store.Record) store.Record {
-		epoch, err := s.Lease(b.Context(), key, "us", time.Minute, store.Options{})
+		begun, err := s.Begin(b.Context(), key, store.Beginning{
+			Version: rec.Version, Owner: "us", TTL: time.Minute, Intent: store.Intent{Token: [32]byte{1}},
+		}, store.Options{})
 		must(b, err)
-		_, err = s.Load(b.Context(), key, store.Options{})
-		must(b, err)
-		must(b, intend(b.Context(), s, key, store.Intent{Epoch: epoch}, store.Options{}))
 		after := next(rec)
-		after.Epoch = epoch
+		after.Epoch, after.Release = begun.Epoch, "us"
 		must(b, s.Update(b.Context(), key, rec.Version, after, store.Options{}))
-		must(b, s.Release(b.Context(), key, "us", epoch, store.Options{}))
 		return after
 	})
 }

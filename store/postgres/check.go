@@ -14,8 +14,8 @@ import (
 var (
 	relations = []string{"sessions", "session_values", "intents", "transactions", "lease_epochs"}
 	functions = []string{
-		"until", "microseconds", "look", "set_values", "replace_session", "update_session", "delete_session", "bury",
-		"end_session", "end_sessions", "begin_session", "lease_session", "put_intent", "claim_due", "collect",
+		"until", "microseconds", "look", "set_values", "replace_session", "update_session", "bury",
+		"end_session", "end_sessions", "begin_session", "claim_due", "collect",
 	}
 )
 

@@ -27,10 +27,10 @@ func TestServerClock(t *testing.T) {
 		over  func(key session.Key) (bool, error)
 	}{
 		{"a lease", func(key session.Key) error {
-			_, err := s.Lease(t.Context(), key, "a", short, opt)
+			_, err := lease(t.Context(), s, key, "a", short)
 			return err
 		}, func(key session.Key) (bool, error) {
-			_, err := other.Lease(t.Context(), key, "b", short, opt)
+			_, err := lease(t.Context(), other, key, "b", short)
 			if errors.Is(err, store.ErrLeased) {
 				return false, nil
 			}
@@ -50,7 +50,7 @@ func TestServerClock(t *testing.T) {
 		}},
 		{"a tombstone", func(key session.Key) error {
 			return errors.Join(s.Replace(t.Context(), key, record(), opt),
-				s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+				s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
 		}, func(key session.Key) (bool, error) {
 			_, err := other.Load(t.Context(), key, opt)
 			var gone *store.GoneError

@@ -27,13 +27,12 @@ func TestCollect(t *testing.T) {
 		}), opt))
 		switch i % 4 {
 		case 0:
-			must(t, s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+			must(t, s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
 		case 1:
-			_, err := s.Lease(t.Context(), key, "somebody", time.Minute, opt)
+			_, err := begin(t.Context(), s, key, store.Beginning{Owner: "another", TTL: time.Minute, Intent: store.Intent{Token: [32]byte{1}}})
 			must(t, err)
-			must(t, intend(t.Context(), s, key, store.Intent{Epoch: 1 << 40}, opt))
 		case 2:
-			_, err := s.Lease(t.Context(), keyOf(-i), "somebody", time.Minute, opt)
+			_, err := lease(t.Context(), s, keyOf(-i), "somebody", time.Minute)
 			must(t, err)
 		case 3:
 			must(t, tx.Put(t.Context(), key.String(), nil, time.Minute, opt))
@@ -93,13 +92,13 @@ func TestLapsed_isAsIfCollected(t *testing.T) {
 	})
 	must(t, s.Replace(t.Context(), key, rec, opt))
 	s.Settle()
-	first, err := s.Lease(t.Context(), key, "a", time.Second, opt)
+	begun, err := begin(t.Context(), s, key, store.Beginning{Owner: "a", TTL: time.Second, Intent: store.Intent{Token: [32]byte{1}}})
 	must(t, err)
-	must(t, intend(t.Context(), s, key, store.Intent{Epoch: first}, opt))
+	first := begun.Epoch
 	h.lapse(time.Minute)
 
-	must(t, s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
-	must(t, s.Delete(t.Context(), key, rec.Incarnation, session.ReasonLogout, opt))
+	must(t, s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
+	must(t, s.End(t.Context(), key, rec.Incarnation, store.Ending{Reason: session.ReasonLogout}, opt))
 	if _, err := s.Load(t.Context(), key, opt); !absent(err) || err != store.ErrNotFound { //nolint:errorlint // no tombstone, which would match
 		t.Errorf("Load: err = %v, want %v", err, store.ErrNotFound)
 	}
@@ -113,7 +112,7 @@ func TestLapsed_isAsIfCollected(t *testing.T) {
 	if len(refs)+len(stale) != 0 {
 		t.Errorf("of the one that lapsed there is still %v, %v", refs, stale)
 	}
-	if second, err := s.Lease(t.Context(), key, "a", time.Second, opt); err != nil || second <= first {
+	if second, err := lease(t.Context(), s, key, "a", time.Second); err != nil || second <= first {
 		t.Errorf("the epoch after %d = %d, %v, want more", first, second, err)
 	}
 }

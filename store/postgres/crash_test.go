@@ -30,7 +30,7 @@ func TestKill_losesNothingAcknowledged(t *testing.T) {
 	for i := range all {
 		all[i].acked = record()
 		must(t, s.Replace(t.Context(), keyOf(i), all[i].acked, opt))
-		epoch, err := s.Lease(t.Context(), keyOf(i), "us", patience*100, opt)
+		epoch, err := lease(t.Context(), s, keyOf(i), "us", patience*100)
 		must(t, err)
 		all[i].epoch = epoch
 	}
@@ -52,8 +52,8 @@ func TestKill_losesNothingAcknowledged(t *testing.T) {
 				if acked.Add(1) == enough {
 					close(crash)
 				}
-				in := store.Intent{Token: [32]byte{byte(n)}, Epoch: w.epoch, At: int64(n)}
-				if err := intend(t.Context(), s, keyOf(i), in, opt); err != nil {
+				in := store.Intent{Token: [32]byte{byte(n), 1}, Epoch: w.epoch, At: int64(n)}
+				if err := intend(t.Context(), s, keyOf(i), "us", in); err != nil {
 					wantUnanswered(t, err)
 					return
 				}
@@ -70,7 +70,7 @@ func TestKill_losesNothingAcknowledged(t *testing.T) {
 				return
 			}
 			if n%2 == 0 {
-				if err := s.Delete(t.Context(), keyOf(n), session.Incarnation{}, session.ReasonLogout, opt); err != nil {
+				if err := s.End(t.Context(), keyOf(n), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt); err != nil {
 					wantUnanswered(t, err)
 					return
 				}
@@ -115,7 +115,7 @@ func TestKill_losesNothingAcknowledged(t *testing.T) {
 			t.Errorf("the intent is %v, want %v", stale[keyOf(i)], w.intent)
 		}
 		if i < writers {
-			if epoch, err := s.Lease(t.Context(), keyOf(i), "them", patience, opt); err != nil || epoch <= w.epoch {
+			if epoch, err := lease(t.Context(), s, keyOf(i), "them", patience); err != nil || epoch <= w.epoch {
 				t.Errorf("the epoch after a crash = %d, %v, want more than %d", epoch, err, w.epoch)
 			}
 		}

@@ -54,5 +54,4 @@ func ExampleMigrations() {
 	// 0002_functions.sql, true
 	// 0003_tries.sql, true
 	// 0004_endings.sql, true
-	// 0005_listing.sql, true
 }

@@ -31,13 +31,15 @@ func calls(s *postgres.Store, key session.Key) map[string]func(ctx context.Conte
 		"load":    func(ctx context.Context) error { _, err := s.Load(ctx, key, opt); return err },
 		"replace": func(ctx context.Context) error { return s.Replace(ctx, key, rec, opt) },
 		"update":  func(ctx context.Context) error { return s.Update(ctx, key, rec.Version, rec, opt) },
-		"delete": func(ctx context.Context) error {
-			return s.Delete(ctx, key, session.Incarnation{}, session.ReasonLogout, opt)
+		"end": func(ctx context.Context) error {
+			return s.End(ctx, key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt)
 		},
-		"touch":        func(ctx context.Context) error { return s.Touch(ctx, key, time.Hour, opt) },
-		"lease":        func(ctx context.Context) error { _, err := s.Lease(ctx, key, "a", time.Hour, opt); return err },
+		"touch": func(ctx context.Context) error { return s.Touch(ctx, key, time.Hour, opt) },
+		"begin": func(ctx context.Context) error {
+			_, err := s.Begin(ctx, key, store.Beginning{Owner: "a", TTL: time.Hour}, opt)
+			return err
+		},
 		"release":      func(ctx context.Context) error { return s.Release(ctx, key, "a", 1, opt) },
-		"put intent":   func(ctx context.Context) error { return intend(ctx, s, key, store.Intent{}, opt) },
 		"clear intent": func(ctx context.Context) error { return s.ClearIntent(ctx, key, store.Intent{}, opt) },
 		"stale":        func(ctx context.Context) error { _, err := s.StaleIntents(ctx, 10, opt); return err },
 		"find":         func(ctx context.Context) error { _, err := s.Find(ctx, []store.IndexValue{{1}}, opt); return err },

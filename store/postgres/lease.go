@@ -12,10 +12,13 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Begin implements store.Beginner, in one statement.
+// Begin implements store.Leaser and store.Intents, in one statement.
 func (s *Store) Begin(ctx context.Context, key session.Key, b store.Beginning, _ store.Options) (store.Begun, error) {
 	defer s.wrote()
 	in := b.Intent
+	if b.Version == (session.Version{}) {
+		in = store.Intent{}
+	}
 	var (
 		word                                       string
 		reason, holder                             *string
@@ -24,7 +27,7 @@ func (s *Store) Begin(ctx context.Context, key session.Key, b store.Beginning, _
 		moved                                      recordRow
 	)
 	err := s.row(ctx, opBegin, []any{
-		key[:], b.Version[:], b.Owner, microseconds(b.TTL), remote.OrEmpty(in.Token[:]), in.At, int64(in.Tries), in.Next,
+		key[:], remote.OrEmpty(b.Version[:]), b.Owner, microseconds(b.TTL), remote.OrEmpty(in.Token[:]), in.At, int64(in.Tries), in.Next,
 	}, append([]any{
 		&word, &reason, &holder, &holds, &lease, &tries, &next, &priorEpoch, &priorAt, &priorTries, &priorNext,
 	}, moved.columns()...)...)
@@ -74,33 +77,9 @@ func (s *Store) Renew(ctx context.Context, key session.Key, owner string, epoch 
 	return err
 }
 
-// Lease implements store.Leaser. A lease that lapsed is taken anew, under a higher epoch, by
-// its last owner too.
-func (s *Store) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, _ store.Options) (int64, error) {
-	defer s.wrote()
-	var epoch *int64
-	if err := s.row(ctx, opLease, []any{key[:], owner, microseconds(ttl)}, &epoch); err != nil {
-		return 0, err
-	}
-	if epoch == nil {
-		return 0, store.ErrLeased
-	}
-	return *epoch, nil
-}
-
 // Release implements store.Leaser.
 func (s *Store) Release(ctx context.Context, key session.Key, owner string, epoch int64, _ store.Options) error {
 	return orNothing(s.row(ctx, opRelease, []any{key[:], owner, epoch}, nil))
-}
-
-// PutIntent implements store.Intents.
-func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) (again bool, err error) {
-	var word string
-	var reason *string
-	if err := s.row(ctx, opPutIntent, []any{key[:], in.Token[:], in.Epoch, in.At, int64(in.Tries), in.Next}, &word, &reason, &again); err != nil {
-		return false, err
-	}
-	return again, outcome(word, reason)
 }
 
 // ClearIntent implements store.Intents.

@@ -35,15 +35,12 @@ func TestRefused_waitForNoOther(t *testing.T) {
 	var opt store.Options
 	key, rec := keyOf(1), record()
 	must(t, s.Replace(t.Context(), key, rec, opt))
-	epoch, err := s.Lease(t.Context(), key, "us", time.Hour, opt)
+	epoch, err := lease(t.Context(), s, key, "us", time.Hour)
 	must(t, err)
 	h.whileLocked(key, func(ctx context.Context, _ func()) {
 		_, err := s.Load(ctx, key, opt)
 		must(t, err)
-		_, err = s.Lease(ctx, key, "them", time.Hour, opt)
-		wantErr(t, "Lease", err, store.ErrLeased)
 		wantErr(t, "Update", s.Update(ctx, key, session.Version{}, rec, opt), store.ErrConflict)
-		wantErr(t, "PutIntent", intend(ctx, s, key, store.Intent{Epoch: epoch - 1}, opt), store.ErrConflict)
 		_, err = s.Begin(ctx, key, store.Beginning{Version: rec.Version, Owner: "them", TTL: time.Hour}, opt)
 		wantErr(t, "Begin", err, store.ErrLeased)
 		begun, err := s.Begin(ctx, key, store.Beginning{Version: session.Version{9}, Owner: "us", TTL: time.Hour}, opt)
@@ -54,7 +51,7 @@ func TestRefused_waitForNoOther(t *testing.T) {
 		wantErr(t, "End", s.End(ctx, key, rec.Incarnation, ceiling, opt), store.ErrConflict)
 		must(t, s.End(ctx, key, session.Incarnation{9}, ceiling, opt))
 		must(t, s.Release(ctx, key, "them", epoch, opt))
-		must(t, s.Delete(ctx, key, session.Incarnation{9}, session.ReasonCeiling, opt))
+		must(t, s.End(ctx, key, session.Incarnation{9}, store.Ending{Reason: session.ReasonCeiling}, opt))
 		must(t, s.Replace(ctx, keyOf(2), record(), opt)) // another session
 	})
 }

@@ -166,8 +166,27 @@ func wantErr(t testing.TB, doing string, err, want error) {
 	}
 }
 
-// intend is PutIntent for tests that do not ask whether an intent stood.
-func intend(ctx context.Context, s *postgres.Store, key session.Key, in store.Intent, o store.Options) error {
-	_, err := s.PutIntent(ctx, key, in, o)
+// begin begins a flight, whatever the version of the record is.
+func begin(ctx context.Context, s *postgres.Store, key session.Key, b store.Beginning) (store.Begun, error) {
+	begun, err := s.Begin(ctx, key, b, store.Options{})
+	for err == nil && begun.Moved != nil {
+		b.Version = begun.Moved.Version
+		begun, err = s.Begin(ctx, key, b, store.Options{})
+	}
+	return begun, err
+}
+
+// intend writes an intent, under the lease of owner (empty: none). Its token is not zero.
+func intend(ctx context.Context, s *postgres.Store, key session.Key, owner string, in store.Intent) error {
+	if in.Token == ([32]byte{}) {
+		in.Token[0] = 1
+	}
+	_, err := begin(ctx, s, key, store.Beginning{Owner: owner, TTL: time.Hour, Intent: in})
 	return err
+}
+
+// lease takes the lease of key, whatever the version of its record is.
+func lease(ctx context.Context, s *postgres.Store, key session.Key, owner string, ttl time.Duration) (int64, error) {
+	begun, err := begin(ctx, s, key, store.Beginning{Owner: owner, TTL: ttl})
+	return begun.Epoch, err
 }

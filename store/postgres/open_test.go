@@ -35,7 +35,7 @@ func TestOpen_severalAtOnceMigrateOnce(t *testing.T) {
 		_, err := stores[0].Load(t.Context(), key, store.Options{})
 		must(t, err)
 	}
-	if got := query[[]int32](h, "SELECT array_agg(version ORDER BY version) FROM x.migrations"); fmt.Sprint(got) != "[1 2 3 4 5]" {
+	if got := query[[]int32](h, "SELECT array_agg(version ORDER BY version) FROM x.migrations"); fmt.Sprint(got) != "[1 2 3 4]" {
 		t.Errorf("migrations applied: %v, want each once", got)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -74,24 +73,14 @@ func (s *Store) Replace(ctx context.Context, key session.Key, r store.Record, _ 
 func (s *Store) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, _ store.Options) error {
 	var word string
 	var reason *string
-	op := opUpdate
-	if r.KeepIntent {
-		op = opUpdateBesides
-	}
-	err := s.row(ctx, op, []any{
+	err := s.row(ctx, opUpdate, []any{
 		key[:], prev[:], r.Version[:], r.Incarnation[:], r.Epoch, int64(r.Ceiling), valuesOf(r.Index), r.Connections,
-		notNil(r.Sealed), microseconds(r.TTL), r.Release,
+		notNil(r.Sealed), microseconds(r.TTL), r.Release, r.KeepIntent,
 	}, &word, &reason)
 	if err != nil {
 		return err
 	}
 	return outcome(word, reason)
-}
-
-// Delete implements store.StateStore.
-func (s *Store) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ store.Options) error {
-	defer s.wrote()
-	return s.row(ctx, opDelete, []any{key[:], remote.OrEmpty(only[:]), string(why), microseconds(max(s.tombstones, 1))}, nil)
 }
 
 // Touch implements store.Toucher.

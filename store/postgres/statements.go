@@ -15,16 +15,12 @@ const (
 	opLoad operation = iota
 	opReplace
 	opUpdate
-	opUpdateBesides
-	opDelete
 	opEnd
 	opEndAll
 	opTouch
 	opBegin
 	opRenew
-	opLease
 	opRelease
-	opPutIntent
 	opClearIntent
 	opStaleIntents
 	opFind
@@ -58,23 +54,7 @@ var statements = [operations]struct {
 	opUpdate: {name: "update", sql: `
 		SELECT outcome, reason FROM :"schema".update_session(
 			$1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bigint, $6::bigint, $7::bytea[],
-			$8::boolean, $9::bytea, $10::bigint, $11::text)`},
-	// The function clears the intent; what this statement saw of it when it began is written again.
-	opUpdateBesides: {name: "update besides an intent", sql: `
-		WITH stood AS MATERIALIZED (
-			SELECT key, token, epoch, at, tries, next FROM :"schema".intents WHERE key = $1::bytea
-		), done AS MATERIALIZED (
-			SELECT outcome, reason FROM :"schema".update_session(
-				$1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bigint, $6::bigint, $7::bytea[],
-				$8::boolean, $9::bytea, $10::bigint, $11::text)
-		), stands AS (
-			INSERT INTO :"schema".intents (key, token, epoch, at, tries, next)
-			SELECT s.key, s.token, s.epoch, s.at, s.tries, s.next FROM stood s, done d WHERE d.outcome = 'done'
-			ON CONFLICT (key) DO NOTHING
-		)
-		SELECT outcome, reason FROM done`},
-	opDelete: {name: "delete", sql: `
-		SELECT :"schema".delete_session($1::bytea, $2::bytea, $3::text, $4::bigint)`},
+			$8::boolean, $9::bytea, $10::bigint, $11::text, $12::boolean)`},
 	opEnd: {name: "end", sql: `
 		SELECT :"schema".end_session($1::bytea, $2::bytea, $3::text, $4::bigint, $5::text, $6::bytea,
 			$7::bytea, $8::bytea, $9::bytea[], $10::bigint)`},
@@ -91,15 +71,10 @@ var statements = [operations]struct {
 	opRenew: {name: "renew", sql: `
 		UPDATE :"schema".sessions SET lease_until = clock_timestamp() + $4::bigint * interval '1 microsecond'
 		WHERE key = $1::bytea AND lease_owner = $2::text AND lease_epoch = $3::bigint AND lease_until > clock_timestamp() RETURNING true`},
-	opLease: {name: "lease", sql: `
-		SELECT :"schema".lease_session($1::bytea, $2::text, $3::bigint)`},
 	opRelease: {name: "release", sql: `
 		UPDATE :"schema".sessions SET lease_owner = NULL, lease_until = '-infinity'
 		WHERE key = $1::bytea AND lease_owner = $2::text AND lease_epoch = $3::bigint RETURNING true`},
 
-	opPutIntent: {name: "put intent", sql: `
-		SELECT outcome, reason, again FROM :"schema".put_intent(
-			$1::bytea, $2::bytea, $3::bigint, $4::bigint, $5::bigint, $6::bigint)`},
 	opClearIntent: {name: "clear intent", sql: `
 		DELETE FROM :"schema".intents
 		WHERE key = $1::bytea AND token = $2::bytea AND epoch = $3::bigint AND at = $4::bigint RETURNING true`},

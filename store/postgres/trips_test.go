@@ -146,19 +146,13 @@ func TestRoundTrips(t *testing.T) {
 	var opt store.Options
 	key, rec := keyOf(1), record(func(r *store.Record) { r.Ceiling, r.Index = 1, []store.IndexValue{{1}, {2}} })
 	var epoch int64
-	intent := store.Intent{At: 1}
 	operations := []struct {
 		name string
 		do   func() error
 	}{
 		{"Replace", func() error { return s.Replace(t.Context(), key, rec, opt) }},
 		{"Load", func() error { _, err := s.Load(t.Context(), key, opt); return err }},
-		{"Lease", func() (err error) { epoch, err = s.Lease(t.Context(), key, "us", time.Hour, opt); return err }},
-		{"PutIntent", func() error {
-			intent.Epoch = epoch
-			return intend(t.Context(), s, key, intent, opt)
-		}},
-		{"ClearIntent", func() error { return s.ClearIntent(t.Context(), key, intent, opt) }},
+		{"ClearIntent", func() error { return s.ClearIntent(t.Context(), key, store.Intent{}, opt) }},
 		{"StaleIntents", func() error { _, err := s.StaleIntents(t.Context(), 10, opt); return err }},
 		{"Update", func() error {
 			after := next(rec)
@@ -193,9 +187,6 @@ func TestRoundTrips(t *testing.T) {
 		}},
 		{"End", func() error {
 			return s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt)
-		}},
-		{"Delete", func() error {
-			return s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt)
 		}},
 		{"Transactions.Put", func() error { return s.Transactions().Put(t.Context(), "k", nil, time.Hour, opt) }},
 		{"Transactions.Get", func() error { _, err := s.Transactions().Get(t.Context(), "k", opt); return err }},

@@ -28,7 +28,7 @@ func TestUnreadable_isLeftAlone(t *testing.T) {
 		_, _ = s.Find(t.Context(), rec.Index, opt)
 		_, err := s.Due(t.Context(), 0, 10, store.Ref{}, 10, opt)
 		must(t, err)
-		must(t, s.Delete(t.Context(), key, session.Incarnation{9}, session.ReasonCeiling, opt))
+		must(t, s.End(t.Context(), key, session.Incarnation{9}, store.Ending{Reason: session.ReasonCeiling}, opt))
 		if err := s.Update(t.Context(), key, session.Version{}, rec, opt); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("%s: Update: err = %v, want %v", damage, err, store.ErrConflict)
 		}

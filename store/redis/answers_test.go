@@ -72,12 +72,8 @@ func TestAnswers_thatAreNone(t *testing.T) {
 			check("End", s.End(t.Context(), key, rec.Incarnation, store.Ending{Reason: "logout"}, opt), ok)
 			_, err = s.EndAll(t.Context(), []store.Ref{{Key: key}}, store.Ending{Reason: session.ReasonCeiling, Stands: time.Hour}, opt)
 			check("EndAll", err, ok)
-			check("Delete", s.Delete(t.Context(), key, rec.Incarnation, "logout", opt), ok)
 			check("Touch", s.Touch(t.Context(), key, time.Hour, opt), ok)
-			_, err = s.Lease(t.Context(), key, "a", time.Hour, opt)
-			check("Lease", err, false)
 			check("Release", s.Release(t.Context(), key, "a", 1, opt), ok)
-			check("PutIntent", intend(t.Context(), s, key, store.Intent{}, opt), ok)
 			check("ClearIntent", s.ClearIntent(t.Context(), key, store.Intent{}, opt), ok)
 			_, err = s.StaleIntents(t.Context(), 10, opt)
 			check("StaleIntents", err, false)
@@ -107,7 +103,7 @@ func TestUnreadable_isLeftAlone(t *testing.T) {
 		if got, err := c.HGet(t.Context(), redis.KeyOf(s, key), "r").Result(); err != nil || got != value {
 			t.Errorf("%s: after Load it is %q, %v, want %q", name, got, err, value)
 		}
-		must(t, s.Delete(t.Context(), key, rec.Incarnation, session.ReasonLogout, opt))
+		must(t, s.End(t.Context(), key, rec.Incarnation, store.Ending{Reason: session.ReasonLogout}, opt))
 		_, err := s.Load(t.Context(), key, opt)
 		if !errors.As(err, new(*store.GoneError)) {
 			t.Errorf("%s: after Delete err = %v, want a tombstone", name, err)
@@ -135,9 +131,9 @@ func TestFullMemory(t *testing.T) {
 	for doing, err := range map[string]error{
 		"a login":   s.Replace(t.Context(), newKey(), rec, opt),
 		"a refresh": s.Update(t.Context(), key, rec.Version, next(rec), opt),
-		"an intent": intend(t.Context(), s, key, store.Intent{}, opt),
+		"an intent": intend(t.Context(), s, key, "", store.Intent{}),
 		"a lease": func() error {
-			_, err := s.Lease(t.Context(), newKey(), "a", time.Hour, opt)
+			_, err := lease(t.Context(), s, newKey(), "a", time.Hour)
 			return err
 		}(),
 		"a flight": func() error {
@@ -157,7 +153,7 @@ func TestFullMemory(t *testing.T) {
 	if err != nil || got.Version != rec.Version {
 		t.Errorf("Load = %v, %v, want the record as it was", got.Version, err)
 	}
-	must(t, s.Delete(t.Context(), key, rec.Incarnation, session.ReasonLogout, opt))
+	must(t, s.End(t.Context(), key, rec.Incarnation, store.Ending{Reason: session.ReasonLogout}, opt))
 	_, err = s.Load(t.Context(), key, opt)
 	if !errors.As(err, new(*store.GoneError)) {
 		t.Errorf("after Delete err = %v, want a tombstone", err)

@@ -25,17 +25,17 @@ func TestRestart_everythingSurvives(t *testing.T) {
 	value := store.IndexValue{3}
 	key, rec := login(t, s, func(r *store.Record) { r.Index, r.Ceiling = []store.IndexValue{value}, 1_000_000_000 })
 	ended, _ := login(t, s)
-	must(t, s.Delete(t.Context(), ended, session.Incarnation{}, session.ReasonCeiling, opt))
-	old, err := s.Lease(t.Context(), key, "a", time.Hour, opt)
+	must(t, s.End(t.Context(), ended, session.Incarnation{}, store.Ending{Reason: session.ReasonCeiling}, opt))
+	old, err := lease(t.Context(), s, key, "a", time.Hour)
 	must(t, err)
 	must(t, s.Release(t.Context(), key, "a", old, opt))
-	epoch, err := s.Lease(t.Context(), key, "b", time.Hour, opt)
+	epoch, err := lease(t.Context(), s, key, "b", time.Hour)
 	must(t, err)
 	held := store.Intent{Token: [32]byte{1}, Epoch: epoch, At: 1}
-	must(t, intend(t.Context(), s, key, held, opt))
+	must(t, intend(t.Context(), s, key, "b", held))
 	crashed, _ := login(t, s)
 	stale := store.Intent{Token: [32]byte{2}, At: 2}
-	must(t, intend(t.Context(), s, crashed, stale, opt))
+	must(t, intend(t.Context(), s, crashed, "", stale))
 	must(t, s.Transactions().Put(t.Context(), "state", []byte("data"), time.Hour, opt))
 	claimed, claimedRec := login(t, s, func(r *store.Record) { r.Ceiling = 999_999_999 })
 	refs, err := s.ClaimDue(t.Context(), 1_000_000_000, 10, time.Hour, opt)
@@ -60,12 +60,12 @@ func TestRestart_everythingSurvives(t *testing.T) {
 	if gone := (*store.GoneError)(nil); !errors.As(err, &gone) || gone.Reason != session.ReasonCeiling {
 		t.Errorf("Load: err = %v, want the tombstone", err)
 	}
-	_, err = s.Lease(t.Context(), key, "c", time.Hour, opt)
+	_, err = lease(t.Context(), s, key, "c", time.Hour)
 	wantErr(t, "Lease", err, store.ErrLeased)
 	late := next(rec)
 	late.Epoch = old
 	wantErr(t, "Update under the old epoch", s.Update(t.Context(), key, rec.Version, late, opt), store.ErrConflict)
-	if later, err := s.Lease(t.Context(), crashed, "c", time.Hour, opt); err != nil || later <= epoch {
+	if later, err := lease(t.Context(), s, crashed, "c", time.Hour); err != nil || later <= epoch {
 		t.Errorf("Lease = %d, %v, want an epoch after %d", later, err, epoch)
 	} else {
 		must(t, s.Release(t.Context(), crashed, "c", later, opt))
@@ -82,7 +82,7 @@ func TestRestart_everythingSurvives(t *testing.T) {
 	if err != nil || len(refs) != 1 || refs[0].Key != key {
 		t.Errorf("ClaimDue = %v, %v, want the session that nobody had claimed", refs, err)
 	}
-	must(t, s.Delete(t.Context(), claimed, claimedRec.Incarnation, session.ReasonCeiling, opt))
+	must(t, s.End(t.Context(), claimed, claimedRec.Incarnation, store.Ending{Reason: session.ReasonCeiling}, opt))
 	data, err := s.Transactions().Take(t.Context(), "state", opt)
 	if err != nil || string(data) != "data" {
 		t.Errorf("Take = %q, %v, want what was put", data, err)
@@ -137,7 +137,7 @@ func TestCrash_losesNothingThatWasAcknowledged(t *testing.T) {
 			wg.Go(func() {
 				p := &all[i]
 				for {
-					epoch, err := s.Lease(t.Context(), p.key, fmt.Sprint(i, round), time.Hour, opt)
+					epoch, err := lease(t.Context(), s, p.key, fmt.Sprint(i, round), time.Hour)
 					if err != nil {
 						return
 					}

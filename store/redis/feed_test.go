@@ -10,6 +10,7 @@ import (
 	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/redis"
 )
 
@@ -86,8 +87,8 @@ func TestWatch_noticesComeInTheOrderOfTheWrites(t *testing.T) {
 		rec = after
 		versions = append(versions, rec.Version)
 	}
-	must(t, b.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
-	must(t, b.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt)) // for the same reason
+	must(t, b.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
+	must(t, b.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt)) // for the same reason
 	login(t, b)
 	for i, want := range append(versions, session.Version{}) {
 		if got := within(t, "a notice", w.notices); got != (notice{key, want}) {

@@ -27,8 +27,10 @@ func operations(s *redis.Store, key session.Key, rec store.Record) map[string]fu
 		"Update": func(ctx context.Context) error {
 			return s.Update(ctx, key, rec.Version, next(rec), opt)
 		},
-		"Delete": func(ctx context.Context) error { return s.Delete(ctx, newKey(), session.Incarnation{}, "logout", opt) },
-		"Touch":  func(ctx context.Context) error { return s.Touch(ctx, key, time.Hour, opt) },
+		"End": func(ctx context.Context) error {
+			return s.End(ctx, newKey(), session.Incarnation{}, store.Ending{Reason: "logout"}, opt)
+		},
+		"Touch": func(ctx context.Context) error { return s.Touch(ctx, key, time.Hour, opt) },
 		"Find": func(ctx context.Context) error {
 			_, err := s.Find(ctx, []store.IndexValue{{1}}, opt)
 			return err
@@ -41,12 +43,11 @@ func operations(s *redis.Store, key session.Key, rec store.Record) map[string]fu
 			_, err := s.ClaimDue(ctx, 2, 10, time.Minute, opt)
 			return err
 		},
-		"Lease": func(ctx context.Context) error {
-			_, err := s.Lease(ctx, newKey(), "a", time.Minute, opt)
+		"Begin": func(ctx context.Context) error {
+			_, err := s.Begin(ctx, newKey(), store.Beginning{Owner: "a", TTL: time.Minute}, opt)
 			return err
 		},
 		"Release":      func(ctx context.Context) error { return s.Release(ctx, key, "a", 1, opt) },
-		"PutIntent":    func(ctx context.Context) error { return intend(ctx, s, key, store.Intent{}, opt) },
 		"ClearIntent":  func(ctx context.Context) error { return s.ClearIntent(ctx, key, store.Intent{}, opt) },
 		"StaleIntents": func(ctx context.Context) error { _, err := s.StaleIntents(ctx, 10, opt); return err },
 		"Watch": func(ctx context.Context) error {

@@ -23,16 +23,16 @@ func TestLapse_leases(t *testing.T) {
 	a := open(t)
 	b := again(t, a)
 	key, _ := login(t, a)
-	first, err := a.Lease(t.Context(), key, "a", moment, opt)
+	first, err := lease(t.Context(), a, key, "a", moment)
 	must(t, err)
 	await.Eventually(t, "the lease lapses", func() bool {
-		second, err := b.Lease(t.Context(), key, "b", time.Hour, opt)
+		second, err := lease(t.Context(), b, key, "b", time.Hour)
 		if err == nil && second <= first {
 			t.Fatalf("epochs = %d, %d, want them to grow", first, second)
 		}
 		return !errors.Is(err, store.ErrLeased)
 	})
-	if _, err := a.Lease(t.Context(), key, "a", moment, opt); !errors.Is(err, store.ErrLeased) {
+	if _, err := lease(t.Context(), a, key, "a", moment); !errors.Is(err, store.ErrLeased) {
 		t.Errorf("Lease by the one who let it lapse: err = %v, want %v", err, store.ErrLeased)
 	}
 }
@@ -76,12 +76,12 @@ func TestLapse_leavesNothingBehind(t *testing.T) {
 		keys = append(keys, key)
 		switch i % 4 {
 		case 0:
-			_, err := s.Lease(t.Context(), key, "a", 2*moment, opt)
+			_, err := lease(t.Context(), s, key, "a", 2*moment)
 			must(t, err)
 		case 1:
 			_ = s.Touch(t.Context(), key, 3*moment, opt)
 		case 2:
-			must(t, s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+			must(t, s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
 		case 3:
 			_ = s.Update(t.Context(), key, rec.Version, next(rec), opt)
 		}
@@ -107,7 +107,7 @@ func TestLapse_indexesForgetWhatRedisDropped(t *testing.T) {
 	c := side(t)
 	for range 50 {
 		key, _ := login(t, s, func(r *store.Record) { r.Ceiling, r.TTL = 1_000_000_000, time.Minute })
-		must(t, intend(t.Context(), s, key, store.Intent{At: 1}, opt))
+		must(t, intend(t.Context(), s, key, "", store.Intent{At: 1}))
 	}
 	living, rec := login(t, s, func(r *store.Record) { r.Ceiling = 1_000_000_001 })
 	want := []store.Ref{{Key: living, Incarnation: rec.Incarnation, Ceiling: rec.Ceiling}}

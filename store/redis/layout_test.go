@@ -30,9 +30,9 @@ func TestLayout_isWhatTheReleasesBeforeWrote(t *testing.T) {
 	id := "ab" + strings.Repeat("00", 30) + "cd"
 	value := func(first string) string { return first + strings.Repeat("00", 31) }
 	must(t, s.Replace(t.Context(), key, rec, opt))
-	epoch, err := s.Lease(t.Context(), key, "owner", time.Hour, opt)
+	epoch, err := lease(t.Context(), s, key, "owner", time.Hour)
 	must(t, err)
-	must(t, intend(t.Context(), s, key, store.Intent{Token: [32]byte{5}, Epoch: epoch, At: 1_700_000_000}, opt))
+	must(t, intend(t.Context(), s, key, "owner", store.Intent{Token: [32]byte{5}, At: 1_700_000_000}))
 
 	fields, err := c.HGetAll(t.Context(), p+"s:"+id).Result()
 	must(t, err)
@@ -68,7 +68,7 @@ func TestLayout_isWhatTheReleasesBeforeWrote(t *testing.T) {
 			t.Errorf("%s = %q, %v, want %q", set, got, err, member)
 		}
 	}
-	must(t, s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+	must(t, s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
 	fields, err = c.HGetAll(t.Context(), p+"s:"+id).Result()
 	must(t, err)
 	if fields["g"] != "logout" || fields["a"] != string(rec.Incarnation[:]) || len(fields["u"]) != len("1700000000000") || len(fields) != 6 {
@@ -220,7 +220,7 @@ func TestLayout_triesStandBesideTheIntent(t *testing.T) {
 	id := "ab" + strings.Repeat("00", 30) + "cd"
 	must(t, s.Replace(t.Context(), key, store.Record{Version: session.Version{1}, Incarnation: session.Incarnation{2}}, opt))
 	in := store.Intent{Token: [32]byte{5}, At: 1_700_000_000, Tries: 3, Next: 1_700_000_020}
-	must(t, intend(t.Context(), s, key, in, opt))
+	must(t, intend(t.Context(), s, key, "", in))
 	got, err := c.HMGet(t.Context(), p+"s:"+id, "n", "m").Result()
 	must(t, err)
 	want := []any{"800000006553f100" + strings.Repeat("\x00", 8) + "\x05" + strings.Repeat("\x00", 31), "800000006553f1143"}

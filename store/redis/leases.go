@@ -10,7 +10,7 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Begin implements store.Beginner, in one round trip. It is never sent twice: after an error that
+// Begin implements store.Leaser and store.Intents, in one round trip. It is never sent twice: after an error that
 // leaves open whether it took effect, the intent that stands may be the caller's own.
 func (s *Store) Begin(ctx context.Context, key session.Key, b store.Beginning, _ store.Options) (store.Begun, error) {
 	var intent []byte
@@ -68,38 +68,10 @@ func (s *Store) Renew(ctx context.Context, key session.Key, owner string, epoch 
 	return err
 }
 
-// Lease implements store.Leaser. A lease that lapsed is taken anew, under a higher epoch, by
-// its last owner too.
-func (s *Store) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, _ store.Options) (int64, error) {
-	answer, err := s.run(ctx, lease, key, owner, milliseconds(ttl))
-	if err != nil {
-		return 0, err
-	}
-	text, _ := at[string](answer, 0)
-	epoch, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return 0, unexpected(lease)
-	}
-	return epoch, nil
-}
-
 // Release implements store.Leaser.
 func (s *Store) Release(ctx context.Context, key session.Key, owner string, epoch int64, _ store.Options) error {
 	_, err := s.run(ctx, release, key, owner, epoch)
 	return err
-}
-
-// PutIntent implements store.Intents.
-func (s *Store) PutIntent(ctx context.Context, key session.Key, in store.Intent, _ store.Options) (bool, error) {
-	answer, err := s.run(ctx, putIntent, key, formatIntent(in), in.Epoch, formatTries(in))
-	if err != nil {
-		return false, err
-	}
-	word, ok := at[string](answer, 0)
-	if !ok {
-		return false, unexpected(putIntent)
-	}
-	return word == "again", nil
 }
 
 // ClearIntent implements store.Intents.

@@ -18,12 +18,12 @@ func TestLease_fencesAPausedProcess(t *testing.T) {
 	redis.Driven(b)
 	key, rec := login(t, a)
 
-	old, err := a.Lease(t.Context(), key, "a", time.Minute, opt)
+	old, err := lease(t.Context(), a, key, "a", time.Minute)
 	must(t, err)
-	must(t, intend(t.Context(), a, key, store.Intent{Token: [32]byte{1}, Epoch: old}, opt))
+	must(t, intend(t.Context(), a, key, "a", store.Intent{Token: [32]byte{1}}))
 	lapse(t, time.Hour)
 
-	epoch, err := b.Lease(t.Context(), key, "b", time.Minute, opt)
+	epoch, err := lease(t.Context(), b, key, "b", time.Minute)
 	must(t, err)
 	if epoch <= old {
 		t.Fatalf("epochs = %d, %d, want them to grow", old, epoch)
@@ -31,10 +31,9 @@ func TestLease_fencesAPausedProcess(t *testing.T) {
 	late := next(rec)
 	late.Epoch = old
 	wantErr(t, "the late Update", a.Update(t.Context(), key, rec.Version, late, opt), store.ErrConflict)
-	wantErr(t, "the late PutIntent", intend(t.Context(), a, key, store.Intent{Epoch: old}, opt), store.ErrConflict)
 	must(t, a.Release(t.Context(), key, "a", old, opt)) // which gives nothing back
-	_, err = a.Lease(t.Context(), key, "a", time.Minute, opt)
-	wantErr(t, "the late Lease", err, store.ErrLeased)
+	_, err = lease(t.Context(), a, key, "a", time.Minute)
+	wantErr(t, "the late Begin", err, store.ErrLeased)
 
 	other := next(rec)
 	other.Epoch = epoch
@@ -49,20 +48,22 @@ func TestLease_fencesAPausedProcess(t *testing.T) {
 func TestLease_epochOutlivesTheRecord(t *testing.T) {
 	s := driven(t, nil)
 	key, rec := login(t, s)
-	old, err := s.Lease(t.Context(), key, "a", time.Minute, opt)
+	old, err := lease(t.Context(), s, key, "a", time.Minute)
 	must(t, err)
 	must(t, s.Release(t.Context(), key, "a", old, opt))
-	epoch, err := s.Lease(t.Context(), key, "b", time.Minute, opt)
+	epoch, err := lease(t.Context(), s, key, "b", time.Minute)
 	must(t, err)
 	must(t, s.Release(t.Context(), key, "b", epoch, opt))
-	must(t, s.Delete(t.Context(), key, rec.Incarnation, "logout", opt))
+	must(t, s.End(t.Context(), key, rec.Incarnation, store.Ending{Reason: "logout"}, opt))
 	lapse(t, store.DefaultTombstoneLife+time.Minute)
 	_, err = s.Load(t.Context(), key, opt)
 	if !errors.Is(err, store.ErrNotFound) || errors.As(err, new(*store.GoneError)) {
 		t.Fatalf("Load: err = %v, want %v", err, store.ErrNotFound)
 	}
 	must(t, s.Replace(t.Context(), key, rec, opt))
-	wantErr(t, "PutIntent of the first owner", intend(t.Context(), s, key, store.Intent{Epoch: old}, opt), store.ErrConflict)
+	late := next(rec)
+	late.Epoch = old
+	wantErr(t, "Update of the first owner", s.Update(t.Context(), key, rec.Version, late, opt), store.ErrConflict)
 }
 
 // Even a server that lost everything it had gives higher epochs than before.
@@ -72,7 +73,7 @@ func TestLease_epochsGrowThoughEverythingIsLost(t *testing.T) {
 	key, _ := login(t, s)
 	var last int64
 	for range 3 {
-		epoch, err := s.Lease(t.Context(), key, "a", time.Hour, opt)
+		epoch, err := lease(t.Context(), s, key, "a", time.Hour)
 		must(t, err)
 		if epoch <= last {
 			t.Errorf("after the loss the epoch is %d, want more than %d", epoch, last)

@@ -147,8 +147,27 @@ func driven(t *testing.T, c clock.Clock) *redis.Store {
 	return s
 }
 
-// intend is PutIntent for tests that do not ask whether an intent stood.
-func intend(ctx context.Context, s *redis.Store, key session.Key, in store.Intent, o store.Options) error {
-	_, err := s.PutIntent(ctx, key, in, o)
+// begin begins a flight, whatever the version of the record is.
+func begin(ctx context.Context, s *redis.Store, key session.Key, b store.Beginning) (store.Begun, error) {
+	begun, err := s.Begin(ctx, key, b, opt)
+	for err == nil && begun.Moved != nil {
+		b.Version = begun.Moved.Version
+		begun, err = s.Begin(ctx, key, b, opt)
+	}
+	return begun, err
+}
+
+// intend writes an intent, under the lease of owner (empty: none). Its token is not zero.
+func intend(ctx context.Context, s *redis.Store, key session.Key, owner string, in store.Intent) error {
+	if in.Token == ([32]byte{}) {
+		in.Token[0] = 1
+	}
+	_, err := begin(ctx, s, key, store.Beginning{Owner: owner, TTL: time.Hour, Intent: in})
 	return err
+}
+
+// lease takes the lease of key, whatever the version of its record is.
+func lease(ctx context.Context, s *redis.Store, key session.Key, owner string, ttl time.Duration) (int64, error) {
+	begun, err := begin(ctx, s, key, store.Beginning{Owner: owner, TTL: ttl})
+	return begun.Epoch, err
 }

@@ -192,7 +192,7 @@ func useAll(t *testing.T, s *redis.Store) {
 	if err != nil || len(refs) != 1 || refs[0].Key != key {
 		t.Fatalf("Find = %v, %v, want the session", refs, err)
 	}
-	must(t, s.Delete(t.Context(), key, rec.Incarnation, "logout", opt))
+	must(t, s.End(t.Context(), key, rec.Incarnation, store.Ending{Reason: "logout"}, opt))
 }
 
 func port(addr string) string {

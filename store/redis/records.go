@@ -8,7 +8,6 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -43,12 +42,6 @@ func (s *Store) Update(ctx context.Context, key session.Key, prev session.Versio
 		keepIntent = 1
 	}
 	_, err := s.run(ctx, update, key, append(s.write(key, r), string(prev[:]), r.Epoch, r.Release, keepIntent)...)
-	return err
-}
-
-// Delete implements store.StateStore.
-func (s *Store) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, _ store.Options) error {
-	_, err := s.run(ctx, remove, key, remote.OrEmpty(only[:]), string(why), s.channel, notice(key, session.Version{}))
 	return err
 }
 

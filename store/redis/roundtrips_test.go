@@ -25,19 +25,13 @@ func TestStore_oneRoundTripForEachOperation(t *testing.T) {
 	})
 	sent.want(t, "Replace", "evalsha")
 
-	epoch, err := s.Lease(t.Context(), key, "a", time.Minute, opt)
-	must(t, err)
-	sent.want(t, "Lease", "evalsha")
-	_, err = s.Load(t.Context(), key, opt)
+	_, err := s.Load(t.Context(), key, opt)
 	must(t, err)
 	sent.want(t, "Load", "evalsha")
-	must(t, intend(t.Context(), s, key, store.Intent{Epoch: epoch}, opt))
-	sent.want(t, "PutIntent", "evalsha")
 	after := next(rec)
-	after.Epoch = epoch
 	must(t, s.Update(t.Context(), key, rec.Version, after, opt))
 	sent.want(t, "Update", "evalsha")
-	must(t, s.Release(t.Context(), key, "a", epoch, opt))
+	must(t, s.Release(t.Context(), key, "a", 1, opt))
 	sent.want(t, "Release", "evalsha")
 
 	begun, err := s.Begin(t.Context(), key, store.Beginning{Version: after.Version, Owner: "a", TTL: time.Minute, Intent: store.Intent{Token: [32]byte{1}}}, opt)
@@ -58,7 +52,7 @@ func TestStore_oneRoundTripForEachOperation(t *testing.T) {
 	sent.want(t, "Find", "evalsha")
 	must(t, s.End(t.Context(), key, after.Incarnation, store.Ending{Reason: session.ReasonRevoked}, opt))
 	sent.want(t, "End", "evalsha")
-	must(t, s.Delete(t.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+	must(t, s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
 	sent.want(t, "Delete", "evalsha")
 	var refs []store.Ref
 	for range 400 {

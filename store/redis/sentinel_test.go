@@ -11,6 +11,7 @@ import (
 	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/internal/testing/servers"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/redis"
 )
 
@@ -21,7 +22,7 @@ func TestNew_followsSentinel(t *testing.T) {
 	c := hosts(t, &goredis.UniversalOptions{Addrs: all.Addrs, MasterName: servers.SentinelMaster})
 	s := newOn(t, c)
 	key, rec := login(t, s)
-	lease, err := s.Lease(t.Context(), key, "me", patience, opt)
+	epoch, err := lease(t.Context(), s, key, "me", patience)
 	must(t, err)
 	w := watchOn(t, s)
 	within(t, "the feed", w.lost)
@@ -32,18 +33,18 @@ func TestNew_followsSentinel(t *testing.T) {
 	}
 	must(t, all.FailedOver())
 	newer := next(rec)
-	newer.Epoch = lease
+	newer.Epoch = epoch
 	await.Eventually(t, "the new primary takes writes", func() bool { return s.Check(t.Context()) == nil })
 	must(t, s.Update(t.Context(), key, rec.Version, newer, opt))
 	if got, err := s.Load(t.Context(), key, opt); err != nil || got.Version != newer.Version {
 		t.Errorf("after the failover: %v, %v", got.Version, err)
 	}
-	if again, err := s.Lease(t.Context(), newKey(), "me", patience, opt); err != nil || again <= lease {
-		t.Errorf("a lease after the failover: epoch %d after %d, %v", again, lease, err)
+	if again, err := lease(t.Context(), s, newKey(), "me", patience); err != nil || again <= epoch {
+		t.Errorf("a lease after the failover: epoch %d after %d, %v", again, epoch, err)
 	}
 	w = watchOn(t, s)
 	within(t, "the feed of the new primary", w.lost)
-	must(t, s.Delete(t.Context(), key, session.Incarnation{}, "logout", opt))
+	must(t, s.End(t.Context(), key, session.Incarnation{}, store.Ending{Reason: "logout"}, opt))
 	if got := within(t, "the notice", w.notices); got != (notice{key: key}) {
 		t.Error("another notice came")
 	}

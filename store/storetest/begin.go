@@ -49,7 +49,7 @@ var beginStories = []story{
 	}},
 	{"a begin without a record fails", func(r *rig) {
 		key, rec := r.login()
-		r.must(r.store.End(r.Context(), key, session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, opt))
+		r.end(key, session.Incarnation{}, logout)
 		_, err := r.tryBegin(r.Context(), key, r.beginning("a", rec, newIntent(1000)))
 		r.wantGone("Begin", err, session.ReasonLogout)
 		_, err = r.tryBegin(r.Context(), random[session.Key](), r.beginning("a", rec, newIntent(1000)))
@@ -152,8 +152,7 @@ var beginLeaseStories = []story{
 		owners := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
 		errs := make([]error, len(owners))
 		together(len(owners), func(i int) {
-			b, _ := store.As[store.Beginner](r.process(i))
-			_, errs[i] = b.Begin(r.Context(), key, r.beginning(owners[i], rec, newIntent(1000)), opt)
+			_, errs[i] = beginner(r, r.process(i)).Begin(r.Context(), key, r.beginning(owners[i], rec, newIntent(1000)), opt)
 		})
 		won := 0
 		for _, err := range errs {
@@ -240,11 +239,20 @@ func (r *rig) beginning(owner string, rec store.Record, in store.Intent) store.B
 	return store.Beginning{Version: rec.Version, Owner: owner, TTL: long, Intent: in}
 }
 
+// beginner returns what s has of leases and intents. A story that needs neither is not told.
+func beginner(r *rig, s store.StateStore) store.Beginner {
+	r.Helper()
+	if l, ok := store.As[store.Leaser](s); ok {
+		return l
+	}
+	return ability[store.Intents](r, s)
+}
+
 func (r *rig) leases() bool { return has[store.Leaser](r.store) }
 
 func (r *rig) tryBegin(ctx context.Context, key session.Key, b store.Beginning) (store.Begun, error) {
 	r.Helper()
-	return ability[store.Beginner](r, r.store).Begin(ctx, key, b, opt)
+	return beginner(r, r.store).Begin(ctx, key, b, opt)
 }
 
 // begin begins in the first process, and holds the answer to the question.
@@ -282,7 +290,7 @@ func (r *rig) wantHolder(key session.Key, rec store.Record, owner string) {
 		return
 	}
 	for _, s := range []store.StateStore{r.store, r.other} {
-		answer, err := ability[store.Beginner](r, s).Begin(r.Context(), key, r.beginning("another than "+owner, rec, newIntent(9000)), opt)
+		answer, err := beginner(r, s).Begin(r.Context(), key, r.beginning("another than "+owner, rec, newIntent(9000)), opt)
 		var held *store.LeasedError
 		if !errors.As(err, &held) || !errors.Is(err, store.ErrLeased) || !reflect.DeepEqual(answer, store.Begun{}) {
 			r.Fatalf("Begin = %+v, %v, want a LeasedError", answer, err)

@@ -29,16 +29,16 @@ var contractStories = []story{
 			r.wantRecord(key, after)
 		}
 	}},
-	{"absence is ErrNotFound, and deleting it is success", func(r *rig) {
+	{"absence is ErrNotFound, and ending it is success", func(r *rig) {
 		key := random[session.Key]()
 		_, err := r.store.Load(r.Context(), key, opt)
 		r.wantAbsent("Load", err)
 		rec := newRecord()
 		r.wantErr("Update", r.store.Update(r.Context(), key, rec.Version, rec, opt), store.ErrNotFound)
-		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
-		r.must(r.store.Delete(r.Context(), key, rec.Incarnation, session.ReasonLogout, opt))
+		r.end(key, session.Incarnation{}, logout)
+		r.end(key, rec.Incarnation, logout)
 		_, err = r.store.Load(r.Context(), key, opt)
-		r.wantAbsent("Load after Delete of nothing", err)
+		r.wantAbsent("Load after End of nothing", err)
 	}},
 	{"a login replaces whatever was there", func(r *rig) {
 		key, _ := r.login()
@@ -49,7 +49,7 @@ var contractStories = []story{
 	{"sessions do not touch each other", func(r *rig) {
 		ending, _ := r.login()
 		staying, rec := r.login()
-		r.must(r.store.Delete(r.Context(), ending, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(ending, session.Incarnation{}, logout)
 		r.wantRecord(staying, rec)
 	}},
 	{"a stale version conflicts", func(r *rig) {
@@ -70,22 +70,11 @@ var contractStories = []story{
 		r.wantErr("Update by the old login with the new version", r.store.Update(r.Context(), key, fresh.Version, late, opt), store.ErrConflict)
 		r.wantRecord(key, fresh)
 	}},
-	{"a tombstone says why", func(r *rig) {
-		for _, why := range []session.Reason{session.ReasonLogout, session.ReasonBackchannelLogout, session.ReasonCeiling, session.ReasonReplaced} {
-			key, rec := r.login()
-			r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, why, opt))
-			for _, s := range []store.StateStore{r.store, r.other} {
-				_, err := s.Load(r.Context(), key, opt)
-				r.wantGone("Load", err, why)
-			}
-			r.wantErr("Update", r.store.Update(r.Context(), key, rec.Version, next(rec), opt), store.ErrNotFound)
-		}
-	}},
 	{"deleted stays deleted", func(r *rig) {
 		key, one := r.login()
 		two := next(one)
 		r.must(r.store.Update(r.Context(), key, one.Version, two, opt))
-		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(key, session.Incarnation{}, logout)
 		for _, late := range []session.Version{one.Version, two.Version, {}} {
 			r.wantErr("a late Update", r.store.Update(r.Context(), key, late, next(two), opt), store.ErrNotFound)
 			_, err := r.store.Load(r.Context(), key, opt)
@@ -94,39 +83,19 @@ var contractStories = []story{
 	}},
 	{"a login follows a tombstone", func(r *rig) {
 		key, old := r.login()
-		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(key, session.Incarnation{}, logout)
 		fresh := newRecord()
 		r.must(r.store.Replace(r.Context(), key, fresh, opt))
 		r.wantRecord(key, fresh)
 		r.wantErr("a late Update", r.store.Update(r.Context(), key, old.Version, next(old), opt), store.ErrConflict)
 		r.wantRecord(key, fresh)
 	}},
-	{"a delete of one incarnation leaves another", func(r *rig) {
-		key, old := r.login()
-		fresh := newRecord()
-		r.must(r.store.Replace(r.Context(), key, fresh, opt))
-		r.must(r.store.Delete(r.Context(), key, old.Incarnation, session.ReasonCeiling, opt))
-		r.wantRecord(key, fresh)
-		r.must(r.store.Delete(r.Context(), key, fresh.Incarnation, session.ReasonCeiling, opt))
-		_, err := r.store.Load(r.Context(), key, opt)
-		r.wantGone("Load", err, session.ReasonCeiling)
-	}},
-	{"a later delete of any incarnation restates why", func(r *rig) {
-		key, rec := r.login()
-		r.must(r.store.Delete(r.Context(), key, rec.Incarnation, session.ReasonCeiling, opt))
-		r.must(r.store.Delete(r.Context(), key, rec.Incarnation, session.ReasonReplaced, opt))
-		_, err := r.store.Load(r.Context(), key, opt)
-		r.wantGone("Load after a repeated Delete of one incarnation", err, session.ReasonCeiling)
-		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
-		_, err = r.store.Load(r.Context(), key, opt)
-		r.wantGone("Load after a Delete of any", err, session.ReasonLogout)
-	}},
 	{"a tombstone does not stand for ever", func(r *rig) {
 		if r.traits.Tombstones < 0 {
 			r.Skip("the store's tombstones stand too long to wait for")
 		}
 		key, rec := r.login()
-		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(key, session.Incarnation{}, logout)
 		r.lapse(r.traits.Tombstones)
 		_, err := r.store.Load(r.Context(), key, opt)
 		r.wantAbsent("Load", err)
@@ -148,7 +117,7 @@ var contractStories = []story{
 		r.must(r.store.Update(r.Context(), shortened, rec.Version, before, opt))
 		r.wantRecord(shortened, before)
 		again, _ := r.login()
-		r.must(r.store.Delete(r.Context(), again, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(again, session.Incarnation{}, logout)
 		r.must(r.store.Replace(r.Context(), again, newRecord(short), opt))
 
 		r.lapse(r.traits.Short)
@@ -208,7 +177,7 @@ var contractStories = []story{
 		check("Load of nothing", err)
 		check("Replace", r.store.Replace(ended, key, newRecord(), opt))
 		check("Update", r.store.Update(ended, key, rec.Version, next(rec), opt))
-		check("Delete", r.store.Delete(ended, key, session.Incarnation{}, session.ReasonLogout, opt))
+		check("End", r.store.End(ended, key, session.Incarnation{}, logout, opt))
 		r.wantRecord(key, rec)
 	}},
 }

@@ -40,13 +40,11 @@ func (f *Faulty) Ability(target any) bool {
 	case *store.Index:
 		return pass(f, t, func(inner store.Index) store.Index { return faultyIndex{f.Script, inner} })
 	case *store.Leaser:
-		return pass(f, t, func(inner store.Leaser) store.Leaser { return faultyLeaser{f.Script, inner} })
-	case *store.Beginner:
-		return pass(f, t, func(inner store.Beginner) store.Beginner { return faultyBeginner{f.Script, inner} })
+		return pass(f, t, func(inner store.Leaser) store.Leaser { return faultyLeaser{faultyBeginner{f.Script, inner}, inner} })
 	case *store.BatchEnder:
 		return pass(f, t, func(inner store.BatchEnder) store.BatchEnder { return faultyBatchEnder{f.Script, inner} })
 	case *store.Intents:
-		return pass(f, t, func(inner store.Intents) store.Intents { return faultyIntents{f.Script, inner} })
+		return pass(f, t, func(inner store.Intents) store.Intents { return faultyIntents{faultyBeginner{f.Script, inner}, inner} })
 	case *store.ChangeFeed:
 		return pass(f, t, func(inner store.ChangeFeed) store.ChangeFeed { return faultyFeed{f, inner} })
 	case *store.Toucher:
@@ -73,9 +71,6 @@ func (f *Faulty) Replaces(keys ...session.Key) int { return f.Count(OpReplace, k
 // Updates returns how often Update was called, for these keys or at all.
 func (f *Faulty) Updates(keys ...session.Key) int { return f.Count(OpUpdate, keys...) }
 
-// Deletes returns how often Delete was called, for these keys or at all.
-func (f *Faulty) Deletes(keys ...session.Key) int { return f.Count(OpDelete, keys...) }
-
 // Ends returns how often End was called, for these keys or at all.
 func (f *Faulty) Ends(keys ...session.Key) int { return f.Count(OpEnd, keys...) }
 
@@ -99,11 +94,6 @@ func (f *Faulty) Replace(ctx context.Context, key session.Key, r store.Record, o
 // Update implements store.StateStore.
 func (f *Faulty) Update(ctx context.Context, key session.Key, prev session.Version, r store.Record, o store.Options) error {
 	return f.run(ctx, Call{OpUpdate, key, o}, func() error { return f.inner.Update(ctx, key, prev, r, o) })
-}
-
-// Delete implements store.StateStore.
-func (f *Faulty) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
-	return f.run(ctx, Call{OpDelete, key, o}, func() error { return f.inner.Delete(ctx, key, only, why, o) })
 }
 
 // End implements store.StateStore.
@@ -135,14 +125,8 @@ func (f faultyIndex) ClaimDue(ctx context.Context, until session.Ceiling, limit 
 }
 
 type faultyLeaser struct {
-	*Script
+	faultyBeginner
 	inner store.Leaser
-}
-
-func (f faultyLeaser) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, o store.Options) (int64, error) {
-	return answer(ctx, f.Script, Call{OpLease, key, o}, func() (int64, error) {
-		return f.inner.Lease(ctx, key, owner, ttl, o)
-	})
 }
 
 func (f faultyLeaser) Renew(ctx context.Context, key session.Key, owner string, epoch int64, ttl time.Duration, o store.Options) error {
@@ -183,12 +167,8 @@ func (f faultyBatchEnder) EndAll(ctx context.Context, refs []store.Ref, e store.
 }
 
 type faultyIntents struct {
-	*Script
+	faultyBeginner
 	inner store.Intents
-}
-
-func (f faultyIntents) PutIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) (bool, error) {
-	return answer(ctx, f.Script, Call{OpPutIntent, key, o}, func() (bool, error) { return f.inner.PutIntent(ctx, key, in, o) })
 }
 
 func (f faultyIntents) ClearIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) error {

@@ -56,21 +56,21 @@ func TestFaulty_failsBeforeOrAfter(t *testing.T) {
 func TestFaulty_failsOneSessionOrOperationOnly(t *testing.T) {
 	f := newFaulty()
 	odd := errors.New("odd")
-	f.Inject(storetest.Fault{Op: storetest.OpDelete, Key: a, Err: odd})
+	f.Inject(storetest.Fault{Op: storetest.OpEnd, Key: a, Err: odd})
 	for range 3 {
-		if err := f.Delete(t.Context(), a, all, session.ReasonLogout, none); !errors.Is(err, odd) {
-			t.Errorf("Delete of a: err = %v, want %v", err, odd)
+		if err := f.End(t.Context(), a, all, store.Ending{Reason: session.ReasonLogout}, none); !errors.Is(err, odd) {
+			t.Errorf("End of a: err = %v, want %v", err, odd)
 		}
 	}
-	if err := f.Delete(t.Context(), b, all, session.ReasonLogout, none); err != nil {
-		t.Errorf("Delete of b: %v", err)
+	if err := f.End(t.Context(), b, all, store.Ending{Reason: session.ReasonLogout}, none); err != nil {
+		t.Errorf("End of b: %v", err)
 	}
 	f.Heal()
-	if err := f.Delete(t.Context(), a, all, session.ReasonLogout, none); err != nil {
-		t.Errorf("Delete of a, healed: %v", err)
+	if err := f.End(t.Context(), a, all, store.Ending{Reason: session.ReasonLogout}, none); err != nil {
+		t.Errorf("End of a, healed: %v", err)
 	}
-	if n, ofA, ofB := f.Deletes(), f.Deletes(a), f.Deletes(b); n != 5 || ofA != 4 || ofB != 1 || f.Loads() != 0 {
-		t.Errorf("deletes = %d, %d of a, %d of b, want 5, 4, 1", n, ofA, ofB)
+	if n, ofA, ofB := f.Ends(), f.Ends(a), f.Ends(b); n != 5 || ofA != 4 || ofB != 1 || f.Loads() != 0 {
+		t.Errorf("ends = %d, %d of a, %d of b, want 5, 4, 1", n, ofA, ofB)
 	}
 }
 
@@ -86,12 +86,12 @@ func TestFaulty_downMeansEveryOperation(t *testing.T) {
 	_, find := index.Find(t.Context(), nil, none)
 	_, due := index.Due(t.Context(), 0, 1, store.Ref{}, 1, none)
 	_, claim := index.ClaimDue(t.Context(), 1, 1, 0, none)
-	_, lease := leaser.Lease(t.Context(), a, "x", time.Hour, none)
+	_, lease := leaser.Begin(t.Context(), a, store.Beginning{Owner: "x", TTL: time.Hour}, none)
 	_, stale := intents.StaleIntents(t.Context(), 1, none)
-	_, intent := intents.PutIntent(t.Context(), a, store.Intent{}, none)
+	_, intent := intents.Begin(t.Context(), a, store.Beginning{}, none)
 	errs := []error{
 		load, f.Replace(t.Context(), a, store.Record{}, none), f.Update(t.Context(), a, session.Version{}, store.Record{}, none),
-		f.Delete(t.Context(), a, all, "", none), find, due, claim, lease, leaser.Release(t.Context(), a, "x", 1, none),
+		f.End(t.Context(), a, all, store.Ending{Reason: ""}, none), find, due, claim, lease, leaser.Release(t.Context(), a, "x", 1, none),
 		intent, intents.ClearIntent(t.Context(), a, store.Intent{}, none), stale,
 		feed.Watch(t.Context(), nil, nil), toucher.Touch(t.Context(), a, 0, none),
 	}
@@ -100,7 +100,7 @@ func TestFaulty_downMeansEveryOperation(t *testing.T) {
 			t.Errorf("operation %d: err = %v, want %v", i, err, storetest.ErrFault)
 		}
 	}
-	if f.Count(storetest.OpLease, a) != 1 || f.Count(storetest.OpFind) != 1 {
+	if f.Count(storetest.OpBegin, a) != 2 || f.Count(storetest.OpFind) != 1 {
 		t.Error("abilities are not counted")
 	}
 }
@@ -127,8 +127,8 @@ func TestFaulty_failsEveryTenthCall(t *testing.T) {
 		if _, err := f.Load(t.Context(), a, none); errors.Is(err, storetest.ErrFault) {
 			failed = append(failed, i)
 		}
-		if err := f.Delete(t.Context(), b, all, session.ReasonLogout, none); err != nil {
-			t.Fatalf("Delete: %v", err)
+		if err := f.End(t.Context(), b, all, store.Ending{Reason: session.ReasonLogout}, none); err != nil {
+			t.Fatalf("End: %v", err)
 		}
 	}
 	if !slices.Equal(failed, []int{9, 19, 29}) {
@@ -183,12 +183,12 @@ func TestFaulty_takesItsTime(t *testing.T) {
 func TestFaulty_holdsCallsAtAGate(t *testing.T) {
 	f := newFaulty()
 	before := f.Hold(storetest.OpReplace)
-	after := f.HoldAfter(storetest.OpDelete)
+	after := f.HoldAfter(storetest.OpEnd)
 	var wg sync.WaitGroup
 	for _, key := range []session.Key{a, b} {
 		wg.Go(func() {
 			_ = f.Replace(t.Context(), key, store.Record{}, none)
-			_ = f.Delete(t.Context(), key, all, session.ReasonLogout, none)
+			_ = f.End(t.Context(), key, all, store.Ending{Reason: session.ReasonLogout}, none)
 		})
 	}
 	before.Arrived(t, 2)
@@ -206,7 +206,7 @@ func TestFaulty_holdsCallsAtAGate(t *testing.T) {
 	after.Arrived(t, 2)
 	var gone *store.GoneError
 	if _, err := f.Load(t.Context(), a, none); !errors.As(err, &gone) {
-		t.Errorf("while Delete is held: Load: err = %v, want a GoneError", err)
+		t.Errorf("while End is held: Load: err = %v, want a GoneError", err)
 	}
 	f.Heal()
 	wg.Wait()
@@ -240,14 +240,14 @@ func TestFaulty_remembersOptions(t *testing.T) {
 	f.OnCall(func(c storetest.Call) { ops = append(ops, c.Op) })
 	_ = f.Replace(t.Context(), a, store.Record{}, store.Options{Values: map[string]any{"n": 1}})
 	_ = f.Replace(t.Context(), a, store.Record{}, store.Options{Values: map[string]any{"n": 2}})
-	_ = f.Delete(t.Context(), a, all, session.ReasonCeiling, store.Options{Background: true})
+	_ = f.End(t.Context(), a, all, store.Ending{Reason: session.ReasonCeiling}, store.Options{Background: true})
 	if n := f.LastOptions(storetest.OpReplace).Values["n"]; n != 2 {
 		t.Errorf("last options of Replace have n = %v, want 2", n)
 	}
-	if !f.LastOptions(storetest.OpDelete).Background || f.LastOptions(storetest.OpLoad).Background {
-		t.Error("last options of Delete and Load are mixed up")
+	if !f.LastOptions(storetest.OpEnd).Background || f.LastOptions(storetest.OpLoad).Background {
+		t.Error("last options of End and Load are mixed up")
 	}
-	want := []storetest.Op{storetest.OpReplace, storetest.OpReplace, storetest.OpDelete}
+	want := []storetest.Op{storetest.OpReplace, storetest.OpReplace, storetest.OpEnd}
 	if !slices.Equal(ops, want) {
 		t.Errorf("calls = %v, want %v", ops, want)
 	}

@@ -20,7 +20,7 @@ var feedStories = []story{
 		two := next(one)
 		r.must(r.other.Replace(r.Context(), key, one, opt))
 		r.must(r.other.Update(r.Context(), key, one.Version, two, opt))
-		r.must(r.other.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+		r.must(r.other.End(r.Context(), key, session.Incarnation{}, logout, opt))
 		three := newRecord()
 		r.must(r.other.Replace(r.Context(), key, three, opt))
 		for _, want := range []session.Version{one.Version, two.Version, {}, three.Version} {
@@ -31,9 +31,9 @@ var feedStories = []story{
 		feed := r.watch()
 		key, rec := random[session.Key](), newRecord()
 		r.must(r.other.Replace(r.Context(), key, rec, opt))
-		r.must(r.other.Delete(r.Context(), key, rec.Incarnation, session.ReasonCeiling, opt))
+		r.must(r.other.End(r.Context(), key, rec.Incarnation, ceiling, opt))
 		feed.want(r, key, session.Version{})
-		r.must(r.other.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+		r.must(r.other.End(r.Context(), key, session.Incarnation{}, logout, opt))
 		feed.want(r, key, session.Version{})
 	}},
 	{"tells of what a ceiling adds, and of nothing that changes nothing", func(r *rig) {

@@ -54,9 +54,9 @@ var indexStories = []story{
 		value := random[store.IndexValue]()
 		key, rec := r.login(withIndex(value))
 		other, otherRec := r.login(withIndex(value))
-		r.must(r.store.Delete(r.Context(), key, random[session.Incarnation](), session.ReasonCeiling, opt))
+		r.end(key, random[session.Incarnation](), ceiling)
 		r.wantFound([]store.Ref{refOf(key, rec), refOf(other, otherRec)}, value)
-		r.must(r.store.Delete(r.Context(), key, rec.Incarnation, session.ReasonCeiling, opt))
+		r.end(key, rec.Incarnation, ceiling)
 		r.wantFound([]store.Ref{refOf(other, otherRec)}, value)
 	}},
 	{"a session whose TTL has passed is not found", func(r *rig) {
@@ -136,7 +136,7 @@ var indexStories = []story{
 		want("what another ceiling added", 4)
 		r.end(key, fresh.Incarnation, logout)
 		want("a logout", 2)
-		r.must(r.store.Delete(r.Context(), other, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(other, session.Incarnation{}, logout)
 		want("a deletion", 0)
 		again, _, _ := r.endedAtCeiling()
 		r.must(r.store.Replace(r.Context(), again, newRecord(withIndex(shared)), opt))
@@ -194,7 +194,7 @@ var deadlineStories = []story{
 		ix := ability[store.Index](r, r.store)
 		page, err := ix.Due(r.Context(), 1, 2_000_000_000, store.Ref{}, 3, opt)
 		r.must(err)
-		r.must(r.store.Delete(r.Context(), page[2].Key, session.Incarnation{}, session.ReasonCeiling, opt))
+		r.end(page[2].Key, session.Incarnation{}, ceiling)
 		page, err = ix.Due(r.Context(), 1, 2_000_000_000, page[2], 3, opt)
 		r.must(err)
 		if !slices.Equal(page, want[3:]) {
@@ -221,7 +221,7 @@ var deadlineStories = []story{
 		again.Ceiling = 9_999_999_999
 		r.must(r.store.Update(r.Context(), key, none.Version, again, opt))
 		r.wantDue(1, 10_000_000_000, 10, []store.Ref{refOf(key, again)})
-		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(key, session.Incarnation{}, logout)
 		r.wantDue(0, 10_000_000_000, 10, nil)
 	}},
 	{"claims each due session for one caller", func(r *rig) {
@@ -276,7 +276,7 @@ var deadlineStories = []story{
 		left, leftRec := r.login(withCeiling(1_000_000_001))
 		both := []store.Ref{refOf(done, doneRec), refOf(left, leftRec)}
 		r.wantClaimed(both, r.traits.Short)
-		r.must(r.store.Delete(r.Context(), done, doneRec.Incarnation, session.ReasonCeiling, opt))
+		r.end(done, doneRec.Incarnation, ceiling)
 		r.wantClaimed(nil, r.traits.Short)
 		r.lapse(r.traits.Short)
 		r.wantClaimed(both[1:], time.Hour)
@@ -288,7 +288,7 @@ var deadlineStories = []story{
 		fresh := newRecord(withCeiling(1_000_000_001))
 		r.must(r.store.Replace(r.Context(), key, fresh, opt))
 		r.wantClaimed([]store.Ref{refOf(key, fresh)}, time.Hour)
-		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(key, session.Incarnation{}, logout)
 		again := newRecord(withCeiling(1_000_000_001))
 		r.must(r.store.Replace(r.Context(), key, again, opt))
 		r.wantClaimed([]store.Ref{refOf(key, again)}, time.Hour)

@@ -14,13 +14,13 @@ var intentStories = []story{
 		b, _ := r.login()
 		in := ability[store.Intents](r, r.store)
 		old, young := newIntent(1000), newIntent(2000)
-		r.intend(r.store, a, young)
-		r.intend(r.store, b, old)
+		r.mustIntend(r.store, a, young)
+		r.mustIntend(r.store, b, old)
 		r.wantStale(10, store.StaleIntent{Key: b, Intent: old}, store.StaleIntent{Key: a, Intent: young})
 		r.wantStale(1, store.StaleIntent{Key: b, Intent: old})
 
 		newer := newIntent(3000)
-		r.intend(r.store, b, newer)
+		r.mustIntend(r.store, b, newer)
 		r.wantStale(10, store.StaleIntent{Key: a, Intent: young}, store.StaleIntent{Key: b, Intent: newer})
 		r.must(in.ClearIntent(r.Context(), b, old, opt))
 		almost := newer
@@ -50,7 +50,7 @@ var intentStories = []story{
 		key, rec := r.login()
 		in := ability[store.Intents](r, r.store)
 		one := newIntent(1000)
-		r.intend(r.store, key, one)
+		r.mustIntend(r.store, key, one)
 		tried := one
 		tried.At, tried.Tries, tried.Next = 2000, 1, 2005
 		r.wantAgain(r.other, key, tried, true)
@@ -79,7 +79,7 @@ var intentStories = []story{
 		r.wantAgain(r.store, key, one, false)
 		r.wantStale(10, store.StaleIntent{Key: key, Intent: one})
 
-		r.intend(r.store, key, tried)
+		r.mustIntend(r.store, key, tried)
 		other := newIntent(5000)
 		r.wantAgain(r.store, key, other, false)
 		r.wantStale(10, store.StaleIntent{Key: key, Intent: other})
@@ -95,14 +95,14 @@ var intentStories = []story{
 	}},
 	{"an intent is no write of the record", func(r *rig) {
 		key, rec := r.login()
-		r.intend(r.store, key, newIntent(1000))
+		r.mustIntend(r.store, key, newIntent(1000))
 		r.wantRecord(key, rec)
 		r.must(r.store.Update(r.Context(), key, rec.Version, next(rec), opt))
 	}},
 	{"an update clears the intent, when it succeeds", func(r *rig) {
 		key, rec := r.login()
 		i := newIntent(1000)
-		r.intend(r.store, key, i)
+		r.mustIntend(r.store, key, i)
 		r.wantErr("Update", r.store.Update(r.Context(), key, random[session.Version](), next(rec), opt), store.ErrConflict)
 		r.wantStale(10, store.StaleIntent{Key: key, Intent: i})
 		r.must(r.store.Update(r.Context(), key, rec.Version, next(rec), opt))
@@ -111,47 +111,35 @@ var intentStories = []story{
 	{"a login and a deletion clear the intent", func(r *rig) {
 		key, rec := r.login()
 		i := newIntent(1000)
-		r.intend(r.store, key, i)
-		r.must(r.store.Delete(r.Context(), key, random[session.Incarnation](), session.ReasonCeiling, opt))
+		r.mustIntend(r.store, key, i)
+		r.end(key, random[session.Incarnation](), ceiling)
 		r.wantStale(10, store.StaleIntent{Key: key, Intent: i})
-		r.must(r.store.Delete(r.Context(), key, rec.Incarnation, session.ReasonCeiling, opt))
+		r.end(key, rec.Incarnation, ceiling)
 		r.wantStale(10)
 
 		key, _ = r.login()
-		r.intend(r.store, key, newIntent(1000))
+		r.mustIntend(r.store, key, newIntent(1000))
 		r.must(r.store.Replace(r.Context(), key, newRecord(), opt))
 		r.wantStale(10)
 	}},
-	{"without a record there is no intent", func(r *rig) {
-		key, _ := r.login()
-		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
-		r.wantErr("PutIntent on a tombstone", r.tryIntent(r.Context(), key, newIntent(1000)), store.ErrNotFound)
-		r.wantErr("PutIntent on nothing", r.tryIntent(r.Context(), random[session.Key](), newIntent(1000)), store.ErrNotFound)
-		r.wantStale(10)
-	}},
 	{"a living lease keeps its intent from being stale", func(r *rig) {
-		if !has[store.Leaser](r.store) {
+		if !r.leases() {
 			r.Skip("the store has no leases")
 		}
-		l := ability[store.Leaser](r, r.store)
 		key, rec := r.login()
-		i := newIntent(1000)
-		i.Epoch = r.lease(key, "a", long)
-		r.intend(r.store, key, i)
+		first := r.begin(key, r.beginning("a", rec, newIntent(1000)))
 		r.wantStale(10)
-		r.must(l.Release(r.Context(), key, "a", i.Epoch, opt))
-		r.wantStale(10, store.StaleIntent{Key: key, Intent: i})
-
-		epoch := r.lease(key, "b", r.traits.Short)
+		r.giveBack(key, "a", first.Epoch)
+		r.wantStanding(key, first.Intent)
+		r.lease(key, "b", r.traits.Short)
 		r.wantStale(10)
-		r.wantErr("PutIntent under the old epoch", r.tryIntent(r.Context(), key, i), store.ErrConflict)
 		r.lapse(r.traits.Short)
-		r.wantStale(10, store.StaleIntent{Key: key, Intent: i})
+		r.wantStanding(key, first.Intent)
 
 		recovered := next(rec)
-		recovered.Epoch = max(epoch, r.lease(key, "c", long))
+		recovered.Epoch = r.lease(key, "c", long)
 		r.must(r.store.Update(r.Context(), key, rec.Version, recovered, opt))
-		r.must(l.Release(r.Context(), key, "c", recovered.Epoch, opt))
+		r.giveBack(key, "c", recovered.Epoch)
 		r.wantStale(10)
 	}},
 	{"an intent goes with a record whose TTL has passed", func(r *rig) {
@@ -159,7 +147,7 @@ var intentStories = []story{
 			r.Skip("the store does not expire")
 		}
 		key, _ := r.login(withTTL(r.traits.Short))
-		r.intend(r.store, key, newIntent(1000))
+		r.mustIntend(r.store, key, newIntent(1000))
 		r.lapse(r.traits.Short)
 		r.wantStale(10)
 	}},
@@ -169,35 +157,34 @@ var intentStories = []story{
 		in := ability[store.Intents](r, r.store)
 		key, _ := r.login()
 		i := newIntent(1000)
-		r.wantErr("PutIntent", r.tryIntent(ended, key, i), context.Canceled)
+		_, err := in.Begin(ended, key, store.Beginning{Version: r.version(key), Intent: i}, opt)
+		r.wantErr("Begin", err, context.Canceled)
 		r.wantStale(10)
-		r.intend(r.store, key, i)
+		r.mustIntend(r.store, key, i)
 		r.wantErr("ClearIntent", in.ClearIntent(ended, key, i, opt), context.Canceled)
-		_, err := in.StaleIntents(ended, 10, opt)
+		_, err = in.StaleIntents(ended, 10, opt)
 		r.wantErr("StaleIntents", err, context.Canceled)
 		r.wantStale(10, store.StaleIntent{Key: key, Intent: i})
 	}},
 }
 
-// intend puts an intent, by the process that has s.
-func (r *rig) intend(s store.StateStore, key session.Key, in store.Intent) {
+// intend writes an intent, by the process that has s.
+func (r *rig) intend(s store.StateStore, key session.Key, in store.Intent) (begun store.Begun, err error) {
 	r.Helper()
-	_, err := ability[store.Intents](r, s).PutIntent(r.Context(), key, in, opt)
-	r.must(err)
+	return ability[store.Intents](r, s).Begin(r.Context(), key, store.Beginning{Version: r.version(key), Intent: in}, opt)
 }
 
-func (r *rig) tryIntent(ctx context.Context, key session.Key, in store.Intent) error {
+func (r *rig) mustIntend(s store.StateStore, key session.Key, in store.Intent) store.Begun {
 	r.Helper()
-	_, err := ability[store.Intents](r, r.store).PutIntent(ctx, key, in, opt)
-	return err
+	begun, err := r.intend(s, key, in)
+	r.must(err)
+	return begun
 }
 
 func (r *rig) wantAgain(s store.StateStore, key session.Key, in store.Intent, want bool) {
 	r.Helper()
-	again, err := ability[store.Intents](r, s).PutIntent(r.Context(), key, in, opt)
-	r.must(err)
-	if again != want {
-		r.Fatalf("PutIntent: again = %v, want %v", again, want)
+	if begun := r.mustIntend(s, key, in); (begun.Prior != nil) != want {
+		r.Fatalf("an intent of the same token stood = %v, want %v", !want, want)
 	}
 }
 
@@ -205,8 +192,8 @@ func (r *rig) wantAgain(s store.StateStore, key session.Key, in store.Intent, wa
 func (r *rig) wantPresented(key session.Key, in store.Intent) {
 	r.Helper()
 	for _, s := range []store.StateStore{r.store, r.other} {
-		_, err := ability[store.Intents](r, s).PutIntent(r.Context(), key, in, opt)
-		r.wantErr("PutIntent", err, store.ErrPresented)
+		_, err := r.intend(s, key, in)
+		r.wantErr("Begin", err, store.ErrPresented)
 	}
 }
 

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tokenward/tokenward/session"
@@ -24,27 +25,37 @@ var leaseStories = []story{
 			r.Errorf("the epoch after renewing = %d, want %d", again, epoch)
 		}
 		r.wantLeased(key, "b")
-		r.lease(random[session.Key](), "b", long) // another session, without a record
 	}},
-	{"of many takers one wins", func(r *rig) {
-		key, _ := r.login()
+	{"a key without a record is leased to one of many", func(r *rig) {
+		key := random[session.Key]()
 		owners := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
-		errs := make([]error, len(owners))
+		epochs := make([]int64, len(owners))
 		together(len(owners), func(i int) {
-			l, _ := store.As[store.Leaser](r.process(i))
-			_, errs[i] = l.Lease(r.Context(), key, owners[i], long, opt)
-		})
-		won := 0
-		for _, err := range errs {
-			if err == nil {
-				won++
-				continue
+			begun, err := ability[store.Leaser](r, r.process(i)).Begin(r.Context(), key, store.Beginning{
+				Owner: owners[i], TTL: long, Intent: newIntent(1000),
+			}, opt)
+			if epochs[i] = begun.Epoch; (err == nil) != (begun.Epoch > 0) || err != nil && !errors.Is(err, store.ErrLeased) || begun.Intent != (store.Intent{}) {
+				r.Errorf("Begin = %+v, %v, want a lease alone, or ErrLeased", begun, err)
 			}
-			r.wantErr("Lease", err, store.ErrLeased)
+		})
+		slices.Sort(epochs)
+		if epochs[len(epochs)-2] != 0 || epochs[len(epochs)-1] == 0 {
+			r.Errorf("the epochs of %d owners = %v, want one lease", len(owners), epochs)
 		}
-		if won != 1 {
-			r.Errorf("%d owners hold the lease, want 1", won)
+		r.wantLeased(key, "another")
+		_, err := r.store.Load(r.Context(), key, opt)
+		r.wantAbsent("Load", err)
+
+		rec := newRecord()
+		r.must(r.store.Replace(r.Context(), key, rec, opt))
+		begun, err := ability[store.Leaser](r, r.other).Begin(r.Context(), key, store.Beginning{Owner: "another", TTL: long}, opt)
+		if r.must(err); begun.Moved == nil || !same(*begun.Moved, rec) || begun.Epoch != 0 {
+			r.Errorf("Begin where a record was written since = %+v, want the record", begun)
 		}
+		r.wantLeased(key, "another")
+		r.end(key, rec.Incarnation, logout)
+		_, err = ability[store.Leaser](r, r.store).Begin(r.Context(), key, store.Beginning{Owner: "another", TTL: long}, opt)
+		r.wantGone("Begin", err, session.ReasonLogout)
 	}},
 	{"a released lease is taken under a higher epoch", func(r *rig) {
 		key, _ := r.login()
@@ -130,13 +141,14 @@ var leaseStories = []story{
 		if again := r.lease(key, "a", long); again != epoch {
 			r.Errorf("the epoch after a login = %d, want %d", again, epoch)
 		}
-		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(key, session.Incarnation{}, logout)
+		r.must(r.store.Replace(r.Context(), key, newRecord(), opt))
 		r.wantLeased(key, "b")
 	}},
 	{"a lease keeps nothing else alive", func(r *rig) {
 		ended, _ := r.login()
 		r.lease(ended, "a", 100*long)
-		r.must(r.store.Delete(r.Context(), ended, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(ended, session.Incarnation{}, logout)
 		if !r.traits.NoExpiry {
 			lapsing, _ := r.login(withTTL(r.traits.Short))
 			r.lease(lapsing, "a", 100*long)
@@ -155,8 +167,8 @@ var leaseStories = []story{
 		ended, cancel := context.WithCancel(r.Context())
 		cancel()
 		l := ability[store.Leaser](r, r.store)
-		_, err := l.Lease(ended, key, "a", long, opt)
-		r.wantErr("Lease", err, context.Canceled)
+		_, err := l.Begin(ended, key, store.Beginning{Owner: "a", TTL: long}, opt)
+		r.wantErr("Begin", err, context.Canceled)
 		epoch := r.lease(key, "b", long)
 		r.wantErr("Release", l.Release(ended, key, "b", epoch, opt), context.Canceled)
 		r.wantLeased(key, "a")
@@ -166,18 +178,24 @@ var leaseStories = []story{
 // lease takes the lease of key for owner, in the first process.
 func (r *rig) lease(key session.Key, owner string, ttl time.Duration) int64 {
 	r.Helper()
-	epoch, err := ability[store.Leaser](r, r.store).Lease(r.Context(), key, owner, ttl, opt)
-	r.must(err)
-	return epoch
+	return r.begin(key, store.Beginning{Version: r.version(key), Owner: owner, TTL: ttl}).Epoch
+}
+
+// version returns that of the record under key; zero: there is none.
+func (r *rig) version(key session.Key) session.Version {
+	r.Helper()
+	rec, err := r.store.Load(r.Context(), key, opt)
+	if !errors.Is(err, store.ErrNotFound) {
+		r.must(err)
+	}
+	return rec.Version
 }
 
 // wantLeased fails unless owner is told, in each process, that another holds the lease.
 func (r *rig) wantLeased(key session.Key, owner string) {
 	r.Helper()
 	for _, s := range []store.StateStore{r.store, r.other} {
-		_, err := ability[store.Leaser](r, s).Lease(r.Context(), key, owner, long, opt)
-		if !errors.Is(err, store.ErrLeased) {
-			r.Fatalf("Lease for %s: err = %v, want %v", owner, err, store.ErrLeased)
-		}
+		_, err := ability[store.Leaser](r, s).Begin(r.Context(), key, store.Beginning{Version: r.version(key), Owner: owner, TTL: long}, opt)
+		r.wantErr("Begin for "+owner, err, store.ErrLeased)
 	}
 }

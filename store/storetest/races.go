@@ -63,7 +63,7 @@ var raceStories = []story{
 				for range 5 {
 					errs[i] = errors.Join(errs[i], r.add(r.store, key, 0))
 				}
-				errs[i] = errors.Join(errs[i], r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+				errs[i] = errors.Join(errs[i], r.store.End(r.Context(), key, session.Incarnation{}, logout, opt))
 				deleted.Store(true)
 				return
 			}
@@ -93,7 +93,7 @@ var raceStories = []story{
 				case 0:
 					errs[i] = r.store.Replace(r.Context(), key, fresh, opt)
 				case 1, 2:
-					errs[i] = r.process(i).Delete(r.Context(), key, old.Incarnation, session.ReasonCeiling, opt)
+					errs[i] = r.process(i).End(r.Context(), key, old.Incarnation, ceiling, opt)
 				case 3:
 					err := r.other.Update(r.Context(), key, old.Version, next(old), opt)
 					if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrConflict) {

@@ -39,9 +39,6 @@ func RunTraits(t *testing.T, traits Traits, newStore func(t *testing.T, c clock.
 	// Each story begins with an empty store, so what a store can do is asked of one
 	// more.
 	s := newStore(t, clock.NewFake(t0))
-	if (has[store.Leaser](s) || has[store.Intents](s)) != has[store.Beginner](s) {
-		t.Error("a store has Begin where it has leases or intents, and only there")
-	}
 	for _, ability := range []struct {
 		has     bool
 		name    string
@@ -51,8 +48,8 @@ func RunTraits(t *testing.T, traits Traits, newStore func(t *testing.T, c clock.
 		{has[store.Index](s), "deadlines", deadlineStories},
 		{has[store.Leaser](s), "leases", leaseStories},
 		{has[store.Intents](s), "intents", intentStories},
-		{has[store.Beginner](s), "begin", beginStories},
-		{has[store.Beginner](s) && has[store.Leaser](s), "begin with a lease", beginLeaseStories},
+		{has[store.Leaser](s) || has[store.Intents](s), "begin", beginStories},
+		{has[store.Leaser](s), "begin with a lease", beginLeaseStories},
 		{has[store.BatchEnder](s), "ending many", batchStories},
 		{has[store.ChangeFeed](s), "change feed", feedStories},
 		{has[store.Toucher](s), "touch", touchStories},

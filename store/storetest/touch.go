@@ -30,7 +30,7 @@ var touchStories = []story{
 		toucher := ability[store.Toucher](r, r.store)
 		r.wantErr("Touch of nothing", toucher.Touch(r.Context(), random[session.Key](), long, opt), store.ErrNotFound)
 		key, _ := r.login()
-		r.must(r.store.Delete(r.Context(), key, session.Incarnation{}, session.ReasonLogout, opt))
+		r.end(key, session.Incarnation{}, logout)
 		r.wantErr("Touch of a tombstone", toucher.Touch(r.Context(), key, long, opt), store.ErrNotFound)
 		_, err := r.store.Load(r.Context(), key, opt)
 		r.wantGone("Load", err, session.ReasonLogout)

@@ -68,7 +68,6 @@ func (p *process) live(env *actors.Env) {
 	p.dropped, p.noticed, p.unread = make(map[*subject]bool), make(map[*subject]int), make(map[*subject]int)
 	env.Leaser, _ = store.As[store.Leaser](env.Store)
 	env.Intents, _ = store.As[store.Intents](env.Store)
-	env.Beginner, _ = store.As[store.Beginner](env.Store)
 	env.Owner, env.Rules.Lease = session.RandomString(p.w.random, 22), leaseTTL
 	env.Rules.Leases, env.Rules.Intents = true, c.intents
 	env.Rules.DefaultQuery = p.w.queries[0]

@@ -43,7 +43,7 @@ func (l *lease) standing(w *World, s *subject) bool {
 	return !l.released && l.epoch == s.epoch && w.fake.Now().Before(l.until)
 }
 
-// Begin implements store.Beginner.
+// Begin implements store.Leaser and store.Intents.
 func (s processStore) Begin(ctx context.Context, key session.Key, b store.Beginning, o store.Options) (got store.Begun, err error) {
 	w, sub := s.p.w, s.p.w.byKey[key]
 	w.job.leaseOf, w.job.leaseErr = sub, errStore // should the store panic
@@ -88,12 +88,6 @@ func (s processStore) Begin(ctx context.Context, key session.Key, b store.Beginn
 		w.job.leaseErr, w.job.leaseEpoch = nil, got.Epoch
 	}
 	return got, nil
-}
-
-// Lease implements store.Leaser. The engine asks for leases by Begin.
-func (s processStore) Lease(context.Context, session.Key, string, time.Duration, store.Options) (int64, error) {
-	s.p.w.fail("P1", "a lease is taken without a Begin")
-	return 0, errStore
 }
 
 // Renew implements store.Leaser.
@@ -174,12 +168,6 @@ func (s processStore) Release(ctx context.Context, key session.Key, owner string
 		}
 		return err
 	}})
-}
-
-// PutIntent implements store.Intents. The engine writes intents by Begin.
-func (s processStore) PutIntent(context.Context, session.Key, store.Intent, store.Options) (bool, error) {
-	s.p.w.fail("P3", "an intent is written without a Begin")
-	return false, errStore
 }
 
 // presented is how often a refresh token was presented again, and when.

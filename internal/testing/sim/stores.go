@@ -18,10 +18,9 @@ type processStore struct{ p *process }
 var _ store.StateStore = processStore{}
 
 var (
-	_ store.Index    = processStore{}
-	_ store.Leaser   = processStore{}
-	_ store.Intents  = processStore{}
-	_ store.Beginner = processStore{}
+	_ store.Index   = processStore{}
+	_ store.Leaser  = processStore{}
+	_ store.Intents = processStore{}
 )
 
 // Ability says what the store can do in this run. See store.As.
@@ -34,8 +33,6 @@ func (s processStore) Ability(target any) bool {
 		return set[store.Index](t, s, w.config.index)
 	case *store.Leaser:
 		return set[store.Leaser](t, s, w.kind == Several)
-	case *store.Beginner:
-		return set[store.Beginner](t, s, w.kind == Several)
 	case *store.Intents:
 		return set[store.Intents](t, s, w.config.intents)
 	}
@@ -227,23 +224,6 @@ func (s processStore) Update(ctx context.Context, key session.Key, prev session.
 		},
 		tear: func() { w.fenced(s.p, w.byKey[key], r, w.store.Update(context.Background(), key, prev, half(r), o)) },
 	})
-	return err
-}
-
-// Delete implements store.StateStore.
-func (s processStore) Delete(ctx context.Context, key session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
-	w, sub := s.p.w, s.p.w.byKey[key]
-	err := s.call(ctx, storeCall{name: "End", of: sub, late: !only.IsZero(), act: func(ctx context.Context) error {
-		_, had := w.store.Load(context.Background(), key, store.Options{})
-		err := w.store.Delete(ctx, key, only, why, o)
-		if _, has := w.store.Load(context.Background(), key, store.Options{}); had == nil && has != nil {
-			w.tell(sub, session.Version{})
-		}
-		return err
-	}})
-	if err == nil && only.IsZero() && sub.owing[s.p] {
-		sub.afterAll()
-	}
 	return err
 }
 

@@ -78,7 +78,7 @@ func (s *shaky) Update(ctx context.Context, k session.Key, prev session.Version,
 	return s.call(func() error { return s.StateStore.Update(ctx, k, prev, r, o) })
 }
 
-// Delete implements store.StateStore.
-func (s *shaky) Delete(ctx context.Context, k session.Key, only session.Incarnation, why session.Reason, o store.Options) error {
-	return s.call(func() error { return s.StateStore.Delete(ctx, k, only, why, o) })
+// End implements store.StateStore.
+func (s *shaky) End(ctx context.Context, k session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
+	return s.call(func() error { return s.StateStore.End(ctx, k, only, e, o) })
 }

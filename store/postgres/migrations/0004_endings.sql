@@ -1,13 +1,18 @@
--- Whether a record holds connection tokens; those of the releases before may. Of a tombstone, whose it
--- is, and what a ceiling left until remainder_until: its index values stand in index_values, and what
--- is sealed in remainder.
+-- Whether a record holds connection tokens; those of the releases before may. When it was last written
+-- or touched; null where an earlier release wrote it. Of a tombstone, whose it is, and what a ceiling left until
+-- remainder_until: its index values stand in index_values, and what is sealed in remainder.
 ALTER TABLE :"schema".sessions
     ADD COLUMN connections       boolean NOT NULL DEFAULT true,
     ADD COLUMN gone_incarnation  bytea,
     ADD COLUMN remainder_version bytea,
     ADD COLUMN remainder         bytea,
-    ADD COLUMN remainder_until   timestamptz NOT NULL DEFAULT '-infinity';
+    ADD COLUMN remainder_until   timestamptz NOT NULL DEFAULT '-infinity',
+    ADD COLUMN used              timestamptz;
 ALTER TABLE :"schema".sessions ALTER COLUMN remainder SET STORAGE EXTERNAL;
+
+-- The sessions by key, for listings: a record has index values, and what else is kept beside has none.
+-- Neither column changes with a refresh.
+CREATE INDEX sessions_listed ON :"schema".sessions (key) WHERE gone IS NULL AND index_values <> '{}';
 
 -- microseconds returns how long it is until an instant.
 CREATE FUNCTION :"schema".microseconds(p_until timestamptz) RETURNS bigint
@@ -52,13 +57,13 @@ CREATE FUNCTION :"schema".replace_session(
     p_values bytea[], p_connections boolean, p_sealed bytea, p_ttl bigint
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO :"schema".sessions AS s (key, version, incarnation, epoch, ceiling, index_values, connections, sealed, stands_until)
-    VALUES (p_key, p_version, p_incarnation, p_epoch, p_ceiling, p_values, p_connections, p_sealed, :"schema".until(p_ttl))
+    INSERT INTO :"schema".sessions AS s (key, version, incarnation, epoch, ceiling, index_values, connections, sealed, stands_until, used)
+    VALUES (p_key, p_version, p_incarnation, p_epoch, p_ceiling, p_values, p_connections, p_sealed, :"schema".until(p_ttl), clock_timestamp())
     ON CONFLICT (key) DO UPDATE SET
         version = p_version, incarnation = p_incarnation, epoch = p_epoch, ceiling = p_ceiling,
         index_values = p_values, connections = p_connections, sealed = p_sealed,
         gone = NULL, gone_incarnation = NULL, remainder_version = NULL, remainder = NULL, remainder_until = '-infinity',
-        stands_until = :"schema".until(p_ttl), claimed_until = '-infinity',
+        stands_until = :"schema".until(p_ttl), used = clock_timestamp(), claimed_until = '-infinity',
         -- What had lapsed is as if it had been collected.
         lease_epoch = CASE WHEN s.lapses <= clock_timestamp() THEN 0 ELSE s.lease_epoch END;
     PERFORM :"schema".set_values(p_key, p_values);
@@ -67,10 +72,11 @@ BEGIN
 END
 $$;
 
--- update_session gives back the lease that p_release holds at the epoch of the write; empty: none.
+-- update_session gives back the lease that p_release holds at the epoch of the write; empty: none. With
+-- p_keep_intent the intent stays.
 CREATE FUNCTION :"schema".update_session(
     p_key bytea, p_prev bytea, p_version bytea, p_incarnation bytea, p_epoch bigint, p_ceiling bigint,
-    p_values bytea[], p_connections boolean, p_sealed bytea, p_ttl bigint, p_release text,
+    p_values bytea[], p_connections boolean, p_sealed bytea, p_ttl bigint, p_release text, p_keep_intent boolean,
     OUT outcome text, OUT reason text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -91,14 +97,16 @@ BEGIN
     released := p_release <> '' AND had.lease_owner IS NOT DISTINCT FROM p_release AND had.lease_epoch = p_epoch;
     UPDATE :"schema".sessions s SET
         version = p_version, epoch = p_epoch, ceiling = p_ceiling, index_values = p_values, connections = p_connections,
-        sealed = p_sealed, stands_until = :"schema".until(p_ttl),
+        sealed = p_sealed, stands_until = :"schema".until(p_ttl), used = clock_timestamp(),
         lease_owner = CASE WHEN NOT released THEN s.lease_owner END,
         lease_until = CASE WHEN released THEN '-infinity' ELSE s.lease_until END
         WHERE s.key = p_key;
     IF had.index_values <> p_values THEN
         PERFORM :"schema".set_values(p_key, p_values);
     END IF;
-    DELETE FROM :"schema".intents WHERE key = p_key;
+    IF NOT p_keep_intent THEN
+        DELETE FROM :"schema".intents WHERE key = p_key;
+    END IF;
     PERFORM pg_notify(:'channel', encode(p_key, 'hex') || ':' || encode(p_version, 'hex'));
     outcome := 'done';
 END
@@ -159,9 +167,10 @@ BEGIN
 END
 $$;
 
--- end_sessions ends those of the given incarnations that hold no connection tokens, and returns
--- those that it left: they hold some, or another call works on them, for which it does not wait.
-CREATE FUNCTION :"schema".end_sessions(p_keys bytea[], p_incarnations bytea[], p_why text, p_stands bigint)
+-- end_sessions ends those of the given incarnations that can be: with p_final records, what ceilings left, and tombstones that give another
+-- reason; else, at a ceiling, records that hold no connection tokens. It returns those that it left: they hold
+-- some, or another call works on them, for which it does not wait.
+CREATE FUNCTION :"schema".end_sessions(p_keys bytea[], p_incarnations bytea[], p_why text, p_stands bigint, p_final boolean)
 RETURNS TABLE (key bytea)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -169,15 +178,18 @@ DECLARE
     ended bytea[];
 BEGIN
     WITH had AS MATERIALIZED (
-        SELECT s.key, s.connections FROM :"schema".sessions s
-        JOIN unnest(p_keys, p_incarnations) AS u (key, incarnation) ON s.key = u.key AND s.incarnation = u.incarnation
+        SELECT s.key FROM :"schema".sessions s
+        JOIN unnest(p_keys, p_incarnations) AS u (key, incarnation) ON s.key = u.key AND coalesce(s.incarnation, s.gone_incarnation) = u.incarnation
         WHERE s.stands_until > clock_timestamp()
+        AND CASE WHEN p_final THEN s.version IS NOT NULL OR s.gone <> p_why OR s.remainder_until > clock_timestamp()
+            ELSE s.version IS NOT NULL AND NOT s.connections END
         FOR UPDATE OF s SKIP LOCKED
     ), done AS (
         UPDATE :"schema".sessions s SET
             version = NULL, incarnation = NULL, epoch = 0, ceiling = 0, sealed = NULL, claimed_until = '-infinity',
-            gone = p_why, gone_incarnation = s.incarnation, stands_until = :"schema".until(p_stands), index_values = '{}'
-        FROM had WHERE s.key = had.key AND NOT had.connections
+            gone = p_why, gone_incarnation = coalesce(s.incarnation, s.gone_incarnation), stands_until = :"schema".until(p_stands),
+            index_values = '{}', remainder_version = NULL, remainder = NULL, remainder_until = '-infinity'
+        FROM had WHERE s.key = had.key
         RETURNING s.key
     )
     SELECT coalesce(array_agg(done.key), '{}') INTO ended FROM done;
@@ -186,13 +198,15 @@ BEGIN
     PERFORM pg_notify(:'channel', encode(u.key, 'hex') || ':' || repeat('0', 32)) FROM unnest(ended) AS u (key);
     RETURN QUERY
         SELECT DISTINCT s.key FROM :"schema".sessions s
-        JOIN unnest(p_keys, p_incarnations) AS u (key, incarnation) ON s.key = u.key AND s.incarnation = u.incarnation
-        WHERE s.stands_until > clock_timestamp();
+        JOIN unnest(p_keys, p_incarnations) AS u (key, incarnation) ON s.key = u.key AND coalesce(s.incarnation, s.gone_incarnation) = u.incarnation
+        WHERE s.stands_until > clock_timestamp()
+        AND (s.version IS NOT NULL OR p_final AND (s.gone <> p_why OR s.remainder_until > clock_timestamp()));
 END
 $$;
 
 -- begin_session takes the lease for p_owner (empty: none) and writes the intent of p_token (empty:
--- none), if the record still has the version. Where it has another, the answer is that record.
+-- none), if the record still has the version. Where it has another, the answer is that record. An
+-- empty p_version is for a key that has no record: the lease needs a row to stand in.
 CREATE FUNCTION :"schema".begin_session(
     p_key bytea, p_version bytea, p_owner text, p_ttl bigint, p_token bytea, p_at bigint, p_tries bigint, p_next bigint,
     OUT outcome text, OUT reason text, OUT holder text, OUT holds bigint, OUT lease bigint, OUT tries bigint, OUT next bigint,
@@ -204,14 +218,17 @@ CREATE FUNCTION :"schema".begin_session(
 DECLARE
     had record;
 BEGIN
+    IF p_version = '' THEN
+        INSERT INTO :"schema".sessions (key) VALUES (p_key) ON CONFLICT DO NOTHING;
+    END IF;
     FOR pass IN 1..2 LOOP
         SELECT * INTO had FROM :"schema".look(p_key, pass = 2);
         lease := 0;
-        IF had.state <> 'lives' THEN
+        IF had.state <> 'lives' AND (had.state <> 'absent' OR p_version <> '') THEN
             outcome := had.state;
             reason := had.gone;
             RETURN;
-        ELSIF had.version IS DISTINCT FROM p_version THEN
+        ELSIF had.state = 'lives' AND had.version IS DISTINCT FROM p_version THEN
             SELECT s.version, s.incarnation, s.epoch, s.ceiling, s.index_values, s.connections, s.sealed
                 INTO version, incarnation, epoch, ceiling, index_values, connections, sealed
                 FROM :"schema".sessions s WHERE s.key = p_key AND s.version IS NOT NULL;
@@ -324,5 +341,5 @@ CREATE OR REPLACE FUNCTION :"schema".update_session(
     OUT outcome text, OUT reason text
 ) LANGUAGE sql AS $$
     SELECT * FROM :"schema".update_session(
-        p_key, p_prev, p_version, p_incarnation, p_epoch, p_ceiling, p_values, true, p_sealed, p_ttl, '')
+        p_key, p_prev, p_version, p_incarnation, p_epoch, p_ceiling, p_values, true, p_sealed, p_ttl, '', false)
 $$;

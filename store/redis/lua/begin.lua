@@ -3,9 +3,14 @@
 -- moved; else the epoch, the intent and its tries, and those of the one of the same token that stood.
 local e = read()
 local no = absent(e)
-if no then return no end
-if e.v ~= ARGV[4] then return {'ok', 'moved', redis.call('HGET', key, 'r')} end
 local owner, n = ARGV[5], ARGV[7]
+if no and no[1] == 'none' and ARGV[4] == string.rep('\0', 16) then -- a key that has no record
+  n = ''
+elseif no then
+  return no
+elseif e.v ~= ARGV[4] then
+  return {'ok', 'moved', redis.call('HGET', key, 'r')}
+end
 if owner == '' and e.e then return {'conflict'} end
 no = owner ~= '' and held(e, owner)
 if no then return no end

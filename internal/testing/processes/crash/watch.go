@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -126,17 +125,12 @@ func (s watchedStore) Ability(target any) bool {
 	switch t := target.(type) {
 	case *store.Leaser:
 		if inner, ok := store.As[store.Leaser](s.StateStore); ok {
-			*t = watchedLeaser{inner, s.watch}
+			*t = watchedLeaser{watchedBeginner{inner, s.watch}, inner}
 			return true
 		}
 	case *store.Intents:
 		if inner, ok := store.As[store.Intents](s.StateStore); ok {
-			*t = watchedIntents{inner, s.watch}
-			return true
-		}
-	case *store.Beginner:
-		if inner, ok := store.As[store.Beginner](s.StateStore); ok {
-			*t = watchedBeginner{inner, s.watch}
+			*t = watchedIntents{watchedBeginner{inner, s.watch}, inner}
 			return true
 		}
 	}
@@ -177,41 +171,33 @@ func (s watchedStore) Update(ctx context.Context, key session.Key, prev session.
 }
 
 type watchedLeaser struct {
+	watchedBeginner
 	store.Leaser
-	watch *watch
 }
 
-// Lease implements store.Leaser.
-func (s watchedLeaser) Lease(ctx context.Context, key session.Key, owner string, ttl time.Duration, o store.Options) (int64, error) {
-	epoch, err := s.Leaser.Lease(ctx, key, owner, ttl, o)
-	if err == nil {
-		s.watch.pass(leased)
-	}
-	return epoch, err
+// Begin implements store.Leaser.
+func (s watchedLeaser) Begin(ctx context.Context, key session.Key, b store.Beginning, o store.Options) (store.Begun, error) {
+	return s.watchedBeginner.Begin(ctx, key, b, o)
 }
 
 type watchedIntents struct {
+	watchedBeginner
 	store.Intents
-	watch *watch
 }
 
-// PutIntent implements store.Intents.
-func (s watchedIntents) PutIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) (bool, error) {
-	again, err := s.Intents.PutIntent(ctx, key, in, o)
-	if err == nil {
-		s.watch.pass(intended)
-	}
-	return again, err
+// Begin implements store.Intents.
+func (s watchedIntents) Begin(ctx context.Context, key session.Key, b store.Beginning, o store.Options) (store.Begun, error) {
+	return s.watchedBeginner.Begin(ctx, key, b, o)
 }
 
 type watchedBeginner struct {
-	store.Beginner
+	inner store.Beginner
 	watch *watch
 }
 
-// Begin implements store.Beginner.
+// Begin is under watch as the lease and the intent that it leaves are.
 func (s watchedBeginner) Begin(ctx context.Context, key session.Key, b store.Beginning, o store.Options) (store.Begun, error) {
-	begun, err := s.Beginner.Begin(ctx, key, b, o)
+	begun, err := s.inner.Begin(ctx, key, b, o)
 	switch {
 	case err != nil:
 	case begun.Moved != nil:

@@ -83,10 +83,8 @@ func TestWatch_abilities(t *testing.T) {
 	if _, ok := store.As[store.Leaser](s); !ok {
 		t.Error("no leases where the store has them")
 	}
-	if b, _ := store.As[store.Beginner](s); b == nil {
-		t.Error("a flight does not begin in one operation where the store can do that")
-	} else if _, watched := b.(watchedBeginner); !watched {
-		t.Error("Begin is not under watch")
+	if _, ok := store.As[store.Intents](s); !ok {
+		t.Error("no intents where the store has them")
 	}
 	if l, ok := store.As[store.Leaser](watchedStore{bare{s}, w}); ok || l != nil {
 		t.Errorf("leases where the store has none: %v", l)

@@ -181,8 +181,8 @@ var ordinary = []defect{
 	},
 	{
 		name: "tombstone-second", what: "a Simple ends a session only once it is deleted",
-		old:  "\ts.tombs.add(key, &GoneError{Reason: why, Incarnation: r.Incarnation, Stands: DefaultTombstoneLife}, s.now())\n\treturn s.kv.Delete(ctx, s.name(key), o)",
-		bad:  "\tif err := s.kv.Delete(ctx, s.name(key), o); err != nil {\n\t\treturn err\n\t}\n\ts.tombs.add(key, &GoneError{Reason: why, Incarnation: r.Incarnation, Stands: DefaultTombstoneLife}, s.now())\n\treturn nil",
+		old:  "\t\ts.tombs.add(key, next, s.now())\n",
+		bad:  "\t\tif err := s.kv.Delete(ctx, s.name(key), o); err != nil {\n\t\t\treturn err\n\t\t}\n\t\ts.tombs.add(key, next, s.now())\n",
 		test: "TestSimple_endsWhatItCouldNotDelete",
 	},
 	{
