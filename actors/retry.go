@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -64,11 +65,11 @@ func (c *core) sendAgain(a *request, m *providerAnswered, now time.Time) bool {
 	r.failed++
 	r.err = m.err
 	if acted && (!r.acted || r.token != a.token) {
-		r.acted, r.token, r.until = true, a.token, m.sent+c.rules.Overlap
+		r.acted, r.token, r.until = true, a.token, after(m.sent, c.rules.Overlap)
 	}
 	wait := session.RetryAfter(m.err)
 	due := m.at + wait
-	if !again || r.failed >= p.Attempts || due > r.since+p.Within || r.tooLate(a.token, due) {
+	if !again || r.failed >= p.Attempts || due > after(r.since, p.Within) || r.tooLate(a.token, due) {
 		return false
 	}
 	c.again = r
@@ -76,6 +77,14 @@ func (c *core) sendAgain(a *request, m *providerAnswered, now time.Time) bool {
 	c.step = waitingToRetry
 	c.do(sendAgainIn{f, wait, p.Backoff(r.failed)})
 	return true
+}
+
+// after returns mono and d more, by the monotonic clock: never, where that is further ahead than it can say.
+func after(mono, d time.Duration) time.Duration {
+	if d > math.MaxInt64-mono {
+		return math.MaxInt64
+	}
+	return mono + d
 }
 
 // maySendAgain reports whether the session still wants an answer to a.

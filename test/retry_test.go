@@ -3,6 +3,7 @@ package test_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -114,6 +115,24 @@ func TestRetry_overlapIsOver(t *testing.T) {
 		}
 		r.want("requests", r.tenant.Refreshes(), 2)
 	}, retrying(tokenward.RetryPolicy{}, 2*time.Second))
+}
+
+// Times without end, as a host gives them whose refresh tokens do not rotate, are not over at once.
+func TestRetry_timesWithoutEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		id := r.login()
+		r.expire()
+		r.tenant.Script(idptest.Refresh, idptest.Status(500), idptest.ResetConn(), throttled(429, "3600"))
+		c := r.ask(context.Background(), id, tokenward.TokenRequest{})
+		for range 40 {
+			r.rest()
+			r.clock.Advance(100 * time.Second)
+		}
+		if _, err := c.wait(); err != nil {
+			t.Errorf("the caller gets %v", err)
+		}
+		r.want("requests", r.tenant.Refreshes(), 4)
+	}, retrying(tokenward.RetryPolicy{Within: math.MaxInt64, First: math.MaxInt64, Most: time.Minute}, math.MaxInt64))
 }
 
 // After the last attempt its error is the answer, and a Retry-After in it holds the session up as it does without retries.
