@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -261,7 +260,7 @@ func (e *StepUpError) Error() string {
 }
 
 // CheckStepUp says by a *StepUpError that a user, whose claims GetUser has returned, has not signed in as need says: too long
-// ago, in another way, or the provider has not said when (auth_time) or how (acr). WithLeeway applies to the time. It fails with an *InvalidArgumentError
+// ago, in another way, or the provider has not said when (auth_time, which is no date in the future) or how (acr). WithLeeway applies to the time. It fails with an *InvalidArgumentError
 // where need cannot be met.
 func (c *Client) CheckStepUp(user User, need StepUp) error {
 	if err := need.Check(); err != nil {
@@ -276,8 +275,8 @@ func (c *Client) CheckStepUp(user User, need StepUp) error {
 	}
 	n, _ := user["auth_time"].(json.Number)
 	at, err := n.Float64()
-	latest := float64(c.clock.Now().Add(-need.MaxAge - c.opts.leeway).Unix())
-	if err != nil || math.IsNaN(at) || at < latest {
+	ago, leeway := float64(c.clock.Now().Unix())-at, c.opts.leeway.Seconds()
+	if err != nil || !(-leeway <= ago && ago <= need.MaxAge.Seconds()+leeway) { // ahead of its time is no better than too long ago
 		return &StepUpError{Need: need}
 	}
 	return nil

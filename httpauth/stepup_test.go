@@ -1,10 +1,13 @@
 package httpauth_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +104,37 @@ func TestRequireStepUp_isChosenByNoLink(t *testing.T) {
 	to, err := url.Parse(s.hop("/auth/login?step_up=made-up", "Accept", "text/html").Header.Get("Location"))
 	if err != nil || to.Query().Has("step_up") || to.Query().Has("acr_values") || to.Query().Get("state") == "" {
 		t.Errorf("led to %v, %v", to, err)
+	}
+}
+
+// When the user signed in is for the provider to say, in seconds: not in milliseconds, which would be recent for ever.
+func TestCheckStepUp_authTime(t *testing.T) {
+	s := newSite(t)
+	now := s.clock.Now()
+	number := func(n int64) json.Number { return json.Number(strconv.FormatInt(n, 10)) }
+	const leeway = 30
+	for _, tt := range []struct {
+		authTime any
+		need     time.Duration
+		ok       bool
+	}{
+		{number(now.Unix()), time.Minute, true},
+		{number(now.Unix() - 60 - leeway), time.Minute, true},
+		{number(now.Unix() - 61 - leeway), time.Minute, false},
+		{number(now.Unix() + leeway), time.Minute, true},
+		{number(now.Unix() + leeway + 1), time.Minute, false},
+		{number(now.UnixMilli()), time.Minute, false},
+		{number(0), math.MaxInt64, true},
+		{number(-1), time.Minute, false},
+		{json.Number("1e400"), time.Minute, false},
+		{json.Number("NaN"), time.Minute, false},
+		{number(now.Unix()).String(), time.Minute, false},
+		{nil, time.Minute, false},
+	} {
+		err := s.client.CheckStepUp(tokenward.User{"auth_time": tt.authTime}, tokenward.StepUp{MaxAge: tt.need})
+		if (err == nil) != tt.ok || err != nil && tokenward.CodeOf(err) != "insufficient_user_authentication" {
+			t.Errorf("auth_time %v, no longer ago than %v: %v", tt.authTime, tt.need, err)
+		}
 	}
 }
 

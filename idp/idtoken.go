@@ -93,6 +93,8 @@ func (c claims) checkAuthTime(maxAge *int64, now time.Time, leeway time.Duration
 		return invalidToken("it has no auth_time, which max_age calls for")
 	case !ok:
 		return invalidToken("its auth_time is not a date")
+	case t.After(now.Add(leeway)): // in milliseconds, for example: no sign-in would ever be too long ago
+		return invalidToken("its auth_time is in the future")
 	case t.Add(time.Duration(*maxAge) * time.Second).Add(leeway).Before(now):
 		return invalidToken("its auth_time is longer ago than max_age allows; the user must sign in at the provider again")
 	}
