@@ -144,6 +144,7 @@ func TestResidency_twiceTheLimitThenOverloaded(t *testing.T) {
 		ids := make([]string, 6)
 		for i := range ids {
 			ids[i] = r.login()
+			r.rest() // the one that makes room has gone
 		}
 		r.expire()
 		r.wantResident(0)
