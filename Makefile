@@ -28,7 +28,7 @@ vuln: $(VULN) ## known defects in what is called; asks vuln.go.dev, or VULNDB, a
 	@# golang.org/x/vulndb/cmd/indexdb makes such a folder of the data in its module.
 	$(VULN) $(if $(VULNDB),-db file://$(abspath $(VULNDB))) $(PACKAGES)
 
-apidiff: ## what changed in the root module's API since the last tag; with a tag, builds golang.org/x/exp/cmd/apidiff
+apidiff: ## what changed in the API of each released module since its last tag; with a tag, builds golang.org/x/exp/cmd/apidiff
 	.ci/apidiff
 
 tidy: ## go.mod and go.sum of every module as the code needs them
