@@ -1,6 +1,7 @@
 package grpcauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,8 @@ var _ credentials.PerRPCCredentials = (*Credentials)(nil)
 
 // NewCredentials returns credentials of the session h for servers at the origins of the URLs in origins, or where there
 // are none at that of r.Audience. Each must be https, or http on a loopback host: the token is sent over TLS alone but
-// to these. It fails with an *InvalidArgumentError where one is not, or there is none.
+// to these. A test without TLS names "http://"+listener.Addr().String(); one on bufconn a made-up http://localhost:80, and
+// dials with grpc.WithAuthority("localhost:80"), which gRPC takes for the server's name. It fails with an *InvalidArgumentError where one is not, or there is none.
 func NewCredentials(h *tokenward.Handle, r tokenward.TokenRequest, origins ...string) (*Credentials, error) {
 	c := &Credentials{handle: h, request: r}
 	if len(origins) == 0 {
@@ -63,10 +65,10 @@ func (c *Credentials) RequireTransportSecurity() bool {
 // GetRequestMetadata implements credentials.PerRPCCredentials. It fails, with a gRPC status, where no token can be had,
 // or where the connection leads to another origin. An RPC that has authorization metadata of its own is sent as it is.
 func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
-	if !c.mayHaveToken(ctx, uri) {
+	if to := origin(ctx, uri); to == "" || !slices.Contains(c.origins, to) {
 		return nil, local(&tokenward.InvalidArgumentError{
 			Argument: "origins",
-			Message:  fmt.Sprintf("this connection leads to none of %v; name its authority, as https where it is encrypted", c.origins),
+			Message:  fmt.Sprintf("this connection leads to %s, and the token may be sent to %v alone (NewCredentials)", cmp.Or(to, "no server that can be named"), c.origins),
 		})
 	}
 	if own, _ := metadata.FromOutgoingContext(ctx); len(own.Get("authorization")) > 0 {
@@ -85,15 +87,15 @@ func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (ma
 	return map[string]string{"authorization": "Bearer " + token.AccessToken}, nil
 }
 
-// mayHaveToken reports whether the connection that ctx is of leads to a named origin. gRPC gives uri as https, without
+// origin returns where the connection that ctx is of leads, "" where that is unknown. gRPC gives uri as https, without
 // the port 443, however the connection is secured; RequestInfo says that.
-func (c *Credentials) mayHaveToken(ctx context.Context, uri []string) bool {
+func origin(ctx context.Context, uri []string) bearer.Origin {
 	if len(uri) != 1 {
-		return false
+		return ""
 	}
 	u, err := url.Parse(uri[0])
 	if err != nil {
-		return false
+		return ""
 	}
 	scheme, host := "http", u.Host
 	info, _ := credentials.RequestInfoFromContext(ctx)
@@ -103,7 +105,7 @@ func (c *Credentials) mayHaveToken(ctx context.Context, uri []string) bool {
 	if u.Port() == "" {
 		host = u.Host + ":443"
 	}
-	return slices.Contains(c.origins, bearer.OriginOf(scheme, host))
+	return bearer.OriginOf(scheme, host)
 }
 
 // local returns err as credentials may: gRPC changes their INVALID_ARGUMENT, which is the server's to say, into an
@@ -118,24 +120,55 @@ func local(err error) error {
 // UnaryInterceptor is a grpc.UnaryClientInterceptor. An RPC that the server has refused as UNAUTHENTICATED has the token
 // refreshed, once for all RPCs that were refused (TokenRequest.Refused), and is sent once more; that answer counts. The
 // first refusal counts where no other token can be had. Where the user must sign in again, the error of GetAccessToken is
-// returned in its place. Streams are not sent again: their next RPC asks for a token anew.
+// returned in its place.
 func (c *Credentials) UnaryInterceptor(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	var a attempt
 	err := invoker(context.WithValue(ctx, attemptKey{c}, &a), method, req, reply, cc, opts...)
-	refused := a.last()
-	if status.Code(err) != codes.Unauthenticated || refused == "" || errors.As(err, new(*statusError)) {
+	if again, err := c.afterwards(ctx, &a, err); !again {
 		return err
+	}
+	return invoker(ctx, method, req, reply, cc, opts...)
+}
+
+// StreamInterceptor is a grpc.StreamClientInterceptor. A stream that the server has ended as UNAUTHENTICATED has the token
+// refreshed as UnaryInterceptor does, before its RecvMsg returns that. It is not sent again: the next RPC has the new token.
+func (c *Credentials) StreamInterceptor(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	var a attempt
+	stream, err := streamer(context.WithValue(ctx, attemptKey{c}, &a), desc, cc, method, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &clientStream{stream, func(err error) error { _, err = c.afterwards(ctx, &a, err); return err }}, nil
+}
+
+type clientStream struct {
+	grpc.ClientStream
+	afterwards func(error) error
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s *clientStream) RecvMsg(m any) error { return s.afterwards(s.ClientStream.RecvMsg(m)) }
+
+// afterwards has the token refreshed where err is the server's refusal of the one that was sent. It reports whether there is
+// another one, and returns the error that counts where there is none.
+func (c *Credentials) afterwards(ctx context.Context, a *attempt, err error) (again bool, _ error) {
+	if status.Code(err) != codes.Unauthenticated || errors.As(err, new(*statusError)) {
+		return false, err
+	}
+	refused := a.take()
+	if refused == "" {
+		return false, err
 	}
 	r := c.request
 	r.Refused = refused
 	token, failed := c.handle.GetAccessToken(ctx, r)
 	switch {
 	case failed != nil && (ctx.Err() != nil || tokenward.LoginRequired(failed)):
-		return local(failed)
-	case failed != nil, token.AccessToken == refused:
-		return err
+		return false, local(failed)
+	case failed != nil:
+		return false, err
 	}
-	return invoker(ctx, method, req, reply, cc, opts...)
+	return token.AccessToken != refused, err
 }
 
 // attempt is one try of an RPC, in its context: gRPC may ask for its metadata several times.
@@ -152,9 +185,10 @@ func (a *attempt) note(token string) {
 	a.mu.Unlock()
 }
 
-// last returns the token that was sent last, "" for none.
-func (a *attempt) last() string {
+// take returns the token that was sent last, once; "" for none.
+func (a *attempt) take() (token string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.token
+	token, a.token = a.token, ""
+	return token
 }

@@ -34,7 +34,7 @@ func newCredentials(t *testing.T, h *tokenward.Handle, origins ...string) *grpca
 }
 
 func withCredentials(c *grpcauth.Credentials) []grpc.DialOption {
-	return []grpc.DialOption{grpc.WithPerRPCCredentials(c), grpc.WithUnaryInterceptor(c.UnaryInterceptor)}
+	return []grpc.DialOption{grpc.WithPerRPCCredentials(c), grpc.WithUnaryInterceptor(c.UnaryInterceptor), grpc.WithStreamInterceptor(c.StreamInterceptor)}
 }
 
 func wantError(t *testing.T, what string, err error, code codes.Code, own tokenward.Code) {
@@ -155,6 +155,46 @@ func TestCredentials_aThousandRefusalsAreOneRefresh(t *testing.T) {
 	if served != 1000 {
 		t.Errorf("%d RPCs were served, want 1000", served)
 	}
+}
+
+// A stream whose token is refused ends with that; the next RPC, stream or not, has a new one. A hundred such streams cost one refresh.
+func TestCredentials_aRefusedStream(t *testing.T) {
+	r, s := newRig(t), &service{}
+	address := serve(t, s)
+	id := r.login()
+	s.refused = map[string]bool{"Bearer " + r.token(id): true}
+	c := dial(t, address, withCredentials(newCredentials(t, r.client.Session(id), "http://"+address))...)
+	wantError(t, "the first stream", watch(t.Context(), c), codes.Unauthenticated, "")
+	if err := watch(t.Context(), c); err != nil {
+		t.Errorf("the next stream: %v", err)
+	}
+	s.mu.Lock()
+	s.refused["Bearer "+r.token(id)] = true
+	s.mu.Unlock()
+	r.clock.Advance(time.Minute) // a refresh on demand is had once in 30 seconds
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			if err := watch(t.Context(), c); err != nil {
+				wantError(t, "a stream", err, codes.Unauthenticated, "")
+			}
+		})
+	}
+	all.Wait()
+	if err := watch(t.Context(), c); err != nil {
+		t.Errorf("the last stream: %v", err)
+	}
+	if n := r.tenant.Refreshes(); n != 2 {
+		t.Errorf("%d refreshes, want 2", n)
+	}
+
+	s.mu.Lock()
+	s.refused["Bearer "+r.token(id)] = true
+	s.mu.Unlock()
+	r.clock.Advance(time.Minute)
+	s.handle = nil
+	r.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_grant", "").Always())
+	wantError(t, "the user must sign in again", watch(t.Context(), c), codes.Unauthenticated, "refresh_token_error")
 }
 
 // The answer of a server that refuses every token, where no other can be had, and where the user must sign in again.

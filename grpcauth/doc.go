@@ -9,6 +9,7 @@
 //		grpc.WithTransportCredentials(credentials.NewTLS(nil)),
 //		grpc.WithPerRPCCredentials(creds),
 //		grpc.WithUnaryInterceptor(creds.UnaryInterceptor), // a refresh after UNAUTHENTICATED
+//		grpc.WithStreamInterceptor(creds.StreamInterceptor),
 //	)
 //
 // A server whose callers name their session in the metadata field session-id:
@@ -21,7 +22,9 @@
 //
 // # Errors
 //
-// Error makes a gRPC error of an error of tokenward. The interceptors and Credentials use it.
+// Error makes a gRPC error of an error of tokenward. The interceptors and Credentials use it. A web handler that calls a server
+// gets two kinds of errors: those of the session, which have a tokenward.CodeOf and which httpauth.WriteError answers, and
+// those of the server, which have a status alone: answer them with 502, or as status.Code says.
 //
 //	the user must sign in again (tokenward.LoginRequired),
 //	session_expired, missing_session, missing_refresh_token,

@@ -22,7 +22,9 @@ var ErrPublic = errors.New("grpcauth: the call needs no session")
 
 // FromMetadata returns a Session that takes the session's id from a field of the metadata. The id opens the session, so it
 // belongs on encrypted connections only, and strangers may try ids: each costs a look into the store. A call that lacks the
-// field, or has it twice, is refused.
+// field, or has it twice, is refused. Its callers are servers of the same application, which have the id from
+// tokenward.LoginResult.SessionID (httpauth.OnLogin), and send it by metadata.AppendToOutgoingContext; the Client here has the
+// same store, Secrets and registration as theirs.
 func FromMetadata(field string) Session {
 	return func(ctx context.Context) (tokenward.StoreOptions, error) {
 		ids := metadata.ValueFromIncomingContext(ctx, field)
@@ -33,8 +35,9 @@ func FromMetadata(field string) Session {
 	}
 }
 
-// UnaryServerInterceptor lets in calls whose session lives, and answers the others with UNAUTHENTICATED, or with what the
-// package's table says of the error of GetUser. In the handler calls of c with zero StoreOptions are about that session,
+// UnaryServerInterceptor lets in calls whose session lives, and answers the others with UNAUTHENTICATED and missing_session,
+// whether the session has ended, was never there or was not named; or with what the package's table says of the error of
+// GetUser. Of a user whom the provider has revoked the next GetAccessToken says so. In the handler calls of c with zero StoreOptions are about that session,
 // and so is c.ContextSession. Errors of tokenward that the handler returns get the status of the table.
 func UnaryServerInterceptor(c *tokenward.Client, session Session) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
@@ -48,7 +51,8 @@ func UnaryServerInterceptor(c *tokenward.Client, session Session) grpc.UnaryServ
 }
 
 // StreamServerInterceptor is UnaryServerInterceptor for streams. The session is looked at when the stream begins. A
-// stream that outlives it goes on, but gets no more tokens.
+// stream that outlives it goes on, but gets no more tokens: one that must end then asks c.GetUser from time to time, or is
+// ended by Hooks.SessionEnded.
 func StreamServerInterceptor(c *tokenward.Client, session Session) grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		ctx, err := attach(stream.Context(), c, session)

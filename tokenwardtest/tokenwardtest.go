@@ -3,7 +3,13 @@
 //	s := tokenwardtest.SignIn(t)
 //	token, err := s.Client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, s.Session())
 //
-// The provider is an idptest.Tenant in this process, and time is a clock.Fake, so nothing waits and nothing listens.
+// The provider is an idptest.Tenant in this process, and time is a clock.Fake, so nothing waits and nothing listens:
+//
+//	s.Clock.Advance(2 * time.Hour)         // the access token has expired
+//	s.Tenant.Script(idptest.Refresh, idptest.Status(503)) // the provider fails once
+//	s.Tenant.Refreshes()                   // what it was asked for
+//
+// A handler under test gets s.Client in place of the program's own, and s.Request, which has the browser's cookies.
 package tokenwardtest
 
 import (
@@ -28,7 +34,7 @@ const RedirectURI = "https://app.example.com/auth/callback"
 type SignedIn struct {
 	Client *tokenward.Client
 	Tenant *idptest.Tenant
-	Clock  *clock.Fake // of both; nil with At
+	Clock  *clock.Fake // of both, in January 2026 at first; nil with At
 
 	SessionID string
 	User      tokenward.User
@@ -45,20 +51,25 @@ type options struct {
 	client  []tokenward.Option
 	tenant  []idptest.Option
 	at      *SignedIn
+	ceiling time.Duration
 }
 
-// As signs in the user with that subject. Their claims are those, or where they are nil what the tenant knows of them. The
-// default is idptest.Subject.
+// As signs in the user with that subject. Claims are beside and instead of the usual ones; nil: what the tenant knows of them.
+// The default is idptest.Subject.
 func As(subject string, claims idptest.Claims) Option {
 	return func(o *options) { o.subject, o.claims = subject, claims }
 }
+
+// Ceiling has the provider say, by the claim session_expiry, that the session ends d after the sign-in by SignedIn.Clock. The session
+// ends 30 seconds before that. It does not go with At.
+func Ceiling(d time.Duration) Option { return func(o *options) { o.ceiling = d } }
 
 // Config has edit change the client's configuration before the client is made.
 func Config(edit func(*tokenward.Config)) Option {
 	return func(o *options) { o.config = append(o.config, edit) }
 }
 
-// Client passes options on to tokenward.New.
+// Client passes options on to tokenward.New. They may replace the clock, the HTTP client and the logger that are given to it.
 func Client(opts ...tokenward.Option) Option {
 	return func(o *options) { o.client = append(o.client, opts...) }
 }
@@ -86,6 +97,9 @@ func SignIn(tb testing.TB, opts ...Option) *SignedIn {
 	}
 	if o.claims != nil {
 		s.Tenant.SetUser(o.subject, o.claims)
+	}
+	if o.ceiling != 0 {
+		s.Tenant.NextLogin(idptest.Claims{"session_expiry": s.Clock.Now().Add(o.ceiling).Unix()})
 	}
 	if err := s.signIn(o.subject); err != nil {
 		tb.Fatalf("tokenwardtest: %v", err)

@@ -66,8 +66,12 @@ func TestSignIn_throughTheMiddleware(t *testing.T) {
 
 // Time is the test's: the session ends at the ceiling though no call asks.
 func TestSignIn_ceiling(t *testing.T) {
-	s := tokenwardtest.SignIn(t, tokenwardtest.As("auth0|grace", idptest.Claims{"session_expiry": 1767326645})) // an hour from the start
-	s.Clock.Advance(time.Hour)
+	s := tokenwardtest.SignIn(t, tokenwardtest.Ceiling(time.Hour))
+	s.Clock.Advance(time.Hour - 31*time.Second)
+	if _, err := s.Client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, s.Session()); err != nil {
+		t.Errorf("before the ceiling: %v", err)
+	}
+	s.Clock.Advance(time.Second)
 	if err := s.Client.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
