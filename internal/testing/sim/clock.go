@@ -34,7 +34,7 @@ func (p *process) now() time.Time { return p.w.fake.Now().Add(p.skew) }
 func (c processClock) AfterFunc(d time.Duration, f func()) clock.Timer {
 	w := c.p.w
 	t := &timer{w: w, p: c.p, due: w.fake.Now().Add(d), armed: d > 0}
-	w.timers = append(w.timers, t)
+	t.list()
 	t.fire = func() {
 		t.armed = false
 		switch {
@@ -56,6 +56,15 @@ type timer struct {
 	fire  func()
 	due   time.Time
 	armed bool
+	known bool // it is in World.timers
+}
+
+// list has the world know of t, which is armed.
+func (t *timer) list() {
+	if !t.known {
+		t.known = true
+		t.w.timers = append(t.w.timers, t)
+	}
 }
 
 // Stop implements clock.Timer.
@@ -67,6 +76,7 @@ func (t *timer) Stop() bool {
 // Reset implements clock.Timer.
 func (t *timer) Reset(d time.Duration) bool {
 	t.due, t.armed = t.w.fake.Now().Add(d), d > 0
+	t.list()
 	return t.inner.Reset(d)
 }
 
@@ -75,6 +85,7 @@ func (w *World) nextTimer() (due time.Time, ok bool) {
 	kept := w.timers[:0]
 	for _, t := range w.timers {
 		if !t.armed || !t.p.alive {
+			t.known = false
 			continue
 		}
 		kept = append(kept, t)

@@ -273,9 +273,6 @@ func (p *process) resume() {
 	for _, t := range missed {
 		if later {
 			t.Reset(time.Millisecond)
-			if !slices.Contains(w.timers, t) {
-				w.timers = append(w.timers, t)
-			}
 		} else {
 			t.fire()
 		}
