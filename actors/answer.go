@@ -175,7 +175,7 @@ func (c *core) joinRemainder(a *request, m *providerAnswered, now time.Time) {
 	if err == nil {
 		c.state = remainder(next, now)
 		c.saved = c.state
-		c.showEnd()
+		c.showEnd(c.reason())
 		c.enqueue(&deleteOp{only: c.incarnation, why: session.ReasonCeiling})
 	}
 	c.completeFlight(f, directory.Answer{Connection: &token, Err: err})

@@ -46,7 +46,6 @@ type core struct {
 	before      life // released: the life that a command wakes
 	generation  session.Generation
 	incarnation session.Incarnation
-	reason      session.Reason // why it ended
 
 	// state is the newest; saved is the one that the store is known to hold, as version.
 	// They are compared as pointers, for a state is never changed.
@@ -54,9 +53,7 @@ type core struct {
 	saved   *session.State
 	version session.Version
 	tried   []attempt           // writes that may or may not have happened
-	serial  uint64              // grows with each change of state
-	shown   uint64              // serial of the last one published
-	visible *directory.Snapshot // that one
+	visible *directory.Snapshot // the last one published; of an end, too
 	held    session.Held        // tokens it had before, which no error may show
 
 	step     step
@@ -176,7 +173,7 @@ func (c *core) resume(shown *directory.Snapshot, m *messages.Adopt) {
 	if shown.Phase == directory.Ended {
 		c.life = ended
 	}
-	c.generation, c.incarnation, c.reason = shown.Generation, shown.Incarnation, shown.Reason
+	c.generation, c.incarnation = shown.Generation, shown.Incarnation
 	c.state = shown.State()
 	c.saved, c.version, c.visible = c.state, m.Version, shown
 }
@@ -250,15 +247,14 @@ func (c *core) finish() {
 	c.retry() // what failed is tried at once, for there may be no later
 }
 
-// publish shows s, unless something newer is shown.
+// publish shows s, unless it is shown.
 //
-// A state is published once the store was asked to keep it. Its serial says how new it is: a save that comes back late, after
-// a newer state was shown, takes nothing back.
-func (c *core) publish(s *session.State, serial uint64) {
-	if serial <= c.shown {
+// A state is published once the store was asked to keep it. The store is asked for one thing at a time, so nothing that is shown
+// is newer than s.
+func (c *core) publish(s *session.State) {
+	if c.visible.Shows(s) {
 		return
 	}
-	c.shown = serial
 	c.visible = directory.NewReady(c.generation, c.incarnation, s).Renewing(c.visible, c.rules.Early, c.now)
 	c.do(publish{c.visible})
 }
@@ -270,7 +266,6 @@ func (c *core) change(s *session.State) {
 	if s != c.state {
 		c.held.Note(c.state, s)
 		c.state = s
-		c.serial++
 		c.do(setUnsaved(directory.Saving))
 	}
 }

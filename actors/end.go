@@ -203,11 +203,11 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 // No deadline and no caller belongs to that generation, so nothing is told to the supervisor, and no flight is answered.
 func (c *core) presume(why session.Reason) {
 	c.generation++
-	c.life, c.reason = ended, why
+	c.life = ended
 	c.state = &session.State{}
 	c.saved = c.state
 	c.ending = newEnding()
-	c.showEnd()
+	c.showEnd(why)
 }
 
 // end ends the session in hand and has its record deleted, that incarnation only.
@@ -227,7 +227,7 @@ func (c *core) end(why session.Reason, call *directory.Call, now time.Time) {
 func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	old, of := c.state, c.generation
 	named := old.Named()
-	c.life, c.reason = ended, why
+	c.life = ended
 	c.state = &session.State{}
 	if why == session.ReasonCeiling {
 		c.state = remainder(old, now)
@@ -237,7 +237,7 @@ func (c *core) finishGeneration(why session.Reason, now time.Time) {
 	c.generation++
 	c.ending = newEnding()
 	c.ending.of = named
-	c.showEnd()
+	c.showEnd(why)
 	c.do(setUnsaved(directory.Saving)) // until it is deleted
 	c.do(tell{&messages.SessionEnded{Reason: why, Named: named}})
 	c.answerAll(old, of, why)
@@ -294,7 +294,7 @@ func (c *core) answerAll(old *session.State, of session.Generation, why session.
 		c.completeFlight(f, c.overFor(f, why))
 	}
 	c.queue = nil
-	c.endUpdates(c.serial, session.ErrMissingSession)
+	c.endAllUpdates(session.ErrMissingSession)
 	c.leaseMayBeFree()
 	a := c.request
 	if a == nil || a.generation != of {

@@ -21,16 +21,12 @@ import (
 // carryOut does what the core said, in order. Nothing here waits: what takes time goes to the
 // Runner and comes back as a message.
 func (a *Session) carryOut(effects []effect) {
-	a.todo = effects
-	for len(a.todo) > 0 {
-		e := a.todo[0]
-		a.todo[0] = nil // lets go of what it holds
-		a.todo = a.todo[1:]
+	for i, e := range effects {
+		effects[i] = nil // it is begun, and the list lets go of what it holds
 		if !a.carryOutNow(e) {
 			a.carryOutWork(e)
 		}
 	}
-	a.todo = nil
 }
 
 // carryOutNow carries out an effect that others hear of at once, and reports whether e is one.
@@ -305,11 +301,8 @@ func (a *Session) renewLease(e renewLease) {
 // record is read before its end is shown. A record that is not there is a reading, too. A
 // reading that failed makes the snapshot old: a write that was told of may be what could not be read.
 func (a *Session) noteRead(m *opDone) {
-	if _, writes := m.op.(stamped); writes {
-		if m.err != nil {
-			return
-		}
-		a.saved = m.at
+	if _, writes := m.op.(stamped); writes && m.err != nil {
+		return
 	}
 	switch confirmed := m.err == nil || errors.Is(m.err, store.ErrNotFound); {
 	case isDelete(m.op), isRelease(m.op):

@@ -30,13 +30,13 @@ func leased(t *testing.T) (*world, *journey) {
 // refresh token, and not before: a crash in between would cost a token that was handed out.
 func TestSave_isHandedOutWhenSavedThoughTheLeaseLapsed(t *testing.T) {
 	for name, lapse := range map[string]func(*world){
-		"renewed here": func(w *world) {
+		"its renewal is refused": func(w *world) {
 			w.renewalDue()
 			w.deliverAll()
 			w.renewNow(storeDoes)
 			w.deliverAll()
 		},
-		"renewed here, and not known yet": func(w *world) {
+		"its renewal is refused, and that is not known yet": func(w *world) {
 			w.renewalDue()
 			w.deliverAll()
 			w.renewNow(storeDoes)
@@ -392,5 +392,18 @@ func TestCeiling_thenAnotherLogin(t *testing.T) {
 				t.Errorf("completed = %v, %v, requests = %d; want missing_refresh_token, and none", j.completed, j.answer.Err, w.spends)
 			}
 		})
+	}
+}
+
+// A renewal whose answer comes after the lease had lapsed, and was begun anew, says nothing of the new one.
+func TestRenewal_ofTheLeaseBefore(t *testing.T) {
+	for _, err := range []error{nil, store.ErrConflict, errStore} {
+		w, _ := leased(t)
+		was := w.core.lease
+		w.core.lease.renewing = true
+		w.core.renewed(&renewedLease{epoch: was.epoch - 1, err: err, at: w.now, lapses: w.now.Add(2 * leaseTTL)})
+		if got := w.core.lease; got.epoch != was.epoch || !got.lapses.Equal(was.lapses) || got.renewing {
+			t.Errorf("after an answer %v about an earlier lease: %+v, want %+v", err, got, was)
+		}
 	}
 }

@@ -88,12 +88,11 @@ func (c *core) began(r record) { c.start(r, r.state) }
 // provider's request to wait. They were another login's.
 func (c *core) start(r record, s *session.State) {
 	c.generation++
-	c.life, c.incarnation, c.reason = live, r.incarnation, ""
+	c.life, c.incarnation = live, r.incarnation
 	c.state, c.saved, c.version, c.tried = s, r.state, r.version, nil
 	c.failures, c.ending, c.throttle, c.demanded = 0, nil, throttle{}, session.Demanded{}
 	c.leaseMayBeFree()
-	c.serial++
-	c.publish(s, c.serial)
+	c.publish(s)
 	c.do(setUnsaved(c.unsaved()))
 	c.do(tell{&messages.SessionBegan{Generation: c.generation, Ceiling: s.Internal.Ceiling}})
 }

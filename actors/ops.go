@@ -105,8 +105,6 @@ type opDone struct {
 	prior  *store.Intent // begin: what stood before, of the same refresh token
 	grace  time.Duration // begin, read: for so long the owner of a lapsed lease may have something to save
 
-	released bool // save: the lease was given back with it
-
 	remainder session.Version // delete: of the connection tokens in the tombstone; zero: none
 
 	left *directory.Call // delete: it failed as the context ended that this caller had lent

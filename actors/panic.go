@@ -40,11 +40,11 @@ func (c *core) keep(last survivor) survivor {
 	if c.life == failed {
 		last.newest, last.request = c.state.RefreshToken, c.request
 		if c.before != live {
-			last.life, last.reason = c.before, c.reason
+			last.life, last.reason = c.before, c.reason()
 		}
 		return last
 	}
-	s := survivor{life: c.life, generation: c.generation, incarnation: c.incarnation, reason: c.reason}
+	s := survivor{life: c.life, generation: c.generation, incarnation: c.incarnation, reason: c.reason()}
 	if s.life == released {
 		s.life = c.before
 	}
@@ -69,14 +69,13 @@ func (a *Session) fail(m, reason any, handled uint64) {
 	broken, next := a.core, a.revive()
 	next.closing, next.handled = broken.closing, handled
 	a.core = next
-	for _, e := range slices.Concat(a.todo, broken.out) { // what broken believes done
+	for _, e := range broken.out { // those that were not carried out, which broken believes done
 		if e, ok := e.(endCall); ok {
 			e.call.End(session.ErrInternal)
 		}
 	}
-	a.todo = nil
-	for _, u := range broken.updates.waiting {
-		u.call.End(session.ErrInternal)
+	for _, call := range broken.updates.waiting {
+		call.End(session.ErrInternal)
 	}
 	queuedOps := slices.Concat(broken.backlog, broken.ops)
 	if broken.running != nil {
@@ -121,9 +120,11 @@ func isDone(m any, o op) bool {
 // The two states hold refresh tokens and nothing else. Whatever else the broken core knew may be what it broke on.
 func (a *Session) revive() *core {
 	k, c := a.kept, newCore(&a.env.Rules)
-	c.life, c.before, c.generation, c.incarnation, c.reason = failed, k.life, k.generation, k.incarnation, k.reason
+	c.life, c.before, c.generation, c.incarnation = failed, k.life, k.generation, k.incarnation
 	c.state, c.saved = &session.State{RefreshToken: k.newest}, &session.State{RefreshToken: k.saved}
-	if s := a.entry.Snapshot(); s.Phase == directory.Ready {
+	if s := a.entry.Snapshot(); k.life.over() {
+		c.visible = directory.NewEnded(k.generation, k.incarnation, &session.State{}, directory.Outcome{Reason: k.reason})
+	} else if s.Phase == directory.Ready {
 		c.visible = s
 	}
 	if a.step == beginning {
@@ -196,8 +197,9 @@ func (c *core) oweDeletion(m *messages.EndSession) {
 		if c.before == live {
 			c.do(tell{&messages.SessionEnded{Reason: m.Why}})
 		}
-		c.before, c.reason = ended, m.Why
-		c.do(publish{directory.NewEnded(c.generation, c.incarnation, &session.State{}, directory.Outcome{Reason: m.Why})})
+		c.before = ended
+		c.visible = directory.NewEnded(c.generation, c.incarnation, &session.State{}, directory.Outcome{Reason: m.Why})
+		c.do(publish{c.visible})
 		if c.reloading() { // there is nothing to be read any more
 			c.ops, c.backlog = slices.DeleteFunc(c.ops, isReload), slices.DeleteFunc(c.backlog, isReload)
 			c.postponed = true
@@ -244,7 +246,8 @@ func (c *core) restart() {
 		return
 	}
 	c.generation++
-	c.life, c.reason = ended, cmp.Or(c.reason, session.ReasonLogout)
+	why := cmp.Or(c.reason(), session.ReasonLogout)
+	c.life = ended
 	c.state = &session.State{}
 	c.saved = c.state
 	c.do(setUnsaved(directory.Saved))
@@ -254,11 +257,11 @@ func (c *core) restart() {
 	}
 	for _, o := range owed {
 		if d, ok := o.(*deleteOp); ok {
-			c.reason = d.why
+			why = d.why
 			c.delete(d)
 		}
 	}
-	c.showEnd()
+	c.showEnd(why)
 }
 
 // reloadOp reads the record after a panic.
@@ -293,16 +296,17 @@ func (o *reloadOp) done(c *core, m *opDone, _ time.Time) {
 		}
 	case errors.Is(m.err, store.ErrNotFound):
 		c.generation++
-		c.life, c.reason = ended, session.ReasonLogout
+		why := session.ReasonLogout
 		var gone *store.GoneError
 		if errors.As(m.err, &gone) {
-			c.reason = gone.Reason
+			why = gone.Reason
 		}
+		c.life = ended
 		c.state = &session.State{}
 		c.saved = c.state
 		c.do(setUnsaved(directory.Saved))
-		c.do(tell{&messages.SessionEnded{Reason: c.reason}})
-		c.showEnd()
+		c.do(tell{&messages.SessionEnded{Reason: why}})
+		c.showEnd(why)
 	default:
 		c.backlog = append(c.backlog, o) // tried again like a deletion
 	}

@@ -115,7 +115,7 @@ func steps(w *world, shared bool) []move {
 	if w.rules.Leases {
 		all = append(all,
 			move{"renewal due", 0, func() bool { return w.renew }, func(*rapid.T) { w.renewalDue() }},
-			move{"renewal", 0, func() bool { return w.renews }, func(t *rapid.T) { w.renewNow(outcome(rapid.IntRange(0, 2).Draw(t, "how"))) }},
+			move{"renewal", 0, func() bool { return w.renewal != 0 }, func(t *rapid.T) { w.renewNow(outcome(rapid.IntRange(0, 2).Draw(t, "how"))) }},
 			move{"poll", 0, func() bool { return w.poll }, func(*rapid.T) { w.pollNow() }},
 			move{"outage", 0, nil, func(t *rapid.T) { w.grace = time.Duration(rapid.IntRange(0, 1).Draw(t, "begins")) * 10 * time.Second }},
 		)

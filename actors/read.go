@@ -288,7 +288,7 @@ func (c *core) merged(o *readOp, next *session.State, mine string) *session.Stat
 // look among its tokens, else ask again; so do those whose answers were still to be saved.
 func (c *core) recordRotated(o *readOp, next *session.State) {
 	c.change(next)
-	c.publish(c.state, c.serial)
+	c.publish(c.state)
 	c.do(setUnsaved(c.unsaved()))
 	for _, later := range slices.Backward(c.ops) {
 		if s, ok := later.(*saveOp); ok && s.generation == c.generation && s.completion != nil {
@@ -345,7 +345,7 @@ func (c *core) saveRest(o *readOp, now time.Time) {
 		return
 	}
 	c.failures = 0
-	c.publish(c.state, c.serial)
+	c.publish(c.state)
 	c.do(setUnsaved(c.unsaved()))
 	c.complete(&o.waiters)
 }

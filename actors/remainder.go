@@ -9,12 +9,21 @@ import (
 
 // showEnd publishes the end and the remainder: for a ceiling the unexpired
 // connection tokens. The store's tombstone says the same to callers who come later.
-func (c *core) showEnd() {
-	o := directory.Outcome{Reason: c.reason}
+func (c *core) showEnd(why session.Reason) {
+	o := directory.Outcome{Reason: why}
 	if c.ending != nil {
 		o.Settled = c.ending.settled
 	}
-	c.do(publish{directory.NewEnded(c.generation, c.incarnation, c.state, o)})
+	c.visible = directory.NewEnded(c.generation, c.incarnation, c.state, o)
+	c.do(publish{c.visible})
+}
+
+// reason returns why the session ended.
+func (c *core) reason() session.Reason {
+	if c.visible == nil {
+		return ""
+	}
+	return c.visible.Reason
 }
 
 // remembered is the answer of an ended session.
@@ -26,10 +35,10 @@ func (c *core) remembered(f *directory.Flight, now time.Time) directory.Answer {
 		if t, ok := c.state.FindConnection(f.Query.Key, now); ok {
 			return directory.Answer{Connection: &t, Cached: true}
 		}
-	} else if c.reason != session.ReasonCeiling {
+	} else if c.reason() != session.ReasonCeiling {
 		return c.failure(f, session.CodeMissingRefreshToken, nil)
 	}
-	return c.overFor(f, c.reason)
+	return c.overFor(f, c.reason())
 }
 
 // overFor is the answer to f when the session has ended for why.

@@ -26,9 +26,8 @@ type retrying struct {
 	since  time.Duration // by the monotonic clock: when the first was sent
 	err    error         // of the last one
 
-	// A request on which the provider may have acted, having rotated token. It is presented once more before the provider's
-	// overlap is over, and not after.
-	acted bool
+	// The refresh token of a request on which the provider may have acted, having rotated it; empty: none. It is presented once
+	// more before the provider's overlap is over, and not after.
 	token string
 	until time.Duration // by the monotonic clock
 }
@@ -64,8 +63,8 @@ func (c *core) sendAgain(a *request, m *providerAnswered, now time.Time) bool {
 	}
 	r.failed++
 	r.err = m.err
-	if acted && (!r.acted || r.token != a.token) {
-		r.acted, r.token, r.until = true, a.token, after(m.sent, c.rules.Overlap)
+	if acted && r.token != a.token {
+		r.token, r.until = a.token, after(m.sent, c.rules.Overlap)
 	}
 	wait := session.RetryAfter(m.err)
 	due := m.at + wait
@@ -95,7 +94,7 @@ func (c *core) maySendAgain(a *request, now time.Time) bool {
 
 // tooLate reports whether token may not be presented any more at mono.
 func (r *retrying) tooLate(token string, mono time.Duration) bool {
-	return r.acted && r.token == token && mono >= r.until
+	return r.token == token && mono >= r.until
 }
 
 // sendAgainDue ends the wait of a flight.

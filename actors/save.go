@@ -28,12 +28,12 @@ type saveOp struct {
 	generation session.Generation
 	tries      int // how often it was refused although no other process had written
 
-	record // what is written: its state, under its version
-	prev   session.Version
-	serial uint64
-	epoch  int64
-	free   bool // the lease is given back in the same operation: no flight needs it
-	keeps  bool // the intent stays as it is
+	record  // what is written: its state, under its version
+	prev    session.Version
+	updates int // how many calls that changed values of the application are in it
+	epoch   int64
+	free    bool // the lease is given back in the same operation: no flight needs it
+	keeps   bool // the intent stays as it is
 }
 
 // save queues a save of the state as it will be when its turn has come, after which l is answered.
@@ -54,8 +54,8 @@ func (o *saveOp) start(c *core, _ time.Time) bool {
 		c.complete(&o.waiters)
 		return false
 	}
-	o.state, o.serial, o.prev, o.incarnation, o.epoch = c.state, c.serial, c.version, c.incarnation, c.lease.epoch
-	o.keeps = c.keepsIntent(o)
+	o.state, o.prev, o.incarnation, o.epoch = c.state, c.version, c.incarnation, c.lease.epoch
+	o.updates, o.keeps = len(c.updates.waiting), c.keepsIntent(o)
 	o.free = c.rules.Leases && c.request == nil && len(c.queue) == 0 && len(c.ops) == 0 && !c.lease.renewing
 	return true
 }
@@ -74,7 +74,6 @@ func (o *saveOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err err
 	r.Epoch, r.KeepIntent = epoch, o.keeps
 	if o.free {
 		r.Release = s.env.Owner
-		m.released = true
 	}
 	return s.env.Store.Update(ctx, s.key, o.prev, r, s.options)
 }
@@ -92,7 +91,7 @@ func (o *saveOp) done(c *core, m *opDone, _ time.Time) {
 		return
 	}
 	if m.err == nil {
-		c.stored(o, m.released)
+		c.stored(o)
 		c.complete(&o.waiters)
 		return
 	}
@@ -116,20 +115,20 @@ func (c *core) mayHaveHappened(o *saveOp) {
 }
 
 // stored notes that the store holds what o wrote.
-func (c *core) stored(o *saveOp, released bool) {
+func (c *core) stored(o *saveOp) {
 	c.saved, c.version, c.tried = o.state, o.version, nil
 	if !o.keeps {
 		c.lease.intent = nil // the update has cleared it
 	}
-	if released {
+	if o.free {
 		c.lease.epoch = 0
 	}
 	if c.failures > 0 || c.state == c.saved {
 		c.failures = 0
 		c.do(setUnsaved(c.unsaved()))
 	}
-	c.publish(o.state, o.serial)
-	c.endUpdates(o.serial, nil)
+	c.publish(o.state)
+	c.endUpdates(o.updates, nil)
 }
 
 // unsaved says how far the store is behind. What a request on the wire brings may be a new
@@ -154,7 +153,7 @@ func (c *core) saveFailed(o *saveOp, w *waiters, err error) {
 	c.do(setUnsaved(directory.SaveFailing))
 	leased := errors.Is(err, store.ErrLeased)
 	if o != nil {
-		c.publish(o.state, o.serial)
+		c.publish(o.state)
 	}
 	c.updatesNotSaved(leased, err)
 	switch {

@@ -101,14 +101,12 @@ type Session struct {
 	entry      *directory.Entry
 	core       *core
 	kept       survivor // of the last message that went well
-	todo       []effect // that are still to be carried out
 	next       any      // the message that comes before those in the mailbox; nil: none does
 
 	step    step          // of the permit or the request that is out; waitingForLease is none
 	permit  Permit        // the one that is held
 	running *opRun        // the store operation that is out; nil: none is
 	encoder store.Encoder // for that
-	saved   time.Time     // when this process last wrote the record
 
 	timer, poll, renewal clock.Timer
 }
@@ -219,8 +217,8 @@ func (a *Session) abandon() {
 		return // the entry was given up: another may own it
 	}
 	a.entry.CompleteAll(directory.Answer{Restart: true})
-	for _, u := range a.core.updates.waiting {
-		u.call.End(session.ErrClosed)
+	for _, call := range a.core.updates.waiting {
+		call.End(session.ErrClosed)
 	}
 	a.core.queued(func(o op) bool {
 		a.release(o, session.ErrClosed)

@@ -17,7 +17,7 @@ const (
 	// expiring: the ceiling was reached while a connection exchange was under way. Callers see
 	// the end at once; the token that the exchange brings joins the remainder.
 	expiring
-	// ended: the session is over, for core.reason. Its record is being deleted, or is gone.
+	// ended: the session is over, for core.reason(). Its record is being deleted, or is gone.
 	ended
 	// released: the entry was given up, and nothing is touched. A command of the supervisor
 	// wakes the session, with the life that it had before (core.before).

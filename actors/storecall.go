@@ -48,7 +48,7 @@ func (a *Session) run(o op) {
 		r.with.call = lender(w.calls)
 	}
 	if _, saves := o.(*saveOp); saves && w.completion == nil && len(a.core.updates.waiting) > 0 {
-		r.with.options = store.Options{Values: a.core.updates.waiting[0].call.Values()}
+		r.with.options = store.Options{Values: a.core.updates.waiting[0].Values()}
 	}
 	if w.completion != nil {
 		r.with.options, r.observed = w.completion.flight.Options, a.observed(w.completion.flight)

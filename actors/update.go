@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
@@ -8,16 +9,9 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// update is a call whose values of the application are in the state with that serial, and that waits until the store has
-// them.
-type update struct {
-	call   *directory.Call
-	serial uint64
-}
-
-// updates are those that are not saved yet, oldest first.
+// updates are the calls whose values of the application are in the state, and that wait until the store has them, oldest first.
 type updates struct {
-	waiting []update
+	waiting []*directory.Call
 	heldUp  bool // until the timer: another process has the lease
 }
 
@@ -47,7 +41,7 @@ func (c *core) updateSession(m *messages.UpdateSession, now time.Time) {
 			return
 		}
 		c.change(next)
-		c.updates.waiting = append(c.updates.waiting, update{m.Call, c.serial})
+		c.updates.waiting = append(c.updates.waiting, m.Call)
 	}
 }
 
@@ -59,24 +53,27 @@ func (c *core) saveUpdates() {
 	switch {
 	case c.life != live, len(c.updates.waiting) == 0, c.step == beginning, c.updates.heldUp, c.saving():
 	case c.state == c.saved:
-		c.endUpdates(c.serial, nil)
+		c.endAllUpdates(nil)
 	default:
 		c.save(nil)
 	}
 }
 
-// endUpdates answers those whose values are in the state with that serial, or in an earlier one.
-func (c *core) endUpdates(serial uint64, err error) {
-	for len(c.updates.waiting) > 0 && c.updates.waiting[0].serial <= serial {
-		c.do(endCall{c.updates.waiting[0].call, err})
-		c.updates.waiting = pop(c.updates.waiting)
+// endUpdates answers the first n who wait. A save that is under way takes along those who were there when it began; whatever else
+// answers them begins when it is over, or ends the session that it is for.
+func (c *core) endUpdates(n int, err error) {
+	for _, call := range c.updates.waiting[:n] {
+		c.do(endCall{call, err})
 	}
+	c.updates.waiting = slices.Delete(c.updates.waiting, 0, n)
 	c.updates.heldUp = false
 }
 
+func (c *core) endAllUpdates(err error) { c.endUpdates(len(c.updates.waiting), err) }
+
 // overtakeUpdates has callers make their values anew from those of s, which another process has written first.
 func (c *core) overtakeUpdates(s *session.State) {
-	c.endUpdates(c.serial, &directory.OvertakenError{Newest: s.Data})
+	c.endAllUpdates(&directory.OvertakenError{Newest: s.Data})
 }
 
 // updatesNotSaved is told that a save has failed. Values stay in memory and are tried again, as tokens are, and their
@@ -88,7 +85,7 @@ func (c *core) updatesNotSaved(leased bool, err error) {
 		c.updates.heldUp = true
 	default:
 		c.do(report{"values of the application could not be saved", err})
-		c.endUpdates(c.serial, err)
+		c.endAllUpdates(err)
 	}
 }
 

@@ -18,7 +18,7 @@ func (a *Session) noteVanished(m *opDone) {
 		return
 	}
 	s, now := a.entry.Snapshot(), a.env.Clock.Now()
-	if s.Phase == directory.Ready && a.env.outlasts(a.entry, s, a.saved, now) {
+	if s.Phase == directory.Ready && a.env.outlasts(a.entry, s, now) {
 		a.env.Vanished()
 	}
 }
@@ -26,7 +26,7 @@ func (a *Session) noteVanished(m *opDone) {
 // outlasts reports whether the store must have the record of a session that is alive, or a tombstone.
 //
 // It errs on the side of no: a record whose time may have run out, or whose tombstone may have, is not reported as lost.
-func (env *Env) outlasts(e *directory.Entry, s *directory.Snapshot, saved, now time.Time) bool {
+func (env *Env) outlasts(e *directory.Entry, s *directory.Snapshot, now time.Time) bool {
 	if !env.Rules.Exclusive && !env.Fresh.Stood(e, env.Clock.Mono(), store.DefaultTombstoneLife) {
 		return false
 	}
@@ -36,10 +36,6 @@ func (env *Env) outlasts(e *directory.Entry, s *directory.Snapshot, saved, now t
 	if s.EndsAt == 0 || env.Inactivity == 0 {
 		return true
 	}
-	// Each write extended the life to this, and use extends it further.
-	since := time.Unix(s.State().Internal.CreatedAt, 0)
-	if saved.After(since) {
-		since = saved
-	}
-	return now.Before(since.Add(env.Inactivity))
+	// The login gave it that much, and each write and use more.
+	return now.Before(time.Unix(s.State().Internal.CreatedAt, 0).Add(env.Inactivity))
 }

@@ -72,7 +72,7 @@ type world struct {
 	polled     time.Duration                  // how long that waits
 	renewed    time.Time                      // when the lease was asked for that is renewed next
 	renew      bool                           // the timer
-	renews     bool                           // under way
+	renewal    int64                          // under way, of the lease with that epoch; 0: none is
 	names      map[session.Incarnation]string // of logins
 	dead       map[session.Incarnation]bool   // ended, or replaced
 	retry      bool
@@ -168,7 +168,7 @@ func (w *world) load() {
 func (w *world) wake() {
 	w.entry = directory.NewEntry("id", session.Key{1}, directory.NewSnapshot(directory.Opening, directory.Outcome{Settled: make(chan struct{})}))
 	w.core, w.sent, w.mailbox, w.shown, w.retry = newCore(w.rules), 0, nil, nil, false
-	w.poll, w.renew, w.renews = false, false, false
+	w.poll, w.renew, w.renewal = false, false, 0
 }
 
 // command posts what the supervisor sends.
@@ -346,10 +346,10 @@ func (w *world) carryOut(effects []effect) {
 		case renewIn:
 			w.renew, w.renewed = true, e.taken
 		case renewLease:
-			if w.renews {
+			if w.renewal != 0 {
 				w.fail("two renewals at once")
 			}
-			w.renews = true
+			w.renewal = e.epoch
 		case tokenLost, deletedAt, tellHost:
 		case setUnsaved:
 			w.entry.SetUnsaved(directory.Unsaved(e))

@@ -171,7 +171,7 @@ func (w *world) receive(m any) {
 	w.t.Helper()
 	if m, ok := m.(*messages.AtRest); ok {
 		w.note("  at rest after %d of %d", m.Handled, w.sent)
-		if !w.core.idle() || w.asked || w.held || w.onWire != nil || w.writing != nil || w.renews {
+		if !w.core.idle() || w.asked || w.held || w.onWire != nil || w.writing != nil || w.renewal != 0 {
 			w.fail("at rest with something under way")
 		}
 		if m.Handled == w.sent {
@@ -307,7 +307,7 @@ func (w *world) drain() {
 			w.answerRequest(answersPlain)
 		case w.writing != nil:
 			w.finish(storeDoes)
-		case w.renews:
+		case w.renewal != 0:
 			w.renewNow(storeDoes)
 		case w.holder == other:
 			w.holder = nobody

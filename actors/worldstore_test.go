@@ -121,6 +121,9 @@ func (w *world) update(o *saveOp, m *opDone) {
 		if !o.keeps {
 			w.intent = nil
 		}
+		if o.free && w.holder == self && w.epoch == epoch {
+			w.holder = nobody
+		}
 		w.updates++
 		w.tell()
 	}
@@ -183,15 +186,15 @@ func (w *world) take(owner string) (int64, error) {
 
 // renewNow carries out a renewal of the lease.
 func (w *world) renewNow(how outcome) {
-	w.renews = false
-	m := &renewedLease{at: w.now, lapses: w.now.Add(leaseTTL)}
+	m := &renewedLease{epoch: w.renewal, at: w.now, lapses: w.now.Add(leaseTTL)}
 	w.unheard = w.unheard || how != storeDoes
-	if how != storeFails {
-		m.epoch, m.err = w.take(self)
+	switch {
+	case how != storeDoes:
+		m.err = errStore
+	case w.holder != self || w.epoch != w.renewal:
+		m.err = store.ErrConflict
 	}
-	if how != storeDoes {
-		m.epoch, m.err = 0, errStore
-	}
+	w.renewal = 0
 	w.post(m)
 }
 

@@ -78,6 +78,9 @@ func (s *Snapshot) State() *session.State {
 	return s.state
 }
 
+// Shows reports whether s, which may be nil, was made of that state.
+func (s *Snapshot) Shows(state *session.State) bool { return s != nil && s.state == state }
+
 // HoldsConnections reports whether State has connection tokens.
 func (s *Snapshot) HoldsConnections() bool { return s.connections }
 

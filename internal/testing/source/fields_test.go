@@ -11,14 +11,14 @@ import (
 // What a session actor remembers from one message to the next: the fields of its core and of the adapter, and of what these
 // hold that is one of a kind. A request and a store operation are told apart from it: they are made for one flight and gone with it.
 //
-// Sixty are enough; the few more leave room for a mechanism that has not been folded in yet.
+// Sixty are enough.
 const (
-	mostFields   = 64
+	mostFields   = 60
 	mostBooleans = 8
 )
 
 var (
-	remembers = []string{"core", "Session", "survivor", "lease", "recovery", "throttle", "ending"}
+	remembers = []string{"core", "Session", "survivor", "lease", "recovery", "throttle", "ending", "updates"}
 	fixed     = []string{"rules", "env", "pipe", "supervisor", "self", "entry", "core"} // once the actor has started
 )
 
