@@ -14,7 +14,7 @@ import (
 //	missing_refresh_token    there is no session, or it has no refresh token (ErrMissingRefreshToken)
 //	refresh_token_error      the refresh failed; the cause, an *APIError, says why
 //	session_expired          the session has reached its ceiling (ErrSessionExpired)
-//	missing_session          the session ended while the call waited (ErrMissingSession)
+//	missing_session          the session ended while the call waited, or there is none to update or to serve (ErrMissingSession)
 //	missing_session_domain   there is a resolver, and no session, or one whose issuer or client id is unknown
 //	domain_mismatch          the session belongs to another issuer or client id than the call
 //	incorrect_audience       the provider answered for another audience (WithStrictAudience)

@@ -13,9 +13,9 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// CodeUserInfoError is the code of an APIError when the UserInfo endpoint refused, could not be
+// codeUserInfoError is the code of an APIError when the UserInfo endpoint refused, could not be
 // reached or answered nonsense.
-const CodeUserInfoError session.Code = "userinfo_error"
+const codeUserInfoError session.Code = "userinfo_error"
 
 // UserInfo asks the provider's UserInfo endpoint, once, for the claims of the user whose access
 // token it is given (OpenID Connect Core section 5.3). A signed answer is verified like an ID
@@ -33,7 +33,7 @@ func (c *Client) UserInfo(ctx context.Context, issuer, accessToken string) (sess
 	}
 	release, err := c.admitFirst(ctx)
 	if err != nil {
-		return nil, failed(CodeUserInfoError, err)
+		return nil, failed(codeUserInfoError, err)
 	}
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
@@ -41,15 +41,15 @@ func (c *Client) UserInfo(ctx context.Context, issuer, accessToken string) (sess
 	release() // keys may be needed next, which take a permit of their own
 	switch {
 	case err != nil:
-		return nil, &session.APIError{Code: CodeUserInfoError, Status: r.status, Err: err}
+		return nil, &session.APIError{Code: codeUserInfoError, Status: r.status, Err: err}
 	case r.status != http.StatusOK:
-		return nil, &session.APIError{Code: CodeUserInfoError, Status: r.status, Description: "the UserInfo endpoint refused the access token"}
+		return nil, &session.APIError{Code: codeUserInfoError, Status: r.status, Description: "the UserInfo endpoint refused the access token"}
 	case kind == "application/jwt":
 		return c.verifyUserInfo(ctx, issuer, strings.TrimSpace(string(r.body)))
 	}
 	var set claimSet
 	if set.UnmarshalJSON(r.body) != nil { // the error may quote the answer
-		return nil, &session.APIError{Code: CodeUserInfoError, Status: r.status, Err: errNotObject}
+		return nil, &session.APIError{Code: codeUserInfoError, Status: r.status, Err: errNotObject}
 	}
 	return session.User(set.claims), nil
 }

@@ -240,7 +240,7 @@ var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*(?:"|$)`)
 
 func (e *wireError) Error() string { return e.text }
 
-// Unsent is for session.Unsent.
+// Unsent is for session.Retryable.
 func (e *wireError) Unsent() bool               { return e.unsent }
 func (e *wireError) Is(target error) bool       { return errors.Is(e.err, target) }
 func (e *wireError) As(target any) bool         { return errors.As(e.err, target) }

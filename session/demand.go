@@ -55,9 +55,9 @@ func (s *State) WithoutRefused(d *Demand, kept string) *State {
 	return &c
 }
 
-// DemandInterval is the least time between two refreshes of one session that a demand brought about, for one key: of those
+// demandInterval is the least time between two refreshes of one session that a demand brought about, for one key: of those
 // that a refused token brought about, and apart from them of those that a token's remaining life did.
-const DemandInterval = 30 * time.Second
+const demandInterval = 30 * time.Second
 
 // maxDemanded caps the keys that are remembered: a caller may make up any number of scopes.
 const maxDemanded = 64
@@ -116,9 +116,9 @@ func (d *Demanded) MayRenew(key FlightKey, t *Token, now time.Time) bool {
 	return expires != e.expires || 2*(expires-now.Unix()) < expires-e.at.Unix()
 }
 
-// recent reports whether e was less than DemandInterval ago. A clock that was set back says nothing.
+// recent reports whether e was less than demandInterval ago. A clock that was set back says nothing.
 func (e *demanded) recent(now time.Time) bool {
-	return !now.Before(e.at) && now.Before(e.at.Add(DemandInterval))
+	return !now.Before(e.at) && now.Before(e.at.Add(demandInterval))
 }
 
 // Idle returns what of d still counts after now, nil where nothing does.

@@ -43,15 +43,15 @@ func OutcomeOf(err error) Outcome {
 	return Fails
 }
 
-// Unsent reports whether err, with which a refresh or a connection exchange ended, says that nothing of the request was
+// unsent reports whether err, with which a refresh or a connection exchange ended, says that nothing of the request was
 // sent: the provider cannot have acted on it.
-func Unsent(err error) bool {
+func unsent(err error) bool {
 	var e *APIError
 	if errors.As(err, &e) && e.Code == CodeMetadataError {
 		return true
 	}
-	var unsent interface{ Unsent() bool }
-	return errors.As(err, &unsent) && unsent.Unsent()
+	var own interface{ Unsent() bool }
+	return errors.As(err, &own) && own.Unsent()
 }
 
 // BreakerOpenError is the cause of an error for which the provider was not asked: its last requests have failed, so it is

@@ -6,8 +6,8 @@ import "strings"
 // configured or asked. As that stand-in it never goes on the wire.
 const DefaultAudience = "default"
 
-// DefaultLoginScope is what a login asks for when the application named no scope.
-const DefaultLoginScope = "openid profile email offline_access"
+// defaultLoginScope is what a login asks for when the application named no scope.
+const defaultLoginScope = "openid profile email offline_access"
 
 // TokenQuery says which access token is wanted. It is made by Policy.Query and
 // not changed afterwards, so one TokenQuery may be shared by any number of callers.
@@ -92,7 +92,7 @@ func (p Policy) Query(audience, scope string) *TokenQuery {
 }
 
 // NamesScopes reports whether the configuration or a login call with these arguments names a
-// scope, so that its scope is not DefaultLoginScope.
+// scope, so that its scope is not defaultLoginScope.
 func (p Policy) NamesScopes(audience, perCall string) bool {
 	key, _ := p.EffectiveAudience(audience)
 	return MergeScopes(p.configured(key), perCall) != ""
@@ -100,14 +100,14 @@ func (p Policy) NamesScopes(audience, perCall string) bool {
 
 // LoginScope returns the scope parameter of a login with these arguments of the
 // call, either of which may be empty. Where neither the configuration nor the call
-// names a scope it is DefaultLoginScope; openid is put first where it lacks;
+// names a scope it is defaultLoginScope; openid is put first where it lacks;
 // offline_access is never added to what the application wrote.
 func (p Policy) LoginScope(audience, perCall string) string {
 	key, _ := p.EffectiveAudience(audience)
 	scope := MergeScopes(p.configured(key), perCall)
 	switch {
 	case scope == "":
-		return DefaultLoginScope
+		return defaultLoginScope
 	case !ParseScope(scope).Covers(ScopeSet{"openid"}):
 		return "openid " + scope
 	}

@@ -33,7 +33,7 @@ func Retryable(err error) (again, acted bool) {
 	switch o := OutcomeOf(err); {
 	case TokenSettled(err), o != Fails && o != SlowDown:
 		return false, false
-	case Unsent(err), o == SlowDown, errors.As(err, &e) && e.Status == 503:
+	case unsent(err), o == SlowDown, errors.As(err, &e) && e.Status == 503:
 		return true, false
 	}
 	return true, true

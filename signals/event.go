@@ -50,10 +50,8 @@ func (r Reaction) String() string {
 	return []string{"tell", "step_up", "end"}[r]
 }
 
-// DefaultReaction returns what an event of a type does where the host has not chosen: [SessionRevoked],
-// [AccountDisabled], [AccountPurged] and [SessionsRevoked] are End, [CredentialChange] is StepUp, and so is an
-// [AssuranceLevelChange], but for one whose change_direction is increase, which is Tell. Any other type is Tell.
-func DefaultReaction(eventType string, members map[string]any) Reaction {
+// defaultReaction returns what an event of a type does where the host has not chosen. See Config.Reactions.
+func defaultReaction(eventType string, members map[string]any) Reaction {
 	switch eventType {
 	case SessionRevoked, AccountDisabled, AccountPurged, SessionsRevoked:
 		return End

@@ -36,7 +36,9 @@ type Config struct {
 	// nothing.
 	Issuers []string
 
-	// Reactions says what events of a type do; default [DefaultReaction].
+	// Reactions says what events of a type do. By default [SessionRevoked], [AccountDisabled], [AccountPurged] and
+	// [SessionsRevoked] are End, [CredentialChange] is StepUp, and so is an [AssuranceLevelChange], but for one whose
+	// change_direction is increase, which is Tell. Any other type is Tell.
 	Reactions map[string]Reaction
 
 	// Tell, when set, is called for each event, of unknown types too, after it has had its effect. The event is acknowledged
@@ -225,7 +227,7 @@ func (r *Receiver) react(ctx context.Context, e Event) (err error) {
 	}
 	reaction, chosen := r.cfg.Reactions[e.Type]
 	if !chosen {
-		reaction = DefaultReaction(e.Type, e.Members)
+		reaction = defaultReaction(e.Type, e.Members)
 	}
 	e.Reaction = reaction
 	t, err := r.scope.targets(ctx, e.Subject)

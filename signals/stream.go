@@ -58,19 +58,19 @@ func (a *Audience) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(a))
 }
 
-// SessionEvents are the types of events that a stream is asked for where the host says nothing.
-func SessionEvents() []string {
+// sessionEvents are the types of events that a stream is asked for where the host says nothing.
+func sessionEvents() []string {
 	return []string{SessionRevoked, CredentialChange, AssuranceLevelChange, AccountDisabled, AccountPurged, SessionsRevoked}
 }
 
-// CreateStream has the transmitter create a stream, by default of [SessionEvents] to be polled, and returns its
+// CreateStream has the transmitter create a stream, by default of the types that are not Tell by default (Config.Reactions), to be polled, and returns its
 // configuration. Configure a Receiver whose Audience is the stream's aud.
 //
 // It fails with a *tokenward.APIError: of the code metadata_error where the transmitter's metadata cannot be had,
 // configuration_error where that names no such endpoint, else invalid_response, with the transmitter's HTTP status.
 func (r *Receiver) CreateStream(ctx context.Context, s Stream) (Stream, error) {
 	if len(s.EventsRequested) == 0 {
-		s.EventsRequested = SessionEvents()
+		s.EventsRequested = sessionEvents()
 	}
 	if s.Delivery.Method == "" {
 		s.Delivery.Method = DeliverPoll

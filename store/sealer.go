@@ -12,8 +12,8 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// MinSecret is the length in bytes below which a secret is refused.
-const MinSecret = 32
+// minSecret is the length in bytes below which a secret is refused.
+const minSecret = 32
 
 // An envelope of format 1 is: the format number, the id of the key, a random
 // nonce, and the XAES-256-GCM ciphertext with its tag. The additional data is what
@@ -66,16 +66,16 @@ type sealerKey struct {
 // rand fails, crypto/rand takes its place.
 //
 // Without a secret it fails with a *session.MissingRequiredArgumentError, with one
-// shorter than MinSecret with a *session.ConfigurationError.
+// shorter than minSecret with a *session.ConfigurationError.
 func NewSealer(identifier string, rand io.Reader, secrets ...string) (*Sealer, error) {
 	if len(secrets) == 0 || len(secrets) == 1 && secrets[0] == "" {
 		return nil, &session.MissingRequiredArgumentError{Argument: "secret"}
 	}
 	s := &Sealer{rand: rand}
 	for i, secret := range secrets {
-		if len(secret) < MinSecret {
+		if len(secret) < minSecret {
 			return nil, &session.ConfigurationError{Message: fmt.Sprintf(
-				"secret %d of %d has %d bytes; it must have %d or more, drawn at random", i+1, len(secrets), len(secret), MinSecret)}
+				"secret %d of %d has %d bytes; it must have %d or more, drawn at random", i+1, len(secrets), len(secret), minSecret)}
 		}
 		key, err := newSealerKey(secret, identifier)
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// DefaultMaxStates is how many sessions States keeps in memory.
-const DefaultMaxStates = 400_000
+// defaultMaxStates is how many sessions States keeps in memory.
+const defaultMaxStates = 400_000
 
 // States is a store.StateStore that keeps sessions in the browser, sealed, so that the
 // server needs no store. It remembers the newest state of each session in memory, as
@@ -63,7 +63,7 @@ func NewStates(s *store.Sealer, c clock.Clock, name string, a Attributes) *State
 	}
 	return &States{
 		sealer: s, clock: c, identifier: name, name: a.Name(name), attributes: a,
-		max: DefaultMaxStates, held: make(map[session.Key]*held),
+		max: defaultMaxStates, held: make(map[session.Key]*held),
 	}
 }
 

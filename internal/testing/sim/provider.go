@@ -240,7 +240,7 @@ func (e *requestError) Error() string { return fmt.Sprintf("request %d failed", 
 
 func (e *requestError) Unwrap() error { return e.err }
 
-// Unsent is for session.Unsent.
+// Unsent is for session.Retryable.
 func (e *requestError) Unsent() bool { return e.r.fault == faultUnreachable && e.err == nil }
 
 // grant is what the provider does with a request that reaches it: it accepts the newest

@@ -141,8 +141,8 @@ var ordinary = []defect{
 	},
 	{
 		name: "short-secrets", what: "secrets of 16 bytes are taken",
-		old:  `MinSecret = 32`,
-		bad:  `MinSecret = 16`,
+		old:  `minSecret = 32`,
+		bad:  `minSecret = 16`,
 		test: "TestNewSealer_refusesSecrets",
 	},
 	{
