@@ -29,6 +29,7 @@ type story struct {
 	held     map[string]bool // nouns, "requests" or "answers to requests", of all processes or of one
 	provider []faultKind     // how the next requests go
 	store    map[string][]storeFault
+	cut      *process       // that was closed without waiting
 	asked    map[string]int // calls of provider and store, by noun, since it was last looked at
 }
 

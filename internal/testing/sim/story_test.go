@@ -28,3 +28,35 @@ func TestStories(t *testing.T) {
 		})
 	}
 }
+
+// The list of stories by subject names each story once, and nothing else.
+func TestStories_areListed(t *testing.T) {
+	text, err := os.ReadFile("stories/README.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(text), "# The stories by subject.")
+	list, _, _ = strings.Cut(list, "# What no story can tell")
+	listed := make(map[string]int)
+	for line := range strings.Lines(list) {
+		if line, indented := strings.CutPrefix(line, "#   "); indented {
+			for name := range strings.SplitSeq(strings.TrimSuffix(strings.TrimSpace(line), ","), ", ") {
+				listed[name]++
+			}
+		}
+	}
+	scripts, err := filepath.Glob("stories/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range scripts {
+		name := strings.TrimSuffix(filepath.Base(path), ".txt")
+		if name != "README" && listed[name] != 1 {
+			t.Errorf("stories/README.txt names %s %d times", name, listed[name])
+		}
+		delete(listed, name)
+	}
+	for name := range listed {
+		t.Errorf("stories/README.txt names %s, which is not there", name)
+	}
+}

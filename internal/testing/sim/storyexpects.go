@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -42,6 +43,12 @@ func expectations() []word {
 			s, c := t.w.subjects[0], t.calls[m[0]]
 			if t.w.observe(s); c == nil || c.made == nil || !slices.Contains(s.stored.values, slices.Index(t.w.changes, c.made)) {
 				return fmt.Errorf("the store holds the updates %v", s.stored.values)
+			}
+			return nil
+		}),
+		event("expect the host to be told that the session is unsaved", func(t *story, _ []string) error {
+			if t.cut == nil || !slices.Contains(t.cut.unsaved, t.w.subjects[0].key) {
+				return errors.New("it is not told so")
 			}
 			return nil
 		}),

@@ -64,6 +64,7 @@ func givens() []word {
 		set("a store without an index", func(c *config) { c.index = false }),
 		set("a store without intents", func(c *config) { c.intents = false }),
 		set("a store without a feed", func(c *config) { c.feed = false }),
+		set("refresh tokens that stay", func(c *config) { c.rotates = false }),
 		set("two sessions", func(c *config) { c.subjects = 2 }),
 		set("one request at a time", func(c *config) { c.permits = 1 }),
 		timed("tokens are refreshed "+span+" early", func(c *config, d time.Duration) { c.early = d }),
@@ -302,6 +303,8 @@ var storeNouns = map[string][]string{
 	"deletions": {"End"},
 	"begins":    {"Begin"},
 	"renewals":  {"Renew"},
+
+	"looks for cut-off requests": {"StaleIntents"},
 }
 
 var storyFaults = map[string]faultKind{
@@ -334,7 +337,7 @@ func processWords() []word {
 		of(`process (\d) is paused`, func(_ *story, p *process, _ []string) { p.pause() }),
 		of(`process (\d) goes on`, func(_ *story, p *process, _ []string) { p.resume() }),
 		of(`process (\d) is to close`, func(_ *story, p *process, _ []string) { p.close() }),
-		of(`process (\d) is closed without waiting`, func(_ *story, p *process, _ []string) { p.cutOff() }),
+		of(`process (\d) is closed without waiting`, func(t *story, p *process, _ []string) { t.cut = p; p.cutOff() }),
 		event("another process starts", func(t *story, _ []string) error {
 			if p := t.w.start(); t.w.kind == Several && t.w.config.feed {
 				p.feedBegins()
