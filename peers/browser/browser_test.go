@@ -238,15 +238,15 @@ func TestDemo_controls(t *testing.T) {
 	if got := get(t, ctx, chromedp.Text("#ceiling")); !strings.Contains(got, "in 1:") {
 		t.Errorf("ceiling = %q, want less than 1:30", got)
 	}
+	run("connection", chromedp.Click("#connection button"), chromedp.WaitVisible("#connections-shown"))
 	if refreshes, why := burst("10000"); refreshes != "2" || !strings.Contains(why, "shared 2 refreshes") {
 		t.Errorf("first burst: %q, %q", refreshes, why)
 	}
+	photograph(t, ctx, "demo.png", chromedp.FullScreenshot(100))
 	refreshes, why := burst("10000")
 	if refreshes != "0" || !strings.Contains(why, "in the cache") || !strings.Contains(why, "when the session ends") {
 		t.Errorf("second burst: %q, %q; want no refresh, and until when", refreshes, why)
 	}
-	run("connection", chromedp.Click("#connection button"), chromedp.WaitVisible("#connections-shown"))
-	photograph(t, ctx, "demo.png", chromedp.FullScreenshot(100))
 
 	run("sign out", chromedp.Click("#sign-out"))
 	signIn("none", "10s")
