@@ -118,7 +118,8 @@ type EndRequest struct {
 
 	// Email is an address of the user that the issuer has verified (email_verified), in any letter case. It finds the sessions
 	// that were saved since this is indexed, and then whatever is found by the subs of their users. The remainder of a
-	// session that has reached its ceiling (connection tokens) names no email, and is found by those subs alone.
+	// session that has reached its ceiling (connection tokens) names no email, and is found by those subs alone. Beside SID it keeps out a
+	// session in which the issuer has verified another address; one in which it has verified none ends.
 	Email string
 
 	// BeganBy is when the sessions have begun at the latest, by the issuer's clock: a session that began
@@ -152,6 +153,7 @@ func (c *Client) endSessions(ctx context.Context, r EndRequest, o StoreOptions) 
 	by := r.BeganBy.Unix()
 	e := ending{
 		issuer: session.IssuerOf(r.Issuer), sid: r.SID, sub: r.Subject, email: session.NormalEmail(r.Email), until: by + leewayOfEnds,
+		unsaid: r.SID != "",
 	}
 	return c.endFrom(ctx, e, by, o)
 }
@@ -187,6 +189,7 @@ func (c *Client) rememberEnds(e ending, by int64) {
 type ending struct {
 	issuer          string
 	sid, sub, email string
+	unsaid          bool             // email is that of a session that names no verified one, too
 	until           int64            // the last second at which the user may have signed in
 	clientIDs       []string         // of the applications whose sessions end; nil: of all
 	user            func(sub string) // is told whose sessions ended, by several goroutines at once; nil: no need
@@ -199,8 +202,13 @@ func (e *ending) names(c *Client, s *session.State) bool {
 		(e.clientIDs == nil || slices.Contains(e.clientIDs, of.ClientID)) &&
 		(e.sid == "" || s.Internal.SID == e.sid) &&
 		(e.sub == "" || s.User.Sub() == e.sub) &&
-		(e.email == "" || session.NormalEmail(s.User.VerifiedEmail()) == e.email) &&
+		(e.email == "" || e.hasEmail(session.NormalEmail(s.User.VerifiedEmail()))) &&
 		s.LoggedInAt() <= e.until
+}
+
+// hasEmail reports whether e names a session in which that address was verified, or none.
+func (e *ending) hasEmail(verified string) bool {
+	return verified == e.email || e.unsaid && verified == ""
 }
 
 // values returns the index values that find the fewest of which e may name some.

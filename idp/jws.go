@@ -166,12 +166,25 @@ func (c *Client) verify(ctx context.Context, issuer, raw string, from source) (h
 	switch {
 	case fetchErr != nil && (ctx.Err() != nil || errors.Is(err, errKeyNotFound())):
 		return header{}, nil, fetchErr
-	case fetchErr != nil || newer == keys:
+	case fetchErr != nil:
 		return header{}, nil, err
+	case newer == keys:
+		return header{}, nil, untilAsked(err, from)
 	}
 	keys = newer
 	set, err = parse(raw, h.alg, choose)
 	return h, set, err
+}
+
+// untilAsked returns err, the failure of a token for whose key the provider may not be asked yet. Where strangers have brought the token, it
+// says when to come again: they may be the reason.
+func untilAsked(err error, from source) error {
+	if from != fromStrangers || !errors.Is(err, errKeyNotFound()) {
+		return err
+	}
+	return &session.APIError{
+		Code: session.CodeJWKSKeyNotFound, Description: "there is no key for this token in those that were fetched last", RetryAfter: keyCooldown,
+	}
 }
 
 // parse reads a token signed by alg and verifies it with the keys that choose returns, which it

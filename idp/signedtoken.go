@@ -20,7 +20,8 @@ type SignedToken struct {
 // must be there; nbf and exp, where they are. Strangers can send such tokens: keys are fetched for an
 // unknown kid at most once in 30 seconds.
 //
-// It fails with a *session.APIError of the codes of VerifyIDToken, or with a *session.IssuerValidationError.
+// It fails with a *session.APIError of the codes of VerifyIDToken, of which jwks_key_not_found has a RetryAfter where newer keys could not be
+// fetched yet, or with a *session.IssuerValidationError.
 func (c *Client) VerifySigned(ctx context.Context, issuer, raw string, types ...string) (SignedToken, error) {
 	unverified, err := peek(raw)
 	if err == nil {

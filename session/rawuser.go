@@ -3,6 +3,8 @@ package session
 import (
 	"encoding/json"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // RawUser is a User as a State keeps it: the JSON object of its claims, or "" where there is no user. User.Raw makes
@@ -32,7 +34,17 @@ func (r RawUser) VerifiedEmail() string {
 }
 
 // NormalEmail returns an email address in the form in which addresses are compared: in lower case, without space around it.
-func NormalEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
+func NormalEmail(email string) string { return strings.Map(lower, strings.TrimSpace(email)) }
+
+// lower returns a letter in lower case. Letters such as the Kelvin sign stay: in lower case they would be one of ASCII, which others have in
+// their address.
+func lower(letter rune) rune {
+	small := unicode.ToLower(letter)
+	if letter >= utf8.RuneSelf && small < utf8.RuneSelf {
+		return letter
+	}
+	return small
+}
 
 // text returns a claim that is a string, else "".
 func (r RawUser) text(name string) (text string) {

@@ -67,10 +67,10 @@ func defaultReaction(eventType string, members map[string]any) Reaction {
 
 // Event is a security event that was received.
 type Event struct {
-	Issuer  string // of the transmitter
-	ID      string // jti of its token: the same where the event comes again
-	Type    string // a URI
-	Subject Subject
+	Issuer  string         // of the transmitter
+	ID      string         // jti of its token: the same where the event comes again
+	Type    string         // a URI
+	Subject Subject        // the zero Subject where an event of another type than SessionEvents names none
 	At      time.Time      // when it happened: event_timestamp, else iat
 	Members map[string]any // all that it says, numbers as json.Number
 
@@ -116,9 +116,11 @@ func readSET(t idp.SignedToken) (set, error) {
 		if subject == nil {
 			subject = members["subject"] // drafts, and events of RISC and CAEP that were defined before
 		}
-		var err error
-		if e.Subject, err = readSubject(subject); err != nil {
-			return set{}, err
+		if subject != nil || slices.Contains(SessionEvents(), eventType) {
+			var err error
+			if e.Subject, err = readSubject(subject); err != nil {
+				return set{}, err
+			}
 		}
 		s.events = append(s.events, e)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -106,6 +107,12 @@ var logoutForms = []form{
 	{"by aliases", logoutOf(func(r *rig) any {
 		return idptest.Claims{"format": "aliases", "identifiers": []any{r.user(ada), idptest.Claims{"format": "email", "email": adaMail}}}
 	}), []int{204}, all},
+	{"by aliases of which one is not known here", logoutOf(func(r *rig) any {
+		return idptest.Claims{"format": "aliases", "identifiers": []any{theSession("eve's id"), r.user(ada), idptest.Claims{"format": "phone_number", "phone_number": "+1"}}}
+	}), []int{204}, all},
+	{"by aliases none of which is known", logoutOf(is(idptest.Claims{"format": "aliases", "identifiers": []any{theSession("eve's id"), theSession("eve's other id")}})), []int{404}, nil},
+	{"by aliases within aliases", logoutOf(is(idptest.Claims{"format": "aliases", "identifiers": []any{idptest.Claims{"format": "aliases", "identifiers": []any{theSession("ada's id")}}}})), []int{400}, nil},
+	{"an email that looks the same", logoutOf(is(idptest.Claims{"format": "email", "email": "ada@exampl\u0435.com"})), []int{204}, nil},
 	{"under the name of older drafts", func(r *rig) []int {
 		return []int{r.call(r.tenant.RevocationToken(logoutURL), `{"subject":`+named(r.user(ada))[len(`{"sub_id":`):])}
 	}, []int{204}, all},
@@ -134,6 +141,9 @@ var logoutForms = []form{
 	{"a caller signed by a shared secret", logoutOfAda(header("alg", "HS256")), []int{401}, nil},
 	{"a caller with an unknown key", logoutOfAda(header("kid", "nobody's")), []int{401}, nil},
 	{"a token for another endpoint", logoutOfAda(claim("aud", "https://other.example/revoke")), []int{401}, nil},
+	{"a caller with critical headers", logoutOfAda(header("crit", []string{"exp"})), []int{401}, nil},
+	{"a caller with a key by jku", logoutOfAda(wrongKey, header("jku", "https://evil.example/keys")), []int{401}, nil},
+	{"a token made in the future", func(r *rig) []int { return logoutOfAda(claim("iat", r.ago(-time.Minute)))(r) }, []int{401}, nil},
 	{"a token of another issuer", logoutOfAda(claim("iss", "https://evil.example/")), []int{401}, nil},
 	{"a token that has expired", func(r *rig) []int {
 		return logoutOfAda(claim("iat", r.ago(10*time.Minute)), claim("exp", r.ago(time.Minute)))(r)
@@ -162,6 +172,55 @@ var eventForms = []form{
 	{"a session of a user", event(signals.SessionRevoked, complexly("user", ada, "session", theSession("laptop"))), []int{202}, []string{"laptop"}},
 	{"a session of a user by email", event(signals.SessionRevoked, complexly("user", idptest.Claims{"format": "email", "email": adaMail}, "session", theSession("laptop"))), []int{202}, []string{"laptop"}},
 	{"a session", event(signals.SessionRevoked, complexly("session", theSession("laptop"))), []int{202}, []string{"laptop"}},
+	{"a session of another user by email", event(signals.SessionRevoked, complexly("user", idptest.Claims{"format": "email", "email": "bob@example.com"}, "session", theSession("laptop"))), []int{202}, nil},
+	{"a session of another user by an opaque id", event(signals.SessionRevoked, func(r *rig) any {
+		return complexly("user", theSession("ada's id"), "session", theSession("bob's"))(r)
+	}), []int{202}, nil},
+	{"a session that is none of a user", event(signals.SessionRevoked, complexly("user", ada, "session", theSession("none"))), []int{202}, nil},
+	{"a session of a user who has no session", event(signals.SessionRevoked, complexly("user", "eve", "session", theSession("laptop"))), []int{202}, nil},
+	{"a user by aliases and a session", event(signals.SessionRevoked, func(r *rig) any {
+		return complexly("user", idptest.Claims{"format": "aliases", "identifiers": []any{map[string]any(r.user("eve")), map[string]any(r.user(ada))}}, "session", theSession("laptop"))(r)
+	}), []int{202}, []string{"laptop"}},
+	{"by aliases of which one is not known here", event(signals.SessionRevoked, func(r *rig) any {
+		return idptest.Claims{"format": "aliases", "identifiers": []any{map[string]any(theSession("eve's id")), map[string]any(r.user(ada))}}
+	}), []int{202}, all},
+	{"an email in another letter case", event(signals.SessionRevoked, is(idptest.Claims{"format": "email", "email": " ADA@EXAMPLE.com"})), []int{202}, all},
+	{"complex in complex", event(signals.SessionRevoked, complexly("user", idptest.Claims{"format": "complex", "user": theSession("ada's id")})), []int{400}, nil},
+	{"two events in one token", revoked(claim("events", map[string]any{
+		signals.SessionRevoked: map[string]any{}, signals.CredentialChange: map[string]any{},
+	})), []int{202}, all},
+	{"two events, of which one is none", revoked(claim("events", map[string]any{
+		signals.SessionRevoked: map[string]any{}, "https://schemas.example/event-type/other": "x",
+	})), []int{400}, nil},
+	{"sub_id, and another subject in the event", revoked(func(d *idptest.Draft) {
+		d.Claims["events"] = map[string]any{signals.SessionRevoked: map[string]any{"subject": map[string]any{"format": "iss_sub", "iss": d.Claims["iss"], "sub": bob}}}
+	}), []int{202}, all},
+	{"an event of another type without subject", event("https://schemas.example/event-type/other", theAda, without("sub_id")), []int{202}, nil},
+	{"an aud of several", revoked(claim("aud", []string{"https://other.example/", idptest.EventAudience})), []int{202}, all},
+	{"the long form of the type", revoked(header("typ", "application/secevent+jwt")), []int{202}, all},
+	{"an event 30 seconds before a session counts for it", func(r *rig) []int {
+		return revoked(happened(r.ago(time.Minute + 30*time.Second)))(r)
+	}, []int{202}, all},
+	{"one 31 seconds before does not", func(r *rig) []int {
+		return revoked(happened(r.ago(time.Minute + 31*time.Second)))(r)
+	}, []int{202}, []string{"laptop", "phone"}},
+	{"a time that is no number counts from the token", revoked(happened("yesterday")), []int{202}, all},
+	{"critical headers", revoked(header("crit", []string{"b64"}), header("b64", true)), []int{400}, nil},
+	{"a key by jku", revoked(wrongKey, header("jku", "https://evil.example/keys")), []int{400}, nil},
+	{"a key by x5u", revoked(wrongKey, header("x5u", "https://evil.example/keys")), []int{400}, nil},
+	{"a key of its own", revoked(wrongKey, header("jwk", map[string]any{"kty": "oct", "k": "AAAA"})), []int{400}, nil},
+	{"a token within a token", func(r *rig) []int {
+		inner := r.tenant.EventToken(signals.SessionRevoked, r.user(ada))
+		outer := raw(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), header("cty", "JWT")), func(p []string) string { return p[0] + "." + encoded(inner) + "." + p[2] })
+		return []int{r.push(outer)}
+	}, []int{400}, nil},
+	{"the claims of another token", func(r *rig) []int {
+		other := strings.Split(r.tenant.EventToken(signals.SessionRevoked, r.user(bob)), ".")
+		return []int{r.push(raw(r.tenant.EventToken(signals.SessionRevoked, r.user(ada)), func(p []string) string { return p[0] + "." + other[1] + "." + p[2] }))}
+	}, []int{400}, nil},
+	{"encrypted", func(r *rig) []int {
+		return []int{r.push(r.tenant.EventToken(signals.SessionRevoked, r.user(ada)) + ".x.y")}
+	}, []int{400}, nil},
 	{"a session of another user", event(signals.SessionRevoked, complexly("user", bob, "session", theSession("laptop"))), []int{202}, nil},
 	{"a user in a tenant", event(signals.SessionRevoked, complexly("user", ada, "tenant", theSession("a tenant"))), []int{202}, all},
 	{"a device of a user", event(signals.SessionRevoked, complexly("user", ada, "device", theSession("a device"))), []int{202}, nil},

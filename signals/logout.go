@@ -67,6 +67,7 @@ const maxTokenLife = time.Hour
 //   - 401: the caller is not known, or its token was used before;
 //   - 403: the caller may not sign out users of that issuer;
 //   - 404: Resolve knows no such user;
+//   - 405 and 413: it is no POST, or longer than 64 KiB;
 //   - 422: the user cannot be signed out: Resolve has failed, or the state store cannot find sessions;
 //   - 503, with Retry-After: the store, or the caller's keys, cannot be reached. Some of the sessions may have ended.
 //
@@ -212,10 +213,10 @@ func (l *Logout) authenticate(r *http.Request) (identity, *answer) {
 			switch {
 			case err == nil:
 				return who, nil
+			case temporary(err): // also where the metadata is of another issuer
+				return identity{}, &answer{http.StatusServiceUnavailable, "temporarily_unavailable", "the caller's keys cannot be had now", err}
 			case errors.As(err, &other):
 				continue
-			case temporary(err):
-				return identity{}, &answer{http.StatusServiceUnavailable, "temporarily_unavailable", "the caller's keys cannot be had", err}
 			}
 			no.err = err
 		}
@@ -259,6 +260,9 @@ func temporary(err error) bool {
 	switch tokenward.CodeOf(err) {
 	case session.CodeMetadataError, session.CodeJWKSFetchError, session.CodeMissingJWKSURI, session.CodeOverloaded:
 		return true
+	case session.CodeJWKSKeyNotFound: // keys may not be asked for yet
+		var api *tokenward.APIError
+		return errors.As(err, &api) && api.RetryAfter > 0
 	}
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -270,8 +274,11 @@ func readRequest(w http.ResponseWriter, r *http.Request) (Subject, *answer) {
 		return Subject{}, no("the Content-Type must be application/json")
 	}
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-	if err != nil {
-		return Subject{}, &answer{http.StatusRequestEntityTooLarge, invalidRequest, "the request is too long, or did not arrive", nil}
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		return Subject{}, &answer{http.StatusRequestEntityTooLarge, invalidRequest, "the request is too long", nil}
+	case err != nil:
+		return Subject{}, no("the request did not arrive whole")
 	}
 	m, err := decodeObject(b)
 	if err != nil {

@@ -2,6 +2,7 @@ package signals
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"sync"
@@ -38,8 +39,8 @@ type setError struct {
 
 // pollAnswer is the answer to a poll (RFC 8936 section 2.3).
 type pollAnswer struct {
-	Sets          map[string]string `json:"sets"`
-	MoreAvailable bool              `json:"moreAvailable"`
+	Sets          map[string]json.RawMessage `json:"sets"` // strings; another value is refused alone
+	MoreAvailable bool                       `json:"moreAvailable"`
 }
 
 // Poll receives events by polling endpoint (RFC 8936), the endpoint_url of the stream's delivery, until ctx ends; it returns the
@@ -102,6 +103,8 @@ func (p *poller) once(ctx context.Context) (pause time.Duration, err error) {
 	switch {
 	case failed != nil:
 		return 0, failed
+	case len(answer.Sets) == 0 && answer.MoreAvailable:
+		return pollSoon, nil
 	case len(answer.Sets) == 0 && !asked.ReturnImmediately && r.clock.Mono()-began < pollSoon:
 		return pollPause, nil // the transmitter does not wait
 	}
@@ -110,12 +113,14 @@ func (p *poller) once(ctx context.Context) (pause time.Duration, err error) {
 
 // deal deals with the tokens of one answer, and notes what the next poll says of them. It returns the first error of those
 // that should come again.
-func (p *poller) deal(ctx context.Context, sets map[string]string) (failed error) {
+func (p *poller) deal(ctx context.Context, sets map[string]json.RawMessage) (failed error) {
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(pollAtOnce)
-	for jti, raw := range sets {
+	for jti, value := range sets {
 		group.Go(func() error {
+			var raw string
+			_ = json.Unmarshal(value, &raw) // another value is no token
 			err := p.r.take(ctx, raw)
 			mu.Lock()
 			defer mu.Unlock()

@@ -14,7 +14,8 @@ const maxToken = 256 << 10 // bytes of a token, as it is sent
 
 // Push returns the handler that the transmitter pushes events to (RFC 8935). It answers 202 once the sessions that an event
 // names have ended in the store; 400 with {"err": CODE, "description": TEXT} where the token is refused; 503 with
-// Retry-After where a session could not be ended, or the token's key is not known yet: the transmitter sends it again.
+// Retry-After where a session could not be ended, the token's key is not known yet, or the token did not arrive whole: the
+// transmitter sends it again.
 func (r *Receiver) Push() http.Handler { return http.HandlerFunc(r.push) }
 
 func (r *Receiver) push(w http.ResponseWriter, req *http.Request) {
@@ -33,11 +34,12 @@ func (r *Receiver) push(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxToken))
-	if err != nil {
-		writeRefusal(w, &refusal{code: invalidRequest, text: "the token is too long, or did not arrive"})
-		return
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		err = &refusal{code: invalidRequest, text: "the token is too long"}
+	case err == nil:
+		err = r.take(req.Context(), string(raw))
 	}
-	err = r.take(req.Context(), string(raw))
 	var no *refusal
 	switch {
 	case err == nil:

@@ -3,7 +3,6 @@ package signals
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -200,11 +199,9 @@ func (r *Receiver) take(ctx context.Context, raw string) error {
 // refused returns what the failed verification of a token means. A key that is not known may be one that could not be asked
 // for yet: keys are fetched again at most once in 30 seconds.
 func refused(err error) error {
-	var issuer *session.IssuerValidationError
-	if errors.As(err, &issuer) {
-		return &refusal{invalidIssuer, "the token is from another issuer", err}
-	}
 	switch tokenward.CodeOf(err) {
+	case session.CodeIssuerValidation:
+		return &refusal{invalidIssuer, "the token is from another issuer", err}
 	case session.CodeInvalidSignature:
 		return &refusal{invalidKey, "the token was not signed by a key of the transmitter", err}
 	case session.CodeInvalidAudience:
@@ -219,7 +216,7 @@ func refused(err error) error {
 func (r *Receiver) react(ctx context.Context, e Event) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("a function of the host panicked with a %T", p)
+			err = panicked(p)
 		}
 	}()
 	if e.Type == verification {

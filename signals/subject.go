@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -56,9 +57,18 @@ const (
 
 // readSubject reads a subject identifier. Drafts before RFC 9493 called the format subject_type and wrote iss-sub; complex
 // subjects had no format.
-func readSubject(v any) (Subject, error) { return readSubjectIn(v, true) }
+func readSubject(v any) (Subject, error) { return readSubjectIn(v, outermost) }
 
-func readSubjectIn(v any, outermost bool) (s Subject, err error) {
+// place is where a subject stands in another one.
+type place int
+
+const (
+	outermost place = iota
+	aMember         // of a complex subject, which holds no other complex one (Shared Signals Framework 1.0 section 3.2)
+	anAlias         // of aliases, which hold simple ones only (RFC 9493 section 3.2.8)
+)
+
+func readSubjectIn(v any, at place) (s Subject, err error) {
 	m, ok := v.(map[string]any)
 	if !ok {
 		return Subject{}, errSubject
@@ -85,10 +95,10 @@ func readSubjectIn(v any, outermost bool) (s Subject, err error) {
 	case FormatOpaque:
 		s.ID = text("id")
 	case FormatAliases:
-		s.Aliases, err = readAliases(m["identifiers"], outermost)
+		s.Aliases, err = readAliases(m["identifiers"], at)
 	case FormatComplex, "":
 		s.Format = FormatComplex
-		s.Members, err = readMembers(m, outermost)
+		s.Members, err = readMembers(m, at)
 	}
 	if err != nil {
 		return Subject{}, err
@@ -96,15 +106,15 @@ func readSubjectIn(v any, outermost bool) (s Subject, err error) {
 	return s, nil
 }
 
-func readAliases(v any, outermost bool) ([]Subject, error) {
+func readAliases(v any, at place) ([]Subject, error) {
 	list, ok := v.([]any)
-	if !ok || !outermost || len(list) == 0 || len(list) > maxAliases {
+	if !ok || at == anAlias || len(list) == 0 || len(list) > maxAliases {
 		return nil, errSubject
 	}
 	var aliases []Subject
 	for _, one := range list {
-		s, err := readSubjectIn(one, false)
-		if err != nil || s.Format == FormatComplex {
+		s, err := readSubjectIn(one, anAlias)
+		if err != nil {
 			return nil, errSubject
 		}
 		aliases = append(aliases, s)
@@ -112,8 +122,8 @@ func readAliases(v any, outermost bool) ([]Subject, error) {
 	return aliases, nil
 }
 
-func readMembers(m map[string]any, outermost bool) (map[string]Subject, error) {
-	if !outermost {
+func readMembers(m map[string]any, at place) (map[string]Subject, error) {
+	if at != outermost {
 		return nil, errSubject
 	}
 	members := make(map[string]Subject)
@@ -121,7 +131,7 @@ func readMembers(m map[string]any, outermost bool) (map[string]Subject, error) {
 		if _, isObject := v.(map[string]any); !isObject {
 			continue // the format, or what an older draft had beside the members
 		}
-		s, err := readSubjectIn(v, false)
+		s, err := readSubjectIn(v, aMember)
 		if err != nil {
 			return nil, errSubject
 		}
@@ -148,6 +158,9 @@ type targets struct {
 
 // targets returns what sessions s means, of users of the scope alone.
 func (sc scope) targets(ctx context.Context, s Subject) (t targets, err error) {
+	if s.Raw == nil {
+		return targets{}, nil // no subject
+	}
 	if t.list, t.known, err = sc.meant(ctx, s); err != nil {
 		return targets{}, err
 	}
@@ -164,14 +177,7 @@ func (sc scope) has(issuer string) bool {
 func (sc scope) meant(ctx context.Context, s Subject) (list []tokenward.EndRequest, known bool, err error) {
 	switch s.Format {
 	case FormatAliases:
-		for _, alias := range s.Aliases {
-			of, _, err := sc.meant(ctx, alias)
-			if err != nil {
-				return nil, false, err
-			}
-			list = append(list, of...)
-		}
-		return list, len(list) > 0, nil
+		return sc.ofAliases(ctx, s.Aliases)
 	case FormatComplex:
 		return sc.ofMembers(ctx, s)
 	}
@@ -189,17 +195,43 @@ func (sc scope) meant(ctx context.Context, s Subject) (list []tokenward.EndReque
 	return list, len(list) > 0, nil
 }
 
-// asked returns what the host makes of a subject.
-func (sc scope) asked(ctx context.Context, s Subject) ([]tokenward.EndRequest, error) {
+// ofAliases returns the sessions of a subject of several names, of which those that are not known here are passed over.
+func (sc scope) ofAliases(ctx context.Context, aliases []Subject) (list []tokenward.EndRequest, known bool, err error) {
+	unknown := 0
+	for _, alias := range aliases {
+		of, _, err := sc.meant(ctx, alias)
+		switch {
+		case errors.Is(err, ErrUnknownSubject):
+			unknown++
+		case err != nil:
+			return nil, false, err
+		}
+		list = append(list, of...)
+	}
+	if unknown > 0 && len(list) == 0 {
+		return nil, false, ErrUnknownSubject
+	}
+	return list, len(list) > 0, nil
+}
+
+// asked returns what the host makes of a subject. A panic of its function is an error: its value is not shown.
+func (sc scope) asked(ctx context.Context, s Subject) (list []tokenward.EndRequest, err error) {
 	if sc.resolve == nil {
 		return nil, nil
 	}
-	list, err := sc.resolve(ctx, s)
+	defer func() {
+		if p := recover(); p != nil {
+			list, err = nil, panicked(p)
+		}
+	}()
+	list, err = sc.resolve(ctx, s)
 	return slices.Clone(list), err
 }
 
+func panicked(p any) error { return fmt.Errorf("a function of the host panicked with a %T", p) }
+
 // ofMembers returns the sessions of a complex subject: those that all its members name. A tenant or an organization of a
-// named user narrows nothing. A session is named by its sid at the provider, which no other user has.
+// named user narrows nothing. A session is named by its sid at the provider.
 func (sc scope) ofMembers(ctx context.Context, s Subject) (list []tokenward.EndRequest, known bool, err error) {
 	user, hasUser := s.Members["user"]
 	one, hasSession := s.Members["session"]
@@ -218,7 +250,7 @@ func (sc scope) ofMembers(ctx context.Context, s Subject) (list []tokenward.EndR
 		}
 	}
 	for i := range list {
-		list[i].SID, list[i].Email = one.ID, "" // of a session whose token named no email, none can be compared
+		list[i].SID = one.ID
 	}
 	return list, true, nil
 }

@@ -2,6 +2,7 @@ package test_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,7 +77,10 @@ func TestEndSessions(t *testing.T) {
 
 // A login that is under way when its user is signed out does not outlive that; one that began afterwards goes on.
 func TestEndSessions_loginUnderWay(t *testing.T) {
-	for name, q := range map[string]tokenward.EndRequest{"by sub": {Subject: idptest.Subject}, "by sid": {SID: "sid-1"}, "by email": {Email: "Ada@example.com"}} {
+	for name, q := range map[string]tokenward.EndRequest{
+		"by sub": {Subject: idptest.Subject}, "by sid": {SID: "sid-1"}, "by both": {Subject: idptest.Subject, SID: "sid-1"}, "by email": {Email: "Ada@example.com"},
+		"another user": {Subject: "eve", SID: "sid-1"}, "another session": {Subject: idptest.Subject, SID: "sid-9"},
+	} {
 		r := newRig(t)
 		q.Issuer = r.tenant.Issuer()
 		back := r.callback(tokenward.LoginRequest{}, idptest.Claims{"sid": "sid-1", "email": "ada@example.com", "email_verified": true})
@@ -93,7 +97,7 @@ func TestEndSessions_loginUnderWay(t *testing.T) {
 			t.Errorf("%s: ended %d sessions before there was one", name, n)
 		}
 		hold.Release()
-		r.wantOvertaken(<-answer, true)
+		r.wantOvertaken(<-answer, !strings.HasPrefix(name, "another"))
 		r.clock.Advance(time.Second)
 		r.login(idptest.Claims{"sid": "sid-2"})
 	}
@@ -124,7 +128,8 @@ func TestEndSessions_email(t *testing.T) {
 		"same user":   {"sub": "ada", "email": nil, "email_verified": nil},
 		"not so said": {"sub": "eve", "email": "ada@example.com", "email_verified": nil},
 		"unverified":  {"sub": "mallory", "email": "ada@example.com", "email_verified": false},
-		"other":       {"sub": "bob", "email": "bob@example.com", "email_verified": true},
+		"other":       {"sub": "bob", "sid": "of bob", "email": "bob@example.com", "email_verified": true},
+		"kate":        {"sub": "kate", "email": "kate@example.com", "email_verified": true},
 	} {
 		ids[name] = r.login(claims)
 	}
@@ -136,10 +141,21 @@ func TestEndSessions_email(t *testing.T) {
 			t.Errorf("%s: lives %v", name, !ends)
 		}
 	}
-	for _, q := range []tokenward.EndRequest{{Email: "bob@example.com", Subject: "ada"}, {Email: "bob@example.com", SID: "none"}} {
+	none := r.login(idptest.Claims{"sub": "dan", "sid": "of dan", "email": nil, "email_verified": nil})
+	for _, q := range []tokenward.EndRequest{
+		{Email: "bob@example.com", Subject: "ada"},
+		{Email: "bob@example.com", SID: "none"},
+		{Email: "eve@example.com", SID: "of bob"},
+		{Email: "\u212aate@example.com"}, // the Kelvin sign
+	} {
 		q.Issuer = r.tenant.Issuer()
-		if n := r.end(q); n != 0 || !r.lives(ids["other"]) {
+		if n := r.end(q); n != 0 || !r.lives(ids["other"]) || !r.lives(ids["kate"]) {
 			t.Errorf("%+v: ended %d sessions of a user that only part of it names", q, n)
+		}
+	}
+	for sid, id := range map[string]string{"of bob": ids["other"], "of dan": none} { // of a session that names no email none can be compared
+		if n := r.end(tokenward.EndRequest{Issuer: r.tenant.Issuer(), SID: sid, Email: "bob@example.com"}); n != 1 || r.lives(id) {
+			t.Errorf("the session %s: ended %d", sid, n)
 		}
 	}
 }
