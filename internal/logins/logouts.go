@@ -35,7 +35,8 @@ type tokenName struct {
 	jti string
 }
 
-// Ended names the sessions that were ended: the sessions of a sid, else of a sub, else of a verified email, else all of the issuer.
+// Ended names the sessions that were ended: the sessions of a sid, and of a sub where that is said too, else of a sub, else of a verified
+// email, else all of the issuer.
 type Ended struct {
 	SID, Subject, Email string
 	// Until is the last second, since the Unix epoch, of which an ID token may be whose login is refused.
@@ -122,7 +123,7 @@ func (l *Logouts) Remember(now time.Time, owners []session.RegistrationID, e End
 		name := logoutName{of: normal(of)}
 		switch {
 		case e.SID != "":
-			name.sid = e.SID
+			name.sid, name.sub = e.SID, e.Subject
 		case e.Subject != "":
 			name.sub = e.Subject
 		default:
@@ -146,7 +147,7 @@ func (l *Logouts) Refuses(now time.Time, of session.RegistrationID, sid, sub, em
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, of := range []session.RegistrationID{of, {Issuer: of.Issuer}} {
-		for _, name := range []logoutName{{of: of, sid: sid}, {of: of, sub: sub}, {of: of, email: email}, {of: of}} {
+		for _, name := range []logoutName{{of: of, sid: sid}, {of: of, sid: sid, sub: sub}, {of: of, sub: sub}, {of: of, email: email}, {of: of}} {
 			if m, ok := l.seen[name]; ok && now.Sub(m.at) < logoutLife && iat <= m.until {
 				return true
 			}
