@@ -70,7 +70,7 @@ type Event struct {
 	Issuer  string         // of the transmitter
 	ID      string         // jti of its token: the same where the event comes again
 	Type    string         // a URI
-	Subject Subject        // the zero Subject where an event of another type than SessionEvents names none
+	Subject Subject        // the zero Subject where an event of a type that is not known here names none
 	At      time.Time      // when it happened: event_timestamp, else iat
 	Members map[string]any // all that it says, numbers as json.Number
 
@@ -116,7 +116,7 @@ func readSET(t idp.SignedToken) (set, error) {
 		if subject == nil {
 			subject = members["subject"] // drafts, and events of RISC and CAEP that were defined before
 		}
-		if subject != nil || slices.Contains(SessionEvents(), eventType) {
+		if subject != nil || slices.Contains(sessionEvents(), eventType) {
 			var err error
 			if e.Subject, err = readSubject(subject); err != nil {
 				return set{}, err
