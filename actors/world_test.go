@@ -25,6 +25,12 @@ type failer interface {
 // world is everything around one core, as plain values: supervisor, callers, provider
 // and store. It carries out what the core says, and holds it to its promises at every
 // step. Messages wait in the mailbox until they are delivered.
+//
+// It is not the simulation of internal/testing/sim. Here one core is real, and all around it is a model: a test can deliver
+// any message at any moment, also one that the real supervisor or store would send at that moment once in a million runs; a
+// sequence takes microseconds, and rapid shortens one that fails. The simulation runs the real supervisor, actors, directory,
+// calls and stores of several processes. What lies between those is held there and not here: which actor owns an entry, what
+// a caller is answered, what two processes do to each other.
 type world struct {
 	t     failer
 	rules *Rules

@@ -15,6 +15,11 @@
 // a run proves something. A run that fails tells its story in words, the shortest that
 // could be found.
 //
+// The world of actors/world_test.go is another one: a model of everything around one core, which may be sent any message at
+// any moment. Here nothing is a model but the provider and the steps of the store, so what happens is what can happen in
+// production, and what lies between the rooms is held too: which actor owns an entry, what a caller is answered, what two
+// processes do to each other.
+//
 // A story is one interleaving that is told by a script in stories/, instead of drawn from a seed: see
 // stories/README.txt.
 //
