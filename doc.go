@@ -7,13 +7,14 @@
 // The operations are those of the Auth0 server SDKs, for any OpenID Connect provider:
 //
 //   - construct: [New] with a [Config] and options; [WithActorSystem] runs the actors in the host's own system
+//   - keep sessions: [WithStateStore] with package store/bolt, store/redis or store/postgres; [WithStatelessSessions]; the default is in memory
 //   - sign in: [Client.StartInteractiveLogin], [Client.CompleteInteractiveLogin]; package httpauth has the HTTP handlers
 //   - read: [Client.GetUser], [Client.GetSession], [Client.GetSessionData], [Client.UpdateSession]
 //   - tokens: [Client.GetAccessToken], [Client.GetAccessTokenForConnection], [Client.ExchangeToken], [Client.MachineToken]
 //   - calls to APIs: [Client.Session], [Client.SessionOf], [Client.ContextSession], [Handle.Client], [Client.MachineTransport]
 //   - end: [Client.Logout], [Client.HandleBackchannelLogout], [Client.HandleFrontchannelLogout], [Client.EndSessions]
 //   - administrate: [Client.Sessions], [Client.CountSessions], [Client.EndSession]; packages admin and signals
-//   - observe: [Client.Stats], [Client.Ready], [WithObserver], [WithSlog]
+//   - observe: [Client.Stats], [Client.Ready], [WithObserver], [WithSlog], [WithHooks]
 //   - test: [WithClock], [Client.Settle]; packages tokenwardtest, idp/idptest and clock
 //
 // The session of a call is named by its context or by [StoreOptions]: [HTTP] for a request, [SessionID] for a worker.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -730,4 +732,60 @@ func ExampleClient_SessionOf() {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	handler(httptest.NewRecorder(), r.WithContext(tokenward.ContextWith(r.Context(), tokenward.SessionID(id)))) // as the middleware does
 	// Output: Ada Lovelace <nil>
+}
+
+// Sessions outlive a client where its store does. A program has store/bolt, store/redis or store/postgres in place of this one.
+func ExampleWithStateStore() {
+	sessions := store.NewMemory(clock.System(), store.Survives())
+	client, tenant, done := demoWith([]tokenward.Option{tokenward.WithStateStore(sessions)})
+	defer done()
+	id := signIn(client, tenant)
+	again, err := tokenward.New(tokenward.Config{
+		Issuer: tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,
+		Secrets: []string{"drawn at random, 32 bytes or more"}, RedirectURI: "http://127.0.0.1:3000/callback",
+	}, tokenward.WithStateStore(sessions))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = again.Close(context.Background()) }()
+	user, err := again.GetUser(context.Background(), tokenward.SessionID(id))
+	fmt.Println(user.Name(), err)
+	// Output: Ada Lovelace <nil>
+}
+
+// Without a store on the server the browser keeps the session, sealed in cookies.
+func ExampleWithStatelessSessions() {
+	client, tenant, done := demoWith([]tokenward.Option{tokenward.WithStatelessSessions()})
+	defer done()
+	begun, ended := httptest.NewRecorder(), httptest.NewRecorder()
+	to, err := client.StartInteractiveLogin(context.Background(), tokenward.LoginRequest{}, tokenward.HTTP(begun, httptest.NewRequest(http.MethodGet, "/login", nil)))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	callback, _ := tenant.Authorize(to) // the user signs in
+	r := httptest.NewRequest(http.MethodGet, callback, nil)
+	for _, c := range begun.Result().Cookies() {
+		r.AddCookie(c)
+	}
+	login, err := client.CompleteInteractiveLogin(context.Background(), callback, tokenward.HTTP(ended, r))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, c := range ended.Result().Cookies() {
+		if c.Name == "_a0_session.0" { // and as many more as it takes
+			fmt.Println(login.Session.User.Name(), "is in a cookie")
+		}
+	}
+	// Output: Ada Lovelace is in a cookie
+}
+
+// Warnings go to a log/slog logger of the program, with the context of the call that they are about.
+func ExampleWithSlog() {
+	logger := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	_, _, done := demoWith([]tokenward.Option{tokenward.WithSlog(logger)})
+	done()
+	// Output:
 }

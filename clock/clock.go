@@ -1,5 +1,5 @@
-// Package clock is the only reader of time. Everything else is handed a Clock,
-// so that a test can drive every deadline with a Fake.
+// Package clock has the time that the library goes by: the system's, or in tests a Fake, by which a test drives every deadline.
+// Nothing else in the library reads time.
 //
 // There are two kinds of time. The wall clock, Now, is for promises of other parties: the
 // ceiling of a session, the life of a token. It can be set, also back. The monotonic clock, Mono,

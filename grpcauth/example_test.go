@@ -82,3 +82,30 @@ func ExampleNewCredentials() {
 	// tokens: 1
 	// <nil>
 }
+
+// A server lets in calls whose session lives, and answers health checks without one.
+func ExampleUnaryServerInterceptor() {
+	auth, err := tokenward.New(tokenward.Config{
+		Domain: "tenant.eu.auth0.com", ClientID: "my-client", ClientSecret: "its secret",
+		Secrets: []string{"drawn at random, 32 bytes or more"}, RedirectURI: "https://app.example/callback",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = auth.Close(context.Background()) }()
+	byID := grpcauth.FromMetadata("session-id")
+	session := func(ctx context.Context) (tokenward.StoreOptions, error) {
+		if method, _ := grpc.Method(ctx); method == "/grpc.health.v1.Health/Check" {
+			return tokenward.StoreOptions{}, grpcauth.ErrPublic
+		}
+		return byID(ctx)
+	}
+	server := grpc.NewServer(
+		grpc.UnaryInterceptor(grpcauth.UnaryServerInterceptor(auth, session)),
+		grpc.StreamInterceptor(grpcauth.StreamServerInterceptor(auth, session)),
+	)
+	defer server.Stop()
+	fmt.Println(len(server.GetServiceInfo()), "services")
+	// Output: 0 services
+}

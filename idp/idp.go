@@ -1,6 +1,7 @@
 // Package idp holds everything that is said to the identity provider: discovery,
 // its keys, the authorize and logout URLs, token requests, and the checks of the
-// ID tokens and logout tokens that come back.
+// ID tokens and logout tokens that come back. Applications use package tokenward, and of this one ParseSigningKey and AuthMethod;
+// of the rest no compatibility is promised.
 //
 // It decides nothing about sessions. One call makes one token request: there is
 // no retry here, no redirect is followed but to metadata and keys, and what the provider

@@ -1,5 +1,5 @@
-// Package messages holds what actors say to each other, and nothing else. The memory that they share with callers
-// is in internal/directory.
+// Package messages holds what actors say to each other. It is for this module alone; no compatibility is promised. The memory
+// that actors share with callers is in internal/directory.
 //
 // Commands order, events report. A message is not changed once it was sent, and prints nothing of
 // its contents, since the actor library logs whole messages.

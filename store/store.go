@@ -1,4 +1,4 @@
-// Package store says how sessions and login transactions are kept: the interfaces
+// Package store is for authors of stores: how sessions and login transactions are kept, the interfaces
 // that a store implements, the sealing of what it is given, and stores in memory.
 // A store sees neither session ids nor tokens: keys are hashes, contents are
 // sealed.

@@ -1,5 +1,4 @@
-// Package storetest holds the suite that every store passes, and doubles of stores
-// for other tests.
+// Package storetest is for tests of stores: the suite that every store passes, and stores that fail as a test says.
 package storetest
 
 import (

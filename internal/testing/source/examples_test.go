@@ -1,0 +1,55 @@
+package source_test
+
+import (
+	"go/ast"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tokenward/tokenward/internal/testing/source"
+)
+
+// inner are the packages that applications and stores need not import by name.
+var inner = []string{"actors", "idp", "messages", "session", "supervisor"}
+
+// What the root package's comment names as an operation or option stands in one of its Examples, and each package that others import
+// has an Example.
+func TestExamples_ofEachCapability(t *testing.T) {
+	files := source.WithTests(t, ".")
+	shown := make(map[string]map[string]bool) // by folder, the names that its Examples use
+	for _, file := range files {
+		folder := path.Dir(file.Path)
+		for _, decl := range file.AST.Decls {
+			d, ok := decl.(*ast.FuncDecl)
+			if !ok || !strings.HasPrefix(d.Name.Name, "Example") || !strings.HasSuffix(file.Path, "_test.go") {
+				continue
+			}
+			if shown[folder] == nil {
+				shown[folder] = make(map[string]bool)
+			}
+			ast.Inspect(d, func(n ast.Node) bool {
+				if id, ok := n.(*ast.Ident); ok {
+					shown[folder][id.Name] = true
+				}
+				return true
+			})
+		}
+	}
+	for _, file := range files {
+		folder := path.Dir(file.Path)
+		if importable(file, folder) && !slices.Contains(inner, folder) && shown[folder] == nil {
+			shown[folder] = make(map[string]bool) // said once
+			t.Errorf("%s has no Example", folder)
+		}
+		if file.Path != "doc.go" {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`\[(?:\w+\.)?(\w+)\]`).FindAllStringSubmatch(file.AST.Doc.Text(), -1) {
+			if !shown["."][m[1]] {
+				t.Errorf("the package comment names %s, which no Example shows", m[0])
+			}
+		}
+	}
+}
