@@ -28,12 +28,13 @@
 //
 //	the user must sign in again (tokenward.LoginRequired),
 //	session_expired, missing_session, missing_refresh_token,
-//	missing_session_domain                                     UNAUTHENTICATED
+//	missing_session_domain, insufficient_user_authentication   UNAUTHENTICATED
 //	mfa_required, domain_mismatch, incorrect_audience          PERMISSION_DENIED
 //	overloaded                                                 RESOURCE_EXHAUSTED
 //	store_error, closed; the provider did not answer, or
-//	answered 429 or 5xx                                        UNAVAILABLE
-//	invalid_argument, missing_required_argument_error          INVALID_ARGUMENT; of Credentials, and where no session
+//	answered 429 or 5xx, or was not asked (WithBreaker)        UNAVAILABLE
+//	invalid_argument, missing_required_argument_error,
+//	invalid_token_format, missing_actor_token_type             INVALID_ARGUMENT; of Credentials, and where no session
 //	                                                           or origin was named, INTERNAL
 //	the context has ended                                      CANCELLED, DEADLINE_EXCEEDED
 //	every other code                                           INTERNAL

@@ -62,7 +62,7 @@ func codeOf(err error) codes.Code {
 		return codes.Unauthenticated
 	}
 	switch code {
-	case "session_expired", "missing_session", "missing_refresh_token", "missing_session_domain":
+	case "session_expired", "missing_session", "missing_refresh_token", "missing_session_domain", "insufficient_user_authentication":
 		return codes.Unauthenticated
 	case "mfa_required", "domain_mismatch", "incorrect_audience":
 		return codes.PermissionDenied
@@ -70,7 +70,7 @@ func codeOf(err error) codes.Code {
 		return codes.ResourceExhausted
 	case "store_error", "closed":
 		return codes.Unavailable
-	case "invalid_argument", "missing_required_argument_error":
+	case "invalid_argument", "missing_required_argument_error", "invalid_token_format", "missing_actor_token_type":
 		return argumentCode(err)
 	}
 	return providerCode(err)
@@ -87,6 +87,9 @@ func argumentCode(err error) codes.Code {
 
 // providerCode returns Unavailable where the provider will answer otherwise later.
 func providerCode(err error) codes.Code {
+	if errors.As(err, new(*tokenward.BreakerOpenError)) {
+		return codes.Unavailable
+	}
 	for cause := err; ; {
 		var api *tokenward.APIError
 		switch {
