@@ -173,11 +173,11 @@ func (c *Client) beforeUpdate(ctx context.Context, t *session.TokenResponse) {
 	done := make(chan User, 1)
 	claims := User(t.IDClaims.All).Clone()
 	c.runner.Go(func() {
-		user, err := c.beforeSave(ctx, claims)
-		if err != nil {
-			user = nil
+		var user User
+		defer func() { done <- user }() // also where the hook ends its goroutine
+		if changed, err := c.beforeSave(ctx, claims); err == nil {
+			user = changed
 		}
-		done <- user
 	})
 	kept := *t.IDClaims
 	select {

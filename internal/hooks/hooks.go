@@ -92,17 +92,34 @@ func (l *shard) add(e Event) (added, idle bool) {
 
 // work tells of all that waits in l.
 func (q *Queue) work(l *shard) {
-	for {
-		l.mu.Lock()
-		if len(l.waiting) == 0 {
-			l.busy, l.waiting = false, nil
-			l.mu.Unlock()
-			return
-		}
-		e := l.waiting[0]
-		l.waiting = l.waiting[1:]
-		l.mu.Unlock()
-		q.tell(e)
-		q.pending(-1)
+	for e, some := l.next(); some; e, some = l.next() {
+		q.tellOf(e, l)
 	}
+}
+
+// next takes the first event, if there is one. Else the shard is idle.
+func (l *shard) next() (e Event, some bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		l.busy, l.waiting = false, nil
+		return Event{}, false
+	}
+	e = l.waiting[0]
+	l.waiting = l.waiting[1:]
+	return e, true
+}
+
+// tellOf tells of e. Where the application's function ends its goroutine (runtime.Goexit, as t.FailNow does), another one works
+// off what waits in l.
+func (q *Queue) tellOf(e Event, l *shard) {
+	returned := false
+	defer func() {
+		q.pending(-1)
+		if !returned {
+			q.run(func() { q.work(l) })
+		}
+	}()
+	q.tell(e)
+	returned = true
 }
