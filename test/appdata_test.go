@@ -254,3 +254,92 @@ func TestUpdateSession_theNextLoginOfABrowser(t *testing.T) {
 		})
 	}
 }
+
+// The function of an update may panic, which its caller sees, and may update the session itself; no update is lost for that.
+func TestUpdateSession_theFunction(t *testing.T) {
+	r := newRig(t)
+	id := r.login()
+	h := r.client.Session(id)
+	func() {
+		defer func() {
+			if recover() != "a defect" {
+				t.Error("the caller does not see the panic")
+			}
+		}()
+		_ = h.UpdateSession(t.Context(), func(d tokenward.SessionData) error {
+			_ = count(d)
+			panic("a defect")
+		})
+	}()
+	if n := r.counted(r.client, id); n != 0 {
+		t.Errorf("n = %d after a panic, want 0", n)
+	}
+	calls := 0
+	err := h.UpdateSession(t.Context(), func(d tokenward.SessionData) error {
+		if calls++; calls == 1 {
+			if err := h.UpdateSession(t.Context(), count); err != nil {
+				t.Error(err)
+			}
+		}
+		return count(d)
+	})
+	if n := r.counted(r.client, id); err != nil || n != 2 || calls != 2 {
+		t.Errorf("%v, n = %d after %d calls, want 2 after 2", err, n, calls)
+	}
+}
+
+// A thousand updates at once are all kept.
+func TestUpdateSession_aThousandAtOnce(t *testing.T) {
+	r := newRig(t)
+	id := r.login()
+	var all sync.WaitGroup
+	for range 1000 {
+		all.Go(func() {
+			if err := r.client.UpdateSession(context.Background(), count, tokenward.SessionID(id)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := r.counted(r.client, id); n != 1000 {
+		t.Errorf("n = %d, want 1000", n)
+	}
+}
+
+// Updates that meet logins of one user after another under one session id give none the values of another.
+func TestUpdateSession_besideLogins(t *testing.T) {
+	r := newRig(t)
+	o := tokenward.SessionID("shared")
+	r.loginAs(o, idptest.Claims{"sub": "ann"})
+	over := make(chan struct{})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				user, err := r.client.GetUser(context.Background(), o)
+				if err != nil || user == nil {
+					t.Errorf("GetUser = %v, %v", user, err)
+					return
+				}
+				err = r.client.UpdateSession(context.Background(), func(d tokenward.SessionData) error { return d.Set("seen", true) }, o)
+				if err != nil && !errors.Is(err, tokenward.ErrMissingSession) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 100 {
+		sub := []string{"bob", "ann"}[i%2]
+		res, err := r.tryLogin(o, idptest.Claims{"sub": sub})
+		if err != nil || len(res.Session.Data) != 0 {
+			t.Errorf("%s begins with %s, %v; want nothing of the other user", sub, res.Session.Data, err)
+		}
+	}
+	close(over)
+	all.Wait()
+}

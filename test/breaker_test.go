@@ -63,6 +63,45 @@ func TestBreaker_leavesTheProviderAlone(t *testing.T) {
 	}
 }
 
+// Of a thousand sessions that ask once the provider may be asked again, one does; the others are refused at once.
+func TestBreaker_oneProbe(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		ids := make([]string, 1000)
+		for i := range ids {
+			ids[i] = r.login()
+		}
+		r.expire()
+		r.tenant.Script(idptest.Refresh, idptest.Status(500))
+		if err := r.tokenErr(ids[0], tokenward.TokenRequest{}); err == nil {
+			t.Error("a refresh at a provider that is down succeeds")
+		}
+		r.clock.Advance(10 * time.Second)
+		hold := r.tenant.Hold(idptest.Refresh, idptest.BeforeGrant)
+		refused := 0
+		var probe *caller
+		for _, id := range ids {
+			c := r.ask(t.Context(), id, tokenward.TokenRequest{})
+			r.rest()
+			if c.answered() {
+				refused++
+				r.wantOpen("beside the probe", c.err, r.clock.Now())
+			} else {
+				probe = c
+			}
+		}
+		r.want("requests at the provider", hold.Held(), 1)
+		r.want("callers refused", refused, len(ids)-1)
+		hold.Release()
+		if _, err := probe.wait(); err != nil {
+			t.Errorf("the probe: %v", err)
+		}
+		for _, id := range ids {
+			r.token(id, tokenward.TokenRequest{})
+		}
+		r.want("refreshes", r.tenant.Refreshes(), 1+len(ids))
+	}, withClient(tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 1})))
+}
+
 // A refusal is an answer: it opens no breaker.
 func TestBreaker_refusalsAreAnswers(t *testing.T) {
 	r := newRig(t, withClient(tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 1})))

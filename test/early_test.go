@@ -104,6 +104,42 @@ func TestEarly_onlyWhereATokenIsInUse(t *testing.T) {
 	}, withEarly(early))
 }
 
+// Sessions that began at the same time are refreshed over a quarter of the time, and not all at once.
+func TestEarly_isSpread(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		const sessions = 200
+		ids := make([]string, sessions)
+		for i := range ids {
+			ids[i] = r.login()
+			r.left(ids[i])
+		}
+		r.tenant.Reset()
+		r.clock.Advance(idptest.TokenLife - early)
+		r.settle()
+		busy := 0
+		for range 16 { // parts of the quarter
+			before := r.tenant.Refreshes()
+			for _, id := range ids {
+				r.left(id)
+			}
+			r.rest()
+			n := r.tenant.Refreshes() - before
+			if n > sessions/4 {
+				t.Errorf("%d of %d sessions at once", n, sessions)
+			}
+			if n > 0 {
+				busy++
+			}
+			r.clock.Advance(early / 4 / 15)
+			r.settle()
+		}
+		r.want("refreshes", r.tenant.Refreshes(), sessions)
+		if busy < 12 {
+			t.Errorf("in %d of 16 parts, want most of them", busy)
+		}
+	}, withEarly(early))
+}
+
 // An early refresh that fails is not noticed: the old token serves while it lasts. Another is tried after half a minute.
 func TestEarly_failuresAreNotNoticed(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
