@@ -34,6 +34,7 @@ const around = `func _(
 	t *testing.T, ctx context.Context, w http.ResponseWriter, r *http.Request, mux *http.ServeMux, api *url.URL, err error,
 	config tokenward.Config, auth, client *tokenward.Client, web *httpauth.Handlers, issuer string,
 	mustBeOperator func(*http.Request) error, isCustomer func(context.Context, string) bool, registry interface{ MustRegister(...any) },
+	userID string, group interface{ Do(string, func() (any, error)) (any, error, bool) }, source func(string) interface{ Token() (any, error) }, save func(string, any) error,
 	key crypto.PrivateKey, certificate *x509.Certificate, clientSecret func(context.Context) (string, error),
 ) error {
 %s
