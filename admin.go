@@ -139,6 +139,21 @@ func (c *Client) CountSessions(ctx context.Context, q SessionQuery, most int, o 
 	})
 }
 
+// EndSession ends the session that a listing names by its key, whichever login it is of, as EndSessions does. Its user may sign in again. That
+// there is none is success.
+func (c *Client) EndSession(ctx context.Context, key Key, o StoreOptions) error {
+	_, err := during(ctx, c, observe.EndSessions, func(ctx context.Context) (struct{}, error) {
+		switch {
+		case c.lookup.Closed():
+			return struct{}{}, session.ErrClosed
+		case key == Key{}:
+			return struct{}{}, &InvalidArgumentError{Argument: "key", Message: "name the session by the key that a listing shows"}
+		}
+		return struct{}{}, c.endRef(ctx, key, session.Incarnation{}, o)
+	})
+	return err
+}
+
 // EndSessionsOf ends all sessions of an issuer, as EndSessions does those of a user, and refuses its logins that are under way in
 // this process. It returns how many it ended. It fails as SessionPage and EndSessions do.
 func (c *Client) EndSessionsOf(ctx context.Context, issuer string, o StoreOptions) (ended int, err error) {

@@ -137,42 +137,52 @@ func (c *Client) EndSessions(ctx context.Context, r EndRequest, o StoreOptions) 
 	return during(ctx, c, observe.EndSessions, func(ctx context.Context) (int, error) { return c.endSessions(ctx, r, o) })
 }
 
+// endSessions ends what r names, and refuses logins under way whose ID token is not younger than that.
 func (c *Client) endSessions(ctx context.Context, r EndRequest, o StoreOptions) (int, error) {
-	switch {
-	case c.lookup.Closed():
-		return 0, session.ErrClosed
-	case blank(r.Issuer):
-		return 0, &InvalidArgumentError{Argument: "issuer", Message: "name the issuer whose user's sessions are to end"}
-	case r.Subject == "" && r.SID == "" && blank(r.Email):
-		return 0, &InvalidArgumentError{Argument: "subject", Message: "name the user by sub or verified email, or the session by sid"}
+	e, by, err := c.named(r)
+	if err != nil {
+		return 0, err
 	}
-	now := c.clock.Now()
-	if r.BeganBy.IsZero() {
-		r.BeganBy = now
-	}
-	by := r.BeganBy.Unix()
-	e := ending{
-		issuer: session.IssuerOf(r.Issuer), sid: r.SID, sub: r.Subject, email: session.NormalEmail(r.Email), until: by + leewayOfEnds,
-		unsaid: r.SID != "",
-	}
-	return c.endFrom(ctx, e, by, o)
+	return e.ofUsers(func(e ending) (int, error) {
+		c.rememberEnds(e, by)
+		return c.endFound(ctx, e, o)
+	})
 }
 
-// endFrom ends what e names, and refuses logins under way whose ID token is not younger than by.
-func (c *Client) endFrom(ctx context.Context, e ending, by int64, o StoreOptions) (int, error) {
-	c.rememberEnds(e, by)
-	byEmail := e.email != "" && e.sid == "" && e.sub == ""
-	var users sync.Map
-	if byEmail {
-		e.user = func(sub string) { users.Store(sub, true) }
+// named returns the sessions that r names, and the second by which they have begun.
+func (c *Client) named(r EndRequest) (e ending, by int64, err error) {
+	switch {
+	case c.lookup.Closed():
+		return e, 0, session.ErrClosed
+	case blank(r.Issuer):
+		return e, 0, &InvalidArgumentError{Argument: "issuer", Message: "name the issuer whose user's sessions are meant"}
+	case r.Subject == "" && r.SID == "" && blank(r.Email):
+		return e, 0, &InvalidArgumentError{Argument: "subject", Message: "name the user by sub or verified email, or the session by sid"}
 	}
-	n, err := c.endFound(ctx, e, o)
-	if err != nil || !byEmail {
+	if r.BeganBy.IsZero() {
+		r.BeganBy = c.clock.Now()
+	}
+	by = r.BeganBy.Unix()
+	return ending{
+		issuer: session.IssuerOf(r.Issuer), sid: r.SID, sub: r.Subject, email: session.NormalEmail(r.Email), until: by + leewayOfEnds,
+		unsaid: r.SID != "",
+	}, by, nil
+}
+
+// ofUsers has do deal with the sessions that e names. Where it names an email address alone, their users' other sessions follow.
+func (e ending) ofUsers(do func(e ending) (int, error)) (int, error) {
+	if e.email == "" || e.sid != "" || e.sub != "" {
+		return do(e)
+	}
+	var users sync.Map
+	e.user = func(sub string) { users.Store(sub, true) }
+	n, err := do(e)
+	if err != nil {
 		return n, err
 	}
 	users.Range(func(sub, _ any) bool {
 		var more int
-		more, err = c.endFrom(ctx, ending{issuer: e.issuer, sub: sub.(string), until: e.until}, by, o)
+		more, err = do(ending{issuer: e.issuer, sub: sub.(string), until: e.until})
 		n += more
 		return err == nil
 	})
@@ -226,18 +236,26 @@ func (e *ending) values(s *store.Sealer) []store.IndexValue {
 
 const leewayOfEnds = int64(session.CeilingLeeway / time.Second)
 
-// endFound ends the sessions that the store's index finds for e, and returns how many.
-func (c *Client) endFound(ctx context.Context, e ending, o StoreOptions) (int, error) {
+// indexed returns the sessions that the store's index has for e. It may be wrong.
+func (c *Client) indexed(ctx context.Context, e ending, o StoreOptions) (refs []store.Ref, err error) {
 	index, err := c.index()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var refs []store.Ref
 	if err := lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
 		refs, err = index.Find(ctx, e.values(c.sealer), o.options())
 		return err
 	}); err != nil {
-		return 0, lookup.StoreError(err)
+		return nil, lookup.StoreError(err)
+	}
+	return refs, nil
+}
+
+// endFound ends the sessions that the store's index finds for e, and returns how many.
+func (c *Client) endFound(ctx context.Context, e ending, o StoreOptions) (int, error) {
+	refs, err := c.indexed(ctx, e, o)
+	if err != nil {
+		return 0, err
 	}
 	if lister, ok := store.As[store.Lister](c.opts.states); ok && len(refs) > endPage {
 		w := &walk{c: c, lister: lister, who: e, values: e.values(c.sealer)}
@@ -344,21 +362,6 @@ func endsUntil(t logout) int64 {
 		return math.MaxInt64
 	}
 	return t.IssuedAt + leewayOfEnds
-}
-
-// EndSession ends the session that a listing names by its key, whichever login it is of, as EndSessions does. Its user may sign in again. That
-// there is none is success.
-func (c *Client) EndSession(ctx context.Context, key Key, o StoreOptions) error {
-	_, err := during(ctx, c, observe.EndSessions, func(ctx context.Context) (struct{}, error) {
-		switch {
-		case c.lookup.Closed():
-			return struct{}{}, session.ErrClosed
-		case key == Key{}:
-			return struct{}{}, &InvalidArgumentError{Argument: "key", Message: "name the session by the key that a listing shows"}
-		}
-		return struct{}{}, c.endRef(ctx, key, session.Incarnation{}, o)
-	})
-	return err
 }
 
 // endRef ends one incarnation of a session, or any where that is zero, in every process.

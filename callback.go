@@ -123,6 +123,7 @@ func (c *Client) newSession(ctx context.Context, l session.Login, tx logins.Tran
 	if err := c.keepData(ctx, state, o); err != nil {
 		return nil, err
 	}
+	state = c.stepUpUnderWay(state)
 	if err := c.afterLogin(ctx, state, tx.AppState); err != nil {
 		return nil, err
 	}
@@ -178,7 +179,7 @@ func (c *Client) verify(ctx context.Context, client *idp.Client, issuer string, 
 }
 
 // keepData gives state, of a login that is about to be stored, the values of the application in the session that it takes
-// the place of, if that lives and is the same user's at the same application. It waits for no other call: where memory does not
+// the place of, if that lives and is the same user's at the same application, and the wish for a sign-in later than this one. It waits for no other call: where memory does not
 // show the session it reads the record itself. It fails where that cannot be read, for the values would be overwritten and
 // lost: the user can sign in once more.
 func (c *Client) keepData(ctx context.Context, state *session.State, o StoreOptions) error {
@@ -189,8 +190,9 @@ func (c *Client) keepData(ctx context.Context, state *session.State, o StoreOpti
 	if old == nil || err != nil {
 		return err
 	}
-	if old.Data != "" && c.ownerOf(old).Same(c.ownerOf(state)) && old.User.Sub() == state.User.Sub() {
+	if c.ownerOf(old).Same(c.ownerOf(state)) && old.User.Sub() == state.User.Sub() {
 		state.Data = old.Data
+		*state = *state.WithStepUp(old.Internal.StepUpAfter, c.clock.Now())
 	}
 	return nil
 }
@@ -254,6 +256,11 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 		return "", ctx.Err()
 	case err != nil:
 		return "", lookup.StoreError(err)
+	}
+	if after := c.stepUpUnderWay(state).Internal.StepUpAfter; after > state.Internal.StepUpAfter { // asked for since
+		if err := c.lookup.AskStepUp(ctx, key, incarnation, after, o.options()); err != nil {
+			return "", err
+		}
 	}
 	if o.options().Request != nil {
 		c.replaceInBrowser(ctx, id, state, o)

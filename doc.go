@@ -12,7 +12,7 @@
 //   - read: [Client.GetUser], [Client.GetSession], [Client.GetSessionData], [Client.UpdateSession]
 //   - tokens: [Client.GetAccessToken], [Client.GetAccessTokenForConnection], [Client.ExchangeToken], [Client.MachineToken]
 //   - calls to APIs: [Client.Session], [Client.SessionOf], [Client.ContextSession], [Handle.Client], [Client.MachineTransport]
-//   - end: [Client.Logout], [Client.HandleBackchannelLogout], [Client.HandleFrontchannelLogout], [Client.EndSessions]
+//   - end: [Client.Logout], [Client.HandleBackchannelLogout], [Client.HandleFrontchannelLogout], [Client.EndSessions], [Client.AskStepUp]
 //   - administrate: [Client.Sessions], [Client.CountSessions], [Client.EndSession]; packages admin and signals
 //   - observe: [Client.Stats], [Client.Ready], [WithObserver], [WithSlog], [WithHooks]
 //   - test: [WithClock], [Client.Settle]; packages tokenwardtest, idp/idptest and clock

@@ -684,6 +684,31 @@ func ExampleClient_CheckStepUp() {
 	// Output: begin a login with map[max_age:300]
 }
 
+// The security team has seen something: who signed in before that signs in again before the next payment. Security events
+// (package signals) do the same. Until then CheckStepUp and httpauth's RequireStepUp ask for it.
+func ExampleClient_AskStepUp() {
+	client, tenant, done := demo()
+	defer done()
+	ctx := context.Background()
+	id := signIn(client, tenant)
+	user, err := client.GetUser(ctx, tokenward.SessionID(id))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(client.CheckStepUp(user, tokenward.StepUp{}))
+
+	asked, err := client.AskStepUp(ctx, tokenward.EndRequest{Issuer: tenant.Issuer(), Subject: user.Sub()}, tokenward.StoreOptions{})
+	fmt.Println(asked, err)
+	if user, err = client.GetUser(ctx, tokenward.SessionID(id)); err != nil {
+		panic(err)
+	}
+	fmt.Println(client.CheckStepUp(user, tokenward.StepUp{}))
+	// Output:
+	// <nil>
+	// 1 <nil>
+	// insufficient_user_authentication: the user must sign in once more, as this asks for
+}
+
 // An observer counts the requests that callers have shared. observe/otel and observe/prometheus have ready ones.
 func ExampleWithObserver() {
 	var refreshes atomic.Int64

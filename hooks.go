@@ -196,7 +196,7 @@ func (c *Client) afterLogin(ctx context.Context, state *session.State, appState 
 	if c.opts.hooks.AfterLogin == nil {
 		return nil
 	}
-	l := &Login{User: state.User.Claims(), AppState: appState, Data: state.Data.Data()}
+	l := &Login{User: state.Claims(), AppState: appState, Data: state.Data.Data()}
 	if err := c.hooked("AfterLogin", func() error { return c.opts.hooks.AfterLogin(ctx, l) }); err != nil {
 		return refusedBy(ctx, err)
 	}

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -13,8 +15,10 @@ import (
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/logins"
+	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 // LoginRequest is what one login wants beside the configuration.
@@ -262,22 +266,93 @@ func (e *StepUpError) Error() string {
 // CheckStepUp says by a *StepUpError that a user, whose claims GetUser has returned, has not signed in as need says: too long
 // ago, in another way, or the provider has not said when (auth_time, which is no date in the future) or how (acr). WithLeeway applies to the time. It fails with an *InvalidArgumentError
 // where need cannot be met.
+//
+// It says so too where AskStepUp, or a security event (package signals), has asked for a sign-in that is later than the user's. The error
+// then has a MaxAge that makes the provider ask for one.
 func (c *Client) CheckStepUp(user User, need StepUp) error {
 	if err := need.Check(); err != nil {
 		return err
 	}
+	ago, leeway := c.signedInAgo(user), c.opts.leeway
+	if after := user.StepUpAfter(); after != 0 {
+		if since := c.clock.Now().Unix() - after; !(ago < float64(since)) {
+			need.MaxAge = min(cmp.Or(need.MaxAge, math.MaxInt64), max(time.Second, (time.Duration(since)*time.Second-leeway).Truncate(time.Second)))
+			return &StepUpError{Need: need}
+		}
+	}
 	acr, _ := user["acr"].(string)
-	if len(need.ACRValues) > 0 && !slices.Contains(need.ACRValues, acr) {
-		return &StepUpError{Need: need}
-	}
-	if need.MaxAge == 0 {
-		return nil
-	}
-	n, _ := user["auth_time"].(json.Number)
-	at, err := n.Float64()
-	ago, leeway := float64(c.clock.Now().Unix())-at, c.opts.leeway.Seconds()
-	if err != nil || !(-leeway <= ago && ago <= need.MaxAge.Seconds()+leeway) { // ahead of its time is no better than too long ago
+	if len(need.ACRValues) > 0 && !slices.Contains(need.ACRValues, acr) || need.MaxAge > 0 && !(ago <= need.MaxAge.Seconds()+leeway.Seconds()) {
 		return &StepUpError{Need: need}
 	}
 	return nil
+}
+
+// signedInAgo returns how many seconds ago a user signed in, by auth_time: infinitely many where the provider has not said so, or has
+// named a moment in the future.
+func (c *Client) signedInAgo(user User) float64 {
+	n, _ := user["auth_time"].(json.Number)
+	at, err := n.Float64()
+	if ago := float64(c.clock.Now().Unix()) - at; err == nil && ago >= -c.opts.leeway.Seconds() {
+		return ago
+	}
+	return math.Inf(1)
+}
+
+// AskStepUp has CheckStepUp and httpauth's RequireStepUp ask the user of each session that r names, before what they guard, for a
+// sign-in later than r.BeganBy (auth_time), whatever else they need. The sessions go on. Like EndSessions it means those that had begun by
+// then and 30 seconds, in all processes and also those that are not in memory, and logins under way in this one. The user is asked until a login
+// of the same browser, or under the same session id, brings such an auth_time; a session that has one is not asked again. So a call that
+// is repeated, or comes late, asks nothing twice. It returns of how many sessions it asks anything new.
+//
+// It fails as EndSessions does.
+func (c *Client) AskStepUp(ctx context.Context, r EndRequest, o StoreOptions) (asked int, err error) {
+	return during(ctx, c, observe.AskStepUp, func(ctx context.Context) (int, error) {
+		e, after, err := c.named(r)
+		if err != nil {
+			return 0, err
+		}
+		return e.ofUsers(func(e ending) (int, error) {
+			c.logins.StepUps.Remember(c.clock.Now(), []session.RegistrationID{{Issuer: e.issuer}},
+				logins.Ended{SID: e.sid, Subject: e.sub, Email: e.email, Until: after})
+			refs, err := c.indexed(ctx, e, o)
+			if err != nil {
+				return 0, err
+			}
+			return inParallel(refs, func(r store.Ref) (bool, error) { return c.askNamed(ctx, r.Key, e, after, o) })
+		})
+	})
+}
+
+// askNamed asks for a sign-in of the session under key, if it is one that e names. It reports whether that is new.
+func (c *Client) askNamed(ctx context.Context, key session.Key, e ending, after int64, o StoreOptions) (asked bool, err error) {
+	var s *session.State
+	var incarnation session.Incarnation
+	err = lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
+		s, _, incarnation, err = c.env.SafeLoad(ctx, key, o.options())
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !e.names(c, s):
+		return false, nil
+	}
+	if e.user != nil {
+		e.user(s.User.Sub())
+	}
+	if now := c.clock.Now(); s.WithStepUp(after, now) == s || s.Internal.Ceiling.Reached(now) || s.Internal.Over(now) {
+		return false, nil
+	}
+	return true, c.lookup.AskStepUp(ctx, key, incarnation, after, o.options())
+}
+
+// stepUpUnderWay returns the state of a login, with the sign-in that was asked for while it was under way.
+func (c *Client) stepUpUnderWay(state *session.State) *session.State {
+	after, ok := c.logins.StepUps.Latest(c.clock.Now(), c.ownerOf(state), state.Internal.SID, state.User.Sub(), state.User.VerifiedEmail())
+	if !ok || state.LoggedInAt() > after+leewayOfEnds {
+		return state
+	}
+	return state.WithStepUp(after, c.clock.Now())
 }

@@ -26,6 +26,7 @@ import (
 //	func (u User) Picture() string         // a URL
 //	func (u User) OrgID() string           // of the organization that the user signed in to
 //	func (u User) OrgName() string
+//	func (u User) StepUpAfter() int64  // in seconds since 1970; see Client.AskStepUp
 //	func (u User) SessionExpiry() Ceiling  // in seconds since 1970, 0 for none
 //	func (u User) Clone() User             // a deep copy
 type User = session.User // a map[string]any
@@ -74,7 +75,7 @@ func (c *Client) GetUser(ctx context.Context, o StoreOptions) (User, error) {
 	if s == nil || err != nil {
 		return nil, err
 	}
-	return s.User.Claims(), nil
+	return s.Claims(), nil
 }
 
 // GetSession returns a copy of the session, or nil when there is none. It behaves

@@ -21,6 +21,8 @@ type updates struct {
 // A caller whose values were made from older ones gets the newest, and makes its own anew. Each time one caller at least
 // goes on, so a crowd makes progress. The values are part of the state from now on, but are shown once the store was asked
 // to keep them, as tokens are.
+//
+// A sign-in that is wanted goes the same way. It is compared with nothing: of two the later one stands, in whichever order they come.
 func (c *core) updateSession(m *messages.UpdateSession, now time.Time) {
 	switch {
 	case c.life == failed:
@@ -29,10 +31,10 @@ func (c *core) updateSession(m *messages.UpdateSession, now time.Time) {
 		m.Refuse(session.ErrMissingSession)
 	case c.closing:
 		m.Refuse(session.ErrClosed)
-	case c.state.Data != m.From:
+	case m.StepUpAfter == 0 && c.state.Data != m.From:
 		m.Refuse(&directory.OvertakenError{Newest: c.state.Data})
 	default:
-		next, fits := c.state.FitData(m.To, now, c.rules.applyOptions())
+		next, fits := c.updated(m, now)
 		if !fits {
 			m.Refuse(&session.InvalidArgumentError{
 				Argument: "data",
@@ -43,6 +45,14 @@ func (c *core) updateSession(m *messages.UpdateSession, now time.Time) {
 		c.change(next)
 		c.updates.waiting = append(c.updates.waiting, m.Call)
 	}
+}
+
+// updated returns the state with what m brings, and whether it fits.
+func (c *core) updated(m *messages.UpdateSession, now time.Time) (next *session.State, fits bool) {
+	if m.StepUpAfter != 0 {
+		return c.state.WithStepUp(m.StepUpAfter, now), true
+	}
+	return c.state.FitData(m.To, now, c.rules.applyOptions())
 }
 
 // saveUpdates queues a save of the application's values, unless one that takes them along is on its way.

@@ -187,7 +187,7 @@ func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		to = h.o.after
 	}
-	need, name := h.stepUp(query.Get(stepUpParam))
+	need, name := h.stepUpOf(w, r)
 	req := tokenward.LoginRequest{AppState: appState{to, name}, AuthorizationParams: make(map[string]string)}
 	for name, values := range query {
 		switch {

@@ -72,6 +72,19 @@ func (h *Handlers) stepUp(id string) (need tokenward.StepUp, name string) {
 	return tokenward.StepUp{}, ""
 }
 
+// stepUpOf returns what the login that r begins needs, and the name. A sign-in later than an event needs more than the name stands for.
+func (h *Handlers) stepUpOf(w http.ResponseWriter, r *http.Request) (need tokenward.StepUp, name string) {
+	need, name = h.stepUp(r.URL.Query().Get(stepUpParam))
+	if name == "" {
+		return need, ""
+	}
+	user, _ := h.client.GetUser(r.Context(), tokenward.HTTP(w, r)) // without a session any sign-in is a new one
+	if asked := new(tokenward.StepUpError); user != nil && errors.As(h.client.CheckStepUp(user, need), &asked) {
+		need = asked.Need
+	}
+	return need, name
+}
+
 // steppedUp reports why a login is not what it was begun for, nil where it is.
 func (h *Handlers) steppedUp(login *tokenward.LoginResult) error {
 	var state appState

@@ -97,6 +97,71 @@ func TestRequireStepUp_tellsAProgram(t *testing.T) {
 	}
 }
 
+// After an event the page asks for a sign-in that is later, whatever else it needs, once. The provider is asked for one by max_age.
+func TestRequireStepUp_afterAnEvent(t *testing.T) {
+	for _, need := range []tokenward.StepUp{{}, {MaxAge: 24 * time.Hour}} {
+		s := stepUpSite(t, need)
+		s.get("/me", "Accept", "text/html")
+		s.visit()
+		if status, _, logins := s.visit(); status != http.StatusOK || logins != 0 {
+			t.Errorf("before the event: %d after %d logins", status, logins)
+		}
+		s.clock.Advance(10 * time.Minute)
+		ask := func(after time.Time) int {
+			n, err := s.client.AskStepUp(t.Context(), tokenward.EndRequest{Issuer: s.tenant.Issuer(), Subject: idptest.Subject, BeganBy: after}, tokenward.StoreOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		event := s.clock.Now()
+		s.clock.Advance(2 * time.Minute)
+		if n := ask(event); n != 1 {
+			t.Fatalf("%d sessions are asked, want 1", n)
+		}
+		resp := s.hop("/transfer", "Accept", "application/json")
+		want := `Bearer realm="session", error="insufficient_user_authentication", error_description="sign in again", max_age="90"` // of 120 s, 30 are leeway
+		if got := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != http.StatusUnauthorized || got != want {
+			t.Errorf("a program: %d %s, want 401 %s", resp.StatusCode, got, want)
+		}
+		if status, _ := s.get("/me"); status != http.StatusOK {
+			t.Errorf("a page that needs nothing: %d", status)
+		}
+		to := s.hop("/transfer?to=bob", "Accept", "text/html").Header.Get("Location")
+		at, err := url.Parse(s.hop(strings.TrimPrefix(to, s.server.URL), "Accept", "text/html").Header.Get("Location"))
+		if err != nil || at.Query().Get("max_age") != "90" {
+			t.Errorf("the provider is asked by %v, %v; want max_age=90", at, err)
+		}
+		for i, logins := range []int{1, 0} {
+			if status, body, n := s.visit(); status != http.StatusOK || n != logins {
+				t.Errorf("visit %d after the event: %d %q after %d logins, want %d", i+1, status, body, n, logins)
+			}
+		}
+		if n := ask(event); n != 0 {
+			t.Errorf("the event came again, and asks %d", n)
+		}
+	}
+}
+
+// A login that is no new sign-in does not do: the user stays signed in, and is asked again the next time.
+func TestRequireStepUp_afterAnEventWithoutANewSignIn(t *testing.T) {
+	s := stepUpSite(t, tokenward.StepUp{})
+	s.get("/me", "Accept", "text/html")
+	s.clock.Advance(10 * time.Minute)
+	if _, err := s.client.AskStepUp(t.Context(), tokenward.EndRequest{Issuer: s.tenant.Issuer(), Subject: idptest.Subject}, tokenward.StoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.Advance(time.Minute)
+	s.get("/auth/login?return_to=/me", "Accept", "text/html") // an ordinary one
+	s.tenant.NextLogin(idptest.Claims{"auth_time": s.clock.Now().Add(-80 * time.Second).Unix()})
+	if status, _, logins := s.visit(); status != http.StatusBadGateway || logins != 1 {
+		t.Errorf("%d after %d logins, want 502 after 1: the ID token is not as it was asked for", status, logins)
+	}
+	if status, _, logins := s.visit(); status != http.StatusOK || logins != 1 {
+		t.Errorf("a new sign-in: %d after %d logins", status, logins)
+	}
+}
+
 // A link cannot choose what a login asks for, not even where any parameter may come along.
 func TestRequireStepUp_isChosenByNoLink(t *testing.T) {
 	s := newSite(t, httpauth.AllowAnyParams())

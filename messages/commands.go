@@ -76,11 +76,15 @@ func (*ReplaceSession) toSession() {}
 // UpdateSession orders the values that the application keeps in a session to become To, if the session is that incarnation
 // and its values are From. Call, which lends nothing, is answered once the store has them, or has failed; with an
 // *OvertakenError, which brings the newest, where they are others; with ErrMissingSession where the session does not live.
+//
+// With StepUpAfter it leaves the values, and the session wants a sign-in later than that (session.State.WithStepUp). Call is then
+// answered with an *OvertakenError where another process has written first: it is to be sent again.
 type UpdateSession struct {
 	Redacted
 	Key         session.Key
 	Incarnation session.Incarnation
 	From, To    session.RawData
+	StepUpAfter int64
 	Call        *directory.Call
 }
 

@@ -76,6 +76,7 @@ const (
 	MachineToken       Operation = "machine_token"  // that no plain hit answered
 	ExchangeToken      Operation = "exchange_token" // RFC 8693
 	ListSessions       Operation = "list_sessions"  // a page, or a count
+	AskStepUp          Operation = "ask_step_up"
 )
 
 // OtherAudience stands for every audience that is not configured.

@@ -180,10 +180,12 @@ func (d *decoder) internal() bool {
 			return ok
 		case "sid":
 			return d.stringInto(&i.SID)
+		case "step_up_after":
+			return d.secondsInto(&i.StepUpAfter)
 		}
 		return d.keep(&i.extra, name)
 	})
-	i.EndsAt = max(0, i.EndsAt)
+	i.EndsAt, i.StepUpAfter = max(0, i.EndsAt), max(0, i.StepUpAfter)
 	return ok
 }
 

@@ -43,6 +43,7 @@ func referenceDecode(data []byte) (*State, User, error) {
 		Ceiling:   ParseCeiling(internal.number("session_expires_at")),
 		EndsAt:    max(0, internal.seconds("ends_at")),
 
+		StepUpAfter:     max(0, internal.seconds("step_up_after")),
 		GrantedAudience: internal.text("granted_audience"),
 		GrantedScope:    internal.text("granted_scope"),
 		ClientID:        internal.text("client_id"),
@@ -170,7 +171,7 @@ func (m members) rest() map[string]json.RawMessage {
 func FuzzDecodeState_asTheReference(f *testing.F) {
 	for _, doc := range []string{
 		`{"user":{"sub":"auth0|ann","name":"A\u00e9 \u2028<&>","n":1e400,"deep":[{"a":[null,true,-1,0,0.1E+2]}]},"zz":{ "x" : 1 },"a":1}`,
-		`{"internal":{"theirs":[1.0],"created_at":-5.5,"ends_at":7},"token_sets":[{"audience":null,"access_token":"t","b":2,"zzz":null},7]}`,
+		`{"internal":{"theirs":[1.0],"created_at":-5.5,"ends_at":7,"step_up_after":8},"token_sets":[{"audience":null,"access_token":"t","b":2,"zzz":null},7]}`,
 		`{"connection_token_sets":[{"connection":"c","access_token":"t","login_hint":"h","x":{}}],"id_token":"i","domain":"d","\u0075ser":{}}`,
 		` { "user" : {"session_expiry":1.9e9,"session_expiry":"x","a":1} , "internal":null, "user":null } `,
 		"{\"user\":{\"a\":\"\xff\",\"\xff\":1},\"\xff\":\"\\ud800\"}",

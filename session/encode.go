@@ -94,5 +94,8 @@ func (w *writer) internal(i *Internal) {
 		o.setInt("session_expires_at", int64(i.Ceiling))
 	}
 	o.setText("sid", i.SID)
+	if i.StepUpAfter != 0 {
+		o.setInt("step_up_after", i.StepUpAfter)
+	}
 	o.end()
 }

@@ -36,8 +36,11 @@ func (s *State) Pack() (Packed, bool) {
 		p.strings(t.Connection, t.LoginHint, t.AccessToken, t.Scope)
 		p.numbers(t.ExpiresAt)
 	}
-	if s.Data != "" {
+	if s.Data != "" || i.StepUpAfter != 0 {
 		p.strings(string(s.Data))
+	}
+	if i.StepUpAfter != 0 {
+		p.numbers(i.StepUpAfter)
 	}
 	return Packed{string(p.text)}, true
 }
@@ -86,8 +89,11 @@ func (p Packed) State() *State {
 		r.strings(&t.Connection, &t.LoginHint, &t.AccessToken, &t.Scope)
 		t.ExpiresAt = r.number()
 	}
-	if r.text != "" { // last, and absent in most sessions
+	if r.text != "" { // last, and absent in most sessions, as what follows
 		s.Data = RawData(r.string())
+	}
+	if r.text != "" {
+		i.StepUpAfter = r.number()
 	}
 	return s
 }

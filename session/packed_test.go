@@ -19,7 +19,7 @@ func TestPacked_isTheState(t *testing.T) {
 			Internal: session.Internal{
 				SID: text.Draw(t, "sid"), CreatedAt: number.Draw(t, "created"), Ceiling: session.Ceiling(number.Draw(t, "ceiling")),
 				EndsAt: number.Draw(t, "ends"), GrantedScope: text.Draw(t, "granted"), GrantedAudience: text.Draw(t, "for"),
-				ClientID: text.Draw(t, "client"),
+				ClientID: text.Draw(t, "client"), StepUpAfter: number.Draw(t, "step up"),
 			},
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "token sets") {

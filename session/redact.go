@@ -139,6 +139,8 @@ type internalView struct {
 	Ceiling   Ceiling `json:"session_expires_at,omitempty"`
 	EndsAt    int64   `json:"ends_at,omitempty"`
 
+	StepUpAfter int64 `json:"step_up_after,omitempty"`
+
 	GrantedScope    string `json:"granted_scope,omitempty"`
 	GrantedAudience string `json:"granted_audience,omitempty"`
 

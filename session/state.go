@@ -30,6 +30,9 @@ type Internal struct {
 	Ceiling   Ceiling // stored as session_expires_at
 	EndsAt    int64   // when its own lifetime is over, seconds since the Unix epoch; 0: never
 
+	// StepUpAfter has the user sign in again later than then (auth_time), seconds since the Unix epoch; 0: no need.
+	StepUpAfter int64
+
 	// GrantedScope is the scope that the login's answer named, as the provider spelled it, and
 	// GrantedAudience the lookup key that it was for. They are set where refreshes keep to the
 	// grant; see RefreshScope.
@@ -203,7 +206,7 @@ func (s *State) Session() *Session {
 		data = s.Data.Data()
 	}
 	return &Session{
-		User:                s.User.Claims(),
+		User:                s.Claims(),
 		IDToken:             s.IDToken,
 		RefreshToken:        s.RefreshToken,
 		TokenSets:           slices.Clone(s.TokenSets),

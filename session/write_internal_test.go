@@ -47,6 +47,9 @@ func reference(s *State) ([]byte, error) {
 	if s.Internal.EndsAt != 0 {
 		internal["ends_at"] = s.Internal.EndsAt
 	}
+	if s.Internal.StepUpAfter != 0 {
+		internal["step_up_after"] = s.Internal.StepUpAfter
+	}
 	known := members{}
 	if s.Data != "" {
 		known["app_data"] = json.RawMessage(s.Data)
@@ -77,7 +80,7 @@ func sameAsReference(t *testing.T, s *State) {
 // Byte for byte the stored form is what encoding/json would make of it.
 func FuzzEncodeState(f *testing.F) {
 	f.Add([]byte(`{"user":{"sub":"auth0|ann","name":"A\u00e9 \u2028<&>","n":1e400,"deep":[{"a":[null,true,-1,0,01]}]},"zz":{ "x" : 1 },"a":1}`), "text")
-	f.Add([]byte(`{"internal":{"theirs":[1.0],"created_at":-5,"ends_at":7},"token_sets":[{"audience":"a","access_token":"t","b":2,"zzz":null}]}`), "\xff\"\\\n\x00")
+	f.Add([]byte(`{"internal":{"theirs":[1.0],"created_at":-5,"ends_at":7,"step_up_after":-8},"token_sets":[{"audience":"a","access_token":"t","b":2,"zzz":null}]}`), "\xff\"\\\n\x00")
 	f.Add([]byte(`{"app_data":{ "cart" : [1, "\u2028<"], "a":null},"app":1}`), "x")
 	f.Add([]byte(`{"connection_token_sets":[{"connection":"c","access_token":"t","login_hint":"h","x":{}}],"id_token":"i","domain":"d"}`), "\x7f\u2029é")
 	f.Fuzz(func(t *testing.T, doc []byte, text string) {

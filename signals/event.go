@@ -35,8 +35,9 @@ type Reaction int
 const (
 	// Tell does nothing more than to tell the host.
 	Tell Reaction = iota
-	// StepUp wants the user to sign in again before the next action that matters. The sessions go on: the host,
-	// which is told, asks for it.
+	// StepUp wants the user to sign in again before the next action that matters: later than the event, in each session that
+	// began by its time and 30 seconds (tokenward.Client.AskStepUp). The sessions go on. What httpauth's RequireStepUp or the
+	// client's CheckStepUp guards asks for it.
 	StepUp
 	// End ends the sessions that began by the event's time and 30 seconds.
 	End
@@ -76,10 +77,11 @@ type Event struct {
 
 	Reaction Reaction
 	Ended    int // sessions that it ended
+	Asked    int // sessions whose user has to sign in again because of it, as was not so before
 
 	// Unresolved says that Subject could not be matched with sessions: it is of a form that neither the package nor
 	// Config.Resolve knows, is narrower than sessions can be told apart, such as one device, or is of an issuer
-	// that the transmitter may not speak of. Nothing was ended for that part.
+	// that the transmitter may not speak of. Nothing was done for that part.
 	Unresolved bool
 }
 

@@ -308,7 +308,7 @@ func (l *Logout) signOut(ctx context.Context, s Subject, who identity) (ended in
 	case len(t.list) == 0:
 		return 0, &answer{http.StatusForbidden, "insufficient_scope", "the caller may not sign out users of that issuer", nil}
 	}
-	ended, err = endAll(ctx, l.client, t.list, who.by, l.cfg.StoreOptions)
+	ended, err = ofAll(ctx, l.client.EndSessions, t.list, who.by, l.cfg.StoreOptions)
 	var configuration *tokenward.ConfigurationError
 	var argument *tokenward.InvalidArgumentError // of Resolve's
 	switch {

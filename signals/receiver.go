@@ -232,13 +232,19 @@ func (r *Receiver) react(ctx context.Context, e Event) (err error) {
 		return err
 	}
 	e.Unresolved = !t.known || t.outside
-	if reaction == End {
-		if e.Ended, err = endAll(ctx, r.client, t.list, e.At, r.cfg.StoreOptions); err != nil {
-			return err
-		}
-		if e.Unresolved {
-			r.log.WarnContext(ctx, "an event ends nothing, or less than it says: its subject cannot be matched with sessions", "type", e.Type, "format", format(e.Subject))
-		}
+	err = nil // an unknown subject has no sessions
+	switch reaction {
+	case End:
+		e.Ended, err = ofAll(ctx, r.client.EndSessions, t.list, e.At, r.cfg.StoreOptions)
+	case StepUp:
+		e.Asked, err = ofAll(ctx, r.client.AskStepUp, t.list, e.At, r.cfg.StoreOptions)
+	case Tell:
+	}
+	if err != nil {
+		return err
+	}
+	if reaction != Tell && e.Unresolved {
+		r.log.WarnContext(ctx, "an event does nothing, or less than it says: its subject cannot be matched with sessions", "type", e.Type, "format", format(e.Subject))
 	}
 	if r.cfg.Tell != nil {
 		return r.cfg.Tell(ctx, e)
@@ -255,15 +261,18 @@ func format(s Subject) string {
 	return "other"
 }
 
-// endAll ends the sessions of list that began by a time and 30 seconds.
-func endAll(ctx context.Context, client *tokenward.Client, list []tokenward.EndRequest, by time.Time, o tokenward.StoreOptions) (ended int, err error) {
+// act is what the client does to the sessions that a request names.
+type act func(ctx context.Context, r tokenward.EndRequest, o tokenward.StoreOptions) (int, error)
+
+// ofAll has do deal with the sessions of list that began by a time and 30 seconds, and returns to how many it did something.
+func ofAll(ctx context.Context, do act, list []tokenward.EndRequest, by time.Time, o tokenward.StoreOptions) (n int, err error) {
 	for _, q := range list {
 		q.BeganBy = by
-		n, err := client.EndSessions(ctx, q, o)
-		ended += n
+		more, err := do(ctx, q, o)
+		n += more
 		if err != nil {
-			return ended, err
+			return n, err
 		}
 	}
-	return ended, nil
+	return n, nil
 }

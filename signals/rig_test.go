@@ -164,7 +164,7 @@ func (r *rig) tell(_ context.Context, e signals.Event) error {
 }
 
 // login signs a user in: name is the session's, and its sid.
-func (r *rig) login(sub, name string) {
+func (r *rig) login(sub, name string, more ...idptest.Claims) {
 	r.t.Helper()
 	to, err := r.client.StartInteractiveLogin(r.t.Context(), tokenward.LoginRequest{}, tokenward.StoreOptions{})
 	if err != nil {
@@ -174,7 +174,7 @@ func (r *rig) login(sub, name string) {
 	if sub != ada {
 		claims["email"] = "bob@example.com"
 	}
-	back, err := r.tenant.Authorize(to, claims)
+	back, err := r.tenant.Authorize(to, append([]idptest.Claims{claims}, more...)...)
 	if err != nil {
 		r.t.Fatal(err)
 	}

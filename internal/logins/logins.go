@@ -31,6 +31,7 @@ type Logins struct {
 	Redirects Redirects
 	Logouts   Logouts
 	Framed    Logouts // by front-channel requests, which nothing authenticates: they push no other out
+	StepUps   Logouts // not ended, but asked to sign in later than Ended.Until
 	completed completions
 }
 
@@ -39,6 +40,7 @@ func (l *Logins) Init() {
 	l.Redirects.of = make(map[string]string)
 	l.Logouts.init(maxLogouts)
 	l.Framed.init(maxFramed)
+	l.StepUps.init(maxLogouts)
 	l.completed.init()
 }
 

@@ -142,16 +142,22 @@ func (l *Logins) Refuses(now time.Time, of session.RegistrationID, sid, sub, ema
 // Refuses reports whether a login to that application, of a user whose ID token or verified email says that, and whose ID
 // token is of iat, has been ended already.
 func (l *Logouts) Refuses(now time.Time, of session.RegistrationID, sid, sub, email string, iat int64) bool {
+	until, ok := l.Latest(now, of, sid, sub, email)
+	return ok && iat <= until
+}
+
+// Latest returns the latest Ended.Until of those that name such a login, and false where none does.
+func (l *Logouts) Latest(now time.Time, of session.RegistrationID, sid, sub, email string) (until int64, ok bool) {
 	of = normal(of)
 	email = session.NormalEmail(email)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, of := range []session.RegistrationID{of, {Issuer: of.Issuer}} {
 		for _, name := range []logoutName{{of: of, sid: sid}, {of: of, sid: sid, sub: sub}, {of: of, sub: sub}, {of: of, email: email}, {of: of}} {
-			if m, ok := l.seen[name]; ok && now.Sub(m.at) < logoutLife && iat <= m.until {
-				return true
+			if m, named := l.seen[name]; named && now.Sub(m.at) < logoutLife && (!ok || m.until > until) {
+				until, ok = m.until, true
 			}
 		}
 	}
-	return false
+	return until, ok
 }

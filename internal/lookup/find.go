@@ -79,9 +79,15 @@ func (l *Lookup) open(c *Caller, first *directory.Flight) (*directory.Entry, err
 	if found != nil && !l.outdated(found) {
 		return found, nil
 	}
+	return l.load(c, l.Key(c.ID), first, found)
+}
+
+// load has the supervisor bring the session under key, of which the caller may not know the id, into memory. It returns its entry, of which the
+// load has ended. An entry that is stale is not the answer.
+func (l *Lookup) load(c *Caller, key session.Key, first *directory.Flight, stale *directory.Entry) (*directory.Entry, error) {
 	call := directory.NewCall(c.Ctx, c.Options)
 	reply := make(chan *directory.Entry, 1)
-	l.send(&messages.OpenSession{ID: c.ID, Key: l.Key(c.ID), Call: call, First: first, Stale: found, Reply: reply})
+	l.send(&messages.OpenSession{ID: c.ID, Key: key, Call: call, First: first, Stale: stale, Reply: reply})
 	event := l.await(c.Ctx, Wait{Entry: reply})
 	e, err := event.Entry, event.err(c.Ctx)
 	switch {

@@ -63,9 +63,25 @@ var ordinary = []defect{
 	},
 	{
 		name: "failed-event-acknowledged", what: "an event whose sessions could not be ended is acknowledged",
-		old:  "endAll(ctx, r.client, t.list, e.At, r.cfg.StoreOptions); err != nil {\n\t\t\treturn err",
-		bad:  "endAll(ctx, r.client, t.list, e.At, r.cfg.StoreOptions); err != nil {\n\t\t\treturn nil",
+		old:  "case Tell:\n\t}\n\tif err != nil {\n\t\treturn err",
+		bad:  "case Tell:\n\t}\n\tif err != nil {\n\t\treturn nil",
 		test: "TestPush_storeFails",
+	},
+	{
+		name: "step-up-of-the-first-event", what: "of two events that want a step-up, the one that comes last counts, and not the later one",
+		old: `made || after <= s.Internal.StepUpAfter`, bad: `made || after == s.Internal.StepUpAfter`, test: "TestAskStepUp_untilALogin",
+	},
+	{
+		name: "step-up-ends-with-any-login", what: "a login that is no new sign-in takes the wish for one away",
+		old: `*state = *state.WithStepUp(old.Internal.StepUpAfter, c.clock.Now())`, bad: ``, test: "TestAskStepUp_untilALogin",
+	},
+	{
+		name: "step-up-misses-logins-under-way", what: "a login under way escapes an event that wants a step-up",
+		old: "\tstate = c.stepUpUnderWay(state)\n", bad: ``, test: "TestAskStepUp_loginUnderWay",
+	},
+	{
+		name: "step-up-forgotten-when-idle", what: "a session without an actor forgets that a step-up is wanted",
+		old: "\tif i.StepUpAfter != 0 {\n\t\tp.numbers(i.StepUpAfter)\n\t}\n", bad: ``, test: "TestPacked_isTheState",
 	},
 	{
 		name: "lapsed-cookie-alone", what: "a logout ends the lapsed session only, of several that the browser brought",
