@@ -24,8 +24,37 @@ type serverLog interface {
 	begin(t *testing.T)
 	// waited returns how long the server has been ready to run what lists, and had no processor, as Linux counts it; 0 elsewhere.
 	waited(t *testing.T) time.Duration
-	// judge says what took longer than slowQuery. It is an error where of the pages, less what the server has waited, some took longer too.
-	judge(t *testing.T, slow int)
+	// slow is called after a page that took longer than slowQuery here.
+	slow(t *testing.T, p slowPage)
+	// judge says what the server says of those pages. It is an error where one took the server longer than slowQuery.
+	judge(t *testing.T)
+}
+
+// slowPage is a page that took longer than slowQuery here, and how long the server has waited for a processor in that time.
+type slowPage struct {
+	asked, answered time.Time
+	waited          time.Duration
+}
+
+// judged is a query of a listing that took the server longer than slowQuery.
+type judged struct{ took, waited time.Duration }
+
+// judgeAll fails the test where queries took longer than slowQuery without the waiting for a processor.
+func judgeAll(t *testing.T, here int, all []judged) {
+	t.Helper()
+	var longest, own time.Duration
+	slow := 0
+	for _, q := range all {
+		longest, own = max(longest, q.took), max(own, q.took-q.waited)
+		if q.took-q.waited > slowQuery {
+			slow++
+		}
+	}
+	t.Logf("%d pages took longer than %v here. Of these the server logged %d queries that took it longer, %v the longest; without its waiting for a processor %d, %v the longest",
+		here, slowQuery, len(all), longest, slow, own)
+	if slow > 0 {
+		t.Errorf("%d queries of listings took the server longer than %v", slow, slowQuery)
+	}
 }
 
 // queued returns how long the first thread of a process has been ready to run and had no processor.
@@ -62,6 +91,8 @@ type redisLog struct {
 	url    string
 	pid    int
 	client *goredis.Client
+	here   int
+	all    []judged
 }
 
 func (l *redisLog) waited(t *testing.T) time.Duration { return queued(t, l.pid) }
@@ -71,42 +102,28 @@ func (l *redisLog) begin(t *testing.T) {
 	must(t, err)
 	l.client = goredis.NewClient(o)
 	t.Cleanup(func() { _ = l.client.Close() })
-	must(t, l.client.ConfigSet(t.Context(), "slowlog-log-slower-than", "2000").Err())
-	must(t, l.client.ConfigSet(t.Context(), "slowlog-max-len", "100000").Err())
+	must(t, l.client.ConfigSet(t.Context(), "slowlog-log-slower-than", strconv.FormatInt(slowQuery.Microseconds(), 10)).Err())
+	must(t, l.client.ConfigSet(t.Context(), "slowlog-max-len", "1000").Err())
 	must(t, l.client.Do(t.Context(), "SLOWLOG", "RESET").Err())
 }
 
-func (l *redisLog) judge(t *testing.T, slow int) {
+func (l *redisLog) slow(t *testing.T, p slowPage) {
 	logged, err := l.client.SlowLogGet(t.Context(), -1).Result()
 	must(t, err)
-	var took []time.Duration
+	must(t, l.client.Do(t.Context(), "SLOWLOG", "RESET").Err())
+	l.here++
 	for _, one := range logged {
-		took = append(took, one.Duration)
+		l.all = append(l.all, judged{one.Duration, p.waited})
 	}
-	judgeSlow(t, took, 2*time.Millisecond, slow)
 }
 
-// judgeSlow is told what the server says that queries of listings took, of those that took longer than from; and how many pages took longer
-// than slowQuery here, less what the server has waited for a processor.
-func judgeSlow(t *testing.T, took []time.Duration, from time.Duration, here int) {
-	t.Helper()
-	slow := 0
-	for _, d := range took {
-		if d > slowQuery {
-			slow++
-		}
-	}
-	t.Logf("the server logged %d queries of listings that took longer than %v, %d than %v, %v the longest; here %d pages took longer than that without the server's waiting for a processor",
-		len(took), from, slow, slowQuery, slices.Max(append(took, 0)), here)
-	if n := min(slow, here); n > 0 {
-		t.Errorf("%d queries of listings took the server longer than %v", n, slowQuery)
-	}
-}
+func (l *redisLog) judge(t *testing.T) { judgeAll(t, l.here, l.all) }
 
 // postgresLog is the log of a PostgreSQL server, which has each statement that took longer than 10 ms.
 type postgresLog struct {
 	url, file string
 	from      int64 // where the log of the listings begins
+	here      []slowPage
 	pids      []int // the server's processes for the connections that list
 }
 
@@ -135,29 +152,55 @@ func (l *postgresLog) begin(t *testing.T) {
 	l.from = info.Size()
 }
 
-func (l *postgresLog) judge(t *testing.T, slow int) {
+func (l *postgresLog) slow(_ *testing.T, p slowPage) { l.here = append(l.here, p) }
+
+func (l *postgresLog) judge(t *testing.T) {
 	f, err := os.Open(l.file)
 	must(t, err)
 	defer func() { _ = f.Close() }()
 	_, err = f.Seek(l.from, 0)
 	must(t, err)
-	var ours, others []time.Duration
+	var all []judged
+	var others []time.Duration
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		line := lines.Text()
-		_, text, ok := strings.Cut(line, "duration: ")
-		if ms, _, isDuration := strings.Cut(text, " ms"); ok && isDuration {
-			n, err := strconv.ParseFloat(ms, 64)
-			must(t, err)
-			took := time.Duration(n * float64(time.Millisecond))
-			if strings.Contains(line, " "+operators+" ") {
-				ours = append(ours, took)
-			} else {
-				others = append(others, took)
+		took, at, ok := loggedDuration(t, line)
+		switch {
+		case !ok:
+			if strings.Contains(line, "checkpoint") || strings.Contains(line, "automatic") {
+				t.Log("the server says: " + line)
 			}
-		} else if strings.Contains(line, "checkpoint") || strings.Contains(line, "automatic") {
-			t.Log("the server says: " + line)
+		case !strings.Contains(line, " "+operators+" "):
+			others = append(others, took)
+		case took > slowQuery:
+			all = append(all, judged{took, l.waitedAt(at)})
 		}
 	}
 	t.Logf("of what was asked beside the listings, the server took longer than 10 ms for %d statements, %v the longest", len(others), slices.Max(append(others, 0)))
-	judgeSlow(t, ours, 10*time.Millisecond, slow)
+	judgeAll(t, len(l.here), all)
+}
+
+// loggedDuration reads a line that says how long a statement took, and when it had ended.
+func loggedDuration(t *testing.T, line string) (took time.Duration, at time.Time, ok bool) {
+	const stamp = "2006-01-02 15:04:05.000 MST"
+	_, text, ok := strings.Cut(line, "duration: ")
+	ms, _, isDuration := strings.Cut(text, " ms")
+	if !ok || !isDuration || len(line) < len(stamp) {
+		return 0, at, false
+	}
+	n, err := strconv.ParseFloat(ms, 64)
+	must(t, err)
+	at, err = time.Parse(stamp, line[:len(stamp)])
+	must(t, err)
+	return time.Duration(n * float64(time.Millisecond)), at, true
+}
+
+// waitedAt returns how long the server waited for a processor in the page that it answered at that time.
+func (l *postgresLog) waitedAt(at time.Time) time.Duration {
+	for _, p := range l.here {
+		if !at.Before(p.asked.Truncate(time.Millisecond)) && !at.After(p.answered) {
+			return p.waited
+		}
+	}
+	return 0
 }
