@@ -147,7 +147,7 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) (rows []tokenward
 	}
 	rows, next, err := h.client.SessionPage(r.Context(), q, query.Get("after"), limit, tokenward.StoreOptions{})
 	if err != nil {
-		httpauth.WriteError(w, r, err)
+		fail(w, r, err)
 		return nil, "", false
 	}
 	return rows, next, true
@@ -175,7 +175,7 @@ func queryOf(get func(string) string) (q tokenward.SessionQuery, wrong string) {
 func trimmed(s string) string { return strings.TrimSpace(s) }
 
 func badRequest(w http.ResponseWriter, r *http.Request, argument, message string) {
-	httpauth.WriteError(w, r, &tokenward.InvalidArgumentError{Argument: argument, Message: message})
+	fail(w, r, &tokenward.InvalidArgumentError{Argument: argument, Message: message})
 }
 
 func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
@@ -223,13 +223,20 @@ func (h *Handler) ends(w http.ResponseWriter, r *http.Request, end func(get func
 	n, err := end(r.PostForm.Get)
 	switch {
 	case err != nil:
-		httpauth.WriteError(w, r, err)
+		fail(w, r, err)
 	case strings.Contains(r.Header.Get("Accept"), "text/html"):
 		w.Header().Set("Location", "./?ended="+strconv.Itoa(n)) // relative, for the prefix is not known here
 		w.WriteHeader(http.StatusSeeOther)
 	default:
 		writeJSON(w, http.StatusOK, map[string]int{"ended": n})
 	}
+}
+
+// fail answers with err in JSON, a browser too: that says which argument was wrong, and keeps the headers of the page.
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	plain := r.Clone(r.Context())
+	plain.Header.Del("Accept")
+	httpauth.WriteError(w, plain, err)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward"
-	"github.com/tokenward/tokenward/httpauth"
 )
 
 //go:embed page.html
@@ -48,7 +47,7 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 	q, _ := queryOf(r.URL.Query().Get)
 	count, err := h.client.CountSessions(r.Context(), q, mostCounted, tokenward.StoreOptions{})
 	if err != nil {
-		httpauth.WriteError(w, r, err)
+		fail(w, r, err)
 		return
 	}
 	v := view{Nonce: rand.Text(), Query: q, Count: strconv.Itoa(count), First: r.URL.Query().Get("after") == ""}
@@ -69,7 +68,7 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 	}
 	var text bytes.Buffer
 	if err := pageTemplate.Execute(&text, v); err != nil {
-		httpauth.WriteError(w, r, err)
+		fail(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
