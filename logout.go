@@ -3,6 +3,7 @@ package tokenward
 import (
 	"cmp"
 	"context"
+	"math"
 	"net/url"
 
 	"go.uber.org/zap"
@@ -10,6 +11,7 @@ import (
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/logging"
+	"github.com/tokenward/tokenward/internal/logins"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/observe"
@@ -131,4 +133,66 @@ func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, c
 		issuer = c.ownerOf(s.State()).Issuer
 	}
 	return hint, issuer, true, nil
+}
+
+// HandleFrontchannelLogout ends the sessions of one session at the provider, sid, as a logout token with that sid does (OpenID
+// Connect Front-Channel Logout 1.0): in all processes, those that are not in memory too, and a login of it that is under
+// way in this process. issuer and sid are the parameters iss and sid of the provider's request; both are required. That
+// there are none is success. Nothing authenticates such a request but that it knows the sid. Nothing is asked of the
+// provider.
+//
+// It fails with an *InvalidArgumentError where one is missing or longer than Limits.ArgumentBytes, or the issuer is not that
+// of the call, with a *ConfigurationError when the state store cannot find sessions, with a *DomainResolverError, or the
+// store's error.
+func (c *Client) HandleFrontchannelLogout(ctx context.Context, issuer, sid string, o StoreOptions) error {
+	_, err := during(ctx, c, observe.FrontchannelLogout, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, c.frontchannelLogout(ctx, issuer, sid, o)
+	})
+	return err
+}
+
+func (c *Client) frontchannelLogout(ctx context.Context, issuer, sid string, o StoreOptions) error {
+	switch {
+	case c.lookup.Closed():
+		return session.ErrClosed
+	case issuer == "":
+		return &InvalidArgumentError{Argument: "iss", Message: "a front-channel logout names the issuer"}
+	case sid == "":
+		return &InvalidArgumentError{Argument: "sid", Message: "a front-channel logout names the session; have the provider send it (frontchannel_logout_session_required)"}
+	case max(len(issuer), len(sid)) > c.opts.limits.ArgumentBytes:
+		return &InvalidArgumentError{Argument: "sid", Message: "iss or sid is longer than WithLimits allows (ArgumentBytes)"}
+	}
+	t, err := c.tenant(ctx, o.options())
+	if err != nil {
+		return err
+	}
+	if c.opts.tenants == nil && !session.SameIssuer(issuer, t.of.Issuer) { // else a session names the issuer of its tenant
+		return &InvalidArgumentError{Argument: "iss", Message: "the front-channel logout is from another issuer"}
+	}
+	of, e := session.RegistrationID{Issuer: issuer}, ending{issuer: issuer, sid: sid, until: math.MaxInt64}
+	if c.registering() {
+		of.ClientID, e.clientIDs = t.of.ClientID, []string{t.of.ClientID}
+	}
+	if _, err := c.index(); err != nil {
+		return err
+	}
+	c.logins.Framed.Remember(c.clock.Now(), []session.RegistrationID{of}, logins.Ended{SID: sid, Until: math.MaxInt64})
+	if _, err = c.endFound(ctx, e, o); err != nil {
+		return err
+	}
+	c.removeEnded(c.resolve(ctx, o))
+	return nil
+}
+
+// removeEnded takes away the cookie of a session that has ended, of a browser that has sent it.
+func (c *Client) removeEnded(o StoreOptions) {
+	if o.options().Request == nil || o.options().Response == nil {
+		return
+	}
+	for _, id := range o.ended() {
+		if known, replaced := c.browser.Ended.Has(c.key(id)); known && !replaced {
+			c.browser.Remove(o.options().Response, o.options().Request, id)
+			return
+		}
+	}
 }

@@ -2,6 +2,7 @@ package httpauth_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -58,6 +59,10 @@ func TestFrontchannelLogout_refusals(t *testing.T) {
 	s := newSignedIn(t, httpauth.ServeFrontchannelLogout())
 	for query, want := range map[string]int{
 		"": 400, "?iss=x": 400, "?sid=x": 400, "?iss=https://other.example/&sid=" + s.sidOf(): 400,
+		"?iss=" + url.QueryEscape(s.tenant.Issuer()) + "&sid=none&sid=" + s.sidOf():                        400, // which of them?
+		"?sid=" + s.sidOf() + "&iss=" + url.QueryEscape(s.tenant.Issuer()) + "&iss=https://other.example/": 400,
+		"?sid=" + s.sidOf() + ";iss=" + url.QueryEscape(s.tenant.Issuer()):                                 400,
+		"?sid=%zz&iss=" + url.QueryEscape(s.tenant.Issuer()):                                               400,
 	} {
 		w := s.get("/auth/frontchannel-logout" + query)
 		if w.Code != want || w.Header().Get("Cache-Control") != "no-store" {
@@ -69,6 +74,39 @@ func TestFrontchannelLogout_refusals(t *testing.T) {
 	}
 	if w := s.get("/me"); w.Code != http.StatusOK {
 		t.Errorf("the session: %d", w.Code)
+	}
+}
+
+// Where the frame has the session's cookie (SameSite=None, or a provider of the same site), the answer takes it away. That of another session,
+// or of one that lives, stays.
+func TestFrontchannelLogout_cookie(t *testing.T) {
+	s := newSignedIn(t, httpauth.ServeFrontchannelLogout())
+	laptop := &signedIn{visitor: newVisitor(s.handler, s.base), t: t, tenant: s.tenant}
+	laptop.login()
+	has := func(v *visitor) bool {
+		for name := range v.cookies {
+			if strings.HasSuffix(name, "_a0_session") {
+				return true
+			}
+		}
+		return false
+	}
+	for _, tt := range []struct {
+		name, sid string
+		v         *visitor
+		gone      bool
+	}{
+		{"a session that lives", "none", laptop.visitor, false},
+		{"another session", s.sidOf(), s.visitor, false}, // which is that of the laptop
+		{"its own", s.sidOf(), laptop.visitor, true},
+	} {
+		w := tt.v.get(s.tenant.FrontchannelLogoutURL("/auth/frontchannel-logout", tt.sid))
+		if w.Code != http.StatusOK || has(tt.v) == tt.gone {
+			t.Errorf("%s: %d, the cookie is there: %v", tt.name, w.Code, has(tt.v))
+		}
+	}
+	if w := s.send(http.MethodGet, "/me", nil); w.Code != http.StatusOK {
+		t.Errorf("the other browser: %d", w.Code)
 	}
 }
 

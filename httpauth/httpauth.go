@@ -271,7 +271,8 @@ func (h *Handlers) BackchannelLogout(w http.ResponseWriter, r *http.Request) {
 
 // FrontchannelLogout ends the sessions that the provider names by the query parameters iss and sid (OpenID Connect
 // Front-Channel Logout 1.0), wherever they are: a frame of the provider's page, in which this is, brings no cookie that is
-// Lax. So any page may ask, and in any way, but for a HEAD and a prefetch, which end nothing. The answer is an empty page.
+// Lax. So any page may ask, and in any way, but for a HEAD and a prefetch, which end nothing. The answer is an empty page, and takes away
+// the cookie of a session that has ended where the browser has sent it. A parameter that comes twice is refused.
 func (h *Handlers) FrontchannelLogout(w http.ResponseWriter, r *http.Request) {
 	w, finish := cookie.Wrap(w)
 	defer finish()
@@ -285,14 +286,28 @@ func (h *Handlers) FrontchannelLogout(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	query := r.URL.Query()
-	if err := h.client.HandleFrontchannelLogout(r.Context(), query.Get("iss"), query.Get("sid"), tokenward.HTTP(w, r)); err != nil {
+	iss, sid, err := issuerAndSession(r)
+	if err == nil {
+		err = h.client.HandleFrontchannelLogout(r.Context(), iss, sid, tokenward.HTTP(w, r))
+	}
+	if err != nil {
 		h.o.onError(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusOK)
+}
+
+// issuerAndSession returns the parameters of a front-channel logout.
+func issuerAndSession(r *http.Request) (iss, sid string, err error) {
+	query := r.URL.Query()
+	for _, name := range []string{"iss", "sid"} {
+		if len(query[name]) > 1 {
+			return "", "", &tokenward.InvalidArgumentError{Argument: name, Message: "comes more than once"}
+		}
+	}
+	return query.Get("iss"), query.Get("sid"), nil
 }
 
 // redirect sends the browser to an address that is known to be good. Browsers follow a 302 by GET, also after a POST (Fetch
