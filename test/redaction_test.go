@@ -109,6 +109,7 @@ var shows = []struct {
 
 	{reflect.TypeFor[store.Beginning](), "Owner"},
 	{reflect.TypeFor[store.Begun](), "Record.Sealed Record.Release"},
+	{reflect.TypeFor[store.Call](), "Op Options.Values"},
 	{reflect.TypeFor[store.Codec](), "Domain"},
 	{reflect.TypeFor[store.Ending](), "Reason Remainder.Sealed"},
 	{reflect.TypeFor[store.Encoder](), "domain sid"},

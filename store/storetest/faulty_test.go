@@ -88,10 +88,12 @@ func TestFaulty_downMeansEveryOperation(t *testing.T) {
 	_, claim := index.ClaimDue(t.Context(), 1, 1, 0, none)
 	_, lease := leaser.Begin(t.Context(), a, store.Beginning{Owner: "x", TTL: time.Hour}, none)
 	_, stale := intents.StaleIntents(t.Context(), 1, none)
+	lister, _ := store.As[store.Lister](f)
+	_, list := lister.List(t.Context(), store.Listing{Limit: 1}, none)
 	_, intent := intents.Begin(t.Context(), a, store.Beginning{}, none)
 	errs := []error{
 		load, f.Replace(t.Context(), a, store.Record{}, none), f.Update(t.Context(), a, session.Version{}, store.Record{}, none),
-		f.End(t.Context(), a, all, store.Ending{Reason: ""}, none), find, due, claim, lease, leaser.Release(t.Context(), a, "x", 1, none),
+		f.End(t.Context(), a, all, store.Ending{Reason: ""}, none), find, due, claim, list, lease, leaser.Release(t.Context(), a, "x", 1, none),
 		intent, intents.ClearIntent(t.Context(), a, store.Intent{}, none), stale,
 		feed.Watch(t.Context(), nil, nil), toucher.Touch(t.Context(), a, 0, none),
 	}

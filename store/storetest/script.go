@@ -15,26 +15,27 @@ import (
 // Op names an operation of a store.
 type Op string
 
-// The operations of a StateStore, of its abilities, and of a TransactionStore.
+// The operations of a StateStore and of its abilities, as store.Call names them, and of a TransactionStore.
 const (
-	OpLoad         Op = "Load"
-	OpReplace      Op = "Replace"
-	OpUpdate       Op = "Update"
-	OpEnd          Op = "End"
-	OpEndAll       Op = "EndAll"
-	OpFind         Op = "Find"
-	OpDue          Op = "Due"
-	OpClaimDue     Op = "ClaimDue"
-	OpBegin        Op = "Begin"
-	OpRenew        Op = "Renew"
-	OpRelease      Op = "Release"
-	OpClearIntent  Op = "ClearIntent"
-	OpStaleIntents Op = "StaleIntents"
-	OpWatch        Op = "Watch"
-	OpTouch        Op = "Touch"
-	OpPut          Op = "Put"
-	OpGet          Op = "Get"
-	OpTake         Op = "Take"
+	OpLoad         Op = "load"
+	OpReplace      Op = "replace"
+	OpUpdate       Op = "update"
+	OpEnd          Op = "end"
+	OpEndAll       Op = "end_all"
+	OpFind         Op = "find"
+	OpDue          Op = "due"
+	OpClaimDue     Op = "claim_due"
+	OpBegin        Op = "begin"
+	OpRenew        Op = "renew"
+	OpRelease      Op = "release"
+	OpClearIntent  Op = "clear_intent"
+	OpStaleIntents Op = "stale_intents"
+	OpWatch        Op = "watch"
+	OpTouch        Op = "touch"
+	OpPut          Op = "put"
+	OpGet          Op = "get"
+	OpTake         Op = "take"
+	OpList         Op = "list"
 
 	OpAny Op = "" // every operation, in a Fault
 )
