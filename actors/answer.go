@@ -162,8 +162,7 @@ func (c *core) connectionAnswered(a *request, m *providerAnswered, now time.Time
 // joinRemainder answers those who asked for a connection's token before the ceiling came. The
 // token joins the remainder, in the store too.
 //
-// A refresh token in the answer is dropped with the session that it is of: behaviour of the ceiling, after which nothing
-// is refreshed.
+// A refresh token in the answer is dropped with its session: after a ceiling nothing is refreshed.
 func (c *core) joinRemainder(a *request, m *providerAnswered, now time.Time) {
 	f := a.flight
 	c.expired()

@@ -46,8 +46,8 @@ type throttle struct {
 	err   error
 }
 
-// note takes in how a request failed. Only an answer with a Retry-After counts: a provider that is down says nothing of how
-// long, and its failures are told to the callers one by one.
+// note takes in how a request failed. Only an answer with a Retry-After counts. A provider that is down does not say for how
+// long, so each of its failures is told to the callers of that request.
 func (t *throttle) note(err error, now time.Time) {
 	if wait := session.RetryAfter(err); wait > 0 {
 		*t = throttle{now.Add(min(wait, maxThrottle)), err}

@@ -211,9 +211,9 @@ func (c *core) noteIntent(o *beginOp, m *opDone) prior {
 	switch {
 	case errors.Is(m.err, store.ErrNotFound), errors.Is(m.err, store.ErrLeased): // nothing was written
 	case p == priorElsewhere, m.err != nil && recovers:
-		c.lease.intent = nil // what a process left behind stands, in its words or in these, until its token is sent
+		c.lease.intent = nil // an intent that another process left behind stands until its token is sent
 	case m.intent != nil:
-		c.lease.intent = m.intent // perhaps, if the store did not answer
+		c.lease.intent = m.intent // where the store did not answer, it may stand
 	}
 	return p
 }

@@ -53,7 +53,7 @@ type core struct {
 	saved   *session.State
 	version session.Version
 	tried   []attempt           // writes that may or may not have happened
-	visible *directory.Snapshot // the last one published; of an end, too
+	visible *directory.Snapshot // the last one published, also of an end
 	held    session.Held        // tokens it had before, which no error may show
 
 	step     step
@@ -62,10 +62,10 @@ type core struct {
 	retried  *directory.Flight   // one that was sent again after invalid_grant
 	again    retrying            // one that is sent again because its request failed
 	lease    lease
-	polls    int // how often in a row another process had the lease
+	polls    int // how often in a row another process held the lease
 	recovery *recovery
 	throttle throttle           // until when the provider is not asked
-	demanded session.Demanded   // refreshes that callers demanded
+	demanded session.Demanded   // the last refreshes that callers demanded (demand.go)
 	own      [8]session.Version // the last ones written here, which come back as notices
 
 	ops         []op    // store operations that wait for their turn
@@ -119,7 +119,7 @@ func (c *core) take(msg any, now time.Time) {
 	case *messages.UpdateSession:
 		c.updateSession(m, now)
 	case *messages.ReadRecord:
-		c.readRecord(m)
+		c.queueRead(m)
 	case *messages.RecoverIntent:
 		c.recoverIntent(m)
 	case *messages.Passivate:
@@ -244,7 +244,7 @@ func (c *core) finish() {
 		a.generation = 0 // the permit goes back when it comes
 		c.expired()
 	}
-	c.retry() // what failed is tried at once, for there may be no later
+	c.retry() // store operations that failed are tried at once: closing may be cut off before their timer fires
 }
 
 // publish shows s, unless it is shown.

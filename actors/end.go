@@ -36,9 +36,9 @@ type deleteOp struct {
 	why      session.Reason
 	remains  *session.State  // of a ceiling: the connection tokens in hand, and by what a logout finds them; nil: none
 	made     session.Version // of the record that remains was made from
-	ceiling  session.Ceiling // at which it was due; 0: it was not, or that was told
+	ceiling  session.Ceiling // at which it was due; 0: for another reason, or counted already
 	attempts int
-	ends     []*ending // that settle once it was tried
+	ends     []*ending // settled once it was tried
 }
 
 // delete queues a deletion, with which the end that is shown settles.
@@ -87,7 +87,7 @@ func (o *deleteOp) settle() {
 // A deletion that failed because its own caller has gone says nothing of the store. It runs again at once, with a
 // context of its own.
 func (o *deleteOp) done(c *core, m *opDone, _ time.Time) {
-	if m.left != nil { // that says nothing of the store
+	if m.left != nil { // the failure says nothing of the store
 		o.calls = slices.DeleteFunc(o.calls, func(call *directory.Call) bool { return call == m.left })
 		c.do(endCall{m.left, m.err})
 		c.next(o)
@@ -108,7 +108,7 @@ func (o *deleteOp) done(c *core, m *opDone, _ time.Time) {
 	} else {
 		c.notDeleted(o, m.err)
 	}
-	for _, call := range waiting { // once readiness knows too
+	for _, call := range waiting { // last, so that Ready knows of a failure before the caller does
 		c.do(endCall{call, m.err})
 	}
 }
@@ -198,7 +198,7 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 	c.delete(&deleteOp{waiters: waiters{calls: calls(m.Call)}, only: m.Only, why: m.Why, ceiling: m.Ceiling})
 }
 
-// presume takes a session that is not in hand for ended.
+// presume takes a session whose record was not read for ended.
 //
 // No deadline and no caller belongs to that generation, so nothing is told to the supervisor, and no flight is answered.
 func (c *core) presume(why session.Reason) {

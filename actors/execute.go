@@ -22,7 +22,7 @@ import (
 // Runner and comes back as a message.
 func (a *Session) carryOut(effects []effect) {
 	for i, e := range effects {
-		effects[i] = nil // it is begun, and the list lets go of what it holds
+		effects[i] = nil // begun: a panic must not repeat it, and the list keeps nothing alive
 		if !a.carryOutNow(e) {
 			a.carryOutWork(e)
 		}
@@ -100,9 +100,9 @@ func (a *Session) askPermit(e askPermit) {
 		m.permit, now = a.env.Runner.Permit(e.issuer, func(p Permit, err error) { a.send(&permitGranted{permit: p, err: err}) })
 	}
 	if now {
-		a.next = m // in this turn: nothing comes in between
+		a.next = m // it is handled in this turn, before any other message
 	}
-	a.step = waitingForPermit // only now is there something that will come back
+	a.step = waitingForPermit // only where granted will be called
 }
 
 func (a *Session) send(m any) { a.env.Send(a.self, m) }
@@ -224,7 +224,7 @@ func (a *Session) observed(f *directory.Flight) *telemetry.Flight {
 		return f.Observed
 	}
 	o := a.env.Telemetry.Recovery(f.Query)
-	if o != nil { // else callers may share f, and read the field
+	if o != nil { // a recovery; any other flight is shared with callers, who read the field
 		f.Observed = o
 	}
 	return o

@@ -14,8 +14,8 @@ import (
 
 // lease holds all that is known of the session's lease and its intent.
 type lease struct {
-	epoch    int64         // under which is written; 0: not held
-	lapses   time.Time     // when it does, counted from before it was asked for
+	epoch    int64         // of the lease that is held, which each write names; 0: none is
+	lapses   time.Time     // when the lease lapses, counted from before it was asked for
 	renewing bool          // a renewal is under way
 	intent   *store.Intent // stands in the store, as far as is known
 	unspent  bool          // the request that intent was written for did not spend its token
@@ -151,7 +151,7 @@ func (c *core) waitForOwner(a *request) {
 	wait := c.nextPoll()
 	c.giveUp()
 	if c.recovers(a.flight) {
-		c.recovery = nil // the owner of the lease is at it
+		c.recovery = nil // the owner of the lease settles the intent
 		return
 	}
 	c.queue = slices.Insert(c.queue, 0, a.flight)
@@ -174,7 +174,7 @@ func (c *core) waitForLease(wait time.Duration) {
 func (c *core) waitForSave(a *request, grace time.Duration) {
 	c.giveUp()
 	if c.recovers(a.flight) {
-		c.recovery = nil // that process is at it
+		c.recovery = nil // that process settles the intent
 		return
 	}
 	c.queue = slices.Insert(c.queue, 0, a.flight)

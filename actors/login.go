@@ -8,8 +8,7 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// loginOp writes a login, whatever was there before. Until the store has it the earlier session
-// lives on; from then on that is over.
+// loginOp writes a login, whatever record was there before. The earlier session lives on until the store has the new one.
 type loginOp struct {
 	waiters
 	record

@@ -64,8 +64,8 @@ type completion struct {
 	flight *directory.Flight
 	answer directory.Answer
 
-	// What the provider said, to be applied again should another process have written in between;
-	// and when, for a token's life counts from then.
+	// What the provider said, and when. It is applied again where another process has written in between, and a token's
+	// life counts from then.
 	response *session.TokenResponse
 	received time.Time
 
@@ -107,7 +107,7 @@ type opDone struct {
 
 	remainder session.Version // delete: of the connection tokens in the tombstone; zero: none
 
-	left *directory.Call // delete: it failed as the context ended that this caller had lent
+	left *directory.Call // delete: it failed because this caller's own context ended, which the caller had lent
 
 	reading directory.Reading // of before the store was asked
 	at      time.Time         // the time of that

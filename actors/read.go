@@ -65,11 +65,11 @@ func (o *readOp) done(c *core, m *opDone, now time.Time) {
 	c.endCalls(o, m.err)
 }
 
-// readRecord queues a reading of the record, unless that version is known here already.
+// queueRead queues a reading of the record, unless that version is known here already.
 //
 // It goes before a Begin that waits for its turn. So a caller who reads waits for one operation that is running and for its
 // own, however slow the store is; and the Begin may find that the record answers its flight.
-func (c *core) readRecord(m *messages.ReadRecord) {
+func (c *core) queueRead(m *messages.ReadRecord) {
 	why := asked
 	if m.Call == nil {
 		why = notified

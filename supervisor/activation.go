@@ -62,8 +62,8 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 	s.read(sl.known().load, m.Call)
 }
 
-// room makes room for one more session and reports whether there is any. While there
-// are more than there should be, two go for each that comes, or that is refused.
+// room makes room for one more session and reports whether there is any. While more are in memory than Limits.Resident, two
+// leave for each that comes or is refused.
 func (s *Supervisor) room() bool {
 	if s.awake-s.erasing >= s.env.Rules.Resident {
 		s.evict()
@@ -84,7 +84,7 @@ func (s *Supervisor) enter(id string, key session.Key) *resident {
 	return sl
 }
 
-// name makes a session that was known by its key only known by its id as well.
+// name adds the id to a session that was known by its key only.
 func (s *Supervisor) name(sl *resident, id string) {
 	if sl.entry.ID == "" && id != "" {
 		sl.entry.ID = id
@@ -178,7 +178,7 @@ func (s *Supervisor) notFound(sl *resident, m *loaded) {
 	}
 }
 
-// show makes of a load an idle session.
+// show publishes the session that a load has found. It is idle.
 func (s *Supervisor) show(sl *resident, ready *directory.Snapshot) {
 	sl.entry.Use(s.now().Unix())
 	s.forgetAbsentee(sl.entry.Key)
@@ -200,7 +200,7 @@ func (s *Supervisor) activate(sl *resident) {
 	sl.more().sent = 0
 	s.active++
 	s.send(pid, &messages.Adopt{Entry: &sl.entry, Version: sl.version, Held: sl.known().held, Demanded: sl.known().demanded})
-	sl.entry.SetPID(pid) // not before: that is the first message
+	sl.entry.SetPID(pid) // only now, so that Adopt is the actor's first message
 	s.watchRelease(sl)
 	if ending {
 		s.command(sl, &messages.EndSession{Key: sl.entry.Key, Only: sl.entry.Snapshot().Incarnation, Why: session.ReasonCeiling})
@@ -219,8 +219,8 @@ func (s *Supervisor) needToken(m *messages.NeedToken) {
 	}
 }
 
-// remains returns the state of which the tombstone of a ceiling says that it may still be handed out: connection tokens, where
-// there are any. It is never nil.
+// remains returns the connection tokens that the tombstone of a ceiling holds, as a state. It is empty where there are none, and
+// never nil.
 func (s *Supervisor) remains(key session.Key, gone *store.GoneError) *session.State {
 	if gone.Remainder == nil {
 		return &session.State{}
@@ -259,7 +259,7 @@ func (s *Supervisor) mark(sl *resident, snapshot *directory.Snapshot, at time.Ti
 // was given up by its caller, and the others ask again.
 func (s *Supervisor) fail(sl *resident, err error) {
 	s.awake--
-	s.dir.Remove(&sl.entry) // first, so that who asks once it is told is not told the same
+	s.dir.Remove(&sl.entry) // first: a caller who comes after the failure was told begins a new load
 	sl.entry.Publish(directory.NewSnapshot(directory.Failed, directory.Outcome{Err: err}))
 	s.drop(sl)
 }
@@ -276,8 +276,8 @@ func (s *Supervisor) drop(sl *resident) {
 		s.due.cancel(&d.release)
 	}
 	s.idle.cancel(sl)
-	// What says how it ended stays true. A caller who has waited for it must not
-	// be sent round again, for it would find the same.
+	// A snapshot that says how the session ended stays true, so it is left. A caller that waited for it would look again,
+	// and find the same.
 	if p := sl.entry.Snapshot().Phase; p == directory.Opening || p == directory.Ready {
 		sl.entry.Publish(directory.NewSnapshot(directory.Moved, directory.Outcome{}))
 	}

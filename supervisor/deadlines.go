@@ -21,7 +21,7 @@ type deadline struct {
 	place  int32 // in its bucket, from 1; 0 when it is in none
 }
 
-// timer is something to be done that no session in memory has room for.
+// timer is a deadline of any kind but the two that stand in a resident itself: its ceiling, and its idle time.
 type timer struct {
 	deadline
 	kind     timerKind
@@ -38,11 +38,11 @@ type timerKind uint8
 
 const (
 	releaseTimer     timerKind = iota // an active session gives its actor back
-	forgetTimer                       // a marker goes
+	forgetTimer                       // a marker is dropped
 	quarantineTimer                   // a failed session may start again
-	nonResidentTimer                  // a session that sleeps ends; the store cannot tell
-	claimTimer                        // sessions that sleep end, says the store's index
-	claimAgainTimer                   // they could not be claimed, or not all
+	nonResidentTimer                  // a session that is not in memory ends; the store has no index
+	claimTimer                        // the store's index names sessions that end in this second
+	claimAgainTimer                   // such sessions could not be claimed, or not all of them
 	listTimer                         // look in the index again
 	intentsTimer                      // look for requests that were cut off
 	unreadableTimer                   // say how many records could not be read

@@ -2,6 +2,6 @@
 //
 // The supervisor brings sessions into memory and lets them go, watches their
 // deadlines, decides what follows a defect, and closes. Every session has exactly one
-// owner at a time: its actor, or the supervisor while it sleeps. Callers only read, by way
+// owner at a time: its actor, or the supervisor while it is idle. Callers only read, by way
 // of internal/directory.
 package supervisor

@@ -30,7 +30,7 @@ func (s *Supervisor) arm() {
 		s.timer.Stop()
 	}
 	wait := min(clock.Until(s.env.Clock, time.Unix(second, 0)), longestWait)
-	if wait <= 0 { // it was heard of late: no timer that the clock's next move would have to find
+	if wait <= 0 { // it is due already: a message handles it, without a timer
 		s.turn = true
 		s.send(s.self, &dueNow{})
 		return
@@ -71,7 +71,7 @@ func (s *Supervisor) lookBack() {
 			s.due.add(d, now+most)
 		}
 	}
-	for _, sl := range slices.Backward(s.idle.all()) { // of one second the last is taken first
+	for _, sl := range slices.Backward(s.idle.all()) { // backward, for a bucket is taken last in, first out
 		if sl.entry.Used() > now {
 			sl.entry.Use(now)
 		}
@@ -80,7 +80,7 @@ func (s *Supervisor) lookBack() {
 	s.intents.skip = nil
 }
 
-// most returns how many seconds ahead d is at most, 0 for what has a time of its own.
+// most returns how many seconds ahead d is set at most, 0 for a timer whose second comes from the wall clock.
 func (s *Supervisor) most(d *timer) int64 {
 	switch d.kind {
 	case forgetTimer:
@@ -246,7 +246,7 @@ func (s *Supervisor) changed(m *messages.Changed) {
 	}
 }
 
-// forgetAt has a marker go.
+// forgetAt has a marker dropped at the given time.
 func (s *Supervisor) forgetAt(sl *resident, at time.Time) {
 	d := &sl.more().other
 	d.kind, d.resident = forgetTimer, sl

@@ -34,7 +34,7 @@ type listedDue struct {
 type claimed struct {
 	messages.Redacted
 	refs  []dueSession
-	limit int // as many were asked for
+	limit int // how many were asked for
 	err   error
 }
 
@@ -173,14 +173,14 @@ func (s *Supervisor) claim() {
 	}, func(m any) { s.send(s.self, m) })
 }
 
-// headroom returns how many more sessions may be in memory only to be deleted: where that fails they stay, and
-// are to leave room for others, none of which goes for them.
+// headroom returns how many more sessions may be brought into memory only to be deleted. Where deletions fail such sessions stay.
+// So they get half the room at most, and no other session leaves memory for them.
 func (s *Supervisor) headroom() int {
 	return min(max(s.env.Rules.Resident/2, 1)-s.erasing, 2*s.env.Rules.Resident-s.awake) - s.claiming
 }
 
-// backOff has the sessions that are due wait for a second. Of others one goes where they are more than
-// there should be.
+// backOff has the sessions that are due wait for a second. Where more than Limits.Resident others are in memory, one of them
+// leaves.
 func (s *Supervisor) backOff() {
 	if s.awake-s.erasing > s.env.Rules.Resident {
 		s.evict()
@@ -188,7 +188,7 @@ func (s *Supervisor) backOff() {
 	s.claimIn(1)
 }
 
-// claimIn claims again in some seconds, or before, where that was to be.
+// claimIn claims again in so many seconds, or sooner where a sooner claim is timed.
 func (s *Supervisor) claimIn(seconds int64) {
 	second := s.now().Unix() + seconds
 	if s.nextClaim.place == 0 || second < s.nextClaim.second {
@@ -237,7 +237,7 @@ func (s *Supervisor) eraseAll(refs []dueSession) {
 		if sl := s.residents.get(r.key); sl != nil && sl.pid() != nil && !sl.erasing {
 			sl.erasing = true
 			s.erasing++
-			s.idle.cancel(sl) // it goes by itself
+			s.idle.cancel(sl) // it leaves memory once it is deleted
 		}
 	}
 }

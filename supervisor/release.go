@@ -113,7 +113,7 @@ func (s *Supervisor) stays(sl *resident) {
 	sl.asked = false
 	if sl.leaving {
 		sl.leaving = false
-		sl.entry.Use(s.now().Unix()) // not at once again
+		sl.entry.Use(s.now().Unix()) // so that it is not asked again at once
 		s.watchIdle(sl)
 	}
 	s.watchRelease(sl)

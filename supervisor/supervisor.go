@@ -21,7 +21,7 @@ const (
 	listWindow      = 5 * time.Minute  // what it is asked about
 	claimHold       = time.Minute      // how long a claim stands
 	quarantine      = 30 * time.Second // after the third failure
-	longestWait     = time.Minute      // of the timer, which then does not depend on the clock being set
+	longestWait     = time.Minute      // of the timer, so that a clock that was set is noticed within it
 	failureWindow   = 60               // seconds
 	failuresAllowed = 2                // within it, before quarantine
 )
@@ -46,7 +46,7 @@ type Supervisor struct {
 	ceilings, idle wheel[*resident]
 	timer          clock.Timer
 	armed          int64          // the second the timer is armed for, 0 when none
-	turn           bool           // more is due and will be handled in the next turn
+	turn           bool           // more is due: a dueNow is on its way to this actor
 	seen           int64          // the second of the last message
 	claims         map[int64]bool // seconds for which a claim is timed
 
@@ -54,7 +54,7 @@ type Supervisor struct {
 	nextClaim timer // the next claim after one that failed, or left some
 
 	nonResident map[session.Key]*timer // where the store has no index
-	absentees   wheel[*timer]          // those, by second
+	absentees   wheel[*timer]          // the timers of nonResident, by second
 
 	intents    intents
 	unreadable unreadable
@@ -65,7 +65,7 @@ type Supervisor struct {
 
 // resident is what the supervisor knows of one session. It is loading, idle (it lives and has no actor), active, ending
 // (its ceiling has ended it without an actor, and its deletion is on its way), or a marker that says missing or ended.
-// Most sessions are idle most of the time: what only others need is apart, in detail.
+// Most sessions are idle most of the time, so the fields that only others need stand apart, in detail.
 type resident struct {
 	entry   directory.Entry
 	version session.Version // of an idle session's record, as its entry shows it

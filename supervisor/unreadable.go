@@ -10,8 +10,8 @@ import (
 // as they are, since during a rolling deploy they are living sessions of the processes with the newer secret. One line
 // of the log a minute tells of all of them.
 type unreadable struct {
-	untold int  // since the last line
-	armed  bool // another line will follow
+	untold int  // unreadable records since the last line
+	armed  bool // a timer for another line is set
 }
 
 const unreadableEvery = 60 // seconds between two lines

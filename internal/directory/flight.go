@@ -20,8 +20,8 @@ type Flight struct {
 	Demand   session.Demand    // of the call that started it
 	Observed *telemetry.Flight // what is told of it; nil: nothing
 
-	early  bool        // no caller waits for it, unless one has joined it
-	joined atomic.Bool // one has
+	early  bool        // it refreshes a token before it expires: no caller waits, until one joins
+	joined atomic.Bool // a caller has joined an early flight
 
 	done   chan struct{}
 	state  atomic.Int32

@@ -16,10 +16,10 @@ import (
 // whether the store answers. The grace period after an outage is for the owners of lapsed leases.
 type Freshness struct {
 	Shared  bool          // other processes write to the store
-	Age     time.Duration // without a feed a snapshot is shown for so long after it was read
-	Outage  time.Duration // while the store does not answer, for so long
+	Age     time.Duration // how long after it was read a snapshot is shown where there is no feed
+	Outage  time.Duration // how long after it was read a snapshot is shown while the store does not answer
 	Attempt time.Duration // the longest that one attempt to ask the store takes
-	Missing time.Duration // for so long it is remembered that there is no session
+	Missing time.Duration // how long it is remembered that there is no session
 	Grace   time.Duration // a lease plus one retry; 0: there are no leases, so no grace period
 	Stats   *Stats
 
@@ -61,8 +61,7 @@ func (f *Freshness) MayAsk(now time.Duration) bool {
 	return f.breaker.probe(now, now+f.Attempt+askAgain)
 }
 
-// MayRecover returns how long the grace period lasts still, 0 when what other processes have left behind may be
-// recovered.
+// MayRecover returns how long the grace period still lasts. It is 0 when the intents of other processes may be recovered.
 func (f *Freshness) MayRecover(now time.Duration) (wait time.Duration) { return f.grace.left(now) }
 
 // Answered says that the store answered.
@@ -147,11 +146,11 @@ func (e *Entry) Outdate() { e.epoch.Store(noEpoch) }
 // age returns how long ago the store held what e shows, as far as is known.
 func (e *Entry) age(now time.Duration) time.Duration { return now - time.Duration(e.read.Load()) }
 
-// feedEpoch numbers the times in which every write was told, which are odd, and those in between. The zero
-// feedEpoch is before the first.
+// feedEpoch numbers the epochs of the change feed. In an odd one every write is told; in an even one none is. The zero feedEpoch
+// is before the first.
 type feedEpoch struct {
 	number atomic.Uint64
-	past   atomic.Pointer[pastEpoch] // the last odd one that has ended; nil: none
+	past   atomic.Pointer[pastEpoch] // the last odd epoch that has ended; nil: none
 }
 
 // pastEpoch is a feed epoch that has ended.
@@ -188,8 +187,8 @@ func (f *feedEpoch) untoldSince(e *Entry) bool {
 	return !fromFeed(now) && e.epoch.Load() == now
 }
 
-// breaker keeps callers from a store that does not answer. Closed, everyone asks. Open, no one does. Half open, that is after
-// the time for which it was open, the next caller asks, and it is open for the others.
+// breaker keeps callers from a store that does not answer. Closed: every caller asks. Open: none does. Half open, once its time
+// has passed: the next caller asks, and for all others it stays open.
 type breaker struct {
 	until atomic.Int64 // it is open; 0: it is closed
 }

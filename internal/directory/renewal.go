@@ -10,8 +10,8 @@ import (
 
 // EarlyRefresh says when tokens in use are refreshed before they expire. The zero value is never.
 type EarlyRefresh struct {
-	Ahead  time.Duration // so long before a token is handed out no more
-	Buffer time.Duration // which is so long before it expires
+	Ahead  time.Duration // how long before the cache stops handing a token out its refresh is due; 0: never
+	Buffer time.Duration // how long before its expiry the cache stops handing a token out
 }
 
 // Off reports whether no token is refreshed early.
@@ -25,7 +25,7 @@ const renewRetry = 30 // seconds
 // that show the token.
 type renewal struct {
 	due  int64        // in seconds since the Unix epoch
-	next atomic.Int64 // the same; 0: at once
+	next atomic.Int64 // when an early refresh may be asked for, in the same unit; 0: at once
 }
 
 // Renewing returns s, a new snapshot that is Ready, with the times at which its tokens are due for an early refresh. Those that

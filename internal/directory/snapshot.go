@@ -25,7 +25,7 @@ type Snapshot struct {
 	Phase       Phase
 	connections bool // see HoldsConnections
 	Ceiling     session.Ceiling
-	EndsAt      int64 // Ready: as in the state; here so that a hit need not go there, which is far away
+	EndsAt      int64 // Ready: as in the state; here so that a hit need not load the state's cache line
 	Tokens      session.TokenCache
 
 	Generation  session.Generation

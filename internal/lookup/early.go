@@ -8,8 +8,8 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// renew has the token refreshed that s answers q with, where it is due, and this call is the one to see to it. The flight is
-// an ordinary one of the session, which the call does not wait for; where one of the query is under way, there is nothing to do.
+// renew has the token that s answers q with refreshed early, where it is due and this call wins the right to ask. The flight is an
+// ordinary one of the session, and the call does not wait for it. Where a flight of the query is under way, nothing is done.
 func (l *Lookup) renew(e *directory.Entry, s *directory.Snapshot, q *session.TokenQuery, token *session.Token, now time.Time, values map[string]any) {
 	if !s.ClaimRenewal(token, now) {
 		return

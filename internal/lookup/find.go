@@ -113,8 +113,8 @@ func (l *Lookup) returnLoan(ctx context.Context, call *directory.Call) {
 	}
 }
 
-// outdated reports whether e says that there is no session, and may be wrong by now: that is remembered for a
-// moment only, and after an end another process may have signed the user in.
+// outdated reports whether e says that there is no session, and may be wrong by now. A missing session is remembered for a moment
+// only, and after an end another process may have signed the user in.
 func (l *Lookup) outdated(e *directory.Entry) bool {
 	s := e.Snapshot()
 	ended := s.Phase == directory.Ended && !s.Until.IsZero()
@@ -160,9 +160,9 @@ func (l *Lookup) readAgain(c *Caller, e *directory.Entry) (fresh bool, err error
 	case c.Ctx.Err() != nil:
 		return false, c.Ctx.Err()
 	case errors.Is(err, session.ErrInternal):
-		return false, err // the session starts again after a defect, and how old its snapshot is is not known
+		return false, err // the session starts again after a defect, and the age of its snapshot is not known
 	case errors.Is(err, store.ErrUnreadable) && l.Fresh.MayServe(e, now):
-		l.Fresh.Answered() // it lives, but for this process what it shows is all there is
+		l.Fresh.Answered() // the session lives, and this process can read no newer record than the one it shows
 		return true, nil
 	}
 	if l.Fresh.AnsweredSince(asked) {

@@ -21,7 +21,7 @@ import (
 type Lookup struct {
 	Directory  *directory.Directory
 	Clock      clock.Clock
-	Buffer     time.Duration // a token counts as expired this long before it does
+	Buffer     time.Duration // how long before its expiry a token counts as expired
 	Renewable  time.Duration // a token with no more left may be due for an early refresh; 0: none is
 	MaxFlights int           // of one session, in flight and queued
 	Name       string        // the identifier under which sessions are kept
@@ -66,8 +66,8 @@ func (l *Lookup) Cached(id string, q *session.TokenQuery, values map[string]any,
 }
 
 // Hit finds the answer in what the session shows, fills in token and reports whether there was one. It takes no lock,
-// sends no message and allocates nothing: but for the one hit that finds the token due for an early refresh, and has the session
-// make that. values are what the call lends to that.
+// sends no message and allocates nothing. The exception is the one hit that finds the token due for an early refresh: it has the
+// session make one. values are the call's free store options, which such a flight keeps.
 func (l *Lookup) Hit(e *directory.Entry, q *session.TokenQuery, values map[string]any, token *session.Token) bool {
 	if !l.hit(e, q, l.Buffer, values, token) {
 		return false

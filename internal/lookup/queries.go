@@ -14,10 +14,10 @@ import (
 type TokenRequest struct{ Audience, Scope string }
 
 const (
-	fewQueries = 8    // so many are found faster by comparing than by hashing
-	querySets  = 1024 // of the others, each with
-	queryWays  = 8    // places
-	longQuery  = 2048 // bytes of a request that is not kept
+	fewQueries = 8    // as many are found faster by comparing than by hashing
+	querySets  = 1024 // sets of the others
+	queryWays  = 8    // places in each set
+	longQuery  = 2048 // a request of more bytes is not kept
 )
 
 // Queries keeps the query of each TokenRequest, so that asking again allocates nothing. A request may
@@ -73,7 +73,7 @@ func (qs *Queries) Find(r TokenRequest) *session.TokenQuery {
 	return nil
 }
 
-// set returns the places that r may be kept in. A stranger who asks for much else can only push it out of these.
+// set returns the places that r may be kept in. A stranger's many requests can push it out of these, and out of no others.
 func (qs *Queries) set(r TokenRequest) *querySet {
 	h := maphash.String(qs.seed, r.Audience) + 31*maphash.String(qs.seed, r.Scope)
 	return &qs.sets[h%querySets]

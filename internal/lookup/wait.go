@@ -70,7 +70,7 @@ func (l *Lookup) wait(ctx context.Context, done <-chan struct{}) error {
 	return l.await(ctx, Wait{Done: done}).err(ctx)
 }
 
-// err returns why a wait ended without what it was for, nil where it did not.
+// err returns why a wait ended before the event that it was for, nil where that event came.
 func (e Event) err(ctx context.Context) error {
 	switch e.Kind {
 	case ContextEnded:

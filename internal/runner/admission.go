@@ -45,15 +45,15 @@ type gate struct {
 	waiting []admitted // for the pace
 	timer   clock.Timer
 	due     time.Duration // when the timer fires; 0: none is armed
-	used    time.Duration // when it was last asked, or heard of
+	used    time.Duration // when a request was last asked for, or answered
 }
 
 // admitted hears that a request may be sent, or why it may not.
 type admitted func(actors.Permit, error)
 
 const (
-	gatesKept = 1000        // at least; more are looked through for those to be forgotten
-	gateKept  = time.Minute // a provider about which nothing is to be remembered
+	gatesKept = 1000        // gates kept without looking; beyond that, those that remember nothing are dropped
+	gateKept  = time.Minute // how long a gate that remembers nothing is kept after its last use
 )
 
 // NewAdmission returns an Admission of which all permits are free.

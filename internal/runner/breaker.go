@@ -18,7 +18,7 @@ type breaker struct {
 	failures int           // in a row
 	probing  bool          // the probe is out, or waits for its permit
 	probeAt  time.Duration // by the monotonic clock: when the next probe may be sent
-	closedAt time.Duration // a request of before that says nothing of the time since
+	closedAt time.Duration // answers to requests that were sent before this count no more
 }
 
 // note takes in how the request of p has ended.

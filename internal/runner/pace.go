@@ -27,11 +27,11 @@ type pace struct {
 
 	limit   float64       // requests a second, as the last 429 has shown; 0: none
 	cut     time.Duration // when the rate was halved last
-	since   time.Duration // when the provider answered again
-	answers bool          // it has, since
-	closed  int           // answers 429 in a row since
-	first   bool          // the limit is that of the first 429, and may be larger than what was seen then
-	next    time.Duration // the next request is let through, not before
+	since   time.Duration // when the provider first answered without 429 after cut
+	answers bool          // it has answered without 429 after cut
+	closed  int           // answers 429 in a row after cut
+	first   bool          // the limit was set by the first 429, and answers that were on their way may raise it
+	next    time.Duration // when the next request is let through, at the earliest
 
 	asked, answered recent // requests that were let through, and those whose answer was no 429
 }
@@ -42,9 +42,9 @@ const PaceFrom = 10
 const (
 	leastRate = 1                     // requests a second
 	mostRate  = 100_000               // from then on there is no bound
-	catchUp   = 20 * time.Millisecond // of requests that are let through late, as timers are
-	slowly    = 30 * time.Second      // it grows, then fast
-	forgotten = 5 * time.Minute       // after a 429, where nothing was sent since
+	catchUp   = 20 * time.Millisecond // a timer may be so late: requests of that time are let through at once
+	slowly    = 30 * time.Second      // for so long the rate grows slowly, then fast
+	forgotten = 5 * time.Minute       // so long after the last 429 there is no bound any more, where nothing was sent since
 )
 
 // rate returns how many requests are let through a second.

@@ -29,11 +29,11 @@ type pipeline struct {
 	waiting  func()
 }
 
-// What delivery says.
+// The values of pipeline.delivery: what a worker that delivers a result does with the turn that comes of it.
 const (
 	noDelivery  int32 = iota
-	delivering        // the worker that delivers takes the turn that comes next
-	turnWaiting       // and here it is
+	delivering        // a result is being delivered; no turn has come of it yet
+	turnWaiting       // a turn has come, and the delivering worker takes it
 )
 
 // job is something that takes time, and what to do with its result.

@@ -11,11 +11,11 @@ import (
 
 // semaphore bounds by permits how many things of a kind are under way. Waiting for a permit
 // costs no goroutine: the next in line is called with it by the very call that gives it back,
-// before that returns. So Settle misses nothing.
+// before that returns. So directory.Pending misses nothing.
 type semaphore struct {
 	mu      sync.Mutex
 	free    int
-	most    int // that wait, but for those that go first
+	most    int // waiters at most, not counting those that go first
 	waiting []*waiter
 	closed  bool
 }
@@ -24,7 +24,7 @@ const anyNumber = math.MaxInt // of waiters
 
 type waiter struct {
 	granted func(error)
-	still   func() bool // asked when the turn has come, and takes care of the waiter where it says no; nil: yes
+	still   func() bool // asked when the waiter's turn has come; where it says no it has dealt with the waiter; nil: yes
 }
 
 // try takes a permit if there is one now.

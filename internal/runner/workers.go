@@ -10,10 +10,10 @@ import (
 // last one needed: a new goroutine has to grow its own. A few of them stay when there is
 // nothing to do.
 type workers struct {
-	jobs chan func()   // to one that is idle
+	jobs chan func()   // taken by an idle goroutine
 	over chan struct{} // closed when none may stay idle any more
 	once sync.Once
-	most int32 // idle ones
+	most int32 // idle goroutines kept at most
 
 	idle    atomic.Int32
 	running atomic.Int64
