@@ -110,7 +110,7 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 // newSession returns the state of a login that passed every check.
 func (c *Client) newSession(ctx context.Context, l session.Login, tx logins.Transaction, o StoreOptions) (*session.State, error) {
 	l.Audience, _ = c.policy.EffectiveAudience(tx.Audience)
-	l.Random, l.DefaultLifetime = c.rand, c.opts.tokenLifetime
+	l.Random, l.DefaultLifetime, l.KeepIssuedAt = c.rand, c.opts.tokenLifetime, c.opts.early > 0
 	claims, err := c.beforeSave(ctx, l.Claims)
 	if err != nil {
 		return nil, refusedBy(ctx, err)

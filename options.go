@@ -172,7 +172,8 @@ func WithRefreshBuffer(d time.Duration) Option { return func(o *options) { o.buf
 // finds none.
 //
 // A token of a session that no call asks for is left alone, and so is one that would outlive its session. The time is spread over
-// up to a quarter of d. It is never more than half of what a token had left when it was first seen here. Early refreshes take no more than a quarter
+// up to a quarter of d. It is never more than half of a token's life, which the
+// session's record tells: a session that has left memory (Limits.PassivateAfter) loses none of it. Early refreshes take no more than a quarter
 // of the requests at the provider (Limits.ProviderRequests), and give way to those that callers wait for. One that fails changes
 // nothing for callers while the old token lasts; it is tried again after half a minute. Sessions in cookies cannot have it,
 // for the refresh token that it brings would reach no browser: New fails with a *ConfigurationError.

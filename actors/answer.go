@@ -233,5 +233,6 @@ func (r *Rules) applyOptions() session.ApplyOptions {
 	return session.ApplyOptions{
 		ClientID: r.ClientID, Issuer: r.Issuer, StrictAudience: r.StrictAudience,
 		UpdateUser: r.UpdateUser, MaxTokenSets: r.TokenSets, MaxBytes: r.MaxBytes, Buffer: r.Buffer, DefaultLifetime: r.DefaultLifetime,
+		KeepIssuedAt: !r.Early.Off(),
 	}
 }

@@ -32,6 +32,8 @@ type ApplyOptions struct {
 	// DefaultLifetime is how long an access token is good for where neither expires_in
 	// nor the token itself says: in whole seconds, or AsLongAsTheSession; 0 means an hour.
 	DefaultLifetime time.Duration
+	// KeepIssuedAt notes in an access token's set when it came, for early refreshes.
+	KeepIssuedAt bool
 }
 
 // defaultMaxTokenSets is the cap where ApplyOptions has none.
@@ -74,6 +76,7 @@ func (s *State) ApplyRefresh(q *TokenQuery, r TokenResponse, now time.Time, o Ap
 		Scope:          r.granted(s.grantOf(q)),
 		RequestedScope: q.Scope,
 		ExpiresAt:      r.accessExpiresAt(now, o.DefaultLifetime, &s.Internal),
+		IssuedAt:       issuedAt(now, o.KeepIssuedAt),
 		ActualAudience: otherAudience(q.Audience, r.TokenAudience),
 	}
 	if set.ActualAudience != "" && o.StrictAudience {

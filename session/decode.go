@@ -112,6 +112,8 @@ func (d *decoder) tokenSet() bool {
 			return d.stringInto(&set.Audience)
 		case "expires_at":
 			return d.secondsInto(&set.ExpiresAt)
+		case "issued_at":
+			return d.secondsInto(&set.IssuedAt)
 		case "requested_scope":
 			return d.stringInto(&set.RequestedScope)
 		case "scope":

@@ -57,6 +57,7 @@ func referenceDecode(data []byte) (*State, User, error) {
 			Scope:          m.text("scope"),
 			RequestedScope: m.text("requested_scope"),
 			ExpiresAt:      m.seconds("expires_at"),
+			IssuedAt:       m.seconds("issued_at"),
 			ActualAudience: m.text("actual_audience"),
 			extra:          m.rest(),
 		}
@@ -187,7 +188,7 @@ func FuzzDecodeState_asTheReference(f *testing.F) {
 func TestDecodeState_damagedAsTheReference(t *testing.T) {
 	whole := []byte(`{"connection_token_sets":[{"access_token":"t","connection":"c","expires_at":1,"login_hint":"","scope":"s"}],"domain":"d","id_token":"i",` +
 		`"internal":{"created_at":5,"ends_at":6,"session_expires_at":1900000000,"sid":"\u00e9\n"},"refresh_token":"r\"","token_sets":[{"access_token":"t",` +
-		`"audience":"a","expires_at":-1.5e1,"scope":"s"},null],"user":{"iat":1,"list":[true,false,{}],"session_expiry":1900000000,"sub":"ann"},"x":[]}`)
+		`"audience":"a","expires_at":-1.5e1,"issued_at":3,"scope":"s"},null],"user":{"iat":1,"list":[true,false,{}],"session_expiry":1900000000,"sub":"ann"},"x":[]}`)
 	bits := []string{"{", "}", "[", "]", ",", ":", "\"", "\\", "\\u", "0", "-", ".", "e", "null", "true", " ", "\x00", "\x1f", "\xff", "é", `"sub":"bob",`, `"user":`}
 	rapid.Check(t, func(rt *rapid.T) {
 		doc := bytes.Clone(whole)

@@ -66,6 +66,9 @@ func (w *writer) tokenSet(t *TokenSet) {
 	o.setSome("actual_audience", t.ActualAudience)
 	o.setText("audience", t.Audience)
 	o.setInt("expires_at", t.ExpiresAt)
+	if t.IssuedAt != 0 {
+		o.setInt("issued_at", t.IssuedAt)
+	}
 	o.setSome("requested_scope", t.RequestedScope)
 	o.setText("scope", t.Scope)
 	o.end()

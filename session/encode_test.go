@@ -169,6 +169,7 @@ func storedStates() *rapid.Generator[map[string]any] {
 			set := object(t, map[string]any{"audience": text.Draw(t, "audience"), "access_token": text.Draw(t, "token"), "scope": text.Draw(t, "scope"), "expires_at": number.Draw(t, "expires_at")})
 			if rapid.Bool().Draw(t, "newer") {
 				set["requested_scope"], set["actual_audience"] = text.Draw(t, "requested"), text.Draw(t, "actual")
+				set["issued_at"] = json.Number("1699990000")
 			}
 			sets = append(sets, set)
 		}

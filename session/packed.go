@@ -20,11 +20,13 @@ func (s *State) Pack() (Packed, bool) {
 	i := &s.Internal
 	p.strings(string(s.User), s.IDToken, s.RefreshToken, s.Domain, i.SID, i.GrantedScope, i.GrantedAudience, i.ClientID)
 	p.numbers(i.CreatedAt, int64(i.Ceiling), i.EndsAt, int64(len(s.TokenSets)), int64(len(s.ConnectionTokenSets)))
+	issued := false
 	for k := range s.TokenSets {
 		t := &s.TokenSets[k]
 		if t.extra != nil {
 			return Packed{}, false
 		}
+		issued = issued || t.IssuedAt != 0
 		p.strings(t.Audience, t.AccessToken, t.Scope, t.RequestedScope, t.ActualAudience)
 		p.numbers(t.ExpiresAt)
 	}
@@ -36,11 +38,16 @@ func (s *State) Pack() (Packed, bool) {
 		p.strings(t.Connection, t.LoginHint, t.AccessToken, t.Scope)
 		p.numbers(t.ExpiresAt)
 	}
-	if s.Data != "" || i.StepUpAfter != 0 {
+	if s.Data != "" || i.StepUpAfter != 0 || issued {
 		p.strings(string(s.Data))
 	}
-	if i.StepUpAfter != 0 {
+	if i.StepUpAfter != 0 || issued {
 		p.numbers(i.StepUpAfter)
+	}
+	for k := range s.TokenSets {
+		if t := &s.TokenSets[k]; issued {
+			p.numbers(t.ExpiresAt - t.IssuedAt) // a life is shorter than a time
+		}
 	}
 	return Packed{string(p.text)}, true
 }
@@ -94,6 +101,11 @@ func (p Packed) State() *State {
 	}
 	if r.text != "" {
 		i.StepUpAfter = r.number()
+	}
+	for k := range s.TokenSets {
+		if t := &s.TokenSets[k]; r.text != "" {
+			t.IssuedAt = t.ExpiresAt - r.number()
+		}
 	}
 	return s
 }

@@ -26,6 +26,7 @@ func TestPacked_isTheState(t *testing.T) {
 			s.TokenSets = append(s.TokenSets, session.TokenSet{
 				Audience: text.Draw(t, "audience"), AccessToken: text.Draw(t, "token"), Scope: text.Draw(t, "scope"),
 				RequestedScope: text.Draw(t, "requested"), ExpiresAt: number.Draw(t, "expires"), ActualAudience: text.Draw(t, "actual"),
+				IssuedAt: rapid.OneOf(rapid.Just(int64(0)), number).Draw(t, "issued"),
 			})
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "connections") {

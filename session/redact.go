@@ -88,6 +88,7 @@ type tokenSetView struct {
 	Scope          string `json:"scope"`
 	RequestedScope string `json:"requested_scope,omitempty"`
 	ExpiresAt      int64  `json:"expires_at"`
+	IssuedAt       int64  `json:"issued_at,omitempty"`
 	ActualAudience string `json:"actual_audience,omitempty"`
 
 	extra map[string]json.RawMessage

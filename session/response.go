@@ -88,6 +88,14 @@ func (r *TokenResponse) accessExpiresAt(now time.Time, lifetime time.Duration, i
 	return r.expiresAt(now, int64(lifetime/time.Second))
 }
 
+// issuedAt is what a token set keeps of when its answer came.
+func issuedAt(now time.Time, keep bool) int64 {
+	if !keep {
+		return 0
+	}
+	return now.Unix()
+}
+
 // lastSecond returns when the session ends at the latest, in seconds since the Unix epoch.
 func (i *Internal) lastSecond() int64 {
 	last := int64(endOfSeconds - 1)

@@ -56,6 +56,7 @@ type TokenSet struct {
 	Scope          string // as granted
 	RequestedScope string // as asked; empty in older state
 	ExpiresAt      int64  // seconds since the Unix epoch
+	IssuedAt       int64  // when the answer came that it was in, the same; 0: not kept
 	ActualAudience string // where the token turned out to be for another audience
 
 	extra map[string]json.RawMessage
@@ -85,6 +86,7 @@ type Login struct {
 	KeepToGrant bool
 	// DefaultLifetime is that of an access token whose life is not said; see ApplyOptions.
 	DefaultLifetime time.Duration
+	KeepIssuedAt    bool      // see ApplyOptions
 	Random          io.Reader // draws the sid where the claims have none
 }
 
@@ -117,6 +119,7 @@ func NewState(l Login) *State {
 			Scope:          l.Response.granted(l.Scope),
 			RequestedScope: l.Scope,
 			ExpiresAt:      l.Response.accessExpiresAt(l.Now, l.DefaultLifetime, &s.Internal),
+			IssuedAt:       issuedAt(l.Now, l.KeepIssuedAt),
 		}}
 	}
 	return s

@@ -14,7 +14,7 @@ import (
 
 const early = 5 * time.Minute
 
-// withEarly keeps sessions in memory: a session that is loaded late counts a token's life from then.
+// withEarly keeps sessions in memory.
 func withEarly(d time.Duration, more ...tokenward.Option) rigOption {
 	return withClient(append([]tokenward.Option{tokenward.WithEarlyRefresh(d), tokenward.WithLimits(tokenward.Limits{PassivateAfter: 24 * time.Hour})}, more...)...)
 }
@@ -296,6 +296,50 @@ func TestEarly_withinAShareOfThePermits(t *testing.T) {
 		}
 		r.want("refreshes half a minute later", r.tenant.Refreshes(), sessions)
 	}, withEarly(early, tokenward.WithLimits(tokenward.Limits{ProviderRequests: 16, PassivateAfter: 24 * time.Hour})))
+}
+
+// A session that has left memory, and is read again, counts its token's life from when that came: the refresh comes when it
+// would have come.
+func TestEarly_afterTheSessionLeftMemory(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		atLogin, refreshed := r.login(), r.login()
+		r.tenant.Reset()
+		for _, id := range []string{atLogin, refreshed} {
+			left := idptest.TokenLife
+			if id == refreshed {
+				r.clock.Advance(idptest.TokenLife) // its token has expired
+				r.settle()
+				r.left(id)
+				r.tenant.Reset()
+			}
+			err := r.client.UpdateSession(t.Context(), func(d tokenward.SessionData) error { return d.Set("n", id) }, tokenward.SessionID(id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for left > 33*time.Minute { // 16 minutes unused, again and again: read, and written by another call
+				loads := r.client.Stats().Loads
+				r.clock.Advance(16 * time.Minute)
+				r.settle()
+				left -= 16 * time.Minute
+				r.want("time left", int(r.left(id)/time.Second), int(left/time.Second))
+				r.rest()
+				r.want("loads", int(r.client.Stats().Loads-loads), 1)
+				err := r.client.UpdateSession(t.Context(), func(d tokenward.SessionData) error { return d.Set("n", left) }, tokenward.SessionID(id))
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.want("refreshes before it is due", r.tenant.Refreshes(), 0)
+			loads := r.client.Stats().Loads
+			r.clock.Advance(left - 10*time.Second) // more than PassivateAfter
+			r.settle()
+			r.want("time left", int(r.left(id)/time.Second), 10)
+			r.rest()
+			r.want("loads", int(r.client.Stats().Loads-loads), 1)
+			r.want("refreshes by the first call with 10 s left", r.tenant.Refreshes(), 1)
+			r.want("time left", int(r.left(id)/time.Second), int(idptest.TokenLife/time.Second))
+		}
+	}, withClient(tokenward.WithEarlyRefresh(early)))
 }
 
 // Of several processes that serve a session, one refreshes its token early, and the others find it.

@@ -32,8 +32,8 @@ type renewal struct {
 // old showed, which may be nil, keep their own.
 //
 // A token is due when less than Ahead is left, by a random part of up to a quarter later, so that sessions that began together
-// are not refreshed together. It is never due before half of its life is over, as far as that was seen here: so that an Ahead
-// that is longer than tokens live does not refresh for ever. And it is not due at all where the session ends before it.
+// are not refreshed together. It is never due before half of its life is over: so that an Ahead that is longer than tokens live
+// does not refresh for ever. Its life begins with its IssuedAt, else now. And it is not due at all where the session ends before it.
 func (s *Snapshot) Renewing(old *Snapshot, r EarlyRefresh, now time.Time) *Snapshot {
 	if r.Off() || s.state == nil || s.state.RefreshToken == "" {
 		return s
@@ -57,7 +57,11 @@ func (s *Snapshot) Renewing(old *Snapshot, r EarlyRefresh, now time.Time) *Snaps
 func (s *Snapshot) newRenewal(i int, r EarlyRefresh, now time.Time) *renewal {
 	token := s.Tokens.At(i)
 	end := token.ExpiresAt.Add(-r.Buffer)
-	ahead := min(r.Ahead, end.Sub(now)/2)
+	from := now
+	if issued := s.state.TokenSets[i].IssuedAt; issued > 0 && issued < now.Unix() {
+		from = time.Unix(issued, 0)
+	}
+	ahead := min(r.Ahead, end.Sub(from)/2)
 	switch {
 	case ahead < time.Second:
 		return nil
