@@ -18,15 +18,16 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// Option changes what New makes. Each has a working default.
+// Option changes what New makes. Each has a working default. By subject:
 //
-// The most used, by subject:
-//
-//   - stores and cookies: [WithStateStore], [WithTransactionStore], [WithStatelessSessions], [WithCookies], [WithIdentifiers]
-//   - requests to the provider: [WithHTTPClient], [WithRetry], [WithBreaker], [WithRotationOverlap], [WithRevocation]
-//   - sign-in: [WithPKCE], [WithNonce], [WithPushedAuthorization], [WithUserInfo], [WithLeeway], [WithAlgorithms]
-//   - tokens: [WithRefreshBuffer], [WithEarlyRefresh], [WithStrictAudience], [WithResource], [WithDefaultTokenLifetime]
-//   - the host: [WithActorSystem], [WithClock], [WithLimits], [WithLogger], [WithSlog], [WithObserver], [WithSaveErrorHandler]
+//   - stores and cookies: [WithStateStore], [WithTransactionStore], [WithStatelessSessions], [WithCookies], [WithIdentifiers], [WithSaveErrorHandler]
+//   - how the application authenticates: [WithClientSecretFunc], [WithSigningKey], [WithSigningCertificate], [WithAssertionForTokenEndpoint]
+//   - the provider: [WithMetadataURL], [WithTenants], [WithAlgorithms], [WithLeeway], [WithoutMixUpCheck]
+//   - requests to it: [WithHTTPClient], [WithIdleConnTimeout], [WithRetry], [WithBreaker], [WithRotationOverlap], [WithLimits]
+//   - sign-in: [WithPKCE], [WithNonce], [WithPushedAuthorization], [WithResource], [WithUserInfo], [WithUserUpdates]
+//   - tokens: [WithRefreshBuffer], [WithEarlyRefresh], [WithStrictAudience], [WithDefaultTokenLifetime], [WithEndOnDeadToken]
+//   - logout: [WithEndSession], [WithIDTokenHint], [WithRevocation]
+//   - the host: [WithActorSystem], [WithClock], [WithLogger], [WithSlog], [WithObserver], [WithHooks]
 type Option func(*options)
 
 type options struct {

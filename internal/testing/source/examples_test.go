@@ -53,3 +53,28 @@ func TestExamples_ofEachCapability(t *testing.T) {
 		}
 	}
 }
+
+// The comment of Option lists each option.
+func TestOptions_areListed(t *testing.T) {
+	var listed string
+	var options []string
+	for _, file := range rootFiles(t) {
+		for _, decl := range file.AST.Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				if d.Recv == nil && strings.HasPrefix(d.Name.Name, "With") {
+					options = append(options, d.Name.Name)
+				}
+			case *ast.GenDecl:
+				if spec, ok := d.Specs[0].(*ast.TypeSpec); ok && spec.Name.Name == "Option" {
+					listed = d.Doc.Text()
+				}
+			}
+		}
+	}
+	for _, name := range options {
+		if !strings.Contains(listed, "["+name+"]") {
+			t.Errorf("the comment of Option does not list %s", name)
+		}
+	}
+}
