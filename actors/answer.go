@@ -120,6 +120,8 @@ func (c *core) wonElsewhere(a *request) bool {
 	return c.life == live && c.current(a) && c.state.RefreshToken != a.token && c.state.RefreshToken != ""
 }
 
+// tokenAnswered applies the answer to a refresh. Where the ceiling has come while the request was out, its token is handed to no
+// caller, and the session ends: the timer may be late, the answer may not.
 func (c *core) tokenAnswered(a *request, m *providerAnswered, now time.Time) {
 	f := a.flight
 	if c.state.Internal.Ceiling.Reached(now) {
@@ -140,6 +142,8 @@ func (c *core) tokenAnswered(a *request, m *providerAnswered, now time.Time) {
 	c.settle(a, m, answer, now)
 }
 
+// connectionAnswered applies the answer to an exchange. A ceiling that came while the request was out ends the session too, but its callers get
+// the token: connection tokens outlive the ceiling.
 func (c *core) connectionAnswered(a *request, m *providerAnswered, now time.Time) {
 	f := a.flight
 	answer := directory.Answer{}
@@ -181,6 +185,9 @@ func (c *core) joinRemainder(a *request, m *providerAnswered, now time.Time) {
 }
 
 // keepToken keeps a refresh token that came with an otherwise useless answer.
+//
+// The provider has spent the token before it, whatever else is wrong with the answer. Without the new one the next refresh would be
+// taken for a replay, and cost the user the session (RFC 9700, section 4.14.2).
 func (c *core) keepToken(r session.TokenResponse) {
 	if r.RefreshToken != "" {
 		c.change(c.state.WithRefreshToken(r.RefreshToken))

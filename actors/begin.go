@@ -172,7 +172,8 @@ func (c *core) beginExpiring(a *request, m *opDone, stale bool) {
 	}
 }
 
-// takenOver reports whether another login has taken the place of a session that has ended here.
+// takenOver reports whether another login has taken the place of a session that has ended here. If so, the exchange of the earlier login
+// must not spend the refresh token of the later one.
 func (c *core) takenOver(m *opDone) bool {
 	c.begunElsewhere(m)
 	return c.life == live
@@ -283,6 +284,8 @@ func (c *core) endFor(f *directory.Flight, now time.Time) session.Reason {
 }
 
 // answered says what can be said of f without a request.
+//
+// A recovery is not answered by the cache: it asks about the refresh token. It is settled where the session has another one by now.
 func (c *core) answered(f *directory.Flight, now time.Time) (directory.Answer, bool) {
 	if c.recovers(f) {
 		return directory.Answer{}, sha256.Sum256([]byte(c.state.RefreshToken)) != c.recovery.intent.Token

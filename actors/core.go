@@ -209,7 +209,8 @@ func (c *core) release(now time.Time) {
 	c.do(tell{m})
 }
 
-// idle reports whether nothing is under way and the store lacks nothing.
+// idle reports whether nothing is under way and the store lacks nothing. A lease or an intent that has not been given back counts:
+// the owner that forgets it would have other processes wait until it lapses.
 func (c *core) idle() bool {
 	return c.request == nil && len(c.queue) == 0 && c.running == nil && len(c.ops) == 0 && len(c.backlog) == 0 && c.revocations <= 0 &&
 		c.state == c.saved && c.lease.epoch == 0 && !c.lease.renewing && c.lease.intent == nil
@@ -270,6 +271,7 @@ func (c *core) change(s *session.State) {
 	}
 }
 
+// do has e carried out after the message, in the order of the calls.
 func (c *core) do(e effect) { c.out = append(c.out, e) }
 
 // completeFlight answers everyone who waits for f.

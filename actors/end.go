@@ -114,6 +114,9 @@ func (o *deleteOp) done(c *core, m *opDone, _ time.Time) {
 }
 
 // deleted notes that a deletion has happened. With the last of them the store lacks nothing.
+//
+// Several may be queued: a logout beside a ceiling, or one for each incarnation that a logout token named. Only the last says that Close need
+// not wait.
 func (c *core) deleted() {
 	if c.life.over() && c.persistence() != deleting {
 		c.failures = 0

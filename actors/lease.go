@@ -203,7 +203,8 @@ func (c *core) readWhileWaiting(m *opDone) {
 	}
 }
 
-// leaseMayBeFree ends the wait for another process.
+// leaseMayBeFree ends the wait for another process. That the lease is free is not known: the next Begin finds out, and waits again where it
+// is not.
 func (c *core) leaseMayBeFree() {
 	if c.step.waiting() {
 		c.step = noRequest

@@ -78,7 +78,7 @@ func (c *core) replaced(r record) {
 	c.began(r)
 }
 
-// began starts a new generation, of which the store has the record r.
+// began starts a new generation, of which the store has the record r: after a login here, and after one elsewhere that a read has found.
 func (c *core) began(r record) { c.start(r, r.state) }
 
 // start is began for a state s that may be newer than the record.

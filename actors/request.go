@@ -218,7 +218,8 @@ func (c *core) noPermit(f *directory.Flight, err error) {
 	}
 }
 
-// callersFirst puts a flight that callers wait for before early refreshes.
+// callersFirst puts a flight that callers wait for before early refreshes. An early refresh has until the expiry of its token; a caller
+// has nothing to hand out.
 func (c *core) callersFirst() {
 	i := slices.IndexFunc(c.queue, func(f *directory.Flight) bool { return !f.Unawaited() })
 	if i > 0 {
@@ -250,7 +251,7 @@ func (c *core) send() {
 	c.do(e)
 }
 
-// giveUp gives the permit of a request back that is not sent.
+// giveUp gives the permit of a request back that is not sent. Its flight is the caller's to queue or to answer.
 func (c *core) giveUp() {
 	c.request, c.step = nil, noRequest
 	c.do(dropPermit{})

@@ -38,6 +38,9 @@ type loaded struct {
 // open brings a session into memory, and replies with its entry at once, while its record is still being read: the caller
 // then waits for the entry to settle, as all others do. A marker that says missing or ended is the answer while it may
 // be trusted; Stale says which one the caller has found too old.
+//
+// A session that is being deleted in a batch is read after its deletion was tried. Read before, it would be shown for a moment after
+// its ceiling.
 func (s *Supervisor) open(m *messages.OpenSession) {
 	if sl := s.residents.get(m.Key); sl != nil {
 		known := s.env.Fresh.Remembers(&sl.entry, s.env.Clock)
@@ -63,12 +66,12 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 }
 
 // room makes room for one more session and reports whether there is any. While more are in memory than Limits.Resident, two
-// leave for each that comes or is refused.
+// leave for each that comes or is refused. Up to twice as many are let in, for sessions leave only once they are idle.
 func (s *Supervisor) room() bool {
-	if s.awake-s.erasing >= s.env.Rules.Resident {
+	if s.awake-s.deleting >= s.env.Rules.Resident {
 		s.evict()
 	}
-	if s.awake-s.erasing > s.env.Rules.Resident {
+	if s.awake-s.deleting > s.env.Rules.Resident {
 		s.evict()
 	}
 	return s.awake < 2*s.env.Rules.Resident
@@ -188,7 +191,8 @@ func (s *Supervisor) show(sl *resident, ready *directory.Snapshot) {
 	sl.entry.Publish(ready)
 }
 
-// activate gives the session an actor, which goes on from what the entry shows, unless it has one. Of a session that its
+// activate gives the session an actor, which goes on from what the entry shows, unless it has one. The store is not asked: the
+// snapshot and the version say what the record holds. Of a session that its
 // ceiling has ended, the actor owes the deletion: the one that is on its way may fail, and the login that the actor is for, too.
 func (s *Supervisor) activate(sl *resident) {
 	if sl.pid() != nil {
@@ -269,7 +273,7 @@ func (s *Supervisor) drop(sl *resident) {
 	if sl.missing {
 		s.missing--
 	}
-	s.erased(sl)
+	s.notDeleting(sl)
 	s.ceilings.cancel(sl)
 	if d := sl.detail; d != nil {
 		s.due.cancel(&d.other)
@@ -293,6 +297,9 @@ func (s *Supervisor) drop(sl *resident) {
 
 // owner returns the resident of a session to send commands to. Where there is
 // none it makes one whose actor knows nothing of the session yet; a load under way is voided.
+//
+// A login replaces the record and a logout deletes it, whatever the record says. So neither waits for a read, and the answer of one that was
+// under way is dropped: it may be of the record before.
 func (s *Supervisor) owner(id string, key session.Key) *resident {
 	sl := s.residents.get(key)
 	if sl != nil && sl.known().load == nil && sl.resident() {

@@ -40,6 +40,9 @@ func (s *Supervisor) closedYet() {
 
 // abort stops every session as it is, because the context of Client.Close has ended. It replies with the sessions whose
 // newest token, or whose deletion, the store does not have; CloseError names them by hash.
+//
+// A refresh token that was rotated and not saved is lost with the process, unless the provider accepts the one before once more. The next
+// process finds its intent, and tries that.
 func (s *Supervisor) abort(m *messages.Abort) {
 	s.closing = true
 	var unsaved []session.Key

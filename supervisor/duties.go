@@ -176,7 +176,7 @@ func (s *Supervisor) began(m *messages.SessionBegan) {
 	if sl == nil || sl.pid() == nil {
 		return
 	}
-	s.erased(sl)
+	s.notDeleting(sl)
 	s.forgetAbsentee(m.Key)
 	s.watchCeiling(sl, m.Ceiling)
 	s.watchIdle(sl)
@@ -223,6 +223,8 @@ func (s *Supervisor) readRecord(m *messages.ReadRecord) {
 
 // changed passes on that a session's record was written or ended, maybe by this process. An idle session is outdated,
 // unless it shows that version; a marker is forgotten; and a load under way is begun anew.
+//
+// Nothing is read here. Notices come for each write of each process, and most sessions that they name are not asked for any more.
 func (s *Supervisor) changed(m *messages.Changed) {
 	sl := s.residents.get(m.Key)
 	switch {
@@ -254,7 +256,7 @@ func (s *Supervisor) forgetAt(sl *resident, at time.Time) {
 }
 
 // sessionFailed lets the session start again at once, or, after the third failure
-// in a minute, after a while.
+// in a minute, half a minute later: a message that fails each time it is sent must not keep a processor busy.
 func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
 	sl := s.residents.get(m.Key)
 	if sl == nil || sl.pid() == nil {

@@ -180,6 +180,9 @@ func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs [
 }
 
 // batchDone lets go of each session that is deleted, and gives those that are not an actor.
+//
+// In between a login may have come for a session of the batch, which has an actor by now. That one owes the deletion (activate), so nothing
+// is done here. A load may have come for a session that was not in memory: it begins now, and finds the tombstone.
 func (s *Supervisor) batchDone(m *batchDone) {
 	var failed map[session.Key]bool
 	if len(m.failed) > 0 {
@@ -236,7 +239,7 @@ func (s *Supervisor) noteEnded(r absentee) {
 	s.ends.claimed[r.key] = r.only
 }
 
-// endedIdle lets a session go that was idle and has ended: the store's tombstone says so from now on.
+// endedIdle lets a session go that was idle and has ended: the store's tombstone says so from now on, also to other processes.
 func (s *Supervisor) endedIdle(sl *resident) {
 	sl.ending = false
 	sl.entry.SetUnsaved(directory.Saved)
@@ -254,7 +257,7 @@ func (s *Supervisor) endedAbsentee(r dueSession, o *opened, failed bool) {
 	switch {
 	case !failed:
 	case s.headroom() > 0:
-		s.eraseAll([]dueSession{r})
+		s.deleteAll([]dueSession{r})
 	case s.index == nil:
 		s.remindOf(r.absentee, s.now().Unix()+1)
 	}

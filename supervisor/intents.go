@@ -63,6 +63,9 @@ func (s *Supervisor) lookForIntents() {
 }
 
 // foundIntents has each intent that is due recovered. A store that does not answer begins a grace period.
+//
+// Where one look fails and the next one does not, the outage ended somewhere in between. So the grace period is counted from the later end:
+// while looks fail it is moved to the next look, and the first that succeeds ends that.
 func (s *Supervisor) foundIntents(m *foundIntents) {
 	if s.closing {
 		return
@@ -116,7 +119,7 @@ func (s *Supervisor) recoverIntent(m *messages.RecoverIntent) {
 	}
 }
 
-// skipIntent leaves a session alone for a while that cannot be read.
+// skipIntent leaves a session alone for a while that cannot be read. Its intent would have it loaded in vain every five seconds.
 func (s *Supervisor) skipIntent(key session.Key) {
 	if s.intents.skip == nil || len(s.intents.skip) >= maxSkipped {
 		s.intents.skip = make(map[session.Key]int64)

@@ -50,8 +50,7 @@ type dueSession struct {
 	ceiling session.Ceiling
 }
 
-// forgetAbsentee forgets the deadline that stayed behind when a session was passivated: its
-// ceiling is known anew, or it has gone.
+// forgetAbsentee forgets the deadline of a session that left memory: it is in memory again, or it has gone.
 func (s *Supervisor) forgetAbsentee(key session.Key) {
 	if d := s.nonResident[key]; d != nil {
 		s.absentees.cancel(d)
@@ -66,6 +65,9 @@ const (
 
 // listDue lists which seconds of the next window have ceilings in them, page by page. The sessions themselves are
 // claimed when their second has come: until then any process may serve them.
+//
+// The window is longer than the time between two listings. So a process that starts, or whose listing fails, leaves no second out: another
+// listing names it in time.
 func (s *Supervisor) listDue() {
 	if s.index == nil || s.closing {
 		return
@@ -144,7 +146,7 @@ func (s *Supervisor) claimAt(c session.Ceiling) {
 }
 
 // claim takes sessions that are due from the store, as many as there is headroom for. Of several processes one gets each;
-// if it ends before it has deleted a session, the claim lapses and another process claims it.
+// if it ends before it has deleted a session, the claim lapses after a minute and another process claims it.
 func (s *Supervisor) claim() {
 	if s.closing || s.index == nil {
 		return
@@ -176,13 +178,13 @@ func (s *Supervisor) claim() {
 // headroom returns how many more sessions may be brought into memory only to be deleted. Where deletions fail such sessions stay.
 // So they get half the room at most, and no other session leaves memory for them.
 func (s *Supervisor) headroom() int {
-	return min(max(s.env.Rules.Resident/2, 1)-s.erasing, 2*s.env.Rules.Resident-s.awake) - s.claiming
+	return min(max(s.env.Rules.Resident/2, 1)-s.deleting, 2*s.env.Rules.Resident-s.awake) - s.claiming
 }
 
 // backOff has the sessions that are due wait for a second. Where more than Limits.Resident others are in memory, one of them
 // leaves.
 func (s *Supervisor) backOff() {
-	if s.awake-s.erasing > s.env.Rules.Resident {
+	if s.awake-s.deleting > s.env.Rules.Resident {
 		s.evict()
 	}
 	s.claimIn(1)
@@ -229,23 +231,23 @@ func (s *Supervisor) claimed(m *claimed) {
 	}
 }
 
-// eraseAll deletes sessions that are not in memory, for which that has failed once. Each gets an actor for as long as that
+// deleteAll deletes sessions that are not in memory, for which that has failed once. Each gets an actor for as long as that
 // takes, which tries until the store has done it.
-func (s *Supervisor) eraseAll(refs []dueSession) {
+func (s *Supervisor) deleteAll(refs []dueSession) {
 	for _, r := range refs {
 		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling, Ceiling: r.ceiling})
-		if sl := s.residents.get(r.key); sl != nil && sl.pid() != nil && !sl.erasing {
-			sl.erasing = true
-			s.erasing++
+		if sl := s.residents.get(r.key); sl != nil && sl.pid() != nil && !sl.deleting {
+			sl.deleting = true
+			s.deleting++
 			s.idle.cancel(sl) // it leaves memory once it is deleted
 		}
 	}
 }
 
-// erased notes that sl is not, or no longer, in memory only to be deleted.
-func (s *Supervisor) erased(sl *resident) {
-	if sl.erasing {
-		sl.erasing = false
-		s.erasing--
+// notDeleting notes that sl is not, or no longer, in memory only to be deleted.
+func (s *Supervisor) notDeleting(sl *resident) {
+	if sl.deleting {
+		sl.deleting = false
+		s.deleting--
 	}
 }

@@ -23,7 +23,7 @@ func (s *Supervisor) watchRelease(sl *resident) {
 // watchIdle looks again once the session may have been unused for long enough.
 func (s *Supervisor) watchIdle(sl *resident) {
 	s.idle.cancel(sl)
-	if sl.erasing {
+	if sl.deleting {
 		return
 	}
 	s.idle.add(sl, sl.entry.Used()+int64(s.env.Rules.PassivateAfter/time.Second))
@@ -84,7 +84,10 @@ func (s *Supervisor) remindOf(r absentee, second int64) {
 	s.absentees.add(d, second)
 }
 
-// evict asks the least recently used session to go; it looks at a bounded number.
+// evict asks the least recently used session to go.
+//
+// The deadlines of the wheel are those of the last look, for a hit moves none. A session that was used since gets its new deadline
+// here, and the next one is looked at: 64 at most, so that a crowd of busy sessions costs one turn a bounded time.
 func (s *Supervisor) evict() {
 	for range 64 {
 		second, ok := s.idle.next()
@@ -101,7 +104,7 @@ func (s *Supervisor) evict() {
 	}
 }
 
-// busy keeps a session that had something under way.
+// busy keeps a session active that had something under way. It is asked again after a while.
 func (s *Supervisor) busy(m *messages.Busy) {
 	if sl := s.residents.get(m.Key); sl != nil && sl.pid() != nil {
 		s.stays(sl)
@@ -121,6 +124,9 @@ func (s *Supervisor) stays(sl *resident) {
 
 // atRest takes back the entry of a session that has given it up, unless a command is on its way to it. One that lives is
 // idle then. Of any other, in this order: the entry is unlinked, gone is closed, the actor stopped, once.
+//
+// Example: an actor reports that it is at rest while a logout is being sent to it. The counts differ, so the actor stays, and the
+// logout wakes it. Were the actor stopped here, the logout would be lost, or a second actor would own the entry.
 func (s *Supervisor) atRest(m *messages.AtRest) {
 	sl := s.residents.get(m.Key)
 	if sl == nil || sl.pid() == nil {
@@ -157,6 +163,9 @@ func (s *Supervisor) deactivate(sl *resident) {
 }
 
 // released makes a session idle. A flight that was joined too late for its actor is answered by another.
+//
+// A caller joins a flight on its own goroutine, and sends NeedToken to the actor that the entry names. Between the actor's last turn and
+// this one such a message may go to an actor that answers nothing any more. So the flights of the entry are looked at once more.
 func (s *Supervisor) released(sl *resident, m *messages.AtRest) {
 	pid, leaving := sl.pid(), sl.leaving
 	s.deactivate(sl)

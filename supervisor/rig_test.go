@@ -254,7 +254,7 @@ func (r *rig) actorOf(e *directory.Entry) *actor.PID {
 func (r *rig) counts() {
 	r.t.Helper()
 	r.inside(func(s *Supervisor) {
-		awake, active, missing, erasing := 0, 0, 0, 0
+		awake, active, missing, deleting := 0, 0, 0, 0
 		for sl := range s.residents.all() {
 			if sl.resident() {
 				awake++
@@ -265,8 +265,8 @@ func (r *rig) counts() {
 			if sl.missing {
 				missing++
 			}
-			if sl.erasing {
-				erasing++
+			if sl.deleting {
+				deleting++
 			}
 		}
 		if s.awake != awake || s.missing != missing {
@@ -275,8 +275,8 @@ func (r *rig) counts() {
 		if s.active != active {
 			r.t.Errorf("counted %d with an actor, there are %d", s.active, active)
 		}
-		if s.erasing != erasing {
-			r.t.Errorf("counted %d that are only to be deleted, there are %d", s.erasing, erasing)
+		if s.deleting != deleting {
+			r.t.Errorf("counted %d that are only to be deleted, there are %d", s.deleting, deleting)
 		}
 		if n := r.stats.Resident.Load(); n != int64(awake) {
 			r.t.Errorf("resident = %d, want %d", n, awake)

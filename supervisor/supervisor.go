@@ -39,7 +39,7 @@ type Supervisor struct {
 	residents      residents
 	awake          int  // residents with a session, or a load
 	active         int  // of these, residents with an actor
-	erasing        int  // of these, residents that are awake only to be deleted
+	deleting       int  // of these, residents that are awake only to be deleted
 	missing        int  // residents that say missing
 	ends           ends // those that are being ended without an actor
 	due            wheel[*timer]
@@ -73,11 +73,11 @@ type resident struct {
 	idle    deadline
 	detail  *detail // nil: all zero
 
-	asked   bool // an active session was asked whether it is idle
-	leaving bool // it leaves memory once it is
-	ending  bool // see ends
-	erasing bool // it is awake only to be deleted
-	missing bool // it only remembers that there is no session
+	asked    bool // an active session was asked whether it is idle
+	leaving  bool // it leaves memory once it is
+	ending   bool // see ends
+	deleting bool // it is awake only to be deleted
+	missing  bool // it only remembers that there is no session
 
 	_ [16]byte // to a whole number of cache lines: the entry begins at one
 }
@@ -173,6 +173,9 @@ func (s *Supervisor) Receive(ctx actor.Context) {
 }
 
 // handle does what m says. A defect ends m with internal_error, and nothing else.
+//
+// After each message, in this order: a clock that was set back is noticed; the sessions that m has ended are deleted in one batch; the timer
+// is armed for the earliest deadline, which m may have moved.
 func (s *Supervisor) handle(m any) {
 	s.contain(m)
 	s.lookBack()
@@ -281,7 +284,7 @@ func (s *Supervisor) now() time.Time { return s.env.Clock.Now() }
 
 func (s *Supervisor) send(to *actor.PID, m any) { s.env.Send(to, m) }
 
-// command sends m to the session's actor, and counts it. An idle session is activated for it.
+// command sends m to the session's actor, and counts it. An idle session is activated for it. The count is what atRest compares.
 func (s *Supervisor) command(sl *resident, m messages.Command) {
 	s.activate(sl)
 	sl.more().sent++
