@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"testing"
 	"time"
 
@@ -110,5 +112,40 @@ func TestList_readsNoMoreThanIsAsked(t *testing.T) {
 				t.Errorf("%d rows and index entries were read, want %d at most: some of them for each page again", n, 4*(many+page))
 			}
 		})
+	}
+}
+
+// To find the sessions of a user reads these, however many have another value in common, and whatever the planner's statistics are of.
+func TestFind_readsNoMoreThanItFinds(t *testing.T) {
+	const many, asked = 20_000, 10
+	for _, analysed := range []bool{false, true} {
+		h := newHome(t)
+		s := h.open()
+		issuer := store.IndexValue{1: 21}
+		h.exec(`INSERT INTO x.sessions (key, version, incarnation, sealed, index_values, stands_until)
+			SELECT sha256(n::text::bytea), substr(sha256('v'), 1, 16), substr(sha256('x'), 1, 16), 'sealed', ARRAY[$1::bytea, sha256(('user' || n)::bytea)], 'infinity'
+			FROM generate_series(1, $2::bigint) n`, issuer[:], many)
+		h.exec(`INSERT INTO x.session_values (value, key) SELECT unnest(index_values), key FROM x.sessions`)
+		if analysed {
+			h.exec(`ANALYZE x.sessions, x.session_values`)
+		}
+		read := func() int64 {
+			return query[int64](h, `SELECT (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables WHERE schemaname = $1 AND relname IN ('sessions', 'session_values'))
+				+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = $1)`, h.schema)
+		}
+		await.Eventually(t, "the server has counted what was planted", func() bool { return read() >= many })
+		before := read()
+		for i := range asked {
+			user := sha256.Sum256(fmt.Append(nil, "user", i+1))
+			refs, err := s.Find(t.Context(), []store.IndexValue{user, {1: 22}}, store.Options{})
+			if must(t, err); len(refs) != 1 {
+				t.Errorf("Find = %d sessions, want 1", len(refs))
+			}
+		}
+		must(t, s.Close()) // so that the server counts
+		await.Eventually(t, "the server has counted", func() bool { return read()-before >= asked })
+		if n := read() - before; n > 8*asked {
+			t.Errorf("analysed %v: %d rows and index entries were read, want %d at most", analysed, n, 8*asked)
+		}
 	}
 }
