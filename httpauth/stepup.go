@@ -22,6 +22,9 @@ import (
 // asked for, the callback is answered with 403 insufficient_user_authentication, and the user stays signed in as before: so no browser
 // goes round in circles. A login of the same user keeps the values of UpdateSession.
 //
+// Where a security event (package signals) or the client's AskStepUp has asked for a sign-in later than the user's, the page needs that, too,
+// whatever else need says: with the zero StepUp it needs nothing else.
+//
 // It needs the login of these Handlers at LoginPath, or under Register. Make it once for each kind of page: it is
 // remembered for the life of the Handlers. With a need that cannot be met every request gets configuration_error.
 func (h *Handlers) RequireStepUp(need tokenward.StepUp, next http.Handler) http.Handler {
