@@ -245,23 +245,23 @@ func (c *core) restart() {
 		c.ops = append(c.ops, owed...)
 		return
 	}
-	c.generation++
 	why := cmp.Or(c.reason(), session.ReasonLogout)
-	c.life = ended
-	c.state = &session.State{}
-	c.saved = c.state
-	c.do(setUnsaved(directory.Saved))
-	if len(owed) > 0 {
-		c.ending = newEnding()
-		c.do(setUnsaved(directory.Saving))
-	}
 	for _, o := range owed {
 		if d, ok := o.(*deleteOp); ok {
 			why = d.why
+		}
+	}
+	c.presume(why)
+	if len(owed) == 0 {
+		c.settled()
+		return
+	}
+	c.do(setUnsaved(directory.Saving))
+	for _, o := range owed {
+		if d, ok := o.(*deleteOp); ok {
 			c.delete(d)
 		}
 	}
-	c.showEnd(why)
 }
 
 // reloadOp reads the record after a panic.
@@ -295,18 +295,10 @@ func (o *reloadOp) done(c *core, m *opDone, _ time.Time) {
 			c.save(nil)
 		}
 	case errors.Is(m.err, store.ErrNotFound):
-		c.generation++
-		why := session.ReasonLogout
-		var gone *store.GoneError
-		if errors.As(m.err, &gone) {
-			why = gone.Reason
-		}
-		c.life = ended
-		c.state = &session.State{}
-		c.saved = c.state
-		c.do(setUnsaved(directory.Saved))
+		why := reasonOf(m.err)
 		c.do(tell{&messages.SessionEnded{Reason: why}})
-		c.showEnd(why)
+		c.presume(why)
+		c.settled()
 	default:
 		c.backlog = append(c.backlog, o) // tried again like a deletion
 	}

@@ -172,11 +172,7 @@ func (c *core) recordUnread(o *readOp, err error) {
 
 // recordGone: the session was ended elsewhere. There is nothing left to delete.
 func (c *core) recordGone(o *readOp, err error, now time.Time) {
-	why := session.ReasonLogout
-	var gone *store.GoneError
-	if errors.As(err, &gone) {
-		why = gone.Reason
-	}
+	why := reasonOf(err)
 	if why == session.ReasonCeiling && !c.state.Internal.Ceiling.Reached(now.Add(session.CeilingLeeway)) {
 		// Not its own ceiling, however much the clocks differ: another login took the
 		// session's place in between, and has reached its own. So nothing of this one stays.
@@ -187,6 +183,20 @@ func (c *core) recordGone(o *readOp, err error, now time.Time) {
 		c.completeFlight(l.flight, c.overtaken(l, why))
 		o.completion = nil
 	}
+	c.settled()
+}
+
+// reasonOf returns why a session has ended whose record is not there; a logout where no tombstone says so.
+func reasonOf(err error) session.Reason {
+	var gone *store.GoneError
+	if errors.As(err, &gone) {
+		return gone.Reason
+	}
+	return session.ReasonLogout
+}
+
+// settled notes of an end that there is nothing to be deleted.
+func (c *core) settled() {
 	c.ending.settle()
 	c.do(setUnsaved(directory.Saved))
 }

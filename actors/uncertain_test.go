@@ -373,9 +373,8 @@ func TestRecovery_ofWhatHasCompletedSpendsNothing(t *testing.T) {
 	}
 }
 
-// A save of this process that comes first clears the intent: the token is presented all the same, for
-// no other process will.
-func TestRecovery_behindASave(t *testing.T) {
+// recoverBehindASave has a save of this process clear the intent that is to be recovered; spent says whether its token was rotated.
+func recoverBehindASave(t *testing.T, spent bool) *world {
 	w := newWorld(t)
 	underLeases(w)
 	in, s := w.newLogin(0)
@@ -386,10 +385,17 @@ func TestRecovery_behindASave(t *testing.T) {
 	w.respond(answersPlain)
 	w.stored(storeFails)
 	w.stored(storeDoes) // the lease is given back
-	w.staleIntent(false)
+	w.staleIntent(spent)
 	w.retryNow()
 	w.command(&messages.RecoverIntent{Intent: *w.intent})
 	w.deliverAll()
+	return w
+}
+
+// A save of this process that comes first clears the intent: the token is presented all the same, for
+// no other process will.
+func TestRecovery_behindASave(t *testing.T) {
+	w := recoverBehindASave(t, false)
 	w.drain()
 	if w.spends != 2 {
 		t.Errorf("requests = %d, want one for the query and one for what was left behind", w.spends)
@@ -424,20 +430,7 @@ func TestRecovery_thenTheLeaseIsElsewhere(t *testing.T) {
 
 // The save before has cleared the intent that is recovered, and the provider refuses: the token is given up.
 func TestRecovery_behindASaveAndRefused(t *testing.T) {
-	w := newWorld(t)
-	underLeases(w)
-	in, s := w.newLogin(0)
-	w.record = &record{w.version(), in, s}
-	w.load()
-	w.permitFor(keyGoogle)
-	w.stored(storeDoes) // begin
-	w.respond(answersPlain)
-	w.stored(storeFails)
-	w.stored(storeDoes) // the lease is given back
-	w.staleIntent(true)
-	w.retryNow()
-	w.command(&messages.RecoverIntent{Intent: *w.intent})
-	w.deliverAll()
+	w := recoverBehindASave(t, true)
 	for w.onWire == nil {
 		switch {
 		case w.asked:

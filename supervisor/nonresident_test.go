@@ -88,13 +88,13 @@ func TestNonResident_aFailedDeletionIsTriedAgain(t *testing.T) {
 	r.counts()
 }
 
-// While sessions that are due cannot be deleted they leave room for others, however many they are.
-func TestNonResident_leaveRoom(t *testing.T) {
-	const n = 3000
+// manyDue tells a story with and without an index, of n sessions that are due in a minute, where so many may be resident.
+func manyDue(t *testing.T, n, resident int, story func(t *testing.T, r *rig)) {
+	t.Helper()
 	for _, indexed := range []bool{true, false} {
 		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
 			r := newRig(t, func(r *rig, l *session.Limits) {
-				l.Resident = 100
+				l.Resident = resident
 				if !indexed {
 					r.env.Store = storetest.Without[store.Index](r.store)
 				}
@@ -108,119 +108,93 @@ func TestNonResident_leaveRoom(t *testing.T) {
 					r.settle()
 				}
 			}
-			r.put("other", 0)
-			r.settle()
-			r.store.Fail(storetest.OpEnd, 1_000_000)
-			for range 16 {
-				r.pass(5 * time.Second)
-				r.inside(func(s *Supervisor) {
-					if s.awake > s.env.Rules.Resident*3/2 {
-						t.Errorf("%d are in memory", s.awake)
-					}
-				})
-			}
-			e := r.open("other")
-			r.settle()
-			if e == nil || e.Snapshot().Phase != directory.Ready {
-				t.Error("there is no room for another session")
-			}
-			r.store.Heal()
-			r.pass(3 * time.Minute)
-			if left := r.memory.Len(); left != 1 {
-				t.Errorf("%d are left in the store, want the other one", left)
-			}
-			r.counts()
+			story(t, r)
 		})
 	}
+}
+
+// While sessions that are due cannot be deleted they leave room for others, however many they are.
+func TestNonResident_leaveRoom(t *testing.T) {
+	const n = 3000
+	manyDue(t, n, 100, func(t *testing.T, r *rig) {
+		r.put("other", 0)
+		r.settle()
+		r.store.Fail(storetest.OpEnd, 1_000_000)
+		for range 16 {
+			r.pass(5 * time.Second)
+			r.inside(func(s *Supervisor) {
+				if s.awake > s.env.Rules.Resident*3/2 {
+					t.Errorf("%d are in memory", s.awake)
+				}
+			})
+		}
+		e := r.open("other")
+		r.settle()
+		if e == nil || e.Snapshot().Phase != directory.Ready {
+			t.Error("there is no room for another session")
+		}
+		r.store.Heal()
+		r.pass(3 * time.Minute)
+		if left := r.memory.Len(); left != 1 {
+			t.Errorf("%d are left in the store, want the other one", left)
+		}
+		r.counts()
+	})
 }
 
 // Sessions that are in use stay in memory while others that are due cannot be deleted.
 func TestNonResident_evictNone(t *testing.T) {
 	const due, used = 1000, 60
-	for _, indexed := range []bool{true, false} {
-		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
-			r := newRig(t, func(r *rig, l *session.Limits) {
-				l.Resident = 100
-				if !indexed {
-					r.env.Store = storetest.Without[store.Index](r.store)
+	manyDue(t, due, 100, func(t *testing.T, r *rig) {
+		r.pass(time.Second)
+		for i := due; i < due+used; i++ {
+			r.put(id(i), 0)
+			r.open(id(i))
+			r.settle()
+		}
+		r.store.Fail(storetest.OpEnd, 1_000_000)
+		for range 240 {
+			for i := due; i < due+used; i++ {
+				e := r.dir.Lookup(id(i))
+				if e == nil {
+					t.Fatalf("%v after the start one is not in memory", r.clock.Now().Sub(t0))
 				}
-				for i := range due {
-					r.put(id(i), in(time.Minute))
-				}
-			})
-			for i := range due {
-				if !indexed { // it is known once it was awake
-					r.open(id(i))
-					r.settle()
-				}
+				e.Use(r.clock.Now().Unix())
 			}
 			r.pass(time.Second)
-			for i := due; i < due+used; i++ {
-				r.put(id(i), 0)
-				r.open(id(i))
-				r.settle()
-			}
-			r.store.Fail(storetest.OpEnd, 1_000_000)
-			for range 240 {
-				for i := due; i < due+used; i++ {
-					e := r.dir.Lookup(id(i))
-					if e == nil {
-						t.Fatalf("%v after the start one is not in memory", r.clock.Now().Sub(t0))
-					}
-					e.Use(r.clock.Now().Unix())
-				}
-				r.pass(time.Second)
-			}
-			r.counts()
-		})
-	}
+		}
+		r.counts()
+	})
 }
 
 // However few sessions may be in memory, those that are due are deleted in the end.
 func TestNonResident_goThoughThereIsLittleRoom(t *testing.T) {
 	const n = 50
-	for _, indexed := range []bool{true, false} {
-		t.Run(map[bool]string{true: "with an index", false: "without"}[indexed], func(t *testing.T) {
-			r := newRig(t, func(r *rig, l *session.Limits) {
-				l.Resident = 1
-				if !indexed {
-					r.env.Store = storetest.Without[store.Index](r.store)
-				}
-				for i := range n {
-					r.put(id(i), in(time.Minute))
-				}
-			})
-			for i := range n {
-				if !indexed {
-					r.open(id(i))
-					r.settle()
+	manyDue(t, n, 1, func(t *testing.T, r *rig) {
+		r.store.Fail(storetest.OpUpdate, 1_000)
+		for _, id := range []string{"a", "b"} { // they cannot go
+			r.put(id, 0)
+			e := r.open(id)
+			r.settle()
+			<-r.ask(e, session.QueryKey("a", "")).Done()
+		}
+		r.store.Fail(storetest.OpEnd, 1_000)
+		r.pass(2 * time.Minute)
+		r.counts()
+		r.store.Heal()
+		for range 2 * n {
+			for _, id := range []string{"a", "b"} {
+				if e := r.dir.Lookup(id); e != nil {
+					e.Use(r.clock.Now().Unix())
 				}
 			}
-			r.store.Fail(storetest.OpUpdate, 1_000)
-			for _, id := range []string{"a", "b"} { // they cannot go
-				r.put(id, 0)
-				e := r.open(id)
-				r.settle()
-				<-r.ask(e, session.QueryKey("a", "")).Done()
-			}
-			r.store.Fail(storetest.OpEnd, 1_000)
-			r.pass(2 * time.Minute)
-			r.counts()
-			r.store.Heal()
-			for range 2 * n {
-				for _, id := range []string{"a", "b"} {
-					if e := r.dir.Lookup(id); e != nil {
-						e.Use(r.clock.Now().Unix())
-					}
-				}
-				r.pass(time.Second)
-			}
-			if left := r.memory.Len(); left != 2 {
-				t.Errorf("%d are left in the store, want the two others", left)
-			}
-			r.counts()
-		})
-	}
+			r.pass(time.Second)
+		}
+		if left := r.memory.Len(); left != 2 {
+			t.Errorf("%d are left in the store, want the two others", left)
+		}
+		r.counts()
+	})
 }
 
 // Claims that fail one after the other are tried again together.

@@ -93,7 +93,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
-	s.shaky = &shaky{StateStore: states}
+	s.shaky = newShaky(states)
 	system := newSystem()
 	defer system.Shutdown()
 	if err := s.open(system); err != nil {

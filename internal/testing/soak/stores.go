@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/clock"
-	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -31,16 +30,30 @@ type shaky struct {
 	shaking atomic.Bool
 }
 
-// Unwrap returns the store inside, which has the abilities.
+func newShaky(inner store.StateStore) *shaky {
+	s := &shaky{}
+	s.StateStore = store.Around(inner, s.call)
+	return s
+}
+
+// Unwrap returns the store that has the abilities.
 func (s *shaky) Unwrap() store.StateStore { return s.StateStore }
 
 func (s *shaky) set(shaking bool) { s.shaking.Store(shaking) }
 
-func (s *shaky) call(work func() error) error {
+// call carries out an operation of a record, or has it fail before or after.
+func (s *shaky) call(ctx context.Context, call store.Call, do func(context.Context) error) error {
+	switch call.Op {
+	case "load", "replace", "update", "end":
+	default:
+		return do(ctx)
+	}
 	if s.fails() {
 		return errShaky
 	}
-	if err := work(); err != nil {
+	// A login in a browser does not fail after the fact: the new session's id would be lost, and its record stay in the store for as long
+	// as such a session lives.
+	if err := do(ctx); err != nil || call.Op == "replace" && call.Options.Request != nil {
 		return err
 	}
 	if s.fails() {
@@ -50,35 +63,3 @@ func (s *shaky) call(work func() error) error {
 }
 
 func (s *shaky) fails() bool { return s.shaking.Load() && rand.IntN(100) == 0 }
-
-// Load implements store.StateStore.
-func (s *shaky) Load(ctx context.Context, k session.Key, o store.Options) (r store.Record, err error) {
-	err = s.call(func() (err error) {
-		r, err = s.StateStore.Load(ctx, k, o)
-		return err
-	})
-	return r, err
-}
-
-// Replace implements store.StateStore.
-func (s *shaky) Replace(ctx context.Context, k session.Key, r store.Record, o store.Options) error {
-	if o.Request != nil {
-		// Where it fails after the fact the new session's id is lost, and its record would stay
-		// in the store for as long as such a session lives.
-		if s.fails() {
-			return errShaky
-		}
-		return s.StateStore.Replace(ctx, k, r, o)
-	}
-	return s.call(func() error { return s.StateStore.Replace(ctx, k, r, o) })
-}
-
-// Update implements store.StateStore.
-func (s *shaky) Update(ctx context.Context, k session.Key, prev session.Version, r store.Record, o store.Options) error {
-	return s.call(func() error { return s.StateStore.Update(ctx, k, prev, r, o) })
-}
-
-// End implements store.StateStore.
-func (s *shaky) End(ctx context.Context, k session.Key, only session.Incarnation, e store.Ending, o store.Options) error {
-	return s.call(func() error { return s.StateStore.End(ctx, k, only, e, o) })
-}
