@@ -8,6 +8,8 @@ import (
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/storetest"
 )
 
 func (r *rig) end(q tokenward.EndRequest) int {
@@ -179,5 +181,42 @@ func TestEndSession(t *testing.T) {
 	}
 	if again := r.loginAs(tokenward.SessionID(id)); !r.lives(again) {
 		t.Error("the user cannot sign in again")
+	}
+}
+
+// A store that fails in the middle of a sign-out: the caller is told, and nothing that has ended comes back. What the store did not take is
+// gone here all the same, and ends there by itself; the call may come again.
+func TestEndSessions_storeFailsInTheMiddle(t *testing.T) {
+	for _, resident := range []bool{true, false} {
+		for _, tt := range []struct {
+			op  storetest.Op
+			all int
+		}{{storetest.OpEnd, 40}, {storetest.OpLoad, 40}, {storetest.OpFind, 40}, {storetest.OpEndAll, 300}} { // 256 end in one call
+			r, op := newRig(t), tt.op
+			var ids []string
+			for range tt.all {
+				ids = append(ids, r.login())
+			}
+			other := r.login(idptest.Claims{"sub": "bob"})
+			if !resident {
+				r.restart()
+			}
+			r.store.Fail(op, 1)
+			q := tokenward.EndRequest{Issuer: r.tenant.Issuer(), Subject: idptest.Subject}
+			n, err := r.client.EndSessions(t.Context(), q, tokenward.StoreOptions{})
+			if !errors.Is(err, tokenward.ErrStore) {
+				t.Errorf("resident %v, %v: %d ended, %v", resident, op, n, err)
+			}
+			r.end(q)
+			r.settle()
+			for _, id := range ids {
+				if _, err := r.stored(id); r.lives(id) || !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("resident %v, %v: a session lives, in the store: %v", resident, op, err)
+				}
+			}
+			if !r.lives(other) {
+				t.Errorf("resident %v, %v: another user was signed out", resident, op)
+			}
+		}
 	}
 }
