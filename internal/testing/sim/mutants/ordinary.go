@@ -81,7 +81,7 @@ var ordinary = []defect{
 	},
 	{
 		name: "step-up-forgotten-when-idle", what: "a session without an actor forgets that a step-up is wanted",
-		old: "\tif i.StepUpAfter != 0 {\n\t\tp.numbers(i.StepUpAfter)\n\t}\n", bad: ``, test: "TestPacked_isTheState",
+		old: "\t\tp.numbers(i.StepUpAfter)\n", bad: "\t\tp.numbers(0)\n", test: "TestPacked_isTheState",
 	},
 	{
 		name: "lapsed-cookie-alone", what: "a logout ends the lapsed session only, of several that the browser brought",
