@@ -39,7 +39,7 @@ type slowPage struct {
 // judged is a query of a listing that took the server longer than slowQuery.
 type judged struct{ took, waited time.Duration }
 
-// judgeAll fails the test where queries took longer than slowQuery without the waiting for a processor.
+// judgeAll fails a run of many sessions where queries took longer than slowQuery without the waiting for a processor.
 func judgeAll(t *testing.T, here int, all []judged) {
 	t.Helper()
 	var longest, own time.Duration
@@ -52,7 +52,7 @@ func judgeAll(t *testing.T, here int, all []judged) {
 	}
 	t.Logf("%d pages took longer than %v here. Of these the server logged %d queries that took it longer, %v the longest; without its waiting for a processor %d, %v the longest",
 		here, slowQuery, len(all), longest, slow, own)
-	if slow > 0 {
+	if slow > 0 && *listedFlag >= 100_000 { // make listing: it is no test of each commit that a disk is quick
 		t.Errorf("%d queries of listings took the server longer than %v", slow, slowQuery)
 	}
 }
