@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"go/ast"
 	"go/token"
+	"os/exec"
 	"path"
 	"slices"
 	"strings"
@@ -86,6 +87,24 @@ func split(name string) (words []string) {
 		}
 	}
 	return append(words, strings.ToLower(strings.Trim(string(runes[from:]), "_")))
+}
+
+// Files, stories and planted defects are named in the field's words too.
+func TestWords_inNames(t *testing.T) {
+	paths, err := exec.Command("git", "-C", source.Root(t), "ls-files").Output()
+	if err != nil {
+		t.Skip("not a checkout: ", err)
+	}
+	for line := range strings.Lines(string(paths)) {
+		file := strings.TrimSpace(line)
+		name := strings.TrimSuffix(path.Base(file), path.Ext(file))
+		inside := " " + strings.NewReplacer("-", " ", "_", " ", ".", " ").Replace(strings.ToLower(name)) + " "
+		for word, now := range replaced {
+			if strings.Contains(inside, " "+word+" ") && !slices.Contains(another[path.Dir(file)], word) {
+				t.Errorf("%s has the old word %q; say %q", file, word, now)
+			}
+		}
+	}
 }
 
 func TestSplit(t *testing.T) {
