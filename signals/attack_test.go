@@ -267,3 +267,55 @@ func TestPoll_moreAvailable(t *testing.T) {
 		t.Errorf("5 polls took %v", took)
 	}
 }
+
+// The host is told of an event once in 24 hours, however it comes and however often.
+func TestReceiver_ids(t *testing.T) {
+	r := newRig(t)
+	r.login(ada, "phone")
+	token := r.tenant.EventToken(signals.SessionRevoked, r.user(ada))
+	told := func(when string, want int) {
+		t.Helper()
+		for range 3 {
+			if code := r.push(token); code != http.StatusAccepted {
+				t.Errorf("%s: status %d", when, code)
+			}
+		}
+		if n := len(r.events); n != want {
+			t.Errorf("%s: the host was told %d times, want %d", when, n, want)
+		}
+	}
+	told("at once", 1)
+	r.clock.Advance(24*time.Hour - 1)
+	told("within 24 hours", 1)
+	r.clock.Advance(1)
+	told("after 24 hours", 2)
+	r.receiver = r.newReceiver(r.client)
+	told("after a restart", 3)
+}
+
+// An event that the host always fails holds up no other for more than some seconds.
+func TestPoll_anEventThatFailsAlways(t *testing.T) {
+	r := newRig(t, func(c *signals.Config) {
+		c.Tell = func(_ context.Context, e signals.Event) error {
+			if e.ID == "fails" {
+				return errors.New("the host is away")
+			}
+			return nil
+		}
+	})
+	r.login(ada, "phone")
+	r.tenant.Transmit(r.tenant.EventToken(signals.CredentialChange, r.user("eve"), claim("jti", "fails")))
+	r.polling()
+	began := r.clock.Now()
+	r.eventually("10 minutes of failures", func() bool { return r.clock.Now().Sub(began) > 10*time.Minute })
+	polls := r.tenant.Requests(idptest.Poll)
+	if polls > 80 {
+		t.Errorf("%d polls in 10 minutes", polls)
+	}
+	r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), claim("jti", "revoked")))
+	began = r.clock.Now()
+	r.eventually("the other event", func() bool { return r.tenant.Acknowledged()["revoked"] > 0 })
+	if took := r.clock.Now().Sub(began); r.inStore("phone") || took > 25*time.Second {
+		t.Errorf("the session is there: %v; it was acknowledged after %v", r.inStore("phone"), took)
+	}
+}

@@ -46,7 +46,7 @@ type pollAnswer struct {
 // Poll receives events by polling endpoint (RFC 8936), the endpoint_url of the stream's delivery, until ctx ends; it returns the
 // context's error then. Each poll waits for events, as far as the transmitter does. An event is acknowledged by the next poll
 // after its sessions were ended; one whose sessions could not be ended is not, and comes again. When the
-// transmitter fails, polls back off to one a minute, or as its Retry-After says.
+// transmitter fails, polls back off to one a minute, or as its Retry-After says; where events cannot be dealt with, to one in ten seconds.
 //
 // Run it in one process, or in several: what each of them receives ends once. It fails at once with a
 // *tokenward.ConfigurationError where endpoint cannot be used.
@@ -102,7 +102,7 @@ func (p *poller) once(ctx context.Context) (pause time.Duration, err error) {
 	failed := p.deal(ctx, answer.Sets)
 	switch {
 	case failed != nil:
-		return 0, failed
+		return 0, &eventError{failed}
 	case len(answer.Sets) == 0 && answer.MoreAvailable:
 		return pollSoon, nil
 	case len(answer.Sets) == 0 && !asked.ReturnImmediately && r.clock.Mono()-began < pollSoon:
@@ -163,9 +163,19 @@ func (p *poller) note(jti string, err error) error {
 	return nil
 }
 
-// backOff returns how long to wait after a failure: longer each time, or what the transmitter says.
+// eventError says that an event could not be dealt with, and why.
+type eventError struct{ error }
+
+func (e *eventError) Unwrap() error { return e.error }
+
+// backOff returns how long to wait after a failure: longer each time, or what the transmitter says. Where the transmitter works, others of
+// its events may be dealt with: one that always fails does not hold them up.
 func (p *poller) backOff(err error) time.Duration {
-	pause := min(firstBackOff<<min(p.failures, 6), longestPause)
+	longest := longestPause
+	if errors.As(err, new(*eventError)) {
+		longest = pollPause
+	}
+	pause := min(firstBackOff<<min(p.failures, 6), longest)
 	p.failures++
 	var said *answerError
 	if errors.As(err, &said) && said.retryAfter > pause {
