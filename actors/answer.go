@@ -28,17 +28,8 @@ func (c *core) answeredBy(m *providerAnswered, now time.Time) {
 	}
 	if errors.Is(m.err, errLapsed) || errors.Is(m.err, errTooLate) {
 		c.notSent(a, m.err)
-	} else {
-		c.answerTo(a, m, now)
+		return
 	}
-	if c.postponed {
-		c.postponed = false
-		c.retry()
-	}
-}
-
-// answerTo takes in the answer to a, whose request was sent.
-func (c *core) answerTo(a *request, m *providerAnswered, now time.Time) {
 	m.err = c.held.Redact(m.err, c.state, a.state)
 	won := c.wonElsewhere(a)
 	if won {

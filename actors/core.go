@@ -73,7 +73,7 @@ type core struct {
 	updates     updates // of the application's values
 	backlog     []op    // deletions that failed and will be tried again; a read or reload, too
 	failures    int     // failed writes in a row
-	postponed   bool    // a retry waits until something that is out has come back
+	postponed   bool    // failed: it may start again once all that is out has come back
 	ending      *ending // of the generation that ended last, until a login
 	revocations int     // under way
 

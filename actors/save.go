@@ -191,7 +191,8 @@ func (c *core) later() {
 
 // retry tries again what failed.
 //
-// The deletions of sessions that have ended, and reads that have to succeed, wait in the backlog for the same timer.
+// The deletions of sessions that have ended, and reads that have to succeed, wait in the backlog for the same timer. A request on the
+// wire is not waited for: its refresh token is the one that is saved already, so the save leaves its intent (keepsIntent).
 func (c *core) retry() {
 	if c.life == failed && !c.reloading() {
 		return // it starts again first
@@ -199,10 +200,6 @@ func (c *core) retry() {
 	c.ops = append(c.ops, c.backlog...)
 	c.backlog, c.updates.heldUp = nil, false
 	if c.life == live && c.persistence() == backingOff {
-		if c.step == onTheWire && c.rules.Intents {
-			c.postponed = true // a save would clear the intent of the request
-			return
-		}
 		c.save(nil)
 	}
 }

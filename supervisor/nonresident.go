@@ -236,7 +236,8 @@ func (s *Supervisor) claimed(m *claimed) {
 func (s *Supervisor) deleteAll(refs []dueSession) {
 	for _, r := range refs {
 		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling, Ceiling: r.ceiling})
-		if sl := s.residents.get(r.key); sl != nil && sl.pid() != nil && !sl.deleting {
+		sl := s.residents.get(r.key)
+		if sl != nil && sl.pid() != nil && !sl.deleting && sl.entry.Snapshot().Phase != directory.Ready { // its user may have signed in anew
 			sl.deleting = true
 			s.deleting++
 			s.idle.cancel(sl) // it leaves memory once it is deleted

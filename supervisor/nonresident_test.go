@@ -266,6 +266,35 @@ func (p panicking) Ability(target any) bool {
 
 type panickingIndex struct{ store.Index }
 
+// While a session that is not in memory is being deleted its user signs in anew, and then the deletion fails. What is tried
+// again is the deletion of the earlier login; the new session is one like any other, and leaves memory when it is unused.
+func TestNonResident_aLoginWhileADeletionFails(t *testing.T) {
+	r := newRig(t, func(r *rig, l *session.Limits) {
+		r.put("a", in(time.Minute))
+		l.PassivateAfter = time.Minute
+	})
+	gate := r.store.Hold(storetest.OpEnd)
+	r.clock.Advance(time.Minute)
+	gate.Arrived(t, 1)
+	if err := r.login("a", 0); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Advance(r.env.Rules.StoreTimeout)
+	gate.Arrived(t, 2) // it is tried again
+	gate.Release()
+	r.settle()
+	r.inside(func(s *Supervisor) {
+		if s.deleting != 0 {
+			t.Errorf("%d sessions are only to be deleted, want none", s.deleting)
+		}
+	})
+	r.pass(2 * time.Minute)
+	r.counts()
+	if r.dir.Lookup("a") != nil || r.memory.Len() != 1 {
+		t.Errorf("it is in memory: %v; in the store: %d; want it in the store alone", r.dir.Lookup("a") != nil, r.memory.Len())
+	}
+}
+
 // Sessions in memory are deleted before others are claimed that are due in the same second: so the index does not name
 // them once more.
 func TestNonResident_areClaimedAfterTheOthersAreDeleted(t *testing.T) {

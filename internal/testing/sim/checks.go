@@ -49,7 +49,7 @@ func (w *World) checkSpend(j *job, r *request) {
 		}
 		if !key.ForConnection() {
 			w.checkDemanded(j, r, snap.State())
-		} else if _, ok := snap.State().FindConnection(key, p.now()); ok {
+		} else if _, ok := snap.State().FindConnection(key, j.decided); ok {
 			w.fail("P2", "a token %s is asked for, and there is one", queryName(key))
 		}
 	case directory.Ended:

@@ -120,8 +120,8 @@ func (p *process) remembers() bool {
 // was refused, or is near its end (P2).
 func (w *World) checkDemanded(j *job, r *request, shown *session.State) {
 	p, f := j.p, j.flight(r.key)
-	covered, met := w.meets(f, r.key, shown, p.moment())
-	if _, metNow := w.meets(f, r.key, shown, p.now()); covered && met && metNow { // by either, where the clock was set back
+	covered, met := w.meets(f, r.key, shown, j.decided)
+	if covered && met {
 		w.fail("P2", "a token %s is asked for, and there is one", queryName(r.key))
 	}
 	if f == nil || f.Demand == (session.Demand{}) || f.Demand.MinRemaining > 0 {

@@ -207,6 +207,15 @@ func (w *World) checkBackoff(s *subject, in store.Intent, again bool, err error)
 	}
 }
 
+// checkIntentKept holds that a save which has just been sent leaves the intent of a request on the wire, unless it gives the
+// refresh token up: should the process die now, what has come of the request is found out by that intent alone.
+func (w *World) checkIntentKept(p *process, key session.Key, r store.Record, state *session.State) {
+	s := w.byKey[key]
+	if w.config.intents && !r.KeepIntent && s.onWire[p] > 0 && state != nil && state.RefreshToken != "" {
+		w.fail("P3", "a save of %s clears the intent of the request on the wire", s.id)
+	}
+}
+
 // ClearIntent implements store.Intents.
 func (s processStore) ClearIntent(ctx context.Context, key session.Key, in store.Intent, o store.Options) error {
 	w := s.p.w

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/internal/directory"
@@ -19,6 +20,7 @@ type job struct {
 	snapshot *directory.Snapshot // what its session showed then
 	flights  []*directory.Flight // the same
 	family   *family             // whose that was
+	decided  time.Time           // when that was, by the clock of p
 	newest   int                 // its newest refresh token then, so far as p knew
 	epoch    int64               // and of its lease
 	learns   []func()            // what p knows once the work's owner has its result
@@ -62,7 +64,7 @@ var errKilled = errors.New("the process has died")
 // Run implements actors.Runner.
 func (p *process) Run(kind actors.Work, work func(context.Context) any, deliver func(any)) {
 	w := p.w
-	j := &job{p: p, kind: kind, work: work, deliver: deliver, owner: w.turn}
+	j := &job{p: p, kind: kind, work: work, deliver: deliver, owner: w.turn, decided: p.now()}
 	if m := w.turn; m != nil && m.entry != nil {
 		j.snapshot, j.flights = m.entry.Snapshot(), m.entry.Flights()
 		if j.snapshot.Phase == directory.Ready {

@@ -206,6 +206,7 @@ func (s processStore) Update(ctx context.Context, key session.Key, prev session.
 	w := s.p.w
 	asked := w.contents(key, r)
 	w.checkWrite(s.p, r, asked)
+	w.checkIntentKept(s.p, key, r, asked)
 	f := w.byIncarnation[r.Incarnation]
 	err = errStore
 	defer func() { w.answered(s.p, r, asked, err) }()
