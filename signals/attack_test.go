@@ -273,7 +273,7 @@ func TestReceiver_ids(t *testing.T) {
 	r := newRig(t)
 	r.login(ada, "phone")
 	token := r.tenant.EventToken(signals.SessionRevoked, r.user(ada))
-	told := func(when string, want int) {
+	reports := func(when string, want int) {
 		t.Helper()
 		for range 3 {
 			if code := r.push(token); code != http.StatusAccepted {
@@ -284,13 +284,13 @@ func TestReceiver_ids(t *testing.T) {
 			t.Errorf("%s: the host was told %d times, want %d", when, n, want)
 		}
 	}
-	told("at once", 1)
+	reports("at once", 1)
 	r.clock.Advance(24*time.Hour - 1)
-	told("within 24 hours", 1)
+	reports("within 24 hours", 1)
 	r.clock.Advance(1)
-	told("after 24 hours", 2)
+	reports("after 24 hours", 2)
 	r.receiver = r.newReceiver(r.client)
-	told("after a restart", 3)
+	reports("after a restart", 3)
 }
 
 // An event that the host always fails holds up no other for more than some seconds.
