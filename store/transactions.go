@@ -82,20 +82,15 @@ func (t *Transactions) Put(ctx context.Context, key string, data []byte, ttl tim
 
 // Get implements TransactionStore.
 func (t *Transactions) Get(ctx context.Context, key string, _ Options) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	tx, err := t.living(key)
-	if err != nil {
-		return nil, err
-	}
-	return bytes.Clone(tx.data), nil
+	return t.get(ctx, key, false)
 }
 
 // Take implements TransactionStore.
 func (t *Transactions) Take(ctx context.Context, key string, _ Options) ([]byte, error) {
+	return t.get(ctx, key, true)
+}
+
+func (t *Transactions) get(ctx context.Context, key string, take bool) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -105,8 +100,10 @@ func (t *Transactions) Take(ctx context.Context, key string, _ Options) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	t.drop(tx)
-	return tx.data, nil
+	if take {
+		t.drop(tx)
+	}
+	return bytes.Clone(tx.data), nil
 }
 
 // Len returns how many transactions are kept, expired ones not yet dropped included.

@@ -20,6 +20,18 @@ func setBack(r *rig) {
 	r.inside(func(*Supervisor) {})
 }
 
+// forgotten fails unless it is forgotten in time that there was no session.
+func forgotten(t *testing.T, r *rig) {
+	t.Helper()
+	r.pass(2 * time.Second)
+	r.inside(func(s *Supervisor) {
+		if s.missing != 0 {
+			t.Error("it is still remembered")
+		}
+	})
+	r.counts()
+}
+
 // Where the clock was set back, a timer that follows an event after a while fires within that while.
 func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 	set := func(r *rig) {
@@ -90,13 +102,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		r.open("a")
 		r.settle()
 		set(r)
-		r.pass(2 * time.Second)
-		r.inside(func(s *Supervisor) {
-			if s.missing != 0 {
-				t.Error("it is still remembered")
-			}
-		})
-		r.counts()
+		forgotten(t, r)
 	})
 	t.Run("no session, during the load", func(t *testing.T) {
 		r := newRig(t)
@@ -106,13 +112,7 @@ func TestSetBack_nothingWaitsForTheStep(t *testing.T) {
 		setBack(r)
 		gate.Release()
 		r.settle()
-		r.pass(2 * time.Second)
-		r.inside(func(s *Supervisor) {
-			if s.missing != 0 {
-				t.Error("it is still remembered")
-			}
-		})
-		r.counts()
+		forgotten(t, r)
 	})
 	t.Run("a sweep", func(t *testing.T) {
 		r := newRig(t)
