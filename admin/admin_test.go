@@ -192,6 +192,8 @@ func TestHandler_ends(t *testing.T) {
 		s.want("nothing named: "+path, s.ask(http.MethodPost, path, form, asOperator...), http.StatusBadRequest, "invalid_argument")
 	}
 	s.want("no form", s.ask(http.MethodPost, "/end-issuer", nil, asOperator...), http.StatusBadRequest, "form")
+	s.want("by last use", s.ask(http.MethodGet, "/?used_from=2000-01-02T03:04:05Z", nil, asOperator...), http.StatusOK, `name="used_from" value="2000-01-02T03:04:05Z"`)
+	s.want("by deadline", s.ask(http.MethodGet, "/?deadline_until=2000-01-02T03:04:05Z", nil, asOperator...), http.StatusOK, "There are none here.")
 	s.want("no time", s.ask(http.MethodGet, "/sessions?used_from=today", nil, asOperator...), http.StatusBadRequest, "used_from")
 	s.want("no number", s.ask(http.MethodGet, "/sessions?limit=x", nil, asOperator...), http.StatusBadRequest, "limit")
 	s.want("no page", s.ask(http.MethodGet, "/sessions?after=x", nil, asOperator...), http.StatusBadRequest, "after")

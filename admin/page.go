@@ -24,9 +24,24 @@ type view struct {
 	Query tokenward.SessionQuery
 	Rows  []row
 	Count string
+	Times []timeField
+	Timed bool   // one of them is set
 	Next  string // the query of the next page, empty where this is the last
 	First bool
 	Ended string // how many sessions a form has ended; empty: none has
+}
+
+// timeField is an input of the form, for a bound of the listing.
+type timeField struct{ Name, Label, Value string }
+
+// times returns the inputs for bounds, with those of query, and whether one is set.
+func times(query url.Values) (fields []timeField, set bool) {
+	fields = []timeField{{Name: "used_from", Label: "Last used from"}, {Name: "used_until", Label: "until"}, {Name: "deadline_from", Label: "Ends from"}, {Name: "deadline_until", Label: "until"}}
+	for i, f := range fields {
+		fields[i].Value = query.Get(f.Name)
+		set = set || fields[i].Value != ""
+	}
+	return fields, set
 }
 
 // row is a session. Short is the beginning of its key, by which people tell it from others.
@@ -51,6 +66,7 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := view{Nonce: rand.Text(), Query: q, Count: strconv.Itoa(count), First: r.URL.Query().Get("after") == ""}
+	v.Times, v.Timed = times(r.URL.Query())
 	if count == mostCounted {
 		v.Count = "1,000 or more"
 	}

@@ -1,6 +1,6 @@
 // Package browser drives the demo in a headless Chromium: make browser.
 //
-// UPDATE=1 takes the screenshots docs/demo.png and docs/demo-sign-in.png again.
+// UPDATE=1 takes the screenshots docs/demo.png, docs/demo-sign-in.png and docs/admin.png again.
 package browser
 
 import (

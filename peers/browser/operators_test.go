@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -151,5 +152,37 @@ func TestOperators_hundredThousand(t *testing.T) {
 	}
 	if status := number(`performance.getEntriesByType("navigation")[0].responseStatus`); status != http.StatusForbidden || count() != 99_999 {
 		t.Errorf("a form of another origin is answered %s, and %d sessions live", strconv.Itoa(status), count())
+	}
+}
+
+// The demo's operators' page shows who is signed in, in whichever browser.
+func TestOperators_demo(t *testing.T) {
+	ctx, heard := openBrowser(t)
+	base := startDemo(t)
+	for _, as := range []string{"bob@example.com", "grace@example.com"} {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := (&http.Client{Jar: jar}).Get(base + "/auth/login?login_hint=" + as)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s signs in: %v, %v", as, resp, err)
+		}
+		_ = resp.Body.Close()
+	}
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 480), chromedp.Navigate(base), chromedp.WaitVisible("#welcome"), chromedp.Click("#sign-in button"),
+		chromedp.WaitVisible("#name"), chromedp.Navigate(base+"/admin/"), chromedp.WaitVisible("tbody tr")); err != nil {
+		t.Fatal(err)
+	}
+	if rows := get(t, ctx, chromedp.Evaluate[float64](`document.querySelectorAll("tbody tr").length`)); rows != 3 {
+		t.Errorf("the page has %v rows, want 3", rows)
+	}
+	photograph(t, ctx, "admin.png", chromedp.CaptureScreenshot())
+	heard.mu.Lock()
+	defer heard.mu.Unlock()
+	for _, text := range heard.all {
+		if !strings.Contains(text, "/api/user") && !strings.Contains(text, "favicon") {
+			t.Errorf("the browser complained: %s", text)
+		}
 	}
 }
