@@ -202,6 +202,24 @@ var ordinary = []defect{
 		test: "TestSimple_endsWhatItCouldNotDelete",
 	},
 	{
+		name: "completed-login-claimed", what: "a callback claims a login that was completed",
+		old:  `if begun.Moved != nil { // it was completed`,
+		bad:  `if begun.Moved != nil && begun.Epoch > 0 {`,
+		test: "TestCallback_atTwoProcesses",
+	},
+	{
+		name: "renewal-of-the-lease-before", what: "an answer about an earlier lease counts for the one that was begun since",
+		old:  `switch same := m.epoch == c.lease.epoch; {`,
+		bad:  `switch same := true; {`,
+		test: "TestRenewal_ofTheLeaseBefore",
+	},
+	{
+		name: "values-of-the-next-save", what: "a save answers callers whose values came after it had begun",
+		old:  `c.endUpdates(o.updates, nil)`,
+		bad:  `c.endAllUpdates(nil)`,
+		test: "TestUpdate_duringASave",
+	},
+	{
 		name: "claim-on-the-next-login", what: "a claim on one login is taken for one on the next",
 		old:  `ok && have.incarnation == r.Incarnation && now`,
 		bad:  `ok && now`,
