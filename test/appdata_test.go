@@ -288,12 +288,12 @@ func TestUpdateSession_theFunction(t *testing.T) {
 	}
 }
 
-// A thousand updates at once are all kept.
-func TestUpdateSession_aThousandAtOnce(t *testing.T) {
+// Hundreds of updates at once are all kept.
+func TestUpdateSession_hundredsAtOnce(t *testing.T) {
 	r := newRig(t)
 	id := r.login()
 	var all sync.WaitGroup
-	for range 1000 {
+	for range 250 {
 		all.Go(func() {
 			if err := r.client.UpdateSession(context.Background(), count, tokenward.SessionID(id)); err != nil {
 				t.Error(err)
@@ -301,8 +301,8 @@ func TestUpdateSession_aThousandAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := r.counted(r.client, id); n != 1000 {
-		t.Errorf("n = %d, want 1000", n)
+	if n := r.counted(r.client, id); n != 250 {
+		t.Errorf("n = %d, want 250", n)
 	}
 }
 

@@ -79,9 +79,12 @@ func TestBreaker_oneProbe(t *testing.T) {
 		hold := r.tenant.Hold(idptest.Refresh, idptest.BeforeGrant)
 		refused := 0
 		var probe *caller
+		var all []*caller
 		for _, id := range ids {
-			c := r.ask(t.Context(), id, tokenward.TokenRequest{})
-			r.rest()
+			all = append(all, r.ask(t.Context(), id, tokenward.TokenRequest{}))
+		}
+		r.rest()
+		for _, c := range all {
 			if c.answered() {
 				refused++
 				r.wantOpen("beside the probe", c.err, r.clock.Now())

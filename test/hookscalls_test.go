@@ -32,7 +32,7 @@ func TestHooks_callTheClient(t *testing.T) {
 			}
 		}
 		client = r.newClient(tokenward.WithHooks(tokenward.Hooks{
-			AfterLogin: func(ctx context.Context, l *tokenward.Login) error {
+			AfterLogin: func(ctx context.Context, _ *tokenward.Login) error {
 				call(ctx, "AfterLogin", called["AfterLogin"] > 0) // the first finds no session, the second that of the first
 				return nil
 			},
@@ -195,7 +195,7 @@ func TestHooks_lost(t *testing.T) {
 func TestHooks_eachEndOnce(t *testing.T) {
 	var ends atomic.Int64
 	r := newRig(t, withClient(tokenward.WithHooks(tokenward.Hooks{SessionEnded: func(context.Context, tokenward.SessionEnd) { ends.Add(1) }})))
-	const logins = 100
+	const logins = 60
 	for i := range logins {
 		o := tokenward.SessionID([]string{"ann's", "bob's"}[i%2])
 		if i%5 == 0 {
