@@ -161,7 +161,7 @@ func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
 	var o *deleteOp
 	c.queued(func(have op) bool {
 		d, ok := have.(*deleteOp)
-		if ok = ok && d.attempts == 0; ok {
+		if ok = ok && d.attempts == 0 && c.covers(d.only); ok { // not that of an earlier login
 			o = d
 		}
 		return ok

@@ -7,6 +7,7 @@ import (
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 // A connection's token that comes after the session was deleted shows the end once
@@ -313,5 +314,27 @@ func TestLogout_afterTheCeilingTakesTheRemainder(t *testing.T) {
 	w.drain()
 	if n := len(w.ends[len(w.ends)-1].State().ConnectionTokenSets); n != 0 {
 		t.Errorf("connection tokens after a late answer = %d", n)
+	}
+}
+
+// Two readers find the ceiling reached while the deletion of an earlier login is under way: both wait for that of their own.
+func TestCeiling_behindTheDeletionOfAnEarlierLogin(t *testing.T) {
+	s := in(t, live, 0)
+	s.give(&messages.EndSession{Only: session.Incarnation{99}, Why: session.ReasonLifetime})
+	s.now = t0.Add(10 * time.Minute)
+	for range 2 {
+		s.give(&messages.CeilingReached{Generation: 1, Call: directory.NewCall(t.Context(), store.Options{})})
+	}
+	for _, err := range []error{errDown, nil} {
+		heard := 0
+		s.finish(err)
+		for _, e := range s.out {
+			if _, ok := e.(endCall); ok {
+				heard++
+			}
+		}
+		if want := map[bool]int{true: 0, false: 2}[err != nil]; heard != want {
+			t.Errorf("after a deletion that ended with %v %d readers are told, want %d", err, heard, want)
+		}
 	}
 }
