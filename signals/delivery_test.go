@@ -46,11 +46,17 @@ func (r *rig) polling() (stop func()) {
 // eventually waits for what other goroutines do, and lets the clock run for what they wait for.
 func (r *rig) eventually(what string, yes func() bool) {
 	r.t.Helper()
+	r.eventuallyBy(time.Second, what, yes)
+}
+
+// eventuallyBy is eventually with a clock that runs by step: slowly where store operations that are under way must not be given up.
+func (r *rig) eventuallyBy(step time.Duration, what string, yes func() bool) {
+	r.t.Helper()
 	if !await.Within(time.Minute, func() bool {
 		if yes() {
 			return true
 		}
-		r.clock.Advance(time.Second)
+		r.clock.Advance(step)
 		return false
 	}) {
 		r.t.Fatalf("in vain waited for: %s\n%s", what, r.log)
@@ -157,7 +163,7 @@ func TestPoll_tenThousand(t *testing.T) {
 		idptest.Status(429).With("Retry-After", "5"), idptest.OK(), idptest.ResetConn().AfterGrant())
 	r.store.Fail(storetest.OpEnd, 3)
 	r.polling()
-	r.eventually("all acknowledged", func() bool { return r.tenant.Unacknowledged() == 0 })
+	r.eventuallyBy(20*time.Millisecond, "all acknowledged", func() bool { return r.tenant.Unacknowledged() == 0 })
 	if n := len(r.tenant.Acknowledged()); n != many || early.Load() != 0 || r.memory.Len() != 10 {
 		t.Errorf("of %d events %d acknowledged, %d before their end; %d sessions left", many, n, early.Load(), r.memory.Len())
 	}
