@@ -548,3 +548,27 @@ func TestDefect_duringADeletion(t *testing.T) {
 		})
 	}
 }
+
+// A record that was being read when a session failed is not what the session shows: it is read again before that is shown.
+func TestDefect_whatWasReadMeanwhileIsNotShown(t *testing.T) {
+	b := newBench(t)
+	fresh := b.s.env.Fresh
+	fresh.Shared = true
+	fresh.FeedReset(b.clock.Mono())
+	b.live("r0")
+	b.entry.Read(fresh.Reading(b.clock.Mono()))
+	if !fresh.MayShow(b.entry, b.clock) {
+		t.Fatal("it is not shown in the first place")
+	}
+	b.send(&messages.ReadRecord{}) // another process has written
+	b.poison()
+	b.work() // the record
+	if fresh.MayShow(b.entry, b.clock) {
+		t.Error("the snapshot of before the defect counts as read")
+	}
+	b.send(&messages.Recover{})
+	b.rest()
+	if !fresh.MayShow(b.entry, b.clock) {
+		t.Error("it was read again, and is not shown")
+	}
+}

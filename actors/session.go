@@ -178,8 +178,8 @@ func (a *Session) handle(m any) {
 	}()
 	a.cameBack(m)
 	effects := a.core.on(m, a.env.Clock.Now())
-	if m, ok := m.(*opDone); ok {
-		a.noteRead(m) // not before: after a panic the snapshot stays as old as it was
+	if m, ok := m.(*opDone); ok && a.core.life != failed {
+		a.noteRead(m) // not before: after a panic the snapshot stays as old as it was, until the record is read again
 	}
 	a.kept = a.core.keep(a.kept)
 	a.carryOut(effects)

@@ -220,6 +220,12 @@ var ordinary = []defect{
 		test: "TestUpdate_duringASave",
 	},
 	{
+		name: "read-of-before-a-defect", what: "a record that was being read when a session failed makes its snapshot fresh",
+		old:  `ok && a.core.life != failed {`,
+		bad:  `ok {`,
+		test: "TestDefect_whatWasReadMeanwhileIsNotShown",
+	},
+	{
 		name: "claim-on-the-next-login", what: "a claim on one login is taken for one on the next",
 		old:  `ok && have.incarnation == r.Incarnation && now`,
 		bad:  `ok && now`,
