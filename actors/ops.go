@@ -127,11 +127,25 @@ func (c *core) startOp(now time.Time) {
 	for c.running == nil && len(c.ops) > 0 {
 		o := c.ops[0]
 		c.ops = pop(c.ops)
-		if o.start(c, now) {
+		if c.begins(o, now) {
 			c.running = o
 			c.do(runOp{o})
 		}
 	}
+}
+
+// begins reports whether o, whose turn has come, is to be asked. An op on which start panics goes back to the queue, where
+// fail finds it: its callers are answered, and a deletion is not forgotten.
+func (c *core) begins(o op, now time.Time) (begins bool) {
+	over := false
+	defer func() {
+		if !over {
+			c.next(o)
+		}
+	}()
+	begins = o.start(c, now)
+	over = true
+	return begins
 }
 
 // opDone takes the answer of the op that was running.

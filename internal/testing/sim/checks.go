@@ -180,7 +180,7 @@ func (p *process) checkSupervised() {
 			p.supervised[s] = m
 		}
 		shown := e.Snapshot()
-		if load != nil && load.about == s && shown != m.shown && shown.Phase == directory.Ready {
+		if load != nil && load.about == s && shown != p.loadedOver && shown.Phase == directory.Ready {
 			for _, learn := range load.learns {
 				learn()
 			}
@@ -242,6 +242,12 @@ func (w *World) handled(m *mailbox, msg any) {
 			}
 		} else {
 			m.p.loaded = l.job // void where it comes too late: see checkSupervised
+			m.p.loadedOver = nil
+			if about := l.job.about; about != nil {
+				if e := m.p.lookup.Directory.Lookup(about.id); e != nil {
+					m.p.loadedOver = e.Snapshot()
+				}
+			}
 		}
 		l.job.p.askedLease(l.job)
 		r := l.job.request

@@ -34,6 +34,7 @@ type process struct {
 	mailboxes  []*mailbox
 	supervised map[*subject]*mailbox // what its supervisor showed last of sessions: no actor's mailbox, but checked like one
 	loaded     *job                  // the load that its supervisor is told of in this turn
+	loadedOver *directory.Snapshot   // what the session of that showed before the turn; nil: nothing
 	spawned    int
 	jobs       []*job
 	admission  *runner.Admission
@@ -160,6 +161,7 @@ func (p *process) read(f *family, v session.Version, n int) {
 	case p.knows[v] || !ok:
 		p.learn(f, n)
 	case n == noToken && p.held[f] > base && p.held[f] != noToken:
+		f.subject.completions++ // what p has is saved on top, though it may have been before
 		p.w.saw[mergedOnTop]++
 	case n != base:
 		p.held[f] = n
