@@ -95,6 +95,9 @@ func (o *deleteOp) done(c *core, m *opDone, _ time.Time) {
 	}
 	waiting := o.calls
 	o.calls = nil
+	if m.err == nil && m.before != "" && c.life.over() && c.covers(o.only) {
+		c.endedBefore(m.before)
+	}
 	o.settle()
 	if m.err == nil {
 		if e := c.ending; e != nil && c.covers(o.only) {
@@ -211,6 +214,18 @@ func (c *core) presume(why session.Reason) {
 	c.saved = c.state
 	c.ending = newEnding()
 	c.showEnd(why)
+}
+
+// endedBefore drops what a ceiling left of a session that another process had ended before.
+//
+// Example: a user signs out in one process, and the other does not hear of it. There the session reaches its ceiling, and goes on
+// showing connection tokens until the store is asked.
+func (c *core) endedBefore(why session.Reason) {
+	if c.life == expiring {
+		c.completeFlight(c.request.flight, c.overFor(c.request.flight, why))
+	}
+	c.presume(why)
+	c.ending.settle()
 }
 
 // end ends the session in hand and has its record deleted, that incarnation only.

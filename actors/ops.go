@@ -106,6 +106,7 @@ type opDone struct {
 	grace  time.Duration // begin, read: for so long the owner of a lapsed lease may have something to save
 
 	remainder session.Version // delete: of the connection tokens in the tombstone; zero: none
+	before    session.Reason  // delete: for what another process had ended the session before its ceiling; "": it had not
 
 	left *directory.Call // delete: it failed because this caller's own context ended, which the caller had lent
 

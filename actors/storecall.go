@@ -20,6 +20,7 @@ type storeCall struct {
 	version session.Version // for what is written, should it need one
 	call    *directory.Call // that lends a context, nil: none does
 	options store.Options
+	stale   bool // what the session shows may be older than another process's logout
 }
 
 // opRun is a store operation that is out.
@@ -44,6 +45,9 @@ func (a *Session) run(o op) {
 	w := o.waiting()
 	r := &opRun{op: o, with: storeCall{env: a.env, key: a.entry.Key, encoder: &a.encoder, version: v, options: store.Options{Background: true}}}
 	r.done.op = o
+	if d, ok := o.(*deleteOp); ok && d.remains != nil {
+		r.with.stale = !a.env.Fresh.MayShow(a.entry, a.env.Clock)
+	}
 	if _, read := o.(*readOp); !read { // whose failure would be the session's, not the caller's
 		r.with.call = lender(w.calls)
 	}
@@ -174,6 +178,11 @@ func (s *storeCall) endRecord(ctx context.Context, o *deleteOp, m *opDone) (err 
 		e.Stands = s.env.Rules.RememberEnded
 	}
 	remains := o.remains
+	if remains != nil && s.stale {
+		if m.before = s.endedBefore(ctx, o.only); m.before != "" {
+			return nil
+		}
+	}
 	for range endAttempts {
 		e.Remainder = nil
 		if remains != nil {
@@ -201,6 +210,17 @@ func (s *storeCall) endRecord(ctx context.Context, o *deleteOp, m *opDone) (err 
 		e.Prev = prev
 	}
 	return err
+}
+
+// endedBefore returns for what another process has ended that incarnation (zero: any), "" where it has not, or at the ceiling, or the store does
+// not say.
+func (s *storeCall) endedBefore(ctx context.Context, only session.Incarnation) session.Reason {
+	_, err := s.env.Store.Load(ctx, s.key, s.options)
+	var gone *store.GoneError
+	if !errors.As(err, &gone) || gone.Reason == session.ReasonCeiling || !only.IsZero() && gone.Incarnation != only {
+		return ""
+	}
+	return gone.Reason
 }
 
 // remainsThere returns the connection tokens of the incarnation (zero: any) that the store has, in a record or in a

@@ -49,16 +49,16 @@ func (l *Lookup) connectionFlight(c *Caller, key session.FlightKey) (*session.Co
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if code := l.Foreign(s, c.Current); code != "" {
-		return nil, nil, nil, &session.ConnectionTokenError{Code: code}
-	}
-	if s.Phase == directory.Ended && s.Reason == session.ReasonLifetime {
-		return nil, nil, nil, session.ErrMissingRefreshToken
+	if err := l.hasConnections(s, c); err != nil {
+		return nil, nil, nil, err
 	}
 	f := e.Find(key) // before the looks that follow: a flight that is off the list has its answer
 	if first.Completed() != nil {
 		c.Observed.Join(first.Observed, true)
 		return nil, e, first, nil
+	}
+	if l.endUncertain(e, s) {
+		return nil, nil, nil, l.wait(c.Ctx, s.Settled)
 	}
 	now := l.Clock.Now()
 	if s.Phase == directory.Ready || s.Phase == directory.Ended {
@@ -82,4 +82,29 @@ func (l *Lookup) connectionFlight(c *Caller, key session.FlightKey) (*session.Co
 		return nil, nil, nil, session.ErrMissingRefreshToken
 	}
 	return nil, e, f, nil
+}
+
+// hasConnections returns an error where s has no connection tokens for c: it is of another registration, or its own lifetime is over.
+func (l *Lookup) hasConnections(s *directory.Snapshot, c *Caller) error {
+	if code := l.Foreign(s, c.Current); code != "" {
+		return &session.ConnectionTokenError{Code: code}
+	}
+	if s.Phase == directory.Ended && s.Reason == session.ReasonLifetime {
+		return session.ErrMissingRefreshToken
+	}
+	return nil
+}
+
+// endUncertain reports whether s, which has ended, may have been signed out in another process before: it was not read for too
+// long. The store says so when the deletion is tried. Until then no connection token that it left is handed out.
+func (l *Lookup) endUncertain(e *directory.Entry, s *directory.Snapshot) bool {
+	if s.Phase != directory.Ended || s.Settled == nil || l.Fresh.MayShow(e, l.Clock) {
+		return false
+	}
+	select {
+	case <-s.Settled:
+		return false
+	default:
+		return true
+	}
 }
