@@ -759,6 +759,24 @@ func ExampleClient_SessionOf() {
 	// Output: Ada Lovelace <nil>
 }
 
+// A handler hands work for its user to a worker, which may be another process on the same store.
+func ExampleHandle_SessionID() {
+	client, tenant, done := demo()
+	defer done()
+	r := httptest.NewRequest(http.MethodPost, "/export", nil)
+	r = r.WithContext(tokenward.ContextWith(r.Context(), tokenward.SessionID(signIn(client, tenant)))) // as the middleware does
+	session, err := client.SessionOf(r.Context(), tokenward.StoreOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	job := session.SessionID() // a secret: seal it where it waits
+
+	_, err = client.Session(job).GetAccessToken(context.Background(), tokenward.TokenRequest{})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
 // Sessions outlive a client where its store does. A program has store/bolt, store/redis or store/postgres in place of this one.
 func ExampleWithStateStore() {
 	sessions := store.NewMemory(clock.System(), store.Survives())

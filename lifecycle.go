@@ -150,6 +150,12 @@ type Stats struct {
 	Refused      int64 // requests that were not sent, for their provider does not work
 }
 
+// String names each figure.
+func (s Stats) String() string {
+	type figures Stats // without this method
+	return fmt.Sprintf("%+v", figures(s))
+}
+
 // Stats returns what the client counted.
 func (c *Client) Stats() Stats {
 	t := c.stats

@@ -198,6 +198,13 @@ func (c *Client) SessionOf(ctx context.Context, o StoreOptions) (*Handle, error)
 // *InvalidArgumentError.
 func (c *Client) ContextSession() *Handle { return &Handle{c: c} }
 
+// SessionID returns the id of the session, for another process on the same store: a worker (Client.Session) or a gRPC server
+// (grpcauth.FromMetadata). It is a secret like a password: seal it where it waits in a queue, or have the queue hold a reference to it. It is ""
+// of ContextSession's handle.
+//
+// With WithStatelessSessions the session is in the browser's cookie, and the id leads to it nowhere else.
+func (h *Handle) SessionID() string { return h.o.id }
+
 // Format prints h without the session's id.
 func (h *Handle) Format(f fmt.State, _ rune) {
 	if h.ofContext() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,6 +51,30 @@ func (h *heard) reasons() (all []session.Reason) {
 	}
 	h.ends = nil
 	return all
+}
+
+// Settle waits for hooks under way, and for those that wait.
+func TestSettle_waitsForHooks(t *testing.T) {
+	var heard atomic.Int64
+	begun, let := make(chan struct{}, 2), make(chan struct{})
+	r := newRig(t, withClient(tokenward.WithHooks(tokenward.Hooks{SessionEnded: func(context.Context, tokenward.SessionEnd) {
+		begun <- struct{}{}
+		<-let
+		heard.Add(1)
+	}})))
+	for range 2 {
+		r.logOut(tokenward.SessionID(r.login()))
+	}
+	<-begun
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.client.Settle(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("Settle while a hook runs: %v", err)
+	}
+	close(let)
+	if err := r.client.Settle(t.Context()); err != nil || heard.Load() != 2 {
+		t.Errorf("Settle: %v, heard of %d ends, want 2", err, heard.Load())
+	}
 }
 
 func TestHooks_afterLogin(t *testing.T) {

@@ -33,6 +33,7 @@ type Watcher struct {
 	epochs int           // begun by this one
 	broken bool          // the feed has worked, and does not
 	said   time.Duration // when the log was told last that there is none
+	away   bool          // the log was told so since the last epoch began
 }
 
 // Run watches until ctx ends. Each time that the feed breaks off, and each gap in it, ends a feed
@@ -65,6 +66,10 @@ func (w *Watcher) reset() {
 	}
 	w.Env.Fresh.FeedReset(now)
 	w.epochs++
+	if w.away {
+		w.Env.Log.Warn("the store tells of other processes' writes again")
+	}
+	w.away = false
 	w.most, w.broken, w.said = min(w.most, again), false, now-saidAgain
 }
 
@@ -77,7 +82,7 @@ func (w *Watcher) down(err error) {
 	}
 	if now-w.said >= saidAgain {
 		w.Env.Log.Warn("the store does not tell of other processes' writes; it is asked again", zap.Error(err))
-		w.said = now
+		w.said, w.away = now, true
 	}
 }
 
