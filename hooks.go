@@ -47,6 +47,7 @@ type Hooks struct {
 	// SessionEnded is told of each end of a session that this process had in memory, or has deleted at its ceiling or by a
 	// logout: once, and once more only where its record could not be deleted and was read again past its ceiling. An end in
 	// another process is told once this one notices it, if it has the session in memory. A cookie that lapses unused is not told.
+	// To act on an end, take this; to count ends, observe.Observer.Ended, which drops none. Stats.Ceilings counts those at a ceiling.
 	SessionEnded func(ctx context.Context, e SessionEnd)
 }
 
@@ -82,10 +83,23 @@ type RefreshFailure struct {
 	Lost bool
 }
 
+// Reason is the word, a string, for why a session has ended.
+type Reason = session.Reason
+
+// The reasons for which sessions end.
+const (
+	ReasonLogout            Reason = "logout"             // the user signed out
+	ReasonBackchannelLogout Reason = "backchannel_logout" // the provider said so, or EndSession, EndSessions or EndSessionsOf
+	ReasonCeiling           Reason = "ceiling"            // session_expiry was reached
+	ReasonRevoked           Reason = "revoked"            // the provider refuses the refresh token for good (WithEndOnDeadToken)
+	ReasonReplaced          Reason = "replaced"           // a new login took its place
+	ReasonLifetime          Reason = "lifetime"           // Cookies.Absolute was over
+)
+
 // SessionEnd is the end of a session.
 type SessionEnd struct {
 	Session Key
-	Reason  session.Reason
+	Reason  Reason
 
 	// Whose session it was: sub and sid of its ID token and its issuer, as Session.Domain has it. They are empty where the session
 	// was not in memory.

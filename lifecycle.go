@@ -112,9 +112,12 @@ func (c *Client) awaitQuiet() {
 	_ = c.settle(ctx)
 }
 
-// Settle is for tests: it returns when no message, store work or hand-over is
-// pending. A request on the wire to the provider does not count, nor does a timer that is
-// armed. Advance the clock, Settle, look.
+// Settle is for tests: it returns when no message and no store work is pending, and each hook that was due has returned; else
+// ctx.Err() once ctx ends. A hook must not call it. Advance the clock, Settle, look: a session whose ceiling has come has ended then, and SessionEnded was told.
+//
+// It does not wait for a timer that is armed, nor for a request on the wire to the provider, which a test may hold. No
+// caller waits for an early refresh: its test has Hooks.AfterRefresh put something into a channel, and receives from that with
+// a deadline. A jump of more than Limits.PassivateAfter puts unused sessions out of memory, and the next call reads the store.
 func (c *Client) Settle(ctx context.Context) error { return c.settle(ctx) }
 
 func (c *Client) settle(ctx context.Context) error {
@@ -137,7 +140,7 @@ type Stats struct {
 	TokenFlights int64 // requests that spent a refresh token
 	Loads        int64 // sessions read from the store
 	SaveErrors   int64 // writes that failed at the first try
-	Ceilings     int64 // sessions ended by their ceiling
+	Ceilings     int64 // sessions that ended at their ceiling; observe.Observer.Ended counts ends by reason
 	Unreadable   int64 // records that no configured secret opens
 	Lost         int64 // sessions whose refresh token a crash has cost
 	Vanished     int64 // records of sessions in memory that the store does not have any more, although nobody ended them

@@ -294,7 +294,7 @@ func (c *core) answered(f *directory.Flight, now time.Time) (directory.Answer, b
 		return a, true
 	}
 	if c.state.RefreshToken == "" {
-		return c.failure(f, session.CodeMissingRefreshToken, nil), true
+		return directory.Answer{Err: session.NoRefreshToken(f.Query.Key.ForConnection())}, true
 	}
 	return directory.Answer{}, false
 }

@@ -109,7 +109,7 @@ func (c *core) startNext(now time.Time) {
 		}
 		if c.state.RefreshToken == "" {
 			c.queue = pop(c.queue)
-			c.completeFlight(f, c.failure(f, session.CodeMissingRefreshToken, nil))
+			c.completeFlight(f, directory.Answer{Err: session.NoRefreshToken(f.Query.Key.ForConnection())})
 			continue
 		}
 		if err := c.throttle.answer(now); err != nil && f != c.again.flight { // that one has waited

@@ -44,10 +44,11 @@ type Observer struct {
 	// Store is one operation of the state store.
 	Store func(ctx context.Context, s Store) (context.Context, func(StoreEnd))
 
-	// Ended is a session that has ended: callers see it from now on.
+	// Ended is a session that has ended, for whatever reason: callers see it from now on. It is for counting ends, by reason; to act on
+	// one, with its user, is for tokenward.Hooks.SessionEnded.
 	Ended func(Ended)
 
-	// Ceiling is a session that was deleted since its ceiling was reached.
+	// Ceiling is a session that was deleted since its ceiling was reached: for how late that was. Its end was told by Ended before.
 	Ceiling func(Ceiling)
 }
 

@@ -73,13 +73,24 @@ const (
 // Sentinels for errors.Is. Each matches the error types of the same code.
 var (
 	ErrSessionExpired      = sentinel(CodeSessionExpired, "the session has reached its ceiling; start a new login")
-	ErrMissingRefreshToken = sentinel(CodeMissingRefreshToken, "there is no session, or it has no refresh token (any more); sign in again, with offline_access among the scopes")
+	ErrMissingRefreshToken = sentinel(CodeMissingRefreshToken, "there is no session (any more); start a new login")
 	ErrMissingSession      = sentinel(CodeMissingSession, "the session ended; start a new login")
 	ErrOverloaded          = sentinel(CodeOverloaded, "a limit was reached; try again later")
 	ErrClosed              = sentinel(CodeClosed, "the client is closed")
 	ErrStore               = sentinel(CodeStoreError, "the store did not answer; try again later")
 	ErrInternal            = sentinel(CodeInternalError, "a defect was met and contained; try again later")
 )
+
+// noRefreshToken is said where there is a session.
+const noRefreshToken = "the session has no refresh token (any more); start a new login, with offline_access among the scopes"
+
+// NoRefreshToken returns the error of a query of a session that lives and has no refresh token.
+func NoRefreshToken(forConnection bool) error {
+	if forConnection {
+		return &ConnectionTokenError{Code: CodeMissingRefreshToken, Message: noRefreshToken}
+	}
+	return &AccessTokenError{Code: CodeMissingRefreshToken, Message: noRefreshToken}
+}
 
 type sentinelError struct {
 	code Code

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/tokenward/tokenward"
@@ -90,6 +91,32 @@ func TestDeadToken_isDropped(t *testing.T) {
 			r.loginAs(tokenward.SessionID(id))
 			r.token(id, tokenward.TokenRequest{Audience: audience(2)})
 		})
+	}
+}
+
+// The error of a user who has signed out speaks of the session; that of a session whose refresh token is gone names the scope that
+// brings one.
+func TestMissingRefreshToken_saysWhatIsMissing(t *testing.T) {
+	r := newRig(t)
+	out, dead := r.login(), r.login()
+	r.logOut(tokenward.SessionID(out))
+	r.expire()
+	r.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_grant", "").Always())
+	r.wantCode("the refused refresh", r.tokenErr(dead, tokenward.TokenRequest{}), "refresh_token_error")
+	never := "never begun"
+	for _, c := range []struct {
+		id     string
+		scoped bool
+	}{{out, false}, {never, false}, {dead, true}} {
+		token := r.tokenErr(c.id, tokenward.TokenRequest{})
+		r.wantCode(c.id, token, "missing_refresh_token")
+		connection := r.connectionErr(c.id, tokenward.ConnectionRequest{Connection: google})
+		r.wantConnectionCode(c.id, connection, "missing_refresh_token")
+		for _, err := range []error{token, connection} {
+			if !errors.Is(err, tokenward.ErrMissingRefreshToken) || strings.Contains(err.Error(), "offline_access") != c.scoped {
+				t.Errorf("%q, of a session that lives: %v", err, c.scoped)
+			}
+		}
 	}
 }
 
