@@ -39,8 +39,8 @@ const page = 500
 // library (github.com/redis/go-redis/v9, ParseURL) takes as parameters of the query is
 // taken here too, as pool_size=50 or read_timeout=2s; it is never told to repeat a command.
 //
-// It fails with an *OpenError, and has changed nothing then. The caller closes the
-// store. New is for a host that has a client already, and for Sentinel.
+// It fails with an *OpenError, and has changed nothing then: also where Redis does not answer (Unreachable), and the program tries
+// again by itself. A Redis that goes away later is waited for. The caller closes the store. New is for a host that has a client already, and for Sentinel.
 func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	o := newOptions(opts)
 	config, err := goredis.ParseURL(url)
