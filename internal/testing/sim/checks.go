@@ -129,6 +129,16 @@ func (p *process) noteAnswer(m *mailbox, r *request) {
 	}
 }
 
+// isToWait reports whether the provider has asked that nothing more be sent for s yet.
+func (p *process) isToWait(s *subject) bool {
+	for f, h := range p.throttled {
+		if f.subject == s && p.now().Before(h.until) {
+			return true
+		}
+	}
+	return false
+}
+
 // checkAnswered holds that a session that is to wait does, and that it spends no token that was
 // refused for good, unless a defect has made it forget.
 func (w *World) checkAnswered(p *process, f *family, n int) {

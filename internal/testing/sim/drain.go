@@ -52,7 +52,7 @@ func (w *World) holdOne() {
 	w.note("requests of %s are held", held.id)
 	left := make(map[*subject]bool)
 	for _, s := range w.subjects {
-		left[s] = w.leftBehind(s)
+		left[s] = w.leftBehind(s) || p.isToWait(s)
 		w.askToken(p, s, w.heldQuery)
 		w.read(p, s)
 	}
