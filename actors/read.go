@@ -257,6 +257,9 @@ func (c *core) recordWritten(o *readOp, a attempt, now time.Time) {
 // Example without a rotation: process B has added a token for another audience while A refreshed. A's refresh token is newer than
 // the record's, and goes on top; B's token stays beside it.
 //
+// A request for an older token may have been refused besides. Where the record still has the token that was read since and spent here, no other
+// process has spent it: the newer one goes on top, and the refused flight asks again.
+//
 // Example with one: A was paused with its answer in hand, and B presented the same token within the provider's overlap. B's save came
 // first. A's token may be revoked by now, so B's stays, and A's callers ask again.
 func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
@@ -267,6 +270,10 @@ func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
 	dropped := c.state.RefreshToken == "" && c.saved.RefreshToken != "" // and that is not saved yet
 	if c.state.RefreshToken != c.saved.RefreshToken {
 		mine = c.state.RefreshToken
+	}
+	if l := o.completion; l != nil && l.refused != nil && mine != "" && r.state.RefreshToken == c.saved.RefreshToken {
+		c.requeue(o) // for it was about a token before that
+		spent = c.saved.RefreshToken
 	}
 	c.saved, c.version, c.tried = r.state, r.version, nil
 	c.overtakeUpdates(r.state)

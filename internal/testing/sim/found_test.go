@@ -19,6 +19,8 @@ var found = []struct {
 	{Several, 52485, "a session that starts again after a defect said that it had been read"},
 	{Several, 72022, "a refresh token of a session that had outlived its lifetime was spent"},
 	{Several, 85366, "a session that was to start again after a defect was shown though its end had been told"},
+	{Alone, 89101, "the refusal of an older refresh token dropped a newer one that was not saved yet"},
+	{Several, 85594, "a connection token was handed out after a logout elsewhere, as the ceiling came"},
 	{Several, 106474, "a login waited for what the session before it had to wait for"},
 	{Several, 88356, "a lease was renewed too late, for the clock was set back as it was taken"},
 	{Alone, 115626, "a session past its ceiling stayed, for the end of an earlier one was remembered"},
