@@ -18,7 +18,8 @@ import (
 )
 
 // Client returns an HTTP client that sends requests with the session's access token: an http.Client with h.Transport. Its
-// other fields may be set.
+// other fields may be set. Requests to other origins than those named, by default the audience's, go out without a token: a test
+// names that of its httptest.Server (server.URL).
 func (h *Handle) Client(r TokenRequest, origins ...string) *http.Client {
 	return &http.Client{Transport: h.Transport(r, nil, origins...)}
 }

@@ -179,7 +179,7 @@ func (s *storeCall) endRecord(ctx context.Context, o *deleteOp, m *opDone) (err 
 	}
 	remains := o.remains
 	if remains != nil && s.stale {
-		if m.before = s.endedBefore(ctx, o.only); m.before != "" {
+		if m.before = s.endedThere(ctx, o.only); m.before != "" {
 			return nil
 		}
 	}
@@ -212,9 +212,9 @@ func (s *storeCall) endRecord(ctx context.Context, o *deleteOp, m *opDone) (err 
 	return err
 }
 
-// endedBefore returns for what another process has ended that incarnation (zero: any), "" where it has not, or at the ceiling, or the store does
+// endedThere returns for what another process has ended that incarnation (zero: any), "" where it has not, or at the ceiling, or the store does
 // not say.
-func (s *storeCall) endedBefore(ctx context.Context, only session.Incarnation) session.Reason {
+func (s *storeCall) endedThere(ctx context.Context, only session.Incarnation) session.Reason {
 	_, err := s.env.Store.Load(ctx, s.key, s.options)
 	var gone *store.GoneError
 	if !errors.As(err, &gone) || gone.Reason == session.ReasonCeiling || !only.IsZero() && gone.Incarnation != only {
