@@ -63,7 +63,7 @@ func TestMerge_lengthensNoLife(t *testing.T) {
 	}
 }
 
-// What is answered while the record is read again is shown once the store was asked to keep it.
+// An answer that comes while the record is read again is shown once the store was asked to keep it.
 func TestRead_failsAndShowsWhatWasTried(t *testing.T) {
 	w := newTestWorld(t)
 	w.sendFor(keyA)

@@ -43,13 +43,13 @@ func TestSave_isHandedOutWhenSavedThoughTheLeaseLapsed(t *testing.T) {
 		},
 		"taken elsewhere": func(w *world) {
 			_, _ = w.take(other)
-			w.holder = nobody
+			w.holder = unheld
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, j := leased(t)
 			w.respond(answersRotated)
-			w.holder = nobody
+			w.holder = unheld
 			lapse(w)
 			for w.writing != nil { // the save first, under the old epoch
 				w.stored(storeDoes)
@@ -70,7 +70,7 @@ func TestSave_isHandedOutWhenSavedThoughTheLeaseLapsed(t *testing.T) {
 func TestSave_waitsForTheLease(t *testing.T) {
 	w, j := leased(t)
 	w.respond(answersRotated)
-	w.holder = nobody
+	w.holder = unheld
 	_, _ = w.take(other)
 	for w.writing != nil {
 		w.stored(storeDoes)
@@ -78,7 +78,7 @@ func TestSave_waitsForTheLease(t *testing.T) {
 	if !j.completed || j.answer.Err != nil || !w.retry {
 		t.Errorf("completed = %v, %v, a retry is due: %v; want a token, and a retry", j.completed, j.answer.Err, w.retry)
 	}
-	w.holder = nobody
+	w.holder = unheld
 	w.drain()
 }
 
@@ -88,9 +88,9 @@ func TestSave_thatIsRefusedTakesTheLease(t *testing.T) {
 	w, _ := leased(t)
 	w.respond(answersRotated)
 	w.stored(storeFails)
-	w.holder = nobody
+	w.holder = unheld
 	_, _ = w.take(other)
-	w.holder = nobody
+	w.holder = unheld
 	w.retryNow()
 	j := w.ask(keyB)
 	w.deliverAll()
@@ -126,7 +126,7 @@ func TestIntent_ofAnotherIsLeftAloneAfterAnOutage(t *testing.T) {
 		if !w.poll || w.polled != pollMost {
 			t.Errorf("it is looked at again in %v, want %v", w.polled, pollMost)
 		}
-		if w.holder != nobody || w.intent == nil {
+		if w.holder != unheld || w.intent == nil {
 			t.Errorf("holder %q, intent %v, want no holder, and the intent to stand", w.holder, w.intent)
 		}
 		w.pollNow()
@@ -170,7 +170,7 @@ func TestIntent_ofAnotherEndsWithItsSave(t *testing.T) {
 		}
 		w.holder = other
 		w.elsewhere("refreshed")
-		w.holder = nobody
+		w.holder = unheld
 		w.pollNow()
 		w.deliverAll()
 		w.stored(storeDoes)
@@ -219,10 +219,10 @@ func TestSpend_readsAgainUnderANewLease(t *testing.T) {
 	w.late = true
 	w.stored(storeDoes) // begin, and the answer takes long
 	w.now = w.now.Add(leaseTTL)
-	w.holder = nobody
+	w.holder = unheld
 	_, _ = w.take(other)
 	w.elsewhere("refreshed")
-	w.intent, w.holder = nil, nobody
+	w.intent, w.holder = nil, unheld
 	w.answerNow()
 	w.deliverAll()
 	if w.onWire != nil {
@@ -241,7 +241,7 @@ func TestQueue_waitsForTheLease(t *testing.T) {
 	next := w.ask(keyB)
 	w.deliverAll()
 	w.respond(answersRotated)
-	w.holder = nobody
+	w.holder = unheld
 	_, _ = w.take(other)
 	for w.writing != nil {
 		w.stored(storeDoes)
@@ -249,7 +249,7 @@ func TestQueue_waitsForTheLease(t *testing.T) {
 	if next.completed || !w.poll {
 		t.Errorf("completed = %v (%v), it is asked for again: %v; want it to wait", next.completed, next.answer.Err, w.poll)
 	}
-	w.holder = nobody
+	w.holder = unheld
 	w.drain()
 }
 
@@ -261,9 +261,9 @@ func TestSave_takesTheLeaseThatLapsed(t *testing.T) {
 	w.deliverAll()
 	w.respond(answersRotated)
 	w.stored(storeFails) // the next is there for keyB
-	w.holder = nobody
+	w.holder = unheld
 	_, _ = w.take(other)
-	w.holder = nobody
+	w.holder = unheld
 	for n := 0; n < 5 && w.writing != nil; n++ { // refused, read, saved
 		w.stored(storeDoes)
 	}
@@ -355,7 +355,7 @@ func TestCeiling_withoutTheLease(t *testing.T) {
 		w.late = true
 		w.stored(storeDoes) // begin, and the answer takes long
 		w.now = w.now.Add(leaseTTL)
-		w.holder = nobody
+		w.holder = unheld
 		_, _ = w.take(other)
 	}
 	for name, happen := range map[string]func(*world){
@@ -363,7 +363,7 @@ func TestCeiling_withoutTheLease(t *testing.T) {
 		"signed out":              func(w *world) { w.record, w.gone = nil, session.ReasonLogout },
 		"given up":                func(w *world) { w.elsewhere("given up") },
 		"lapsed":                  late,
-		"lapsed, and taken again": func(w *world) { late(w); w.holder = nobody },
+		"lapsed, and taken again": func(w *world) { late(w); w.holder = unheld },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, j := preparing(t)

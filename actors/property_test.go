@@ -121,18 +121,18 @@ func steps(w *world, shared bool) []move {
 		)
 	}
 	if w.lapses {
-		all = append(all, move{"lapse", 0, func() bool { return w.holder == self }, func(*rapid.T) { w.holder, w.others = nobody, true }})
+		all = append(all, move{"lapse", 0, func() bool { return w.holder == self }, func(*rapid.T) { w.holder, w.others = unheld, true }})
 	}
 	if w.rules.Intents {
 		quiet := func() bool {
-			return w.record != nil && w.holder == nobody && w.intent == nil && w.onWire == nil && !w.asked && !w.held
+			return w.record != nil && w.holder == unheld && w.intent == nil && w.onWire == nil && !w.asked && !w.held
 		}
 		all = append(all,
 			move{"stale intent", 0, quiet, func(t *rapid.T) { w.staleIntent(rapid.Bool().Draw(t, "rotated")) }},
 			move{"recover intent", 0, func() bool { return w.core != nil && w.intent != nil && w.holder != other }, func(*rapid.T) {
 				w.command(&messages.RecoverIntent{Intent: *w.intent})
 			}},
-			move{"presented elsewhere", 0, func() bool { return w.core != nil && w.intent != nil && w.holder == nobody && w.onWire == nil }, func(*rapid.T) {
+			move{"presented elsewhere", 0, func() bool { return w.core != nil && w.intent != nil && w.holder == unheld && w.onWire == nil }, func(*rapid.T) {
 				listed := *w.intent
 				in := listed
 				in.Tries++
@@ -207,7 +207,7 @@ func (w *world) elsewhere(what string) {
 		}
 	case what == "let go":
 		if w.holder == other {
-			w.holder = nobody
+			w.holder = unheld
 		}
 	case what == "signed in":
 		in, s := w.newLogin(0)

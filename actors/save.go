@@ -28,7 +28,7 @@ type saveOp struct {
 	generation session.Generation
 	tries      int // how often it was refused although no other process had written
 
-	record  // what is written: its state, under its version
+	record  // to be written: its state, under its version
 	prev    session.Version
 	updates int // how many calls that changed values of the application are in it
 	epoch   int64

@@ -144,13 +144,13 @@ func TestMerge_aTokenGivenUpElsewhereDoesNotOutweighALivingOne(t *testing.T) {
 			w, j := leased(t)
 			w.tells = true
 			dropToken := func() {
-				w.holder = nobody
+				w.holder = unheld
 				_, _ = w.take(other)
 				next := w.record.state.Clone()
 				next.RefreshToken = ""
 				w.record = &record{w.version(), w.record.incarnation, next}
 				w.tell()
-				w.intent, w.holder = nil, nobody
+				w.intent, w.holder = nil, unheld
 			}
 			if when == "before the save" {
 				w.respond(answersRotated)
@@ -325,7 +325,7 @@ func TestRecovery_thatCannotReadTheRecordIsNotOver(t *testing.T) {
 	for w.writing != nil {
 		w.stored(storeDoes)
 	}
-	if w.intent == nil || w.holder != nobody {
+	if w.intent == nil || w.holder != unheld {
 		t.Fatalf("intent %v, holder %q, want the intent to stand and no holder", w.intent, w.holder)
 	}
 	j := w.permitFor(keyA)
@@ -416,7 +416,7 @@ func TestRecovery_thenTheLeaseIsElsewhere(t *testing.T) {
 	w.late = true
 	w.stored(storeDoes) // begin, over the intent that stood; the answer takes long
 	w.now = w.now.Add(leaseTTL)
-	w.holder = nobody
+	w.holder = unheld
 	_, _ = w.take(other)
 	w.answerNow()
 	w.deliverAll()

@@ -60,7 +60,7 @@ type world struct {
 	record     *record
 	gone       session.Reason
 	writing    op
-	holder     string // of the lease: self, other, or nobody
+	holder     string // of the lease: self, other, or unheld
 	epoch      int64
 	lapses     bool          // the lease may lapse under a request
 	grace      time.Duration // until an outage is over for everybody

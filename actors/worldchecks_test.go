@@ -310,7 +310,7 @@ func (w *world) drain() {
 		case w.renewal != 0:
 			w.renewNow(storeDoes)
 		case w.holder == other:
-			w.holder = nobody
+			w.holder = unheld
 		case w.retry:
 			w.retryNow()
 		case w.poll:

@@ -49,7 +49,7 @@ func (w *world) finish(how outcome) {
 			w.intent = nil
 		}
 		if w.holder == self && w.epoch == o.epoch {
-			w.holder = nobody
+			w.holder = unheld
 		}
 	case *saveOp:
 		w.update(o, m)
@@ -122,7 +122,7 @@ func (w *world) update(o *saveOp, m *opDone) {
 			w.intent = nil
 		}
 		if o.free && w.holder == self && w.epoch == epoch {
-			w.holder = nobody
+			w.holder = unheld
 		}
 		w.updates++
 		w.tell()
@@ -169,12 +169,12 @@ func (w *world) hear() {
 }
 
 // Who may hold the lease.
-const nobody, self, other = "", "self", "other"
+const unheld, self, other = "", "self", "other"
 
 // take takes or renews the lease for owner.
 func (w *world) take(owner string) (int64, error) {
 	switch w.holder {
-	case nobody:
+	case unheld:
 		w.holder = owner
 		w.epoch++
 	case owner:
