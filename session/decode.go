@@ -166,6 +166,8 @@ func (d *decoder) internal() bool {
 	d.noInternal = false
 	ok := d.object(func(name []byte) bool {
 		switch string(name) {
+		case "asked_scope":
+			return d.stringInto(&i.AskedScope)
 		case "client_id":
 			return d.stringInto(&i.ClientID)
 		case "created_at":

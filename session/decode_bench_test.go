@@ -40,7 +40,8 @@ func typicalState(tb testing.TB, i int) *session.State {
 
 // stringBytes returns how many bytes the strings of s have: what no form of it can do without.
 func stringBytes(s *session.State, user int) int {
-	n := user + len(s.IDToken) + len(s.RefreshToken) + len(s.Domain) + len(s.Internal.SID) + len(s.Internal.GrantedScope) + len(s.Internal.GrantedAudience) + len(s.Internal.ClientID)
+	n := user + len(s.IDToken) + len(s.RefreshToken) + len(s.Domain) + len(s.Internal.SID) + len(s.Internal.GrantedScope) + len(s.Internal.GrantedAudience) + len(s.Internal.AskedScope) +
+		len(s.Internal.ClientID)
 	for _, set := range s.TokenSets {
 		n += len(set.Audience) + len(set.AccessToken) + len(set.Scope) + len(set.RequestedScope) + len(set.ActualAudience)
 	}

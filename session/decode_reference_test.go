@@ -46,6 +46,7 @@ func referenceDecode(data []byte) (*State, User, error) {
 		StepUpAfter:     max(0, internal.seconds("step_up_after")),
 		GrantedAudience: internal.text("granted_audience"),
 		GrantedScope:    internal.text("granted_scope"),
+		AskedScope:      internal.text("asked_scope"),
 		ClientID:        internal.text("client_id"),
 
 		extra: internal.rest(),

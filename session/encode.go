@@ -86,6 +86,7 @@ func (w *writer) connectionTokenSet(t *ConnectionTokenSet) {
 
 func (w *writer) internal(i *Internal) {
 	o := w.object(i.extra)
+	o.setSome("asked_scope", i.AskedScope)
 	o.setSome("client_id", i.ClientID)
 	o.setInt("created_at", i.CreatedAt)
 	if i.EndsAt != 0 {

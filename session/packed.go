@@ -18,7 +18,7 @@ func (s *State) Pack() (Packed, bool) {
 	}
 	p := packer{text: make([]byte, 0, s.packedSize())}
 	i := &s.Internal
-	p.strings(string(s.User), s.IDToken, s.RefreshToken, s.Domain, i.SID, i.GrantedScope, i.GrantedAudience, i.ClientID)
+	p.strings(string(s.User), s.IDToken, s.RefreshToken, s.Domain, i.SID, i.GrantedScope, i.GrantedAudience, i.AskedScope, i.ClientID)
 	p.numbers(i.CreatedAt, int64(i.Ceiling), i.EndsAt, int64(len(s.TokenSets)), int64(len(s.ConnectionTokenSets)))
 	issued := false
 	for k := range s.TokenSets {
@@ -77,7 +77,7 @@ func (p Packed) State() *State {
 	s := &State{}
 	i := &s.Internal
 	s.User = RawUser(r.string())
-	r.strings(&s.IDToken, &s.RefreshToken, &s.Domain, &i.SID, &i.GrantedScope, &i.GrantedAudience, &i.ClientID)
+	r.strings(&s.IDToken, &s.RefreshToken, &s.Domain, &i.SID, &i.GrantedScope, &i.GrantedAudience, &i.AskedScope, &i.ClientID)
 	i.CreatedAt, i.Ceiling, i.EndsAt = r.number(), Ceiling(r.number()), r.number()
 	sets, connections := r.number(), r.number()
 	if sets > 0 {

@@ -18,7 +18,7 @@ func TestPacked_isTheState(t *testing.T) {
 			Domain: text.Draw(t, "domain"), Data: session.RawData(text.Draw(t, "data")),
 			Internal: session.Internal{
 				SID: text.Draw(t, "sid"), CreatedAt: number.Draw(t, "created"), Ceiling: session.Ceiling(number.Draw(t, "ceiling")),
-				EndsAt: number.Draw(t, "ends"), GrantedScope: text.Draw(t, "granted"), GrantedAudience: text.Draw(t, "for"),
+				EndsAt: number.Draw(t, "ends"), GrantedScope: text.Draw(t, "granted"), GrantedAudience: text.Draw(t, "for"), AskedScope: text.Draw(t, "asked"),
 				ClientID: text.Draw(t, "client"), StepUpAfter: number.Draw(t, "step up"),
 			},
 		}

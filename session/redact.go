@@ -144,6 +144,7 @@ type internalView struct {
 
 	GrantedScope    string `json:"granted_scope,omitempty"`
 	GrantedAudience string `json:"granted_audience,omitempty"`
+	AskedScope      string `json:"asked_scope,omitempty"`
 
 	ClientID string `json:"client_id,omitempty"`
 

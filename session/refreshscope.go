@@ -1,5 +1,7 @@
 package session
 
+import "cmp"
+
 // RefreshScope returns the scope parameter of a refresh for q, empty where none is sent.
 //
 // RFC 6749 section 6 lets no refresh ask for more than was granted, and providers that hold to it
@@ -34,10 +36,11 @@ func (s *State) narrowed(q *TokenQuery) bool {
 }
 
 // grantOf returns the scope that an answer to a refresh for q has granted when it names none
-// (RFC 6749 section 5.1): the scope that was asked for, or the one that the login was granted where none was.
+// (RFC 6749 section 5.1): the scope that was asked for, or for the login's audience the one that the login was granted where none was.
 func (s *State) grantOf(q *TokenQuery) string {
-	if asked := s.RefreshScope(q); asked != "" || q.Scope == "" {
+	i := &s.Internal
+	if asked := s.RefreshScope(q); asked != "" || i.GrantedAudience != q.Key.Audience {
 		return asked
 	}
-	return s.Internal.GrantedScope
+	return cmp.Or(i.GrantedScope, i.AskedScope)
 }

@@ -35,9 +35,11 @@ type Internal struct {
 
 	// GrantedScope is the scope that the login's answer named, as the provider spelled it, and
 	// GrantedAudience the lookup key that it was for. They are set where refreshes keep to the
-	// grant; see RefreshScope.
+	// grant; see RefreshScope. Where the answer named no scope, GrantedScope is empty, and AskedScope what the login
+	// asked for: that was granted then (RFC 6749 section 5.1).
 	GrantedScope    string
 	GrantedAudience string
+	AskedScope      string
 
 	// ClientID is the application that the user signed in to, where the host has several
 	// registrations; empty: the configured one.
@@ -109,8 +111,11 @@ func NewState(l Login) *State {
 			ClientID:  l.ClientID,
 		},
 	}
-	if l.KeepToGrant && l.Response.Scope != "" {
+	if l.KeepToGrant {
 		s.Internal.GrantedScope, s.Internal.GrantedAudience = l.Response.Scope, QueryKey(l.Audience, "").Audience
+		if !l.Response.HasScope {
+			s.Internal.AskedScope = l.Scope
+		}
 	}
 	if l.Response.AccessToken != "" {
 		s.TokenSets = []TokenSet{{

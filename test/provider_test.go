@@ -157,6 +157,25 @@ func TestRefresh_keepsToTheGrant(t *testing.T) {
 	r.want("refreshes", r.tenant.Requests(idptest.Refresh), refreshes)
 }
 
+// Dex names no scope in its answers. A refresh that asks for none is for what the login was granted, so calls with these scopes
+// are answered from the cache before a refresh and after it.
+func TestRefresh_theGrantStaysWhereNoAnswerNamesIt(t *testing.T) {
+	r := newRig(t, withProfile(t, "dex"))
+	id := r.login()
+	granted := r.token(id, tokenward.TokenRequest{}).Scope
+	for n := range 3 {
+		r.want("refreshes", r.tenant.Requests(idptest.Refresh), n)
+		for _, scope := range []string{"", "email", "profile openid"} {
+			if got := r.token(id, tokenward.TokenRequest{Scope: scope}).Scope; got != granted || got == "" {
+				t.Errorf("after %d refreshes, asked for %q: granted %q, want %q", n, scope, got, granted)
+			}
+		}
+		r.want("refreshes", r.tenant.Requests(idptest.Refresh), n)
+		r.clock.Advance(r.token(id, tokenward.TokenRequest{}).ExpiresAt.Sub(r.clock.Now()))
+		r.token(id, tokenward.TokenRequest{})
+	}
+}
+
 func TestPKCE_off(t *testing.T) {
 	r := newRig(t, withTenant(idptest.InProcess()), withClient(tokenward.WithPKCE(false)))
 	q := r.startParams(tokenward.LoginRequest{})
