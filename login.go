@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -29,8 +30,9 @@ type LoginRequest struct {
 
 	// AuthorizationParams are sent to the provider, over Config.AuthorizationParams.
 	// scope is merged with the configured scopes; client_id, response_type, state, nonce and
-	// the PKCE parameters are ours and dropped. With max_age, in seconds, the ID token must
-	// show by auth_time that the user signed in no longer ago.
+	// the PKCE parameters are ours and dropped. An empty one is not sent, also where it is
+	// configured. With max_age, in seconds, the ID token must show by auth_time that the user
+	// signed in no longer ago.
 	AuthorizationParams map[string]string
 
 	// Organization and Invitation win over parameters of the same name.
@@ -120,12 +122,11 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 
 // newTransaction returns the transaction of a login, and completes its parameters.
 func (c *Client) newTransaction(t tenant, m *idp.Metadata, r LoginRequest, params url.Values) (tx logins.Transaction, err error) {
-	if params.Get("redirect_uri") == "" {
-		if c.cfg.RedirectURI == "" {
-			return tx, &MissingRequiredArgumentError{Argument: "redirect_uri"}
-		}
-		params.Set("redirect_uri", c.cfg.RedirectURI)
+	to := cmp.Or(params.Get("redirect_uri"), t.redirectURI, c.cfg.redirectURI())
+	if to == "" {
+		return tx, &MissingRequiredArgumentError{Argument: "redirect_uri"}
 	}
+	params.Set("redirect_uri", to)
 	tx = logins.Transaction{
 		RedirectURI: params.Get("redirect_uri"), Domain: c.domainOf(t.of.Issuer), AtIssuer: !t.domain, CreatedAt: c.clock.Now().Unix(),
 	}
@@ -157,6 +158,7 @@ func (c *Client) newTransaction(t tenant, m *idp.Metadata, r LoginRequest, param
 		tx.CodeVerifier = session.RandomString(c.rand, 64)
 		params.Set("code_challenge", idp.Challenge(tx.CodeVerifier))
 	}
+	maps.DeleteFunc(params, func(_ string, v []string) bool { return v[0] == "" }) // RFC 6749 section 3.1: it means the same
 	return tx, nil
 }
 

@@ -149,6 +149,20 @@ func TestStart_authorizeParameters(t *testing.T) {
 			params{"scope": standard, "redirect_uri": "http://127.0.0.1/configured"},
 		},
 		{
+			"an empty redirect_uri of the call is none",
+			func(c *tokenward.Config) {
+				c.AuthorizationParams = params{"redirect_uri": "http://127.0.0.1/configured"}
+			},
+			tokenward.LoginRequest{AuthorizationParams: params{"redirect_uri": ""}},
+			params{"scope": standard, "redirect_uri": "http://127.0.0.1/configured"},
+		},
+		{
+			"an empty parameter is not sent",
+			func(c *tokenward.Config) { c.AuthorizationParams = params{"prompt": "login", "ui_locales": ""} },
+			tokenward.LoginRequest{AuthorizationParams: params{"prompt": "", "organization": "", "invitation": ""}},
+			params{"scope": standard},
+		},
+		{
 			"an organization", nil,
 			tokenward.LoginRequest{Organization: "org_1", Invitation: "inv"},
 			params{"scope": standard, "organization": "org_1", "invitation": "inv"},
