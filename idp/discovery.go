@@ -157,6 +157,9 @@ func (c *Client) discover(ctx context.Context, issuer string) (Metadata, error) 
 		c.cache.failed(issuer, now)
 		return Metadata{}, err
 	}
+	if r := c.recent.Load(); r != nil {
+		c.cache.get(session.NormalIssuer(r.issuer)) // it was used since the cache was last asked for it
+	}
 	c.cache.put(issuer, m, now)
 	return m, nil
 }

@@ -204,6 +204,24 @@ func TestMetadata_keepsAHundredIssuers(t *testing.T) {
 	r.wantCount(metadata, 102)
 }
 
+// An issuer that is asked for all the time is never the least recently used one, however many others come.
+func TestMetadata_keepsTheIssuerInUse(t *testing.T) {
+	r := newRig(t)
+	r.wantVerify("1", "ok")
+	for i := range 150 {
+		other := fmt.Sprintf("https://tenant-%d.example", i)
+		r.answerJSON(other+metadata, with(defaultMetadata(), claimsOf{"issuer": other}))
+		for _, at := range []string{other, issuer} {
+			if _, err := r.client.Metadata(t.Context(), at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.wantVerify("1", "ok")
+	r.wantCount(metadata, 151)
+	r.wantCount(jwks, 1)
+}
+
 func TestMetadata_failures(t *testing.T) {
 	tests := []struct {
 		name   string
