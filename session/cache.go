@@ -88,7 +88,8 @@ func (c *TokenCache) at(i int) *cachedSet {
 // Lookup fills in the token that answers q at now, and reports whether there is one: of those for the
 // audience that have not expired, the one granted for exactly the scopes wanted;
 // else the one requested with exactly these, however narrowly it was granted; else
-// the one with the fewest scopes that have them all. Among equals the first wins. A Token is eleven words, and next to
+// the one with the fewest scopes that have them all. Among equals the first wins, and where no scopes are
+// wanted the fewest of those requested without any, or of which that is not known. A Token is eleven words, and next to
 // the clock nothing on a hit costs more than to copy them once too often: so it is filled in where it is wanted.
 //
 // A token has expired at the very instant of its expiry, and with a buffer that
@@ -127,12 +128,22 @@ func (c *TokenCache) find(q *TokenQuery, now time.Time, buffer time.Duration) (b
 		case want != "" && e.requested.Value() == want:
 			best, fewest = e, 0
 		case canonicalCovers(granted, want):
-			if n := canonicalLen(granted); best == nil || n < fewest {
+			if n := e.breadth(want); best == nil || n < fewest {
 				best, fewest = e, n
 			}
 		}
 	}
 	return best
+}
+
+// breadth returns how many scopes e has. Where none are wanted, a set that was requested with scopes comes after all that
+// were not.
+func (e *cachedSet) breadth(want string) int {
+	n := canonicalLen(e.granted.Value())
+	if want == "" && e.requested.Value() != "" {
+		n += 1 << 30 // more than a set can have
+	}
+	return n
 }
 
 // usefulTokenSets reports of each set whether Lookup can choose it at now or later. A set that

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,6 +39,8 @@ func TestTokenCache_Lookup(t *testing.T) {
 		{"null scope answers an empty want", []session.TokenSet{set("t", "A", "", "", live)}, "A", "", "t"},
 		{"every set answers an empty want", []session.TokenSet{set("t", "A", "a b", "a b", live)}, "A", "", "t"},
 		{"empty want takes the fewest", []session.TokenSet{set("three", "A", "a b c", "", live), set("one", "A", "z", "", live)}, "A", "", "one"},
+		{"empty want, asked again", []session.TokenSet{set("narrow", "A", "z", "z", live), set("mine", "A", "a b", "", live)}, "A", "", "mine"},
+		{"empty want, of those asked for without scopes the fewest", []session.TokenSet{set("three", "A", "a b c", "", live), set("narrow", "A", "z", "z", live), set("two", "A", "a b", "", live)}, "A", "", "two"},
 		{"equal before smaller superset", []session.TokenSet{set("superset", "A", "a b", "", live), set("equal", "A", "a", "", live)}, "A", "a", "equal"},
 		{"granted equal before requested equal", []session.TokenSet{set("narrowed", "A", "a", "a b", live), set("full", "A", "a b", "a b", live)}, "A", "a b", "full"},
 		{"requested equal before superset", []session.TokenSet{set("superset", "A", "a b c", "a b c", live), set("requested", "A", "a", "a b", live)}, "A", "a b", "requested"},
@@ -170,10 +173,14 @@ func find(sets []session.TokenSet, q *session.TokenQuery, now time.Time) string 
 			return s.AccessToken
 		}
 	}
+	asked := func(s session.TokenSet) bool { return session.ParseScope(s.RequestedScope).Equal(q.Want) }
 	for _, s := range candidates {
-		if s.RequestedScope != "" && session.ParseScope(s.RequestedScope).Equal(q.Want) {
+		if s.RequestedScope != "" && asked(s) {
 			return s.AccessToken
 		}
+	}
+	if slices.ContainsFunc(candidates, asked) { // without scopes: the fewest of these
+		candidates = slices.DeleteFunc(candidates, func(s session.TokenSet) bool { return !asked(s) })
 	}
 	best, fewest := "", 0
 	for _, s := range candidates {
