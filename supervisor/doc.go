@@ -16,25 +16,38 @@
 //   - marker: for a moment it is remembered that there was no session, or that it has ended.
 //
 // One message is handled at a time, so each cell of this table is a plain function, and a race of two events is their order in
-// the mailbox:
+// the mailbox. Semicolons part the cases of a cell; each but the first begins with its condition. Behind "then" stands what follows once
+// the store has answered. A dash says that nothing changes. TestTable drives every case.
 //
 //	| event | absent | loading | idle | active | ending | marker |
 //	|---|---|---|---|---|---|---|
-//	| OpenSession | load | its entry | its entry | its entry | its entry | its entry; once outdated as absent |
+//	| OpenSession | load | its entry | its entry | its entry | its entry | its entry; outdated: drop, load |
 //	| NeedToken | look again | look again | activate, pass on | pass on | look again | look again |
-//	| ReplaceSession, EndSession | activate, pass on | void the load, activate, pass on | activate, pass on | pass on | activate, pass on | drop, as absent |
+//	| ReplaceSession | activate, pass on | void the load, activate, pass on | activate, pass on | pass on | activate, EndSession, pass on | drop, activate, pass on |
+//	| EndSession | activate, pass on; in the store already: done | void the load, activate, pass on | activate, pass on | pass on | activate, EndSession, pass on | drop, activate, pass on |
 //	| UpdateSession | missing_session | missing_session | activate, pass on | pass on | missing_session | missing_session |
 //	| CeilingReached, ReadRecord | done | done | activate, pass on | pass on | done | done |
-//	| a stale intent | load, then pass on | pass on once loaded | activate, pass on | pass on | – | –; once outdated as absent |
-//	| Changed | – | callers load anew | outdated, but for its own version | pass on as ReadRecord | – | drop |
-//	| its ceiling | claimed, deleted | – | ended, deleted; with connection tokens activate | pass on | – | – |
-//	| unused, or too many | – | – | leaves memory | released first, then leaves | – | – |
-//	| AtRest | – | – | – | idle; where it has ended gone; with a command under way active | – | – |
-//	| SessionFailed | – | – | – | starts again, after the third in a minute later | – | – |
-//	| Close | – | closed | gone | Finish, gone once at rest | gone once deleted | gone |
+//	| a stale intent | load; the store has it: load, then activate, RecoverIntent | then activate, RecoverIntent | activate, RecoverIntent | RecoverIntent | – | –; outdated: drop, load |
+//	| Changed | – | drop, look again | outdated; its own version: – | ReadRecord | – | drop |
+//	| its ceiling | –; the store's index has it: claim, then delete | – | ending; with connection tokens: activate, CeilingReached | CeilingReached | – | – |
+//	| unused, too many | – | – | drop | Passivate, then drop | – | – |
+//	| its timer | – | – | – | Passivate | – | drop |
+//	| SessionBegan | – | – | – | ceiling watched | – | – |
+//	| SessionEnded | – | – | – | ceiling forgotten | – | – |
+//	| Busy | – | – | – | –; asked already: asked again | – | – |
+//	| AtRest | – | – | – | idle; it has ended: drop; a command is on its way: – | – | – |
+//	| SessionFailed | – | – | – | Recover; the third in a minute: – | – | – |
+//	| Close | – | drop, closed | drop | Finish, Recover, then drop | –, then delete, drop | drop |
+//	| Abort | – | drop | drop | drop | drop | drop |
 //
-// An EndSession that the store has carried out already (InStore) needs no actor where the session is absent.
+// The words of the cells:
 //
-// "Activate" spawns the actor, and its first message hands it the entry (Adopt). "Pass on" counts the message: AtRest says how many the
-// actor has seen, so an actor is never stopped with a command under way.
+//   - activate: the actor is spawned, and its first message hands it the entry (Adopt);
+//   - pass on: the event goes to the actor. It is counted: AtRest says how many the actor has seen, so an actor is never stopped with
+//     one under way. The name of a message says that the actor gets that one instead;
+//   - load: an entry that says opening is made, and its record is read. To void a load is to drop its answer;
+//   - drop: the resident is forgotten, and who waits for its entry looks again;
+//   - look again, done, closed, missing_session: the answer to the call or the flight;
+//   - outdated: the next caller has the record read;
+//   - asked again: the actor is asked once more later whether it is at rest.
 package supervisor

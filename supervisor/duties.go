@@ -197,7 +197,7 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	if m.Reason == session.ReasonCeiling {
 		s.env.Stats.Ceilings.Add(1)
 	}
-	if sl := s.residents.get(m.Key); sl != nil {
+	if sl := s.residents.get(m.Key); sl != nil && sl.pid() != nil {
 		s.ceilings.cancel(sl)
 	}
 }
