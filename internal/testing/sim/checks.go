@@ -22,7 +22,7 @@ func (w *World) checkSpend(j *job, r *request) {
 	if s.onWire[p] > 0 {
 		w.fail("P1", "two requests of %s are on the wire", s.id)
 	}
-	w.checkCoalesced(p, r)
+	w.checkCoalesced(j, r)
 	w.checkLease(j, r)
 	newest, known := p.held[f]
 	if f == j.family {
@@ -63,12 +63,13 @@ func (w *World) checkSpend(j *job, r *request) {
 
 // checkCoalesced holds that no request is sent for callers who were waiting when the last one
 // for the same query ended: its answer was for them too (P2). Where another process wrote in
-// between, a query may be sent twice.
-func (w *World) checkCoalesced(p *process, r *request) {
-	at := asked{p, r.family, r.key}
+// between, a query may be sent twice. A recovery has no callers: those who asked while it was under way have a flight of their own,
+// and it is their first request that follows, unless the product says that it sends one again.
+func (w *World) checkCoalesced(j *job, r *request) {
+	at := asked{j.p, r.family, r.key}
 	before := w.last[at]
 	w.last[at] = r
-	if w.config.retry && before != nil && before.failed && before.answeredIn != 0 {
+	if w.config.retry && before != nil && before.failed && before.answeredIn != 0 && (j.again || !before.recovers) {
 		if waits, since := w.waiting(r, before); waits && !since {
 			w.checkAgain(r, before)
 		}

@@ -26,10 +26,10 @@ func (p *process) knowledgeOf(s *subject) (at knowledge) {
 	return at
 }
 
-// settled reports whether nothing of p can go on by itself that is about s.
+// settled reports whether nothing of p can go on by itself that is about s, now or after a pause.
 func (p *process) settled(s *subject) bool {
 	for _, m := range p.mailboxes {
-		if (m.subject == s || m.subject == nil) && m.runnable() {
+		if (m.subject == s || m.subject == nil) && m.pending() {
 			return false
 		}
 	}

@@ -68,9 +68,10 @@ func (*mailbox) Start() {}
 // UserMessageCount implements actor.Mailbox.
 func (m *mailbox) UserMessageCount() int { return len(m.user) }
 
-func (m *mailbox) runnable() bool {
-	return !m.p.paused && (len(m.system) > 0 || len(m.user) > 0 && !m.suspended)
-}
+func (m *mailbox) runnable() bool { return !m.p.paused && m.pending() }
+
+// pending reports whether there is a message to handle, if only once the process goes on.
+func (m *mailbox) pending() bool { return len(m.system) > 0 || len(m.user) > 0 && !m.suspended }
 
 // turn handles the next message.
 func (m *mailbox) turn() {

@@ -40,6 +40,7 @@ type process struct {
 	admission  *runner.Admission
 	permits    int // held
 	stats      *directory.Stats
+	retries    int64 // counted there when work was last wanted
 
 	// What it must know: the newest refresh tokens that the provider gave it or that it
 	// read, and those that it asked the store to keep, by their numbers.

@@ -23,6 +23,7 @@ type job struct {
 	decided  time.Time           // when that was, by the clock of p
 	newest   int                 // its newest refresh token then, so far as p knew
 	epoch    int64               // and of its lease
+	again    bool                // a request that the product counts as sent again
 	learns   []func()            // what p knows once the work's owner has its result
 	work     func(context.Context) any
 	deliver  func(any)
@@ -74,6 +75,8 @@ func (p *process) Run(kind actors.Work, work func(context.Context) any, deliver 
 		}
 		w.checkOwner(m)
 	}
+	retries := p.stats.Retries.Load()
+	j.again, p.retries = retries != p.retries, retries
 	p.jobs = append(p.jobs, j)
 }
 

@@ -234,18 +234,17 @@ func (s processStore) End(ctx context.Context, key session.Key, only session.Inc
 	for _, f := range sub.families {
 		f.endTried = f.endTried || only.IsZero() || f.incarnation == only
 	}
-	err := s.call(ctx, storeCall{name: "End", of: sub, late: !only.IsZero(), act: func(ctx context.Context) error {
+	return s.call(ctx, storeCall{name: "End", of: sub, late: !only.IsZero(), act: func(ctx context.Context) error {
 		_, had := w.store.Load(context.Background(), key, store.Options{})
 		err := w.store.End(ctx, key, only, e, o)
 		if _, has := w.store.Load(context.Background(), key, store.Options{}); had == nil && has != nil {
 			w.tell(sub, session.Version{})
 		}
+		if err == nil && only.IsZero() && sub.owing[s.p] { // also where the process dies before it hears so
+			sub.afterAll()
+		}
 		return err
 	}})
-	if err == nil && only.IsZero() && sub.owing[s.p] {
-		sub.afterAll()
-	}
-	return err
 }
 
 // Find implements store.Index.
