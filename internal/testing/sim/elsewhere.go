@@ -11,7 +11,10 @@ import (
 // elsewhere is a write by a process that is not simulated itself, where the store is
 // shared: it writes the session, and half of the time it has spent its refresh token for
 // that, as it may while no other process does.
-func (w *World) elsewhere(s *subject) {
+func (w *World) elsewhere(s *subject) { w.writeElsewhere(s, func() bool { return w.choose.odds(75) }) }
+
+// writeElsewhere is elsewhere. It asks refreshes, where there is a session to be written, whether the token is to be spent.
+func (w *World) writeElsewhere(s *subject, refreshes func() bool) {
 	f := s.stored.family
 	if f == nil || s.stored.unreadable || f.over(w.fake.Now()) {
 		return
@@ -22,7 +25,7 @@ func (w *World) elsewhere(s *subject) {
 	}
 	state := w.contents(s.key, r)
 	onWire := slices.ContainsFunc(w.processes, func(p *process) bool { return s.onWire[p] > 0 })
-	if w.choose.odds(75) && !onWire && !f.revoked && w.config.rotates && s.stored.refresh == f.current {
+	if refreshes() && !onWire && !f.revoked && w.config.rotates && s.stored.refresh == f.current {
 		f.current++
 		f.replaced = w.fake.Now()
 		state = state.WithRefreshToken(f.token(f.current))

@@ -355,8 +355,8 @@ func processWords() []word {
 			d, _ := time.ParseDuration(m[1])
 			p.setClock(d)
 		}),
-		event("another process saves the session", func(t *story, _ []string) error {
-			t.w.elsewhere(t.w.subjects[0])
+		event("another process (saves|refreshes) the session", func(t *story, m []string) error {
+			t.w.writeElsewhere(t.w.subjects[0], func() bool { return m[0] == "refreshes" })
 			return nil
 		}),
 	}

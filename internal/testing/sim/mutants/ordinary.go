@@ -471,4 +471,16 @@ var ordinary = []defect{
 		bad:  `false`,
 		test: "TestTokenSource_oauth2SendsNothingAfterTheCeiling",
 	},
+	{
+		name: "logout-elsewhere-forgotten", what: "the deletion at a ceiling does not ask whether another process has ended the session before",
+		old: `if remains != nil && s.stale {`, bad: `if false {`, test: "TestStories",
+	},
+	{
+		name: "uncertain-end-shown", what: "a connection token is handed out before the store was asked for a logout elsewhere",
+		old: `if l.endUncertain(e, s) {`, bad: `if false {`, test: "TestStories",
+	},
+	{
+		name: "refusal-drops-a-newer-token", what: "the refusal of an older refresh token drops a newer one that waits to be saved",
+		old: `spent = c.saved.RefreshToken` + "\n\t}\n\tc.saved,", bad: `_ = 0` + "\n\t}\n\tc.saved,", test: "TestStories",
+	},
 }
