@@ -328,29 +328,6 @@ func (c *core) nothingToSay(o *readOp) bool {
 		o.completion == nil && o.save == nil && len(c.updates.waiting) > 0
 }
 
-// dropRefreshToken gives a refresh token up that the provider refused for good, or ends the
-// session where the rules say so, and reports whether it did: the session may have another one
-// by now. The user and the tokens that have not expired stay. A token that may have been spent
-// in a request that was cut off counts as lost.
-func (c *core) dropRefreshToken(l *completion, now time.Time) bool {
-	if !c.deadFor(l.flight, l.refused) || c.state.RefreshToken != l.spent {
-		return false
-	}
-	if l.lost = l.mayBeSpent; l.lost {
-		c.do(tokenLost{l.answer.Err})
-	}
-	if c.rules.EndOnDead {
-		c.end(session.ReasonRevoked, nil, now)
-		c.completeAnswered(l)
-		return true
-	}
-	next := c.state.Clone()
-	next.RefreshToken = ""
-	c.change(next)
-	c.save(&completion{flight: l.flight, answer: l.answer, spent: l.spent, lost: l.lost})
-	return true
-}
-
 // saveRest writes what the store, as it was read again, lacks, or answers o's flight where that is
 // nothing. That another process wrote takes nothing from a refusal of the same token.
 func (c *core) saveRest(o *readOp, now time.Time) {
