@@ -64,6 +64,25 @@ func TestUpdateSession_isKept(t *testing.T) {
 	}
 }
 
+// finish returns when the calls of several processes have. The clock goes on for that: one process waits for another's lease.
+func (r *rig) finish(calls *sync.WaitGroup) {
+	r.t.Helper()
+	done := make(chan struct{})
+	go func() { calls.Wait(); close(done) }()
+	over := func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			r.clock.Advance(100 * time.Millisecond)
+			return false
+		}
+	}
+	if !await.Within(time.Minute, over) {
+		r.t.Fatal("the calls do not end")
+	}
+}
+
 // Of any number of updates at once, by several processes and beside refreshes, none is lost.
 func TestUpdateSession_noneIsLost(t *testing.T) {
 	r := newRig(t, withShared())
@@ -86,20 +105,7 @@ func TestUpdateSession_noneIsLost(t *testing.T) {
 			}
 		})
 	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	over := func() bool {
-		select {
-		case <-done:
-			return true
-		default:
-			r.clock.Advance(100 * time.Millisecond) // a process waits for another's lease
-			return false
-		}
-	}
-	if !await.Within(time.Minute, over) {
-		t.Fatal("the updates do not end")
-	}
+	r.finish(&wg)
 	if n := r.counted(r.newClient(), id); n != each*len(clients) {
 		t.Errorf("n = %d, want %d", n, each*len(clients))
 	}

@@ -1,13 +1,11 @@
 package test_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -98,36 +96,10 @@ func TestCallback_atTwoProcesses(t *testing.T) {
 	r.want("families that were ended", r.tenant.Reuses(), 0)
 }
 
-// plainStore is a store.SimpleStore over a map.
-type plainStore struct {
-	mu     sync.Mutex
-	values map[string][]byte
-}
-
-func (s *plainStore) Get(_ context.Context, key string, _ store.Options) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.values[key], nil
-}
-
-func (s *plainStore) Set(_ context.Context, key string, value []byte, _ time.Duration, _ store.Options) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.values[key] = bytes.Clone(value)
-	return nil
-}
-
-func (s *plainStore) Delete(_ context.Context, key string, _ store.Options) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.values, key)
-	return nil
-}
-
 // A store without leases knows at least of logins that were completed.
 func TestCallback_atTwoProcessesOfASimpleStore(t *testing.T) {
 	r := newRig(t)
-	kv := &plainStore{values: map[string][]byte{}}
+	kv := &plain{}
 	one := r.newClient(tokenward.WithStateStore(store.NewSimple(kv, r.clock)))
 	two := r.newClient(tokenward.WithStateStore(store.NewSimple(kv, r.clock)))
 	b := newBrowser(r)

@@ -249,19 +249,7 @@ func TestAskStepUp_besideRefreshes(t *testing.T) {
 			}
 		})
 	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	if !await.Within(time.Minute, func() bool {
-		select {
-		case <-done:
-			return true
-		default:
-			r.clock.Advance(100 * time.Millisecond) // a process waits for another's lease
-			return false
-		}
-	}) {
-		t.Fatal("the calls do not end")
-	}
+	r.finish(&wg)
 	c := r.newClient()
 	u, err := c.GetUser(t.Context(), tokenward.SessionID(id))
 	if err != nil || u.StepUpAfter() != event.Unix() || r.counted(c, id) != 10*len(clients) {

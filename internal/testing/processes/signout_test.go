@@ -26,48 +26,65 @@ var signOutFlag = flag.Int("processes.signout", 400, "sessions of one user that 
 
 const cookieName = "_a0_session"
 
-// A user with many sessions is signed out everywhere, in each store. Half of the sessions are in memory, of two clients
-// that share the store; some of those have a request for a token under way, which the provider answers once they have ended.
+// crowd is a user with many sessions. Half of them are in memory, of two clients that share the store; some of those have a
+// request for a token under way, which the provider answers when hold is released.
+type crowd struct {
+	tenant   *idptest.Tenant
+	states   opened
+	a, b     *tokenward.Client
+	hold     *idptest.Hold
+	answers  sync.WaitGroup
+	underWay []string // sessions with a request
+	ids      []string // all others
+}
+
+// newCrowd signs a user in many times. What comes of each request under way is given to answered.
+func newCrowd(t *testing.T, h home, answered func(error)) *crowd {
+	t.Helper()
+	tenant := idptest.NewTenant(t, idptest.WithClient(clientID, clientSecret), idptest.WithAudience("https://api.example"))
+	c := &crowd{tenant: tenant, states: h.openFor(t), a: clientAt(t, h, tenant), b: clientAt(t, h, tenant)}
+	const flights = 40
+	for range flights {
+		c.underWay = append(c.underWay, signIn(t, c.a, tenant, idptest.Claims{"sub": "ada"}))
+	}
+	c.ids = plant(t, c.states, tenant.Issuer(), "ada", *signOutFlag-flights)
+	resident(t, c.a, c.ids[:len(c.ids)/4])
+	resident(t, c.b, c.ids[len(c.ids)/4:len(c.ids)/2])
+
+	c.hold = tenant.Hold(idptest.Refresh, idptest.AfterGrant)
+	for i, id := range c.underWay {
+		at := []*tokenward.Client{c.a, c.b}[i%2]
+		c.answers.Go(func() {
+			_, err := at.GetAccessToken(t.Context(), tokenward.TokenRequest{Audience: "https://api.example"}, tokenward.SessionID(id))
+			answered(err)
+		})
+	}
+	must(t, c.hold.Wait(t.Context(), flights))
+	return c
+}
+
+// A user with many sessions is signed out everywhere, in each store. Requests that are under way are answered once their sessions have
+// ended.
 func TestSignOutEverywhere(t *testing.T) {
 	eachHome(t, func(t *testing.T, h home) {
-		tenant := idptest.NewTenant(t, idptest.WithClient(clientID, clientSecret), idptest.WithAudience("https://api.example"))
-		states := h.openFor(t)
-		a, b := clientAt(t, h, tenant), clientAt(t, h, tenant)
-		const flights = 40
-		var underWay []string
-		for range flights {
-			underWay = append(underWay, signIn(t, a, tenant, idptest.Claims{"sub": "ada"}))
-		}
-		others := []string{signIn(t, a, tenant, idptest.Claims{"sub": "bob"}), signIn(t, b, tenant, idptest.Claims{"sub": "bob"})}
-		ids := plant(t, states, tenant.Issuer(), "ada", *signOutFlag-flights)
-		resident(t, a, ids[:len(ids)/4])
-		resident(t, b, ids[len(ids)/4:len(ids)/2])
-
-		hold := tenant.Hold(idptest.Refresh, idptest.AfterGrant)
-		var answers sync.WaitGroup
-		for i, id := range underWay {
-			c := []*tokenward.Client{a, b}[i%2]
-			answers.Go(func() {
-				_, err := c.GetAccessToken(t.Context(), tokenward.TokenRequest{Audience: "https://api.example"}, tokenward.SessionID(id))
-				if !errors.Is(err, session.ErrMissingSession) && !errors.Is(err, session.ErrMissingRefreshToken) {
-					t.Errorf("a flight under way was answered: %v", err)
-				}
-			})
-		}
-		must(t, hold.Wait(t.Context(), flights))
-
+		c := newCrowd(t, h, func(err error) {
+			if !errors.Is(err, session.ErrMissingSession) && !errors.Is(err, session.ErrMissingRefreshToken) {
+				t.Errorf("a flight under way was answered: %v", err)
+			}
+		})
+		others := []string{signIn(t, c.a, c.tenant, idptest.Claims{"sub": "bob"}), signIn(t, c.b, c.tenant, idptest.Claims{"sub": "bob"})}
 		began := clock.System().Now()
-		n, err := a.EndSessions(t.Context(), tokenward.EndRequest{Issuer: tenant.Issuer(), Subject: "ada"}, tokenward.StoreOptions{})
+		n, err := c.a.EndSessions(t.Context(), tokenward.EndRequest{Issuer: c.tenant.Issuer(), Subject: "ada"}, tokenward.StoreOptions{})
 		took := clock.System().Now().Sub(began)
 		if err != nil || n != *signOutFlag {
 			t.Errorf("EndSessions = %d, %v, want %d", n, err, *signOutFlag)
 		}
 		t.Logf("%d sessions ended in %v", n, took.Round(time.Millisecond))
 		gone := func(id string) bool {
-			_, err := states.Load(t.Context(), session.KeyOf(cookieName, id), store.Options{})
+			_, err := c.states.Load(t.Context(), session.KeyOf(cookieName, id), store.Options{})
 			return errors.As(err, new(*store.GoneError))
 		}
-		all := append(ids, underWay...)
+		all := append(c.ids, c.underWay...)
 		wantGone := func(when string) {
 			t.Helper()
 			for _, id := range all {
@@ -77,18 +94,18 @@ func TestSignOutEverywhere(t *testing.T) {
 			}
 		}
 		wantGone("when the call has returned")
-		hold.Release()
-		answers.Wait()
-		for _, c := range []*tokenward.Client{a, b} { // what the other has in memory goes with the notice
+		c.hold.Release()
+		c.answers.Wait()
+		for _, at := range []*tokenward.Client{c.a, c.b} { // what the other has in memory goes with the notice
 			for _, id := range all {
 				eventually(t, "the end of a session in each process", func() bool {
-					u, err := c.GetUser(t.Context(), tokenward.SessionID(id))
+					u, err := at.GetUser(t.Context(), tokenward.SessionID(id))
 					return u == nil && err == nil
 				})
 			}
 			ctx, cancel := clock.WithTimeout(t.Context(), clock.System(), patience)
 			defer cancel()
-			must(t, c.Settle(ctx))
+			must(t, at.Settle(ctx))
 		}
 		wantGone("when every answer has come")
 		for _, id := range others {
