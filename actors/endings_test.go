@@ -136,26 +136,30 @@ func TestFinish_sendsNothingMore(t *testing.T) {
 	}
 }
 
-// While a connection's token is still on its way, after the ceiling, another process signs
-// a user in: that is heard of, and nothing is left of the end.
-func TestNotice_ofALoginAfterTheEnd(t *testing.T) {
+// signedInAfterTheEnd returns a session that its ceiling has ended, and that is deleted, while a connection's token is still on its way to
+// a caller. Another process has signed a user in, and the session reads that.
+func signedInAfterTheEnd(t *testing.T) (*world, *journey) {
 	w := withCeiling(t)
 	w.rules.Exclusive, w.tells = false, true
-	github := w.sendFor(keyGoogle)
+	j := w.sendFor(keyGoogle)
 	w.pass()
 	w.reachCeiling()
 	w.deliverAll()
-	w.stored(storeDoes) // it is deleted
+	w.stored(storeDoes)
 	w.elsewhere("signed in")
-	for len(w.notices) > 0 {
-		w.hear()
-	}
-	w.deliverAll()
+	w.hearAll()
+	return w, j
+}
+
+// While a connection's token is still on its way, after the ceiling, another process signs
+// a user in: that is heard of, and nothing is left of the end.
+func TestNotice_ofALoginAfterTheEnd(t *testing.T) {
+	w, google := signedInAfterTheEnd(t)
 	w.stored(storeDoes) // read
 	if w.shown.Phase != directory.Ready || w.shown.Incarnation != w.record.incarnation {
 		t.Errorf("shows phase %d of %s, want the new login", w.shown.Phase, w.names[w.shown.Incarnation])
 	}
-	if got := session.CodeOf(github.answer.Err); got != session.CodeMissingRefreshToken {
+	if got := session.CodeOf(google.answer.Err); got != session.CodeMissingRefreshToken {
 		t.Errorf("the caller who waited is told %q, want %q", got, session.CodeMissingRefreshToken)
 	}
 	w.respond(answersRotated)
@@ -165,18 +169,7 @@ func TestNotice_ofALoginAfterTheEnd(t *testing.T) {
 // The same where the record cannot be read then: the end is not remembered, so that a caller who
 // asks next reads it.
 func TestNotice_ofALoginThatCannotBeRead(t *testing.T) {
-	w := withCeiling(t)
-	w.rules.Exclusive, w.tells = false, true
-	w.sendFor(keyGoogle)
-	w.pass()
-	w.reachCeiling()
-	w.deliverAll()
-	w.stored(storeDoes)
-	w.elsewhere("signed in")
-	for len(w.notices) > 0 {
-		w.hear()
-	}
-	w.deliverAll()
+	w, _ := signedInAfterTheEnd(t)
 	w.stored(storeFails)
 	w.respond(answersPlain)
 	w.drain()
@@ -196,10 +189,7 @@ func TestNotice_ofALoginBeforeItsOwnIsAnswered(t *testing.T) {
 		w.late = true
 		w.finish(storeDoes)
 		w.elsewhere(what)
-		for len(w.notices) > 0 {
-			w.hear()
-		}
-		w.deliverAll()
+		w.hearAll()
 		w.answerNow()
 		w.deliverAll()
 		w.stored(storeDoes) // read

@@ -70,30 +70,16 @@ func TestUncertain_aLoginThatTakesEffectLateIsRead(t *testing.T) {
 // After the end another process signs a user in, and out again while that login is being read: the
 // end of it is heard of.
 func TestNotice_ofTheEndOfALoginThatIsBeingRead(t *testing.T) {
-	w := withCeiling(t)
-	w.rules.Exclusive, w.tells = false, true
-	github := w.sendFor(keyGoogle) // so that there is a caller to answer
-	w.pass()
-	w.reachCeiling()
-	w.deliverAll()
-	w.stored(storeDoes) // it is deleted
-	w.elsewhere("signed in")
-	for len(w.notices) > 0 {
-		w.hear()
-	}
-	w.deliverAll()
+	w, google := signedInAfterTheEnd(t)
 	w.late = true
 	w.finish(storeDoes) // read, and the answer takes long
 	w.elsewhere("signed out")
-	for len(w.notices) > 0 {
-		w.hear()
-	}
-	w.deliverAll()
+	w.hearAll()
 	w.answerNow()
 	w.deliverAll()
 	w.respond(answersRotated)
 	w.drain() // fails where it is shown, and nobody is signed in
-	if !github.completed {
+	if !google.completed {
 		t.Error("the caller who waited was not answered")
 	}
 }
@@ -194,13 +180,7 @@ func TestRecovery_endsWithWhatTheProviderSaysOfTheToken(t *testing.T) {
 		{Code: "token_revoked", Status: 200},
 	} {
 		t.Run(fmt.Sprintf("%d %s", refusal.Status, refusal.Code), func(t *testing.T) {
-			w := newTestWorld(t)
-			w.rules.Intents = true
-			w.staleIntent(false)
-			w.command(&messages.RecoverIntent{Intent: *w.intent})
-			w.deliverAll()
-			w.grant(nil)
-			w.deliverAll()
+			w := recovering(t)
 			w.stored(storeDoes) // intend
 			if w.onWire == nil {
 				t.Fatal("no request on the wire")
@@ -280,13 +260,7 @@ func TestRecovery_thatIsNotSentIsNotOver(t *testing.T) {
 		"the store does it, and says that it failed": func(w *world) { w.stored(storeLies) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newTestWorld(t)
-			w.rules.Intents = true
-			w.staleIntent(false)
-			w.command(&messages.RecoverIntent{Intent: *w.intent})
-			w.deliverAll()
-			w.grant(nil)
-			w.deliverAll()
+			w := recovering(t)
 			end(w)
 			w.drain()
 			if w.spends != 0 || w.intent == nil {
@@ -294,6 +268,18 @@ func TestRecovery_thatIsNotSentIsNotOver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// recovering returns a world in which a refresh token that a process left behind is about to be presented: its intent is being written.
+func recovering(t *testing.T) *world {
+	w := newTestWorld(t)
+	w.rules.Intents = true
+	w.staleIntent(false)
+	w.command(&messages.RecoverIntent{Intent: *w.intent})
+	w.deliverAll()
+	w.grant(nil)
+	w.deliverAll()
+	return w
 }
 
 // cutOff returns a world under leases in which a refresh token that a process left behind is

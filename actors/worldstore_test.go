@@ -168,6 +168,14 @@ func (w *world) hear() {
 	}
 }
 
+// hearAll has every notice told and handled.
+func (w *world) hearAll() {
+	for len(w.notices) > 0 {
+		w.hear()
+	}
+	w.deliverAll()
+}
+
 // Who may hold the lease.
 const unheld, self, other = "", "self", "other"
 
