@@ -284,19 +284,9 @@ func inParallel[T any](all []T, end func(T) (bool, error)) (int, error) {
 // endNamed ends the session under key if it is one that e names: an index may be wrong. It reports whether it is. Of one that
 // has reached its ceiling it ends the connection tokens that remain.
 func (c *Client) endNamed(ctx context.Context, key session.Key, e ending, o StoreOptions) (named bool, err error) {
-	var s *session.State
-	var incarnation session.Incarnation
-	err = lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
-		s, incarnation, err = c.env.LoadAny(ctx, key, o.options())
-		return err
-	})
-	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
-		return false, nil
-	case err != nil:
+	s, incarnation, err := c.readNamed(ctx, key, e, c.env.LoadAny, o)
+	if s == nil || err != nil {
 		return false, err
-	case !e.names(c, s):
-		return false, nil
 	}
 	if err := c.endInStore(ctx, store.Ref{Key: key, Incarnation: incarnation}, false, c.namedAtEnd(s), o); err != nil {
 		return true, err
@@ -305,6 +295,20 @@ func (c *Client) endNamed(ctx context.Context, key session.Key, e ending, o Stor
 		e.user(s.User.Sub())
 	}
 	return true, nil
+}
+
+// readNamed returns the session under key as load reads it, nil where it is none that e names, or cannot be read.
+func (c *Client) readNamed(ctx context.Context, key session.Key, e ending,
+	load func(context.Context, session.Key, store.Options) (*session.State, session.Incarnation, error), o StoreOptions,
+) (s *session.State, in session.Incarnation, err error) {
+	err = lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
+		s, in, err = load(ctx, key, o.options())
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnreadable) || err == nil && !e.names(c, s) {
+		return nil, in, nil
+	}
+	return s, in, err
 }
 
 // endsUntil returns the last second at which the user may have signed in to a session that t

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/internal/logins"
-	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -327,19 +325,13 @@ func (c *Client) AskStepUp(ctx context.Context, r EndRequest, o StoreOptions) (a
 
 // askNamed asks for a sign-in of the session under key, if it is one that e names. It reports whether that is new.
 func (c *Client) askNamed(ctx context.Context, key session.Key, e ending, after int64, o StoreOptions) (asked bool, err error) {
-	var s *session.State
-	var incarnation session.Incarnation
-	err = lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
-		s, _, incarnation, err = c.env.SafeLoad(ctx, key, o.options())
-		return err
-	})
-	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
-		return false, nil
-	case err != nil:
+	load := func(ctx context.Context, key session.Key, o store.Options) (*session.State, session.Incarnation, error) {
+		s, _, in, err := c.env.SafeLoad(ctx, key, o)
+		return s, in, err
+	}
+	s, incarnation, err := c.readNamed(ctx, key, e, load, o)
+	if s == nil || err != nil {
 		return false, err
-	case !e.names(c, s):
-		return false, nil
 	}
 	if e.user != nil {
 		e.user(s.User.Sub())
