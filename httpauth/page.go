@@ -93,7 +93,7 @@ func errorPage(r *http.Request, err error, status int) page {
 	switch {
 	case errors.Is(err, errNotSteppedUp):
 		p.Title, p.Text = "This page needs another sign-in", "The provider did not confirm who you are in the way that this page needs."
-	case status == http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
 		p.Title, p.Text, p.Link = "Please try again", "The server is busy, or a part of it does not answer. Reload this page in a moment.", ""
 	case status == http.StatusUnauthorized:
 		p.Title, p.Text = "Please sign in again", "Your session has ended."

@@ -1,6 +1,7 @@
 package httpauth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -166,6 +167,35 @@ func TestUnauthorized_hasAChallenge(t *testing.T) {
 	}
 }
 
+// A session whose refresh token the provider has refused is told so each time, by access tokens and by connection tokens.
+func TestUnauthorized_ofADeadTokenIsSaidEachTime(t *testing.T) {
+	const none, invalid = `Bearer realm="session"`, `Bearer realm="session", error="invalid_token"`
+	s := newSignedIn(t)
+	asked := func(ask func(r *http.Request) error) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { httpauth.WriteError(w, r, ask(r)) })
+	}
+	token := asked(func(r *http.Request) error {
+		_, err := s.client.GetAccessToken(r.Context(), tokenward.TokenRequest{}, tokenward.HTTP(nil, r))
+		return err
+	})
+	connection := asked(func(r *http.Request) error {
+		_, err := s.client.GetAccessTokenForConnection(r.Context(), tokenward.ConnectionRequest{Connection: "google"}, tokenward.HTTP(nil, r))
+		return err
+	})
+	s.clock.Advance(2 * time.Hour)
+	s.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_grant", ""))
+	for i, h := range []http.Handler{token, token, connection} {
+		s.handler = h
+		if w := s.send(http.MethodGet, "/", nil); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") != invalid {
+			t.Errorf("call %d: %d %s, WWW-Authenticate %q, want %q", i, w.Code, w.Body, w.Header().Get("WWW-Authenticate"), invalid)
+		}
+	}
+	s.cookies = map[string]string{}
+	if w := s.send(http.MethodGet, "/", nil); w.Header().Get("WWW-Authenticate") != none {
+		t.Errorf("without a session: %d %s, WWW-Authenticate %q, want %q", w.Code, w.Body, w.Header().Get("WWW-Authenticate"), none)
+	}
+}
+
 func TestRetryAfter_isSaidInWholeSeconds(t *testing.T) {
 	limited := func(d time.Duration) *tokenward.APIError {
 		return &tokenward.APIError{Code: "token_error", Status: 429, RetryAfter: d}
@@ -186,6 +216,8 @@ func TestRetryAfter_isSaidInWholeSeconds(t *testing.T) {
 		{&tokenward.AccessTokenError{Code: "refresh_token_error", Err: &tokenward.BreakerOpenError{RetryAfter: 9 * time.Second}}, "9"},
 		{tokenward.ErrSessionExpired, ""},
 		{errors.New("another"), ""},
+		{context.Canceled, "1"},
+		{context.DeadlineExceeded, ""},
 	} {
 		w := httptest.NewRecorder()
 		httpauth.WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), tt.err)

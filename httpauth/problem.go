@@ -1,6 +1,7 @@
 package httpauth
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/session"
 )
 
 // problem is how an error is written.
@@ -46,8 +48,8 @@ type cause struct {
 // "cause": {"error": OAUTH_CODE, "status": HTTP_STATUS}.
 //
 // A 401 has the challenge of RFC 6750 section 3: Bearer with a realm, for the application's API is what a session
-// opens. Its error is invalid_token where the session has reached its ceiling, or the provider has just refused to
-// refresh it; where there is no session, or none with a refresh token any more, there is no error. Browsers ask for no password then. A 503, and what the provider wants
+// opens. Its error is invalid_token where the session has reached its ceiling, has no refresh token (any more), or the provider refuses
+// to refresh it; where there is no session, there is no error. Browsers ask for no password then. A 503, and what the provider wants
 // repeated later only, has Retry-After (RFC 9110 section 10.2.3) in seconds.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	status := StatusOf(err)
@@ -71,8 +73,8 @@ func challenge(err error) string {
 	if need := new(tokenward.StepUpError); errors.As(err, &need) {
 		return stepUpChallenge(need)
 	}
-	switch tokenward.CodeOf(err) {
-	case "session_expired", "refresh_token_error":
+	switch code := tokenward.CodeOf(err); {
+	case code == "session_expired", code == "refresh_token_error", session.HasNoRefreshToken(err):
 		return noCredential + `, error="invalid_token"`
 	}
 	return noCredential
@@ -98,7 +100,13 @@ func retryAfter(err error, status int) time.Duration {
 
 func problemOf(err error) problem {
 	p := problem{Error: tokenward.CodeOf(err), Description: describe(err)}
-	if p.Error == "" {
+	switch {
+	case p.Error != "":
+	case errors.Is(err, context.DeadlineExceeded):
+		p.Error, p.Description = "deadline_exceeded", "the request could not be answered in its time; try again later"
+	case errors.Is(err, context.Canceled):
+		p.Error, p.Description = "canceled", "the request was given up; try again later"
+	default:
 		p.Error, p.Description = "internal_error", "the request could not be answered"
 	}
 	var api *tokenward.APIError
@@ -155,7 +163,8 @@ func describe(err error) string {
 
 // StatusOf returns the HTTP status that answers err: 4xx for what the browser brought or
 // must do, 401 among them wherever tokenward.LoginRequired says so, 502 for the provider's faults, 503 for
-// what will pass.
+// what will pass, also where the call's own context was cancelled, and 504 where its deadline has passed.
+// The error of an RPC is turned into one of tokenward by grpcauth.FromError first.
 func StatusOf(err error) int {
 	var own *handlerError
 	if errors.As(err, &own) {
@@ -178,9 +187,16 @@ func StatusOf(err error) int {
 		return http.StatusBadRequest
 	case "overloaded", "store_error", "closed":
 		return http.StatusServiceUnavailable
-	case "internal_error", "session_too_large", "":
+	case "internal_error", "session_too_large":
 		return http.StatusInternalServerError
+	case "":
+		return uncodedStatus(err)
 	}
+	return providerStatus(err)
+}
+
+// providerStatus returns the status of an error that came of dealing with the provider, or of a mistake in the configuration.
+func providerStatus(err error) int {
 	if errors.As(err, new(*tokenward.BreakerOpenError)) {
 		return http.StatusServiceUnavailable
 	}
@@ -193,6 +209,17 @@ func StatusOf(err error) int {
 		return http.StatusInternalServerError
 	}
 	return http.StatusBadGateway
+}
+
+// uncodedStatus returns the status of an error that is not tokenward's.
+func uncodedStatus(err error) int {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return http.StatusGatewayTimeout
+	case errors.Is(err, context.Canceled):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
 }
 
 func write(w http.ResponseWriter, status int, p problem) {

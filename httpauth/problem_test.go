@@ -1,6 +1,7 @@
 package httpauth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -36,6 +37,9 @@ func TestWriteError_showsNoCause(t *testing.T) {
 		{"a logout token that a provider cannot confirm", &tokenward.BackchannelLogoutError{Message: "refused", Err: api}, 400, "backchannel_logout_error"},
 		{"a configuration", &tokenward.ConfigurationError{Message: "wrong", Err: cause}, 500, "configuration_error"},
 		{"a host's own", cause, 500, "internal_error"},
+		{"the time that the host gave", fmt.Errorf("%w: %w", cause, context.DeadlineExceeded), 504, "deadline_exceeded"},
+		{"a call that the host gave up", fmt.Errorf("%w: %w", cause, context.Canceled), 503, "canceled"},
+		{"a provider that took too long", &tokenward.AccessTokenError{Code: "refresh_token_error", Err: context.DeadlineExceeded}, 502, "refresh_token_error"},
 	}
 	for _, tt := range tests {
 		w := httptest.NewRecorder()

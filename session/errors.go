@@ -87,9 +87,16 @@ const noRefreshToken = "the session has no refresh token (any more); start a new
 // NoRefreshToken returns the error of a query of a session that lives and has no refresh token.
 func NoRefreshToken(forConnection bool) error {
 	if forConnection {
-		return &ConnectionTokenError{Code: CodeMissingRefreshToken, Message: noRefreshToken}
+		return &ConnectionTokenError{Code: CodeMissingRefreshToken, Message: noRefreshToken, lives: true}
 	}
-	return &AccessTokenError{Code: CodeMissingRefreshToken, Message: noRefreshToken}
+	return &AccessTokenError{Code: CodeMissingRefreshToken, Message: noRefreshToken, lives: true}
+}
+
+// HasNoRefreshToken reports whether err is that of NoRefreshToken: CodeMissingRefreshToken is also said where there is no session.
+func HasNoRefreshToken(err error) bool {
+	var token *AccessTokenError
+	var connection *ConnectionTokenError
+	return errors.As(err, &token) && token.lives || errors.As(err, &connection) && connection.lives
 }
 
 type sentinelError struct {

@@ -125,7 +125,7 @@ func (r redaction) of(err error) error {
 }
 
 func (r redaction) accessTokenError(e *AccessTokenError) *AccessTokenError {
-	return &AccessTokenError{Code: e.Code, Message: r.text(e.Message), Err: r.of(e.Err)}
+	return &AccessTokenError{Code: e.Code, Message: r.text(e.Message), Err: r.of(e.Err), lives: e.lives}
 }
 
 // redactedError stands for an error whose text had a secret in it. errors.Is and errors.As see

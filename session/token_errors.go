@@ -7,6 +7,8 @@ type AccessTokenError struct {
 	Code    Code
 	Message string
 	Err     error // cause, nil when there is none
+
+	lives bool // it is of a session that lives: NoRefreshToken
 }
 
 // ErrorCode returns the code.
@@ -30,6 +32,8 @@ type ConnectionTokenError struct {
 	Code    Code
 	Message string
 	Err     error // cause, nil when there is none
+
+	lives bool // it is of a session that lives: NoRefreshToken
 }
 
 // ErrorCode returns the code.

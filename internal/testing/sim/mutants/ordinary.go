@@ -365,8 +365,8 @@ var ordinary = []defect{
 	},
 	{
 		name: "challenge-without-session", what: "a browser that brought no session is told that its token is invalid",
-		old:  `case "session_expired", "refresh_token_error":`,
-		bad:  `case "session_expired", "refresh_token_error", "missing_refresh_token":`,
+		old:  `code == "refresh_token_error", session.HasNoRefreshToken(err):`,
+		bad:  `code == "refresh_token_error", code == "missing_refresh_token":`,
 		test: "TestUnauthorized_hasAChallenge",
 	},
 	{
