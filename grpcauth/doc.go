@@ -22,9 +22,14 @@
 //
 // # Errors
 //
-// Error makes a gRPC error of an error of tokenward. The interceptors and Credentials use it. A web handler that calls a server
-// gets two kinds of errors: those of the session, which have a tokenward.CodeOf and which httpauth.WriteError answers, and
-// those of the server, which have a status alone: answer them with 502, or as status.Code says.
+// Error makes a gRPC error of an error of tokenward. The interceptors and Credentials use it. FromError is its inverse: a web handler, or another
+// server, that calls a server of the same application asks it of the errors that come.
+//
+//	if err = grpcauth.FromError(err); tokenward.CodeOf(err) != "" || ctx.Err() != nil {
+//		httpauth.WriteError(w, r, err) // 401 where the user must sign in again, 503 and so on
+//	}
+//
+// Other errors are the server's own, which have a status alone: answer them with 502, or as status.Code says.
 //
 //	the user must sign in again (tokenward.LoginRequired),
 //	session_expired, missing_session, missing_refresh_token,

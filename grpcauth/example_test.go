@@ -6,12 +6,15 @@ import (
 	"net"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	health "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/grpcauth"
+	"github.com/tokenward/tokenward/httpauth"
 	"github.com/tokenward/tokenward/idp/idptest"
 )
 
@@ -108,4 +111,12 @@ func ExampleUnaryServerInterceptor() {
 	defer server.Stop()
 	fmt.Println(len(server.GetServiceInfo()), "services")
 	// Output: 0 services
+}
+
+// A web handler asks a server of the same application, which has met the end of the session.
+func ExampleFromError() {
+	err := status.Error(codes.Unauthenticated, "session_expired") // of an RPC, whose server has grpcauth's interceptors
+	err = grpcauth.FromError(err)
+	fmt.Println(tokenward.CodeOf(err), tokenward.LoginRequired(err), httpauth.StatusOf(err))
+	// Output: session_expired true 401
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/grpcauth"
+	"github.com/tokenward/tokenward/httpauth"
 	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/store/storetest"
 )
@@ -175,5 +176,50 @@ func TestError(t *testing.T) {
 	}
 	if err := grpcauth.Error(nil); err != nil {
 		t.Errorf("Error(nil) = %v", err)
+	}
+}
+
+// What Error makes of an error, FromError makes an error of again, on the other side of the wire.
+func TestFromError(t *testing.T) {
+	token := func(code tokenward.Code, cause error) error {
+		return &tokenward.AccessTokenError{Code: code, Err: cause}
+	}
+	dead := token("refresh_token_error", &tokenward.APIError{Code: "invalid_grant", Status: 400})
+	away := token("refresh_token_error", &tokenward.APIError{Code: "token_error", Status: 503})
+	for _, sent := range []error{
+		token("session_expired", nil), tokenward.ErrMissingSession, tokenward.ErrMissingRefreshToken, token("missing_session_domain", nil), dead, away,
+		token("refresh_token_error", &tokenward.APIError{Code: "invalid_scope", Status: 400}),
+		&tokenward.MFARequiredError{AccessTokenError: tokenward.AccessTokenError{Code: "mfa_required"}}, token("domain_mismatch", nil),
+		token("incorrect_audience", nil), tokenward.ErrOverloaded, tokenward.ErrStore, tokenward.ErrClosed, tokenward.ErrInternal, &tokenward.StepUpError{},
+		&tokenward.InvalidArgumentError{Argument: "scope"}, &tokenward.InvalidArgumentError{Argument: "session"},
+		&tokenward.MissingRequiredArgumentError{Argument: "connection"}, &tokenward.CustomTokenExchangeError{Code: "invalid_token_format"},
+		&tokenward.CustomTokenExchangeError{Code: "token_exchange_failed", Err: &tokenward.BreakerOpenError{}},
+		&tokenward.AccessTokenForConnectionError{Code: "api_error"}, token("failed_to_request_token", nil),
+	} {
+		wire := status.Convert(grpcauth.Error(sent)).Err()
+		got := grpcauth.FromError(fmt.Errorf("the call: %w", wire))
+		if tokenward.CodeOf(got) != tokenward.CodeOf(sent) || tokenward.LoginRequired(got) != tokenward.LoginRequired(sent) {
+			t.Errorf("%v came as %v: code %q, login required %v", sent, got, tokenward.CodeOf(got), tokenward.LoginRequired(got))
+		}
+		if httpauth.StatusOf(got) != httpauth.StatusOf(sent) && tokenward.CodeOf(sent) != "token_exchange_failed" {
+			t.Errorf("%v: HTTP status %d, want %d", sent, httpauth.StatusOf(got), httpauth.StatusOf(sent))
+		}
+		if status.Code(got) != status.Code(wire) || !errors.Is(got, wire) || status.Code(grpcauth.Error(got)) != status.Code(wire) {
+			t.Errorf("%v: the status is lost: %v", sent, got)
+		}
+	}
+	for code, want := range map[codes.Code]error{codes.Canceled: context.Canceled, codes.DeadlineExceeded: context.DeadlineExceeded} {
+		wire := status.Error(code, "too late")
+		if got := grpcauth.FromError(wire); !errors.Is(got, want) || !errors.Is(got, wire) || status.Code(got) != code {
+			t.Errorf("FromError(%v) = %v", wire, got)
+		}
+	}
+	for _, other := range []error{
+		nil, errors.New("plain"), context.Canceled, dead, grpcauth.Error(dead), status.Error(codes.NotFound, "no such order"), status.Error(codes.Unavailable, "connection refused"),
+		status.Error(codes.NotFound, "session_expired"), status.Error(codes.Internal, "made_up"), status.Error(codes.Unauthenticated, "api_error"),
+	} {
+		if got := grpcauth.FromError(other); got != other { //nolint:errorlint // it is returned as it is
+			t.Errorf("FromError(%v) = %v", other, got)
+		}
 	}
 }

@@ -3,7 +3,9 @@ package grpcauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -61,19 +63,80 @@ func codeOf(err error) codes.Code {
 	case tokenward.LoginRequired(err):
 		return codes.Unauthenticated
 	}
-	switch code {
-	case "session_expired", "missing_session", "missing_refresh_token", "missing_session_domain", "insufficient_user_authentication":
-		return codes.Unauthenticated
-	case "mfa_required", "domain_mismatch", "incorrect_audience":
-		return codes.PermissionDenied
-	case "overloaded":
-		return codes.ResourceExhausted
-	case "store_error", "closed":
-		return codes.Unavailable
-	case "invalid_argument", "missing_required_argument_error", "invalid_token_format", "missing_actor_token_type":
+	switch c, listed := always[code]; {
+	case !listed:
+		return providerCode(err)
+	case c == codes.InvalidArgument:
 		return argumentCode(err)
+	default:
+		return c
 	}
-	return providerCode(err)
+}
+
+// always are the codes of tokenward that say all: of the others the cause counts, too.
+var always = map[tokenward.Code]codes.Code{
+	tokenward.CodeSessionExpired:          codes.Unauthenticated,
+	tokenward.CodeMissingSession:          codes.Unauthenticated,
+	tokenward.CodeMissingRefreshToken:     codes.Unauthenticated,
+	tokenward.CodeMissingSessionDomain:    codes.Unauthenticated,
+	tokenward.CodeStepUp:                  codes.Unauthenticated,
+	tokenward.CodeMFARequired:             codes.PermissionDenied,
+	tokenward.CodeDomainMismatch:          codes.PermissionDenied,
+	tokenward.CodeIncorrectAudience:       codes.PermissionDenied,
+	tokenward.CodeOverloaded:              codes.ResourceExhausted,
+	tokenward.CodeStoreError:              codes.Unavailable,
+	tokenward.CodeClosed:                  codes.Unavailable,
+	tokenward.CodeInvalidArgument:         codes.InvalidArgument,
+	tokenward.CodeMissingRequiredArgument: codes.InvalidArgument,
+	tokenward.CodeInvalidTokenFormat:      codes.InvalidArgument,
+	tokenward.CodeMissingActorTokenType:   codes.InvalidArgument,
+}
+
+// byCause are those of the others that a server sends for a session's sake.
+var byCause = []tokenward.Code{
+	tokenward.CodeRefreshTokenError, tokenward.CodeAPIError, tokenward.CodeRetrievalError, tokenward.CodeTokenExchangeFailed,
+	tokenward.CodeFailedToRequestToken, tokenward.CodeInternalError, tokenward.CodeConfiguration,
+}
+
+// FromError is the inverse of Error, for the error of an RPC to a server of the same application. Where Error made its status, the error that
+// FromError returns is a *tokenward.AccessTokenError with the code that came: for tokenward.CodeOf, tokenward.LoginRequired, errors.Is with
+// tokenward's errors, and httpauth.WriteError. That of a context that has ended, there or here, is context.Canceled or
+// context.DeadlineExceeded. The error of the RPC is the cause, with its status. Any other error is returned as it is.
+func FromError(err error) error {
+	var has interface{ GRPCStatus() *status.Status }
+	if tokenward.CodeOf(err) != "" || !errors.As(err, &has) {
+		return err
+	}
+	s := has.GRPCStatus()
+	switch s.Code() {
+	case codes.Canceled:
+		return fmt.Errorf("%w: %w", context.Canceled, err)
+	case codes.DeadlineExceeded:
+		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+	}
+	code := tokenward.Code(s.Message())
+	if cause := causeOf(code, s.Code(), err); cause != nil {
+		return &tokenward.AccessTokenError{Code: code, Err: cause}
+	}
+	return err
+}
+
+// causeOf returns the cause of an error of tokenward that came as status with err, so that codeOf returns that status again. It is nil
+// where Error makes no such status of code.
+func causeOf(code tokenward.Code, status codes.Code, err error) error {
+	c, listed := always[code]
+	switch {
+	case listed && (c == status || c == codes.InvalidArgument && status == codes.Internal):
+		return err
+	case !slices.Contains(byCause, code):
+	case status == codes.Internal:
+		return err
+	case status == codes.Unavailable:
+		return &tokenward.APIError{Code: tokenward.CodeTokenError, Err: err}
+	case status == codes.Unauthenticated && code == tokenward.CodeRefreshTokenError:
+		return &tokenward.APIError{Code: tokenward.CodeInvalidGrant, Status: http.StatusBadRequest, Err: err}
+	}
+	return nil
 }
 
 // argumentCode tells an argument that the caller's caller may have chosen from a mistake in the program.
