@@ -173,7 +173,15 @@ func (c *Client) verify(ctx context.Context, issuer, raw string, from source) (h
 	}
 	keys = newer
 	set, err = parse(raw, h.alg, choose)
-	return h, set, err
+	return h, set, keys.judged(err, from)
+}
+
+// judged returns err, the failure of a token by the keys that were fetched for it. A provider that has no keys now may have them later.
+func (s *keySet) judged(err error, from source) error {
+	if len(s.keys) == 0 {
+		return untilAsked(err, from)
+	}
+	return err
 }
 
 // untilAsked returns err, the failure of a token for whose key the provider may not be asked yet. Where strangers have brought the token, it

@@ -108,6 +108,39 @@ func TestLogout_newKey(t *testing.T) {
 	if code := r.call(token, named(r.user(ada))); code != http.StatusNoContent || r.inStore("phone") {
 		t.Errorf("half a minute later: status %d", code)
 	}
+	r.clock.Advance(30 * time.Second)
+	r.tenant.Script(idptest.JWKS, idptest.Status(500))
+	if code := r.call(r.tenant.RevocationToken(logoutURL, header("kid", "made-up")), named(r.user(ada))); code != http.StatusServiceUnavailable {
+		t.Errorf("while keys cannot be had: status %d", code)
+	}
+}
+
+// A token that is not accepted is refused with the error of RFC 6750 section 3; a caller that sends none is told no error.
+func TestLogout_challenges(t *testing.T) {
+	const realm = `Bearer realm="universal logout"`
+	r := newRig(t)
+	token := r.tenant.RevocationToken(logoutURL)
+	for _, tt := range []struct {
+		authorization string
+		status        int
+		want          string
+	}{
+		{"", http.StatusUnauthorized, realm},
+		{"Basic eDp5", http.StatusUnauthorized, realm},
+		{"Bearer x", http.StatusUnauthorized, realm + `, error="invalid_token"`},
+		{"Bearer " + token, http.StatusNoContent, ""},
+		{"Bearer " + token, http.StatusUnauthorized, realm + `, error="invalid_token"`},
+	} {
+		w := serve(r.logout, http.MethodPost, "application/json", tt.authorization, named(r.user(ada)))
+		if got := w.Header().Get("WWW-Authenticate"); w.Code != tt.status || got != tt.want {
+			t.Errorf("%.10s: %d, WWW-Authenticate %q, want %d, %q", tt.authorization, w.Code, got, tt.status, tt.want)
+		}
+	}
+	stranger := idptest.Claims{"format": "iss_sub", "iss": "https://other.example/", "sub": ada}
+	w := serve(r.logout, http.MethodPost, "application/json", "Bearer "+r.tenant.RevocationToken(logoutURL), named(stranger))
+	if got, want := w.Header().Get("WWW-Authenticate"), realm+`, error="insufficient_scope"`; w.Code != http.StatusForbidden || got != want {
+		t.Errorf("another issuer's user: %d, WWW-Authenticate %q, want %q", w.Code, got, want)
+	}
 }
 
 // What a body that is too long, breaks off or comes by another method is answered, to the letter of RFC 8935 section 2.

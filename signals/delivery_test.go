@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -197,7 +198,8 @@ func TestPoll_refuses(t *testing.T) {
 	}
 }
 
-// A transmitter's new key is fetched for the first event that it has signed; kids that are made up are no requests.
+// A transmitter's new key is fetched for the first event that it has signed; kids that are made up are no requests. An event whose key is
+// not among those that were just fetched is refused (invalid_key); one whose key may not be asked for yet, or cannot be had, comes again.
 func TestReceiver_keys(t *testing.T) {
 	r := newRig(t)
 	r.login(ada, "phone")
@@ -205,9 +207,16 @@ func TestReceiver_keys(t *testing.T) {
 		t.Fatalf("status %d", code)
 	}
 	before := r.tenant.Requests(idptest.JWKS)
-	for i := range 20 {
-		if code := r.push(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), header("kid", fmt.Sprint("made-up-", i)))); code != http.StatusServiceUnavailable {
-			t.Errorf("an unknown kid: status %d", code)
+	unknown := func(i int) *httptest.ResponseRecorder {
+		token := r.tenant.EventToken(signals.SessionRevoked, r.user(ada), header("kid", fmt.Sprint("made-up-", i)))
+		return serve(r.receiver.Push(), http.MethodPost, "application/secevent+jwt", pushPassword, token)
+	}
+	if w := unknown(0); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), `"err":"invalid_key"`) {
+		t.Errorf("an unknown kid: %d %s", w.Code, w.Body)
+	}
+	for i := range 19 {
+		if w := unknown(i); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "30" {
+			t.Errorf("an unknown kid within 30 seconds: %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
 		}
 	}
 	if n := r.tenant.Requests(idptest.JWKS) - before; n != 1 {
@@ -221,6 +230,15 @@ func TestReceiver_keys(t *testing.T) {
 	r.clock.Advance(30 * time.Second)
 	if code := r.push(token); code != http.StatusAccepted || len(r.living()) != 0 {
 		t.Errorf("a new key: status %d, %v live", code, r.living())
+	}
+	r.clock.Advance(30 * time.Second)
+	r.tenant.Script(idptest.JWKS, idptest.Status(500))
+	if w := unknown(20); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("an unknown kid while keys cannot be had: %d %s", w.Code, w.Body)
+	}
+	r.clock.Advance(30 * time.Second)
+	if w := unknown(20); w.Code != http.StatusBadRequest {
+		t.Errorf("an unknown kid afterwards: %d %s", w.Code, w.Body)
 	}
 }
 

@@ -275,7 +275,7 @@ var eventForms = []form{
 	{"an altered signature", revoked(broken), []int{400}, nil},
 	{"no signature", revoked(header("alg", "none")), []int{400}, nil},
 	{"signed by a shared secret", revoked(header("alg", "HS256")), []int{400}, nil},
-	{"an unknown key", revoked(header("kid", "nobody's")), []int{503}, nil},
+	{"an unknown key", revoked(header("kid", "nobody's")), []int{400}, nil},
 	{"for another receiver", revoked(claim("aud", "https://other.example/")), []int{400}, nil},
 	{"from another transmitter", revoked(claim("iss", "https://evil.example/")), []int{400}, nil},
 	{"a token of another type", revoked(header("typ", "JWT")), []int{400}, nil},

@@ -163,12 +163,21 @@ func (l *Logout) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	l.cfg.Logger.WarnContext(r.Context(), "a universal logout was refused", "status", no.status, "reason", no.text, "error", no.err)
 	switch no.status {
-	case http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", `Bearer realm="universal logout"`)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		w.Header().Set("WWW-Authenticate", challenge(r, no))
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "30")
 	}
 	writeJSON(w, no.status, map[string]string{"error": no.code, "error_description": no.text})
+}
+
+// challenge returns the WWW-Authenticate of an answer. A caller that has sent no token is told no error (RFC 6750 section 3.1).
+func challenge(r *http.Request, no *answer) string {
+	const realm = `Bearer realm="universal logout"`
+	if kind, _, _ := strings.Cut(r.Header.Get("Authorization"), " "); !strings.EqualFold(kind, "Bearer") {
+		return realm
+	}
+	return realm + `, error="` + no.code + `"`
 }
 
 func (l *Logout) serve(w http.ResponseWriter, r *http.Request) (ended int, no *answer) {

@@ -10,7 +10,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
+	"github.com/tokenward/tokenward/session"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 	pollSoon     = time.Second      // an answer that came sooner did not wait for events
 	firstBackOff = time.Second
 	longestPause = time.Minute
-	keyPatience  = 90 * time.Second // with a token whose key is not known: keys are fetched again within 30 seconds
+	keyPatience  = 90 * time.Second // with a token whose key may not be asked for yet: keys are fetched again within 30 seconds
 )
 
 // pollRequest is the body of a poll (RFC 8936 section 2.2).
@@ -78,7 +80,7 @@ type poller struct {
 	endpoint    string
 	next        pollRequest
 	failures    int
-	unknownKeys map[string]time.Duration // when tokens whose key is not known came first, by the monotonic clock
+	unknownKeys map[string]time.Duration // when tokens whose key may not be asked for yet came first, by the monotonic clock
 }
 
 // once polls once and deals with what comes. It returns how long to wait before the next poll.
@@ -137,7 +139,7 @@ func (p *poller) deal(ctx context.Context, sets map[string]json.RawMessage) (fai
 // note notes what became of a token. It returns an error where it should come again.
 func (p *poller) note(jti string, err error) error {
 	var no *refusal
-	if isUnknownKey(err) {
+	if !errors.As(err, &no) && tokenward.CodeOf(err) == session.CodeJWKSKeyNotFound {
 		now := p.r.clock.Mono()
 		first, known := p.unknownKeys[jti]
 		if !known && len(p.unknownKeys) < maxSeen {
@@ -146,13 +148,13 @@ func (p *poller) note(jti string, err error) error {
 		if !known || now-first < keyPatience {
 			return err
 		}
-		err = &refusal{code: invalidKey, text: "the token was not signed by a key of the transmitter"}
+		no = &refusal{code: invalidKey, text: "the token was not signed by a key of the transmitter"}
 	}
 	delete(p.unknownKeys, jti)
 	switch {
 	case err == nil:
 		p.next.Ack = append(p.next.Ack, jti)
-	case errors.As(err, &no):
+	case no != nil:
 		if p.next.SetErrs == nil {
 			p.next.SetErrs = make(map[string]setError)
 		}

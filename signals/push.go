@@ -13,8 +13,9 @@ import (
 const maxToken = 256 << 10 // bytes of a token, as it is sent
 
 // Push returns the handler that the transmitter pushes events to (RFC 8935). It answers 202 once the sessions that an event
-// names have ended in the store; 400 with {"err": CODE, "description": TEXT} where the token is refused; 503 with
-// Retry-After where a session could not be ended, the token's key is not known yet, or the token did not arrive whole: the
+// names have ended in the store; 400 with {"err": CODE, "description": TEXT} where the token is refused (invalid_key: also where its kid is
+// not among the keys, which were fetched for it); 503 with
+// Retry-After where a session could not be ended, the keys cannot be had or may not be fetched again yet, or the token did not arrive whole: the
 // transmitter sends it again.
 func (r *Receiver) Push() http.Handler { return http.HandlerFunc(r.push) }
 

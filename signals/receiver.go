@@ -196,13 +196,16 @@ func (r *Receiver) take(ctx context.Context, raw string) error {
 	return nil
 }
 
-// refused returns what the failed verification of a token means. A key that is not known may be one that could not be asked
-// for yet: keys are fetched again at most once in 30 seconds.
+// refused returns what the failed verification of a token means. A key that is not among those that were fetched for it is refused. One that
+// could not be asked for yet is not: keys are fetched again at most once in 30 seconds.
 func refused(err error) error {
+	if temporary(err) {
+		return err
+	}
 	switch tokenward.CodeOf(err) {
 	case session.CodeIssuerValidation:
 		return &refusal{invalidIssuer, "the token is from another issuer", err}
-	case session.CodeInvalidSignature:
+	case session.CodeInvalidSignature, session.CodeJWKSKeyNotFound:
 		return &refusal{invalidKey, "the token was not signed by a key of the transmitter", err}
 	case session.CodeInvalidAudience:
 		return &refusal{invalidAudience, "the token is for another receiver", err}

@@ -305,8 +305,3 @@ func checkEndpoint(endpoint, issuer string) error {
 	}
 	return &tokenward.ConfigurationError{Message: "signals: the endpoint must be an https URL (http is accepted for loopback hosts only)"}
 }
-
-// isUnknownKey reports whether a token was not verified for want of its key.
-func isUnknownKey(err error) bool {
-	return err != nil && tokenward.CodeOf(err) == session.CodeJWKSKeyNotFound
-}
