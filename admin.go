@@ -149,7 +149,7 @@ func (c *Client) EndSession(ctx context.Context, key Key, o StoreOptions) error 
 		case key == Key{}:
 			return struct{}{}, &InvalidArgumentError{Argument: "key", Message: "name the session by the key that a listing shows"}
 		}
-		return struct{}{}, c.endRef(ctx, key, session.Incarnation{}, o)
+		return struct{}{}, c.endInStore(ctx, store.Ref{Key: key}, session.ReasonAdministration, false, nil, o)
 	})
 	return err
 }
@@ -166,7 +166,7 @@ func (c *Client) EndSessionsOf(ctx context.Context, issuer string, o StoreOption
 			return 0, err
 		}
 		now := c.clock.Now().Unix()
-		w.who.until = now + leewayOfEnds
+		w.who.why, w.who.until = session.ReasonAdministration, now+leewayOfEnds
 		c.rememberEnds(w.who, now)
 		return w.end(ctx, o)
 	})
@@ -339,7 +339,7 @@ func (w *walk) endListed(ctx context.Context, listed []store.Listed, o StoreOpti
 			}
 		}
 	}
-	n, err := w.c.endRefs(ctx, named, o)
+	n, err := w.c.endRefs(ctx, named, w.who.why, o)
 	if err != nil {
 		return n, err
 	}
@@ -349,12 +349,12 @@ func (w *walk) endListed(ctx context.Context, listed []store.Listed, o StoreOpti
 
 // endRefs ends sessions: in the store in one call, where it can, and then in the memory of this process. Of the others the call has left
 // some, whose ends are written one by one.
-func (c *Client) endRefs(ctx context.Context, refs []store.Ref, o StoreOptions) (int, error) {
+func (c *Client) endRefs(ctx context.Context, refs []store.Ref, why session.Reason, o StoreOptions) (int, error) {
 	many, ok := store.As[store.BatchEnder](c.opts.states)
 	left := refs
 	if ok {
 		if err := lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
-			left, err = many.EndAll(ctx, refs, store.Ending{Reason: session.ReasonBackchannelLogout}, o.options())
+			left, err = many.EndAll(ctx, refs, store.Ending{Reason: why}, o.options())
 			return err
 		}); err != nil {
 			return 0, lookup.StoreError(err)
@@ -364,5 +364,5 @@ func (c *Client) endRefs(ctx context.Context, refs []store.Ref, o StoreOptions) 
 	for _, r := range left {
 		unwritten[r.Key] = true
 	}
-	return inParallel(refs, func(r store.Ref) (bool, error) { return true, c.endInStore(ctx, r, !unwritten[r.Key], nil, o) })
+	return inParallel(refs, func(r store.Ref) (bool, error) { return true, c.endInStore(ctx, r, why, !unwritten[r.Key], nil, o) })
 }

@@ -56,7 +56,7 @@ func (c *Client) backchannelLogout(ctx context.Context, logoutToken string, o St
 		return nil
 	}
 	c.logins.Logouts.Remember(c.clock.Now(), t.owners(), logins.EndedBy(t.LogoutToken))
-	e := ending{issuer: t.issuer, sid: t.SID, sub: t.Subject, until: endsUntil(t), clientIDs: t.clientIDs}
+	e := ending{why: session.ReasonBackchannelLogout, issuer: t.issuer, sid: t.SID, sub: t.Subject, until: endsUntil(t), clientIDs: t.clientIDs}
 	if _, err := c.endFound(ctx, e, o); err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (c *Client) named(r EndRequest) (e ending, by int64, err error) {
 	}
 	by = r.BeganBy.Unix()
 	return ending{
-		issuer: session.IssuerOf(r.Issuer), sid: r.SID, sub: r.Subject, email: session.NormalEmail(r.Email), until: by + leewayOfEnds,
+		why: session.ReasonAdministration, issuer: session.IssuerOf(r.Issuer), sid: r.SID, sub: r.Subject, email: session.NormalEmail(r.Email), until: by + leewayOfEnds,
 		unsaid: r.SID != "",
 	}, by, nil
 }
@@ -136,7 +136,7 @@ func (e ending) ofUsers(do func(e ending) (int, error)) (int, error) {
 	}
 	users.Range(func(sub, _ any) bool {
 		var more int
-		more, err = do(ending{issuer: e.issuer, sub: sub.(string), until: e.until})
+		more, err = do(ending{why: e.why, issuer: e.issuer, sub: sub.(string), until: e.until})
 		n += more
 		return err == nil
 	})
@@ -151,6 +151,7 @@ func (c *Client) rememberEnds(e ending, by int64) {
 
 // ending names sessions that are to end: those of which all is so that is not empty.
 type ending struct {
+	why             session.Reason
 	issuer          string
 	sid, sub, email string
 	unsaid          bool             // email is that of a session that names no verified one, too
@@ -288,7 +289,7 @@ func (c *Client) endNamed(ctx context.Context, key session.Key, e ending, o Stor
 	if s == nil || err != nil {
 		return false, err
 	}
-	if err := c.endInStore(ctx, store.Ref{Key: key, Incarnation: incarnation}, false, c.namedAtEnd(s), o); err != nil {
+	if err := c.endInStore(ctx, store.Ref{Key: key, Incarnation: incarnation}, e.why, false, c.namedAtEnd(s), o); err != nil {
 		return true, err
 	}
 	if e.user != nil {
@@ -322,11 +323,6 @@ func endsUntil(t logout) int64 {
 	return t.IssuedAt + leewayOfEnds
 }
 
-// endRef ends one incarnation of a session, or any where that is zero, in every process.
-func (c *Client) endRef(ctx context.Context, key session.Key, incarnation session.Incarnation, o StoreOptions) error {
-	return c.endInStore(ctx, store.Ref{Key: key, Incarnation: incarnation}, false, nil, o)
-}
-
 // namedAtEnd returns whose session s is, for the hook that is told of its end; nil where there is none, and where s is what
 // remains of a session that has ended before.
 func (c *Client) namedAtEnd(s *session.State) *session.State {
@@ -336,11 +332,12 @@ func (c *Client) namedAtEnd(s *session.State) *session.State {
 	return s.Named()
 }
 
-// endInStore is endRef; with written, the store has the end already. Whose session it is may be nil.
-func (c *Client) endInStore(ctx context.Context, r store.Ref, written bool, named *session.State, o StoreOptions) error {
+// endInStore ends one incarnation of a session, or any where that is zero, in every process. With written, the store has the end already.
+// Whose session it is may be nil.
+func (c *Client) endInStore(ctx context.Context, r store.Ref, why session.Reason, written bool, named *session.State, o StoreOptions) error {
 	call := directory.NewCall(ctx, o.options())
-	c.browser.Ended.Add(r.Key, session.ReasonBackchannelLogout)
-	end := &messages.EndSession{Key: r.Key, Only: r.Incarnation, Why: session.ReasonBackchannelLogout, InStore: written, Named: named, Call: call}
+	c.browser.Ended.Add(r.Key, why)
+	end := &messages.EndSession{Key: r.Key, Only: r.Incarnation, Why: why, InStore: written, Named: named, Call: call}
 	if err := c.lookup.Order(ctx, end, call); err != nil {
 		return lookup.StoreError(err)
 	}

@@ -89,7 +89,8 @@ type Reason = session.Reason
 // The reasons for which sessions end.
 const (
 	ReasonLogout            Reason = "logout"             // the user signed out
-	ReasonBackchannelLogout Reason = "backchannel_logout" // the provider said so, or EndSession, EndSessions or EndSessionsOf
+	ReasonBackchannelLogout Reason = "backchannel_logout" // the provider said so, by a back-channel or front-channel logout
+	ReasonAdministration    Reason = "administration"     // EndSession, EndSessions or EndSessionsOf: an operator, or package signals
 	ReasonCeiling           Reason = "ceiling"            // session_expiry was reached
 	ReasonRevoked           Reason = "revoked"            // the provider refuses the refresh token for good (WithEndOnDeadToken)
 	ReasonReplaced          Reason = "replaced"           // a new login took its place

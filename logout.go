@@ -169,7 +169,7 @@ func (c *Client) frontchannelLogout(ctx context.Context, issuer, sid string, o S
 	if c.opts.tenants == nil && !session.SameIssuer(issuer, t.of.Issuer) { // else a session names the issuer of its tenant
 		return &InvalidArgumentError{Argument: "iss", Message: "the front-channel logout is from another issuer"}
 	}
-	of, e := session.RegistrationID{Issuer: issuer}, ending{issuer: issuer, sid: sid, until: math.MaxInt64}
+	of, e := session.RegistrationID{Issuer: issuer}, ending{why: session.ReasonBackchannelLogout, issuer: issuer, sid: sid, until: math.MaxInt64}
 	if c.registering() {
 		of.ClientID, e.clientIDs = t.of.ClientID, []string{t.of.ClientID}
 	}

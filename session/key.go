@@ -74,6 +74,7 @@ type Reason string
 const (
 	ReasonLogout            Reason = "logout"             // the user signed out
 	ReasonBackchannelLogout Reason = "backchannel_logout" // the provider said so
+	ReasonAdministration    Reason = "administration"     // the application or a security event said so (EndSessions)
 	ReasonCeiling           Reason = "ceiling"            // session_expiry was reached
 	ReasonRevoked           Reason = "revoked"            // the provider refuses the refresh token for good
 	ReasonReplaced          Reason = "replaced"           // a new login took its place

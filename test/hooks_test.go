@@ -12,6 +12,7 @@ import (
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 // heard notes what hooks are told.
@@ -233,6 +234,35 @@ func TestHooks_sessionEnded(t *testing.T) {
 	want("logout", session.ReasonLogout)
 	logout(id)
 	want("a second logout")
+
+	for name, end := range map[string]func(key tokenward.Key) error{
+		"EndSession": func(key tokenward.Key) error { return r.client.EndSession(t.Context(), key, tokenward.StoreOptions{}) },
+		"EndSessions": func(tokenward.Key) error {
+			_, err := r.client.EndSessions(t.Context(), tokenward.EndRequest{Issuer: r.tenant.Issuer(), Subject: "bob"}, tokenward.StoreOptions{})
+			return err
+		},
+		"EndSessionsOf": func(tokenward.Key) error {
+			_, err := r.client.EndSessionsOf(t.Context(), r.tenant.Issuer(), tokenward.StoreOptions{})
+			return err
+		},
+	} {
+		r.clock.Advance(time.Second)
+		id = r.login(idptest.Claims{"sub": "bob"})
+		if err := end(key(id)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		want(name, session.ReasonAdministration)
+		var gone *store.GoneError
+		if _, err := r.memory.Load(t.Context(), key(id), store.Options{}); !errors.As(err, &gone) || gone.Reason != session.ReasonAdministration {
+			t.Errorf("%s: the store has %v", name, err)
+		}
+	}
+	r.clock.Advance(time.Second)
+	r.login(idptest.Claims{"sub": "bob", "sid": "of bob"})
+	if err := r.backchannel(r.tenant.LogoutToken("bob", "of bob")); err != nil {
+		t.Fatal(err)
+	}
+	want("the provider", session.ReasonBackchannelLogout)
 
 	id = r.login()
 	r.loginAs(tokenward.SessionID(id))

@@ -173,7 +173,7 @@ func TestEndSessionsOf(t *testing.T) {
 	if left := slices.DeleteFunc(ids, func(id string) bool {
 		_, err := r.memory.Load(t.Context(), key(id), store.Options{})
 		var gone *store.GoneError
-		return errors.As(err, &gone) && gone.Reason == session.ReasonBackchannelLogout
+		return errors.As(err, &gone) && gone.Reason == session.ReasonAdministration
 	}); len(left) > 0 {
 		t.Errorf("%d sessions were not ended", len(left))
 	}

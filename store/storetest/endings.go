@@ -17,7 +17,7 @@ import (
 var endingStories = []story{
 	{"a session that ended has a tombstone", func(r *rig) {
 		for _, why := range []session.Reason{
-			session.ReasonLogout, session.ReasonBackchannelLogout, session.ReasonCeiling,
+			session.ReasonLogout, session.ReasonBackchannelLogout, session.ReasonAdministration, session.ReasonCeiling,
 			session.ReasonRevoked, session.ReasonReplaced, session.ReasonLifetime,
 		} {
 			key, rec := r.login()
@@ -81,7 +81,7 @@ var endingStories = []story{
 		}
 	}},
 	{"a logout after a ceiling takes the remainder", func(r *rig) {
-		for _, why := range []session.Reason{session.ReasonLogout, session.ReasonBackchannelLogout, session.ReasonReplaced} {
+		for _, why := range []session.Reason{session.ReasonLogout, session.ReasonBackchannelLogout, session.ReasonAdministration, session.ReasonReplaced} {
 			for _, anyOne := range []bool{true, false} {
 				key, in, left := r.endedAtCeiling()
 				only := in
