@@ -141,7 +141,7 @@ func (c *Client) newTransaction(t tenant, m *idp.Metadata, r LoginRequest, param
 	if err := c.organization(r, &tx, params); err != nil {
 		return tx, err
 	}
-	tx.Audience = cmp.Or(params.Get("audience"), c.policy.Audience)
+	_, tx.Audience = c.policy.EffectiveAudience(params.Get("audience"))
 	params.Del("audience")
 	if tx.Audience != "" {
 		params.Set("audience", tx.Audience)

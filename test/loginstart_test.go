@@ -51,6 +51,21 @@ func TestStart_authorizeParameters(t *testing.T) {
 			params{"scope": standard},
 		},
 		{
+			"default stands for no audience", nil,
+			tokenward.LoginRequest{AuthorizationParams: params{"audience": "default"}},
+			params{"scope": standard},
+		},
+		{
+			"a configured audience that is called default", func(c *tokenward.Config) { c.Audience = "default" },
+			tokenward.LoginRequest{},
+			params{"scope": standard, "audience": "default"},
+		},
+		{
+			"default beside another configured audience", func(c *tokenward.Config) { c.Audience = apiA },
+			tokenward.LoginRequest{AuthorizationParams: params{"audience": "default"}},
+			params{"scope": standard, "audience": "default"},
+		},
+		{
 			"scopes of one's own get no offline_access", func(c *tokenward.Config) { c.Scopes = "openid read:x" },
 			tokenward.LoginRequest{},
 			params{"scope": "openid read:x"},
