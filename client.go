@@ -67,7 +67,8 @@ type Client struct {
 	logins    logins.Logins
 	grants    *grants.Cache
 	granted   func() *lookup.Queries // of calls of MachineToken and ExchangeToken; made when the first comes
-	providers providers
+	providers noted[session.RegistrationID]
+	audiences noted[[2]string] // issuer and audience, where the provider answers for another one
 	losses    *logging.Losses
 	stopped   chan struct{} // closed when the supervisor is no more
 	closing   sync.Once
@@ -122,6 +123,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.losses = logging.NewLosses(c.clock, c.log, &c.stats.Vanished)
 	c.logins.Init()
 	c.providers.init()
+	c.audiences.init()
 	c.runner = c.newRunner(&o)
 	if c.idp, err = idp.New(idp.Config{
 		ClientID: cmp.Or(cfg.ClientID, "of no registration"), ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
@@ -339,6 +341,9 @@ func (p provider) Refresh(ctx context.Context, clientID string, r idp.RefreshReq
 		return session.TokenResponse{}, err
 	}
 	t, err := client.Refresh(ctx, r)
+	if err == nil {
+		p.c.noteAudience(ctx, r, t)
+	}
 	p.c.beforeUpdate(ctx, &t)
 	var challenge *idp.MFAChallenge
 	if errors.As(err, &challenge) && challenge.Token() != "" {

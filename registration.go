@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/idp"
+	"github.com/tokenward/tokenward/internal/logging"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
 )
@@ -285,29 +286,39 @@ func (c *Client) loginScope(t tenant, m *idp.Metadata, audience, perCall string)
 
 const offlineAccess = "offline_access"
 
-// maxNotedProviders bounds for how many registrations noteProvider remembers that they were noted.
-const maxNotedProviders = 1000
+// maxNoted bounds how many values a noted remembers.
+const maxNoted = 1000
 
-// providers are the registrations that were noted.
-type providers struct {
-	mu    sync.Mutex
-	noted map[session.RegistrationID]bool
+// noted are values of which something was logged.
+type noted[T comparable] struct {
+	mu   sync.Mutex
+	seen map[T]bool
 }
 
-func (p *providers) init() { p.noted = make(map[session.RegistrationID]bool) }
+func (n *noted[T]) init() { n.seen = make(map[T]bool) }
 
-// first reports whether a registration is noted for the first time.
-func (p *providers) first(of session.RegistrationID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.noted[of] {
+// first reports whether v is noted for the first time.
+func (n *noted[T]) first(v T) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.seen[v] {
 		return false
 	}
-	if len(p.noted) >= maxNotedProviders {
-		clear(p.noted)
+	if len(n.seen) >= maxNoted {
+		clear(n.seen)
 	}
-	p.noted[of] = true
+	n.seen[v] = true
 	return true
+}
+
+// noteAudience logs, once for each audience, that the answer to a refresh is a token for another one. Which one is for
+// Token.ActualAudience to say: the log takes no text from a token.
+func (c *Client) noteAudience(ctx context.Context, r idp.RefreshRequest, t session.TokenResponse) {
+	if c.opts.strictAudience || session.OtherAudience(r.Audience, t.TokenAudience) == "" || !c.audiences.first([2]string{r.Issuer, r.Audience}) {
+		return
+	}
+	c.log.Warn("the provider answers with tokens for another audience than the one asked for: have it allow this application to refresh for that one; "+
+		"Token.ActualAudience shows it, WithStrictAudience makes it an error", zap.String("asked", r.Audience), zap.String("issuer", r.Issuer), logging.Of(ctx))
 }
 
 // noteProvider logs at the first login at a provider how it is treated.

@@ -77,7 +77,7 @@ func (s *State) ApplyRefresh(q *TokenQuery, r TokenResponse, now time.Time, o Ap
 		RequestedScope: q.Scope,
 		ExpiresAt:      r.accessExpiresAt(now, o.DefaultLifetime, &s.Internal),
 		IssuedAt:       issuedAt(now, o.KeepIssuedAt),
-		ActualAudience: otherAudience(q.Audience, r.TokenAudience),
+		ActualAudience: OtherAudience(q.Audience, r.TokenAudience),
 	}
 	if set.ActualAudience != "" && o.StrictAudience {
 		return kept, Token{}, &AccessTokenError{
@@ -131,9 +131,9 @@ func (s *State) judge(r *TokenResponse, o ApplyOptions) error {
 	return nil
 }
 
-// otherAudience returns what a token is for, joined by spaces, if that is known and
+// OtherAudience returns what a token is for, joined by spaces, if that is known and
 // lacks the audience it was asked for; else "".
-func otherAudience(asked string, actual []string) string {
+func OtherAudience(asked string, actual []string) string {
 	if asked == "" || slices.Contains(actual, asked) {
 		return ""
 	}

@@ -360,6 +360,10 @@ func TestMRRT_anotherAudienceThanAsked(t *testing.T) {
 		if s := last(r.state(id).TokenSets); s.Audience != apiB || s.ActualAudience != apiA {
 			t.Errorf("stored %+v", s)
 		}
+		r.token(r.login(), tokenward.TokenRequest{Audience: apiB})
+		r.token(id, tokenward.TokenRequest{Audience: apiC})
+		r.token(id, tokenward.TokenRequest{Scope: "more"})
+		r.want("lines about it, one for each audience", r.log.count("another audience"), 2)
 		if own := r.token(id, tokenward.TokenRequest{}); own.ActualAudience != "" {
 			t.Errorf("the default audience's token says %q", own.ActualAudience)
 		}
