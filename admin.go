@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -125,7 +126,7 @@ func (c *Client) CountSessions(ctx context.Context, q SessionQuery, most int, o 
 				return n, err
 			}
 			for _, l := range listed {
-				if w.has(l) {
+				if _, ok := w.state(l); ok {
 					n++
 				}
 			}
@@ -194,12 +195,7 @@ func (c *Client) listing(q SessionQuery) (*walk, error) {
 			"such as those of Redis, PostgreSQL and bolt"}
 	}
 	w := &walk{c: c, lister: lister, query: q, who: ending{sid: q.SID, sub: q.Subject, email: session.NormalEmail(q.Email), until: math.MaxInt64}}
-	names := 0
-	for _, name := range []string{q.SID, q.Subject, w.who.email} {
-		if name != "" {
-			names++
-		}
-	}
+	names := len(slices.DeleteFunc([]string{q.SID, q.Subject, w.who.email}, func(name string) bool { return name == "" }))
 	w.opens = names > 1
 	switch {
 	case !blank(q.Issuer):
@@ -209,15 +205,11 @@ func (c *Client) listing(q SessionQuery) (*walk, error) {
 	case names > 0:
 		w.who.issuer = c.issuer
 	}
-	switch {
-	case w.who.issuer != "":
+	if w.who.issuer != "" {
 		w.values = w.who.values(c.sealer)
-	case !q.DeadlineUntil.IsZero():
-		w.due = true
-		w.values = make([]store.IndexValue, 1)
-	default:
-		w.values = make([]store.IndexValue, 1)
+		return w, nil
 	}
+	w.values, w.due = make([]store.IndexValue, 1), !q.DeadlineUntil.IsZero()
 	return w, nil
 }
 
@@ -256,13 +248,7 @@ func noSuchPage() error {
 	return &InvalidArgumentError{Argument: "after", Message: "is no page of this listing; begin with an empty one"}
 }
 
-// has reports whether the query asks for l, of which a remainder is no session.
-func (w *walk) has(l store.Listed) bool {
-	_, ok := w.state(l)
-	return ok
-}
-
-// state returns the state of l, nil where it was not listed, if the query asks for l.
+// state returns the state of l, nil where it was not listed, if the query asks for l. A remainder is no session.
 func (w *walk) state(l store.Listed) (s *session.State, ok bool) {
 	q := &w.query
 	switch {

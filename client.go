@@ -94,8 +94,8 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	or(&o.limits.RememberEnded, o.cookies.Absolute)
 	o.limits = limitsOrDefaults(o.limits)
 	o.cookies = o.cookies.orDefaults()
-	if err := errors.Join(cfg.check(), checkLimits(o.limits), o.check()); err != nil {
-		return nil, first(err)
+	if err := cmp.Or(cfg.check(), checkLimits(o.limits), o.check()); err != nil {
+		return nil, err
 	}
 	var err error
 	if o.cookies, err = o.cookies.at(cfg.redirectURI()); err != nil {
@@ -105,8 +105,8 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(cfg.checkAuthentication(o), cfg.checkMetadataURL(o)); err != nil {
-		return nil, first(err)
+	if err := cmp.Or(cfg.checkAuthentication(o), cfg.checkMetadataURL(o)); err != nil {
+		return nil, err
 	}
 	sealer, err := store.NewSealer(o.sessionName, rand.Reader, cfg.Secrets...)
 	if err != nil {
@@ -192,7 +192,7 @@ func (o *options) check() error {
 	case o.tokenLifetime < time.Second:
 		return &ConfigurationError{Message: "WithDefaultTokenLifetime: must be a second or more, or AsLongAsTheSession"}
 	}
-	return errors.Join(checkCookieName(o.sessionName, "the session"), checkCookieName(o.txName, "a transaction"), o.checkPolicies(), o.checkIdle(), o.cookies.check())
+	return cmp.Or(checkCookieName(o.sessionName, "the session"), checkCookieName(o.txName, "a transaction"), o.checkPolicies(), o.checkIdle(), o.cookies.check())
 }
 
 // idleTime returns what WithIdleConnTimeout says, 0 when it was not given.
@@ -212,15 +212,6 @@ func (o *options) checkIdle() error {
 		return &ConfigurationError{Message: "WithIdleConnTimeout: does not change the client of WithHTTPClient; set IdleConnTimeout of its transport"}
 	}
 	return nil
-}
-
-// first returns the first of joined errors: one at a time is said, by its type.
-func first(err error) error {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		return first(joined.Unwrap()[0])
-	}
-	return err
 }
 
 // start brings the actors to life.

@@ -3,6 +3,7 @@ package tokenward
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"time"
@@ -166,17 +167,11 @@ func (c Config) checkMetadataURL(o options) error {
 }
 
 func (c Config) policy() session.Policy {
-	p := session.Policy{
+	return session.Policy{
 		Audience: cmp.Or(c.Audience, c.AuthorizationParams["audience"]),
 		Scope:    session.MergeScopes(c.Scopes, c.AuthorizationParams["scope"]),
+		ScopeFor: maps.Clone(c.ScopesFor),
 	}
-	if c.ScopesFor != nil {
-		p.ScopeFor = make(map[string]string, len(c.ScopesFor))
-		for audience, scopes := range c.ScopesFor {
-			p.ScopeFor[audience] = scopes
-		}
-	}
-	return p
 }
 
 // RedirectURI returns the redirect URI (RFC 6749 section 3.1.2) of logins that name none of their own, "" when none

@@ -204,11 +204,7 @@ func (c *Client) needsNonce(t tenant, m *idp.Metadata) bool {
 // organization puts the organization and invitation into params, and into tx what
 // the ID token must then show.
 func (c *Client) organization(r LoginRequest, tx *logins.Transaction, params url.Values) error {
-	organization := r.Organization
-	if organization == "" {
-		organization = c.cfg.Organization
-	}
-	if organization != "" {
+	if organization := cmp.Or(r.Organization, c.cfg.Organization); organization != "" {
 		params.Set("organization", organization)
 		tx.Organization = organization
 	}

@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -130,10 +131,7 @@ func (c *Client) otherToken(ctx context.Context, r *TokenRequest, q *session.Tok
 
 // demandedToken is otherToken where the query is not kept yet, or where r demands more of the token.
 func (c *Client) demandedToken(ctx context.Context, r *TokenRequest, q *session.TokenQuery, o StoreOptions, t *session.Token) error {
-	if r.MinRemaining < 0 {
-		return &InvalidArgumentError{Argument: "min_remaining", Message: "must not be negative"}
-	}
-	if err := c.bounded("audience", r.Audience, "scope", r.Scope); err != nil {
+	if err := cmp.Or(lasts(r.MinRemaining), c.bounded("audience", r.Audience, "scope", r.Scope)); err != nil {
 		return err
 	}
 	var d *session.Demand // nil: none

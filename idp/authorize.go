@@ -2,6 +2,7 @@ package idp
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 
@@ -31,9 +32,7 @@ func (c *Client) Authorize(ctx context.Context, issuer string, params url.Values
 
 func (c *Client) authorizeParams(params url.Values) url.Values {
 	own := make(url.Values, len(params)+3)
-	for name, values := range params {
-		own[name] = values
-	}
+	maps.Copy(own, params)
 	for _, p := range authParams {
 		own.Del(p)
 	}
@@ -110,9 +109,7 @@ func withQuery(to string, params url.Values) (string, error) {
 		return "", err
 	}
 	query := u.Query()
-	for name, values := range params {
-		query[name] = values
-	}
+	maps.Copy(query, params)
 	u.RawQuery = query.Encode()
 	return u.String(), nil
 }

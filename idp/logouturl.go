@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 )
 
@@ -58,9 +59,7 @@ func (c *Client) LogoutURL(ctx context.Context, issuer, returnTo string, o Logou
 		}
 	}
 	params := make(url.Values, len(o.Params)+3)
-	for name, values := range o.Params {
-		params[name] = values
-	}
+	maps.Copy(params, o.Params)
 	params.Set("client_id", c.clientID)
 	setIf(params, returnParam, returnTo)
 	setIf(params, "id_token_hint", hint)
