@@ -231,7 +231,7 @@ func (c *Client) start() {
 		c.env.Rules.UnseenFor = o.limits.SnapshotAge
 	}
 	l := &c.lookup
-	l.Fresh, l.Directory, l.Clock, l.Buffer, l.MaxFlights = c.env.Fresh, directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQuestions+1
+	l.Fresh, l.Directory, l.Clock, l.Buffer, l.MaxFlights = c.env.Fresh, directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQueries+1
 	l.Telemetry = c.telemetry
 	if o.early > 0 {
 		l.Renewable = o.early + o.buffer

@@ -136,7 +136,7 @@ type Limits struct {
 	StoreTimeout     time.Duration // of each attempt at store work: 5 s
 	ProviderRequests int           // at the provider at once, a quarter of them for strangers: 1,024
 	QueuedFlights    int           // sessions that wait for the provider, then overloaded: 100,000
-	QueuedQuestions  int           // different queries queued in one session, then overloaded: 64
+	QueuedQueries    int           // different queries queued in one session, then overloaded: 64
 	Resident         int           // sessions in memory; twice that while none can go, then overloaded: 100,000
 	PassivateAfter   time.Duration // out of memory when unused for: 15 min
 	RememberEnded    time.Duration // session_expired is answered for that long after a ceiling, by default Cookies.Absolute: 72 h
@@ -339,7 +339,7 @@ func limitsOrDefaults(l session.Limits) session.Limits {
 	or(&l.StoreTimeout, 5*time.Second)
 	or(&l.ProviderRequests, 1024)
 	or(&l.QueuedFlights, 100_000)
-	or(&l.QueuedQuestions, 64)
+	or(&l.QueuedQueries, 64)
 	or(&l.Resident, 100_000)
 	or(&l.PassivateAfter, 15*time.Minute)
 	or(&l.RememberEnded, 72*time.Hour)
@@ -366,7 +366,7 @@ func checkLimits(l session.Limits) error {
 	for name, v := range map[string]int64{
 		"FlightTimeout": int64(l.FlightTimeout), "StoreTimeout": int64(l.StoreTimeout),
 		"ProviderRequests": int64(l.ProviderRequests), "QueuedFlights": int64(l.QueuedFlights),
-		"QueuedQuestions": int64(l.QueuedQuestions), "Resident": int64(l.Resident),
+		"QueuedQueries": int64(l.QueuedQueries), "Resident": int64(l.Resident),
 		"PassivateAfter": int64(l.PassivateAfter), "RememberEnded": int64(l.RememberEnded),
 		"RememberMissing": int64(l.RememberMissing), "TokenSets": int64(l.TokenSets), "GrantedTokens": int64(l.GrantedTokens),
 		"RetryFirst": int64(l.RetryFirst), "RetryMost": int64(l.RetryMost),

@@ -8,7 +8,7 @@ type Limits struct {
 	StoreTimeout     time.Duration
 	ProviderRequests int
 	QueuedFlights    int
-	QueuedQuestions  int
+	QueuedQueries    int
 	Resident         int
 	PassivateAfter   time.Duration
 	RememberEnded    time.Duration

@@ -152,7 +152,7 @@ func (s *Supervisor) found(sl *resident, m *loaded) {
 	}
 	sl.version = m.version
 	if f != nil {
-		sl.entry.Join(f, s.env.Rules.QueuedQuestions+1)
+		sl.entry.Join(f, s.env.Rules.QueuedQueries+1)
 		f.Observed.Start()
 	}
 	s.show(sl, directory.NewReady(1, m.incarnation, m.state).Renewing(nil, s.env.Rules.Early, s.now()).Idle())

@@ -73,7 +73,7 @@ func newRig(t *testing.T, change ...func(*rig, *session.Limits)) *rig {
 	}))
 	r.env = &actors.Env{
 		Rules: actors.Rules{Exclusive: true, DefaultQuery: &session.TokenQuery{Key: session.QueryKey("default", "")}, Limits: session.Limits{
-			FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQuestions: 7,
+			FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQueries: 7,
 			Resident: 1000, PassivateAfter: 15 * time.Minute, RememberEnded: 10 * time.Minute, RememberMissing: time.Second,
 			RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second,
 		}},

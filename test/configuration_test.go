@@ -110,7 +110,7 @@ func TestNew_namesWhatIsWrong(t *testing.T) {
 		{"negative StoreTimeout", nil, limit(func(l *tokenward.Limits) { l.StoreTimeout = -1 }), wrongWith, "StoreTimeout"},
 		{"negative ProviderRequests", nil, limit(func(l *tokenward.Limits) { l.ProviderRequests = -1 }), wrongWith, "ProviderRequests"},
 		{"negative QueuedFlights", nil, limit(func(l *tokenward.Limits) { l.QueuedFlights = -1 }), wrongWith, "QueuedFlights"},
-		{"negative QueuedQuestions", nil, limit(func(l *tokenward.Limits) { l.QueuedQuestions = -1 }), wrongWith, "QueuedQuestions"},
+		{"negative QueuedQueries", nil, limit(func(l *tokenward.Limits) { l.QueuedQueries = -1 }), wrongWith, "QueuedQueries"},
 		{"negative Resident", nil, limit(func(l *tokenward.Limits) { l.Resident = -1 }), wrongWith, "Resident"},
 		{"negative PassivateAfter", nil, limit(func(l *tokenward.Limits) { l.PassivateAfter = -1 }), wrongWith, "PassivateAfter"},
 		{"too short PassivateAfter", nil, limit(func(l *tokenward.Limits) { l.PassivateAfter = time.Millisecond }), wrongWith, "PassivateAfter"},

@@ -14,7 +14,7 @@ import (
 func withLimits(l tokenward.Limits) rigOption { return withClient(tokenward.WithLimits(l)) }
 
 // One session queues a limited number of different queries.
-func TestLimits_queuedQuestions(t *testing.T) {
+func TestLimits_queuedQueries(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
 		r.expire()
@@ -39,7 +39,7 @@ func TestLimits_queuedQuestions(t *testing.T) {
 		r.want("requests", r.tenant.Requests(idptest.Spend), 4)
 		r.token(id, tokenward.TokenRequest{Audience: audience(9)})
 		r.wantLiving(id)
-	}, withLimits(tokenward.Limits{QueuedQuestions: 3}))
+	}, withLimits(tokenward.Limits{QueuedQueries: 3}))
 }
 
 // The provider is asked by a limited number at once; a limited number queues.

@@ -51,7 +51,7 @@ func (c *Cache) joinAt(p *place, call *Call, held error, now time.Time) (Token, 
 		return Token{}, p.flights[i], nil
 	case held != nil:
 		return Token{}, nil, held
-	case len(p.flights) > c.Limits.QueuedQuestions:
+	case len(p.flights) > c.Limits.QueuedQueries:
 		return Token{}, nil, session.ErrOverloaded
 	}
 	f := &flight{call: call, done: make(chan struct{})}

@@ -42,7 +42,7 @@ func newRig(l session.Limits) *rig {
 // A crowd that wants more tokens than are kept: of one source and query one request is under way at any time, and an answer
 // is that of its query, whatever leaves memory.
 func TestCache_crowdBeyondTheLimit(t *testing.T) {
-	r := newRig(session.Limits{GrantedTokens: 16, QueuedQuestions: 64})
+	r := newRig(session.Limits{GrantedTokens: 16, QueuedQueries: 64})
 	const sources, scopes = 40, 3
 	var underWay [sources][scopes]atomic.Int32
 	var callers sync.WaitGroup
@@ -84,7 +84,7 @@ func TestCache_crowdBeyondTheLimit(t *testing.T) {
 
 // A panic of what makes the request ends its flight with internal_error.
 func TestCache_panic(t *testing.T) {
-	r := newRig(session.Limits{GrantedTokens: 16, QueuedQuestions: 64})
+	r := newRig(session.Limits{GrantedTokens: 16, QueuedQueries: 64})
 	call := &grants.Call{Query: session.Policy{}.Query("", ""), Failure: session.MachineFailure}
 	call.Fetch = func(context.Context) (session.TokenResponse, error) { panic("a secret") }
 	_, err := r.Get(t.Context(), call)
@@ -107,7 +107,7 @@ func machine(audience int, fetched func()) *grants.Call {
 
 // The limit is one for all: an application may use the whole of it, and so may one user.
 func TestCache_keepsWhatTheLimitAllows(t *testing.T) {
-	r := newRig(session.Limits{GrantedTokens: 10_000, QueuedQuestions: 64})
+	r := newRig(session.Limits{GrantedTokens: 10_000, QueuedQueries: 64})
 	var requests atomic.Int64
 	const audiences = 8000
 	for range 3 {
@@ -126,7 +126,7 @@ func TestCache_keepsWhatTheLimitAllows(t *testing.T) {
 // Flights are not dropped, however many there are; once they have ended, what is too much leaves, and what is in use stays.
 func TestCache_flightsBeyondTheLimit(t *testing.T) {
 	const most, audiences = 100, 2000
-	r := newRig(session.Limits{GrantedTokens: most, QueuedQuestions: 64})
+	r := newRig(session.Limits{GrantedTokens: most, QueuedQueries: 64})
 	var callers sync.WaitGroup
 	var requests atomic.Int64
 	release := make(chan struct{})

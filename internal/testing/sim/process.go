@@ -98,7 +98,7 @@ func (w *World) start() *process {
 			ClientID: clientID, Issuer: issuer, Buffer: c.buffer, StrictAudience: true, Early: directory.EarlyRefresh{Ahead: c.early, Buffer: c.buffer},
 			Exclusive: store.IsExclusive(states), Revoke: c.revoke, EndOnDead: c.endOnDead, Retry: retry, Overlap: w.stated,
 			Limits: session.Limits{
-				FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQuestions: c.queries, TokenSets: c.tokenSets,
+				FlightTimeout: 10 * time.Second, StoreTimeout: 5 * time.Second, QueuedQueries: c.queries, TokenSets: c.tokenSets,
 				Resident: c.resident, PassivateAfter: c.passivateAfter, RememberEnded: c.rememberEnded, RememberMissing: time.Second,
 				RetryFirst: 50 * time.Millisecond, RetryMost: 5 * time.Second,
 			},
