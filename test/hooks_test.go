@@ -201,7 +201,9 @@ func TestHooks_refreshes(t *testing.T) {
 		t.Fatal(err)
 	}
 	sid, _ := user["sid"].(string)
-	r.tenant.Revoke(sid)
+	if err := r.tenant.Revoke(sid); err != nil {
+		t.Fatal(err)
+	}
 	err = ask()
 	if len(h.failures) != 1 || !tokenward.LoginRequired(h.failures[0].Err) || tokenward.CodeOf(h.failures[0].Err) != tokenward.CodeOf(err) || h.failures[0].Lost {
 		t.Errorf("told of %+v; the caller got %v", h.failures, err)

@@ -211,7 +211,9 @@ func (v *visitor) isRefused() error {
 	if !v.refreshes {
 		return nil
 	}
-	v.tenant.Revoke(v.user.Sub())
+	if err := v.tenant.Revoke(v.user.Sub()); err != nil {
+		return err
+	}
 	v.expire()
 	n, err := v.requests(idptest.Token, v.ask)
 	if tokenward.CodeOf(err) != "refresh_token_error" || !tokenward.LoginRequired(err) || n != 1 {

@@ -129,13 +129,16 @@ func (t *Tenant) kill(f *family) {
 }
 
 // Revoke revokes the refresh tokens of the newest login of a user, or of the login
-// with that sid, as an administrator would.
-func (t *Tenant) Revoke(who string) {
+// with that sid, as an administrator would. It fails where no such login has one: none asked for offline_access.
+func (t *Tenant) Revoke(who string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if f := t.newest(who); f != nil {
-		t.kill(f)
+	f := t.newest(who)
+	if f == nil {
+		return fmt.Errorf("idptest: no login of %q has a refresh token", who)
 	}
+	t.kill(f)
+	return nil
 }
 
 // newest returns the family of a sid, or of a user's newest login, or nil. The

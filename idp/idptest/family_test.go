@@ -119,11 +119,12 @@ func TestWithoutRotation_aTokenIsGoodAnyNumberOfTimes(t *testing.T) {
 }
 
 func TestRevocation(t *testing.T) {
-	revoke := map[string]func(a *app, token, sid string){
-		"by the user": func(a *app, _, _ string) { a.tenant.Revoke(idptest.Subject) },
-		"by the sid":  func(a *app, _, sid string) { a.tenant.Revoke(sid) },
-		"by the client": func(a *app, token, _ string) {
+	revoke := map[string]func(a *app, token, sid string) error{
+		"by the user": func(a *app, _, _ string) error { return a.tenant.Revoke(idptest.Subject) },
+		"by the sid":  func(a *app, _, sid string) error { return a.tenant.Revoke(sid) },
+		"by the client": func(a *app, token, _ string) error {
 			a.form("/oauth/revoke", "token", token)
+			return nil
 		},
 	}
 	for name, by := range revoke {
@@ -131,7 +132,12 @@ func TestRevocation(t *testing.T) {
 			a := inProcess(t)
 			r := a.login(nil)
 			sid, _ := claims(t, r.str("id_token"))["sid"].(string)
-			by(a, r.str("refresh_token"), sid)
+			if err := a.tenant.Revoke("eve"); err == nil {
+				t.Error("of a user who has not signed in: no error")
+			}
+			if err := by(a, r.str("refresh_token"), sid); err != nil {
+				t.Error(err)
+			}
 			if r := a.refresh(r.str("refresh_token")); r.str("error") != "invalid_grant" {
 				t.Errorf("refresh = %d %s, want invalid_grant", r.status, r.raw)
 			}

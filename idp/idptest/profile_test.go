@@ -295,7 +295,9 @@ func TestProfile_refusedRefresh(t *testing.T) {
 		for range c.profile.Refusals.Throttled.Refreshes {
 			c.spend(token)
 		}
-		c.tenant.Revoke(idptest.Subject)
+		if err := c.tenant.Revoke(idptest.Subject); (err == nil) != (token != "") {
+			t.Errorf("Revoke: %v", err)
+		}
 		if token == "" {
 			token = "rt_unknown"
 		}
