@@ -77,7 +77,8 @@ type options struct {
 }
 
 // WithActorSystem lets tokenward live in an actor system of the host, who closes the
-// Client before shutting that system down. The default is a system of its own.
+// Client before shutting that system down. Several Clients may live in it. A Client's calls may wait, so an actor of the host makes them on
+// another goroutine, not in its turn (examples/actors). The default is a system of its own.
 func WithActorSystem(s *actor.ActorSystem) Option { return func(o *options) { o.system = s } }
 
 // WithClock says where the time comes from. The default is clock.System; tests
