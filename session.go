@@ -31,7 +31,7 @@ import (
 //	func (u User) Clone() User             // a deep copy
 type User = session.User // a map[string]any
 
-// Session is what GetSession shows of a session. Printed, logged or as JSON it shows hashes in the tokens' place, and none of Data.
+// Session is a copy of the data of a session, which GetSession returns: StoreOptions name one, and a Handle is one to call APIs with. Printed, logged or as JSON it shows hashes in the tokens' place, and none of Data.
 type Session struct {
 	User                User
 	IDToken             string
@@ -163,7 +163,7 @@ func (c *Client) read(ctx context.Context, o StoreOptions) (*session.State, erro
 	return c.lookup.Read(&lookup.Caller{Ctx: ctx, ID: o.id, Options: o.options(), Current: current})
 }
 
-// Handle is one session, for loops that ask for it again and again and for requests with its token. That of
+// Handle is a session to call APIs with: for loops that ask for its token again and again, and for requests that carry it. That of
 // ContextSession stands for another session in each call. A Handle is safe for concurrent use, stays valid when the
 // session ends or begins anew, and costs nothing to drop.
 type Handle struct {

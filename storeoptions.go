@@ -14,9 +14,9 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
-// StoreOptions say whose session a call is about, and travel to the stores. Make
+// StoreOptions name the session that a call is about, and travel to the stores. Make
 // them with HTTP or SessionID; the zero value means the session that ContextWith
-// put into the call's context.
+// put into the call's context. (A Handle is a session to call APIs with, a Session the data of one.)
 type StoreOptions struct {
 	id   string
 	more *more // nil: none; never changed. A pointer, for hits pass this by value.
