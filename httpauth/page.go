@@ -93,8 +93,10 @@ func errorPage(r *http.Request, err error, status int) page {
 	switch {
 	case errors.Is(err, errNotSteppedUp):
 		p.Title, p.Text = "This page needs another sign-in", "The provider did not confirm who you are in the way that this page needs."
-	case status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
+	case status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout, isUpstream(err):
 		p.Title, p.Text, p.Link = "Please try again", "The server is busy, or a part of it does not answer. Reload this page in a moment.", ""
+	case errors.Is(err, errNoSession):
+		p.Title, p.Text = "Please sign in", "You are not signed in, or your session has ended."
 	case status == http.StatusUnauthorized:
 		p.Title, p.Text = "Please sign in again", "Your session has ended."
 	case errors.As(err, new(*tokenward.MissingTransactionError)):

@@ -88,6 +88,17 @@ func TestErrors_arePagesForPeople(t *testing.T) {
 	}
 }
 
+// A form that a person sends after the session has ended is answered with a page, a program's request is not.
+func TestErrors_aFormWithoutASession(t *testing.T) {
+	s := newSignedIn(t)
+	s.cookies = map[string]string{}
+	checkPage(t, "a person's form", s.send(http.MethodPost, "/me", url.Values{"a": {"b"}}, "Accept", "text/html"), 401, "Please sign in", `href="/auth/login"`)
+	w := s.send(http.MethodPost, "/me", url.Values{"a": {"b"}}, "Accept", "application/json")
+	if w.Code != 401 || codeIn(w.Body.String()) != "no_session" {
+		t.Errorf("a program: %d %s", w.Code, w.Body)
+	}
+}
+
 func TestErrors_aPersonReloadsWhatWillPass(t *testing.T) {
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/auth/callback", nil)
 	r.Header.Set("Accept", "text/html,application/xhtml+xml")

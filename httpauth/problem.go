@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -106,6 +107,8 @@ func problemOf(err error) problem {
 		p.Error, p.Description = "deadline_exceeded", "the request could not be answered in its time; try again later"
 	case errors.Is(err, context.Canceled):
 		p.Error, p.Description = "canceled", "the request was given up; try again later"
+	case isUpstream(err):
+		p.Error, p.Description = "bad_gateway", "a server that this needs cannot be reached; try again later"
 	default:
 		p.Error, p.Description = "internal_error", "the request could not be answered"
 	}
@@ -163,7 +166,8 @@ func describe(err error) string {
 
 // StatusOf returns the HTTP status that answers err: 4xx for what the browser brought or
 // must do, 401 among them wherever tokenward.LoginRequired says so, 502 for the provider's faults, 503 for
-// what will pass, also where the call's own context was cancelled, and 504 where its deadline has passed.
+// what will pass, also where the call's own context was cancelled, and 504 where its deadline has passed. An error of an
+// http.Client that is not tokenward's is 502: the API cannot be reached.
 // The error of an RPC is turned into one of tokenward by grpcauth.FromError first.
 func StatusOf(err error) int {
 	var own *handlerError
@@ -218,8 +222,16 @@ func uncodedStatus(err error) int {
 		return http.StatusGatewayTimeout
 	case errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
+	case isUpstream(err):
+		return http.StatusBadGateway
 	}
 	return http.StatusInternalServerError
+}
+
+// isUpstream reports whether err, which has no code, is of a request to another server, such as an API, that has failed.
+func isUpstream(err error) bool {
+	var failed *url.Error
+	return errors.As(err, &failed) && failed.Op != "parse" && tokenward.CodeOf(err) == ""
 }
 
 func write(w http.ResponseWriter, status int, p problem) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -39,6 +40,10 @@ func TestWriteError_showsNoCause(t *testing.T) {
 		{"a host's own", cause, 500, "internal_error"},
 		{"the time that the host gave", fmt.Errorf("%w: %w", cause, context.DeadlineExceeded), 504, "deadline_exceeded"},
 		{"a call that the host gave up", fmt.Errorf("%w: %w", cause, context.Canceled), 503, "canceled"},
+		{"an API that cannot be reached", &url.Error{Op: "Get", URL: "https://api.example.com/the-cause", Err: cause}, 502, "bad_gateway"},
+		{"an API that took too long", &url.Error{Op: "Get", URL: "https://api.example.com", Err: context.DeadlineExceeded}, 504, "deadline_exceeded"},
+		{"an API's address", &url.Error{Op: "parse", URL: "https://the-cause\n", Err: cause}, 500, "internal_error"},
+		{"no token for an API", &url.Error{Op: "Get", URL: "https://api.example.com", Err: tokenward.ErrStore}, 503, "store_error"},
 		{"a provider that took too long", &tokenward.AccessTokenError{Code: "refresh_token_error", Err: context.DeadlineExceeded}, 502, "refresh_token_error"},
 	}
 	for _, tt := range tests {

@@ -22,6 +22,9 @@ import (
 // asked for, the callback is answered with 403 insufficient_user_authentication, and the user stays signed in as before: so no browser
 // goes round in circles. A login of the same user keeps the values of UpdateSession.
 //
+// A provider that says auth_time only where max_age was asked for, as OpenID Connect allows, has a user with a MaxAge to meet sign in once more
+// also after an ordinary sign-in a moment ago. A generous max_age in Config.AuthorizationParams has it say auth_time each time.
+//
 // Where a security event (package signals) or the client's AskStepUp has asked for a sign-in later than the user's, the page needs that, too,
 // whatever else need says: with the zero StepUp it needs nothing else.
 //

@@ -8,6 +8,7 @@ import (
 // Requests without a click behind them. Login, callback and logout start, spend and end something, by GET.
 
 var (
+	errNoSession        = &handlerError{http.StatusUnauthorized, "no_session", "sign in first"}
 	errCrossOrigin      = &handlerError{http.StatusForbidden, "cross_origin", "this request must come from this site"}
 	errNoNavigation     = &handlerError{http.StatusForbidden, "not_a_navigation", "logins and callbacks are navigations of a browser; scripts POST the logout"}
 	errMethodNotAllowed = &handlerError{http.StatusMethodNotAllowed, "method_not_allowed", "allowed here: " + allowedMethods}
