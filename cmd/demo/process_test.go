@@ -317,7 +317,10 @@ func TestSettings_reachTheProvider(t *testing.T) {
 // A tenant of the demo's own knows the client by what the flags say.
 func TestOwnTenant(t *testing.T) {
 	s := newSite(t)
-	for _, args := range [][]string{nil, {"-client-id", "mine", "-client-secret", "mine-too"}, {"-base-url", "http://localhost:8080"}} {
+	for _, args := range [][]string{
+		nil, {"-client-id", "mine", "-client-secret", "mine-too"}, {"-base-url", "http://localhost:8080"},
+		{"-client-auth", "post"}, {"-client-auth", "none"}, {"-client-auth", "none", "-client-id", "mine", "-par"},
+	} {
 		f, err := parse(append([]string{"-listen", "127.0.0.1:0"}, args...), noEnvironment, io.Discard)
 		if err != nil {
 			t.Fatal(err)

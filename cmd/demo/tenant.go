@@ -55,10 +55,10 @@ func startProfile(s settings, redirectURI string) (*idptest.Tenant, *providers.S
 }
 
 // startTenant starts a fake tenant for the application alone, and says so in s. It knows
-// the client by what s says, else as -tenant does.
+// the client by what s says, else as -tenant does: one with a secret, unless it authenticates by a key or not at all.
 func startTenant(s *settings, redirectURI string) (*idptest.Tenant, error) {
 	s.clientID = cmp.Or(s.clientID, demoID)
-	if s.signingKey == "" {
+	if s.signingKey == "" && s.clientAuth != "none" {
 		s.clientSecret = cmp.Or(s.clientSecret, demoSecret)
 	}
 	who := idptest.WithClient(s.clientID, s.clientSecret, redirectURI)
