@@ -74,18 +74,27 @@ func (a Attributes) Remove(w http.ResponseWriter, r *http.Request, name string, 
 }
 
 func (a Attributes) values(to answer, r *http.Request, name string) []string {
-	if line, ok := to.find(name); ok {
-		c, err := http.ParseSetCookie(line)
-		if err != nil || c.MaxAge < 0 {
-			return nil
-		}
-		return []string{c.Value}
+	values, ok := valuesIn(to, name)
+	if ok {
+		return values
 	}
-	var values []string
 	for _, c := range r.CookiesNamed(name) {
 		values = append(values, c.Value)
 	}
 	return values
+}
+
+// valuesIn returns what an answer sets a cookie to, nothing where it takes it away, and whether it does either.
+func valuesIn(to answer, name string) (values []string, ok bool) {
+	line, ok := to.find(name)
+	if !ok {
+		return nil, false
+	}
+	c, err := http.ParseSetCookie(line)
+	if err != nil || c.MaxAge < 0 {
+		return nil, true
+	}
+	return []string{c.Value}, true
 }
 
 func (a Attributes) set(to answer, r *http.Request, name, value string, maxAge time.Duration, c *condition) {

@@ -2,6 +2,7 @@ package cookie
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -62,5 +63,39 @@ func TestTransactions_takenAreBounded(t *testing.T) {
 	}
 	if len(s.used) != 100_000 || len(s.order) != 100_000 || s.take("100009", tx, now) {
 		t.Errorf("%d and %d are remembered, want the latest 100,000", len(s.used), len(s.order))
+	}
+}
+
+// countingAnswer counts how often it is asked what is set.
+type countingAnswer struct {
+	header
+	asked map[string]int
+}
+
+func (c countingAnswer) find(name string) (string, bool) {
+	c.asked[name]++
+	return c.header.find(name)
+}
+
+// A browser may send as many cookies as the server's limit on headers lets through. They are gone through once, however many
+// values are begun among them.
+func TestStates_goThroughTheCookiesOnce(t *testing.T) {
+	const tag = "AAAAAAAA."
+	r := &http.Request{Header: make(http.Header)}
+	for n := range maxFirsts {
+		first := fmt.Sprintf("%s%d.%d", tag, maxChunks*chunkSize, n)
+		r.AddCookie(&http.Cookie{Name: "s.0", Value: first + strings.Repeat("A", chunkSize-len(first))})
+	}
+	for n := 1; n < maxChunks; n++ {
+		r.AddCookie(&http.Cookie{Name: chunkName("s", n), Value: tag + strings.Repeat("A", chunkSize-len(tag))})
+	}
+	to := countingAnswer{header(make(http.Header)), make(map[string]int)}
+	if values := (Attributes{}).join(to, r, "s"); len(values) != 0 {
+		t.Errorf("%d values, of which none is whole", len(values))
+	}
+	for name, n := range to.asked {
+		if n > 1 {
+			t.Errorf("%s was looked for %d times, want once", name, n)
+		}
 	}
 }

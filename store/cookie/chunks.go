@@ -13,7 +13,7 @@ const (
 	chunkSize = 3072 // characters: with its name and attributes within what browsers keep
 	tagSize   = 8    // characters: what says which chunks belong together
 	maxChunks = 32
-	maxFirsts = 8 // values that are put together of one name: following one reads the cookies for each of its chunks
+	maxFirsts = 8 // values that are put together of one name
 
 	// DefaultChunks is how many cookies a session takes at most: with a login under way 20 KiB. Go's server takes a
 	// header of 1 MiB, Node.js 16 KiB, nginx and Apache 8 KiB in a line unless they are configured for more.
@@ -32,10 +32,39 @@ func tagOf(value string) string {
 	return encoding.EncodeToString(h[:tagSize*3/4]) + "."
 }
 
+// chunks are the values of each chunk of one name as the browser has them once it has received an answer.
+type chunks [maxChunks][]string
+
+// chunks goes through the cookies of r once: there may be as many as fit into a header.
+func (a Attributes) chunks(to answer, r *http.Request, name string) (all chunks) {
+	for _, c := range r.Cookies() {
+		if n, ok := chunkNumber(name, c.Name); ok {
+			all[n] = append(all[n], c.Value)
+		}
+	}
+	for n := range all {
+		if own, ok := valuesIn(to, chunkName(name, n)); ok {
+			all[n] = own
+		}
+	}
+	return all
+}
+
+// chunkNumber is the reverse of chunkName.
+func chunkNumber(name, cookie string) (n int, ok bool) {
+	digits, ok := strings.CutPrefix(cookie, name+".")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(digits)
+	return n, err == nil && n >= 0 && n < maxChunks && strconv.Itoa(n) == digits
+}
+
 // join returns the different values that are kept under name as a whole.
 func (a Attributes) join(to answer, r *http.Request, name string) (values []string) {
+	all := a.chunks(to, r, name)
 	seen := make(map[string]bool)
-	for _, first := range a.values(to, r, chunkName(name, 0)) {
+	for _, first := range all[0] {
 		if len(first) <= tagSize || first[tagSize] != '.' || seen[first] {
 			continue
 		}
@@ -43,7 +72,7 @@ func (a Attributes) join(to answer, r *http.Request, name string) (values []stri
 		if len(seen) > maxFirsts {
 			break // no browser has so many
 		}
-		if value, ok := a.follow(to, r, name, first); ok {
+		if value, ok := all.follow(first); ok {
 			values = append(values, value)
 		}
 	}
@@ -51,7 +80,7 @@ func (a Attributes) join(to answer, r *http.Request, name string) (values []stri
 }
 
 // follow returns the value whose first chunk is given. It reports whether all of it is there.
-func (a Attributes) follow(to answer, r *http.Request, name, first string) (string, bool) {
+func (c *chunks) follow(first string) (string, bool) {
 	tag, rest := first[:tagSize+1], first[tagSize+1:]
 	digits, part, ok := strings.Cut(rest, ".")
 	length, err := strconv.Atoi(digits)
@@ -68,7 +97,7 @@ func (a Attributes) follow(to answer, r *http.Request, name, first string) (stri
 		if n++; n == maxChunks || len(chunk) != chunkSize {
 			return "", false
 		}
-		if chunk, ok = tagged(tag, a.values(to, r, chunkName(name, n))); !ok {
+		if chunk, ok = tagged(tag, c[n]); !ok {
 			return "", false
 		}
 		part = chunk[len(tag):]
@@ -112,9 +141,10 @@ func (a Attributes) split(to answer, r *http.Request, name, value string, maxAge
 
 // trim takes away the chunks from number n on, however many an earlier release or another limit made.
 func (a Attributes) trim(to answer, r *http.Request, name string, n int, c *condition) {
+	all := a.chunks(to, r, name)
 	for ; n < maxChunks; n++ {
-		if chunk := chunkName(name, n); a.values(to, r, chunk) != nil {
-			a.set(to, r, chunk, "", 0, c)
+		if all[n] != nil {
+			a.set(to, r, chunkName(name, n), "", 0, c)
 		}
 	}
 }
