@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tokenward/tokenward/internal/directory"
+	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -95,23 +96,51 @@ func TestRefresh_unsavedTokenBlocksTheNext(t *testing.T) {
 	}
 }
 
-// A token that is shown while a query waits for its permit answers it.
+// A token that another process has got answers a query that waits for its permit.
 func TestQueue_looksInTheCacheOnceItHasAPermit(t *testing.T) {
 	w := newTestWorld(t)
-	w.sendFor(session.QueryKey("a", "read"))
-	w.respond(answersPlain) // blocks nothing, so the next asks for a permit before that is saved
+	w.rules.Exclusive = false
 	j := w.ask(keyA)
 	w.deliverAll()
 	if !w.asked {
-		t.Fatal("the next request waits for the save")
+		t.Fatal("no permit is asked for")
 	}
+	read := w.record.state.Clone()
+	read.TokenSets = append(read.TokenSets, session.TokenSet{
+		Audience: "a", AccessToken: familyOf(read.RefreshToken) + "|a|elsewhere", ExpiresAt: w.now.Unix() + 60,
+	})
+	w.record = &record{w.version(), w.record.incarnation, read}
+	w.command(&messages.ReadRecord{Version: w.record.version})
+	w.deliverAll()
 	w.stored(storeDoes)
 	w.grant(nil)
 	w.deliverAll()
-	if !j.completed || j.answer.Err != nil || w.spends != 1 {
-		t.Errorf("completed = %v, %v after %d requests, want a token after one", j.completed, j.answer.Err, w.spends)
+	if !j.completed || !j.answer.Cached || w.spends != 0 {
+		t.Errorf("completed = %v, %v after %d requests, want a token after none", j.completed, j.answer.Err, w.spends)
 	}
 	w.drain()
+}
+
+// A query that the answer before it covers waits until that is saved, and asks for no permit.
+func TestQueue_waitsForTheSaveThatCoversIt(t *testing.T) {
+	for _, how := range []outcome{storeDoes, storeFails, storeLies} {
+		w := newTestWorld(t)
+		w.sendFor(session.QueryKey("a", "read"))
+		w.respond(answersPlain)
+		j, other := w.ask(keyA), w.ask(keyB)
+		w.deliverAll()
+		if w.asked || j.completed {
+			t.Fatalf("asked for a permit %v, answered %v, before the answer is saved", w.asked, j.completed)
+		}
+		w.stored(how)
+		if !j.completed || j.answer.Err != nil || !w.asked || w.spends != 1 {
+			t.Errorf("%v: completed = %v, %v after %d requests; the next has asked for a permit %v", how, j.completed, j.answer.Err, w.spends, w.asked)
+		}
+		w.drain()
+		if !other.completed || w.spends != 2 {
+			t.Errorf("%v: completed = %v after %d requests, want 2", how, other.completed, w.spends)
+		}
+	}
 }
 
 // A save that ends while the next request is on the wire leaves the store behind all the

@@ -7,19 +7,19 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// cachedToken fills in the token with which the cache answers f, and reports whether there is one.
+// cachedToken fills in the token with which the cache that s shows answers f, and reports whether there is one.
 //
 // What f demands beyond its query is judged here, in the turn in which f is answered: an earlier flight may have replaced the
 // token that f's callers saw. A token that does not meet the demand is the answer all the same where a refresh was made for such
 // a demand a moment ago, so that the demand does not cost a refresh for each call (session.Demanded).
-func (c *core) cachedToken(f *directory.Flight, now time.Time, token *session.Token) bool {
-	tokens, d, key := &c.visible.Tokens, &f.Demand, f.Query.Key
+func (c *core) cachedToken(s *directory.Snapshot, f *directory.Flight, now time.Time, token *session.Token) bool {
+	tokens, d, key := &s.Tokens, &f.Demand, f.Query.Key
 	if !tokens.Lookup(f.Query, now, max(c.rules.Buffer, d.MinRemaining), token) {
 		if d.MinRemaining <= c.rules.Buffer || !tokens.Lookup(f.Query, now, c.rules.Buffer, token) || c.demanded.MayRenew(key, token, now) {
 			return false
 		}
 	}
-	if f.Early() && c.visible.Due(token, now) {
+	if f.Early() && s.Due(token, now) {
 		return false
 	}
 	return !d.Refuses(token.AccessToken) || !c.demanded.MayRefuse(key, now)

@@ -85,7 +85,7 @@ func (c *core) answers(f *directory.Flight) bool {
 
 // startNext starts the next flight unless a request is under way. Refresh tokens rotate
 // (RFC 6749 section 6), so a session sends one request at a time, over all queries; and
-// presents none while the store lacks the newest.
+// presents none while the store lacks the newest, or an answer that covers the flight.
 //
 // The order of the queries matters. A session that is over answers no flight, not even from its cache. The cache comes
 // before the ceiling, for a connection's token outlives it. A provider that asks to wait comes after both, for a token that is
@@ -123,6 +123,9 @@ func (c *core) startNext(now time.Time) {
 			}
 			return
 		}
+		if c.coveredBySave(f, now) {
+			return
+		}
 		c.queue = pop(c.queue)
 		c.request, c.step = &request{flight: f, generation: c.generation}, waitingForPermit
 		c.do(askPermit{c.rules.registrationOf(c.state).Issuer, f.Unawaited()})
@@ -135,12 +138,26 @@ func (c *core) startNext(now time.Time) {
 // It looks in the snapshot that is shown, not in the newest state: a token that is not in the store yet would be
 // handed out to one caller, and lost to all others by a crash.
 func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, bool) {
+	return c.cached(c.visible, f, now)
+}
+
+// coveredBySave reports whether an answer that is on its way to the store covers f, which has only to wait for that.
+func (c *core) coveredBySave(f *directory.Flight, now time.Time) bool {
+	if !c.saving() || c.recovers(f) {
+		return false
+	}
+	_, covered := c.cached(directory.NewReady(c.generation, c.incarnation, c.state), f, now)
+	return covered
+}
+
+// cached looks whether s covers f.
+func (c *core) cached(s *directory.Snapshot, f *directory.Flight, now time.Time) (directory.Answer, bool) {
 	a := directory.Answer{Cached: true}
 	if c.state.Internal.Over(now) {
 		return a, false // its callers asked an earlier login, or the load took long
 	}
 	if f.Query.Key.ForConnection() {
-		t, ok := c.visible.State().FindConnection(f.Query.Key, now)
+		t, ok := s.State().FindConnection(f.Query.Key, now)
 		a.Connection = &t
 		return a, ok
 	}
@@ -149,7 +166,7 @@ func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, 
 	}
 	a.Ceiling = c.state.Internal.Ceiling
 	var token session.Token
-	found := c.cachedToken(f, now, &token)
+	found := c.cachedToken(s, f, now, &token)
 	a.Token = &token
 	return a, found
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/storetest"
 )
 
 // P1: all audiences spend one rotating refresh token, so they fly one at a time, and
@@ -100,6 +102,49 @@ func TestAudiences_aWiderAnswerCoversWhoQueued(t *testing.T) {
 		r.want("requests", r.tenant.Refreshes(), 1)
 		r.want("updates", r.store.Updates(), 1)
 	})
+}
+
+// The answer that covers a query that queued may be on its way to the store still, where no rotated refresh token has to be
+// saved first: the query waits for that.
+func TestAudiences_anAnswerThatIsBeingSavedCoversWhoQueued(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		var opts []rigOption
+		if shared {
+			opts = append(opts, func(c *rigConfig) { c.memory = append(c.memory, store.Shared()) })
+		}
+		inBubble(t, func(t *testing.T, r *rig) {
+			id := r.login()
+			r.expire()
+			hold, gate := r.tenant.Hold(idptest.Spend, idptest.BeforeGrant), r.store.Hold(storetest.OpUpdate)
+			var refreshed []*caller
+			for _, scope := range []string{"read write", "read", "write"} {
+				refreshed = append(refreshed, r.ask(context.Background(), id, tokenward.TokenRequest{Audience: audience(1), Scope: scope}))
+				r.rest()
+			}
+			var exchanged []*exchanger
+			for _, hint := range []string{"ada", "", "bob"} {
+				exchanged = append(exchanged, r.exchangeFor(context.Background(), id, tokenward.ConnectionRequest{Connection: google, LoginHint: hint}))
+				r.rest()
+			}
+			hold.Release()
+			r.rest()
+			gate.Release()
+			want, err := refreshed[0].wait()
+			for _, c := range refreshed {
+				if got, failed := c.wait(); got.AccessToken != want.AccessToken || err != nil || failed != nil {
+					t.Errorf("shared %v: same token %v, err %v, %v", shared, got.AccessToken == want.AccessToken, err, failed)
+				}
+			}
+			for i, hint := range []string{"ada", "ada", "bob"} { // without a hint any account's will do
+				if got, err := exchanged[i].wait(); got.LoginHint != hint || err != nil {
+					t.Errorf("shared %v: the token of %q, %v, want that of %q", shared, got.LoginHint, err, hint)
+				}
+			}
+			r.want("refreshes", r.tenant.Refreshes(), 1)
+			r.want("exchanges", r.tenant.Requests(idptest.ConnectionExchange), 2)
+			r.want("updates", r.store.Updates(), 3)
+		}, append(opts, withTenant(idptest.WithoutRotation()))...)
+	}
 }
 
 // A flight fails the callers who joined it and no others.

@@ -89,10 +89,14 @@ func (c *caller) answered() bool {
 
 // exchange asks for a connection's token.
 func (r *rig) exchange(ctx context.Context, id, connection string) *exchanger {
+	return r.exchangeFor(ctx, id, tokenward.ConnectionRequest{Connection: connection})
+}
+
+func (r *rig) exchangeFor(ctx context.Context, id string, q tokenward.ConnectionRequest) *exchanger {
 	c := &exchanger{done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
-		c.token, c.err = r.client.GetAccessTokenForConnection(ctx, tokenward.ConnectionRequest{Connection: connection}, tokenward.SessionID(id))
+		c.token, c.err = r.client.GetAccessTokenForConnection(ctx, q, tokenward.SessionID(id))
 	}()
 	return c
 }
