@@ -14,6 +14,10 @@ import (
 	"github.com/tokenward/tokenward/store"
 )
 
+// How sessions come into memory. The first look of a caller loads the record (open, read, loaded). A command for an idle session, or for
+// one that is not in memory, makes an actor (activate, owner). Loads run beside the supervisor and answer by a message, so neither
+// holds up the other.
+
 // load is one reading of a session's record. A login or a logout that arrives before it has ended voids it: the resident
 // then has another load, or none, and its answer is dropped.
 type load struct {
@@ -96,6 +100,10 @@ func (s *Supervisor) name(sl *resident, id string) {
 }
 
 // read starts a load with what its caller lends.
+//
+// It ends with the first of three: the caller's context, the client's, the store's deadline by our clock. Where the caller has left, nothing
+// is known of the session or of the store, so those who share the load ask again (left). The reading is stamped before the store is asked:
+// a write that comes after that may not be in the answer.
 func (s *Supervisor) read(l *load, call *directory.Call) {
 	env := s.env
 	env.Stats.Loads.Add(1)
@@ -124,6 +132,9 @@ func (s *Supervisor) read(l *load, call *directory.Call) {
 }
 
 // loaded goes on with the answer to a load, unless a login or a logout has voided it.
+//
+// Example: a user signs in and out again while the record is read. The session is dropped, and a caller begins another load under the same
+// key. The first answer may be of the record before the login. So it is told from the second by its load, not by its key.
 func (s *Supervisor) loaded(m *loaded) {
 	sl := s.residents.get(m.load.key)
 	if sl == nil || sl.known().load != m.load {
@@ -151,7 +162,7 @@ func (s *Supervisor) found(sl *resident, m *loaded) {
 		f = nil
 	}
 	sl.version = m.version
-	if f != nil {
+	if f != nil { // joined before the session is shown: a caller who finds it shares this flight, and sends no second message
 		sl.entry.Join(f, s.env.Rules.QueuedQueries+1)
 		f.Observed.Start()
 	}
@@ -211,7 +222,8 @@ func (s *Supervisor) activate(sl *resident) {
 	}
 }
 
-// needToken passes a flight on to its session, which had no actor when it was joined.
+// needToken passes a flight on to its session, which had no actor when it was joined. It is not counted as commands are: the flight stands
+// in the entry's list, where released finds it if the actor comes to rest first.
 func (s *Supervisor) needToken(m *messages.NeedToken) {
 	sl := s.residents.get(m.Entry.Key)
 	switch {
@@ -250,7 +262,7 @@ func (s *Supervisor) mark(sl *resident, snapshot *directory.Snapshot, at time.Ti
 	}
 	snapshot.Until = at.Add(s.env.Rules.RememberMissing)
 	sl.entry.Publish(snapshot)
-	if s.missing >= maxMissing {
+	if s.missing >= maxMissing { // those who wait have their answer; the next caller asks the store
 		s.drop(sl)
 		return
 	}
@@ -268,7 +280,8 @@ func (s *Supervisor) fail(sl *resident, err error) {
 	s.drop(sl)
 }
 
-// drop forgets a resident that has no actor and no load.
+// drop forgets a resident that has no actor and no load. The order is: show, unlink, retire. A caller who is woken looks in the directory at
+// once, and must not find this entry there again.
 func (s *Supervisor) drop(sl *resident) {
 	if sl.missing {
 		s.missing--
@@ -348,7 +361,9 @@ func (s *Supervisor) update(m *messages.UpdateSession) {
 }
 
 // end passes the end of a session on. An actor does the deletion, also where the session is not in memory, because a
-// deletion that fails is tried until it succeeds.
+// deletion that fails is tried until it succeeds. It needs no room, as a login does: a logout must not fail for want of memory.
+//
+// The deadline of a session that has left memory goes, for the actor deletes that session. Where the end is about another login, it stays.
 func (s *Supervisor) end(m *messages.EndSession) {
 	sl := s.residents.get(m.Key)
 	if s.closing && (sl == nil || sl.pid() == nil) {

@@ -6,6 +6,8 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
+// How the supervisor ends. Close lets every session finish and save; Abort, once the time for that is over, stops them as they are.
+
 // close begins to close: no session is opened any more. An active session finishes its flight, saves and comes to rest; a
 // failed one starts again first, since it may hold a token that the store lacks. Idle sessions and markers go at
 // once. Loads fail with closed, to the callers who wait for them. Then, once the last resident has gone, Done is closed.
@@ -14,8 +16,8 @@ func (s *Supervisor) close(m *messages.Close) {
 	for sl := range s.residents.all() {
 		switch {
 		case sl.pid() != nil:
-			s.command(sl, &messages.Finish{})
-			s.recover(sl)
+			s.command(sl, &messages.Finish{}) // first, so that one that starts again begins no flight
+			s.recover(sl)                     // does nothing to one that has not failed
 		case sl.ending: // its deletion is on its way
 		case sl.idles():
 			s.awake--

@@ -6,6 +6,11 @@ import (
 	"slices"
 )
 
+// Deadlines, to the second. The supervisor has four wheels: for the ceilings of sessions in memory, for when such a session was unused for
+// long enough (idle), for the ceilings of sessions that have left memory (absentees), and for all other timers (due). Most deadlines are
+// cancelled or moved before they come, and many ceilings come in one second. So a place in a bucket is cheap to leave, and a million
+// ceilings in one second are one bucket.
+
 // wheel keeps what has a deadline in buckets, one for each whole second. Adding and cancelling
 // take constant time, but for a heap of the seconds that have a bucket.
 type wheel[T any] struct {
@@ -75,7 +80,7 @@ func (w *wheel[T]) cancel(t T) {
 	}
 	bucket := w.buckets[d.second]
 	last := len(bucket) - 1
-	bucket[d.place-1] = bucket[last]
+	bucket[d.place-1] = bucket[last] // the last one takes its place, so that no other moves
 	w.of(bucket[last]).place = d.place
 	clear(bucket[last:])
 	w.buckets[d.second] = bucket[:last] // an empty bucket goes when its second comes up

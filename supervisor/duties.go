@@ -13,10 +13,13 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
+// The supervisor's timer, what it does when a deadline has come, and what it does about reports: of session actors, and of the change feed.
+
 // dueNow says that a deadline may have come.
 type dueNow struct{ messages.Redacted }
 
-// arm sets the one timer to the earliest second that has a deadline in it.
+// arm sets the one timer to the earliest second that has a deadline in it. The timer only says when to look at the clock again, which is
+// after a minute at most: then a clock that was set forward is noticed, too.
 func (s *Supervisor) arm() {
 	if s.turn {
 		return // dueNow is on its way
@@ -118,6 +121,10 @@ func (s *Supervisor) dueNow() {
 }
 
 // doOne does one thing that is due, and reports whether there was one.
+//
+// The order decides what comes first in one second. Ceilings do: an idle session whose ceiling and idle time come together ends in memory,
+// instead of being claimed from the store after it has left. Sessions that are not in memory come last, and only where there is headroom, so
+// that they hold up no others.
 func (s *Supervisor) doOne(now int64) bool {
 	if sl, ok := s.ceilings.take(now); ok {
 		s.ceilingDue(sl)
@@ -170,7 +177,8 @@ func (s *Supervisor) fire(d *timer) {
 	}
 }
 
-// began notes a session's new generation, and watches its ceiling.
+// began notes a session's new generation, and watches its ceiling. The report of an actor that was stopped since says nothing of the
+// resident that is there now; that goes for sessionEnded, too.
 func (s *Supervisor) began(m *messages.SessionBegan) {
 	sl := s.residents.get(m.Key)
 	if sl == nil || sl.pid() == nil {
@@ -228,22 +236,22 @@ func (s *Supervisor) readRecord(m *messages.ReadRecord) {
 func (s *Supervisor) changed(m *messages.Changed) {
 	sl := s.residents.get(m.Key)
 	switch {
-	case sl == nil || s.closing:
+	case sl == nil || s.closing: // the next caller loads it
 	case sl.pid() != nil:
 		s.command(sl, &messages.ReadRecord{Key: m.Key, Version: m.Version})
 	case sl.idles():
 		if m.Version != sl.version {
 			sl.entry.Outdate() // the next caller has it read
 		}
-	case sl.ending:
-	case sl.known().load != nil:
+	case sl.ending: // its deletion is on its way; a caller who looks afterwards has the store read
+	case sl.known().load != nil: // what it finds may be older than the write
 		intent := sl.known().load.intent
 		sl.more().load = nil
 		s.fail(sl, nil)
 		if intent != nil {
 			s.recoverIntent(intent)
 		}
-	default:
+	default: // a marker: another process may have signed the user in
 		s.drop(sl)
 	}
 }
@@ -265,7 +273,7 @@ func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
 	now := s.now().Unix()
 	recent := sl.known().failed[:0]
 	for _, at := range sl.known().failed {
-		if at <= now && now-at < failureWindow {
+		if at <= now && now-at < failureWindow { // one that lies ahead is of before the clock was set back
 			recent = append(recent, at)
 		}
 	}

@@ -73,7 +73,7 @@ func (s *Supervisor) ceilingDue(sl *resident) {
 // endAbsentees ends sessions that are not in memory.
 func (s *Supervisor) endAbsentees(refs []dueSession) {
 	for _, r := range refs {
-		if s.ends.opened[r.key] != nil {
+		if s.ends.opened[r.key] != nil { // it is being deleted: two claims may name one session
 			continue
 		}
 		if s.ends.opened == nil {
@@ -183,6 +183,8 @@ func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs [
 //
 // In between a login may have come for a session of the batch, which has an actor by now. That one owes the deletion (activate), so nothing
 // is done here. A load may have come for a session that was not in memory: it begins now, and finds the tombstone.
+//
+// Those who wait for the deletion are woken last, when the entries are unlinked: a caller who looks again has the tombstone read.
 func (s *Supervisor) batchDone(m *batchDone) {
 	var failed map[session.Key]bool
 	if len(m.failed) > 0 {

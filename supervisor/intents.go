@@ -102,7 +102,7 @@ func (s *Supervisor) recoverIntent(m *messages.RecoverIntent) {
 	switch {
 	case sl != nil && (sl.pid() != nil || sl.idles()):
 		s.command(sl, m)
-	case sl != nil && sl.known().load != nil:
+	case sl != nil && sl.known().load != nil: // found passes it on
 		sl.known().load.intent = m
 	case sl != nil && (sl.ending || s.env.Fresh.Remembers(&sl.entry, s.env.Clock)):
 		// the session has ended, as far as is remembered

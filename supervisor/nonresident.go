@@ -207,10 +207,10 @@ func (s *Supervisor) claimed(m *claimed) {
 	for _, r := range m.refs {
 		sl := s.residents.get(r.key)
 		switch {
-		case s.ends.claimed[r.key] == r.only && !r.only.IsZero():
+		case s.ends.claimed[r.key] == r.only && !r.only.IsZero(): // it ended here while the claim was under way
 		case sl == nil, !sl.resident() && sl.entry.Snapshot().Incarnation != r.only:
 			refs = append(refs, r)
-		case sl.known().load != nil, sl.ending:
+		case sl.known().load != nil, sl.ending: // it ends when it was read; or its deletion is on its way
 		default:
 			if now := sl.entry.Snapshot(); now.Phase == directory.Ready && now.Incarnation != r.only {
 				s.command(sl, &messages.ReadRecord{Key: r.key})

@@ -42,7 +42,8 @@ func (s *Supervisor) checkIdle(sl *resident) {
 	s.passivate(sl)
 }
 
-// askRelease asks a session to give its actor back if it is idle.
+// askRelease asks a session to give its actor back if it is idle. AtRest or Busy is the answer, and until it comes the session is not asked
+// once more.
 func (s *Supervisor) askRelease(sl *resident) {
 	if !sl.asked {
 		sl.asked = true
@@ -70,7 +71,7 @@ func (s *Supervisor) watchAbsentee(key session.Key, last *directory.Snapshot) {
 	case last.Ceiling == 0, s.closing:
 	case last.Ceiling.Reached(s.now()): // it left memory as that came, and a claim may have passed it over
 		s.endAbsentees([]dueSession{{absentee{key, last.Incarnation}, last.Ceiling}})
-	case s.index == nil:
+	case s.index == nil: // the store cannot name it when its second has come
 		s.remindOf(absentee{key, last.Incarnation}, last.Ceiling.Deadline().Unix())
 	default:
 		s.claimAt(last.Ceiling)
@@ -154,7 +155,7 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 	}
 }
 
-// deactivate notes that a session has no actor any more.
+// deactivate notes that a session has no actor any more. From here on callers send NeedToken to the supervisor.
 func (s *Supervisor) deactivate(sl *resident) {
 	sl.entry.SetPID(nil)
 	sl.asked = false

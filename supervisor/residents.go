@@ -35,7 +35,7 @@ func (s *residents) put(sl *resident) {
 		s.others[key] = sl
 		return
 	}
-	delete(s.others, key)
+	delete(s.others, key) // where the key stood while another one had the place by the head
 	s.byHead[head(key)] = sl
 }
 

@@ -26,7 +26,9 @@ const (
 	failuresAllowed = 2                // within it, before quarantine
 )
 
-// Supervisor is the supervisor actor.
+// Supervisor is the supervisor actor. Its fields are touched by the goroutine of Receive alone. All that takes time runs beside it, by
+// Env.Runner, and comes back as a message (loaded, batchDone, foundIntents, listedDue, claimed). In between anything may have happened to
+// the session, so each of these compares what it finds with what it was asked for.
 type Supervisor struct {
 	env   *actors.Env
 	dir   *directory.Directory
@@ -159,7 +161,7 @@ func (s *Supervisor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		s.self, s.root = ctx.Self(), ctx.ActorSystem().Root
 		s.props = actors.Props(s.env, s.self)
-		s.handle(&lookForIntents{})
+		s.handle(&lookForIntents{}) // at once: the process before may have ended in the middle of a request
 		s.handle(&listDue{})
 		s.env.Pending.Add(-1) // counted in by Props
 	case *actor.Stopping:
