@@ -46,6 +46,9 @@ func (c *core) delete(o *deleteOp) {
 	if c.ending != nil {
 		o.ends = append(o.ends, c.ending)
 	}
+	if c.life.over() {
+		c.do(setUnsaved(directory.Saving)) // until it is deleted
+	}
 	c.enqueue(o)
 }
 

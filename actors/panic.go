@@ -256,7 +256,6 @@ func (c *core) restart() {
 		c.settled()
 		return
 	}
-	c.do(setUnsaved(directory.Saving))
 	for _, o := range owed {
 		if d, ok := o.(*deleteOp); ok {
 			c.delete(d)

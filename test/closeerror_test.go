@@ -50,3 +50,33 @@ func TestClose_cutShortNamesWhatItWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+// A session that is being ended when closing is cut short may still be in the store. It is named so, whether or not it was in memory.
+func TestClose_cutShortNamesAnEndUnderWay(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.client = mustNew(t, r)
+		asleep := r.login()
+		closeClient(t, r.client)
+		r.client = mustNew(t, r)
+		shown := r.login()
+		gate := r.store.Hold(storetest.OpEnd)
+		for _, id := range []string{asleep, shown} {
+			go func() { _ = r.client.EndSession(context.Background(), key(id), tokenward.StoreOptions{}) }()
+		}
+		gate.Arrived(t, 2)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := r.closeIn(ctx)
+		r.rest()
+		cancel()
+		err := <-done
+		var cut *tokenward.CloseError
+		if !errors.As(err, &cut) {
+			t.Fatalf("Close: err = %v (%T), want a CloseError", err, err)
+		}
+		for name, id := range map[string]string{"asleep": asleep, "in memory": shown} {
+			if !slices.Contains(cut.Undeleted, key(id)) {
+				t.Errorf("undeleted = %v, want the session that was %s, %v", cut.Undeleted, name, key(id))
+			}
+		}
+	})
+}

@@ -483,4 +483,9 @@ var ordinary = []defect{
 		name: "refusal-drops-a-newer-token", what: "the refusal of an older refresh token drops a newer one that waits to be saved",
 		old: `spent = c.saved.RefreshToken` + "\n\t}\n\tc.saved,", bad: `_ = 0` + "\n\t}\n\tc.saved,", test: "TestStories",
 	},
+	{
+		name: "end-under-way-not-named", what: "closing that is cut short does not say that a session which was not in memory is still to be deleted",
+		old: "if c.life.over() {\n\t\tc.do(setUnsaved(directory.Saving))", bad: "if false {\n\t\tc.do(setUnsaved(directory.Saving))",
+		test: "TestClose_cutShortNamesAnEndUnderWay",
+	},
 }
