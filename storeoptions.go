@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/tokenward/tokenward/internal/browser"
 	"github.com/tokenward/tokenward/internal/directory"
@@ -187,9 +188,13 @@ func (c *Client) noSession(o StoreOptions, kind func(error) error, missing error
 	return kind(missing)
 }
 
-// bounded refuses a value that is longer than users may make a session keep. One that the Config has is never too long.
+// bounded refuses a value that is longer than users may make a session keep, and one that is not UTF-8, which a session cannot keep as
+// it is. One that the Config has is never too long.
 func (c *Client) bounded(name, value, other, otherValue string) error {
 	for range 2 {
+		if !utf8.ValidString(value) {
+			return &InvalidArgumentError{Argument: name, Message: "is not UTF-8"}
+		}
 		if len(value) > c.opts.limits.ArgumentBytes && !c.configured(value) {
 			return &InvalidArgumentError{Argument: name, Message: fmt.Sprintf("has %d bytes; WithLimits allows %d (ArgumentBytes)",
 				len(value), c.opts.limits.ArgumentBytes)}

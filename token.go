@@ -107,7 +107,7 @@ func (t ConnectionToken) MarshalJSON() ([]byte, error) {
 //
 // It fails with an *AccessTokenError, among others with the codes session_expired,
 // missing_refresh_token and refresh_token_error, and with an *InvalidArgumentError where
-// the call names no session, an audience or scope of more than Limits.ArgumentBytes, or a negative MinRemaining. If ctx ends first it returns
+// the call names no session, an audience or scope of more than Limits.ArgumentBytes or not in UTF-8, or a negative MinRemaining. If ctx ends first it returns
 // ctx.Err(); the refresh goes on for the others, and its result is kept.
 func (c *Client) GetAccessToken(ctx context.Context, r TokenRequest, o StoreOptions) (t Token, err error) {
 	q := c.queries.Find(r.query())
@@ -203,7 +203,7 @@ func (c *Client) tokenOf(ctx context.Context, q *session.TokenQuery, d *session.
 // It fails with an *AccessTokenForConnectionError, among others with the codes
 // missing_refresh_token, api_error and retrieval_error, with a
 // *MissingRequiredArgumentError without a connection, with an *InvalidArgumentError where
-// the call names no session, or a connection or login hint of more than Limits.ArgumentBytes, and with a *ConfigurationError
+// the call names no session, or a connection or login hint of more than Limits.ArgumentBytes or not in UTF-8, and with a *ConfigurationError
 // where no client authentication is configured.
 func (c *Client) GetAccessTokenForConnection(ctx context.Context, r ConnectionRequest, o StoreOptions) (ConnectionToken, error) {
 	if !c.telemetry.Calls() {

@@ -125,3 +125,37 @@ func TestArguments_areBounded(t *testing.T) {
 	_, err := tokenward.New(cfg, tokenward.WithLimits(tokenward.Limits{ArgumentBytes: -1}))
 	wantError[*tokenward.ConfigurationError](t, "a negative limit", err, "configuration_error")
 }
+
+// What a session keeps is JSON, which says nothing but UTF-8 (RFC 8259 section 8.1): other bytes would come back as another argument, so
+// that a token of one login hint answered another.
+func TestArguments_areUTF8(t *testing.T) {
+	r := newRig(t)
+	id := r.login()
+	r.tenant.Reset()
+	const odd, replaced = "ada\xff", "ada\ufffd"
+	token := func(q tokenward.TokenRequest) error {
+		return second(r.client.GetAccessToken(t.Context(), q, tokenward.SessionID(id)))
+	}
+	connection := func(q tokenward.ConnectionRequest) error {
+		return second(r.client.GetAccessTokenForConnection(t.Context(), q, tokenward.SessionID(id)))
+	}
+	for argument, err := range map[string]error{
+		"audience":   token(tokenward.TokenRequest{Audience: odd}),
+		"scope":      token(tokenward.TokenRequest{Scope: odd}),
+		"connection": connection(tokenward.ConnectionRequest{Connection: odd}),
+		"login_hint": connection(tokenward.ConnectionRequest{Connection: google, LoginHint: odd}),
+	} {
+		e := asError[*tokenward.InvalidArgumentError](t, argument, err, "invalid_argument")
+		if e != nil && (e.Argument != argument || strings.Contains(err.Error(), "ada")) {
+			t.Errorf("%s: %v", argument, err)
+		}
+		login := tokenward.LoginRequest{AuthorizationParams: map[string]string{argument: odd}}
+		wantError[*tokenward.InvalidArgumentError](t, "a login's "+argument, second(r.client.StartInteractiveLogin(t.Context(), login, tokenward.StoreOptions{})), "invalid_argument")
+	}
+	r.want("requests", r.tenant.Requests(idptest.Spend), 0)
+	first := r.connection(id, tokenward.ConnectionRequest{Connection: google, LoginHint: replaced})
+	r.restart()
+	if again := r.connection(id, tokenward.ConnectionRequest{Connection: google, LoginHint: replaced}); again != first {
+		t.Error("UTF-8 came back as something else")
+	}
+}
