@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // idTokenOnly are the claims that count only where the ID token says them: they bind the
@@ -31,7 +32,7 @@ func tooLong(claim any) bool {
 
 // WithUserInfo returns a copy of u with the claims of a UserInfo answer that u does not have. The
 // claims of the ID token win, and some count only there, session_expiry among them; one longer than
-// 2,048 bytes is left out. It
+// 2,048 bytes is left out, and so is an email_verified that is about another address. It
 // reports false, and returns u, where info is about another user (OpenID Connect Core
 // section 5.3.2).
 func WithUserInfo(u, info User) (User, bool) {
@@ -40,9 +41,15 @@ func WithUserInfo(u, info User) (User, bool) {
 	}
 	all := u.Clone()
 	for claim, value := range info {
-		if all[claim] == nil && value != nil && !slices.Contains(idTokenOnly, claim) && !tooLong(value) {
+		if all[claim] == nil && value != nil && !slices.Contains(idTokenOnly, claim) && !tooLong(value) && u.agrees(info, claim) {
 			all[claim] = cloneJSON(value)
 		}
 	}
 	return all, true
+}
+
+// agrees reports whether a claim of info, where it says that an address or a number was verified, is about u's.
+func (u User) agrees(info User, claim string) bool {
+	of, verified := strings.CutSuffix(claim, "_verified")
+	return !verified || u[of] == nil || u.text(of) != "" && u.text(of) == info.text(of)
 }

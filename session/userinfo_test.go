@@ -53,6 +53,21 @@ func TestWithUserInfo(t *testing.T) {
 	if info["address"].(map[string]any)["country"] != "UK" || u["name"] != nil {
 		t.Error("the result shares memory with what it was made of")
 	}
+	for claim, tt := range map[string]struct{ token, info, want session.User }{
+		"of another address":  {session.User{"email": "a@b.example"}, session.User{"email": "c@d.example", "email_verified": true}, session.User{"email": "a@b.example"}},
+		"of the same address": {session.User{"email": "a@b.example"}, session.User{"email": "a@b.example", "email_verified": true}, session.User{"email": "a@b.example", "email_verified": true}},
+		"of UserInfo's own":   {session.User{}, session.User{"email": "c@d.example", "email_verified": true}, session.User{"email": "c@d.example", "email_verified": true}},
+		"of no address":       {session.User{"email": "a@b.example"}, session.User{"email_verified": true}, session.User{"email": "a@b.example"}},
+		"of no text":          {session.User{"email": []any{"a"}}, session.User{"email": []any{"a"}, "email_verified": true}, session.User{"email": []any{"a"}}},
+		"of another number": {
+			session.User{"phone_number": "+1"}, session.User{"phone_number": "+2", "phone_number_verified": true}, session.User{"phone_number": "+1"},
+		},
+	} {
+		tt.token["sub"], tt.info["sub"], tt.want["sub"] = "1", "1", "1"
+		if got, _ := session.WithUserInfo(tt.token, tt.info); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("verified, %s: got %v, want %v", claim, got, tt.want)
+		}
+	}
 	for _, other := range []session.User{{"sub": "2", "name": "Eve"}, {"name": "Eve"}, {"sub": 1, "name": "Eve"}, nil} {
 		if got, ok := session.WithUserInfo(u, other); ok || got["name"] != nil {
 			t.Errorf("the claims of %v were taken: %v", other, got)
