@@ -38,6 +38,7 @@ import (
 //
 //	metadata_error       the provider's metadata could not be had
 //	token_error          a token request failed; the provider's code, if it gave one, is that of the cause
+//	par_error            a pushed login (RFC 9126) failed, and the provider gave no code
 //	invalid_response     the answer cannot be read, or lacks what it must have
 //	invalid_token        an ID or logout token is malformed, or lacks a claim
 //	invalid_signature    its signature does not fit
@@ -95,6 +96,7 @@ const (
 const (
 	CodeMetadataError      Code = "metadata_error"
 	CodeTokenError         Code = "token_error"
+	CodePARError           Code = "par_error"
 	CodeInvalidResponse    Code = "invalid_response"
 	CodeInvalidToken       Code = "invalid_token"
 	CodeInvalidSignature   Code = "invalid_signature"

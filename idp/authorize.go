@@ -48,10 +48,6 @@ func (c *Client) authorizeParams(params url.Values) url.Values {
 	return own
 }
 
-// CodePARError is the code of an APIError when the provider refused a pushed
-// authorization request without saying why.
-const CodePARError session.Code = "par_error"
-
 // PushAuthorization is Authorize with params sent to the provider beforehand (RFC
 // 9126), so that the URL shows none of them.
 //
@@ -78,17 +74,17 @@ func (c *Client) PushAuthorization(ctx context.Context, issuer string, params ur
 	defer release()
 	ctx, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
 	defer cancel()
-	r, s, err := c.send(ctx, m, m.PushedAuthorizationRequestEndpoint, c.authorizeParams(params), CodePARError, nil)
+	r, s, err := c.send(ctx, m, m.PushedAuthorizationRequestEndpoint, c.authorizeParams(params), session.CodePARError, nil)
 	if err != nil {
 		return "", err
 	}
 	if r.status != http.StatusOK && r.status != http.StatusCreated {
-		return "", readRefusal(r, s, CodePARError)
+		return "", readRefusal(r, s, session.CodePARError)
 	}
 	doc, _ := object(r.body)
 	requestURI, _ := text(doc["request_uri"])
 	if requestURI == "" {
-		return "", &session.APIError{Code: CodePARError, Description: "the answer has no request_uri", Status: r.status}
+		return "", &session.APIError{Code: session.CodePARError, Description: "the answer has no request_uri", Status: r.status}
 	}
 	return withQuery(m.AuthorizationEndpoint, url.Values{
 		"client_id":     {c.clientID},

@@ -104,13 +104,13 @@ func TestPushAuthorization_fails(t *testing.T) {
 		want   session.Code
 	}{
 		{"refused", 400, `{"error":"invalid_request","error_description":"no"}`, "invalid_request"},
-		{"refused without a word", 400, `{}`, idp.CodePARError},
-		{"not JSON", 500, `<html>`, idp.CodePARError},
-		{"redirect", 307, ``, idp.CodePARError},
-		{"no request_uri", 201, `{}`, idp.CodePARError},
-		{"request_uri a number", 201, `{"request_uri":1}`, idp.CodePARError},
-		{"201 not JSON", 201, `x`, idp.CodePARError},
-		{"202", 202, `{"request_uri":"urn:x"}`, idp.CodePARError},
+		{"refused without a word", 400, `{}`, session.CodePARError},
+		{"not JSON", 500, `<html>`, session.CodePARError},
+		{"redirect", 307, ``, session.CodePARError},
+		{"no request_uri", 201, `{}`, session.CodePARError},
+		{"request_uri a number", 201, `{"request_uri":1}`, session.CodePARError},
+		{"201 not JSON", 201, `x`, session.CodePARError},
+		{"202", 202, `{"request_uri":"urn:x"}`, session.CodePARError},
 	}
 	for _, tt := range tests {
 		r := newRig(t)
@@ -144,7 +144,7 @@ func TestPushAuthorization_hangEndsByTheClock(t *testing.T) {
 		})
 		synctest.Wait()
 		r.clock.Advance(10 * time.Second)
-		wantVerdicts(t, wait(), string(idp.CodePARError))
+		wantVerdicts(t, wait(), string(session.CodePARError))
 	})
 }
 

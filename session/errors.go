@@ -39,6 +39,7 @@ const (
 	CodeMetadataError    Code = "metadata_error"
 	CodeTokenError       Code = "token_error"
 	CodeConfiguration    Code = "configuration_error"
+	CodePARError         Code = "par_error"
 	CodeInvalidResponse  Code = "invalid_response"
 	CodeInvalidToken     Code = "invalid_token"
 	CodeInvalidSignature Code = "invalid_signature"

@@ -410,9 +410,9 @@ func TestStart_pushed(t *testing.T) {
 		code  tokenward.Code
 	}{
 		{"refused", idptest.PAR, idptest.OAuthError("invalid_request", "No."), "invalid_request"},
-		{"500", idptest.PAR, idptest.Status(500), "par_error"},
-		{"no request_uri", idptest.PAR, idptest.Respond(201, "application/json", "{}"), "par_error"},
-		{"204", idptest.PAR, idptest.Respond(204, "", ""), "par_error"},
+		{"500", idptest.PAR, idptest.Status(500), tokenward.CodePARError},
+		{"no request_uri", idptest.PAR, idptest.Respond(201, "application/json", "{}"), tokenward.CodePARError},
+		{"204", idptest.PAR, idptest.Respond(204, "", ""), tokenward.CodePARError},
 		{"no endpoint", idptest.Discovery, idptest.Edit(func(b map[string]any) { delete(b, "pushed_authorization_request_endpoint") }), "configuration_error"},
 		{"200 is success", idptest.PAR, idptest.Respond(200, "application/json", `{"request_uri":"urn:a b&c"}`), ""},
 	}

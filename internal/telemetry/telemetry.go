@@ -157,7 +157,7 @@ var listed = set(
 	session.CodeMissingJWKSURI, session.CodeMissingRequiredArgument, session.CodeInvalidArgument, session.CodeMissingTransaction,
 	session.CodeIssuerValidation, session.CodeOrganizationTokenValidation, session.CodeBackchannelLogout, session.CodeDomainResolver,
 	session.CodeLoginRefused, session.CodeStepUp,
-	"par_error", "revocation_error", "userinfo_error",
+	session.CodePARError, "revocation_error", "userinfo_error",
 )
 
 func set[S ~string](codes ...S) map[string]bool {
