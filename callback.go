@@ -84,9 +84,8 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	if err != nil {
 		return nil, err
 	}
-	ceiling := session.ParseCeiling(claims["session_expiry"])
-	if session.PastAtLogin(ceiling, claims["iat"], c.clock.Now()) {
-		return nil, &SessionExpiredError{Message: "the identity provider's session was over when the login arrived; start a new login"}
+	if err := c.inTime(claims); err != nil {
+		return nil, err
 	}
 	claims = c.withUserInfo(ctx, client, issuer, tx, response, claims)
 	state, err := c.newSession(ctx, session.Login{
@@ -94,6 +93,9 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 		Now: now, KeepToGrant: tx.AtIssuer,
 	}, tx, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.inTime(claims); err != nil { // UserInfo, the store and the host's hooks took their time
 		return nil, err
 	}
 	incarnation := session.NewIncarnation(c.rand)
@@ -105,6 +107,14 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 	return &LoginResult{
 		SessionID: id, Session: (*Session)(state.Session()), AppState: tx.AppState, AuthorizationDetails: response.AuthorizationDetails,
 	}, nil
+}
+
+// inTime refuses a login whose ceiling is past.
+func (c *Client) inTime(claims User) error {
+	if session.PastAtLogin(session.ParseCeiling(claims["session_expiry"]), claims["iat"], c.clock.Now()) {
+		return &SessionExpiredError{Message: "the identity provider's session was over when the login arrived; start a new login"}
+	}
+	return nil
 }
 
 // newSession returns the state of a login that passed every check.

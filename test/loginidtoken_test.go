@@ -1,6 +1,7 @@
 package test_test
 
 import (
+	"context"
 	"errors"
 	"regexp"
 	"strings"
@@ -197,6 +198,29 @@ func TestComplete_ceilingPast(t *testing.T) {
 	}
 	if u, err := r.client.GetUser(t.Context(), tokenward.SessionID(id)); u == nil || err != nil {
 		t.Errorf("the session before: %v, %v", u, err)
+	}
+}
+
+// A ceiling that is reached before the session can be stored refuses the login as well: what the host's hook, or UserInfo, takes
+// of the time counts.
+func TestComplete_ceilingReachedOnTheWay(t *testing.T) {
+	for passed, refused := range map[time.Duration]bool{2*time.Second - 1: false, 2 * time.Second: true} {
+		var r *rig
+		r = newRig(t, withClient(tokenward.WithHooks(tokenward.Hooks{AfterLogin: func(context.Context, *tokenward.Login) error {
+			r.clock.Advance(passed)
+			return nil
+		}})))
+		back := r.callback(tokenward.LoginRequest{}, idptest.Claims{"session_expiry": t0.Add(32 * time.Second).Unix()})
+		_, err := r.complete(back)
+		if !refused {
+			if err != nil {
+				t.Errorf("%v of 2 s taken: %v", passed, err)
+			}
+			continue
+		}
+		wantError[*tokenward.SessionExpiredError](t, "callback", err, "session_expired")
+		r.wantNothingStored("callback")
+		r.wantSpent("callback", back)
 	}
 }
 
