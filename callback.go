@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -188,52 +186,6 @@ func (c *Client) verify(ctx context.Context, client *idp.Client, issuer string, 
 	return issuer, claims, err
 }
 
-// keepData gives state, of a login that is about to be stored, the values of the application in the session that it takes
-// the place of, if that lives and is the same user's at the same application, and the wish for a sign-in later than this one. It waits for no other call: where memory does not
-// show the session it reads the record itself. It fails where that cannot be read, for the values would be overwritten and
-// lost: the user can sign in once more.
-func (c *Client) keepData(ctx context.Context, state *session.State, o StoreOptions) error {
-	if o.id == "" {
-		return nil
-	}
-	old, err := c.replaced(ctx, o)
-	if old == nil || err != nil {
-		return err
-	}
-	if c.ownerOf(old).Same(c.ownerOf(state)) && old.User.Sub() == state.User.Sub() {
-		state.Data = old.Data
-		*state = *state.WithStepUp(old.Internal.StepUpAfter, c.clock.Now())
-	}
-	return nil
-}
-
-// replaced returns the state of the session of o, nil where none lives.
-func (c *Client) replaced(ctx context.Context, o StoreOptions) (old *session.State, err error) {
-	if e := c.lookup.Directory.Lookup(o.id); e != nil {
-		s := e.Snapshot()
-		switch {
-		case s.Phase == directory.Ready && c.env.Fresh.MayShow(e, c.clock):
-			old = s.State()
-		case c.env.Fresh.Remembers(e, c.clock):
-			return nil, nil
-		}
-	}
-	if old == nil {
-		err = lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
-			old, _, _, err = c.env.SafeLoad(ctx, c.key(o.id), o.options())
-			return err
-		})
-	}
-	now := c.clock.Now()
-	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
-		return nil, nil
-	case err != nil, old.Internal.Ceiling.Reached(now), old.Internal.Over(now):
-		return nil, err
-	}
-	return old, nil
-}
-
 // begin stores a new session and returns its id.
 func (c *Client) begin(ctx context.Context, state *session.State, incarnation session.Incarnation, claims User, o StoreOptions) (string, error) {
 	id := o.id
@@ -337,7 +289,7 @@ func (c *Client) checkCallbackIssuer(ctx context.Context, tx logins.Transaction,
 	if err := c.idp.CheckCallbackIssuer(ctx, of.Issuer, query); err != nil {
 		return t, err
 	}
-	said := query.Get("iss") != "" || tx.OwnRedirect && c.logins.Redirects.Own(tx.RedirectURI, tx.Domain) && cameTo(u, tx.RedirectURI)
+	said := query.Get("iss") != "" || tx.OwnRedirect && c.logins.Redirects.Own(tx.RedirectURI, tx.Domain) && logins.CameTo(u, tx.RedirectURI)
 	if !c.resolving() || c.opts.anyCallback || said && !c.registering() {
 		return t, nil
 	}
@@ -358,30 +310,6 @@ func (c *Client) checkCallbackIssuer(ctx context.Context, tx logins.Transaction,
 // registrationOf returns the registration for which a login was begun.
 func (c *Client) registrationOf(tx logins.Transaction) session.RegistrationID {
 	return session.RegistrationID{Issuer: session.IssuerOf(tx.Domain), ClientID: cmp.Or(tx.ClientID, c.cfg.ClientID)}
-}
-
-// cameTo reports whether a callback came to redirectURI: the query may have more.
-func cameTo(callback *url.URL, redirectURI string) bool {
-	to, err := url.Parse(redirectURI)
-	if err != nil || !strings.EqualFold(to.Scheme, callback.Scheme) || !strings.EqualFold(to.Host, callback.Host) ||
-		to.EscapedPath() != callback.EscapedPath() {
-		return false
-	}
-	has := callback.Query()
-	for name, values := range to.Query() {
-		if !slices.Equal(has[name], values) {
-			return false
-		}
-	}
-	return true
-}
-
-// ownRedirect reports whether the redirect URI of a login is for logins of its domain alone: the
-// host named it for this login or its registration, and for no login of another domain.
-func (c *Client) ownRedirect(r LoginRequest, t tenant, tx logins.Transaction) bool {
-	named := cmp.Or(r.AuthorizationParams["redirect_uri"], t.redirectURI)
-	return c.resolving() && named != "" && named != c.cfg.RedirectURI && named != c.cfg.AuthorizationParams["redirect_uri"] &&
-		c.logins.Redirects.Note(named, tx.Domain)
 }
 
 // withUserInfo returns the claims of a login with those that the provider's UserInfo endpoint adds,

@@ -346,3 +346,11 @@ func (c *Client) stepUpUnderWay(state *session.State) *session.State {
 	}
 	return state.WithStepUp(after, c.clock.Now())
 }
+
+// ownRedirect reports whether the redirect URI of a login is for logins of its domain alone: the
+// host named it for this login or its registration, and for no login of another domain.
+func (c *Client) ownRedirect(r LoginRequest, t tenant, tx logins.Transaction) bool {
+	named := cmp.Or(r.AuthorizationParams["redirect_uri"], t.redirectURI)
+	return c.resolving() && named != "" && named != c.cfg.RedirectURI && named != c.cfg.AuthorizationParams["redirect_uri"] &&
+		c.logins.Redirects.Note(named, tx.Domain)
+}

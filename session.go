@@ -2,6 +2,7 @@ package tokenward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 // User holds the claims of the user who is signed in, unknown ones verbatim, numbers as json.Number. Its methods read the
@@ -147,6 +149,52 @@ func (c *Client) rawData(data SessionData) (session.RawData, error) {
 		return "", &InvalidArgumentError{Argument: "data", Message: fmt.Sprintf("is %d bytes of JSON, and Limits.SessionDataBytes allows %d", len(raw), most)}
 	}
 	return raw, nil
+}
+
+// keepData gives state, of a login that is about to be stored, the values of the application in the session that it takes
+// the place of, if that lives and is the same user's at the same application, and the wish for a sign-in later than this one. It waits for no other call: where memory does not
+// show the session it reads the record itself. It fails where that cannot be read, for the values would be overwritten and
+// lost: the user can sign in once more.
+func (c *Client) keepData(ctx context.Context, state *session.State, o StoreOptions) error {
+	if o.id == "" {
+		return nil
+	}
+	old, err := c.replaced(ctx, o)
+	if old == nil || err != nil {
+		return err
+	}
+	if c.ownerOf(old).Same(c.ownerOf(state)) && old.User.Sub() == state.User.Sub() {
+		state.Data = old.Data
+		*state = *state.WithStepUp(old.Internal.StepUpAfter, c.clock.Now())
+	}
+	return nil
+}
+
+// replaced returns the state of the session of o, nil where none lives.
+func (c *Client) replaced(ctx context.Context, o StoreOptions) (old *session.State, err error) {
+	if e := c.lookup.Directory.Lookup(o.id); e != nil {
+		s := e.Snapshot()
+		switch {
+		case s.Phase == directory.Ready && c.env.Fresh.MayShow(e, c.clock):
+			old = s.State()
+		case c.env.Fresh.Remembers(e, c.clock):
+			return nil, nil
+		}
+	}
+	if old == nil {
+		err = lookup.Attempt(ctx, c.env, func(ctx context.Context) (err error) {
+			old, _, _, err = c.env.SafeLoad(ctx, c.key(o.id), o.options())
+			return err
+		})
+	}
+	now := c.clock.Now()
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnreadable):
+		return nil, nil
+	case err != nil, old.Internal.Ceiling.Reached(now), old.Internal.Over(now):
+		return nil, err
+	}
+	return old, nil
 }
 
 // read returns the state of the session, or nil when it does not live.

@@ -1,6 +1,11 @@
 package logins
 
-import "sync"
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
 
 const maxRedirectURIs = 10_000
 
@@ -32,4 +37,20 @@ func (r *Redirects) Own(uri, domain string) bool {
 	defer r.mu.Unlock()
 	of, known := r.of[uri]
 	return !known || of == domain
+}
+
+// CameTo reports whether a callback came to redirectURI: the query may have more.
+func CameTo(callback *url.URL, redirectURI string) bool {
+	to, err := url.Parse(redirectURI)
+	if err != nil || !strings.EqualFold(to.Scheme, callback.Scheme) || !strings.EqualFold(to.Host, callback.Host) ||
+		to.EscapedPath() != callback.EscapedPath() {
+		return false
+	}
+	has := callback.Query()
+	for name, values := range to.Query() {
+		if !slices.Equal(has[name], values) {
+			return false
+		}
+	}
+	return true
 }
