@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenward/tokenward/internal/logins"
 	"github.com/tokenward/tokenward/internal/lookup"
 	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
@@ -155,8 +156,8 @@ func (c *Client) EndSession(ctx context.Context, key Key, o StoreOptions) error 
 	return err
 }
 
-// EndSessionsOf ends all sessions of an issuer, as EndSessions does those of a user, and refuses its logins that are under way in
-// this process. It returns how many it ended. It fails as SessionPage and EndSessions do.
+// EndSessionsOf ends all sessions of an issuer, as EndSessions does those of a user, and refuses its logins that are under way at
+// that moment, in all processes. It returns how many it ended. It fails as SessionPage and EndSessions do.
 func (c *Client) EndSessionsOf(ctx context.Context, issuer string, o StoreOptions) (ended int, err error) {
 	return during(ctx, c, observe.EndSessions, func(ctx context.Context) (int, error) {
 		w, err := c.listing(SessionQuery{Issuer: issuer})
@@ -168,7 +169,9 @@ func (c *Client) EndSessionsOf(ctx context.Context, issuer string, o StoreOption
 		}
 		now := c.clock.Now().Unix()
 		w.who.why, w.who.until = session.ReasonAdministration, now+leewayOfEnds
-		c.rememberEnds(w.who, now)
+		if err := c.endLogins(ctx, w.who, now, o); err != nil {
+			return 0, err
+		}
 		return w.end(ctx, o)
 	})
 }
@@ -248,11 +251,11 @@ func noSuchPage() error {
 	return &InvalidArgumentError{Argument: "after", Message: "is no page of this listing; begin with an empty one"}
 }
 
-// state returns the state of l, nil where it was not listed, if the query asks for l. A remainder is no session.
+// state returns the state of l, nil where it was not listed, if the query asks for l. A remainder is no session, and neither is a mark.
 func (w *walk) state(l store.Listed) (s *session.State, ok bool) {
 	q := &w.query
 	switch {
-	case l.Ended,
+	case l.Ended, l.Incarnation == logins.MarkIncarnation,
 		!between(l.Used, q.UsedFrom, q.UsedUntil),
 		l.Ceiling == 0 && (!q.DeadlineFrom.IsZero() || !q.DeadlineUntil.IsZero()),
 		!between(l.Ceiling.Deadline(), q.DeadlineFrom, q.DeadlineUntil):

@@ -25,7 +25,8 @@ import (
 // HandleBackchannelLogout ends the sessions that a logout token names (OpenID
 // Connect Back-Channel Logout 1.0): those of its sid, and of its sub where it has
 // both; of its sub alone, all of that user's that began before it. That there are none is
-// success.
+// success. A login of them that is under way at that moment, in whichever process that shares the state store, is refused with a
+// *SessionExpiredError; so is one that comes within two minutes and whose ID token is not younger.
 //
 // It fails with a *BackchannelLogoutError when the token is refused, a
 // *ConfigurationError when the state store cannot find sessions by what the token names, or
@@ -55,7 +56,9 @@ func (c *Client) backchannelLogout(ctx context.Context, logoutToken string, o St
 	if c.logins.Logouts.Repeated(c.clock.Now(), t.owners(), t.LogoutToken) {
 		return nil
 	}
-	c.logins.Logouts.Remember(c.clock.Now(), t.owners(), logins.EndedBy(t.LogoutToken))
+	if err := c.logins.End(ctx, t.owners(), logins.EndedBy(t.LogoutToken), o.options()); err != nil {
+		return err
+	}
 	e := ending{why: session.ReasonBackchannelLogout, issuer: t.issuer, sid: t.SID, sub: t.Subject, until: endsUntil(t), clientIDs: t.clientIDs}
 	if _, err := c.endFound(ctx, e, o); err != nil {
 		return err
@@ -81,9 +84,11 @@ type EndRequest struct {
 	BeganBy time.Time
 }
 
-// EndSessions ends the sessions that r names (at least one of Subject, SID and Email; those of which all that is set is so), as a logout token does: in all processes, those that are not in
-// memory too, and logins of that user that are under way in this process. It returns how many there were; that there are none
-// is success. It is for what says from outside that a user must not go on, such as package signals.
+// EndSessions ends the sessions that r names (at least one of Subject, SID and Email; those of which all that is set is so), as a
+// logout token does: in all processes, and those that are not in memory too. A login that r names and that is under way at that moment,
+// in whichever process that shares the state store, is refused with a *SessionExpiredError if its ID token is of r.BeganBy at the
+// latest. EndSessions returns how many sessions there were; that there are none is success. It is for what says from outside
+// that a user must not go on, such as package signals.
 //
 // It fails with an *InvalidArgumentError where r names nothing, a *ConfigurationError where the state store cannot
 // find sessions, or the store's error: then some of the sessions may have ended, and the call should come again.
@@ -98,7 +103,9 @@ func (c *Client) endSessions(ctx context.Context, r EndRequest, o StoreOptions) 
 		return 0, err
 	}
 	return e.ofUsers(func(e ending) (int, error) {
-		c.rememberEnds(e, by)
+		if err := c.endLogins(ctx, e, by, o); err != nil {
+			return 0, err
+		}
 		return c.endFound(ctx, e, o)
 	})
 }
@@ -143,10 +150,9 @@ func (e ending) ofUsers(do func(e ending) (int, error)) (int, error) {
 	return n, err
 }
 
-// rememberEnds refuses logins under way that e names and whose ID token is not younger than by.
-func (c *Client) rememberEnds(e ending, by int64) {
-	everywhere := []session.RegistrationID{{Issuer: e.issuer}}
-	c.logins.Logouts.Remember(c.clock.Now(), everywhere, logins.Ended{SID: e.sid, Subject: e.sub, Email: e.email, Until: by})
+// endLogins refuses logins under way that e names and whose ID token is not younger than by.
+func (c *Client) endLogins(ctx context.Context, e ending, by int64, o StoreOptions) error {
+	return c.logins.End(ctx, []session.RegistrationID{{Issuer: e.issuer}}, e.named(by), o.options())
 }
 
 // ending names sessions that are to end: those of which all is so that is not empty.
@@ -176,18 +182,13 @@ func (e *ending) hasEmail(verified string) bool {
 	return verified == e.email || e.unsaid && verified == ""
 }
 
-// values returns the index values that find the fewest of which e may name some.
-func (e *ending) values(s *store.Sealer) []store.IndexValue {
-	switch {
-	case e.sid != "":
-		return s.LookupSID(e.issuer, e.sid)
-	case e.sub != "":
-		return s.LookupSub(e.issuer, e.sub)
-	case e.email != "":
-		return s.LookupEmail(e.issuer, e.email)
-	}
-	return s.LookupIssuer(e.issuer)
+// named returns e for logins under way, of which ID tokens of until by are meant.
+func (e *ending) named(by int64) logins.Ended {
+	return logins.Ended{SID: e.sid, Subject: e.sub, Email: e.email, Until: by}
 }
+
+// values returns the index values that find the fewest of which e may name some.
+func (e *ending) values(s *store.Sealer) []store.IndexValue { return e.named(0).Values(s, e.issuer) }
 
 const leewayOfEnds = int64(session.CeilingLeeway / time.Second)
 

@@ -29,7 +29,8 @@ import (
 // *MissingTransactionError for a login that is unknown, too old or completed already, an
 // *APIError with what the provider or its token said, an *IssuerValidationError, an
 // *OrganizationTokenValidationError, a *SessionExpiredError for a ceiling already
-// past: nothing is stored then. With the store's error, and with ctx.Err(), a session may
+// past, or where HandleBackchannelLogout, EndSessions or EndSessionsOf has ended it in the meantime, in any
+// process: nothing stays stored then. With the store's error, and with ctx.Err(), a session may
 // have been stored all the same; its id was not handed out.
 //
 // A login that was turned away before its code was sent (ErrOverloaded, ErrStore of
@@ -131,7 +132,7 @@ func (c *Client) newSession(ctx context.Context, l session.Login, tx logins.Tran
 	if err := c.keepData(ctx, state, o); err != nil {
 		return nil, err
 	}
-	state = c.stepUpUnderWay(state)
+	state = c.stepUpUnderWay(state, &c.logins.StepUps, c.loginOf(state))
 	if err := c.afterLogin(ctx, state, tx.AppState); err != nil {
 		return nil, err
 	}
@@ -195,34 +196,25 @@ func (c *Client) begin(ctx context.Context, state *session.State, incarnation se
 	if id == "" {
 		id = session.RandomString(c.rand, 32)
 	}
-	iat := issuedAt(claims)
-	refused := func() bool {
-		return c.logins.Refuses(c.clock.Now(), c.ownerOf(state), state.Internal.SID, claims.Sub(), state.User.VerifiedEmail(), iat)
-	}
-	if refused() {
+	who := c.loginOf(state)
+	who.IssuedAt = issuedAt(claims)
+	if c.logins.Refuses(c.clock.Now(), who) {
 		return "", overtaken()
 	}
 	key := c.key(id)
 	call := directory.NewCall(ctx, o.options())
 	login := &messages.ReplaceSession{ID: id, Key: key, State: state, Incarnation: incarnation, Call: call}
 	err := c.lookup.Order(ctx, login, call)
-	// A logout that came while the session was being written found nothing to end.
-	late := err == nil && refused()
-	if late || err != nil && ctx.Err() != nil {
-		c.send(&messages.EndSession{ID: id, Key: key, Only: incarnation, Why: session.ReasonLogout})
+	stored := err == nil
+	if stored {
+		err = c.catchUp(ctx, key, incarnation, state, who, o)
 	}
 	switch {
-	case late:
-		return "", overtaken()
-	case err != nil && ctx.Err() != nil:
-		return "", ctx.Err()
+	case err != nil && (stored || ctx.Err() != nil):
+		c.send(&messages.EndSession{ID: id, Key: key, Only: incarnation, Why: session.ReasonLogout})
+		return "", ofCaller(ctx, err)
 	case err != nil:
 		return "", lookup.StoreError(err)
-	}
-	if after := c.stepUpUnderWay(state).Internal.StepUpAfter; after > state.Internal.StepUpAfter { // asked for since
-		if err := c.lookup.AskStepUp(ctx, key, incarnation, after, o.options()); err != nil {
-			return "", err
-		}
 	}
 	if o.options().Request != nil {
 		c.replaceInBrowser(ctx, id, state, o)
@@ -245,6 +237,28 @@ func (c *Client) replaceInBrowser(ctx context.Context, id string, state *session
 			c.log.Warn("the session that a login replaced could not be deleted; it is tried again", logging.Of(ctx))
 		}
 	}
+}
+
+// loginOf names the login that state is of, but for when its ID token was issued.
+func (c *Client) loginOf(state *session.State) logins.Login {
+	return logins.Login{Of: c.ownerOf(state), SID: state.Internal.SID, Subject: state.User.Sub(), Email: state.User.VerifiedEmail()}
+}
+
+// catchUp does to a session that was just stored what sign-outs and wishes for a step-up could not do that looked for sessions before, in this
+// process or another. With an error the session must end.
+func (c *Client) catchUp(ctx context.Context, key Key, incarnation session.Incarnation, state *session.State, who logins.Login, o StoreOptions) error {
+	ended, stepUps, err := c.logins.Marked(ctx, who, o.options())
+	if err != nil {
+		return err
+	}
+	if now := c.clock.Now(); c.logins.Refuses(now, who) || ended.Refuses(now, who) {
+		return overtaken()
+	}
+	asked := c.stepUpUnderWay(c.stepUpUnderWay(state, &c.logins.StepUps, who), stepUps, who)
+	if after := asked.Internal.StepUpAfter; after > state.Internal.StepUpAfter {
+		return c.lookup.AskStepUp(ctx, key, incarnation, after, o.options())
+	}
+	return nil
 }
 
 func overtaken() error {

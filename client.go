@@ -150,8 +150,11 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// openStores makes the stores that o does not name.
-func (c *Client) openStores(o *options) error {
+// openStores makes the stores that o does not name, and what seals the marks of sign-outs.
+func (c *Client) openStores(o *options) (err error) {
+	if c.logins.Marks.Sealer, err = store.NewSealer(o.sessionName+"\nsign-outs", rand.Reader, c.cfg.Secrets...); err != nil {
+		return err
+	}
 	switch o.states.(type) {
 	case nil:
 		o.states = store.NewMemory(o.clock)
@@ -243,6 +246,9 @@ func (c *Client) start() {
 	b.Rules, b.Sealer, b.Env, b.Lookup = o.cookies.rules(o.sessionName), c.sealer, c.env, l
 	g := &c.logins
 	g.Name, g.Issuer, g.Transactions, g.Sealer, g.Env, g.Shared = o.txName, c.issuer, o.transactions, c.sealer, c.env, shared
+	if shared {
+		g.Marks.Index, _ = store.As[store.Index](o.states)
+	}
 	if c.telemetry != nil {
 		c.telemetry.Open(c.figures())
 	}

@@ -296,7 +296,7 @@ func (c *Client) signedInAgo(user User) float64 {
 
 // AskStepUp has CheckStepUp and httpauth's RequireStepUp ask the user of each session that r names, before what they guard, for a
 // sign-in later than r.BeganBy (auth_time), whatever else they need. The sessions go on. Like EndSessions it means those that had begun by
-// then and 30 seconds, in all processes and also those that are not in memory, and logins under way in this one. The user is asked until a login
+// then and 30 seconds, in all processes and also those that are not in memory, and logins under way there. The user is asked until a login
 // of the same browser, or under the same session id, brings such an auth_time; a session that has one is not asked again. So a call that
 // is repeated, or comes late, asks nothing twice. It returns of how many sessions it asks anything new.
 //
@@ -308,8 +308,9 @@ func (c *Client) AskStepUp(ctx context.Context, r EndRequest, o StoreOptions) (a
 			return 0, err
 		}
 		return e.ofUsers(func(e ending) (int, error) {
-			c.logins.StepUps.Remember(c.clock.Now(), []session.RegistrationID{{Issuer: e.issuer}},
-				logins.Ended{SID: e.sid, Subject: e.sub, Email: e.email, Until: after})
+			if err := c.logins.AskStepUp(ctx, []session.RegistrationID{{Issuer: e.issuer}}, e.named(after), o.options()); err != nil {
+				return 0, err
+			}
 			refs, err := c.indexed(ctx, e, o)
 			if err != nil {
 				return 0, err
@@ -339,8 +340,8 @@ func (c *Client) askNamed(ctx context.Context, key session.Key, e ending, after 
 }
 
 // stepUpUnderWay returns the state of a login, with the sign-in that was asked for while it was under way.
-func (c *Client) stepUpUnderWay(state *session.State) *session.State {
-	after, ok := c.logins.StepUps.Latest(c.clock.Now(), c.ownerOf(state), state.Internal.SID, state.User.Sub(), state.User.VerifiedEmail())
+func (c *Client) stepUpUnderWay(state *session.State, asked *logins.Logouts, who logins.Login) *session.State {
+	after, ok := asked.Latest(c.clock.Now(), who)
 	if !ok || state.LoggedInAt() > after+leewayOfEnds {
 		return state
 	}

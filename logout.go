@@ -137,7 +137,7 @@ func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, c
 
 // HandleFrontchannelLogout ends the sessions of one session at the provider, sid, as a logout token with that sid does (OpenID
 // Connect Front-Channel Logout 1.0): in all processes, those that are not in memory too, and a login of it that is under
-// way in this process. issuer and sid are the parameters iss and sid of the provider's request; both are required. That
+// way in this process. Logins under way in others are not told: a stranger could leave any number of sids in the store. issuer and sid are the parameters iss and sid of the provider's request; both are required. That
 // there are none is success. Nothing authenticates such a request but that it knows the sid. Nothing is asked of the
 // provider.
 //

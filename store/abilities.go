@@ -18,7 +18,8 @@ type Exclusive interface {
 }
 
 // Index finds sessions without their id. Without it, back-channel logout is a
-// configuration error and ceilings are kept by timers of this process alone. Its
+// configuration error and ceilings are kept by timers of this process alone. Logins find by it, too, what other processes
+// have ended in the last two minutes. Its
 // answers are hints: the caller verifies them against the record.
 type Index interface {
 	// Find returns the sessions whose record or remainder has one of the values, each once, in

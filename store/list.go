@@ -24,7 +24,8 @@ type Lister interface {
 }
 
 // Listing says which sessions are listed: all that have index values, those of one value, or those of a deadline. Login
-// records and what else has no index value is no session, and is not listed.
+// records and what else has no index value is no session, and is not listed. What a sign-out leaves for logins of other
+// processes has one, and is listed for two minutes: a client leaves it out.
 type Listing struct {
 	// Value is that of the sessions; the zero value is all. Those of a value include what ceilings left (Ref.Ended).
 	Value IndexValue

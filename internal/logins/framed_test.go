@@ -14,7 +14,9 @@ func TestFramed_pushesNoLogoutTokenOut(t *testing.T) {
 	var l Logins
 	l.Init()
 	now, of := time.Unix(1_800_000_000, 0), session.RegistrationID{Issuer: "https://tenant.example/"}
-	refused := func(sid string) bool { return l.Refuses(now, of, sid, "sub", "", now.Unix()) }
+	refused := func(sid string) bool {
+		return l.Refuses(now, Login{Of: of, SID: sid, Subject: "sub", IssuedAt: now.Unix()})
+	}
 	l.Logouts.Remember(now, []session.RegistrationID{of}, Ended{SID: "signed", Until: math.MaxInt64})
 	for i := range 2 * maxLogouts {
 		l.Framed.Remember(now, []session.RegistrationID{of}, Ended{SID: fmt.Sprint(i), Until: math.MaxInt64})

@@ -1,6 +1,6 @@
 // Package logins keeps the logins that are under way, each as a sealed transaction from its start to its
-// callback, and remembers for a while the completed logins, and logout tokens that a login
-// under way must not outlive.
+// callback, and remembers for a while the completed logins, and sign-outs that a login
+// under way must not outlive, here or in another process.
 package logins
 
 import (
@@ -27,6 +27,7 @@ type Logins struct {
 	Sealer       *store.Sealer
 	Env          *actors.Env
 	Shared       bool // other processes use the state store too
+	Marks        Marks
 
 	Redirects Redirects
 	Logouts   Logouts

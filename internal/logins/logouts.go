@@ -2,11 +2,13 @@ package logins
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/tokenward/tokenward/idp"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 const (
@@ -41,6 +43,33 @@ type Ended struct {
 	SID, Subject, Email string
 	// Until is the last second, since the Unix epoch, of which an ID token may be whose login is refused.
 	Until int64
+}
+
+// Values returns the index values, made by s, that find the fewest of the sessions among which those of e are.
+func (e Ended) Values(s *store.Sealer, issuer string) []store.IndexValue {
+	switch {
+	case e.SID != "":
+		return s.LookupSID(issuer, e.SID)
+	case e.Subject != "":
+		return s.LookupSub(issuer, e.Subject)
+	case e.Email != "":
+		return s.LookupEmail(issuer, e.Email)
+	}
+	return s.LookupIssuer(issuer)
+}
+
+// Login is one that is being completed: to which application, and what its ID token says.
+type Login struct {
+	Of           session.RegistrationID
+	SID, Subject string
+	Email        string // if it is verified
+	IssuedAt     int64  // in seconds since the Unix epoch
+}
+
+// values returns the index values of all that may name who.
+func (who Login) values(s *store.Sealer) []store.IndexValue {
+	issuer := who.Of.Issuer
+	return slices.Concat(s.LookupSID(issuer, who.SID), s.LookupSub(issuer, who.Subject), s.LookupEmail(issuer, who.Email), s.LookupIssuer(issuer))
 }
 
 // EndedBy returns what a logout token ends. A sid is of one session at the provider, which is over.
@@ -120,36 +149,50 @@ func (l *Logouts) Remember(now time.Time, owners []session.RegistrationID, e End
 		}
 	}
 	for _, of := range owners {
-		name := logoutName{of: normal(of)}
-		switch {
-		case e.SID != "":
-			name.sid, name.sub = e.SID, e.Subject
-		case e.Subject != "":
-			name.sub = e.Subject
-		default:
-			name.email = session.NormalEmail(e.Email)
+		l.old = append(l.old, noted{nameOf(of, e), now})
+	}
+	l.put(now, owners, e)
+}
+
+// put has l know of e, that came at some time: they may come in any order.
+func (l *Logouts) put(at time.Time, owners []session.RegistrationID, e Ended) {
+	for _, of := range owners {
+		name := nameOf(of, e)
+		known := remembered{at, max(l.seen[name].until, e.Until)}
+		if was := l.seen[name].at; was.After(at) {
+			known.at = was
 		}
-		l.old = append(l.old, noted{name, now})
-		l.seen[name] = remembered{now, max(l.seen[name].until, e.Until)} // they may come in any order
+		l.seen[name] = known
 	}
 }
 
-// Refuses reports whether a login to that application, as Logouts.Refuses has it, has been ended already.
-func (l *Logins) Refuses(now time.Time, of session.RegistrationID, sid, sub, email string, iat int64) bool {
-	return l.Logouts.Refuses(now, of, sid, sub, email, iat) || l.Framed.Refuses(now, of, sid, sub, email, iat)
+func nameOf(of session.RegistrationID, e Ended) logoutName {
+	name := logoutName{of: normal(of)}
+	switch {
+	case e.SID != "":
+		name.sid, name.sub = e.SID, e.Subject
+	case e.Subject != "":
+		name.sub = e.Subject
+	default:
+		name.email = session.NormalEmail(e.Email)
+	}
+	return name
 }
 
-// Refuses reports whether a login to that application, of a user whose ID token or verified email says that, and whose ID
-// token is of iat, has been ended already.
-func (l *Logouts) Refuses(now time.Time, of session.RegistrationID, sid, sub, email string, iat int64) bool {
-	until, ok := l.Latest(now, of, sid, sub, email)
-	return ok && iat <= until
+// Refuses reports whether this process knows that who has been ended already.
+func (l *Logins) Refuses(now time.Time, who Login) bool {
+	return l.Logouts.Refuses(now, who) || l.Framed.Refuses(now, who)
 }
 
-// Latest returns the latest Ended.Until of those that name such a login, and false where none does.
-func (l *Logouts) Latest(now time.Time, of session.RegistrationID, sid, sub, email string) (until int64, ok bool) {
-	of = normal(of)
-	email = session.NormalEmail(email)
+// Refuses reports whether who has been ended already.
+func (l *Logouts) Refuses(now time.Time, who Login) bool {
+	until, ok := l.Latest(now, who)
+	return ok && who.IssuedAt <= until
+}
+
+// Latest returns the latest Ended.Until of those that name who, and false where none does.
+func (l *Logouts) Latest(now time.Time, who Login) (until int64, ok bool) {
+	of, sid, sub, email := normal(who.Of), who.SID, who.Subject, session.NormalEmail(who.Email)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, of := range []session.RegistrationID{of, {Issuer: of.Issuer}} {

@@ -77,7 +77,23 @@ var ordinary = []defect{
 	},
 	{
 		name: "step-up-misses-logins-under-way", what: "a login under way escapes an event that wants a step-up",
-		old: "\tstate = c.stepUpUnderWay(state)\n", bad: ``, test: "TestAskStepUp_loginUnderWay",
+		old: "\tstate = c.stepUpUnderWay(state, &c.logins.StepUps, c.loginOf(state))\n", bad: ``, test: "TestAskStepUp_loginUnderWay",
+	},
+	{
+		name: "login-looks-too-early", what: "a login looks for sign-outs at other processes before its session is stored",
+		old:  "err := c.lookup.Order(ctx, login, call)\n\tstored := err == nil\n\tif stored {\n\t\terr = c.catchUp(ctx, key, incarnation, state, who, o)\n\t}",
+		bad:  "err := c.catchUp(ctx, key, incarnation, state, who, o)\n\tstored := err != nil\n\tif err == nil {\n\t\terr = c.lookup.Order(ctx, login, call)\n\t}",
+		test: "TestSignOut_duringALoginElsewhere",
+	},
+	{
+		name: "sign-out-marked-too-late", what: "EndSessions tells other processes' logins of it after it has looked for sessions",
+		old:  "if err := c.endLogins(ctx, e, by, o); err != nil {\n\t\t\treturn 0, err\n\t\t}\n\t\treturn c.endFound(ctx, e, o)",
+		bad:  "n, err := c.endFound(ctx, e, o)\n\t\tif err == nil {\n\t\t\terr = c.endLogins(ctx, e, by, o)\n\t\t}\n\t\treturn n, err",
+		test: "TestSignOut_duringWhichALoginElsewhereIsComplete",
+	},
+	{
+		name: "marks-listed", what: "a sign-out's mark counts as a session",
+		old: "case l.Ended, l.Incarnation == logins.MarkIncarnation,", bad: "case l.Ended, l.Incarnation == logins.MarkIncarnation && false,", test: "TestSignOut_duringALoginElsewhere",
 	},
 	{
 		name: "step-up-forgotten-when-idle", what: "a session without an actor forgets that a step-up is wanted",
