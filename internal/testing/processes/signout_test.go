@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
+	"github.com/tokenward/tokenward/store/storetest"
 )
 
 var signOutFlag = flag.Int("processes.signout", 400, "sessions of one user that are signed out everywhere")
@@ -116,14 +118,75 @@ func TestSignOutEverywhere(t *testing.T) {
 	})
 }
 
+// A user is signed out at one client while she completes logins at two others, in each store. Some of these are held until the sign-out has
+// returned, just before they are stored or before they look for marks; some are not held at all. None of them leaves a session.
+func TestSignOut_duringLoginsElsewhere(t *testing.T) {
+	eachHome(t, func(t *testing.T, h home) {
+		for _, held := range []storetest.Op{storetest.OpReplace, storetest.OpFind} {
+			tenant := idptest.NewTenant(t, idptest.WithClient(clientID, clientSecret))
+			states := h.openFor(t)
+			way := storetest.NewFaulty(h.openFor(t).StateStore)
+			a, b, c := clientAt(t, h, tenant), clientAt(t, h, tenant, tokenward.WithStateStore(way)), clientAt(t, h, tenant)
+			const each = 20
+			var backs []func() error
+			for i := range 2 * each {
+				at := []*tokenward.Client{b, c}[i%2]
+				back := startLogin(t, at, tenant, idptest.Claims{"sub": "ada"})
+				backs = append(backs, func() error {
+					_, err := at.CompleteInteractiveLogin(t.Context(), back, tokenward.StoreOptions{})
+					return err
+				})
+			}
+			gate := way.Hold(held)
+			var refused atomic.Int64
+			var logins sync.WaitGroup
+			for _, complete := range backs {
+				logins.Go(func() {
+					if err := complete(); errors.As(err, new(*tokenward.SessionExpiredError)) {
+						refused.Add(1)
+					} else if err != nil {
+						t.Errorf("a login: %v", err)
+					}
+				})
+			}
+			must(t, gate.Wait(t.Context(), each))
+			q := tokenward.EndRequest{Issuer: tenant.Issuer(), Subject: "ada", BeganBy: clock.System().Now().Add(time.Minute)} // all of these logins are older
+			_, err := a.EndSessions(t.Context(), q, tokenward.StoreOptions{})
+			must(t, err)
+			gate.Release()
+			logins.Wait()
+			if n := refused.Load(); n < each {
+				t.Errorf("%d logins were refused, want those that were held: %d or more", n, each)
+			}
+			for _, at := range []*tokenward.Client{b, c} {
+				ctx, cancel := clock.WithTimeout(t.Context(), clock.System(), patience)
+				must(t, at.Settle(ctx))
+				cancel()
+			}
+			n, err := a.CountSessions(t.Context(), tokenward.SessionQuery{}, 0, tokenward.StoreOptions{})
+			if err != nil || n != 0 {
+				t.Errorf("%d sessions live, %v", n, err)
+			}
+			sealer, err := store.NewSealer(cookieName, rand.Reader, sealing)
+			must(t, err)
+			index, _ := store.As[store.Index](states.StateStore)
+			if refs, err := index.Find(t.Context(), sealer.LookupSub(tenant.Issuer(), "ada"), store.Options{}); err != nil || len(refs) > 0 {
+				t.Errorf("the store finds %d sessions, %v", len(refs), err)
+			}
+		}
+	})
+}
+
 // clientAt is a client in this process with its own way to the store.
-func clientAt(t *testing.T, h home, tenant *idptest.Tenant) *tokenward.Client {
+func clientAt(t *testing.T, h home, tenant *idptest.Tenant, opts ...tokenward.Option) *tokenward.Client {
 	t.Helper()
 	s := h.openFor(t)
 	c, err := tokenward.New(tokenward.Config{
 		Issuer: tenant.Issuer(), ClientID: clientID, ClientSecret: clientSecret, Secrets: []string{sealing}, RedirectURI: "http://127.0.0.1/callback",
-	}, tokenward.WithLogger(zap.NewNop()), tokenward.WithEndSession(false), tokenward.WithStateStore(s.StateStore),
-		tokenward.WithTransactionStore(s.transactions), tokenward.WithHTTPClient(tenant.Client()))
+	}, append([]tokenward.Option{
+		tokenward.WithLogger(zap.NewNop()), tokenward.WithEndSession(false), tokenward.WithStateStore(s.StateStore),
+		tokenward.WithTransactionStore(s.transactions), tokenward.WithHTTPClient(tenant.Client()),
+	}, opts...)...)
 	must(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := clock.WithTimeout(context.Background(), clock.System(), patience)
@@ -135,13 +198,19 @@ func clientAt(t *testing.T, h home, tenant *idptest.Tenant) *tokenward.Client {
 
 func signIn(t *testing.T, c *tokenward.Client, tenant *idptest.Tenant, claims idptest.Claims) string {
 	t.Helper()
-	to, err := c.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{}, tokenward.StoreOptions{})
-	must(t, err)
-	back, err := tenant.Authorize(to, claims)
-	must(t, err)
-	done, err := c.CompleteInteractiveLogin(t.Context(), back, tokenward.StoreOptions{})
+	done, err := c.CompleteInteractiveLogin(t.Context(), startLogin(t, c, tenant, claims), tokenward.StoreOptions{})
 	must(t, err)
 	return done.SessionID
+}
+
+// startLogin begins a login and returns its callback.
+func startLogin(t *testing.T, c *tokenward.Client, tenant *idptest.Tenant, claims idptest.Claims) (back string) {
+	t.Helper()
+	to, err := c.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{}, tokenward.StoreOptions{})
+	must(t, err)
+	back, err = tenant.Authorize(to, claims)
+	must(t, err)
+	return back
 }
 
 // plant writes sessions of a user into the store, as logins of an hour ago have left them, and returns their ids.
