@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"time"
 )
 
 // Values that hold tokens show a Fingerprint in their place, whatever prints them:
@@ -38,13 +37,7 @@ func show(f fmt.State, verb rune, view any) {
 	fmt.Fprintf(f, format, view)
 }
 
-type tokenView struct {
-	AccessToken    string    `json:"access_token"`
-	Audience       string    `json:"audience"`
-	Scope          string    `json:"scope"`
-	ExpiresAt      time.Time `json:"expires_at"`
-	ActualAudience string    `json:"actual_audience,omitempty"`
-}
+type tokenView Token
 
 func (t Token) view() tokenView {
 	t.AccessToken = Fingerprint(t.AccessToken)
@@ -60,13 +53,7 @@ func (t Token) LogValue() slog.Value { return slog.AnyValue(t.view()) }
 // MarshalJSON returns t without its secret.
 func (t Token) MarshalJSON() ([]byte, error) { return json.Marshal(t.view()) }
 
-type connectionTokenView struct {
-	AccessToken string    `json:"access_token"`
-	Connection  string    `json:"connection"`
-	LoginHint   string    `json:"login_hint,omitempty"`
-	Scope       string    `json:"scope"`
-	ExpiresAt   time.Time `json:"expires_at"`
-}
+type connectionTokenView ConnectionToken
 
 func (t ConnectionToken) view() connectionTokenView {
 	t.AccessToken = Fingerprint(t.AccessToken)
@@ -82,17 +69,7 @@ func (t ConnectionToken) LogValue() slog.Value { return slog.AnyValue(t.view()) 
 // MarshalJSON returns t without its secret.
 func (t ConnectionToken) MarshalJSON() ([]byte, error) { return json.Marshal(t.view()) }
 
-type tokenSetView struct {
-	Audience       string `json:"audience"`
-	AccessToken    string `json:"access_token"`
-	Scope          string `json:"scope"`
-	RequestedScope string `json:"requested_scope,omitempty"`
-	ExpiresAt      int64  `json:"expires_at"`
-	IssuedAt       int64  `json:"issued_at,omitempty"`
-	ActualAudience string `json:"actual_audience,omitempty"`
-
-	extra map[string]json.RawMessage
-}
+type tokenSetView TokenSet
 
 func (t TokenSet) view() tokenSetView {
 	t.AccessToken = Fingerprint(t.AccessToken)
@@ -109,15 +86,7 @@ func (t TokenSet) LogValue() slog.Value { return slog.AnyValue(t.view()) }
 // MarshalJSON returns t without its secret. See EncodeState for the stored form.
 func (t TokenSet) MarshalJSON() ([]byte, error) { return json.Marshal(t.view()) }
 
-type connectionTokenSetView struct {
-	Connection  string `json:"connection"`
-	LoginHint   string `json:"login_hint,omitempty"`
-	AccessToken string `json:"access_token"`
-	Scope       string `json:"scope"`
-	ExpiresAt   int64  `json:"expires_at"`
-
-	extra map[string]json.RawMessage
-}
+type connectionTokenSetView ConnectionTokenSet
 
 func (t ConnectionTokenSet) view() connectionTokenSetView {
 	t.AccessToken = Fingerprint(t.AccessToken)
@@ -134,22 +103,7 @@ func (t ConnectionTokenSet) LogValue() slog.Value { return slog.AnyValue(t.view(
 // MarshalJSON returns t without its secret. See EncodeState for the stored form.
 func (t ConnectionTokenSet) MarshalJSON() ([]byte, error) { return json.Marshal(t.view()) }
 
-type internalView struct {
-	SID       string  `json:"sid"`
-	CreatedAt int64   `json:"created_at"`
-	Ceiling   Ceiling `json:"session_expires_at,omitempty"`
-	EndsAt    int64   `json:"ends_at,omitempty"`
-
-	StepUpAfter int64 `json:"step_up_after,omitempty"`
-
-	GrantedScope    string `json:"granted_scope,omitempty"`
-	GrantedAudience string `json:"granted_audience,omitempty"`
-	AskedScope      string `json:"asked_scope,omitempty"`
-
-	ClientID string `json:"client_id,omitempty"`
-
-	extra map[string]json.RawMessage
-}
+type internalView Internal
 
 func (i Internal) view() internalView {
 	i.extra = nil
@@ -173,18 +127,7 @@ func list[T any](s []T) []T {
 	return s
 }
 
-type stateView struct {
-	User                RawUser              `json:"user"`
-	IDToken             string               `json:"id_token,omitempty"`
-	RefreshToken        string               `json:"refresh_token,omitempty"`
-	TokenSets           []TokenSet           `json:"token_sets"`
-	ConnectionTokenSets []ConnectionTokenSet `json:"connection_token_sets"`
-	Domain              string               `json:"domain,omitempty"`
-	Data                RawData              `json:"app_data,omitempty"`
-	Internal            Internal             `json:"internal"`
-
-	extra map[string]json.RawMessage
-}
+type stateView State
 
 func (s State) view() stateView {
 	s.IDToken = Fingerprint(s.IDToken)
@@ -208,15 +151,7 @@ func (l Login) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "session.Login{Audience: %q, Scope: %q, Domain: %q, ClientID: %q}", l.Audience, l.Scope, l.Domain, l.ClientID)
 }
 
-type sessionView struct {
-	User                User                 `json:"user"`
-	IDToken             string               `json:"id_token,omitempty"`
-	RefreshToken        string               `json:"refresh_token,omitempty"`
-	TokenSets           []TokenSet           `json:"token_sets"`
-	ConnectionTokenSets []ConnectionTokenSet `json:"connection_token_sets"`
-	Domain              string               `json:"domain,omitempty"`
-	Data                Data                 `json:"app_data,omitempty"`
-}
+type sessionView Session
 
 func (s Session) view() sessionView {
 	s.IDToken = Fingerprint(s.IDToken)
@@ -235,23 +170,7 @@ func (s Session) LogValue() slog.Value { return slog.AnyValue(s.view()) }
 // MarshalJSON returns s without its secrets and the application's values.
 func (s Session) MarshalJSON() ([]byte, error) { return json.Marshal(s.view()) }
 
-type tokenResponseView struct {
-	AccessToken  string `json:"access_token,omitempty"`
-	RefreshToken string `json:"refresh_token,omitempty"`
-	IDToken      string `json:"id_token,omitempty"`
-	TokenType    string `json:"token_type,omitempty"`
-
-	ExpiresIn    int64  `json:"expires_in"`
-	HasExpiresIn bool   `json:"has_expires_in"`
-	TokenLife    int64  `json:"token_life,omitempty"`
-	Scope        string `json:"scope"`
-	HasScope     bool   `json:"has_scope"`
-
-	IDClaims             *IDClaims       `json:"id_claims,omitempty"`
-	TokenAudience        []string        `json:"token_audience,omitempty"`
-	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
-	IssuedTokenType      string          `json:"issued_token_type,omitempty"`
-}
+type tokenResponseView TokenResponse
 
 func (r TokenResponse) view() tokenResponseView {
 	r.AccessToken = Fingerprint(r.AccessToken)

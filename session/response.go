@@ -11,29 +11,29 @@ import (
 // error says why the answer cannot be used, and RefreshToken, when not empty, must
 // be kept all the same.
 type TokenResponse struct {
-	AccessToken  string
-	RefreshToken string
-	IDToken      string
-	TokenType    string
+	AccessToken  string `json:"access_token,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	TokenType    string `json:"token_type,omitempty"`
 
-	ExpiresIn    int64 // seconds, floored; 0 where expires_in was negative or no number, for then the token is good for one answer
-	HasExpiresIn bool  // expires_in was present, and not null
+	ExpiresIn    int64 `json:"expires_in"`     // seconds, floored; 0 where expires_in was negative or no number, for then the token is good for one answer
+	HasExpiresIn bool  `json:"has_expires_in"` // expires_in was present, and not null
 	// TokenLife is exp - iat of AccessToken in whole seconds, where that is a readable
 	// JWT, both are legal and the difference is 1 second to 24 hours; else 0. It counts
 	// where expires_in is absent.
-	TokenLife int64
-	Scope     string
-	HasScope  bool // scope was present, as a string
+	TokenLife int64  `json:"token_life,omitempty"`
+	Scope     string `json:"scope"`
+	HasScope  bool   `json:"has_scope"` // scope was present, as a string
 
 	// IDClaims are the claims of IDToken, not verified; nil without an ID token,
 	// and where it cannot be read.
-	IDClaims *IDClaims
+	IDClaims *IDClaims `json:"id_claims,omitempty"`
 	// TokenAudience is the aud claim of AccessToken where that is a readable JWT.
-	TokenAudience []string
+	TokenAudience []string `json:"token_audience,omitempty"`
 
-	AuthorizationDetails json.RawMessage // RFC 9396, nil when absent
+	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"` // RFC 9396, nil when absent
 
-	IssuedTokenType string // of a token exchange (RFC 8693 section 2.2.1), empty when absent
+	IssuedTokenType string `json:"issued_token_type,omitempty"` // of a token exchange (RFC 8693 section 2.2.1), empty when absent
 }
 
 // IDClaims are the claims that tie an ID token to a session.

@@ -11,39 +11,39 @@ import (
 // published is never changed: the functions that "change" one return a new one
 // (sharing what did not change).
 type State struct {
-	User                RawUser
-	IDToken             string
-	RefreshToken        string
-	TokenSets           []TokenSet
-	ConnectionTokenSets []ConnectionTokenSet
-	Domain              string // bare host where the issuer is https://host/, else the issuer URL
-	Data                RawData
-	Internal            Internal
+	User                RawUser              `json:"user"`
+	IDToken             string               `json:"id_token,omitempty"`
+	RefreshToken        string               `json:"refresh_token,omitempty"`
+	TokenSets           []TokenSet           `json:"token_sets"`
+	ConnectionTokenSets []ConnectionTokenSet `json:"connection_token_sets"`
+	Domain              string               `json:"domain,omitempty"` // bare host where the issuer is https://host/, else the issuer URL
+	Data                RawData              `json:"app_data,omitempty"`
+	Internal            Internal             `json:"internal"`
 
 	extra map[string]json.RawMessage // top-level fields written by others; never changed
 }
 
 // Internal is the part of State that GetSession does not show.
 type Internal struct {
-	SID       string  // ID token claim sid, or 32 random characters
-	CreatedAt int64   // seconds since the Unix epoch, set at login
-	Ceiling   Ceiling // stored as session_expires_at
-	EndsAt    int64   // when its own lifetime is over, seconds since the Unix epoch; 0: never
+	SID       string  `json:"sid"`                          // ID token claim sid, or 32 random characters
+	CreatedAt int64   `json:"created_at"`                   // seconds since the Unix epoch, set at login
+	Ceiling   Ceiling `json:"session_expires_at,omitempty"` // stored as session_expires_at
+	EndsAt    int64   `json:"ends_at,omitempty"`            // when its own lifetime is over, seconds since the Unix epoch; 0: never
 
 	// StepUpAfter has the user sign in again later than then (auth_time), seconds since the Unix epoch; 0: no need.
-	StepUpAfter int64
+	StepUpAfter int64 `json:"step_up_after,omitempty"`
 
 	// GrantedScope is the scope that the login's answer named, as the provider spelled it, and
 	// GrantedAudience the lookup key that it was for. They are set where refreshes keep to the
 	// grant; see RefreshScope. Where the answer named no scope, GrantedScope is empty, and AskedScope what the login
 	// asked for: that was granted then (RFC 6749 section 5.1).
-	GrantedScope    string
-	GrantedAudience string
-	AskedScope      string
+	GrantedScope    string `json:"granted_scope,omitempty"`
+	GrantedAudience string `json:"granted_audience,omitempty"`
+	AskedScope      string `json:"asked_scope,omitempty"`
 
 	// ClientID is the application that the user signed in to, where the host has several
 	// registrations; empty: the configured one.
-	ClientID string
+	ClientID string `json:"client_id,omitempty"`
 
 	extra map[string]json.RawMessage
 }
@@ -53,24 +53,24 @@ func (i *Internal) Over(now time.Time) bool { return i.EndsAt != 0 && now.Unix()
 
 // TokenSet is one cached access token.
 type TokenSet struct {
-	Audience       string // lookup key, DefaultAudience when none
-	AccessToken    string
-	Scope          string // as granted
-	RequestedScope string // as asked; empty in older state
-	ExpiresAt      int64  // seconds since the Unix epoch
-	IssuedAt       int64  // when the answer came that it was in, the same; 0: not kept
-	ActualAudience string // where the token turned out to be for another audience
+	Audience       string `json:"audience"` // lookup key, DefaultAudience when none
+	AccessToken    string `json:"access_token"`
+	Scope          string `json:"scope"`                     // as granted
+	RequestedScope string `json:"requested_scope,omitempty"` // as asked; empty in older state
+	ExpiresAt      int64  `json:"expires_at"`                // seconds since the Unix epoch
+	IssuedAt       int64  `json:"issued_at,omitempty"`       // when the answer came that it was in, the same; 0: not kept
+	ActualAudience string `json:"actual_audience,omitempty"` // where the token turned out to be for another audience
 
 	extra map[string]json.RawMessage
 }
 
 // ConnectionTokenSet is one cached token of a connection (Token Vault).
 type ConnectionTokenSet struct {
-	Connection  string
-	LoginHint   string // empty when none was given
-	AccessToken string
-	Scope       string
-	ExpiresAt   int64 // seconds since the Unix epoch
+	Connection  string `json:"connection"`
+	LoginHint   string `json:"login_hint,omitempty"` // empty when none was given
+	AccessToken string `json:"access_token"`
+	Scope       string `json:"scope"`
+	ExpiresAt   int64  `json:"expires_at"` // seconds since the Unix epoch
 
 	extra map[string]json.RawMessage
 }
@@ -195,13 +195,13 @@ func (s *State) Remainder(now time.Time) *State {
 // Session is what GetSession shows of a State: all but its Internal. It shares
 // nothing with the State.
 type Session struct {
-	User                User
-	IDToken             string
-	RefreshToken        string
-	TokenSets           []TokenSet
-	ConnectionTokenSets []ConnectionTokenSet
-	Domain              string
-	Data                Data // what the application keeps there; nil where it keeps nothing
+	User                User                 `json:"user"`
+	IDToken             string               `json:"id_token,omitempty"`
+	RefreshToken        string               `json:"refresh_token,omitempty"`
+	TokenSets           []TokenSet           `json:"token_sets"`
+	ConnectionTokenSets []ConnectionTokenSet `json:"connection_token_sets"`
+	Domain              string               `json:"domain,omitempty"`
+	Data                Data                 `json:"app_data,omitempty"` // what the application keeps there; nil where it keeps nothing
 }
 
 // Session returns a deep copy of what GetSession shows of s.

@@ -4,11 +4,11 @@ import "time"
 
 // Token is an access token as it is handed to a caller.
 type Token struct {
-	AccessToken    string
-	Audience       string    // the audience that was asked for, DefaultAudience when none
-	Scope          string    // as granted
-	ExpiresAt      time.Time // whole seconds, UTC
-	ActualAudience string    // set when the provider answered for another audience
+	AccessToken    string    `json:"access_token"`
+	Audience       string    `json:"audience"`                  // the audience that was asked for, DefaultAudience when none
+	Scope          string    `json:"scope"`                     // as granted
+	ExpiresAt      time.Time `json:"expires_at"`                // whole seconds, UTC
+	ActualAudience string    `json:"actual_audience,omitempty"` // set when the provider answered for another audience
 }
 
 func (t *TokenSet) token() Token {
@@ -23,11 +23,11 @@ func (t *TokenSet) token() Token {
 
 // ConnectionToken is a connection's token as it is handed to a caller.
 type ConnectionToken struct {
-	AccessToken string
-	Connection  string
-	LoginHint   string    // of the account that the token is for, where that is known
-	Scope       string    // as granted
-	ExpiresAt   time.Time // whole seconds, UTC
+	AccessToken string    `json:"access_token"`
+	Connection  string    `json:"connection"`
+	LoginHint   string    `json:"login_hint,omitempty"` // of the account that the token is for, where that is known
+	Scope       string    `json:"scope"`                // as granted
+	ExpiresAt   time.Time `json:"expires_at"`           // whole seconds, UTC
 }
 
 func (t *ConnectionTokenSet) token() ConnectionToken {
