@@ -32,12 +32,7 @@ var errNoPermit = errors.New("too many requests wait for the provider")
 // the provider. Where it fails nothing was sent: with an APIError of the code overloaded, which is
 // session.ErrOverloaded and, where ctx ended, its error too; or with session.ErrClosed.
 func (c *Client) admit(ctx context.Context) (release func(), err error) {
-	if c.limit == nil {
-		return func() {}, nil
-	}
-	wait, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
-	defer cancel()
-	release, err = c.limit(wait, false)
+	release, err = c.permit(ctx, false)
 	switch {
 	case err == nil || errors.Is(err, session.ErrClosed):
 		return release, err
@@ -51,12 +46,7 @@ func (c *Client) admit(ctx context.Context) (release func(), err error) {
 // spent: it is not turned away. An error is not session.ErrOverloaded, for that says that a login
 // can be tried again with its code.
 func (c *Client) admitFirst(ctx context.Context) (release func(), err error) {
-	if c.limit == nil {
-		return func() {}, nil
-	}
-	wait, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
-	defer cancel()
-	release, err = c.limit(wait, true)
+	release, err = c.permit(ctx, true)
 	switch {
 	case err == nil || errors.Is(err, session.ErrClosed):
 		return release, err
@@ -64,6 +54,16 @@ func (c *Client) admitFirst(ctx context.Context) (release func(), err error) {
 		return nil, ctx.Err()
 	}
 	return nil, errNoPermit
+}
+
+// permit waits for a permit, where there is a limit, for as long as a request may take.
+func (c *Client) permit(ctx context.Context, first bool) (release func(), err error) {
+	if c.limit == nil {
+		return func() {}, nil
+	}
+	wait, cancel := clock.WithTimeout(ctx, c.clock, c.timeout)
+	defer cancel()
+	return c.limit(wait, first)
 }
 
 // admitFlight takes a permit for discovery or keys that strangers wait for, unless a signed-in user

@@ -252,11 +252,7 @@ func listed(value json.RawMessage) []string {
 func usableURL(value json.RawMessage, secure bool) string {
 	s, _ := text(value)
 	u, err := url.Parse(s)
-	if err != nil || u.Fragment != "" || u.User != nil || u.Opaque != "" {
-		return ""
-	}
-	bare := url.URL{Scheme: u.Scheme, Host: u.Host}
-	if session.CheckIssuer(bare.String()) != nil || secure && u.Scheme != "https" {
+	if err != nil || u.Fragment != "" || u.Opaque != "" || !fetchable(u, secure) {
 		return ""
 	}
 	return s
