@@ -369,8 +369,8 @@ var ordinary = []defect{
 	},
 	{
 		name: "endpoints-by-http", what: "an https issuer may name endpoints by http",
-		old:  ` || secure && u.Scheme != "https" {`,
-		bad:  ` {`,
+		old:  `!fetchable(u, secure) {`,
+		bad:  `!fetchable(u, false) {`,
 		test: "TestMetadata_schemesOfEndpoints",
 	},
 	{
