@@ -91,37 +91,34 @@ func (r *rig) replace(i int) error {
 	return r.Replace(r.t.Context(), key(i), store.Record{Version: version(i)}, opt)
 }
 
-func TestWrites_thatWaitTogetherShareOneFsync(t *testing.T) {
-	const savers = 64
-	r := newRig(t)
-	held, release := r.hold(bolt.StageApplied)
+const waiting = 64 // that come while a write is held
+
+// together returns how many transactions are made of one write, which is held in a stage, and of those that come until it goes on.
+func (r *rig) together(at bolt.Stage) int {
+	r.t.Helper()
+	held, release := r.hold(at)
 	first := make(chan error, 1)
 	go func() { first <- r.replace(0) }()
 	<-held
 	before := r.Commits()
-	wait := r.start(savers, func(i int) error { return r.replace(i + 1) })
+	wait := r.start(waiting, func(i int) error { return r.replace(i + 1) })
 	release()
-	must(t, errors.Join(append(wait(), <-first)...))
-	if n := r.Commits() - before; n != 2 {
-		t.Errorf("%d writes, of which %d waited together, took %d transactions, want 2", savers+1, savers, n)
+	must(r.t, errors.Join(append(wait(), <-first)...))
+	return r.Commits() - before
+}
+
+func TestWrites_thatWaitTogetherShareOneFsync(t *testing.T) {
+	r := newRig(t)
+	if n := r.together(bolt.StageApplied); n != 2 {
+		t.Errorf("the first write, and %d that waited together, took %d transactions, want 2", waiting, n)
 	}
 	must(t, r.Verify())
 }
 
 // Who comes while others are being carried out joins them.
 func TestWrites_joinTheTransactionThatIsOpen(t *testing.T) {
-	const savers = 64
-	r := newRig(t)
-	held, release := r.hold(bolt.StageTaken)
-	first := make(chan error, 1)
-	go func() { first <- r.replace(0) }()
-	<-held
-	before := r.Commits()
-	wait := r.start(savers, func(i int) error { return r.replace(i + 1) })
-	release()
-	must(t, errors.Join(append(wait(), <-first)...))
-	if n := r.Commits() - before; n != 1 {
-		t.Errorf("%d writes took %d transactions, want 1", savers+1, n)
+	if n := newRig(t).together(bolt.StageTaken); n != 1 {
+		t.Errorf("%d writes took %d transactions, want 1", waiting+1, n)
 	}
 }
 
