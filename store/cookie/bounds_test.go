@@ -99,3 +99,17 @@ func TestStates_goThroughTheCookiesOnce(t *testing.T) {
 		}
 	}
 }
+
+// A chunk is known by exactly its name.
+func TestChunkNumber(t *testing.T) {
+	for n := range maxChunks {
+		if got, ok := chunkNumber("s", chunkName("s", n)); !ok || got != n {
+			t.Errorf("chunk %d: got %d, %v", n, got, ok)
+		}
+	}
+	for _, other := range []string{"s", "s.", "s.00", "s.+0", "s.-0", "s.-1", "s.01", "s.0.0", "s.0x", "s.1e0", "s.32", "s.99999999999999999999", "S.0", "ss.0", "t.0", ".0"} {
+		if n, ok := chunkNumber("s", other); ok {
+			t.Errorf("%q is taken for chunk %d", other, n)
+		}
+	}
+}
