@@ -224,10 +224,10 @@ func (h *Handlers) landing(remembered json.RawMessage) string {
 	return h.below(to)
 }
 
-// Logout ends the session and redirects to the provider's logout, which ends the user's session there. The query parameter
-// return_to, a path or an absolute URL on this origin, says where the provider sends the browser then; any other is ignored, and
-// without one it is AfterLogout, else the browser stays at the provider. Where the provider has no logout, or does not say where
-// it is, the redirect is to that address, else to the start page.
+// Logout ends the session and redirects to the provider's logout, which ends the user's session there. The parameter return_to of the
+// query, else of the form that was posted, is a path or an absolute URL on this origin, and says where the provider sends the browser
+// then. Any other is ignored. Without one it is AfterLogout, else the browser stays at the provider. Where the provider has no logout, or
+// does not say where it is, the redirect is to that address, else to the start page.
 //
 // A link may lead here, or a form that is posted: a fetch would follow the redirect, which only the browser itself can. A request
 // that another site caused is refused with 403.
@@ -241,7 +241,8 @@ func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
 		h.o.onError(w, r, errCrossOrigin)
 		return
 	}
-	back := cmp.Or(h.returnURL(r.URL.Query().Get("return_to")), h.returnURL(h.o.afterLogout))
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	back := cmp.Or(h.returnURL(r.URL.Query().Get("return_to")), h.returnURL(r.PostFormValue("return_to")), h.returnURL(h.o.afterLogout))
 	to, err := h.client.Logout(r.Context(), tokenward.LogoutRequest{ReturnTo: back, Params: h.o.logout}, tokenward.HTTP(w, r))
 	if err != nil && tokenward.CodeOf(err) != "metadata_error" { // the session ends before the provider is asked where to go
 		login, _ := h.loginPath()

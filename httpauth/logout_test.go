@@ -3,6 +3,7 @@ package httpauth_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,30 @@ func TestLogout_whereItLeads(t *testing.T) {
 			if back := at.Query().Get("post_logout_redirect_uri"); err != nil || w.Code != http.StatusFound || back != tt.want || at.Host == "" {
 				t.Errorf("%s logout%s: %d to %v, %v; want 302 and back to %q", method, tt.query, w.Code, at, err, tt.want)
 			}
+		}
+	}
+}
+
+// A form may name return_to in a hidden field. One that is too large signs the user out all the same.
+func TestLogout_aPostedForm(t *testing.T) {
+	for _, tt := range []struct {
+		query string
+		form  url.Values
+		want  string
+	}{
+		{"", url.Values{"return_to": {"/bye"}}, "https://app.example/bye"},
+		{"?return_to=/query", url.Values{"return_to": {"/form"}}, "https://app.example/query"},
+		{"", url.Values{"return_to": {"https://evil.example/"}}, "https://app.example/signed-out"},
+		{"", url.Values{"return_to": {"/bye"}, "more": {strings.Repeat("x", 1<<20)}}, "https://app.example/signed-out"},
+	} {
+		s := newSignedIn(t, httpauth.AfterLogout("/signed-out"))
+		w := s.send(http.MethodPost, "/auth/logout"+tt.query, tt.form, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate")
+		at, err := url.Parse(w.Header().Get("Location"))
+		if back := at.Query().Get("post_logout_redirect_uri"); err != nil || w.Code != http.StatusFound || back != tt.want {
+			t.Errorf("return_to %q%s: %d to %v, %v; want 302 and back to %q", tt.form["return_to"], tt.query, w.Code, at, err, tt.want)
+		}
+		if w := s.get("/me"); w.Code == http.StatusOK {
+			t.Errorf("return_to %q%s: still signed in", tt.form["return_to"], tt.query)
 		}
 	}
 }
