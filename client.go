@@ -230,9 +230,6 @@ func (c *Client) start() {
 		changes, _ = store.As[store.ChangeFeed](o.states)
 	}
 	c.env = c.newEnv(shared)
-	if shared && changes == nil {
-		c.env.Rules.UnseenFor = o.limits.SnapshotAge
-	}
 	l := &c.lookup
 	l.Fresh, l.Directory, l.Clock, l.Buffer, l.MaxFlights = c.env.Fresh, directory.NewDirectory(), c.clock, o.buffer, o.limits.QueuedQueries+1
 	l.Telemetry = c.telemetry

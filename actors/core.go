@@ -25,7 +25,6 @@ type Rules struct {
 	Exclusive       bool          // no other process writes to the store
 	Leases          bool          // others do, and a refresh token is presented under the session's lease
 	Intents         bool          // the refresh token about to be presented is written down, for the store outlives the process
-	UnseenFor       time.Duration // how long others' writes may go unseen; 0 where they are told, or there are none
 
 	// DefaultQuery is asked when a refresh token is presented that a process left behind.
 	DefaultQuery *session.TokenQuery

@@ -162,6 +162,7 @@ func TestLookup_allocatesNothing(t *testing.T) {
 
 // find is rule 4.3 of the contract, written out.
 func find(sets []session.TokenSet, q *session.TokenQuery, now time.Time) string {
+	want := session.ParseScope(q.Scope)
 	var candidates []session.TokenSet
 	for _, s := range sets {
 		if s.Audience == q.Key.Audience && now.Before(time.Unix(s.ExpiresAt, 0)) {
@@ -169,11 +170,11 @@ func find(sets []session.TokenSet, q *session.TokenQuery, now time.Time) string 
 		}
 	}
 	for _, s := range candidates {
-		if session.ParseScope(s.Scope).Equal(q.Want) {
+		if session.ParseScope(s.Scope).Equal(want) {
 			return s.AccessToken
 		}
 	}
-	asked := func(s session.TokenSet) bool { return session.ParseScope(s.RequestedScope).Equal(q.Want) }
+	asked := func(s session.TokenSet) bool { return session.ParseScope(s.RequestedScope).Equal(want) }
 	for _, s := range candidates {
 		if s.RequestedScope != "" && asked(s) {
 			return s.AccessToken
@@ -185,7 +186,7 @@ func find(sets []session.TokenSet, q *session.TokenQuery, now time.Time) string 
 	best, fewest := "", 0
 	for _, s := range candidates {
 		granted := session.ParseScope(s.Scope)
-		if granted.Covers(q.Want) && (best == "" || len(granted) < fewest) {
+		if granted.Covers(want) && (best == "" || len(granted) < fewest) {
 			best, fewest = s.AccessToken, len(granted)
 		}
 	}

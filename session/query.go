@@ -15,7 +15,6 @@ type TokenQuery struct {
 	Key      FlightKey // what makes two queries the same
 	Audience string    // the audience parameter; empty sends none
 	Scope    string    // the scope parameter, in the order it was asked; empty sends none
-	Want     ScopeSet  // Scope as a set
 
 	configured ScopeSet // the scopes of Scope that are configured
 	named      string   // the scopes of Scope that the call named beside them
@@ -79,12 +78,10 @@ func (p Policy) Query(audience, scope string) *TokenQuery {
 	key, send := p.EffectiveAudience(audience)
 	configured := MergeScopes(p.configured(key))
 	merged := MergeScopes(configured, scope)
-	want := ParseScope(merged)
 	return &TokenQuery{
-		Key:      FlightKey{Audience: key, Scopes: want.String()},
+		Key:      FlightKey{Audience: key, Scopes: ParseScope(merged).String()},
 		Audience: send,
 		Scope:    merged,
-		Want:     want,
 
 		configured: ParseScope(configured),
 		named:      strings.TrimSpace(strings.TrimPrefix(merged, configured)),

@@ -45,8 +45,8 @@ func TestPolicy_Query(t *testing.T) {
 			t.Errorf("%s: Query(%q, %q) = key %q, audience %q, scope %q; want %q, %q, %q", tt.name, tt.audience, tt.scope,
 				q.Key.Audience, q.Audience, q.Scope, tt.wantKey, tt.wantAudience, tt.wantScope)
 		}
-		if !q.Want.Equal(session.ParseScope(q.Scope)) || q.Key.Scopes != q.Want.String() {
-			t.Errorf("%s: scope %q, but wants %q under the key %q", tt.name, q.Scope, q.Want, q.Key.Scopes)
+		if want := session.ParseScope(q.Scope).String(); q.Key.Scopes != want {
+			t.Errorf("%s: scope %q under the key %q, want %q", tt.name, q.Scope, q.Key.Scopes, want)
 		}
 		if q.Key.ForConnection() {
 			t.Errorf("%s: the key is for a connection", tt.name)

@@ -129,7 +129,7 @@ func (w *World) askAtCompletion(i int) {
 		}
 		asked := l.job.about.asked
 		for _, q := range w.queries {
-			if q.Key.Audience == asked.Audience && q.Key != asked && session.ParseScope(asked.Scopes).Covers(q.Want) {
+			if q.Key.Audience == asked.Audience && q.Key != asked && session.ParseScope(asked.Scopes).Covers(session.ParseScope(q.Scope)) {
 				w.askToken(l.job.p, l.job.about, q)
 				w.calls[len(w.calls)-1].stepAndForget()
 			}

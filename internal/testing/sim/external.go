@@ -71,9 +71,6 @@ func (p *process) live(env *actors.Env) {
 	env.Owner, env.Rules.Lease = session.RandomString(p.w.random, 22), leaseTTL
 	env.Rules.Leases, env.Rules.Intents = true, c.intents
 	env.Rules.DefaultQuery = p.w.queries[0]
-	if !c.feed {
-		env.Rules.UnseenFor = snapshotAge
-	}
 }
 
 // tell has every process that watches be told of a write, at some time.

@@ -67,7 +67,7 @@ func (w *World) judgeToken(c *call, t session.Token) {
 		return
 	}
 	w.judgeDemand(c, is)
-	now, want := c.p.now(), c.query.Want
+	now, want := c.p.now(), session.ParseScope(c.query.Scope)
 	switch {
 	case is.connection != "" || t.Audience != c.query.Key.Audience || is.audience != t.Audience:
 		w.fail("P6", "call %d got a token for %s", c.n, is.audience)
