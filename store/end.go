@@ -82,31 +82,40 @@ func (e Ending) remainder() *Remainder {
 // is what StateStore.End decides; the store makes the decision and the write one. Stands is
 // at least that of e, and the caller's to raise to the store's own tombstone life.
 func (e Ending) Over(only session.Incarnation, living *Record, gone *GoneError) (*GoneError, error) {
-	next := &GoneError{Reason: e.Reason, Stands: e.Life(0), Remainder: e.remainder()}
+	next, changes, err := e.over(only, living, gone)
+	if !changes {
+		return nil, err
+	}
+	return &next, nil
+}
+
+// over is Over without an allocation; changes is false where it returns nil.
+func (e *Ending) over(only session.Incarnation, living *Record, gone *GoneError) (next GoneError, changes bool, err error) {
+	next = GoneError{Reason: e.Reason, Stands: e.Life(0), Remainder: e.remainder()}
 	if living != nil {
 		next.Incarnation = living.Incarnation
 		switch {
 		case !only.IsZero() && living.Incarnation != only:
-			return nil, nil
+			return next, false, nil
 		case e.Reason == session.ReasonCeiling && !e.madeFrom(living):
-			return nil, ErrConflict
+			return next, false, ErrConflict
 		}
-		return next, nil
+		return next, true, nil
 	}
 	if gone == nil || !only.IsZero() && gone.Incarnation != only {
-		return nil, nil
+		return next, false, nil
 	}
 	next.Incarnation = gone.Incarnation
 	switch {
 	case e.Final() && (gone.Reason != e.Reason || gone.Remainder != nil):
-		return next, nil
+		return next, true, nil
 	case next.Remainder == nil || gone.Reason != session.ReasonCeiling:
-		return nil, nil
+		return next, false, nil
 	case e.Prev != gone.remains():
-		return nil, ErrConflict
+		return next, false, ErrConflict
 	}
 	next.Stands = max(next.Stands, gone.Stands)
-	return next, nil
+	return next, true, nil
 }
 
 // madeFrom reports whether what e says of the connection tokens is so of r.

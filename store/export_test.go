@@ -28,10 +28,10 @@ func (m *Memory) Kept() Kept {
 	return n
 }
 
-func (o *ordered) len() int {
+func (a *agenda) len() int {
 	n := 0
-	for range o.from(place{at: -1 << 63}) {
-		n++
+	for b := range a.buckets.from(&bucket{second: -1 << 63}) {
+		n += int(b.n)
 	}
 	return n
 }

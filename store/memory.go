@@ -211,6 +211,15 @@ func between(now, then int64) time.Duration {
 	return time.Duration(min(then-now, math.MaxInt64/1000)) * time.Microsecond
 }
 
+// upToSecond returns the whole second since the Unix epoch, rounded up, of an instant.
+func upToSecond(at int64) int64 {
+	second := at / 1e6
+	if at%1e6 > 0 {
+		second++
+	}
+	return second
+}
+
 // expiry is when a record with this TTL lapses: never when it is 0.
 func expiry(now int64, ttl time.Duration) int64 {
 	if ttl <= 0 {

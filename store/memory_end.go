@@ -14,12 +14,21 @@ func (m *Memory) End(ctx context.Context, key session.Key, only session.Incarnat
 
 // EndAll implements BatchEnder. It takes each shard once.
 func (m *Memory) EndAll(ctx context.Context, refs []Ref, e Ending, _ Options) (left []Ref, err error) {
-	var inShard [len(m.shards)][]Ref
+	var from [len(m.shards) + 1]int // where the refs of each shard begin in byShard
+	for _, r := range refs {
+		from[m.number(r.Key)+1]++
+	}
+	for i := range m.shards {
+		from[i+1] += from[i]
+	}
+	byShard, next := make([]Ref, len(refs)), from
 	for _, r := range refs {
 		i := m.number(r.Key)
-		inShard[i] = append(inShard[i], r)
+		byShard[next[i]] = r
+		next[i]++
 	}
-	for _, refs := range inShard {
+	for i := range m.shards {
+		refs := byShard[from[i]:from[i+1]]
 		if len(refs) == 0 {
 			continue
 		}
@@ -48,12 +57,12 @@ func (m *Memory) end(sh *shard, key session.Key, only session.Incarnation, e End
 	if have.gone != nil {
 		gone = have.gone.at(now)
 	}
-	next, err := e.Over(only, have.record, gone)
-	if next == nil || err != nil {
+	next, changes, err := e.over(only, have.record, gone)
+	if !changes {
 		return err
 	}
 	next.Stands = max(next.Stands, m.tombstones)
-	sh.bury(key, have, next, now)
+	sh.bury(key, have, &next, now)
 	sh.settle(key, have, now)
 	m.feed.tell(key, session.Version{})
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tokenward/tokenward/internal/remote"
 	"github.com/tokenward/tokenward/session"
@@ -11,6 +12,7 @@ import (
 
 // feed tells watchers of writes. A writer never waits for a watcher.
 type feed struct {
+	some     atomic.Bool // there are watchers
 	mu       sync.Mutex
 	watchers []*remote.Notices
 }
@@ -31,17 +33,22 @@ func (f *feed) add(w *remote.Notices) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.watchers = append(f.watchers, w)
+	f.some.Store(true)
 }
 
 func (f *feed) remove(w *remote.Notices) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.watchers = slices.DeleteFunc(f.watchers, func(v *remote.Notices) bool { return v == w })
+	f.some.Store(len(f.watchers) > 0)
 }
 
 // tell is called under the lock of key's shard, so that the notices of one key are in
 // the order of its writes.
 func (f *feed) tell(key session.Key, v session.Version) {
+	if !f.some.Load() {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, w := range f.watchers {

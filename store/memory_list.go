@@ -111,7 +111,7 @@ func (sh *shard) listed(key session.Key, brief bool, now int64) (l Listed, ok bo
 	case e == nil:
 		return l, false
 	case e.record != nil && now < e.expires:
-		l.Ref = refOf(key, e)
+		l.Ref = refOf(e)
 		l.Used = time.UnixMicro(e.used)
 		if !brief {
 			l.Sealed = slices.Clone(e.record.Sealed)

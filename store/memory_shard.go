@@ -16,13 +16,14 @@ type shard struct {
 	values  map[IndexValue]keySet
 	intents map[session.Key]struct{}
 
-	ceilings ordered // every record with a ceiling, by it
-	lapses   ordered // entries, by when to look whether they can be forgotten
+	ceilings agenda // entries whose record has a ceiling, by it
+	lapses   agenda // entries, by when to look whether they can be forgotten
 }
 
 // entry is all that the store has of one key. It is kept while any part of it still means
 // something.
 type entry struct {
+	key     session.Key
 	record  *Record
 	expires int64 // of the record
 	used    int64 // when the record was last written or touched
@@ -35,8 +36,13 @@ type entry struct {
 	leased int64  // until when
 	epoch  int64  // the last one given
 
-	lapse int64 // its place in shard.lapses, not after it can be forgotten; forever: none
+	lapse int64 // when to look whether it can be forgotten; forever: never
+
+	ceilingSeat, lapseSeat seat // in the agendas of the shard
 }
+
+func ceilingSeat(e *entry) *seat { return &e.ceilingSeat }
+func lapseSeat(e *entry) *seat   { return &e.lapseSeat }
 
 // tombstone is a GoneError whose durations are instants.
 type tombstone struct {
@@ -69,6 +75,7 @@ func (sh *shard) init() {
 	sh.entries = make(map[session.Key]*entry)
 	sh.values = make(map[IndexValue]keySet)
 	sh.intents = make(map[session.Key]struct{})
+	sh.ceilings.of, sh.lapses.of = ceilingSeat, lapseSeat
 }
 
 // peek returns the entry of key at now, or nil. What has lapsed is taken off.
@@ -97,7 +104,7 @@ func (sh *shard) peek(key session.Key, now int64) *entry {
 func (sh *shard) entry(key session.Key, now int64) *entry {
 	e := sh.peek(key, now)
 	if e == nil {
-		e = &entry{lapse: forever}
+		e = &entry{key: key, lapse: forever}
 		sh.entries[key] = e
 	}
 	return e
@@ -138,7 +145,7 @@ func (sh *shard) put(key session.Key, e *entry, r Record, now int64) {
 	e.record, e.expires, e.used = &r, expiry(now, r.TTL), now
 	sh.list(key, r.Index)
 	if r.Ceiling > 0 {
-		sh.ceilings.add(place{int64(r.Ceiling), key})
+		sh.ceilings.add(e, int64(r.Ceiling))
 	}
 	if e.intent == nil {
 		delete(sh.intents, key)
@@ -159,9 +166,7 @@ func (sh *shard) forget(key session.Key, e *entry) {
 		return
 	}
 	sh.unlist(key, e.record.Index)
-	if e.record.Ceiling > 0 {
-		sh.ceilings.remove(place{int64(e.record.Ceiling), key})
-	}
+	sh.ceilings.remove(e)
 }
 
 // list puts key under the values.
@@ -271,16 +276,14 @@ func (sh *shard) settle(key session.Key, e *entry, now int64) *entry {
 	if now < e.lapse && e.lapse <= lapse {
 		return e
 	}
-	if e.lapse != forever {
-		sh.lapses.remove(place{e.lapse, key})
-	}
+	sh.lapses.remove(e)
 	e.lapse = lapse
 	switch {
 	case lapse == now:
 		delete(sh.entries, key)
 		return nil
 	case lapse != forever:
-		sh.lapses.add(place{lapse, key})
+		sh.lapses.add(e, upToSecond(lapse))
 	}
 	return e
 }
@@ -288,11 +291,11 @@ func (sh *shard) settle(key session.Key, e *entry, now int64) *entry {
 // sweep clears away up to n entries that have lapsed.
 func (sh *shard) sweep(now int64, n int) {
 	for range n {
-		p, ok := sh.lapses.first()
-		if !ok || now < p.at {
+		e, second := sh.lapses.first()
+		if e == nil || now < second*1e6 {
 			return
 		}
-		sh.peek(p.key, now)
+		sh.peek(e.key, now)
 	}
 }
 
@@ -313,7 +316,7 @@ func (sh *shard) find(values []IndexValue, now int64) []Ref {
 		e := sh.entries[key]
 		switch {
 		case e.record != nil && now < e.expires:
-			refs = append(refs, refOf(key, e))
+			refs = append(refs, refOf(e))
 		case e.gone != nil && now < e.gone.remains:
 			refs = append(refs, Ref{Key: key, Incarnation: e.gone.of, Connections: true, Ended: true})
 		}
@@ -328,15 +331,15 @@ func (sh *shard) due(from, until session.Ceiling, after place, limit int, now in
 	defer sh.mu.Unlock()
 	var refs []Ref
 	start := place{at: int64(from)}
-	if start.before(&after) {
+	if start.compare(&after) < 0 {
 		start = after
 	}
-	for p := range sh.ceilings.from(start) {
-		if p.at >= int64(until) || len(refs) >= limit {
+	for second, e := range sh.ceilings.from(start.at, start.key) {
+		if second >= int64(until) || len(refs) >= limit {
 			break
 		}
-		if e := sh.entries[p.key]; now < e.expires && p != after {
-			refs = append(refs, refOf(p.key, e))
+		if now < e.expires && (place{second, e.key}) != after {
+			refs = append(refs, refOf(e))
 		}
 	}
 	return refs
@@ -348,18 +351,18 @@ func (sh *shard) claimDue(until session.Ceiling, limit int, hold, now int64) []R
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	var refs []Ref
-	for p := range sh.ceilings.from(place{}) {
-		if p.at >= int64(until) || len(refs) >= limit {
+	for second, e := range sh.ceilings.from(0, session.Key{}) {
+		if second >= int64(until) || len(refs) >= limit {
 			break
 		}
-		if e := sh.entries[p.key]; (e.held == 0 || now >= e.held) && now < e.expires {
-			refs = append(refs, refOf(p.key, e))
+		if (e.held == 0 || now >= e.held) && now < e.expires {
+			refs = append(refs, refOf(e))
 			e.held = hold
 		}
 	}
 	return refs
 }
 
-func refOf(key session.Key, e *entry) Ref {
-	return Ref{Key: key, Incarnation: e.record.Incarnation, Ceiling: e.record.Ceiling, Connections: e.record.Connections}
+func refOf(e *entry) Ref {
+	return Ref{Key: e.key, Incarnation: e.record.Incarnation, Ceiling: e.record.Ceiling, Connections: e.record.Connections}
 }

@@ -232,6 +232,29 @@ func BenchmarkMemory_update(b *testing.B) {
 	}
 }
 
+// BenchmarkMemory_endAll ends 100,000 sessions of one second in batches, as at their ceiling.
+func BenchmarkMemory_endAll(b *testing.B) {
+	const n, batch = 100_000, 256
+	var refs []store.Ref
+	for i := range n {
+		refs = append(refs, store.Ref{Key: keyOf(i)})
+	}
+	for b.Loop() {
+		b.StopTimer()
+		m := store.NewMemory(clock.NewFake(t0))
+		for _, r := range refs {
+			rec := store.Record{Ceiling: 2_000_000_000, Index: []store.IndexValue{{1: r.Key[0]}, sha256.Sum256(r.Key[:])}, Sealed: make([]byte, 500)}
+			must(b, m.Replace(b.Context(), r.Key, rec, store.Options{}))
+		}
+		b.StartTimer()
+		for i := 0; i < n; i += batch {
+			_, err := m.EndAll(b.Context(), refs[i:min(i+batch, n)], store.Ending{Reason: session.ReasonCeiling}, store.Options{})
+			must(b, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/session")
+}
+
 func keyOf(i int) session.Key {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(i))

@@ -10,56 +10,60 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// ordered is a set of keys in the order of a number, then of the key: a treap, in
-// which everything takes logarithmic time.
-type ordered struct{ root *treapNode }
+// ordered is a set in the order of what compare says: a treap, in which everything takes
+// logarithmic time.
+type ordered[T comparer[T]] struct{ root *treapNode[T] }
 
-// place is where a key stands in an ordered set.
+// comparer is what can be in an ordered set. compare is negative where it comes before the other, and 0 where they are the same.
+type comparer[T any] interface{ compare(other T) int }
+
+// place is where a key stands among others: by a number, then by the key.
 type place struct {
 	at  int64
 	key session.Key
 }
 
-// compare is negative where p comes before q, and 0 where they are the same. Keys are hashes, so their first bytes nearly
-// always tell them apart.
+// compare tells keys, which are hashes, apart by their first bytes nearly always.
 func (p *place) compare(q *place) int {
 	if p.at != q.at {
 		return cmp.Compare(p.at, q.at)
 	}
-	if a, b := binary.BigEndian.Uint64(p.key[:]), binary.BigEndian.Uint64(q.key[:]); a != b {
-		return cmp.Compare(a, b)
-	}
-	return bytes.Compare(p.key[8:], q.key[8:])
+	return compareKeys(&p.key, &q.key)
 }
 
-func (p *place) before(q *place) bool { return p.compare(q) < 0 }
+func compareKeys(a, b *session.Key) int {
+	if a, b := binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(b[:]); a != b {
+		return cmp.Compare(a, b)
+	}
+	return bytes.Compare(a[8:], b[8:])
+}
 
-type treapNode struct {
-	place
+type treapNode[T comparer[T]] struct {
+	of          T
 	priority    uint32
-	left, right *treapNode
+	left, right *treapNode[T]
 }
 
 // add adds p, which must not be in the set.
-func (o *ordered) add(p place) {
-	n := &treapNode{place: p, priority: rand.Uint32()}
+func (o *ordered[T]) add(p T) {
+	n := &treapNode[T]{of: p, priority: rand.Uint32()}
 	link := &o.root
 	for *link != nil && (*link).priority >= n.priority {
-		if p.before(&(*link).place) {
+		if p.compare((*link).of) < 0 {
 			link = &(*link).left
 		} else {
 			link = &(*link).right
 		}
 	}
-	n.left, n.right = (*link).split(&p)
+	n.left, n.right = (*link).split(p)
 	*link = n
 }
 
 // remove removes p; if p is not in the set it does nothing.
-func (o *ordered) remove(p place) {
+func (o *ordered[T]) remove(p T) {
 	link := &o.root
 	for n := *link; n != nil; n = *link {
-		switch c := p.compare(&n.place); {
+		switch c := p.compare(n.of); {
 		case c == 0:
 			*link = n.left.join(n.right)
 			return
@@ -71,36 +75,36 @@ func (o *ordered) remove(p place) {
 	}
 }
 
-// first returns the first place of the set.
-func (o *ordered) first() (p place, ok bool) {
+// first returns the first of the set.
+func (o *ordered[T]) first() (p T, ok bool) {
 	for n := o.root; n != nil; n = n.left {
-		p, ok = n.place, true
+		p, ok = n.of, true
 	}
 	return p, ok
 }
 
-// from yields the places that do not come before p, in order. The set must not be
+// from yields what does not come before p, in order. The set must not be
 // changed during that.
-func (o *ordered) from(p place) iter.Seq[place] {
-	return func(yield func(place) bool) { o.root.from(&p, yield) }
+func (o *ordered[T]) from(p T) iter.Seq[T] {
+	return func(yield func(T) bool) { o.root.from(p, yield) }
 }
 
-func (n *treapNode) from(p *place, yield func(place) bool) bool {
+func (n *treapNode[T]) from(p T, yield func(T) bool) bool {
 	if n == nil {
 		return true
 	}
-	if n.before(p) {
+	if n.of.compare(p) < 0 {
 		return n.right.from(p, yield)
 	}
-	return n.left.from(p, yield) && yield(n.place) && n.right.from(p, yield)
+	return n.left.from(p, yield) && yield(n.of) && n.right.from(p, yield)
 }
 
 // split takes the tree under n apart into what comes before p and the rest.
-func (n *treapNode) split(p *place) (before, rest *treapNode) {
+func (n *treapNode[T]) split(p T) (before, rest *treapNode[T]) {
 	if n == nil {
 		return nil, nil
 	}
-	if n.before(p) {
+	if n.of.compare(p) < 0 {
 		n.right, rest = n.right.split(p)
 		return n, rest
 	}
@@ -109,7 +113,7 @@ func (n *treapNode) split(p *place) (before, rest *treapNode) {
 }
 
 // join returns the tree of n and m, all of which comes after n.
-func (n *treapNode) join(m *treapNode) *treapNode {
+func (n *treapNode[T]) join(m *treapNode[T]) *treapNode[T] {
 	switch {
 	case n == nil:
 		return m

@@ -12,25 +12,15 @@ import (
 // An ordered set is what a sorted slice is.
 func TestOrdered(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var o ordered
-		var model []place
-		draw := func(t *rapid.T) place {
-			return place{
+		var o ordered[*place]
+		var model []*place
+		draw := func(t *rapid.T) *place {
+			return &place{
 				at:  rapid.Int64Range(-2, 5).Draw(t, "at"),
 				key: session.Key{rapid.Byte().Draw(t, "key") % 4},
 			}
 		}
-		find := func(p place) (int, bool) {
-			return slices.BinarySearchFunc(model, p, func(a, b place) int {
-				switch {
-				case a == b:
-					return 0
-				case a.before(&b):
-					return -1
-				}
-				return 1
-			})
-		}
+		find := func(p *place) (int, bool) { return slices.BinarySearchFunc(model, p, (*place).compare) }
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
 				p := draw(t)

@@ -15,9 +15,9 @@ const MaxTombstones = 100_000
 type tombstones struct {
 	mu    sync.Mutex
 	byKey map[session.Key]*simpleTombstone
-	lapse ordered // by until
-	age   ordered // by when they came
-	came  int64   // the last of these
+	lapse ordered[*place] // by until
+	age   ordered[*place] // by when they came
+	came  int64           // the last of these
 }
 
 type simpleTombstone struct {
@@ -35,8 +35,8 @@ func (t *tombstones) add(key session.Key, gone *GoneError, now int64) {
 	t.came++
 	m := &simpleTombstone{newTombstone(gone, now), t.came}
 	t.byKey[key] = m
-	t.lapse.add(place{m.until, key})
-	t.age.add(place{m.came, key})
+	t.lapse.add(&place{m.until, key})
+	t.age.add(&place{m.came, key})
 	for range 4 { // more than one for each that comes, so that they run out
 		if first, _ := t.lapse.first(); now >= first.at {
 			t.drop(first.key)
@@ -64,8 +64,8 @@ func (t *tombstones) remove(key session.Key) {
 
 func (t *tombstones) drop(key session.Key) {
 	if m := t.byKey[key]; m != nil {
-		t.lapse.remove(place{m.until, key})
-		t.age.remove(place{m.came, key})
+		t.lapse.remove(&place{m.until, key})
+		t.age.remove(&place{m.came, key})
 		delete(t.byKey, key)
 	}
 }
