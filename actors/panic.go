@@ -123,7 +123,7 @@ func (a *Session) revive() *core {
 	c.life, c.before, c.generation, c.incarnation = failed, k.life, k.generation, k.incarnation
 	c.state, c.saved = &session.State{RefreshToken: k.newest}, &session.State{RefreshToken: k.saved}
 	if s := a.entry.Snapshot(); k.life.over() {
-		c.visible = directory.NewEnded(k.generation, k.incarnation, &session.State{}, directory.Outcome{Reason: k.reason})
+		c.visible = directory.NewEnded(k.generation, k.incarnation, &session.State{}, &directory.Outcome{Reason: k.reason})
 	} else if s.Phase == directory.Ready {
 		c.visible = s
 	}
@@ -198,7 +198,7 @@ func (c *core) oweDeletion(m *messages.EndSession) {
 			c.do(tell{&messages.SessionEnded{Reason: m.Why}})
 		}
 		c.before = ended
-		c.visible = directory.NewEnded(c.generation, c.incarnation, &session.State{}, directory.Outcome{Reason: m.Why})
+		c.visible = directory.NewEnded(c.generation, c.incarnation, &session.State{}, &directory.Outcome{Reason: m.Why})
 		c.do(publish{c.visible})
 		if c.reloading() { // there is nothing to be read any more
 			c.ops, c.backlog = slices.DeleteFunc(c.ops, isReload), slices.DeleteFunc(c.backlog, isReload)

@@ -14,7 +14,7 @@ func (c *core) showEnd(why session.Reason) {
 	if c.ending != nil {
 		o.Settled = c.ending.settled
 	}
-	c.visible = directory.NewEnded(c.generation, c.incarnation, c.state, o)
+	c.visible = directory.NewEnded(c.generation, c.incarnation, c.state, &o)
 	c.do(publish{c.visible})
 }
 
@@ -54,15 +54,13 @@ func (c *core) overFor(f *directory.Flight, why session.Reason) directory.Answer
 
 var nothingRemains = &session.State{}
 
-// AtCeiling returns the snapshot of a session without an actor once its ceiling is reached. Settled is closed when its
-// deletion was tried once.
+// AtCeiling returns the snapshot of a session without an actor once its ceiling is reached. The sessions of one batch share
+// over, whose Settled is closed when their deletion was tried once.
 //
 // No actor is woken for it: at midnight a hundred thousand sessions may end in one second. It is for a session without
 // connection tokens, so nothing remains, and its state is not unpacked.
-func AtCeiling(shown *directory.Snapshot, settled chan struct{}) *directory.Snapshot {
-	return directory.NewEnded(shown.Generation+1, shown.Incarnation, nothingRemains, directory.Outcome{
-		Reason: session.ReasonCeiling, Settled: settled,
-	})
+func AtCeiling(shown *directory.Snapshot, over *directory.Outcome) *directory.Snapshot {
+	return directory.NewEnded(shown.Generation+1, shown.Incarnation, nothingRemains, over)
 }
 
 // registrationOf is whose requests s makes, and where they go: its own domain, else the configured one, else

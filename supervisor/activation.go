@@ -181,7 +181,7 @@ func (s *Supervisor) notFound(sl *resident, m *loaded) {
 	var gone *store.GoneError
 	switch {
 	case errors.As(m.err, &gone) && gone.Reason == session.ReasonCeiling:
-		s.mark(sl, directory.NewEnded(0, gone.Incarnation, s.remains(m.load.key, gone), directory.Outcome{Reason: gone.Reason}), m.at)
+		s.mark(sl, directory.NewEnded(0, gone.Incarnation, s.remains(m.load.key, gone), &directory.Outcome{Reason: gone.Reason}), m.at)
 	case errors.Is(m.err, store.ErrNotFound):
 		s.mark(sl, directory.NewSnapshot(directory.Missing, directory.Outcome{}), m.at)
 	case errors.Is(m.err, store.ErrUnreadable):
@@ -299,9 +299,7 @@ func (s *Supervisor) drop(sl *resident) {
 		sl.entry.Publish(directory.NewSnapshot(directory.Moved, directory.Outcome{}))
 	}
 	s.dir.Remove(&sl.entry)
-	if s.residents.get(sl.entry.Key) == sl {
-		s.residents.remove(sl.entry.Key)
-	}
+	s.residents.remove(sl)
 	sl.entry.Retire()
 	for _, f := range sl.entry.Flights() { // joined too late: their callers look again
 		f.Observed.End(observe.Unasked, nil)

@@ -37,9 +37,15 @@ type ends struct {
 
 // batch is a number of sessions to be deleted.
 type batch struct {
-	refs    []dueSession
-	settled chan struct{} // closed when that was tried
-	claim   bool          // the sessions that are due and not in memory are claimed next
+	refs  []ended
+	over  *directory.Outcome // of all of them; Settled is closed when that was tried
+	claim bool               // the sessions that are due and not in memory are claimed next
+}
+
+// ended is a session of a batch.
+type ended struct {
+	dueSession
+	resident *resident // nil where it is not in memory
 }
 
 // opened is a load that waits for a deletion; zero while no call has asked for the session.
@@ -65,7 +71,8 @@ func (s *Supervisor) ceilingDue(sl *resident) {
 		s.idle.cancel(sl)
 		sl.ending = true
 		sl.entry.SetUnsaved(directory.Saving) // until it is deleted
-		sl.entry.Publish(actors.AtCeiling(last, s.endLater(dueSession{absentee{sl.entry.Key, last.Incarnation}, last.Ceiling}, last)))
+		over := s.endLater(ended{dueSession{absentee{sl.entry.Key, last.Incarnation}, last.Ceiling}, sl}, last)
+		sl.entry.Publish(actors.AtCeiling(last, over))
 		sl.entry.CompleteAll(directory.Answer{Restart: true}) // a flight that is joined later is answered by needToken
 	}
 }
@@ -80,13 +87,13 @@ func (s *Supervisor) endAbsentees(refs []dueSession) {
 			s.ends.opened = make(map[session.Key]*opened)
 		}
 		s.ends.opened[r.key] = &opened{}
-		s.endLater(r, nil)
+		s.endLater(ended{dueSession: r}, nil)
 	}
 }
 
-// endLater has r deleted with others, and returns a channel that is closed when that was tried. What it showed last is nil where
+// endLater has r deleted with others, and returns how they have ended. What it showed last is nil where
 // it is not in memory.
-func (s *Supervisor) endLater(r dueSession, last *directory.Snapshot) chan struct{} {
+func (s *Supervisor) endLater(r ended, last *directory.Snapshot) *directory.Outcome {
 	s.env.Telemetry.Ended(session.ReasonCeiling)
 	if s.env.Hooks != nil {
 		e := hooks.Event{Kind: hooks.Ended, Key: r.key, Reason: session.ReasonCeiling}
@@ -95,10 +102,9 @@ func (s *Supervisor) endLater(r dueSession, last *directory.Snapshot) chan struc
 		}
 		s.env.Hooks.Tell(e)
 	}
-	s.env.Stats.Ceilings.Add(1)
 	b := s.ends.batch
 	if b == nil {
-		b = &batch{settled: make(chan struct{})}
+		b = &batch{over: &directory.Outcome{Reason: session.ReasonCeiling, Settled: make(chan struct{})}}
 		s.ends.batch = b
 	}
 	if last != nil {
@@ -108,7 +114,7 @@ func (s *Supervisor) endLater(r dueSession, last *directory.Snapshot) chan struc
 	if len(b.refs) == endBatch {
 		s.runBatch()
 	}
-	return b.settled
+	return b.over
 }
 
 // runBatch deletes the sessions that were ended last.
@@ -119,6 +125,7 @@ func (s *Supervisor) runBatch() {
 	}
 	s.ends.batch = nil
 	env := s.env
+	env.Stats.Ceilings.Add(int64(len(b.refs)))
 	env.Runner.Run(actors.StoreWork, func(base context.Context) any {
 		m := &batchDone{batch: b}
 		many, ok := store.As[store.BatchEnder](env.Store)
@@ -155,7 +162,7 @@ func (s *Supervisor) claimAfterEnds() {
 const endTogether = 8
 
 // endAll ends sessions in one call, and returns those for which that has failed, or which hold connection tokens.
-func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs []dueSession) (failed []absentee) {
+func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs []ended) (failed []absentee) {
 	list := make([]store.Ref, len(refs))
 	for i, r := range refs {
 		list[i] = store.Ref{Key: r.key, Incarnation: r.only}
@@ -198,14 +205,12 @@ func (s *Supervisor) batchDone(m *batchDone) {
 		if !failed[r.key] {
 			s.env.Telemetry.Deleted(r.ceiling)
 		}
-		sl := s.residents.get(r.key)
-		if o := s.ends.opened[r.key]; o != nil {
+		switch sl := r.resident; {
+		case sl == nil:
+			o := s.ends.opened[r.key]
 			delete(s.ends.opened, r.key)
-			s.endedAbsentee(r, o, failed[r.key])
-			continue
-		}
-		switch {
-		case sl == nil || !sl.ending:
+			s.endedAbsentee(r.dueSession, o, failed[r.key])
+		case !sl.ending:
 			// it has an actor by now, which deletes it once more
 		case failed[r.key]:
 			sl.ending = false // the message that follows has it deleted
@@ -217,7 +222,7 @@ func (s *Supervisor) batchDone(m *batchDone) {
 			s.endedIdle(sl)
 		}
 	}
-	close(m.batch.settled)
+	close(m.batch.over.Settled)
 	if s.ends.last == m.batch {
 		s.ends.last = nil
 	}

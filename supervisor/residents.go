@@ -39,13 +39,15 @@ func (s *residents) put(sl *resident) {
 	s.byHead[head(key)] = sl
 }
 
-// remove takes the resident of key out.
-func (s *residents) remove(key session.Key) {
-	if sl := s.byHead[head(key)]; sl != nil && sl.entry.Key == key {
+// remove takes sl out, if it is in.
+func (s *residents) remove(sl *resident) {
+	key := sl.entry.Key
+	switch sl {
+	case s.byHead[head(key)]:
 		delete(s.byHead, head(key))
-		return
+	case s.others[key]:
+		delete(s.others, key)
 	}
-	delete(s.others, key)
 }
 
 func (s *residents) len() int { return len(s.byHead) + len(s.others) }

@@ -28,7 +28,10 @@ func TestResidents_areAMap(t *testing.T) {
 			},
 			"remove": func(t *rapid.T) {
 				key := draw(t)
-				s.remove(key)
+				if sl := model[key]; sl != nil {
+					s.remove(sl)
+				}
+				s.remove(&resident{entry: directory.Entry{Key: key}}) // another one of that key, which is not in
 				delete(model, key)
 			},
 			"": func(t *rapid.T) {

@@ -81,7 +81,7 @@ type resident struct {
 	deleting bool // it is awake only to be deleted
 	missing  bool // it only remembers that there is no session
 
-	_ [16]byte // to a whole number of cache lines: the entry begins at one
+	_ [8]byte // to a whole number of cache lines: the entry begins at one
 }
 
 // detail is what an idle session does without.

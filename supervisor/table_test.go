@@ -325,7 +325,7 @@ var conditions = map[string]func(*scene){
 	"with connection tokens":  func(*scene) {},                                 // see sceneIn
 	"a command is on its way": func(s *scene) { s.sl.more().sent, s.behind = 1, 1 },
 	"it has ended": func(s *scene) {
-		s.sl.entry.Publish(directory.NewEnded(1, session.Incarnation{}, &session.State{}, directory.Outcome{}))
+		s.sl.entry.Publish(directory.NewEnded(1, session.Incarnation{}, &session.State{}, &directory.Outcome{}))
 	},
 	"its own version":       func(s *scene) { s.sl.version = session.Version{2} },
 	"the third in a minute": func(s *scene) { s.sl.more().failed = []int64{t0.Unix(), t0.Unix()} },

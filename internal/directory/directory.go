@@ -62,6 +62,7 @@ func (d *Directory) Put(e *Entry) {
 		return // known by its key only
 	}
 	hash := maphash.String(d.seed, e.ID)
+	e.hash = hash
 	sh := &d.shards[hash%shards]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -79,11 +80,13 @@ func (d *Directory) Put(e *Entry) {
 
 // Remove unlinks e, unless another entry has taken its place.
 func (d *Directory) Remove(e *Entry) {
-	hash := maphash.String(d.seed, e.ID)
-	sh := &d.shards[hash%shards]
+	if e.ID == "" {
+		return
+	}
+	sh := &d.shards[e.hash%shards]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if s := sh.find(hash, e.ID); s != nil && s.entry.Load() == e {
+	if s := sh.seatOf(e); s != nil {
 		s.entry.Store(removed)
 		if sh.live--; sh.live == 0 {
 			sh.seats.Store(nil)
@@ -105,6 +108,24 @@ func (sh *shard) find(hash uint64, id string) *seat {
 		case e == nil:
 			return nil
 		case s.hash.Load() == hash && e.ID == id:
+			return s
+		}
+	}
+}
+
+// seatOf returns the seat of e, or nil. The caller holds the lock.
+func (sh *shard) seatOf(e *Entry) *seat {
+	seats := sh.seats.Load()
+	if seats == nil {
+		return nil
+	}
+	mask := uint64(len(*seats) - 1)
+	for i := e.hash / shards; ; i++ {
+		s := &(*seats)[i&mask]
+		switch s.entry.Load() {
+		case nil:
+			return nil
+		case e:
 			return s
 		}
 	}

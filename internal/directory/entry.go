@@ -24,6 +24,7 @@ type Entry struct {
 	pid      atomic.Pointer[actor.PID]
 
 	Key     session.Key
+	hash    uint64                        // of the ID; for the directory
 	gone    atomic.Pointer[chan struct{}] // nil: no caller has asked for it
 	unsaved atomic.Int32
 }

@@ -60,9 +60,9 @@ func NewReady(g session.Generation, in session.Incarnation, s *session.State) *S
 }
 
 // NewEnded returns the snapshot of a session of which only remains, which is not nil, is left.
-func NewEnded(g session.Generation, in session.Incarnation, remains *session.State, o Outcome) *Snapshot {
+func NewEnded(g session.Generation, in session.Incarnation, remains *session.State, o *Outcome) *Snapshot {
 	return &Snapshot{
-		Phase: Ended, Generation: g, Incarnation: in, state: remains, connections: len(remains.ConnectionTokenSets) > 0, Outcome: &o,
+		Phase: Ended, Generation: g, Incarnation: in, state: remains, connections: len(remains.ConnectionTokenSets) > 0, Outcome: o,
 	}
 }
 

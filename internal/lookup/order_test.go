@@ -121,7 +121,7 @@ func TestRead_atTheCeilingWaitsForADeletionUnderWay(t *testing.T) {
 	l := &Lookup{Directory: directory.NewDirectory(), Clock: clk, Name: "test", Fresh: &directory.Freshness{}}
 	l.Directory.Put(e)
 	l.Send = func(_ *actor.PID, m any) {
-		e.Publish(directory.NewEnded(2, ready.Incarnation, &session.State{}, directory.Outcome{Reason: session.ReasonCeiling, Settled: deleted}))
+		e.Publish(directory.NewEnded(2, ready.Incarnation, &session.State{}, &directory.Outcome{Reason: session.ReasonCeiling, Settled: deleted}))
 		m.(*messages.CeilingReached).Call.End(nil)
 	}
 	var waited []<-chan struct{}
