@@ -71,10 +71,3 @@ func (s *Singleflight) cached(k flightKey) (Token, bool) {
 	s.mu.RUnlock()
 	return t, ok && time.Now().Before(t.ExpiresAt)
 }
-
-// Expire makes the cached token for r of the session stale.
-func (s *Singleflight) Expire(id string, r Request) {
-	s.mu.Lock()
-	delete(s.tokens, flightKey{id, r})
-	s.mu.Unlock()
-}
