@@ -35,7 +35,7 @@ var (
 // weight is what n idle sessions cost.
 type weight struct {
 	heap float64       // bytes for each session, over its strings
-	rss  float64       // bytes for each session, all there is resident; as much as the heap may grow before it is collected counts too
+	rss  float64       // resident bytes for each session, over its strings and what the process had before; as much as the heap may grow before it is collected counts too
 	held float64       // the same, once the runtime has given back what it does not use
 	gc   time.Duration // one forced collection
 }
@@ -54,7 +54,7 @@ func TestFigures(t *testing.T) {
 	if !*figures {
 		t.Skip("run make figures")
 	}
-	fmt.Printf("%-12s %22s %22s %22s %26s\n", "", "idle, B over strings", "RSS, B for each", "once given back", "forced collection, ms")
+	fmt.Printf("%-12s %22s %22s %22s %26s\n", "", "idle, B over strings", "RSS, the same", "once given back", "forced collection, ms")
 	for _, n := range []int{100_000, *figuresN} {
 		ours, byHand := child(t, "tokenward", n), child(t, "handwritten", n)
 		fmt.Printf("%12d %10.0f (%9.0f) %10.0f (%9.0f) %10.0f (%9.0f) %8.0f (%6.0f) %4.1f times\n", n,
@@ -99,6 +99,8 @@ func measureChild(kind string, n int) string {
 	strings := 0
 	var keep func() // holds the sessions until they were measured
 	var before uint64
+	debug.FreeOSMemory()
+	empty := resident()
 	switch kind {
 	case "tokenward":
 		before = heap()
@@ -117,7 +119,8 @@ func measureChild(kind string, n int) string {
 	debug.FreeOSMemory()
 	held := resident()
 	keep()
-	return fmt.Sprintf("%.0f %.0f %.0f %v", float64(after-before-uint64(strings))/float64(n), float64(rss)/float64(n), float64(held)/float64(n), int64(gc))
+	each := func(bytes int) float64 { return float64(bytes-strings) / float64(n) }
+	return fmt.Sprintf("%.0f %.0f %.0f %v", each(int(after-before)), each(rss-empty), each(held-empty), int64(gc))
 }
 
 func heap() uint64 {
