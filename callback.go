@@ -159,7 +159,7 @@ func (c *Client) callback(ctx context.Context, u *url.URL, o store.Options) (tx 
 	t, err = c.checkCallbackIssuer(ctx, tx, u, o)
 	foreign := errors.As(err, new(*IssuerValidationError))
 	switch {
-	case refused == "" && !foreign:
+	case refused == "" && !foreign, errors.As(err, new(*DomainResolverError)):
 		return tx, t, err
 	case !foreign:
 		err = idp.CallbackError(refused, query.Get("error_description"))
@@ -316,6 +316,8 @@ func (c *Client) checkCallbackIssuer(ctx context.Context, tx logins.Transaction,
 			"have the RegistrationResolver name the login's by the callback's request, or fail there, or see WithoutMixUpCheck"}
 	case said:
 		return tenant{}, nil
+	case err != nil && !c.registering(): // one of registrations may fail where it cannot tell by the callback; else the callback can come again
+		return tenant{}, err
 	}
 	return tenant{}, &IssuerValidationError{Callback: true, Message: "the authorization response does not say which of several issuers it is from: " +
 		"have the resolver name the issuer by the callback's request, give each issuer a redirect URI of its own, or see WithoutMixUpCheck"}

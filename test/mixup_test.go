@@ -47,10 +47,25 @@ func TestMixUp_theResolverNamesTheIssuer(t *testing.T) {
 	d.wantMixUp("at another issuer's place", d.completeAt(d.other, back))
 	wantError[*tokenward.MissingTransactionError](t, "the login is over", d.completeAt(d.tenant, back), "missing_transaction_error")
 	d.wantMixUp("an error", d.completeAt(d.other, with(d.follow(d.tenant, nil), "code", "", "error", "access_denied")))
-	_, err := d.client.CompleteInteractiveLogin(t.Context(), d.follow(d.tenant, nil), tokenward.StoreOptions{}.With(map[string]any{"domain": http.ErrNoCookie}))
-	d.wantMixUp("the resolver fails", err)
 	if err := d.completeAt(d.tenant, d.follow(d.tenant, nil)); err != nil {
 		t.Errorf("at the issuer's own place: %v", err)
+	}
+}
+
+// Where the resolver fails, whose callback it is cannot be told: the error is the resolver's, no code is sent, and the callback is good once the
+// resolver answers again.
+func TestMixUp_theResolverFails(t *testing.T) {
+	d := newDomains(t)
+	back := d.follow(d.tenant, nil)
+	for _, callback := range []string{back, with(back, "code", "", "error", "access_denied")} {
+		_, err := d.client.CompleteInteractiveLogin(t.Context(), callback, tokenward.StoreOptions{}.With(map[string]any{"domain": http.ErrNoCookie}))
+		wantError[*tokenward.DomainResolverError](t, callback, err, "domain_resolver_error")
+		if n := d.tenant.Requests(idptest.CodeExchange); n != 0 {
+			t.Errorf("codes sent = %d, want 0", n)
+		}
+	}
+	if err := d.completeAt(d.tenant, back); err != nil {
+		t.Errorf("once the resolver answers: %v", err)
 	}
 }
 
