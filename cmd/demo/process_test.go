@@ -318,8 +318,12 @@ func TestSettings_reachTheProvider(t *testing.T) {
 func TestOwnTenant(t *testing.T) {
 	s := newSite(t)
 	for _, args := range [][]string{
-		nil, {"-client-id", "mine", "-client-secret", "mine-too"}, {"-base-url", "http://localhost:8080"},
-		{"-client-auth", "post"}, {"-client-auth", "none"}, {"-client-auth", "none", "-client-id", "mine", "-par"},
+		nil,
+		{"-client-id", "mine", "-client-secret", "mine-too"},
+		{"-base-url", "http://localhost:8080"},
+		{"-client-auth", "post"},
+		{"-client-auth", "none"},
+		{"-client-auth", "none", "-client-id", "mine", "-par"},
 	} {
 		f, err := parse(append([]string{"-listen", "127.0.0.1:0"}, args...), noEnvironment, io.Discard)
 		if err != nil {
