@@ -299,11 +299,10 @@ func (c *Client) CompletedLogin(ctx context.Context, callbackURL string, o Store
 //
 // It returns the tenant that the resolver named, if it was asked and named the login's.
 func (c *Client) checkCallbackIssuer(ctx context.Context, tx logins.Transaction, u *url.URL, o store.Options) (t tenant, err error) {
-	query, of := u.Query(), c.registrationOf(tx)
-	if err := c.idp.CheckCallbackIssuer(ctx, of.Issuer, query); err != nil {
+	of, said := c.registrationOf(tx), c.saysIssuer(tx, u)
+	if err := c.idp.CheckCallbackIssuer(ctx, of.Issuer, u.Query()); err != nil {
 		return t, err
 	}
-	said := query.Get("iss") != "" || tx.OwnRedirect && c.logins.Redirects.Own(tx.RedirectURI, tx.Domain) && logins.CameTo(u, tx.RedirectURI)
 	if !c.resolving() || c.opts.anyCallback || said && !c.registering() {
 		return t, nil
 	}
@@ -321,6 +320,12 @@ func (c *Client) checkCallbackIssuer(ctx context.Context, tx logins.Transaction,
 	}
 	return tenant{}, &IssuerValidationError{Callback: true, Message: "the authorization response does not say which of several issuers it is from: " +
 		"have the resolver name the issuer by the callback's request, give each issuer a redirect URI of its own, or see WithoutMixUpCheck"}
+}
+
+// saysIssuer reports whether a callback says which issuer it is from: by the parameter iss, or by a redirect URI of that issuer alone.
+func (c *Client) saysIssuer(tx logins.Transaction, u *url.URL) bool {
+	return u.Query().Get("iss") != "" ||
+		tx.OwnRedirect && c.logins.Redirects.Own(tx.RedirectURI, tx.Domain) && logins.CameTo(u, tx.RedirectURI)
 }
 
 // registrationOf returns the registration for which a login was begun.
