@@ -263,7 +263,7 @@ func (c *core) recordWritten(o *readOp, a attempt, now time.Time) {
 // Example with one: A was paused with its answer in hand, and B presented the same token within the provider's overlap. B's save came
 // first. A's token may be revoked by now, so B's stays, and A's callers ask again.
 func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
-	spent, mine := c.saved.RefreshToken, ""
+	base, spent, mine := c.saved, c.saved.RefreshToken, ""
 	if o.completion != nil && o.completion.spent != "" {
 		spent = o.completion.spent
 	}
@@ -278,7 +278,7 @@ func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
 	c.saved, c.version, c.tried = r.state, r.version, nil
 	c.overtakeUpdates(r.state)
 	if r.state.RefreshToken == spent || r.state.RefreshToken == "" && mine != "" {
-		if next := c.merged(o, r.state, mine); dropped && next.RefreshToken == spent {
+		if next := c.merged(o, base, r.state, mine, now); dropped && next.RefreshToken == spent {
 			next = next.Clone()
 			next.RefreshToken = ""
 			c.change(next)
@@ -292,13 +292,14 @@ func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
 }
 
 // merged returns what goes on top of a record whose writer spent no refresh token, or gave it up, for it
-// was refused there: the refresh token mine, unless it is empty, and whatever else waits to be saved.
-func (c *core) merged(o *readOp, next *session.State, mine string) *session.State {
+// was refused there: the refresh token mine, unless it is empty, and whatever else waits to be saved. The tokens that a failed save has
+// handed out are among that, though no caller waits for them any more. Base is the record that they came on top of.
+func (c *core) merged(o *readOp, base, next *session.State, mine string, now time.Time) *session.State {
 	next = c.reapply(o.completion, next)
 	for _, later := range c.ops {
 		next = c.reapply(later.waiting().completion, next)
 	}
-	return next.WithRefreshToken(mine)
+	return next.WithTokensSince(base, c.state, now, c.rules.applyOptions()).WithRefreshToken(mine)
 }
 
 // recordRotated: the other process spent the refresh token too, and its new one stays. Those who wait

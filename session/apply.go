@@ -177,12 +177,9 @@ func (s *State) ApplyConnection(k FlightKey, r TokenResponse, now time.Time, o A
 		Scope:       r.granted(""),
 		ExpiresAt:   r.expiresAt(now, defaultLife),
 	}
-	same := func(have ConnectionTokenSet) bool {
-		return have.Connection == set.Connection && have.LoginHint == set.LoginHint
-	}
 
 	next := *kept
-	next.ConnectionTokenSets = put(s.ConnectionTokenSets, slices.IndexFunc(s.ConnectionTokenSets, same), set, o.connectionShelf(now))
+	next.ConnectionTokenSets = put(s.ConnectionTokenSets, slices.IndexFunc(s.ConnectionTokenSets, set.sameQuery), set, o.connectionShelf(now))
 	if !next.fit(set.AccessToken, now, o) {
 		return kept, ConnectionToken{}, &ConnectionTokenError{Code: CodeSessionTooLarge, Message: tooLarge}
 	}

@@ -500,6 +500,10 @@ var ordinary = []defect{
 		old: `spent = c.saved.RefreshToken` + "\n\t}\n\tc.saved,", bad: `_ = 0` + "\n\t}\n\tc.saved,", test: "TestStories",
 	},
 	{
+		name: "handed-out-token-forgotten", what: "a token that a failed save has handed out is forgotten when another process has written",
+		old: `next.WithTokensSince(base, c.state, now, c.rules.applyOptions())`, bad: `next`, test: "TestStories",
+	},
+	{
 		name: "end-under-way-not-named", what: "closing that is cut short does not say that a session which was not in memory is still to be deleted",
 		old: "if c.life.over() {\n\t\tc.do(setUnsaved(directory.Saving))", bad: "if false {\n\t\tc.do(setUnsaved(directory.Saving))",
 		test: "TestClose_cutShortNamesAnEndUnderWay",
