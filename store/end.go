@@ -60,7 +60,7 @@ func (e Ending) Life(least time.Duration) time.Duration {
 	return life
 }
 
-// Final reports whether e ends what a ceiling left, too: a logout, whoever said so, and a login in the place of
+// Final reports whether e ends what a ceiling left, too: a logout from any side, and a login in the place of
 // the session.
 func (e Ending) Final() bool {
 	switch e.Reason {
