@@ -319,7 +319,7 @@ var events = map[string][]func(*scene){
 	"Abort":         {func(s *scene) { s.give(&messages.Abort{Reply: make(chan []session.Key, 1)}) }},
 }
 
-// conditions are the cases of a cell that begin with a condition, and how it comes to hold. What is done there comes before the event.
+// conditions are the cases of a cell that begin with a condition, and how it comes to hold. They are set up before the event.
 var conditions = map[string]func(*scene){
 	"outdated":                func(s *scene) { s.clock.Advance(time.Minute) }, // before its own timer is handled
 	"with connection tokens":  func(*scene) {},                                 // see sceneIn

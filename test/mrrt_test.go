@@ -141,7 +141,7 @@ func TestMRRT_lookup(t *testing.T) {
 		{"ties by order", []session.TokenSet{set("first", "a b", "", live), set("second", "a c", "", live)}, "a", "first"},
 		{"order and white space don't matter", []session.TokenSet{set("t", " b  a ", "", live)}, "a\tb a", "t"},
 		{"any covers no scope", []session.TokenSet{set("t", "a b", "a b", live)}, "", "t"},
-		{"no scope, what was asked for without", []session.TokenSet{set("narrow", "z", "z", live), set("mine", "a b", "", live)}, "", "mine"},
+		{"no scope, the token requested without", []session.TokenSet{set("narrow", "z", "z", live), set("mine", "a b", "", live)}, "", "mine"},
 		{"no scope, the fewest", []session.TokenSet{set("two", "a b", "", live), set("one", "z", "", live)}, "", "one"},
 		{"another audience", []session.TokenSet{{Audience: apiB, AccessToken: "b", Scope: "a", ExpiresAt: t0.Add(live).Unix()}}, "a", ""},
 		{"expired now", []session.TokenSet{set("t", "a", "a", 0)}, "a", ""},

@@ -67,7 +67,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer tenant.Close()
 	// Stop in the opposite order of the start, as these defers do: an HTTP server (Shutdown), the application's actors, the clients, the actor
-	// system, and last a store that was opened (Close). A client that closes saves what is under way, by its actors, in its store.
+	// system, and last a store that was opened (Close). A client that closes saves changes under way: its actors and its store must still run.
 	system := actor.NewActorSystem()
 	defer system.Shutdown()
 	jobs, report := []job{}, make(chan string, 2)

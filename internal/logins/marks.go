@@ -77,7 +77,7 @@ func (l *Logins) write(ctx context.Context, m mark, o store.Options) error {
 	return lookup.Attempt(ctx, l.Env, func(ctx context.Context) error { return l.Env.Store.Replace(ctx, key, r, o) })
 }
 
-// Marked returns what is marked of a login whose session is stored. It fails where the store does: the login may be one that has ended.
+// Marked returns the sign-outs and step-ups that are marked for who, whose session is stored. With the store's error the login may have been ended.
 func (l *Logins) Marked(ctx context.Context, who Login, o store.Options) (ended, stepUps *Logouts, err error) {
 	ended, stepUps = new(Logouts), new(Logouts)
 	ended.init(maxLogouts)

@@ -66,7 +66,7 @@ func TestTransactions_takenAreBounded(t *testing.T) {
 	}
 }
 
-// countingAnswer counts how often it is asked what is set.
+// countingAnswer counts how often each cookie is looked up.
 type countingAnswer struct {
 	header
 	asked map[string]int

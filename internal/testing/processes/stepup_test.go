@@ -50,7 +50,7 @@ func TestStepUpEverywhere(t *testing.T) {
 			}
 		}
 		refreshes := c.tenant.Requests(idptest.Refresh)
-		for _, id := range c.underWay { // what was under way has brought a token, and lost none
+		for _, id := range c.underWay { // each flight under way has brought a token, and lost none
 			_, err := fresh.GetAccessToken(t.Context(), tokenward.TokenRequest{Audience: "https://api.example"}, tokenward.SessionID(id))
 			must(t, err)
 		}
