@@ -237,11 +237,12 @@ func (c *player) keySet() []map[string]any {
 }
 
 func parseJWK(k map[string]any) crypto.PublicKey {
-	num := func(name string) *big.Int {
+	octets := func(name string) []byte {
 		s, _ := k[name].(string)
 		b, _ := base64.RawURLEncoding.DecodeString(s)
-		return new(big.Int).SetBytes(b)
+		return b
 	}
+	num := func(name string) *big.Int { return new(big.Int).SetBytes(octets(name)) }
 	switch k["kty"] {
 	case "RSA":
 		return &rsa.PublicKey{N: num("n"), E: int(num("e").Int64())}
@@ -249,7 +250,7 @@ func parseJWK(k map[string]any) crypto.PublicKey {
 		curves := map[any]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
 		return &ecdsa.PublicKey{Curve: curves[k["crv"]], X: num("x"), Y: num("y")}
 	case "OKP":
-		return ed25519.PublicKey(num("x").Bytes())
+		return ed25519.PublicKey(octets("x")) // its leading zero octets count
 	}
 	return nil
 }
