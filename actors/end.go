@@ -184,7 +184,8 @@ func (c *core) ceilingReached(m *messages.CeilingReached, now time.Time) {
 // be known whether it is the one that m names: its callers wait until the store was
 // told, and then look again.
 //
-// Deletions that failed before are tried at once with the new one: the store is asked anyway.
+// Deletions that failed before are tried at once with the new one: the store is asked anyway. One that the supervisor has
+// just tried waits with them.
 func (c *core) endSession(m *messages.EndSession, now time.Time) {
 	switch {
 	case c.life == failed:
@@ -203,8 +204,16 @@ func (c *core) endSession(m *messages.EndSession, now time.Time) {
 	default:
 		c.presume(m.Why)
 	}
+	o := &deleteOp{waiters: waiters{calls: calls(m.Call)}, only: m.Only, why: m.Why, ceiling: m.Ceiling}
+	if m.Failed != nil {
+		if c.ending != nil {
+			c.ending.settle()
+		}
+		c.notDeleted(o, m.Failed)
+		return
+	}
 	c.ops, c.backlog = append(c.ops, c.backlog...), nil
-	c.delete(&deleteOp{waiters: waiters{calls: calls(m.Call)}, only: m.Only, why: m.Why, ceiling: m.Ceiling})
+	c.delete(o)
 }
 
 // presume takes a session whose record was not read for ended.

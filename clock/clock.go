@@ -36,6 +36,15 @@ type Timer interface {
 	Reset(d time.Duration) bool
 }
 
+// At arranges for f to be called once c shows t, or at once where t has passed; see AfterFunc. By a Fake it is called at t, even
+// if the Fake is being moved while the timer is armed.
+func At(c Clock, t time.Time, f func()) Timer {
+	if fake, ok := c.(*Fake); ok {
+		return fake.at(t, f)
+	}
+	return c.AfterFunc(Until(c, t), f)
+}
+
 // Until returns how long it is from now to t by c, negative when t has passed.
 // It cuts a time that a Duration cannot hold, some 292 years, to the longest one: a
 // timer for it fires early, and its owner looks again and arms the rest.

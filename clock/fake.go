@@ -49,6 +49,13 @@ func (f *Fake) AfterFunc(d time.Duration, fn func()) Timer {
 	return t
 }
 
+// at is At.
+func (f *Fake) at(due time.Time, fn func()) Timer {
+	t := &fakeTimer{fake: f, fn: fn, index: -1}
+	t.arm(func() time.Time { return due.Round(0) })
+	return t
+}
+
 // Advance moves the clock by d. It stops at each instant a timer is due, in
 // order of time, then of arming, and calls the timer's function; timers that such
 // functions arm on the way are included. It returns when all of them have run.
@@ -189,17 +196,23 @@ func (t *fakeTimer) Stop() bool {
 }
 
 func (t *fakeTimer) Reset(d time.Duration) bool {
+	return t.arm(func() time.Time { return t.fake.now.Add(d) })
+}
+
+// arm arms the timer for the instant that due returns under the lock.
+func (t *fakeTimer) arm(due func() time.Time) bool {
 	f := t.fake
 	f.mu.Lock()
 	was := t.disarm()
-	if d <= 0 {
+	at := due()
+	if !at.After(f.now) {
 		f.mu.Unlock()
 		t.fn()
 		return was
 	}
 	defer f.mu.Unlock()
 	f.arming++
-	t.due, t.order = f.now.Add(d), f.arming
+	t.due, t.order = at, f.arming
 	heap.Push(&f.armed, t)
 	if f.more != nil {
 		close(f.more)

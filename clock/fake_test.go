@@ -87,6 +87,18 @@ func TestFake_callbackArmsAnotherOnTheWay(t *testing.T) {
 	}
 }
 
+// A timer for an instant comes at that instant, however far the clock was moved before it was armed.
+func TestAt(t *testing.T) {
+	c := newCalled()
+	at := func(d time.Duration, name string) { clock.At(c.clk, t0.Add(d), func() { c.note(name) }) }
+	at(time.Minute, "early")
+	c.clk.Advance(30 * time.Second)
+	at(time.Minute, "late")
+	at(30*time.Second, "due")
+	c.clk.Advance(time.Hour)
+	c.want(t, "due+30s", "early+1m0s", "late+1m0s")
+}
+
 func TestFake_dueAlreadyIsCalledBeforeArmingReturns(t *testing.T) {
 	c := newCalled()
 	c.after(0, "zero")

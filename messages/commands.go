@@ -107,6 +107,7 @@ type EndSession struct {
 	Named   *session.State  // whose it is, where the sender has read that it lives (session.State.Named); nil: it has not
 	Ceiling session.Ceiling // at which the session was due, of a deletion at its ceiling that has failed
 	InStore bool            // the store has this end already: where the session is not in memory all is done
+	Failed  error           // of a deletion that was tried just now: it is tried again after a while; nil: it is tried at once
 }
 
 // Refuse implements Awaited.

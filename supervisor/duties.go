@@ -32,14 +32,17 @@ func (s *Supervisor) arm() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	wait := min(clock.Until(s.env.Clock, time.Unix(second, 0)), longestWait)
-	if wait <= 0 { // it is due already: a message handles it, without a timer
+	at, now := time.Unix(second, 0), s.now()
+	if latest := now.Add(longestWait); at.After(latest) {
+		at = latest
+	}
+	if !at.After(now) { // it is due already: a message handles it, without a timer
 		s.turn = true
 		s.send(s.self, &dueNow{})
 		return
 	}
 	self, send := s.self, s.env.Send
-	s.timer = s.env.Clock.AfterFunc(wait, func() { send(self, &dueNow{}) })
+	s.timer = clock.At(s.env.Clock, at, func() { send(self, &dueNow{}) })
 }
 
 // nextDue returns the earliest second that has a deadline in it. Non-resident sessions that are due wait while there is no

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"runtime"
 
 	"github.com/tokenward/tokenward/actors"
@@ -58,7 +59,7 @@ type opened struct {
 type batchDone struct {
 	messages.Redacted
 	batch  *batch
-	failed []absentee // of its refs
+	failed map[session.Key]error // of its refs, why; store.ErrConflict: it holds connection tokens
 }
 
 // ceilingDue ends a session whose ceiling's second has come.
@@ -130,7 +131,7 @@ func (s *Supervisor) runBatch() {
 		m := &batchDone{batch: b}
 		many, ok := store.As[store.BatchEnder](env.Store)
 		if ok && len(b.refs) >= endTogether {
-			m.failed = endAll(base, env, many, b.refs)
+			endAll(base, env, many, m)
 			return m
 		}
 		for _, r := range b.refs {
@@ -140,8 +141,8 @@ func (s *Supervisor) runBatch() {
 				e := store.Ending{Reason: session.ReasonCeiling, Stands: env.Rules.RememberEnded}
 				return env.Store.End(ctx, r.key, r.only, e, store.Options{Background: true})
 			})
-			if err != nil { // also where it holds connection tokens: an actor keeps those
-				m.failed = append(m.failed, r.absentee)
+			if err != nil {
+				m.fail(r.key, err)
 			}
 		}
 		return m
@@ -161,8 +162,17 @@ func (s *Supervisor) claimAfterEnds() {
 // endTogether is how many sessions are ended in one call, where the store can.
 const endTogether = 8
 
-// endAll ends sessions in one call, and returns those for which that has failed, or which hold connection tokens.
-func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs []ended) (failed []absentee) {
+// fail notes that the session under key is not deleted.
+func (m *batchDone) fail(key session.Key, err error) {
+	if m.failed == nil {
+		m.failed = make(map[session.Key]error)
+	}
+	m.failed[key] = err
+}
+
+// endAll ends the sessions of m's batch in one call.
+func endAll(base context.Context, env *actors.Env, many store.BatchEnder, m *batchDone) {
+	refs := m.batch.refs
 	list := make([]store.Ref, len(refs))
 	for i, r := range refs {
 		list[i] = store.Ref{Key: r.key, Incarnation: r.only}
@@ -176,14 +186,23 @@ func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs [
 	})
 	if err != nil {
 		for _, r := range refs {
-			failed = append(failed, r.absentee)
+			m.fail(r.key, err)
 		}
-		return failed
+		return
 	}
 	for _, r := range left {
-		failed = append(failed, absentee{r.Key, r.Incarnation})
+		m.fail(r.Key, store.ErrConflict)
 	}
-	return failed
+}
+
+// finish returns the order to go on with the deletion of r, which has failed with err. Connection tokens are read and kept at once; a store that does not answer is
+// asked again after a while.
+func (r ended) finish(err error) *messages.EndSession {
+	m := &messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling, Ceiling: r.ceiling}
+	if !errors.Is(err, store.ErrConflict) {
+		m.Failed = err
+	}
+	return m
 }
 
 // batchDone lets go of each session that is deleted, and gives those that are not an actor.
@@ -193,28 +212,22 @@ func endAll(base context.Context, env *actors.Env, many store.BatchEnder, refs [
 //
 // Those who wait for the deletion are woken last, when the entries are unlinked: a caller who looks again has the tombstone read.
 func (s *Supervisor) batchDone(m *batchDone) {
-	var failed map[session.Key]bool
-	if len(m.failed) > 0 {
-		failed = make(map[session.Key]bool, len(m.failed))
-	}
-	for _, r := range m.failed {
-		failed[r.key] = true
-	}
 	for _, r := range m.batch.refs {
 		s.noteEnded(r.absentee)
-		if !failed[r.key] {
+		err := m.failed[r.key]
+		if err == nil {
 			s.env.Telemetry.Deleted(r.ceiling)
 		}
 		switch sl := r.resident; {
 		case sl == nil:
 			o := s.ends.opened[r.key]
 			delete(s.ends.opened, r.key)
-			s.endedAbsentee(r.dueSession, o, failed[r.key])
+			s.endedAbsentee(r, o, err)
 		case !sl.ending:
 			// it has an actor by now, which deletes it once more
-		case failed[r.key]:
+		case err != nil:
 			sl.ending = false // the message that follows has it deleted
-			s.command(sl, &messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling, Ceiling: r.ceiling})
+			s.command(sl, r.finish(err))
 			if s.closing {
 				s.command(sl, &messages.Finish{})
 			}
@@ -256,15 +269,15 @@ func (s *Supervisor) endedIdle(sl *resident) {
 
 // endedAbsentee goes on with a session that was not in memory. Where its deletion has failed it gets an actor, if there is
 // room: else its claim lapses and it is claimed again.
-func (s *Supervisor) endedAbsentee(r dueSession, o *opened, failed bool) {
+func (s *Supervisor) endedAbsentee(r ended, o *opened, err error) {
 	if sl := s.residents.get(r.key); sl != nil && sl.known().load != nil && sl.known().load == o.load {
 		s.read(o.load, o.call)
 		return
 	}
 	switch {
-	case !failed:
+	case err == nil:
 	case s.headroom() > 0:
-		s.deleteAll([]dueSession{r})
+		s.finishAbsentee(r, err)
 	case s.index == nil:
 		s.remindOf(r.absentee, s.now().Unix()+1)
 	}

@@ -231,17 +231,15 @@ func (s *Supervisor) claimed(m *claimed) {
 	}
 }
 
-// deleteAll deletes sessions that are not in memory, for which that has failed once. Each gets an actor for as long as that
+// finishAbsentee deletes a session that is not in memory, for which that has failed with err. It gets an actor for as long as that
 // takes, which tries until the store has done it.
-func (s *Supervisor) deleteAll(refs []dueSession) {
-	for _, r := range refs {
-		s.end(&messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling, Ceiling: r.ceiling})
-		sl := s.residents.get(r.key)
-		if sl != nil && sl.pid() != nil && !sl.deleting && sl.entry.Snapshot().Phase != directory.Ready { // its user may have signed in anew
-			sl.deleting = true
-			s.deleting++
-			s.idle.cancel(sl) // it leaves memory once it is deleted
-		}
+func (s *Supervisor) finishAbsentee(r ended, err error) {
+	s.end(r.finish(err))
+	sl := s.residents.get(r.key)
+	if sl != nil && sl.pid() != nil && !sl.deleting && sl.entry.Snapshot().Phase != directory.Ready { // its user may have signed in anew
+		sl.deleting = true
+		s.deleting++
+		s.idle.cancel(sl) // it leaves memory once it is deleted
 	}
 }
 

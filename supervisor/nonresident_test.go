@@ -78,6 +78,9 @@ func TestNonResident_aFailedDeletionIsTriedAgain(t *testing.T) {
 	r.store.Fail(storetest.OpEnd, 3)
 	r.clock.Advance(time.Minute)
 	r.settle()
+	if d := r.store.Ends(keyOf("a")); d != 1 {
+		t.Errorf("deletes before any time has passed = %d, want 1", d)
+	}
 	for range 10 {
 		r.clock.Advance(time.Second)
 		r.settle()
@@ -280,6 +283,8 @@ func TestNonResident_aLoginWhileADeletionFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.clock.Advance(r.env.Rules.StoreTimeout)
+	r.settle()
+	r.clock.Advance(2 * r.env.Rules.RetryFirst)
 	gate.Arrived(t, 2) // it is tried again
 	gate.Release()
 	r.settle()

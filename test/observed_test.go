@@ -141,10 +141,11 @@ func (l *book) want(t testing.TB, prefix string, want ...string) {
 
 // One flight is told once, with all its callers; each of them is told to have waited for it; and what belongs to the flight
 // carries its mark.
-func TestObserver_aFlightAndItsCallers(t *testing.T) {
-	r := newRig(t)
+func TestObserver_aFlightAndItsCallers(t *testing.T) { inBubble(t, aFlightAndItsCallers) }
+
+func aFlightAndItsCallers(t *testing.T, r *rig) {
 	id := r.login()
-	r.clock.Advance(idptest.TokenLife)
+	r.expire()
 	hold := r.tenant.Hold(idptest.Refresh, idptest.BeforeGrant)
 	var calls sync.WaitGroup
 	const callers = 20
@@ -155,10 +156,7 @@ func TestObserver_aFlightAndItsCallers(t *testing.T) {
 			}
 		})
 	}
-	if err := r.tenant.WaitRequests(t.Context(), idptest.Refresh, 1); err != nil {
-		t.Fatal(err)
-	}
-	await.Eventually(t, "the callers", func() bool { return r.book.opened("call token default") == callers })
+	r.rest()
 	r.clock.Advance(2 * time.Second)
 	hold.Release()
 	calls.Wait()
