@@ -266,6 +266,14 @@ func (s *Supervisor) forgetAt(sl *resident, at time.Time) {
 	s.due.add(d, secondAfter(at))
 }
 
+// secondAfter returns the first whole second that is not before t.
+func secondAfter(t time.Time) int64 {
+	if t.Nanosecond() > 0 {
+		return t.Unix() + 1
+	}
+	return t.Unix()
+}
+
 // sessionFailed lets the session start again at once, or, after the third failure
 // in a minute, half a minute later: a message that fails each time it is sent must not keep a processor busy.
 func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
