@@ -15,15 +15,15 @@ import (
 )
 
 // How sessions come into memory. The first look of a caller loads the record (open, read, loaded). A command for an idle session, or for
-// one that is not in memory, makes an actor (activate, owner). Loads run beside the supervisor and answer by a message, so neither
-// holds up the other.
+// one that is not in memory, makes an actor (activate; owner in commands.go). Loads run beside the supervisor and answer by a message, so
+// neither holds up the other.
 
 // load is one reading of a session's record. A login or a logout that arrives before it has ended voids it: the resident
 // then has another load, or none, and its answer is dropped.
 type load struct {
 	key    session.Key
-	first  *directory.Flight
-	intent *messages.RecoverIntent
+	first  *directory.Flight       // of the caller who opened the session; nil: the call wants no token
+	intent *messages.RecoverIntent // goes to the session once it is read; nil: none
 }
 
 // loaded brings what a load found.
@@ -45,6 +45,9 @@ type loaded struct {
 //
 // A session that is being deleted in a batch is read after its deletion was tried. Read before, it would be shown for a moment after
 // its ceiling.
+//
+// Two callers may find the same marker too old. The first one's message drops it and begins a load. The second one's Stale then names
+// an entry that is not there any more, so that caller shares the load, or gets what it has found.
 func (s *Supervisor) open(m *messages.OpenSession) {
 	if sl := s.residents.get(m.Key); sl != nil {
 		known := s.env.Fresh.Remembers(&sl.entry, s.env.Clock)
@@ -71,6 +74,9 @@ func (s *Supervisor) open(m *messages.OpenSession) {
 
 // room makes room for one more session and reports whether there is any. While more are in memory than Limits.Resident, two
 // leave for each that comes or is refused. Up to twice as many are let in, for sessions leave only once they are idle.
+//
+// Example: the store fails, and each session in memory holds a token that is not saved. None may leave, so new ones come on top, and
+// at twice the limit a call gets overloaded. It asks one to leave all the same: once the store is back, that makes room for the next.
 func (s *Supervisor) room() bool {
 	if s.awake-s.deleting >= s.env.Rules.Resident {
 		s.evict()
@@ -81,7 +87,8 @@ func (s *Supervisor) room() bool {
 	return s.awake < 2*s.env.Rules.Resident
 }
 
-// enter makes a resident with an entry that is opening.
+// enter makes a resident with an entry that is opening. Callers find that in the directory and wait, whether a load or a login is to
+// come.
 func (s *Supervisor) enter(id string, key session.Key) *resident {
 	sl := &resident{}
 	sl.entry.Init(id, key, directory.NewSnapshot(directory.Opening, directory.Outcome{Settled: make(chan struct{})}))
@@ -91,7 +98,8 @@ func (s *Supervisor) enter(id string, key session.Key) *resident {
 	return sl
 }
 
-// name adds the id to a session that was known by its key only.
+// name adds the id to a session that was known by its key only. Example: a back-channel logout has the session in memory by its key when
+// the user signs in again. Were the new login not put into the directory by its id, each cache hit would ask the supervisor.
 func (s *Supervisor) name(sl *resident, id string) {
 	if sl.entry.ID == "" && id != "" {
 		sl.entry.ID = id
@@ -153,7 +161,11 @@ func (s *Supervisor) loaded(m *loaded) {
 }
 
 // found makes an idle session of a record that was read, and activates it where work waits for it: the flight of the
-// caller who opened it, or an intent to recover.
+// caller who opened it, or an intent to recover. A caller who only reads (GetUser, GetSession) costs no actor.
+//
+// The record may be past its ceiling already. It is shown all the same: every read asks the ceiling itself, and the deadline that show
+// sets fires with the next message. In between stands the query of a connection that came with the load: it is answered from the cache
+// or by an exchange, as if the session had been in memory.
 func (s *Supervisor) found(sl *resident, m *loaded) {
 	f := m.load.first
 	if f != nil && (f.Completed() != nil || m.state.Internal.Over(s.now())) {
@@ -177,6 +189,9 @@ func (s *Supervisor) found(sl *resident, m *loaded) {
 }
 
 // notFound makes a marker where the store has no record, or none that can be read, and an error where it did not answer.
+//
+// Of the tombstones only a ceiling's is shown as an end: its caller learns session_expired, and may have connection tokens. After a
+// logout there is no session, and why is not the caller's to know.
 func (s *Supervisor) notFound(sl *resident, m *loaded) {
 	var gone *store.GoneError
 	switch {
@@ -203,8 +218,11 @@ func (s *Supervisor) show(sl *resident, ready *directory.Snapshot) {
 }
 
 // activate gives the session an actor, which goes on from what the entry shows, unless it has one. The store is not asked: the
-// snapshot and the version say what the record holds. Of a session that its
-// ceiling has ended, the actor owes the deletion: the one that is on its way may fail, and the login that the actor is for, too.
+// snapshot and the version say what the record holds.
+//
+// Of a session that its ceiling has ended, the actor owes the deletion. Example: a login comes while a batch deletes the session. batchDone
+// passes over what has an actor by then. If both the batch and the login fail, the record would stand until the store's index names it
+// again, and without an index for ever.
 func (s *Supervisor) activate(sl *resident) {
 	if sl.pid() != nil {
 		return
@@ -224,6 +242,9 @@ func (s *Supervisor) activate(sl *resident) {
 
 // needToken passes a flight on to its session, which had no actor when it was joined. It is not counted as commands are: the flight stands
 // in the entry's list, where released finds it if the actor comes to rest first.
+//
+// Example of a flight that looks again: a caller reads the entry, then the session leaves memory, then the caller joins. Its flight is in
+// an entry that no actor will ever own.
 func (s *Supervisor) needToken(m *messages.NeedToken) {
 	sl := s.residents.get(m.Entry.Key)
 	switch {
@@ -253,7 +274,8 @@ func (s *Supervisor) remains(key session.Key, gone *store.GoneError) *session.St
 }
 
 // mark remembers for a moment that there was no session. The moment begins when the store was asked, not when its answer is
-// handled: a user may have signed in since, in another process.
+// handled: a user may have signed in since, in another process. Example: the store is asked at 0 s, the user signs in elsewhere at 1 s, and
+// the answer is handled at 3 s. The caller who asked is told that there was no session. One who has joined it has the store asked again.
 func (s *Supervisor) mark(sl *resident, snapshot *directory.Snapshot, at time.Time) {
 	s.awake--
 	s.forgetAbsentee(sl.entry.Key)
@@ -272,7 +294,10 @@ func (s *Supervisor) mark(sl *resident, snapshot *directory.Snapshot, at time.Ti
 }
 
 // fail lets those who wait for a load know that it failed; a nil error says that it
-// was given up by its caller, and the others ask again.
+// was given up by its caller, or overtaken by a notice, and the others ask again.
+//
+// Example: the caller whose context the load had closes its browser. A second caller, who shares the load, has no part in that. It begins a
+// load of its own.
 func (s *Supervisor) fail(sl *resident, err error) {
 	s.awake--
 	s.dir.Remove(&sl.entry) // first: a caller who comes after the failure was told begins a new load
@@ -281,7 +306,8 @@ func (s *Supervisor) fail(sl *resident, err error) {
 }
 
 // drop forgets a resident that has no actor and no load. The order is: show, unlink, retire. A caller who is woken looks in the directory at
-// once, and must not find this entry there again.
+// once, and must not find this entry there again. It leaves every wheel as well: a timer that fires for a resident which is forgotten
+// would have it counted down once more.
 func (s *Supervisor) drop(sl *resident) {
 	if sl.missing {
 		s.missing--

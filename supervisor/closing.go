@@ -11,6 +11,9 @@ import (
 // close begins to close: no session is opened any more. An active session finishes its flight, saves and comes to rest; a
 // failed one starts again first, since it may hold a token that the store lacks. Idle sessions and markers go at
 // once. Loads fail with closed, to the callers who wait for them. Then, once the last resident has gone, Done is closed.
+//
+// Example: a session in quarantine holds a rotated token that is not saved. Finish comes first, so that it begins no flight. Recover then
+// has it read its record and save the token, where Close would otherwise wait out the quarantine.
 func (s *Supervisor) close(m *messages.Close) {
 	s.closing, s.closed = true, m.Done
 	for sl := range s.residents.all() {
@@ -32,7 +35,8 @@ func (s *Supervisor) close(m *messages.Close) {
 	s.closedYet()
 }
 
-// closedYet tells the client, once, when every session is at rest.
+// closedYet tells the client, once, when every session is at rest. It is asked wherever the last resident may have gone: behind close,
+// atRest, batchDone and abort.
 func (s *Supervisor) closedYet() {
 	if s.closed != nil && s.residents.len() == 0 {
 		close(s.closed)
@@ -45,6 +49,9 @@ func (s *Supervisor) closedYet() {
 //
 // A refresh token that was rotated and not saved is lost with the process, unless the provider accepts the one before once more. The next
 // process finds its intent, and tries that.
+//
+// An idle session whose ceiling has just ended it is named too, because its entry says Saving until the batch is done. The answer of that
+// batch comes too late to change anything: batchDone passes over it.
 func (s *Supervisor) abort(m *messages.Abort) {
 	s.closing = true
 	var unsaved []session.Key

@@ -10,17 +10,21 @@ import (
 // long enough (idle), for the ceilings of sessions that have left memory (absentees), and for all other timers (due). Most deadlines are
 // cancelled or moved before they come, and many ceilings come in one second. So a place in a bucket is cheap to leave, and a million
 // ceilings in one second are one bucket.
+//
+// A second is fine enough. Ceilings are whole seconds, and so is the leeway by which they are due early. Any other timer may come up to
+// a second late.
 
 // wheel keeps what has a deadline in buckets, one for each whole second. Adding and cancelling
-// take constant time, but for a heap of the seconds that have a bucket.
+// take constant time, but for a heap of the seconds that have a bucket. T keeps its own place (deadline), so it is found without a search,
+// and is in one bucket at most. Of the deadlines of one second none is promised to come first.
 type wheel[T any] struct {
 	of      func(T) *deadline // where T keeps its deadline
 	buckets map[int64][]T
-	seconds secondHeap
-	empty   int // buckets that everything was cancelled from
+	seconds secondHeap // the keys of buckets, each once
+	empty   int        // buckets that everything was cancelled from
 }
 
-// deadline is the second, since the Unix epoch, in which something is to be done.
+// deadline is the second, since the Unix epoch, in which something is to be done. The wheel alone writes it.
 type deadline struct {
 	second int64
 	place  int32 // in its bucket, from 1; 0 when it is in none
@@ -91,7 +95,9 @@ func (w *wheel[T]) cancel(t T) {
 	}
 }
 
-// compact drops empty buckets once they are most of all, for their seconds may be far away.
+// compact drops empty buckets once they are half of all, for their seconds may be far away. Example: users sign in and out all day, each
+// with a ceiling in eight hours. Each second would leave an empty bucket for that long. A pass over all buckets is paid for by as many
+// cancels, so cancel takes constant time on average all the same. Fewer than a thousand are left alone.
 func (w *wheel[T]) compact() {
 	if w.empty < 1000 || w.empty < len(w.buckets)/2 {
 		return
@@ -108,7 +114,7 @@ func (w *wheel[T]) compact() {
 	w.empty = 0
 }
 
-// next returns the earliest second that has a deadline in it.
+// next returns the earliest second that has a deadline in it. Empty buckets before it go.
 func (w *wheel[T]) next() (second int64, ok bool) {
 	for len(w.seconds) > 0 {
 		second = w.seconds[0]
@@ -122,7 +128,8 @@ func (w *wheel[T]) next() (second int64, ok bool) {
 	return 0, false
 }
 
-// all returns everything, by second.
+// all returns everything, by second. Its order does not depend on that of a map: lookBack moves what it returns, and the simulation plays
+// a seed again turn by turn.
 func (w *wheel[T]) all() (all []T) {
 	for _, second := range slices.Sorted(maps.Keys(w.buckets)) {
 		all = append(all, w.buckets[second]...)
@@ -130,7 +137,8 @@ func (w *wheel[T]) all() (all []T) {
 	return all
 }
 
-// take removes and returns one of the earliest second, if that has come by now.
+// take removes and returns one of the earliest second, if that has come by now: the last of its bucket, because no other has to move
+// then.
 func (w *wheel[T]) take(now int64) (t T, ok bool) {
 	second, ok := w.next()
 	if !ok || second > now {

@@ -20,6 +20,9 @@ type dueNow struct{ messages.Redacted }
 
 // arm sets the one timer to the earliest second that has a deadline in it. The timer only says when to look at the clock again, which is
 // after a minute at most: then a clock that was set forward is noticed, too.
+//
+// The timer is given a time, not a wait (clock.At). A fake clock may be moved on between the reading of now and the arming: a wait that
+// was reckoned before would end so much too late.
 func (s *Supervisor) arm() {
 	if s.turn {
 		return // dueNow is on its way
@@ -46,7 +49,8 @@ func (s *Supervisor) arm() {
 }
 
 // nextDue returns the earliest second that has a deadline in it. Non-resident sessions that are due wait while there is no
-// headroom for them.
+// headroom for them. They are left out here, or the supervisor would find them due in turn after turn without an end; backOff has
+// timed the next try.
 func (s *Supervisor) nextDue() (second int64, ok bool) {
 	earliest := func(other int64, some bool) {
 		if some && (!ok || other < second) {
@@ -65,6 +69,9 @@ func (s *Supervisor) nextDue() (second int64, ok bool) {
 // lookBack notices that the clock was set back. A timer that was to fire a while after an event then fires within that
 // while from now, instead of when the clock shows its second once more. Ceilings and expiries stay: they are times of
 // the wall clock.
+//
+// Example: the clock is set back by three hours while a session is in quarantine. Its callers would get internal_error for three hours
+// and a half minute. TestSetBack_nothingWaitsForTheStep tells more such cases.
 func (s *Supervisor) lookBack() {
 	now := s.now().Unix()
 	back := now < s.seen
@@ -86,7 +93,8 @@ func (s *Supervisor) lookBack() {
 	s.intents.skip = nil
 }
 
-// most returns how many seconds ahead d is set at most, 0 for a timer whose second comes from the wall clock.
+// most returns how many seconds ahead d is set at most, 0 for a timer whose second comes from the wall clock. Of one that is further
+// ahead than that, the clock must have been set back since.
 func (s *Supervisor) most(d *timer) int64 {
 	switch d.kind {
 	case forgetTimer:
@@ -154,7 +162,8 @@ func (s *Supervisor) doOne(now int64) bool {
 	return true
 }
 
-// fire does what d is for.
+// fire does what d is for. The timer has left its wheel, so what it calls may set it again. A resident whose timer it is has not been
+// dropped, for drop cancels its timers.
 func (s *Supervisor) fire(d *timer) {
 	switch d.kind {
 	case releaseTimer:
@@ -182,6 +191,9 @@ func (s *Supervisor) fire(d *timer) {
 
 // began notes a session's new generation, and watches its ceiling. The report of an actor that was stopped since says nothing of the
 // resident that is there now; that goes for sessionEnded, too.
+//
+// Example: an actor is there only to delete a session whose ceiling has come, and the store fails. The user signs in again. From here on
+// the session counts like any other: it may leave memory when it is unused, and no more when its deletion is done.
 func (s *Supervisor) began(m *messages.SessionBegan) {
 	sl := s.residents.get(m.Key)
 	if sl == nil || sl.pid() == nil {
@@ -201,7 +213,8 @@ func (s *Supervisor) watchCeiling(sl *resident, c session.Ceiling) {
 	}
 }
 
-// sessionEnded notes that an active session has ended.
+// sessionEnded notes that an active session has ended. The observer, the application and the figures hear of it here, once, whichever
+// of its causes came first. Its actor stays until the record is deleted, and says then that it is at rest.
 func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	s.env.Telemetry.Ended(m.Reason)
 	s.env.Hooks.Tell(hooks.Event{Kind: hooks.Ended, Key: m.Key, Reason: m.Reason, Named: m.Named})
@@ -213,7 +226,8 @@ func (s *Supervisor) sessionEnded(m *messages.SessionEnded) {
 	}
 }
 
-// ceilingReached passes on what a reader found.
+// ceilingReached passes on what a reader found. Where the session is being ended already, or has left memory, the reader is answered at
+// once: it looks at the entry again, and waits there until the deletion was tried.
 func (s *Supervisor) ceilingReached(m *messages.CeilingReached) {
 	if sl := s.residents.get(m.Key); sl != nil && (sl.pid() != nil || sl.idles()) {
 		s.command(sl, m)
@@ -236,6 +250,9 @@ func (s *Supervisor) readRecord(m *messages.ReadRecord) {
 // unless it shows that version; a marker is forgotten; and a load under way is begun anew.
 //
 // Nothing is read here. Notices come for each write of each process, and most sessions that they name are not asked for any more.
+//
+// Example of the load: the store is asked, another process signs the user out, the notice comes, and then the answer from before the
+// logout. If that were shown, no later notice would correct it. A stale intent that waits for the load waits for the next one.
 func (s *Supervisor) changed(m *messages.Changed) {
 	sl := s.residents.get(m.Key)
 	switch {
@@ -275,7 +292,8 @@ func secondAfter(t time.Time) int64 {
 }
 
 // sessionFailed lets the session start again at once, or, after the third failure
-// in a minute, half a minute later: a message that fails each time it is sent must not keep a processor busy.
+// in a minute, half a minute later: a message that fails each time it is sent must not keep a processor busy. The count begins anew with
+// the quarantine. A client that closes waits for no quarantine.
 func (s *Supervisor) sessionFailed(m *messages.SessionFailed) {
 	sl := s.residents.get(m.Key)
 	if sl == nil || sl.pid() == nil {

@@ -19,20 +19,22 @@ import (
 // actor all the same: one that holds connection tokens, which remain for a while, and one whose deletion has failed.
 // That actor tries until the store has done it.
 
-// endBatch is how many deletions are one piece of store work.
+// endBatch is how many deletions are one piece of store work. A thousand ceilings of one turn are four of them, which workers carry out
+// beside each other. Where a call of the store ends them all, its size and its deadline are bounded by this.
 const endBatch = 256
 
 // ends are the sessions that are being ended without an actor.
 type ends struct {
-	batch *batch // of this turn; nil: none
-	last  *batch // the newest with sessions that were in memory, until it was tried
+	batch *batch // of this turn, still open; nil: none. runBatch closes it behind each message
+	last  *batch // the newest with sessions that were in memory, until it was tried; a claim waits for it
 
 	// opened holds the sessions of batches that are not in memory. Where one is asked for, its load
 	// begins when its deletion was tried.
 	opened map[session.Key]*opened
 
 	// claimed are the sessions that have ended while a claim was under way. It may bring them, and they are not to be
-	// ended twice.
+	// ended twice. Example: the store answers with a session, a reader ends that one here at the same moment, its deletion is done, and
+	// then the answer is handled. The map goes with the last claim.
 	claimed map[session.Key]session.Incarnation
 }
 
@@ -63,6 +65,10 @@ type batchDone struct {
 }
 
 // ceilingDue ends a session whose ceiling's second has come.
+//
+// Of an idle one the entry is published as ended before the store is asked. So no caller gets a token after the ceiling, however slow the
+// store is; a reader waits for over.Settled, which says that the deletion was tried. An active one may have a flight under way, so its
+// actor decides what becomes of that.
 func (s *Supervisor) ceilingDue(sl *resident) {
 	last, now := sl.entry.Snapshot(), s.now()
 	switch {
@@ -78,7 +84,8 @@ func (s *Supervisor) ceilingDue(sl *resident) {
 	}
 }
 
-// endAbsentees ends sessions that are not in memory.
+// endAbsentees ends sessions that are not in memory. Nothing is made in memory for them but a place in opened, until their batch is done.
+// Example: all processes were down overnight, and as many sessions are due at the start as ended in that night.
 func (s *Supervisor) endAbsentees(refs []dueSession) {
 	for _, r := range refs {
 		if s.ends.opened[r.key] != nil { // it is being deleted: two claims may name one session
@@ -93,7 +100,8 @@ func (s *Supervisor) endAbsentees(refs []dueSession) {
 }
 
 // endLater has r deleted with others, and returns how they have ended. What it showed last is nil where
-// it is not in memory.
+// it is not in memory. The observer and the application are told here, before the deletion: to callers the session has ended by now, and
+// a deletion that fails is tried again without a word.
 func (s *Supervisor) endLater(r ended, last *directory.Snapshot) *directory.Outcome {
 	s.env.Telemetry.Ended(session.ReasonCeiling)
 	if s.env.Hooks != nil {
@@ -119,6 +127,10 @@ func (s *Supervisor) endLater(r ended, last *directory.Snapshot) *directory.Outc
 }
 
 // runBatch deletes the sessions that were ended last.
+//
+// Each end names the incarnation whose ceiling has come, so a login that the store has taken in since, here or elsewhere, stands. The
+// context is the client's: Close cuts a batch off when its own time is over, and what is left is found by the next process,
+// in the store's index or when it is asked for.
 func (s *Supervisor) runBatch() {
 	b := s.ends.batch
 	if b == nil {
@@ -159,7 +171,7 @@ func (s *Supervisor) claimAfterEnds() {
 	s.claim()
 }
 
-// endTogether is how many sessions are ended in one call, where the store can.
+// endTogether is from how many sessions on a batch is one call, where the store can. Fewer have a call and a deadline each.
 const endTogether = 8
 
 // fail notes that the session under key is not deleted.
@@ -195,8 +207,9 @@ func endAll(base context.Context, env *actors.Env, many store.BatchEnder, m *bat
 	}
 }
 
-// finish returns the order to go on with the deletion of r, which has failed with err. Connection tokens are read and kept at once; a store that does not answer is
-// asked again after a while.
+// finish returns the order to go on with the deletion of r, which has failed with err. Connection tokens are read and kept at once. A store
+// that does not answer is asked again after a while (EndSession.Failed): the batch was the first try, so a second one without a wait would
+// double the load of a store that is failing under it.
 func (r ended) finish(err error) *messages.EndSession {
 	m := &messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling, Ceiling: r.ceiling}
 	if !errors.Is(err, store.ErrConflict) {
@@ -248,7 +261,7 @@ func (s *Supervisor) batchDone(m *batchDone) {
 	runtime.Gosched() // there may be hundreds of these in a row
 }
 
-// noteEnded notes that r has ended, for a claim that is under way.
+// noteEnded notes that r has ended, for a claim that is under way. Without one there is nothing to be compared, and nothing is kept.
 func (s *Supervisor) noteEnded(r absentee) {
 	if s.claiming == 0 {
 		return
@@ -268,7 +281,10 @@ func (s *Supervisor) endedIdle(sl *resident) {
 }
 
 // endedAbsentee goes on with a session that was not in memory. Where its deletion has failed it gets an actor, if there is
-// room: else its claim lapses and it is claimed again.
+// room: else its claim lapses and it is claimed again. Without an index no claim would, so it is tried again in a second.
+//
+// A caller may have asked for it since (o). Its load begins now, and decides by what the store has: the tombstone, or a record past its
+// ceiling, which is ended like any other that is in memory.
 func (s *Supervisor) endedAbsentee(r ended, o *opened, err error) {
 	if sl := s.residents.get(r.key); sl != nil && sl.known().load != nil && sl.known().load == o.load {
 		s.read(o.load, o.call)

@@ -22,10 +22,15 @@ import (
 // leases may hold tokens that the store lacks, and save first.
 
 const (
-	intentsEvery = 5    // seconds
-	intentsMost  = 1000 // in one look
-	intentSkip   = 600  // seconds until a session that could not be read is tried again
-	maxSkipped   = 10_000
+	// Seconds between two looks: as long as a lease by default. An intent is stale once its lease has lapsed, so it waits for two
+	// leases at most.
+	intentsEvery = 5
+
+	// Intents in one look: about as many as a process has requests on the wire at most, by default. The next look finds more.
+	intentsMost = 1000
+
+	intentSkip = 600    // seconds until a session that could not be read is tried again
+	maxSkipped = 10_000 // of these, remembered at once; one more and all are tried again
 )
 
 // lookForIntents orders a look for stale intents.
@@ -44,7 +49,8 @@ type intents struct {
 	skip   map[session.Key]int64 // sessions that cannot be read, until a second
 }
 
-// lookForIntents asks the store for stale intents. Its answer is foundIntents.
+// lookForIntents asks the store for stale intents. Its answer is foundIntents, which times the next look, so there is never more than one
+// under way.
 func (s *Supervisor) lookForIntents() {
 	if s.env.Intents == nil || s.closing {
 		return
@@ -96,7 +102,11 @@ func (s *Supervisor) foundIntents(m *foundIntents) {
 	}
 }
 
-// recoverIntent passes a stale intent on to its session, which is brought into memory for it.
+// recoverIntent passes a stale intent on to its session, which is brought into memory for it. What is done with it is the actor's to
+// decide, by what it knows: the intent may be that of its own request on the wire, or of a token that was replaced since.
+//
+// A session that has ended is left alone, for its refresh token is not wanted any more. Nothing is queued here: an intent that is passed
+// over is found by the next look.
 func (s *Supervisor) recoverIntent(m *messages.RecoverIntent) {
 	sl := s.residents.get(m.Key)
 	switch {

@@ -18,6 +18,10 @@ import (
 // ceilings are asked for in windows, and those that are due are claimed, so that
 // of several processes one deletes. Where it has none, a deadline stays behind when
 // a session is passivated.
+//
+// The way of one session: listDue finds its second, claimAt times a claim for that, claim has the store hand the session to this process,
+// claimed sorts out what is in memory here, endAbsentees (ends.go) deletes the rest in batches, and where that fails finishAbsentee gives
+// it an actor.
 
 // listDue orders the next window of the index to be listed.
 type listDue struct{ messages.Redacted }
@@ -38,7 +42,7 @@ type claimed struct {
 	err   error
 }
 
-// absentee is a non-resident session, and its login.
+// absentee is a non-resident session, and its login. The login is named so that the end of this one leaves a later one alone.
 type absentee struct {
 	key  session.Key
 	only session.Incarnation
@@ -59,8 +63,8 @@ func (s *Supervisor) forgetAbsentee(key session.Key) {
 }
 
 const (
-	claimBatch = 500
-	claimAgain = 5 // seconds after a failure
+	claimBatch = 500 // sessions of one claim; a full one is followed by the next at once
+	claimAgain = 5   // seconds after a failure
 )
 
 // listDue lists which seconds of the next window have ceilings in them, page by page. The sessions themselves are
@@ -135,7 +139,8 @@ func (s *Supervisor) listedDue(m *listedDue) {
 	}
 }
 
-// claimAt claims the sessions that are due once c is reached.
+// claimAt claims the sessions that are due once c is reached. A ceiling beyond the window is left to a later listing, so the timers
+// of a million sessions that left memory are those of the next five minutes only.
 func (s *Supervisor) claimAt(c session.Ceiling) {
 	second := c.Deadline().Unix()
 	if second > s.now().Add(listWindow).Unix() || s.claims[second] || s.closing {
@@ -177,6 +182,9 @@ func (s *Supervisor) claim() {
 
 // headroom returns how many more sessions may be brought into memory only to be deleted. Where deletions fail such sessions stay.
 // So they get half the room at most, and no other session leaves memory for them.
+//
+// Example: Limits.Resident is 100, the store refuses deletions, and 3,000 sessions are due. 50 of them come into memory, each with an actor
+// that tries again and again. The others wait in the store, and a user who signs in finds room.
 func (s *Supervisor) headroom() int {
 	return min(max(s.env.Rules.Resident/2, 1)-s.deleting, 2*s.env.Rules.Resident-s.awake) - s.claiming
 }
@@ -190,7 +198,9 @@ func (s *Supervisor) backOff() {
 	s.claimIn(1)
 }
 
-// claimIn claims again in so many seconds, or sooner where a sooner claim is timed.
+// claimIn claims again in so many seconds, or sooner where a sooner claim is timed. There is one such timer (nextClaim). Example: the store
+// refuses sixty claims in a minute, one for each second that was listed. Sixty timers would ask it sixty times in the next five seconds,
+// and each refusal would set one more.
 func (s *Supervisor) claimIn(seconds int64) {
 	second := s.now().Unix() + seconds
 	if s.nextClaim.place == 0 || second < s.nextClaim.second {
@@ -201,6 +211,9 @@ func (s *Supervisor) claimIn(seconds int64) {
 
 // claimed deletes the sessions that were claimed. Left out are those that are resident, loading or ended: they end by
 // themselves, or have. A resident one of another login than the store has is told to read its record.
+//
+// A marker does not keep a session from its end. It may be of an earlier login, for which this process has said ended or missing, while
+// another process signed the user in whose ceiling has come now.
 func (s *Supervisor) claimed(m *claimed) {
 	s.claiming -= m.limit
 	refs, more := m.refs[:0], len(m.refs) == m.limit
@@ -232,14 +245,15 @@ func (s *Supervisor) claimed(m *claimed) {
 }
 
 // finishAbsentee deletes a session that is not in memory, for which that has failed with err. It gets an actor for as long as that
-// takes, which tries until the store has done it.
+// takes, which tries until the store has done it. The user may have signed in anew since the claim. Then the actor is that login's, which
+// is not in memory only to be deleted, and what it deletes is the earlier one.
 func (s *Supervisor) finishAbsentee(r ended, err error) {
 	s.end(r.finish(err))
 	sl := s.residents.get(r.key)
 	if sl != nil && sl.pid() != nil && !sl.deleting && sl.entry.Snapshot().Phase != directory.Ready { // its user may have signed in anew
 		sl.deleting = true
 		s.deleting++
-		s.idle.cancel(sl) // it leaves memory once it is deleted
+		s.idle.cancel(sl) // it leaves memory once it is deleted, and is none of those that room may ask to leave
 	}
 }
 

@@ -9,6 +9,10 @@ import (
 )
 
 // How a session gives its actor back, and how an idle session leaves memory.
+//
+// An active session is asked to be idle after two seconds (askRelease). If it has something under way it says Busy and is asked again two
+// seconds later; else it says AtRest, and its actor is stopped (atRest). An idle session leaves memory when it was unused for
+// PassivateAfter (checkIdle), or when there are too many (evict). An active one that is to leave is asked first (leaving).
 
 // releaseAfter is how many seconds an actor stays at least: so that a burst of work pays once for an activation.
 const releaseAfter = 2
@@ -20,7 +24,8 @@ func (s *Supervisor) watchRelease(sl *resident) {
 	s.due.add(d, s.now().Unix()+releaseAfter)
 }
 
-// watchIdle looks again once the session may have been unused for long enough.
+// watchIdle looks again once the session may have been unused for long enough. One that is in memory only to be deleted stays until
+// that is done, however long the store refuses it.
 func (s *Supervisor) watchIdle(sl *resident) {
 	s.idle.cancel(sl)
 	if sl.deleting {
@@ -51,7 +56,8 @@ func (s *Supervisor) askRelease(sl *resident) {
 	}
 }
 
-// passivate has a session leave memory: at once where it is idle, else once it is.
+// passivate has a session leave memory: at once where it is idle, else once it is. What is lost with it is a copy: the store holds what an
+// idle session shows. Its ceiling goes on being watched.
 func (s *Supervisor) passivate(sl *resident) {
 	switch {
 	case sl.pid() != nil:
@@ -78,7 +84,8 @@ func (s *Supervisor) watchAbsentee(key session.Key, last *directory.Snapshot) {
 	}
 }
 
-// remindOf keeps the deadline of a session that is not in memory, where the store has no index.
+// remindOf keeps the deadline of a session that is not in memory, where the store has no index. It is kept until the session is in
+// memory again and there watched, or has ended (forgetAbsentee). A load that fails keeps it: the session is in the store as before.
 func (s *Supervisor) remindOf(r absentee, second int64) {
 	d := &timer{kind: nonResidentTimer, ref: r}
 	s.nonResident[r.key] = d
@@ -112,7 +119,8 @@ func (s *Supervisor) busy(m *messages.Busy) {
 	}
 }
 
-// stays keeps an active session that is not idle.
+// stays keeps an active session that is not idle. If it was to leave memory, that is off: a caller has used it since, or its store is
+// failing, and the next evict asks another one first.
 func (s *Supervisor) stays(sl *resident) {
 	sl.asked = false
 	if sl.leaving {
@@ -155,7 +163,8 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 	}
 }
 
-// deactivate notes that a session has no actor any more. From here on callers send NeedToken to the supervisor.
+// deactivate notes that a session has no actor any more. From here on callers send NeedToken to the supervisor. It comes before the actor
+// is stopped, for the library drops a message to a stopped actor.
 func (s *Supervisor) deactivate(sl *resident) {
 	sl.entry.SetPID(nil)
 	sl.asked = false

@@ -8,7 +8,8 @@ import (
 )
 
 // residents finds the resident of a key. A key is a hash (SHA-256), so its first eight bytes nearly always tell one from another: they
-// are what the map holds for each session, instead of all 32.
+// are what the map holds for each session, instead of all 32. Two keys that begin alike are no fault: one has the place by the head, the
+// others stand in a map by the whole key. No key is in both maps, so len and all count each resident once.
 type residents struct {
 	byHead map[uint64]*resident
 	others map[session.Key]*resident // those whose first bytes are taken
@@ -28,7 +29,7 @@ func (s *residents) get(key session.Key) *resident {
 	return s.others[key]
 }
 
-// put puts sl in the place of its key.
+// put puts sl in the place of its key, instead of the one that was there.
 func (s *residents) put(sl *resident) {
 	key := sl.entry.Key
 	if first := s.byHead[head(key)]; first != nil && first.entry.Key != key {

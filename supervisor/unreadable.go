@@ -9,6 +9,9 @@ import (
 // unreadable counts records that cannot be read: no configured secret opens them. They count as no session and are left
 // as they are, since during a rolling deploy they are living sessions of the processes with the newer secret. One line
 // of the log a minute tells of all of them.
+//
+// Example: half of the servers have a new secret, and a user's requests go to both halves. Deleting the record here would sign the user
+// out there. One line for each such request would fill the log of the whole deploy.
 type unreadable struct {
 	untold int  // unreadable records since the last line
 	armed  bool // a timer for another line is set
