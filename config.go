@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -139,8 +140,30 @@ func (c Config) check() error {
 	case c.Audience != "" && c.AuthorizationParams["audience"] != "" && c.AuthorizationParams["audience"] != c.Audience:
 		return &ConfigurationError{Message: "Audience: AuthorizationParams names another one"}
 	}
+	return c.checkUTF8()
+}
+
+// checkUTF8 refuses text that a session or a login cannot keep as it is (RFC 8259 section 8.1): it would come back as another client id, audience or
+// scope. Issuers are held to it by session.CheckIssuer.
+func (c Config) checkUTF8() error {
+	for _, text := range [][2]string{
+		{"ClientID", c.ClientID}, {"RedirectURI", c.RedirectURI}, {"Audience", c.Audience}, {"Scopes", c.Scopes}, {"Organization", c.Organization},
+	} {
+		if !utf8.ValidString(text[1]) {
+			return notUTF8(text[0])
+		}
+	}
+	for name, texts := range map[string]map[string]string{"ScopesFor": c.ScopesFor, "AuthorizationParams": c.AuthorizationParams} {
+		for key, value := range texts {
+			if !utf8.ValidString(key) || !utf8.ValidString(value) {
+				return notUTF8(name)
+			}
+		}
+	}
 	return nil
 }
+
+func notUTF8(field string) error { return &ConfigurationError{Message: field + ": is not UTF-8"} }
 
 // checkAuthentication refuses an application that nothing authenticates and that is not
 // declared public.

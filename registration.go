@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -207,6 +208,8 @@ func (c *Client) tenant(ctx context.Context, o store.Options) (t tenant, err err
 		return t, &DomainResolverError{Message: "the domain resolver named no usable domain", Err: err}
 	case blank(r.ClientID):
 		return t, &DomainResolverError{Message: "the registration resolver named no ClientID"}
+	case !utf8.ValidString(r.ClientID) || !utf8.ValidString(r.RedirectURI):
+		return t, &DomainResolverError{Message: "the registration resolver named a ClientID or a RedirectURI that is not UTF-8"}
 	}
 	return tenant{
 		of: session.RegistrationID{Issuer: issuer, ClientID: r.ClientID}, domain: blank(named.Issuer),

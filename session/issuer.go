@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // DomainOf returns how an issuer is written in State.Domain: the bare host where
@@ -56,7 +57,7 @@ func CheckIssuer(issuer string) error {
 	_, rest, _ := strings.Cut(issuer, "://")
 	host, _, _ := strings.Cut(rest, "/")
 	switch {
-	case err != nil || u.Hostname() == "" || strings.ContainsAny(host, `%"<>`): // which net/url lets pass (RFC 3986 section 3.2.2)
+	case err != nil || u.Hostname() == "" || strings.ContainsAny(host, `%"<>`) || !utf8.ValidString(issuer): // which net/url lets pass (RFC 3986 section 3.2.2)
 		return &ConfigurationError{Message: "the issuer must be an absolute URL such as https://tenant.example/"}
 	case u.User != nil || strings.ContainsAny(issuer, "?#"):
 		return &ConfigurationError{Message: "the issuer must have no user, query or fragment"}

@@ -90,6 +90,16 @@ func TestNew_namesWhatIsWrong(t *testing.T) {
 		{"two audiences", func(c *tokenward.Config) {
 			c.Audience, c.AuthorizationParams = "https://a.example", map[string]string{"audience": "https://b.example"}
 		}, nil, wrongWith, "Audience"},
+		{"a client id that is not UTF-8", func(c *tokenward.Config) { c.ClientID = "id\xff" }, nil, wrongWith, "ClientID"},
+		{"a redirect URI that is not UTF-8", func(c *tokenward.Config) { c.RedirectURI = "https://app.example/\xff" }, nil, wrongWith, "RedirectURI"},
+		{"an audience that is not UTF-8", func(c *tokenward.Config) { c.Audience = "https://api.example/\xff" }, nil, wrongWith, "Audience"},
+		{"scopes that are not UTF-8", func(c *tokenward.Config) { c.Scopes = "openid read\xff" }, nil, wrongWith, "Scopes"},
+		{"an audience of scopes that is not UTF-8", scopesFor("https://api.example/\xff", "read"), nil, wrongWith, "ScopesFor"},
+		{"scopes of an audience that are not UTF-8", scopesFor("https://api.example/", "read\xff"), nil, wrongWith, "ScopesFor"},
+		{"a parameter that is not UTF-8", params("ui_locales", "\xff"), nil, wrongWith, "AuthorizationParams"},
+		{"a parameter's name that is not UTF-8", params("x_\xff", "1"), nil, wrongWith, "AuthorizationParams"},
+		{"an organization that is not UTF-8", func(c *tokenward.Config) { c.Organization = "org\xff" }, nil, wrongWith, "Organization"},
+		{"an issuer that is not UTF-8", issuer("https://login.example/\xff"), nil, wrongWith, "issuer"},
 		{"a signing key that is nil", nil, tokenward.WithSigningKey(nil, "", ""), wrongWith, "WithSigningKey"},
 		{"a signing key that is none", nil, tokenward.WithSigningKey("canary", "", ""), wrongWith, "SigningKey"},
 		{"a signing key of another kind", nil, tokenward.WithSigningKey(ed25519.NewKeyFromSeed(make([]byte, 32)), "RS256", ""), wrongWith, "SigningKey"},
@@ -150,6 +160,14 @@ func TestNew_namesWhatIsWrong(t *testing.T) {
 
 func issuer(to string) func(*tokenward.Config) {
 	return func(c *tokenward.Config) { c.Domain, c.Issuer = "", to }
+}
+
+func scopesFor(audience, scopes string) func(*tokenward.Config) {
+	return func(c *tokenward.Config) { c.ScopesFor = map[string]string{audience: scopes} }
+}
+
+func params(name, value string) func(*tokenward.Config) {
+	return func(c *tokenward.Config) { c.AuthorizationParams = map[string]string{name: value} }
 }
 
 // What would change nothing is refused: the host's client is left as it is.

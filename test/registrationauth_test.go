@@ -169,6 +169,7 @@ func TestRegistrations_aResolverThatNamesNone(t *testing.T) {
 		"http":          {Issuer: "http://one.example/", ClientID: "red-id"},
 		"no bare host":  {Domain: "https://one.example/", ClientID: "red-id"},
 		"not an issuer": {Issuer: "one.example", ClientID: "red-id"},
+		"not UTF-8":     {Issuer: "https://one.example/", ClientID: "red-id\xff"},
 	} {
 		e.apps["wrong"] = r
 		_, err := e.client.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{}, of("wrong", tokenward.StoreOptions{}))
