@@ -30,11 +30,11 @@ import (
 // *APIError with what the provider or its token said, an *IssuerValidationError, an
 // *OrganizationTokenValidationError, a *SessionExpiredError for a ceiling already
 // past, or where HandleBackchannelLogout, EndSessions or EndSessionsOf has ended it in the meantime, in any
-// process: nothing stays stored then. With the store's error, and with ctx.Err(), a session may
-// have been stored all the same; its id was not handed out.
+// process: nothing stays stored then; with a *DomainResolverError where only the resolver could say whose callback it
+// is. With the store's error, and with ctx.Err(), a session may have been stored all the same; its id was not handed out.
 //
 // A login that was turned away before its code was sent (ErrOverloaded, ErrStore of
-// either store, metadata_error, ctx.Err()) is still under way: the same callback completes it later. See
+// either store, metadata_error, domain_resolver_error, ctx.Err()) is still under way: the same callback completes it later. See
 // logins.Claim for when a callback counts as used.
 func (c *Client) CompleteInteractiveLogin(ctx context.Context, callbackURL string, o StoreOptions) (*LoginResult, error) {
 	res, err := during(ctx, c, observe.Callback, func(ctx context.Context) (*LoginResult, error) { return c.completeLogin(ctx, callbackURL, o) })
@@ -295,7 +295,8 @@ func (c *Client) CompletedLogin(ctx context.Context, callbackURL string, o Store
 // resolver names several issuers, one that is hostile could send the browser on to another one, and
 // so have that one's code sent to itself (mix-up, RFC 9700 section 4.4). So the callback must
 // say its issuer (RFC 9207), or come to a redirect URI that is of this issuer alone, or to where the
-// resolver names this issuer. A resolver of registrations must not name another one than the login's.
+// resolver names this issuer. A resolver of registrations must not name another one than the login's; it may fail at a callback that
+// says its issuer, where it cannot tell by the request.
 //
 // It returns the tenant that the resolver named, if it was asked and named the login's.
 func (c *Client) checkCallbackIssuer(ctx context.Context, tx logins.Transaction, u *url.URL, o store.Options) (t tenant, err error) {
@@ -315,7 +316,7 @@ func (c *Client) checkCallbackIssuer(ctx context.Context, tx logins.Transaction,
 			"have the RegistrationResolver name the login's by the callback's request, or fail there, or see WithoutMixUpCheck"}
 	case said:
 		return tenant{}, nil
-	case err != nil && !c.registering(): // one of registrations may fail where it cannot tell by the callback; else the callback can come again
+	case err != nil: // the callback can come again
 		return tenant{}, err
 	}
 	return tenant{}, &IssuerValidationError{Callback: true, Message: "the authorization response does not say which of several issuers it is from: " +

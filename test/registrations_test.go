@@ -25,6 +25,8 @@ const (
 	red   = "red"
 	blue  = "blue"
 	green = "green"
+
+	panics = "panics" // at this one the resolver does
 )
 
 // estate is one server for the tenants red, blue and green.
@@ -46,6 +48,9 @@ func (e *estate) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (e *estate) resolve(_ context.Context, o store.Options) (tokenward.Registration, error) {
+	if o.Values["app"] == panics {
+		panic("canary")
+	}
 	app, ok := e.apps[fmt.Sprint(o.Values["app"])]
 	if !ok || e.noRequest.Load() {
 		return tokenward.Registration{}, errors.New("no application")
@@ -452,13 +457,30 @@ func TestRegistrations_callbackForAnotherRegistration(t *testing.T) {
 	if _, err := e.client.CompleteInteractiveLogin(t.Context(), back, tokenward.StoreOptions{}); err != nil {
 		t.Errorf("a redirect URI of its own: %v", err)
 	}
+}
+
+// Where the resolver fails or panics, and nothing else says whose callback it is, the error is the resolver's, no code is sent, and the
+// callback is good once the resolver answers again.
+func TestRegistrations_theResolverFailsAtACallback(t *testing.T) {
+	e := newEstate(t)
 	shared := e.apps[green]
 	shared.RedirectURI = e.apps[blue].RedirectURI
 	e.apps[green] = shared
 	e.begin(blue)
-	_, back = e.begin(green)
-	_, err := e.client.CompleteInteractiveLogin(t.Context(), back, tokenward.StoreOptions{})
-	wantError[*tokenward.IssuerValidationError](t, "a redirect URI of two issuers", err, "issuer_validation_error")
+	_, back := e.begin(green)
+	e.provider(green).Reset()
+	for _, callback := range []string{back, with(back, "code", "", "error", "access_denied")} {
+		for _, app := range []string{"none", panics} {
+			_, err := e.client.CompleteInteractiveLogin(t.Context(), callback, of(app, tokenward.StoreOptions{}))
+			wantError[*tokenward.DomainResolverError](t, app+", "+callback, err, "domain_resolver_error")
+		}
+	}
+	if n := e.provider(green).Requests(idptest.CodeExchange); n != 0 {
+		t.Errorf("codes sent = %d, want 0", n)
+	}
+	if _, err := e.client.CompleteInteractiveLogin(t.Context(), back, of(green, tokenward.StoreOptions{})); err != nil {
+		t.Errorf("once the resolver answers: %v", err)
+	}
 }
 
 // Calls that the cache answers ask the resolver which registration they are for, and nothing for credentials.
