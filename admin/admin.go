@@ -16,6 +16,7 @@ package admin
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"mime"
 	"net/http"
 	"strconv"
@@ -40,7 +41,8 @@ type Handler struct {
 //
 // Each request is put to authorise first, which returns nil for an operator. Someone whom it lets in can see who is signed in, and sign
 // everyone out. Its error is not shown. What it refuses is answered 403, and so is a POST that another origin's page
-// has sent.
+// has sent. Where its error is, or wraps, tokenward.ErrStore, ErrOverloaded or ErrClosed, authorise could not tell who asks: the
+// answer is 503 with that code.
 //
 // It fails with a *tokenward.ConfigurationError where client or authorise is nil.
 func New(client *tokenward.Client, authorise func(r *http.Request) error) (*Handler, error) {
@@ -65,7 +67,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("Referrer-Policy", "same-origin") // no-referrer would take the Origin from the forms
 	head.Set("Content-Security-Policy", policy(""))
-	if h.authorise(r) != nil || h.origins.Check(r) != nil {
+	err := h.authorise(r)
+	for _, failed := range []error{tokenward.ErrStore, tokenward.ErrOverloaded, tokenward.ErrClosed} {
+		if errors.Is(err, failed) {
+			fail(w, r, failed)
+			return
+		}
+	}
+	if err != nil || h.origins.Check(r) != nil {
 		writeJSON(w, http.StatusForbidden, map[string]string{
 			"error": "forbidden", "error_description": "this is for operators, whose requests come from the page itself",
 		})

@@ -28,6 +28,7 @@ const (
 	issuer   = "https://tenant.example/"
 	secret   = "a secret of at least thirty-two bytes"
 	operator = "operator"
+	unknown  = "unknown"
 )
 
 // site is the operators' page of a client.
@@ -37,6 +38,7 @@ type site struct {
 	memory *store.Memory
 	mux    *http.ServeMux
 	secret []string // what must be on no answer
+	down   error    // why the authoriser cannot say of unknown who that is
 }
 
 func newSite(t *testing.T) *site {
@@ -50,10 +52,13 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { _ = client.Close(context.Background()) })
 	h, err := admin.New(client, func(r *http.Request) error {
-		if r.Header.Get("Authorization") != operator {
-			return errors.New("is no operator, says a text that is not shown")
+		switch who := r.Header.Get("Authorization"); who {
+		case operator:
+			return nil
+		case unknown:
+			return fmt.Errorf("a text that is not shown: %w", s.down)
 		}
-		return nil
+		return errors.New("is no operator, says a text that is not shown")
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -163,6 +168,29 @@ func TestHandler_refuses(t *testing.T) {
 		}
 		s.want("by GET: "+path, s.ask(http.MethodGet, path+"?"+form.Encode(), nil, asOperator...), http.StatusMethodNotAllowed, "")
 	}
+	if !s.lives(id) {
+		t.Error("the session has ended")
+	}
+}
+
+// Where the authoriser itself fails, for it asks a store that is down, that is the answer, and no refusal. Nothing is shown, and nothing ends.
+func TestHandler_theAuthoriserFails(t *testing.T) {
+	s := newSite(t)
+	id := s.plant("ada")[0]
+	s.secret = append(s.secret, id, "ada")
+	for code, down := range map[string]error{"store_error": tokenward.ErrStore, "overloaded": tokenward.ErrOverloaded, "closed": tokenward.ErrClosed} {
+		s.down = down
+		for _, path := range []string{"/", "/sessions", "/nothing"} {
+			s.want("GET "+path, s.ask(http.MethodGet, path, nil, "Authorization", unknown), http.StatusServiceUnavailable, code)
+		}
+		form := url.Values{"key": {session.KeyOf("_a0_session", id).String()}}
+		w := s.ask(http.MethodPost, "/end", form, "Authorization", unknown)
+		if s.want("POST /end", w, http.StatusServiceUnavailable, code); w.Header().Get("Retry-After") == "" {
+			t.Error("it does not say when to try again")
+		}
+	}
+	s.down = context.Canceled
+	s.want("any other failure", s.ask(http.MethodGet, "/", nil, "Authorization", unknown), http.StatusForbidden, "forbidden")
 	if !s.lives(id) {
 		t.Error("the session has ended")
 	}

@@ -392,7 +392,7 @@ func TestStoreDown_isSaidByEveryRouteThatNeedsIt(t *testing.T) {
 	s.store.Down()
 	for _, route := range []string{
 		"GET /api/user", "GET /api/session", "GET /api/token", "GET /api/connection-token?connection=g",
-		"POST /api/burst?n=2", "GET /readyz", "GET /auth/logout",
+		"POST /api/burst?n=2", "GET /readyz", "GET /admin/", "GET /admin/sessions", "GET /auth/logout",
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		s.want(s.do(method, path), 503, "store_error")
