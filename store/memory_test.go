@@ -255,6 +255,49 @@ func BenchmarkMemory_endAll(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/session")
 }
 
+// BenchmarkMemory_page asks for pages of 100 among 100,000 sessions, one after the other from the first on. Between two pages of what is
+// due a session comes and one goes, so that the order of their second is to be found anew.
+func BenchmarkMemory_page(b *testing.B) {
+	const n, limit = 100_000, 100
+	issuer := store.IndexValue{1}
+	put := func(b *testing.B, m *store.Memory, i, seconds int) {
+		key := keyOf(i)
+		rec := store.Record{
+			Ceiling: 2_000_000_000 + session.Ceiling(i%seconds), Index: []store.IndexValue{issuer, sha256.Sum256(key[:])}, Sealed: make([]byte, 500),
+		}
+		must(b, m.Replace(b.Context(), key, rec, store.Options{}))
+	}
+	for _, l := range []struct {
+		name    string
+		listing store.Listing
+		seconds int // in which their ceilings are
+	}{
+		{"all", store.Listing{}, 1},
+		{"issuer", store.Listing{Value: issuer}, 1},
+		{"due in one second", store.Listing{Until: 3_000_000_000}, 1},
+		{"due in a day", store.Listing{Until: 3_000_000_000}, 86_400},
+	} {
+		b.Run(l.name, func(b *testing.B) {
+			m := store.NewMemory(clock.NewFake(t0))
+			for i := range n {
+				put(b, m, i, l.seconds)
+			}
+			l.listing.Limit = limit
+			come := n
+			for b.Loop() {
+				page, err := m.List(b.Context(), l.listing, store.Options{})
+				must(b, err)
+				l.listing.After = page.Next
+				if l.listing.Until > 0 {
+					put(b, m, come, l.seconds)
+					must(b, m.End(b.Context(), keyOf(come-n), session.Incarnation{}, store.Ending{Reason: session.ReasonLogout}, store.Options{}))
+					come++
+				}
+			}
+		})
+	}
+}
+
 func keyOf(i int) session.Key {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(i))
