@@ -111,7 +111,7 @@ func idle() (n int) {
 		of, stack, _ := strings.Cut(group, " @ ") // "8 @ 0x4ca1ee ...", then a line for each frame
 		_, frames, _ := strings.Cut(stack, "\n")
 		innermost, _, _ := strings.Cut(frames, "\n")
-		if strings.Contains(innermost, "tokenward.(*workers).work+") {
+		if strings.Contains(innermost, "/runner.(*workers).work+") {
 			some, _ := strconv.Atoi(of[strings.LastIndexByte(of, '\n')+1:])
 			n += some
 		}

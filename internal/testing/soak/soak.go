@@ -141,6 +141,9 @@ func (s *soak) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("after warming up: %w", err)
 	}
+	if idle() == 0 {
+		return errors.New("soak: no goroutine of the client is found idle after load; the function that idle looks for has another name")
+	}
 	warm, known := s.counts.total(), s.counts.total("login", "HandleBackchannelLogout")
 	s.profile("before")
 	s.load(ctx, s.cfg.Duration)
