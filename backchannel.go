@@ -259,7 +259,7 @@ func (c *Client) verifyLogout(ctx context.Context, raw string, o store.Options) 
 	if l.LogoutToken, l.clientIDs, err = client.VerifyLogoutTokenFor(ctx, l.issuer, raw, known); err != nil {
 		return logout{}, err
 	}
-	if c.opts.tenants != nil {
+	if c.opts.provider.Tenants != nil {
 		l.issuer = l.Issuer
 	}
 	return l, nil

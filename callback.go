@@ -119,7 +119,7 @@ func (c *Client) inTime(claims User) error {
 // newSession returns the state of a login that passed every check.
 func (c *Client) newSession(ctx context.Context, l session.Login, tx logins.Transaction, o StoreOptions) (*session.State, error) {
 	l.Audience, _ = c.policy.EffectiveAudience(tx.Audience)
-	l.Random, l.DefaultLifetime, l.KeepIssuedAt = c.rand, c.opts.tokenLifetime, c.opts.early > 0
+	l.Random, l.DefaultLifetime, l.KeepIssuedAt = c.rand, c.opts.provider.TokenLifetime, c.opts.early > 0
 	claims, err := c.beforeSave(ctx, l.Claims)
 	if err != nil {
 		return nil, refusedBy(ctx, err)
@@ -304,7 +304,7 @@ func (c *Client) checkCallbackIssuer(ctx context.Context, tx logins.Transaction,
 	if err := c.idp.CheckCallbackIssuer(ctx, of.Issuer, u.Query()); err != nil {
 		return t, err
 	}
-	if !c.resolving() || c.opts.anyCallback || said && !c.registering() {
+	if !c.resolving() || c.opts.provider.NoMixUpCheck || said && !c.registering() {
 		return t, nil
 	}
 	t, err = c.tenant(ctx, o)
@@ -313,14 +313,14 @@ func (c *Client) checkCallbackIssuer(ctx context.Context, tx logins.Transaction,
 		return t, nil
 	case err == nil && c.registering():
 		return tenant{}, &IssuerValidationError{Callback: true, Message: "the callback is for another registration than the one for which its login was begun: " +
-			"have the RegistrationResolver name the login's by the callback's request, or fail there, or see WithoutMixUpCheck"}
+			"have the RegistrationResolver name the login's by the callback's request, or fail there, or see ProviderConfig.NoMixUpCheck"}
 	case said:
 		return tenant{}, nil
 	case err != nil: // the callback can come again
 		return tenant{}, err
 	}
 	return tenant{}, &IssuerValidationError{Callback: true, Message: "the authorization response does not say which of several issuers it is from: " +
-		"have the resolver name the issuer by the callback's request, give each issuer a redirect URI of its own, or see WithoutMixUpCheck"}
+		"have the resolver name the issuer by the callback's request, give each issuer a redirect URI of its own, or see ProviderConfig.NoMixUpCheck"}
 }
 
 // saysIssuer reports whether a callback says which issuer it is from: by the parameter iss, or by a redirect URI of that issuer alone.
@@ -352,7 +352,7 @@ func (c *Client) withUserInfo(ctx context.Context, client *idp.Client, issuer st
 		c.log.Warn("the UserInfo endpoint did not answer; the login goes on with what the ID token says", logging.Of(ctx), zap.Error(err))
 		return claims
 	}
-	all, same := session.WithUserInfo(claims, info)
+	all, same := session.AddUserInfo(claims, info)
 	if !same {
 		c.log.Warn("the UserInfo endpoint answered for another user; the login goes on with what the ID token says", logging.Of(ctx))
 	}
@@ -361,8 +361,5 @@ func (c *Client) withUserInfo(ctx context.Context, client *idp.Client, issuer st
 
 // asksUserInfo reports whether logins may ask the UserInfo endpoint.
 func (c *Client) asksUserInfo(atIssuer bool) bool {
-	if c.opts.userInfo != nil {
-		return *c.opts.userInfo
-	}
-	return atIssuer
+	return c.opts.provider.UserInfo.or(atIssuer)
 }

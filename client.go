@@ -10,7 +10,6 @@ import (
 	"maps"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
@@ -40,8 +39,20 @@ const (
 	defaultTransactionName = "_a0_tx"
 )
 
-// Client signs users in and hands out their access tokens. It is safe for concurrent
-// use. Close it when the server stops.
+// Client signs users in and hands out their access tokens. One actor per session spends its refresh token, one request at a time:
+// any number of concurrent calls cost one refresh. A Client is safe for concurrent use. Close saves changes under way and stops.
+//
+// The operations are those of the Auth0 server SDKs, for any OpenID Connect provider:
+//
+//   - sign in: [Client.StartInteractiveLogin], [Client.CompleteInteractiveLogin]; package httpauth has the HTTP handlers
+//   - read: [Client.GetUser], [Client.GetSession], [Client.GetSessionData], [Client.UpdateSession]
+//   - tokens: [Client.GetAccessToken], [Client.GetAccessTokenForConnection], [Client.ExchangeToken], [Client.MachineToken]
+//   - calls to APIs: [Client.Session], [Client.SessionOf], [Client.ContextSession], [Client.MachineTransport]
+//   - end: [Client.Logout], [Client.HandleBackchannelLogout], [Client.HandleFrontchannelLogout], [Client.EndSessions], [Client.EndSessionsOf]
+//   - step up: [Client.CheckStepUp], [Client.AskStepUp]
+//   - administrate: [Client.Sessions], [Client.CountSessions], [Client.EndSession]
+//   - observe: [Client.Stats], [Client.Ready], [Client.Provider]
+//   - test, stop: [Client.Settle], [Client.Close]
 type Client struct {
 	cfg     Config
 	opts    options
@@ -85,27 +96,13 @@ func (c *Client) Format(f fmt.State, _ rune) {
 // the field.
 func New(cfg Config, opts ...Option) (*Client, error) {
 	o := options{
-		clock: clock.System(), log: logging.Default(), leeway: 30 * time.Second, tokenLifetime: time.Hour,
-		sessionName: defaultSessionName, txName: defaultTransactionName,
+		clock: clock.System(), log: logging.Default(), sessionName: defaultSessionName, txName: defaultTransactionName,
 	}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	or(&o.limits.RememberEnded, o.cookies.Absolute)
-	o.limits = limitsOrDefaults(o.limits)
-	o.cookies = o.cookies.orDefaults()
-	if err := cmp.Or(cfg.check(), checkLimits(o.limits), o.check()); err != nil {
-		return nil, err
-	}
-	var err error
-	if o.cookies, err = o.cookies.at(cfg.redirectURI()); err != nil {
-		return nil, err
-	}
-	issuer, err := cfg.issuer()
+	issuer, err := cfg.complete(&o)
 	if err != nil {
-		return nil, err
-	}
-	if err := cmp.Or(cfg.checkAuthentication(o), cfg.checkMetadataURL(o)); err != nil {
 		return nil, err
 	}
 	sealer, err := store.NewSealer(o.sessionName, rand.Reader, cfg.Secrets...)
@@ -125,15 +122,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.providers.init()
 	c.audiences.init()
 	c.runner = c.newRunner(&o)
-	if c.idp, err = idp.New(idp.Config{
-		ClientID: cmp.Or(cfg.ClientID, "of no registration"), ClientSecret: cfg.ClientSecret, ClientSecretFunc: o.secretFunc,
-		Auth: cfg.ClientAuth, ReadMetadata: cfg.Domain == "", Resource: o.resource,
-		Issuer: issuer, MetadataURL: o.metadataURL, Tenants: o.tenants,
-		SigningKey: o.signingKey, SigningAlg: o.signingAlg, SigningKeyID: o.signingKeyID,
-		SigningCertificate: o.certificate, AssertTokenEndpoint: o.assertEndpoint,
-		HTTPClient: o.http, IdleConnTimeout: o.idleTime(), Clock: o.clock,
-		Algorithms: o.algorithms, Leeway: o.leeway, Timeout: o.limits.FlightTimeout, Limit: c.runner.Limit, Observe: c.observeRequest(),
-	}); err != nil {
+	if c.idp, err = c.newIDP(); err != nil {
 		return nil, err
 	}
 	if err := c.openStores(&o); err != nil {
@@ -148,6 +137,40 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.warnOfCookies()
 	c.start()
 	return c, nil
+}
+
+// complete fills in what o leaves open, and checks both. It returns the issuer that c names.
+func (c Config) complete(o *options) (issuer string, err error) {
+	if err := cmp.Or(c.check(), o.checkIdle()); err != nil {
+		return "", err
+	}
+	or(&o.limits.RememberEnded, o.cookies.Absolute)
+	o.limits = limitsOrDefaults(o.limits)
+	o.cookies = o.cookies.orDefaults()
+	o.provider = o.provider.orDefaults()
+	if err := cmp.Or(checkLimits(o.limits), o.check()); err != nil {
+		return "", err
+	}
+	if o.cookies, err = o.cookies.at(c.redirectURI()); err != nil {
+		return "", err
+	}
+	if issuer, err = c.issuer(); err != nil {
+		return "", err
+	}
+	return issuer, cmp.Or(c.authenticate(o), o.provider.check(c.Issuer))
+}
+
+// newIDP returns what talks to providers.
+func (c *Client) newIDP() (*idp.Client, error) {
+	o, p, a := &c.opts, &c.opts.provider, c.opts.credentials
+	return idp.New(idp.Config{
+		ClientID: cmp.Or(c.cfg.ClientID, "of no registration"), ClientSecret: a.ClientSecret, Auth: a.Auth,
+		SigningKey: a.SigningKey, SigningAlg: a.SigningAlg, SigningKeyID: a.SigningKeyID,
+		SigningCertificate: a.SigningCertificate, AssertTokenEndpoint: a.AssertTokenEndpoint,
+		Issuer: c.issuer, MetadataURL: p.MetadataURL, Tenants: p.Tenants, ReadMetadata: c.cfg.Domain == "", Resource: p.Resource,
+		HTTPClient: cmp.Or(a.HTTPClient, o.http), IdleConnTimeout: o.limits.IdleConnTimeout, Clock: o.clock,
+		Algorithms: p.Algorithms, Leeway: p.Leeway, Timeout: o.limits.FlightTimeout, Limit: c.runner.Limit, Observe: c.observeRequest(),
+	})
 }
 
 // openStores makes the stores that o does not name, and what seals the marks of sign-outs.
@@ -188,31 +211,16 @@ func (o *options) check() error {
 		return &ConfigurationError{Message: "WithClock: the clock must not be nil"}
 	case o.log == nil:
 		return &ConfigurationError{Message: "WithLogger, WithSlog: the logger must not be nil"}
-	case o.signs && o.signingKey == nil:
-		return &ConfigurationError{Message: "WithSigningKey: the key must not be nil; without the option the client secret is used"}
-	case o.leeway < 0 || o.buffer < 0 || o.early < 0:
-		return &ConfigurationError{Message: "WithLeeway, WithRefreshBuffer, WithEarlyRefresh: must not be negative"}
-	case o.tokenLifetime < time.Second:
-		return &ConfigurationError{Message: "WithDefaultTokenLifetime: must be a second or more, or AsLongAsTheSession"}
+	case o.buffer < 0 || o.early < 0:
+		return &ConfigurationError{Message: "WithRefreshBuffer, WithEarlyRefresh: must not be negative"}
 	}
-	return cmp.Or(checkCookieName(o.sessionName, "the session"), checkCookieName(o.txName, "a transaction"), o.checkPolicies(), o.checkIdle(), o.cookies.check())
+	return cmp.Or(checkCookieName(o.sessionName, "the session"), checkCookieName(o.txName, "a transaction"), o.checkPolicies(), o.cookies.check())
 }
 
-// idleTime returns what WithIdleConnTimeout says, 0 when it was not given.
-func (o *options) idleTime() time.Duration {
-	if o.idle == nil {
-		return 0
-	}
-	return *o.idle
-}
-
+// checkIdle refuses, before there are defaults, an idle time that would change nothing.
 func (o *options) checkIdle() error {
-	switch {
-	case o.idle == nil:
-	case *o.idle <= 0:
-		return &ConfigurationError{Message: "WithIdleConnTimeout: must be positive"}
-	case o.http != nil:
-		return &ConfigurationError{Message: "WithIdleConnTimeout: does not change the client of WithHTTPClient; set IdleConnTimeout of its transport"}
+	if o.limits.IdleConnTimeout != 0 && (o.http != nil || o.credentials != nil && o.credentials.HTTPClient != nil) {
+		return &ConfigurationError{Message: "Limits.IdleConnTimeout: does not change the host's HTTP client; set IdleConnTimeout of its transport"}
 	}
 	return nil
 }
@@ -277,22 +285,19 @@ func (c *Client) newEnv(shared bool) *actors.Env {
 	written = written && (leases || !shared)
 	env := &actors.Env{
 		Rules: actors.Rules{
-			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.strictAudience,
-			Limits: o.limits, UpdateUser: o.updateUser, DefaultLifetime: o.tokenLifetime, Exclusive: exclusive,
-			Revoke: o.revoke, EndOnDead: o.endOnDead, Retry: o.retry, Early: directory.EarlyRefresh{Ahead: o.early, Buffer: o.buffer},
+			ClientID: c.cfg.ClientID, Issuer: c.issuer, Buffer: o.buffer, StrictAudience: o.provider.StrictAudience,
+			Limits: o.limits, UpdateUser: o.updateUser, DefaultLifetime: o.provider.TokenLifetime, Exclusive: exclusive,
+			Revoke: o.revoke, EndOnDead: o.endOnDead, Retry: o.retry, Overlap: max(o.provider.RotationOverlap, 0), Early: directory.EarlyRefresh{Ahead: o.early, Buffer: o.buffer},
 			Leases: leases, Intents: written, DefaultQuery: c.queries.Default,
 		},
 		Leaser: leaser, Owner: session.RandomString(c.rand, 22),
 		Clock: c.clock, Rand: c.rand, Store: o.states, Codec: &store.Codec{Sealer: c.sealer, Domain: c.issuer},
 		Provider: provider{c}, Revoke: provider{c}.revoke, Runner: c.runner, Pipeline: c.runner.Pipeline, Stats: c.stats, Pending: c.pending, Log: c.log, Telemetry: c.telemetry, Send: c.system.Root.Send,
-		OnSaveError: o.onSaveError, Hooks: c.newHooks(),
+		OnSaveError: c.saveFailed(), Hooks: c.newHooks(),
 		Fresh: &directory.Freshness{
 			Shared: shared, Age: o.limits.SnapshotAge, Outage: o.limits.Outage, Attempt: o.limits.StoreTimeout,
 			Missing: o.limits.RememberMissing, Stats: c.stats,
 		},
-	}
-	if o.overlap != nil {
-		env.Rules.Overlap = *o.overlap
 	}
 	if c.browser.Carrier != nil {
 		env.Rules.MaxBytes = c.browser.Carrier.StateCapacity()
@@ -315,10 +320,10 @@ func (c *Client) newEnv(shared bool) *actors.Env {
 
 // warnOfOverlap logs where the provider's rotation overlap is too short for the limits.
 func (c *Client) warnOfOverlap() {
-	o := c.opts
-	if need := o.limits.Lease + o.limits.FlightTimeout + o.limits.StoreTimeout; o.overlap != nil && *o.overlap < need {
+	l, overlap := &c.opts.limits, c.opts.provider.RotationOverlap
+	if need := l.Lease + l.FlightTimeout + l.StoreTimeout; overlap != 0 && overlap < need {
 		c.log.Warn("the rotation overlap at the provider is too short for what a crash cuts off to be recovered in time",
-			zap.Duration("overlap", *o.overlap), zap.Duration("needed", need))
+			zap.Duration("overlap", max(overlap, 0)), zap.Duration("needed", need))
 	}
 }
 

@@ -46,11 +46,13 @@ type Config struct {
 	// there was a resolver.
 	RegistrationResolver RegistrationResolver
 
-	// Credentials says how the applications of RegistrationResolver authenticate.
+	// Credentials says for each request how the application authenticates, in place of ClientSecret, ClientAuth and
+	// WithCredentials: for the applications of RegistrationResolver, and for a secret or key that changes, such as Apple's secret, a
+	// JWT of at most six months. An error fails the request with a *ConfigurationError as its cause.
 	Credentials CredentialSource
 
 	// ClientID and ClientSecret are those of the application registered at the
-	// provider. WithClientSecretFunc and WithSigningKey stand in for the secret.
+	// provider. WithCredentials and Credentials stand in for the secret.
 	ClientID     string
 	ClientSecret string
 
@@ -131,8 +133,8 @@ func (c Config) check() error {
 	switch {
 	case len(c.Secrets) == 0:
 		return &MissingRequiredArgumentError{Argument: "secret"}
-	case (c.RegistrationResolver == nil) != (c.Credentials == nil):
-		return &ConfigurationError{Message: "Credentials: RegistrationResolver and Credentials go together"}
+	case c.RegistrationResolver != nil && c.Credentials == nil:
+		return &ConfigurationError{Message: "Credentials: RegistrationResolver needs them"}
 	case blank(c.ClientID) && c.RegistrationResolver == nil:
 		return &ConfigurationError{Message: "ClientID: is required"}
 	case c.ScopesFor != nil && (c.Scopes != "" || c.AuthorizationParams["scope"] != ""):
@@ -165,27 +167,35 @@ func (c Config) checkUTF8() error {
 
 func notUTF8(field string) error { return &ConfigurationError{Message: field + ": is not UTF-8"} }
 
-// checkAuthentication refuses an application that nothing authenticates and that is not
-// declared public.
-func (c Config) checkAuthentication(o options) error {
-	if c.RegistrationResolver != nil {
-		if c.ClientSecret != "" || c.ClientAuth != "" || o.signs || o.secretFunc != nil || o.certificate != nil || o.assertEndpoint {
-			return &ConfigurationError{Message: "Credentials: with a RegistrationResolver they say how an application authenticates; leave ClientSecret, ClientAuth and the options of client authentication out"}
+// authenticate settles how the application authenticates: by what o has, else by what c has. It refuses an application that nothing
+// authenticates and that is not declared public.
+func (c Config) authenticate(o *options) error {
+	a, option := Credentials{ClientSecret: c.ClientSecret, Auth: c.ClientAuth}, o.credentials
+	wrong := ""
+	switch {
+	case c.Credentials != nil:
+		if option != nil || c.ClientSecret != "" || c.ClientAuth != "" {
+			wrong = "Credentials: they say how an application authenticates; leave ClientSecret, ClientAuth and WithCredentials out"
 		}
-		return nil
+	case option == nil:
+		if a.lackSecret() {
+			wrong = "ClientSecret: a secret or WithCredentials is required; an application without either is declared by ClientAuth PublicClient"
+		}
+	case c.ClientSecret != "" && option.ClientSecret != "":
+		wrong = "ClientSecret: give it in Config or in WithCredentials, not both"
+	case c.ClientAuth != "" && option.Auth != "" && c.ClientAuth != option.Auth:
+		wrong = "ClientAuth: WithCredentials has another Auth"
+	default:
+		a = *option
+		a.Auth = cmp.Or(a.Auth, c.ClientAuth)
+		if a.lackSecret() {
+			wrong = "WithCredentials: a ClientSecret, a SigningKey or an Auth that needs neither is required"
+		}
 	}
-	bySecret := c.ClientAuth == "" || c.ClientAuth == ClientSecretBasic || c.ClientAuth == ClientSecretPost
-	if bySecret && c.ClientSecret == "" && !o.signs && o.secretFunc == nil {
-		return &ConfigurationError{Message: "ClientSecret: a secret or WithSigningKey is required; an application without either is declared by ClientAuth PublicClient"}
+	if wrong != "" {
+		return &ConfigurationError{Message: wrong}
 	}
-	return nil
-}
-
-// checkMetadataURL checks the options that are about one issuer.
-func (c Config) checkMetadataURL(o options) error {
-	if c.Issuer == "" && (o.metadataURL != "" || o.tenants != nil) {
-		return &ConfigurationError{Message: "WithMetadataURL, WithTenants: need Config.Issuer"}
-	}
+	o.credentials = &a
 	return nil
 }
 
@@ -253,8 +263,8 @@ func WithBreaker(p BreakerPolicy) Option {
 // send each request once.
 //
 // Sent again is what failed before anything of it was sent, a 429 and a 503. A request that was not answered, or was answered by
-// another 5xx, may have rotated the refresh token: it is sent again only within WithRotationOverlap of when it was sent first,
-// and not at all without that option. Where refresh tokens do not rotate, give a long one. Any other refusal is final.
+// another 5xx, may have rotated the refresh token: it is sent again only within ProviderConfig.RotationOverlap of when it was sent first,
+// and not at all without it. Where refresh tokens do not rotate, give a long one. Any other refusal is final.
 //
 // With WithBreaker a wait ends in its error where the breaker has opened. Stats.Retries counts. WithHTTPClient must not retry.
 func WithRetry(p RetryPolicy) Option {

@@ -17,7 +17,7 @@ import (
 //	missing_session          the session ended while the call waited, or there is none to update or to serve (ErrMissingSession)
 //	missing_session_domain   there is a resolver, and no session, or one whose issuer or client id is unknown
 //	domain_mismatch          the session belongs to another issuer or client id than the call
-//	incorrect_audience       the provider answered for another audience (WithStrictAudience)
+//	incorrect_audience       the provider answered for another audience (ProviderConfig.StrictAudience)
 //	mfa_required             an *MFARequiredError: the provider wants a second factor first
 //	api_error                the provider refused a connection's token
 //	retrieval_error          a connection's token could not be had; the cause says why
@@ -65,7 +65,8 @@ import (
 //	insufficient_user_authentication     *StepUpError (RFC 9470)
 type Code = session.Code
 
-// Codes of *AccessTokenError and *AccessTokenForConnectionError.
+// The codes, in the order of the comment of Code: of *AccessTokenError and *AccessTokenForConnectionError, of *CustomTokenExchangeError,
+// of *APIError, and of the types that have one only.
 const (
 	CodeMissingRefreshToken  Code = "missing_refresh_token"
 	CodeRefreshTokenError    Code = "refresh_token_error"
@@ -83,17 +84,11 @@ const (
 	CodeInternalError        Code = "internal_error"
 	CodeSessionTooLarge      Code = "session_too_large"
 	CodeFailedToRequestToken Code = "failed_to_request_token"
-)
 
-// Codes of *CustomTokenExchangeError.
-const (
 	CodeInvalidTokenFormat    Code = "invalid_token_format"
 	CodeMissingActorTokenType Code = "missing_actor_token_type"
 	CodeTokenExchangeFailed   Code = "token_exchange_failed"
-)
 
-// Codes of *APIError.
-const (
 	CodeMetadataError      Code = "metadata_error"
 	CodeTokenError         Code = "token_error"
 	CodePARError           Code = "par_error"
@@ -108,10 +103,7 @@ const (
 	CodeInvalidGrant       Code = "invalid_grant"
 	CodeInvalidClient      Code = "invalid_client"
 	CodeUnauthorizedClient Code = "unauthorized_client"
-)
 
-// Codes of the types that have one only.
-const (
 	CodeMissingRequiredArgument     Code = "missing_required_argument_error"
 	CodeInvalidArgument             Code = "invalid_argument"
 	CodeConfiguration               Code = "configuration_error"

@@ -538,7 +538,7 @@ func ExampleWithRetry() {
 		Secrets: []string{"drawn at random, 32 bytes or more"},
 	},
 		tokenward.WithRetry(tokenward.RetryPolicy{Attempts: 3, Within: 10 * time.Second}),
-		tokenward.WithRotationOverlap(30*time.Second), // as it is set at the tenant: until then a token may be presented again
+		tokenward.WithProvider(tokenward.ProviderConfig{RotationOverlap: 30 * time.Second}), // as it is set at the tenant: until then a token may be presented again
 		tokenward.WithBreaker(tokenward.BreakerPolicy{Failures: 10}),
 	)
 	if err != nil {

@@ -17,10 +17,11 @@ import (
 // Hooks are functions of the application that the client calls as its sessions come and go; nil ones are not called. They must be
 // safe for concurrent use. A panic in one is contained, logged without its value, and counted in Stats.Failures.
 //
-// AfterLogin and BeforeSave are part of a call, which waits for them. The other three are told what has happened: on goroutines
+// AfterLogin and BeforeSave are part of a call, which waits for them. The others are told what has happened: on goroutines
 // of their own, those of one session in order, each with a context that ends after Limits.StoreTimeout. One that is slow
-// holds up nothing but later ones of some sessions; where 10,000 of these wait, further ones are dropped, and counted in Stats.HooksDropped. Each is
-// called at most once: what happens just before a crash, or before Close gives up waiting, is not told.
+// holds up nothing but later ones of some sessions; where 10,000 of these wait, further ones are dropped, and counted in Stats.HooksDropped.
+// SaveFailed waits for no other hook, and none is dropped; one that is slow takes a place from work with the store. Each is called at
+// most once: what happens just before a crash, or before Close gives up waiting, is not told.
 //
 // A hook gets no token. What it gets of a session the application could read anyway.
 type Hooks struct {
@@ -49,6 +50,10 @@ type Hooks struct {
 	// another process is told once this one notices it, if it has the session in memory. A cookie that lapses unused is not told.
 	// To act on an end, take this; to count ends, observe.Observer.Ended, which drops none. Stats.Ceilings counts those at a ceiling.
 	SessionEnded func(ctx context.Context, e SessionEnd)
+
+	// SaveFailed is told of each session whose state could not be saved at the first try, on a goroutine of its own. The write is
+	// tried again by itself. Stats.SaveErrors counts.
+	SaveFailed func(ctx context.Context, session Key, err error)
 }
 
 // WithHooks has the client call functions of the application.
@@ -226,6 +231,19 @@ func (c *Client) newHooks() *hooks.Queue {
 		return nil
 	}
 	return hooks.New(c.runner.Go, c.tellHost, c.pending.Add, &c.stats.HooksDropped)
+}
+
+// saveFailed returns what tells the application of a session that could not be saved, nil where it wants to hear nothing.
+func (c *Client) saveFailed() func(Key, error) {
+	hook := c.opts.hooks.SaveFailed
+	if hook == nil {
+		return nil
+	}
+	return func(key Key, failed error) {
+		ctx, cancel := clock.WithTimeout(c.runner.Context(), c.clock, c.opts.limits.StoreTimeout)
+		defer cancel()
+		_ = c.hooked("SaveFailed", func() error { hook(ctx, key, failed); return nil })
+	}
 }
 
 // tellHost tells the application what has happened to a session.

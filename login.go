@@ -38,7 +38,7 @@ type LoginRequest struct {
 	Invitation   string
 
 	// Pushed, when not nil, says whether this login is pushed, whatever
-	// WithPushedAuthorization says.
+	// ProviderConfig.PushedAuthorization says.
 	Pushed *bool
 }
 
@@ -101,7 +101,7 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 	state := session.RandomString(c.rand, 32)
 	params.Set("state", state)
 	authorize := client.Authorize
-	pushed := c.opts.pushed || m.RequirePushedAuthorizationRequests && !t.domain
+	pushed := c.opts.provider.PushedAuthorization || m.RequirePushedAuthorizationRequests && !t.domain
 	if r.Pushed != nil {
 		pushed = *r.Pushed
 	}
@@ -152,7 +152,7 @@ func (c *Client) newTransaction(t tenant, m *idp.Metadata, r LoginRequest, param
 		tx.Nonce = session.RandomString(c.rand, 32)
 		params.Set("nonce", tx.Nonce)
 	}
-	if !c.opts.noPKCE {
+	if !c.opts.provider.NoPKCE {
 		tx.CodeVerifier = session.RandomString(c.rand, 64)
 		params.Set("code_challenge", idp.Challenge(tx.CodeVerifier))
 	}
@@ -195,10 +195,7 @@ func maxAge(params url.Values) (*int64, error) {
 // needsNonce reports whether a login needs a nonce: PKCE binds the code to the login too, but only
 // where the provider looks at it.
 func (c *Client) needsNonce(t tenant, m *idp.Metadata) bool {
-	if c.opts.nonce != nil {
-		return *c.opts.nonce
-	}
-	return c.opts.noPKCE || !t.domain && !slices.Contains(m.CodeChallengeMethodsSupported, "S256")
+	return c.opts.provider.Nonce.or(c.opts.provider.NoPKCE || !t.domain && !slices.Contains(m.CodeChallengeMethodsSupported, "S256"))
 }
 
 // organization puts the organization and invitation into params, and into tx what
@@ -260,7 +257,7 @@ func (e *StepUpError) Error() string {
 }
 
 // CheckStepUp says by a *StepUpError that a user, whose claims GetUser has returned, has not signed in as need says: too long
-// ago, in another way, or the provider has not said when (auth_time, which is no date in the future) or how (acr). WithLeeway applies to the time. It fails with an *InvalidArgumentError
+// ago, in another way, or the provider has not said when (auth_time, which is no date in the future) or how (acr). ProviderConfig.Leeway applies to the time. It fails with an *InvalidArgumentError
 // where need cannot be met.
 //
 // It says so too where AskStepUp, or a security event (package signals), has asked for a sign-in that is later than the user's. The error
@@ -269,7 +266,7 @@ func (c *Client) CheckStepUp(user User, need StepUp) error {
 	if err := need.Check(); err != nil {
 		return err
 	}
-	ago, leeway := c.signedInAgo(user), c.opts.leeway
+	ago, leeway := c.signedInAgo(user), c.opts.provider.Leeway
 	if after := user.StepUpAfter(); after != 0 {
 		if since := c.clock.Now().Unix() - after; !(ago < float64(since)) {
 			need.MaxAge = min(cmp.Or(need.MaxAge, math.MaxInt64), max(time.Second, (time.Duration(since)*time.Second-leeway).Truncate(time.Second)))
@@ -288,7 +285,7 @@ func (c *Client) CheckStepUp(user User, need StepUp) error {
 func (c *Client) signedInAgo(user User) float64 {
 	n, _ := user["auth_time"].(json.Number)
 	at, err := n.Float64()
-	if ago := float64(c.clock.Now().Unix()) - at; err == nil && ago >= -c.opts.leeway.Seconds() {
+	if ago := float64(c.clock.Now().Unix()) - at; err == nil && ago >= -c.opts.provider.Leeway.Seconds() {
 		return ago
 	}
 	return math.Inf(1)

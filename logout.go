@@ -59,7 +59,7 @@ func (c *Client) logOut(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 	if err != nil {
 		return "", err
 	}
-	hint, issuer, err := c.logout(ctx, ids, t.of, endSession && !c.opts.noHint, o.options())
+	hint, issuer, err := c.logout(ctx, ids, t.of, endSession && !c.opts.provider.NoIDTokenHint, o.options())
 	if err != nil {
 		return "", err
 	}
@@ -79,10 +79,7 @@ func (c *Client) logOut(ctx context.Context, r LogoutRequest, o StoreOptions) (s
 
 // usesEndSession reports whether a logout leads to the end_session_endpoint where there is one.
 func (c *Client) usesEndSession(t tenant) bool {
-	if c.opts.endSession != nil {
-		return *c.opts.endSession
-	}
-	return !t.domain
+	return c.opts.provider.EndSession.or(!t.domain)
 }
 
 // logout ends sessions and takes the cookie of the first away, unless it is one of another registration. It returns the ID
@@ -114,7 +111,7 @@ func (c *Client) logout(ctx context.Context, ids []string, current session.Regis
 // configured one is a template, whether it is one of the current registration, and whose it is, for the hook. Where none of them
 // matters nothing is read.
 func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, current session.RegistrationID, hinted bool) (hint, issuer string, ours bool, err error) {
-	if id == "" || !hinted && !c.opts.revoke && !c.resolving() && c.opts.tenants == nil && c.opts.hooks.SessionEnded == nil {
+	if id == "" || !hinted && !c.opts.revoke && !c.resolving() && c.opts.provider.Tenants == nil && c.opts.hooks.SessionEnded == nil {
 		return "", current.Issuer, true, nil
 	}
 	s, err := c.lookup.Look(ctx, id, o)
@@ -129,7 +126,7 @@ func (c *Client) beforeLogout(ctx context.Context, id string, o store.Options, c
 	if hinted {
 		hint = s.State().IDToken
 	}
-	if issuer = current.Issuer; c.opts.tenants != nil {
+	if issuer = current.Issuer; c.opts.provider.Tenants != nil {
 		issuer = c.ownerOf(s.State()).Issuer
 	}
 	return hint, issuer, true, nil
@@ -166,7 +163,7 @@ func (c *Client) frontchannelLogout(ctx context.Context, issuer, sid string, o S
 	if err != nil {
 		return err
 	}
-	if c.opts.tenants == nil && !session.SameIssuer(issuer, t.of.Issuer) { // else a session names the issuer of its tenant
+	if c.opts.provider.Tenants == nil && !session.SameIssuer(issuer, t.of.Issuer) { // else a session names the issuer of its tenant
 		return &InvalidArgumentError{Argument: "iss", Message: "the front-channel logout is from another issuer"}
 	}
 	of, e := session.RegistrationID{Issuer: issuer}, ending{why: session.ReasonBackchannelLogout, issuer: issuer, sid: sid, until: math.MaxInt64}

@@ -46,7 +46,7 @@ func (r MachineRequest) MarshalJSON() ([]byte, error) { return TokenRequest(r).M
 //
 // It fails with an *AccessTokenError: with the code failed_to_request_token where the provider refused or could not be
 // asked, whose cause is an *APIError, or a *ConfigurationError where the application has nothing to authenticate with;
-// with incorrect_audience (WithStrictAudience), overloaded or closed, also for callers whose request Close cut off. It
+// with incorrect_audience (ProviderConfig.StrictAudience), overloaded or closed, also for callers whose request Close cut off. It
 // fails with an *InvalidArgumentError for an audience or scope of more than Limits.ArgumentBytes or a negative
 // MinRemaining, and with a *DomainResolverError. If ctx ends first it returns ctx.Err(); the request goes on for the others.
 func (c *Client) MachineToken(ctx context.Context, r MachineRequest) (t Token, err error) {
@@ -119,7 +119,7 @@ func (c *Client) openGrants() {
 	c.grants = grants.New(grants.Config{
 		Clock: c.clock, Limits: c.opts.limits, Ask: c.runner.Ask, Closed: c.lookup.Closed, Stopped: c.stopped,
 		Apply: session.ApplyOptions{
-			StrictAudience: c.opts.strictAudience, MaxTokenSets: c.opts.limits.TokenSets, Buffer: c.opts.buffer, DefaultLifetime: c.opts.tokenLifetime,
+			StrictAudience: c.opts.provider.StrictAudience, MaxTokenSets: c.opts.limits.TokenSets, Buffer: c.opts.buffer, DefaultLifetime: c.opts.provider.TokenLifetime,
 		},
 	})
 }

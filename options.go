@@ -2,8 +2,6 @@ package tokenward
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"time"
@@ -20,60 +18,35 @@ import (
 
 // Option changes what New makes. Each has a working default. By subject:
 //
-//   - stores and cookies: [WithStateStore], [WithTransactionStore], [WithStatelessSessions], [WithCookies], [WithIdentifiers], [WithSaveErrorHandler]
-//   - how the application authenticates: [WithClientSecretFunc], [WithSigningKey], [WithSigningCertificate], [WithAssertionForTokenEndpoint]
-//   - the provider: [WithMetadataURL], [WithTenants], [WithAlgorithms], [WithLeeway], [WithoutMixUpCheck]
-//   - requests to it: [WithHTTPClient], [WithIdleConnTimeout], [WithRetry], [WithBreaker], [WithRotationOverlap], [WithLimits]
-//   - sign-in: [WithPKCE], [WithNonce], [WithPushedAuthorization], [WithResource], [WithUserInfo], [WithUserUpdates]
-//   - tokens: [WithRefreshBuffer], [WithEarlyRefresh], [WithStrictAudience], [WithDefaultTokenLifetime], [WithEndOnDeadToken]
-//   - logout: [WithEndSession], [WithIDTokenHint], [WithRevocation]
+//   - the provider: [WithProvider], [WithCredentials]
+//   - requests to it: [WithHTTPClient], [WithRetry], [WithBreaker], [WithLimits]
+//   - sessions: [WithStateStore], [WithTransactionStore], [WithStatelessSessions], [WithCookies], [WithIdentifiers], [WithUserUpdates]
+//   - tokens: [WithRefreshBuffer], [WithEarlyRefresh], [WithEndOnDeadToken], [WithRevocation]
 //   - the host: [WithActorSystem], [WithClock], [WithLogger], [WithSlog], [WithObserver], [WithHooks]
 type Option func(*options)
 
 type options struct {
-	system         *actor.ActorSystem
-	clock          clock.Clock
-	log            *zap.Logger
-	observers      []observe.Observer
-	http           *http.Client
-	idle           *time.Duration
-	states         store.StateStore
-	transactions   store.TransactionStore
-	limits         session.Limits
-	algorithms     []string
-	leeway         time.Duration
-	buffer         time.Duration
-	early          time.Duration
-	tokenLifetime  time.Duration
-	strictAudience bool
-	updateUser     bool
-	endSession     *bool // nil: by what was named, a domain or an issuer
-	noHint         bool
-	nonce          *bool // nil: where the provider may ignore PKCE
-	anyCallback    bool
-	metadataURL    string
-	tenants        func(ctx context.Context, tenantID string) bool
-	noPKCE         bool
-	resource       bool
-	userInfo       *bool // nil: at an issuer, not at an Auth0 domain
-	revoke         bool
-	endOnDead      bool
-	pushed         bool
-	signs          bool // by signingKey
-	signingKey     crypto.PrivateKey
-	signingAlg     string
-	signingKeyID   string
-	certificate    *x509.Certificate
-	assertEndpoint bool
-	secretFunc     func(ctx context.Context) (string, error)
-	sessionName    string
-	txName         string
-	onSaveError    func(Key, error)
-	hooks          Hooks
-	cookies        Cookies
-	overlap        *time.Duration
-	breaker        session.BreakerPolicy // no Failures: there is none
-	retry          session.RetryPolicy   // no Attempts: requests are sent once
+	system       *actor.ActorSystem
+	clock        clock.Clock
+	log          *zap.Logger
+	observers    []observe.Observer
+	http         *http.Client
+	states       store.StateStore
+	transactions store.TransactionStore
+	provider     ProviderConfig
+	credentials  *Credentials // nil: those of Config
+	limits       session.Limits
+	buffer       time.Duration
+	early        time.Duration
+	updateUser   bool
+	revoke       bool
+	endOnDead    bool
+	sessionName  string
+	txName       string
+	hooks        Hooks
+	cookies      Cookies
+	breaker      session.BreakerPolicy // no Failures: there is none
+	retry        session.RetryPolicy   // no Attempts: requests are sent once
 }
 
 // WithActorSystem lets tokenward live in an actor system of the host, who closes the
@@ -111,14 +84,6 @@ func WithObserver(ob observe.Observer) Option {
 // any of it was sent, on an idle connection that had been closed, goes over another one.
 func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.http = c } }
 
-// WithIdleConnTimeout says how long a connection to the provider is kept that is not used. The
-// default is 30 seconds. It should be less than the provider, or the proxy before it, keeps one: a
-// request that is sent while the other end closes the connection fails, and is not sent again, for
-// the provider may have read it. Node's servers close after 5 seconds by default, most others after
-// a minute or more. With WithHTTPClient set IdleConnTimeout of its transport instead (net/http's
-// default is 90 seconds): that client is left as it is, and New refuses both.
-func WithIdleConnTimeout(d time.Duration) Option { return func(o *options) { o.idle = &d } }
-
 // WithStateStore says where sessions are kept. The default is in memory, and
 // forgets every session when the process ends.
 func WithStateStore(s store.StateStore) Option { return func(o *options) { o.states = s } }
@@ -151,18 +116,17 @@ type Limits struct {
 	Outage           time.Duration // a session in memory is served while a shared store is down: 5 min
 	ArgumentBytes    int           // of an audience, scope, connection or login hint of a call, not of the Config: 2,048
 	SessionDataBytes int           // of what UpdateSession keeps in one session, as JSON: 4,096
+
+	// IdleConnTimeout is how long a connection to the provider is kept that is not used. It should be less than the
+	// provider, or the proxy before it, keeps one: a request that is sent while the other end closes the connection
+	// fails, and is not sent again, for the provider may have read it. Node's servers close after 5 seconds by default,
+	// most others after a minute or more. With WithHTTPClient set IdleConnTimeout of its transport instead (net/http's
+	// default is 90 seconds): that client is left as it is, and New refuses both.
+	IdleConnTimeout time.Duration // by default: 30 s
 }
 
 // WithLimits replaces limits. Fields that are zero keep their defaults.
 func WithLimits(l Limits) Option { return func(o *options) { o.limits = session.Limits(l) } }
-
-// WithAlgorithms says which signature algorithms are accepted in ID and logout
-// tokens. The default is RS256; none and HS* are refused.
-func WithAlgorithms(names ...string) Option { return func(o *options) { o.algorithms = names } }
-
-// WithLeeway says by how much clocks may differ when a token's exp, iat and nbf are
-// checked. The default is 30 seconds.
-func WithLeeway(d time.Duration) Option { return func(o *options) { o.leeway = d } }
 
 // WithRefreshBuffer refreshes an access token this long before it expires. The
 // default is zero: tokens are used to their last instant.
@@ -181,80 +145,10 @@ func WithRefreshBuffer(d time.Duration) Option { return func(o *options) { o.buf
 // for the refresh token that it brings would reach no browser: New fails with a *ConfigurationError.
 func WithEarlyRefresh(d time.Duration) Option { return func(o *options) { o.early = d } }
 
-// AsLongAsTheSession is for WithDefaultTokenLifetime: a token is kept until its session ends.
-const AsLongAsTheSession = session.AsLongAsTheSession
-
-// WithDefaultTokenLifetime says how long an access token is good for, from its receipt, where
-// the provider's answer has no expires_in (RFC 6749 section 5.1) and the token is no JWT
-// that tells: whole seconds, at least one, or AsLongAsTheSession. The default is an hour. A
-// provider that never sends expires_in (Salesforce) sets the life of its tokens
-// elsewhere: give that. A life that is too long costs calls that an API refuses; one that is too short costs
-// a refresh, and with rotation a refresh token, each time.
-func WithDefaultTokenLifetime(d time.Duration) Option {
-	return func(o *options) { o.tokenLifetime = d }
-}
-
-// WithStrictAudience refuses a token that the provider issued for another audience than
-// the one asked for (incorrect_audience). The default is to hand it out and say so in
-// Token.ActualAudience.
-func WithStrictAudience() Option { return func(o *options) { o.strictAudience = true } }
-
 // WithUserUpdates lets the ID token of a refresh replace the user's claims. The
 // default is to leave them as they were at login. The ceiling never changes, nor does iat,
 // which says when the login was.
 func WithUserUpdates() Option { return func(o *options) { o.updateUser = true } }
-
-// WithEndSession makes Logout use the provider's end_session_endpoint (OpenID Connect
-// RP-Initiated Logout), or never use it and always use Auth0's /v2/logout. The default is the former
-// for an issuer URL, and the latter for a domain, configured or named by the resolver.
-func WithEndSession(use bool) Option { return func(o *options) { o.endSession = &use } }
-
-// WithIDTokenHint says whether Logout tells an end_session_endpoint by the session's ID token whose
-// session to end. The default is that it does, so that the provider need not ask the user; login.gov
-// refuses it.
-func WithIDTokenHint(use bool) Option { return func(o *options) { o.noHint = !use } }
-
-// WithoutMixUpCheck accepts callbacks that do not say which issuer they are from, where a resolver names
-// several, and callbacks for another registration than their login's. Use it only where none of these issuers can be
-// hostile or taken over, as with custom domains of one tenant. The default is to refuse a callback unless it has iss
-// (RFC 9207), or its login has a redirect URI that only logins of its issuer have, or the resolver, asked with
-// the callback's request, names that issuer (RFC 9700 section 4.4); and one for which a RegistrationResolver names another
-// registration.
-func WithoutMixUpCheck() Option { return func(o *options) { o.anyCallback = true } }
-
-// WithPushedAuthorization sends the parameters of a login to the provider beforehand (RFC
-// 9126), so that the browser sees none of them. The default is that the browser
-// brings them. It costs each login one more request.
-func WithPushedAuthorization(use bool) Option { return func(o *options) { o.pushed = use } }
-
-// WithSigningKey authenticates the client by assertions that it signs
-// (private_key_jwt, RFC 7523) in place of Config.ClientSecret, which is then not sent. The
-// key is an *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey (see
-// idp.ParseSigningKey); alg is a name of RFC 7518, when empty RS256 for RSA keys, ES256 for
-// P-256 and so on; keyID, which may be empty, becomes the header kid.
-func WithSigningKey(key crypto.PrivateKey, alg, keyID string) Option {
-	return func(o *options) { o.signs, o.signingKey, o.signingAlg, o.signingKeyID = true, key, alg, keyID }
-}
-
-// WithSigningCertificate names the certificate of WithSigningKey's key in each assertion, by its
-// thumbprint (x5t#S256 and x5t, RFC 7515 section 4.1.8). Entra ID and ADFS demand it. The
-// default is to name none.
-func WithSigningCertificate(cert *x509.Certificate) Option {
-	return func(o *options) { o.certificate = cert }
-}
-
-// WithAssertionForTokenEndpoint makes the token endpoint the audience of WithSigningKey's
-// assertions, in place of the issuer (RFC 7523 section 3 allows both): login.gov and
-// GOV.UK One Login take nothing else.
-func WithAssertionForTokenEndpoint() Option { return func(o *options) { o.assertEndpoint = true } }
-
-// WithClientSecretFunc has f asked for the client secret at each request, in place of
-// Config.ClientSecret: for secrets that change, such as Apple's, a JWT of at most six months. f
-// must be safe for concurrent use. An error of f fails the request with a ConfigurationError as
-// its cause.
-func WithClientSecretFunc(f func(ctx context.Context) (string, error)) Option {
-	return func(o *options) { o.secretFunc = f }
-}
 
 // WithRevocation revokes the refresh token when a user logs out (RFC 7009): Logout
 // answers first, a refresh under way is waited for, a failure is logged. The default
@@ -269,51 +163,6 @@ func WithRevocation() Option { return func(o *options) { o.revoke = true } }
 // are served until they expire.
 func WithEndOnDeadToken() Option { return func(o *options) { o.endOnDead = true } }
 
-// WithNonce sends a nonce with every login and requires it in the ID token (OpenID
-// Connect Core section 3.1.2.1); WithNonce(false) never does. The default is to for an issuer URL whose
-// metadata does not list S256 in code_challenge_methods_supported: a provider that ignores PKCE lets
-// a stolen code open its owner's account in a thief's browser (RFC 9700 section 2.1.1). Elsewhere
-// state and PKCE bind the callback to the login.
-func WithNonce(use ...bool) Option {
-	always := len(use) == 0 || use[0]
-	return func(o *options) { o.nonce = &always }
-}
-
-// WithMetadataURL says where the provider's metadata is, where that is not Config.Issuer followed by
-// /.well-known/openid-configuration: with Azure AD B2C, Entra External ID, and Entra ID's tenants. The
-// issuer in it must still be Config.Issuer.
-func WithMetadataURL(url string) Option { return func(o *options) { o.metadataURL = url } }
-
-// WithTenants lets users of many tenants sign in at one issuer, as with Entra ID's aliases
-// organizations, common and consumers: Config.Issuer is such an alias
-// (https://login.microsoftonline.com/organizations/v2.0), or the template with {tenantid} that its
-// metadata names, with WithMetadataURL. Each ID token says by its claim tid which tenant it is from.
-// allowed says whether users of that tenant may sign in, before the token's signature is verified; it
-// must be safe for concurrent use, and a panic is a no. The default is to refuse such metadata.
-//
-// A session belongs to its tenant's own issuer: its ID token is verified by that one's keys, its
-// tokens are refreshed there, and its user is signed out there. allowed is asked at logins only: a
-// session of a tenant that is not allowed any more goes on until it ends by itself or by Logout.
-func WithTenants(allowed func(ctx context.Context, tenantID string) bool) Option {
-	return func(o *options) { o.tenants = allowed }
-}
-
-// WithPKCE says whether logins use PKCE. WithPKCE(false) sends no code challenge and no verifier (RFC 7636), for providers such as
-// LinkedIn that refuse them. A nonce takes their place unless WithNonce(false) forbids it too: then
-// a stolen code opens its owner's account. The default is to send them.
-func WithPKCE(use bool) Option { return func(o *options) { o.noPKCE = !use } }
-
-// WithResource sends the audience as the parameter resource (RFC 8707), for providers that know no
-// parameter audience.
-func WithResource() Option { return func(o *options) { o.resource = true } }
-
-// WithUserInfo says whether a login asks the provider's UserInfo endpoint (OpenID Connect Core
-// section 5.3), once, where the ID token lacks the name or the email that the granted scopes are to
-// give. What the ID token says wins, and what ends or names a session counts only there. If it
-// fails, the login goes on without it. The default is that it does at an issuer, and does not at an
-// Auth0 domain.
-func WithUserInfo(use bool) Option { return func(o *options) { o.userInfo = &use } }
-
 // WithIdentifiers names sessions and transactions: in store keys, and in the sealing of
 // records. The defaults are _a0_session and _a0_tx. With other names, records
 // stored before are no sessions.
@@ -321,18 +170,156 @@ func WithIdentifiers(session, transaction string) Option {
 	return func(o *options) { o.sessionName, o.txName = session, transaction }
 }
 
-// WithSaveErrorHandler has f called for each session whose state could not be saved at
-// the first try, on a goroutine of its own. The write is tried again by itself.
-func WithSaveErrorHandler(f func(key Key, err error)) Option {
-	return func(o *options) { o.onSaveError = f }
+// Choice is whether something is done: Always or Never. The zero value leaves it to the provider, to its metadata or to whether it
+// is named by a Domain or an Issuer; the field says how.
+type Choice int
+
+// What a Choice may be, beside its zero value.
+const (
+	Always Choice = iota + 1
+	Never
+)
+
+// or returns what was chosen, and byProvider where nothing was.
+func (c Choice) or(byProvider bool) bool {
+	return c == Always || c != Never && byProvider
 }
 
-// WithRotationOverlap says how long the provider accepts a refresh token once more after
-// it was rotated (Auth0: the rotation overlap period, or leeway). WithRetry keeps to it. Beside that it is for a
-// warning: a process that ends between the provider's answer and its save leaves a session
-// that can go on only within that time, so it should be at least Limits.Lease,
-// Limits.FlightTimeout and Limits.StoreTimeout together. The default is to say nothing.
-func WithRotationOverlap(d time.Duration) Option { return func(o *options) { o.overlap = &d } }
+// AsLongAsTheSession is for ProviderConfig.TokenLifetime: a token is kept until its session ends.
+const AsLongAsTheSession = session.AsLongAsTheSession
+
+// ProviderConfig says what the provider's metadata does not, and what is to be otherwise than it says. The zero value of a field
+// means its default.
+type ProviderConfig struct {
+	// MetadataURL is where the provider's metadata is, where that is not Config.Issuer followed by
+	// /.well-known/openid-configuration: with Azure AD B2C, Entra External ID, and Entra ID's tenants. The
+	// issuer in it must still be Config.Issuer.
+	MetadataURL string
+
+	// Tenants lets users of many tenants sign in at one issuer, as with Entra ID's aliases
+	// organizations, common and consumers: Config.Issuer is such an alias
+	// (https://login.microsoftonline.com/organizations/v2.0), or the template with {tenantid} that its
+	// metadata names, with a MetadataURL. Each ID token says by its claim tid which tenant it is from.
+	// Tenants says whether users of that tenant may sign in, before the token's signature is verified; it
+	// must be safe for concurrent use, and a panic is a no. The default, nil, is to refuse such metadata.
+	//
+	// A session belongs to its tenant's own issuer: its ID token is verified by that one's keys, its
+	// tokens are refreshed there, and its user is signed out there. Tenants is asked at logins only: a
+	// session of a tenant that is not allowed any more goes on until it ends by itself or by Logout.
+	Tenants func(ctx context.Context, tenantID string) bool
+
+	// Algorithms are the signature algorithms that are accepted in ID and logout tokens, by their names (RFC 7518 section
+	// 3.1). The default with Config.Domain is RS256; else it is what the metadata lists
+	// (id_token_signing_alg_values_supported), RS256 where it lists none. none and HS* are refused.
+	Algorithms []string
+
+	// Leeway is by how much clocks may differ when a token's exp, iat and nbf are
+	// checked. The default is 30 seconds; a negative one allows no difference.
+	Leeway time.Duration
+
+	// NoMixUpCheck accepts callbacks that do not say which issuer they are from, where a resolver names
+	// several, and callbacks for another registration than their login's. Use it only where none of these issuers can be
+	// hostile or taken over, as with custom domains of one tenant. The default is to refuse a callback unless it has iss
+	// (RFC 9207), or its login has a redirect URI that only logins of its issuer have, or the resolver, asked with
+	// the callback's request, names that issuer (RFC 9700 section 4.4); and one for which a RegistrationResolver names another
+	// registration.
+	NoMixUpCheck bool
+
+	// NoPKCE sends no code challenge and no verifier (RFC 7636), for providers such as LinkedIn that refuse
+	// them. A nonce takes their place unless Nonce forbids it too: then a stolen code opens its owner's account. The
+	// default is to send them.
+	NoPKCE bool
+
+	// Nonce says whether a nonce is sent with every login and required in the ID token (OpenID
+	// Connect Core section 3.1.2.1). The default is to for an issuer URL whose
+	// metadata does not list S256 in code_challenge_methods_supported: a provider that ignores PKCE lets
+	// a stolen code open its owner's account in a thief's browser (RFC 9700 section 2.1.1). Elsewhere
+	// state and PKCE bind the callback to the login.
+	Nonce Choice
+
+	// PushedAuthorization sends the parameters of a login to the provider beforehand (RFC
+	// 9126), so that the browser sees none of them. The default is that the browser
+	// brings them, unless the metadata of an issuer requires pushing. It costs each login one more request.
+	PushedAuthorization bool
+
+	// Resource sends the audience as the parameter resource (RFC 8707), for providers that know no
+	// parameter audience.
+	Resource bool
+
+	// UserInfo says whether a login asks the provider's UserInfo endpoint (OpenID Connect Core
+	// section 5.3), once, where the ID token lacks the name or the email that the granted scopes are to
+	// give. What the ID token says wins, and what ends or names a session counts only there. If it
+	// fails, the login goes on without it. The default is that it does at an issuer, and does not at an
+	// Auth0 domain.
+	UserInfo Choice
+
+	// EndSession says whether Logout uses the provider's end_session_endpoint (OpenID Connect
+	// RP-Initiated Logout), or never uses it and always uses Auth0's /v2/logout. The default is the former
+	// for an issuer URL, and the latter for a domain, configured or named by the resolver.
+	EndSession Choice
+
+	// NoIDTokenHint keeps Logout from telling an end_session_endpoint by the session's ID token whose
+	// session to end; login.gov refuses it. The default is that it does, so that the provider need not ask the user.
+	NoIDTokenHint bool
+
+	// TokenLifetime is how long an access token is good for, from its receipt, where
+	// the provider's answer has no expires_in (RFC 6749 section 5.1) and the token is no JWT
+	// that tells: whole seconds, at least one, or AsLongAsTheSession. The default is an hour. A
+	// provider that never sends expires_in (Salesforce) sets the life of its tokens
+	// elsewhere: give that. A life that is too long costs calls that an API refuses; one that is too short costs
+	// a refresh, and with rotation a refresh token, each time.
+	TokenLifetime time.Duration
+
+	// RotationOverlap is how long the provider accepts a refresh token once more after
+	// it was rotated (Auth0: the rotation overlap period, or leeway). WithRetry keeps to it. Beside that it is for a
+	// warning: a process that ends between the provider's answer and its save leaves a session
+	// that can go on only within that time, so it should be at least Limits.Lease,
+	// Limits.FlightTimeout and Limits.StoreTimeout together. The default is to say nothing; a negative one says that
+	// the provider accepts none.
+	RotationOverlap time.Duration
+
+	// StrictAudience refuses a token that the provider issued for another audience than
+	// the one asked for (incorrect_audience). The default is to hand it out and say so in
+	// Token.ActualAudience.
+	StrictAudience bool
+}
+
+// WithProvider says how to treat the provider. A second one takes the place of the first. New fails with a *ConfigurationError
+// that names the field: for MetadataURL or Tenants without Config.Issuer, a metadata address by http that is not on
+// loopback, an algorithm that is unknown or refused, a TokenLifetime of less than a second, and a Choice that is none.
+func WithProvider(p ProviderConfig) Option { return func(o *options) { o.provider = p } }
+
+// orDefaults returns p with a default for each field that is zero. A Leeway that is negative is none.
+func (p ProviderConfig) orDefaults() ProviderConfig {
+	or(&p.Leeway, 30*time.Second)
+	p.Leeway = max(p.Leeway, 0)
+	or(&p.TokenLifetime, time.Hour)
+	return p
+}
+
+func (p ProviderConfig) check(issuer string) error {
+	chosen := func(c Choice) bool { return c >= 0 && c <= Never }
+	wrong := ""
+	switch {
+	case issuer == "" && p.MetadataURL != "":
+		wrong = "MetadataURL needs Config.Issuer"
+	case issuer == "" && p.Tenants != nil:
+		wrong = "Tenants needs Config.Issuer"
+	case !chosen(p.Nonce) || !chosen(p.UserInfo) || !chosen(p.EndSession):
+		wrong = "Nonce, UserInfo and EndSession are Always, Never or zero"
+	case p.TokenLifetime < time.Second:
+		wrong = "TokenLifetime must be a second or more, or AsLongAsTheSession"
+	default:
+		return nil
+	}
+	return &ConfigurationError{Message: "WithProvider: " + wrong}
+}
+
+// WithCredentials says how the application authenticates, in place of Config.ClientSecret: by a key that signs, with a
+// certificate that assertions name, by an HTTP client of its own. It is for credentials that stay: those that change come from Config.Credentials. New fails
+// with a *ConfigurationError that names the field, also for credentials without a secret, a key and an Auth that needs
+// neither, and for a secret or an Auth that Config gives too.
+func WithCredentials(a Credentials) Option { return func(o *options) { o.credentials = &a } }
 
 // limitsOrDefaults returns l with a default for each field that is zero.
 func limitsOrDefaults(l session.Limits) session.Limits {
@@ -354,6 +341,7 @@ func limitsOrDefaults(l session.Limits) session.Limits {
 	or(&l.Outage, 5*time.Minute)
 	or(&l.ArgumentBytes, 2048)
 	or(&l.SessionDataBytes, 4096)
+	or(&l.IdleConnTimeout, 30*time.Second)
 	return l
 }
 
@@ -373,6 +361,7 @@ func checkLimits(l session.Limits) error {
 		"RetryFirst": int64(l.RetryFirst), "RetryMost": int64(l.RetryMost),
 		"Lease": int64(l.Lease), "SnapshotAge": int64(l.SnapshotAge), "Outage": int64(l.Outage),
 		"ArgumentBytes": int64(l.ArgumentBytes), "SessionDataBytes": int64(l.SessionDataBytes),
+		"IdleConnTimeout": int64(l.IdleConnTimeout),
 	} {
 		if v < 0 {
 			return &ConfigurationError{Message: "Limits." + name + ": must not be negative"}

@@ -1,6 +1,7 @@
 package tokenward
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -29,7 +30,7 @@ type Registration struct {
 	ClientID string
 
 	// RedirectURI is where logins that name no other are sent back to; empty: Config.RedirectURI. One of
-	// its own for each issuer also protects against mix-up; see WithoutMixUpCheck.
+	// its own for each issuer also protects against mix-up; see ProviderConfig.NoMixUpCheck.
 	RedirectURI string
 
 	// Credentials may be left out. Given, they serve for what the call itself sends: a pushed login, or a
@@ -53,11 +54,23 @@ type Credentials struct {
 	ClientSecret string
 	Auth         idp.AuthMethod // as Config.ClientAuth
 
-	SigningKey          crypto.PrivateKey // these three are the arguments of WithSigningKey
-	SigningAlg          string
-	SigningKeyID        string
-	SigningCertificate  *x509.Certificate // as WithSigningCertificate
-	AssertTokenEndpoint bool              // as WithAssertionForTokenEndpoint
+	// SigningKey signs assertions that authenticate the client (private_key_jwt, RFC 7523), in place of the secret, which is
+	// then not sent. It is an *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey (see idp.ParseSigningKey). SigningAlg is
+	// a name of RFC 7518, when empty RS256 for RSA keys, ES256 for P-256 and so on; SigningKeyID, which may be empty, becomes the
+	// header kid.
+	SigningKey   crypto.PrivateKey
+	SigningAlg   string
+	SigningKeyID string
+
+	// SigningCertificate is the certificate of SigningKey. Each assertion names it by its
+	// thumbprint (x5t#S256 and x5t, RFC 7515 section 4.1.8). Entra ID and ADFS demand it. The
+	// default is to name none.
+	SigningCertificate *x509.Certificate
+
+	// AssertTokenEndpoint makes the token endpoint the audience of the
+	// assertions, in place of the issuer (RFC 7523 section 3 allows both): login.gov and
+	// GOV.UK One Login take nothing else.
+	AssertTokenEndpoint bool
 
 	// HTTPClient makes this application's authenticated requests, in place of that of WithHTTPClient; nil means that
 	// one. For mutual TLS its transport has the application's certificate, and is kept for many requests. Metadata
@@ -81,14 +94,14 @@ func (a Credentials) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Spr
 // A session belongs to the issuer and the client id that it was begun with: calls for another registration find
 // none, or fail with missing_session_domain or domain_mismatch, and a login's callback fails with an
 // *IssuerValidationError where the resolver, asked with the callback's request, names another registration than
-// the login's. Where the callback says its issuer, the resolver may fail there. See WithoutMixUpCheck. A logout token is accepted for any application that
+// the login's. Where the callback says its issuer, the resolver may fail there. See ProviderConfig.NoMixUpCheck. A logout token is accepted for any application that
 // Credentials knows at the issuer that the resolver names.
 type RegistrationResolver func(ctx context.Context, o store.Options) (Registration, error)
 
 // CredentialSource returns how an application authenticates. It is asked when a login begins, and for each request that
 // is authenticated, also where no user's request is at hand: for refreshes, which callers share, for what a crash cut
 // off, for revocations. It must be safe for concurrent use; the request's time runs while it is asked. issuer is
-// spelled as the RegistrationResolver spelled it, a Domain as https://DOMAIN/.
+// spelled as the RegistrationResolver or Config spelled it, a Domain as https://DOMAIN/; clientID is without a RegistrationResolver that of Config.
 //
 // It fails for an application that is none of the host's: logout tokens for that one are refused. An error or a
 // panic fails the request with a *ConfigurationError, and nothing was sent.
@@ -99,8 +112,11 @@ func (c *Client) registering() bool { return c.cfg.RegistrationResolver != nil }
 
 // application returns the client that sends requests for a registration.
 func (c *Client) application(ctx context.Context, of session.RegistrationID) (*idp.Client, error) {
-	if !c.registering() {
+	if c.cfg.Credentials == nil {
 		return c.idp, nil
+	}
+	if !c.registering() { // a session names the issuer of its tenant
+		of.Issuer, of.ClientID = cmp.Or(c.issuer, of.Issuer), c.cfg.ClientID
 	}
 	a, err := c.credentials(ctx, of)
 	if err != nil {
@@ -151,6 +167,12 @@ func authenticates(a Credentials) bool {
 	return a.ClientSecret != "" || a.SigningKey != nil || a.Auth == PublicClient || a.Auth.UsesCertificate()
 }
 
+// lackSecret reports whether a authenticates by a secret and has none.
+func (a Credentials) lackSecret() bool {
+	bySecret := a.Auth == "" || a.Auth == ClientSecretBasic || a.Auth == ClientSecretPost
+	return bySecret && a.ClientSecret == "" && a.SigningKey == nil
+}
+
 // ownerOf returns the registration that a session belongs to.
 func (c *Client) ownerOf(s *session.State) session.RegistrationID {
 	return session.RegistrationID{Issuer: session.IssuerOf(s.SessionDomain(c.domain)), ClientID: s.SessionClient(c.cfg.ClientID)}
@@ -171,7 +193,7 @@ func (c *Client) domainOf(issuer string) string {
 // call's store options, is called once per call, and must be safe for concurrent use. An
 // error, a panic or a blank domain fails the call with a *DomainResolverError; there
 // is no fallback. At a callback that does not say its issuer it is asked whether the callback is
-// from the issuer at which the login began; see WithoutMixUpCheck.
+// from the issuer at which the login began; see ProviderConfig.NoMixUpCheck.
 type DomainResolver func(ctx context.Context, o store.Options) (domain string, err error)
 
 // resolving reports whether domains come from a resolver.
@@ -264,7 +286,7 @@ func (c *Client) Provider(ctx context.Context, o StoreOptions) (Provider, error)
 func (c *Client) provider(client *idp.Client, t tenant, m *idp.Metadata) Provider {
 	p := Provider{
 		Issuer: t.of.Issuer, ClientAuth: client.AuthMethod(m), Algorithms: slices.Clone(c.idp.SigningAlgorithms(m)),
-		LoginScope: c.loginScope(t, m, "", ""), PKCE: !c.opts.noPKCE, Nonce: c.needsNonce(t, m),
+		LoginScope: c.loginScope(t, m, "", ""), PKCE: !c.opts.provider.NoPKCE, Nonce: c.needsNonce(t, m),
 		UserInfo: c.asksUserInfo(!t.domain) && m.UserInfoEndpoint != "", Logout: "v2/logout",
 	}
 	switch {
@@ -317,11 +339,11 @@ func (n *noted[T]) first(v T) bool {
 // noteAudience logs, once for each audience, that the answer to a refresh is a token for another one. Which one is for
 // Token.ActualAudience to say: the log takes no text from a token.
 func (c *Client) noteAudience(ctx context.Context, r idp.RefreshRequest, t session.TokenResponse) {
-	if c.opts.strictAudience || session.OtherAudience(r.Audience, t.TokenAudience) == "" || !c.audiences.first([2]string{r.Issuer, r.Audience}) {
+	if c.opts.provider.StrictAudience || session.OtherAudience(r.Audience, t.TokenAudience) == "" || !c.audiences.first([2]string{r.Issuer, r.Audience}) {
 		return
 	}
 	c.log.Warn("the provider answers with tokens for another audience than the one asked for: have it allow this application to refresh for that one; "+
-		"Token.ActualAudience shows it, WithStrictAudience makes it an error", zap.String("asked", r.Audience), zap.String("issuer", r.Issuer), logging.Of(ctx))
+		"Token.ActualAudience shows it, ProviderConfig.StrictAudience makes it an error", zap.String("asked", r.Audience), zap.String("issuer", r.Issuer), logging.Of(ctx))
 }
 
 // noteProvider logs at the first login at a provider how it is treated.
@@ -337,7 +359,7 @@ func (c *Client) noteProvider(client *idp.Client, t tenant, m *idp.Metadata) {
 		c.log.Warn("logins that name no scope do not ask for offline_access, which the provider does not list in scopes_supported; "+
 			"to ask for it all the same, or for what the provider has in its place, set Config.Scopes", zap.String("issuer", p.Issuer))
 	}
-	if c.opts.noPKCE && !p.Nonce {
+	if c.opts.provider.NoPKCE && !p.Nonce {
 		c.log.Warn("logins have neither PKCE nor a nonce: a stolen authorization code opens its owner's account", zap.String("issuer", p.Issuer))
 	}
 }

@@ -1,7 +1,6 @@
 package idp
 
 import (
-	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -48,15 +47,12 @@ type credentials struct {
 	method   AuthMethod
 	chosen   bool // by the host: the provider's metadata does not matter
 	clientID string
-	secret   func(ctx context.Context) (string, error) // of ClientSecretBasic and ClientSecretPost
-	signer   *signer                                   // of PrivateKeyJWT
+	secret   string  // of ClientSecretBasic and ClientSecretPost
+	signer   *signer // of PrivateKeyJWT
 }
 
 func newCredentials(cfg Config) (credentials, error) {
-	c := credentials{method: cfg.Auth, chosen: cfg.Auth != "" || !cfg.ReadMetadata, clientID: cfg.ClientID, secret: cfg.ClientSecretFunc}
-	if c.secret == nil && cfg.ClientSecret != "" {
-		c.secret = func(context.Context) (string, error) { return cfg.ClientSecret, nil }
-	}
+	c := credentials{method: cfg.Auth, chosen: cfg.Auth != "" || !cfg.ReadMetadata, clientID: cfg.ClientID, secret: cfg.ClientSecret}
 	if c.method == "" {
 		c.method = ClientSecretBasic
 		if cfg.SigningKey != nil {
@@ -64,7 +60,7 @@ func newCredentials(cfg Config) (credentials, error) {
 		}
 	}
 	if c.method == PrivateKeyJWT && cfg.SigningKey != nil {
-		c.secret = nil
+		c.secret = ""
 		c.signer = &signer{
 			clientID: cfg.ClientID, key: cfg.SigningKey, keyID: cfg.SigningKeyID, toTokenEndpoint: cfg.AssertTokenEndpoint,
 			certificate: cfg.SigningCertificate, clock: cfg.Clock, rand: cfg.Rand,
@@ -78,8 +74,6 @@ func newCredentials(cfg Config) (credentials, error) {
 func (c credentials) check(cfg Config) error {
 	wrong := ""
 	switch {
-	case cfg.ClientSecret != "" && cfg.ClientSecretFunc != nil:
-		wrong = "ClientSecret: give ClientSecret or ClientSecretFunc, not both"
 	case cfg.SigningKey != nil:
 		wrong = "SigningKey: ClientAuth says that it is not to be used"
 	case c.method == PrivateKeyJWT:
@@ -87,7 +81,7 @@ func (c credentials) check(cfg Config) error {
 	case cfg.SigningAlg != "" || cfg.SigningKeyID != "" || cfg.SigningCertificate != nil:
 		wrong = "SigningKey is required where SigningAlg, SigningKeyID or SigningCertificate is set"
 	case c.method == PublicClient || c.method.UsesCertificate():
-		if c.secret != nil {
+		if c.secret != "" {
 			wrong = fmt.Sprintf("ClientSecret: is not used with %s; leave it out", c.method)
 		}
 	case !c.method.usesSecret():
@@ -115,7 +109,7 @@ func (c *Client) AuthMethod(m *Metadata) AuthMethod { return c.auth.methodAt(m) 
 
 // authenticate adds the client's credentials to a request to a provider, and returns the
 // secrets that it added.
-func (c credentials) authenticate(ctx context.Context, m *Metadata, form url.Values, header http.Header) (secrets []string, err error) {
+func (c credentials) authenticate(m *Metadata, form url.Values, header http.Header) (secrets []string, err error) {
 	for _, p := range authParams {
 		form.Del(p)
 	}
@@ -129,40 +123,16 @@ func (c credentials) authenticate(ctx context.Context, m *Metadata, form url.Val
 		return []string{assertion}, err
 	case !method.usesSecret():
 		return nil, nil
-	}
-	secret, err := c.askSecret(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if method == ClientSecretPost {
-		form.Set("client_secret", secret)
-		return []string{secret}, nil
+	case c.secret == "":
+		return nil, &session.ConfigurationError{Message: "ClientSecret: no client authentication is configured"}
+	case method == ClientSecretPost:
+		form.Set("client_secret", c.secret)
+		return []string{c.secret}, nil
 	}
 	// RFC 6749 section 2.3.1: each part is form-encoded before the two are joined.
-	basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.clientID) + ":" + url.QueryEscape(secret)))
+	basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.clientID) + ":" + url.QueryEscape(c.secret)))
 	header.Set("Authorization", "Basic "+basic)
-	return []string{secret, basic}, nil
-}
-
-// askSecret returns the client secret for one request. What the host's function did wrong is
-// a *session.ConfigurationError; a panic is not shown, for its value may be the secret.
-func (c credentials) askSecret(ctx context.Context) (secret string, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			secret, err = "", &session.ConfigurationError{Message: fmt.Sprintf("ClientSecretFunc: it panicked with a %T", p)}
-		}
-	}()
-	if c.secret == nil {
-		return "", &session.ConfigurationError{Message: "ClientSecret: no client authentication is configured"}
-	}
-	secret, err = c.secret(ctx)
-	switch {
-	case err != nil:
-		return "", &session.ConfigurationError{Message: "ClientSecretFunc: the client secret could not be had", Err: err}
-	case secret == "":
-		return "", &session.ConfigurationError{Message: "ClientSecretFunc: it returned no client secret"}
-	}
-	return secret, nil
+	return []string{c.secret, basic}, nil
 }
 
 // Format implements fmt.Formatter.

@@ -1,18 +1,15 @@
 package idp_test
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"math/big"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -89,23 +86,6 @@ func TestClientAuth_public(t *testing.T) {
 	}
 }
 
-// A secret that changes is asked for at each request.
-func TestClientAuth_secretFunc(t *testing.T) {
-	asked := 0
-	r := newRig(t, func(c *idp.Config) {
-		c.ClientSecret, c.Auth = "", idp.ClientSecretPost
-		c.ClientSecretFunc = func(context.Context) (string, error) { asked++; return fmt.Sprint("secret-", asked), nil }
-	})
-	for i := 1; i <= 2; i++ {
-		if err := refresh(t, r); err != nil {
-			t.Fatal(err)
-		}
-		if got, want := r.form.Get("client_secret"), fmt.Sprint("secret-", i); got != want {
-			t.Errorf("request %d: secret %q, want %q", i, got, want)
-		}
-	}
-}
-
 // A request that cannot be authenticated is not sent.
 func TestClientAuth_nothing(t *testing.T) {
 	r := newRig(t, func(cfg *idp.Config) { cfg.ClientSecret = "" })
@@ -115,22 +95,6 @@ func TestClientAuth_nothing(t *testing.T) {
 		}
 	}
 	r.wantCount(token, 0)
-}
-
-func TestClientAuth_secretFuncFails(t *testing.T) {
-	for name, f := range map[string]func(context.Context) (string, error){
-		"error": func(context.Context) (string, error) { return "", errors.New("the vault is sealed") },
-		"empty": func(context.Context) (string, error) { return "", nil },
-		"panic": func(context.Context) (string, error) { panic(clientSecret) },
-	} {
-		r := newRig(t, func(c *idp.Config) { c.ClientSecret, c.ClientSecretFunc = "", f })
-		err := refresh(t, r)
-		var config *session.ConfigurationError
-		if !errors.As(err, &config) || strings.Contains(err.Error(), clientSecret) {
-			t.Errorf("%s: %v, want a ConfigurationError without the secret", name, err)
-		}
-		r.wantCount(token, 0)
-	}
 }
 
 func certificate(key *rsa.PrivateKey) *x509.Certificate {
@@ -185,9 +149,7 @@ func TestClientAuth_mutualTLS(t *testing.T) {
 
 func TestClientAuth_refusesAtNew(t *testing.T) {
 	other := certificate(anotherKey())
-	secretFunc := func(context.Context) (string, error) { return "s", nil }
 	for name, cfg := range map[string]idp.Config{
-		"two secrets":                    {ClientSecret: "s", ClientSecretFunc: secretFunc},
 		"a public client with a secret":  {ClientSecret: "s", Auth: idp.PublicClient},
 		"a certificate and a secret":     {ClientSecret: "s", Auth: idp.TLSClientAuth},
 		"a certificate of another key":   {SigningKey: rsaKey(), SigningCertificate: other},

@@ -44,11 +44,6 @@ type Config struct {
 	// request fails with a *session.ConfigurationError.
 	ClientSecret string
 
-	// ClientSecretFunc is asked for the secret at each request, in place of ClientSecret: for
-	// secrets that change, such as Apple's, a JWT of at most six months. It must be safe for
-	// concurrent use. What it fails with fails the request.
-	ClientSecretFunc func(ctx context.Context) (string, error)
-
 	SigningKey   crypto.PrivateKey // *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey; see ParseSigningKey
 	SigningAlg   string            // RFC 7518 section 3.1; default RS256 for RSA keys, ES256 for P-256, and so on
 	SigningKeyID string            // kid of the assertions; empty for none

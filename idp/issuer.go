@@ -41,7 +41,7 @@ func (c *Client) useIssuer(cfg Config) error {
 	return nil
 }
 
-const needsTenants = "it is a template, for users of many tenants: say by WithTenants which of them may sign in, " +
+const needsTenants = "it is a template, for users of many tenants: say by ProviderConfig.Tenants which of them may sign in, " +
 	"or configure the issuer of one tenant"
 
 // usableAddress reports whether metadata may be fetched from an address.
@@ -79,7 +79,7 @@ func (c *Client) checkMetadata(m *Metadata, issuer string) error {
 	}
 	var s scrubber
 	return &session.IssuerValidationError{Message: fmt.Sprintf("the metadata is of another issuer, %.200q; if that is the provider, configure it as Issuer, "+
-		"and by WithMetadataURL the address of the metadata, if that is not below the issuer", s.said(m.Issuer, maxDescription))}
+		"and by ProviderConfig.MetadataURL the address of the metadata, if that is not below the issuer", s.said(m.Issuer, maxDescription))}
 }
 
 // tenants are the issuers of the tenants behind one issuer: a path segment is the tenant.
@@ -203,7 +203,7 @@ func (c *Client) TenantIssuer(ctx context.Context, issuer, raw string) (string, 
 		return "", err
 	}
 	if !c.allowed(ctx, tid) {
-		return "", &session.IssuerValidationError{Message: "users of the tenant " + tid + " may not sign in; see WithTenants"}
+		return "", &session.IssuerValidationError{Message: "users of the tenant " + tid + " may not sign in; see ProviderConfig.Tenants"}
 	}
 	return of, nil
 }

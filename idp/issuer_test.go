@@ -117,7 +117,7 @@ func TestMetadataURL(t *testing.T) {
 func TestTenants_areRefusedByDefault(t *testing.T) {
 	r := newTenants(t, func(cfg *idp.Config) { cfg.Issuer = "" })
 	_, err := r.client.Metadata(t.Context(), alias)
-	if verdict(err) != "metadata_error" || !strings.Contains(fmt.Sprint(err), "WithTenants") {
+	if verdict(err) != "metadata_error" || !strings.Contains(fmt.Sprint(err), "ProviderConfig.Tenants") {
 		t.Errorf("%v, want metadata_error that names the option", err)
 	}
 }
@@ -180,7 +180,7 @@ func TestTenants_tokensThatAreRefused(t *testing.T) {
 		if verdict(err) != tt.want || strings.Contains(fmt.Sprint(err), token) {
 			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
-		if tt.name == "tenant not allowed" && (len(asked) != 1 || !strings.Contains(err.Error(), "WithTenants")) {
+		if tt.name == "tenant not allowed" && (len(asked) != 1 || !strings.Contains(err.Error(), "ProviderConfig.Tenants")) {
 			t.Errorf("%s: asked %v, %v", tt.name, asked, err)
 		}
 		r.wantCount("/"+contoso+"/v2.0"+metadata, 0) // nothing is asked of a tenant before

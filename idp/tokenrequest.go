@@ -202,7 +202,7 @@ func (c *Client) requestToken(ctx context.Context, m *Metadata, form url.Values,
 // be nil, is called just before, and nothing is sent where it fails.
 func (c *Client) send(ctx context.Context, m *Metadata, to string, form url.Values, code session.Code, sending func() error) (reply, scrubber, error) {
 	header := make(http.Header)
-	secrets, err := c.auth.authenticate(ctx, m, form, header)
+	secrets, err := c.auth.authenticate(m, form, header)
 	switch {
 	case isConfiguration(err):
 		return reply{}, scrubber{}, err

@@ -22,4 +22,5 @@ type Limits struct {
 	Outage           time.Duration
 	ArgumentBytes    int
 	SessionDataBytes int
+	IdleConnTimeout  time.Duration
 }

@@ -30,12 +30,12 @@ func tooLong(claim any) bool {
 	return err != nil || len(text) > maxInfoClaim
 }
 
-// WithUserInfo returns a copy of u with the claims of a UserInfo answer that u does not have. The
+// AddUserInfo returns a copy of u with the claims of a UserInfo answer that u does not have. The
 // claims of the ID token win, and some count only there, session_expiry among them; one longer than
 // 2,048 bytes is left out, and so is an email_verified that is about another address. It
 // reports false, and returns u, where info is about another user (OpenID Connect Core
 // section 5.3.2).
-func WithUserInfo(u, info User) (User, bool) {
+func AddUserInfo(u, info User) (User, bool) {
 	if info.Sub() == "" || info.Sub() != u.Sub() {
 		return u, false
 	}

@@ -33,7 +33,7 @@ func TestLacksProfile(t *testing.T) {
 	}
 }
 
-func TestWithUserInfo(t *testing.T) {
+func TestAddUserInfo(t *testing.T) {
 	u := session.User{"sub": "1", "iss": "https://i.example", "email": "id@token.example", "locale": nil}
 	info := session.User{
 		"sub": "1", "name": "Ada", "email": "user@info.example", "locale": "de", "address": map[string]any{"country": "UK"}, "picture": nil, "photo": strings.Repeat("x", 3000),
@@ -45,7 +45,7 @@ func TestWithUserInfo(t *testing.T) {
 		"sub": "1", "iss": "https://i.example", "email": "id@token.example", "name": "Ada", "locale": "de",
 		"address": map[string]any{"country": "UK"},
 	}
-	got, ok := session.WithUserInfo(u, info)
+	got, ok := session.AddUserInfo(u, info)
 	if !ok || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v, want %v", got, ok, want)
 	}
@@ -64,12 +64,12 @@ func TestWithUserInfo(t *testing.T) {
 		},
 	} {
 		tt.token["sub"], tt.info["sub"], tt.want["sub"] = "1", "1", "1"
-		if got, _ := session.WithUserInfo(tt.token, tt.info); !reflect.DeepEqual(got, tt.want) {
+		if got, _ := session.AddUserInfo(tt.token, tt.info); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("verified, %s: got %v, want %v", claim, got, tt.want)
 		}
 	}
 	for _, other := range []session.User{{"sub": "2", "name": "Eve"}, {"name": "Eve"}, {"sub": 1, "name": "Eve"}, nil} {
-		if got, ok := session.WithUserInfo(u, other); ok || got["name"] != nil {
+		if got, ok := session.AddUserInfo(u, other); ok || got["name"] != nil {
 			t.Errorf("the claims of %v were taken: %v", other, got)
 		}
 	}

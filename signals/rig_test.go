@@ -112,7 +112,7 @@ func (r *rig) newClient() *tokenward.Client {
 		Issuer: r.tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,
 		Secrets: []string{"a secret of at least thirty-two bytes"}, RedirectURI: "http://127.0.0.1/callback",
 	}, tokenward.WithClock(r.clock), tokenward.WithStateStore(r.store), tokenward.WithHTTPClient(r.tenant.Client()),
-		tokenward.WithSlog(r.logger()), tokenward.WithAlgorithms(r.alg))
+		tokenward.WithSlog(r.logger()), tokenward.WithProvider(tokenward.ProviderConfig{Algorithms: []string{r.alg}}))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -282,7 +282,7 @@ func everything(t *testing.T, say func(*http.Request, string) (*http.Response, e
 	p.inner, talk.StateStore = r.tenant.Transport(), r.store
 	p.add("secret", append(r.cfg.Secrets, r.cfg.ClientSecret)...)
 	r.client = r.newClientToCut(tokenward.WithHTTPClient(&http.Client{Transport: p}), tokenward.WithStateStore(talk), tokenward.WithRevocation(),
-		tokenward.WithNonce(), tokenward.WithSaveErrorHandler(saves.add))
+		withProvider(tokenward.ProviderConfig{Nonce: tokenward.Always}), tokenward.WithHooks(tokenward.Hooks{SaveFailed: saves.add}))
 	ctx := t.Context()
 	check := func(where string, err error) {
 		t.Helper()
@@ -348,7 +348,7 @@ func everything(t *testing.T, say func(*http.Request, string) (*http.Response, e
 	_, err = r.client.GetAccessToken(ctx, tokenward.TokenRequest{}, tokenward.SessionID(ids[0]))
 	check("closed", err)
 	for _, err := range saves.all() {
-		check("save error handler", err)
+		check("SaveFailed", err)
 	}
 	if found := p.in(r.log.text.String()); len(found) > 0 {
 		t.Errorf("the log shows %v", found)
@@ -370,7 +370,7 @@ func (r *rig) newClientToCut(opts ...tokenward.Option) *tokenward.Client {
 func TestTransport_thatPanics(t *testing.T) {
 	r := newRig(t)
 	p := &parrot{inner: r.tenant.Transport()}
-	r.client = r.newClient(tokenward.WithHTTPClient(&http.Client{Transport: p}), tokenward.WithPushedAuthorization(true))
+	r.client = r.newClient(tokenward.WithHTTPClient(&http.Client{Transport: p}), withProvider(tokenward.ProviderConfig{PushedAuthorization: true}))
 	to := r.start(tokenward.LoginRequest{}, tokenward.StoreOptions{})
 	back, err := r.tenant.Authorize(to)
 	if err != nil {

@@ -204,13 +204,14 @@ func TestCallback_providerDownBeforeTheCodeIsSent(t *testing.T) {
 // A client secret that cannot be had just now is not the login's fault.
 func TestCallback_secretCannotBeHad(t *testing.T) {
 	fail := false
-	r := newRig(t, withConfig(func(c *tokenward.Config) { c.ClientSecret = "" }),
-		withClient(tokenward.WithClientSecretFunc(func(context.Context) (string, error) {
+	r := newRig(t, withConfig(func(c *tokenward.Config) {
+		c.ClientSecret, c.Credentials = "", func(context.Context, string, string) (tokenward.Credentials, error) {
 			if fail {
-				return "", errors.New("the vault is sealed")
+				return tokenward.Credentials{}, errors.New("the vault is sealed")
 			}
-			return "demo-secret", nil
-		})))
+			return tokenward.Credentials{ClientSecret: "demo-secret"}, nil
+		}
+	}))
 	b := newBrowser(r)
 	back := b.startAs(r.client, tokenward.LoginRequest{})
 	fail = true

@@ -100,22 +100,25 @@ func TestNew_namesWhatIsWrong(t *testing.T) {
 		{"a parameter's name that is not UTF-8", params("x_\xff", "1"), nil, wrongWith, "AuthorizationParams"},
 		{"an organization that is not UTF-8", func(c *tokenward.Config) { c.Organization = "org\xff" }, nil, wrongWith, "Organization"},
 		{"an issuer that is not UTF-8", issuer("https://login.example/\xff"), nil, wrongWith, "issuer"},
-		{"a signing key that is nil", nil, tokenward.WithSigningKey(nil, "", ""), wrongWith, "WithSigningKey"},
-		{"a signing key that is none", nil, tokenward.WithSigningKey("canary", "", ""), wrongWith, "SigningKey"},
-		{"a signing key of another kind", nil, tokenward.WithSigningKey(ed25519.NewKeyFromSeed(make([]byte, 32)), "RS256", ""), wrongWith, "SigningKey"},
-		{"a signing algorithm that is none", nil, tokenward.WithSigningKey(ed25519.NewKeyFromSeed(make([]byte, 32)), "none", ""), wrongWith, "SigningAlg"},
+		{"a signing key that is nil", nil, tokenward.WithCredentials(tokenward.Credentials{}), wrongWith, "WithCredentials"},
+		{"a signing key that is none", nil, tokenward.WithCredentials(tokenward.Credentials{SigningKey: "canary"}), wrongWith, "SigningKey"},
+		{"a signing key of another kind", nil, tokenward.WithCredentials(tokenward.Credentials{SigningKey: ed25519.NewKeyFromSeed(make([]byte, 32)), SigningAlg: "RS256"}), wrongWith, "SigningKey"},
+		{"a signing algorithm that is none", nil, tokenward.WithCredentials(tokenward.Credentials{SigningKey: ed25519.NewKeyFromSeed(make([]byte, 32)), SigningAlg: "none"}), wrongWith, "SigningAlg"},
 		{"no clock", nil, tokenward.WithClock(nil), wrongWith, "WithClock"},
 		{"no logger", nil, tokenward.WithLogger(nil), wrongWith, "WithLogger"},
-		{"a negative leeway", nil, tokenward.WithLeeway(-time.Second), wrongWith, "WithLeeway"},
+		{"a second secret", nil, tokenward.WithCredentials(tokenward.Credentials{ClientSecret: "canary"}), wrongWith, "ClientSecret"},
+		{"another client authentication", func(c *tokenward.Config) {
+			c.ClientSecret, c.ClientAuth = "", tokenward.ClientSecretPost
+		}, tokenward.WithCredentials(tokenward.Credentials{ClientSecret: "canary", Auth: tokenward.ClientSecretBasic}), wrongWith, "Auth"},
+		{"a choice that is none", nil, tokenward.WithProvider(tokenward.ProviderConfig{Nonce: 3}), wrongWith, "Nonce"},
+		{"a metadata address at a domain", nil, tokenward.WithProvider(tokenward.ProviderConfig{MetadataURL: "https://cdn.example/"}), wrongWith, "MetadataURL needs Config.Issuer"},
 		{"a negative buffer", nil, tokenward.WithRefreshBuffer(-time.Second), wrongWith, "WithRefreshBuffer"},
-		{"connections that are never idle", nil, tokenward.WithIdleConnTimeout(0), wrongWith, "WithIdleConnTimeout"},
-		{"negative idle time", nil, tokenward.WithIdleConnTimeout(-time.Second), wrongWith, "WithIdleConnTimeout"},
 		{"no session name", nil, tokenward.WithIdentifiers("", "tx"), wrongWith, "WithIdentifiers"},
 		{"no transaction name", nil, tokenward.WithIdentifiers("s", ""), wrongWith, "WithIdentifiers"},
 		{"a name that no cookie can have", nil, tokenward.WithIdentifiers("my session", "tx"), wrongWith, "WithIdentifiers"},
-		{"algorithm none", nil, tokenward.WithAlgorithms("none"), wrongWith, "Algorithms"},
-		{"algorithm HS256", nil, tokenward.WithAlgorithms("RS256", "HS256"), wrongWith, "Algorithms"},
-		{"an unknown algorithm", nil, tokenward.WithAlgorithms("RS1024"), wrongWith, "Algorithms"},
+		{"algorithm none", nil, tokenward.WithProvider(tokenward.ProviderConfig{Algorithms: []string{"none"}}), wrongWith, "Algorithms"},
+		{"algorithm HS256", nil, tokenward.WithProvider(tokenward.ProviderConfig{Algorithms: []string{"RS256", "HS256"}}), wrongWith, "Algorithms"},
+		{"an unknown algorithm", nil, tokenward.WithProvider(tokenward.ProviderConfig{Algorithms: []string{"RS1024"}}), wrongWith, "Algorithms"},
 		{"negative FlightTimeout", nil, limit(func(l *tokenward.Limits) { l.FlightTimeout = -1 }), wrongWith, "FlightTimeout"},
 		{"negative StoreTimeout", nil, limit(func(l *tokenward.Limits) { l.StoreTimeout = -1 }), wrongWith, "StoreTimeout"},
 		{"negative ProviderRequests", nil, limit(func(l *tokenward.Limits) { l.ProviderRequests = -1 }), wrongWith, "ProviderRequests"},
@@ -128,6 +131,7 @@ func TestNew_namesWhatIsWrong(t *testing.T) {
 		{"negative RememberMissing", nil, limit(func(l *tokenward.Limits) { l.RememberMissing = -1 }), wrongWith, "RememberMissing"},
 		{"negative TokenSets", nil, limit(func(l *tokenward.Limits) { l.TokenSets = -1 }), wrongWith, "TokenSets"},
 		{"negative RetryFirst", nil, limit(func(l *tokenward.Limits) { l.RetryFirst = -1 }), wrongWith, "RetryFirst"},
+		{"negative IdleConnTimeout", nil, limit(func(l *tokenward.Limits) { l.IdleConnTimeout = -1 }), wrongWith, "IdleConnTimeout"},
 		{"negative RetryMost", nil, limit(func(l *tokenward.Limits) { l.RetryMost = -1 }), wrongWith, "RetryMost"},
 	}
 	for _, tt := range tests {
@@ -173,10 +177,10 @@ func params(name, value string) func(*tokenward.Config) {
 // What would change nothing is refused: the host's client is left as it is.
 func TestNew_idleTimeOfTheHostsClient(t *testing.T) {
 	_, err := tokenward.New(tokenward.Config{Domain: "tenant.eu.auth0.com", ClientID: "id", ClientSecret: "s", Secrets: []string{secret}},
-		tokenward.WithIdleConnTimeout(time.Second), tokenward.WithHTTPClient(http.DefaultClient))
+		limit(func(l *tokenward.Limits) { l.IdleConnTimeout = time.Second }), tokenward.WithHTTPClient(http.DefaultClient))
 	var wrong *tokenward.ConfigurationError
-	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "WithIdleConnTimeout") {
-		t.Errorf("err = %v, want a ConfigurationError about WithIdleConnTimeout", err)
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "Limits.IdleConnTimeout") {
+		t.Errorf("err = %v, want a ConfigurationError about Limits.IdleConnTimeout", err)
 	}
 }
 

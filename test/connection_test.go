@@ -1,7 +1,6 @@
 package test_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"testing"
@@ -280,8 +279,8 @@ func TestConnection_errors(t *testing.T) {
 	t.Run("no client authentication", func(t *testing.T) {
 		r := newRig(t)
 		id := r.login()
-		r.cfg.ClientSecret = ""
-		r.restart(tokenward.WithClientSecretFunc(func(context.Context) (string, error) { return "", errors.New("no vault") }))
+		r.cfg.ClientSecret, r.cfg.Credentials = "", noVault
+		r.restart()
 		err := r.connectionErr(id, tokenward.ConnectionRequest{Connection: google})
 		wantError[*tokenward.ConfigurationError](t, "exchange", err, "configuration_error")
 		var wrapped *tokenward.AccessTokenForConnectionError

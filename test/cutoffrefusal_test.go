@@ -113,7 +113,7 @@ func TestCutOff_backoffOutlivesTheOnlyProcess(t *testing.T) {
 		s := newDurable(r.clock)
 		start := func() process {
 			f := storetest.NewFaulty(s)
-			return process{r.newClientToCut(tokenward.WithStateStore(f), tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithEndSession(false)), f}
+			return process{r.newClientToCut(tokenward.WithStateStore(f), tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithProvider(tokenward.ProviderConfig{EndSession: tokenward.Never})), f}
 		}
 		p := start()
 		r.client = p.Client
@@ -143,7 +143,7 @@ func TestCutOff_backoffOutlivesTheOnlyProcess(t *testing.T) {
 // another starts one more process on the rig's store.
 func (r *rig) another() process {
 	f := storetest.NewFaulty(r.memory)
-	c := r.newClientToCut(tokenward.WithStateStore(f), tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithEndSession(false))
+	c := r.newClientToCut(tokenward.WithStateStore(f), tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithProvider(tokenward.ProviderConfig{EndSession: tokenward.Never}))
 	r.t.Cleanup(func() { _ = c.Close(context.Background()) })
 	return process{c, f}
 }

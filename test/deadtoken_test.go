@@ -183,7 +183,7 @@ func TestDeadToken_endsTheSessionWhereToldTo(t *testing.T) {
 	}
 	processes(t, 2, nil, func(t *testing.T, r *rig, id string, p []process) {
 		ending := r.newClientToCut(tokenward.WithStateStore(p[0].store), tokenward.WithHTTPClient(r.tenant.Client()),
-			tokenward.WithEndSession(false), tokenward.WithEndOnDeadToken())
+			tokenward.WithProvider(tokenward.ProviderConfig{EndSession: tokenward.Never}), tokenward.WithEndOnDeadToken())
 		t.Cleanup(func() { _ = ending.Close(context.Background()) })
 		r.rest()
 		r.tenant.Script(idptest.Refresh, idptest.OAuthError("invalid_grant", ""))

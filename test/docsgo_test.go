@@ -35,7 +35,7 @@ const around = `func _(
 	config tokenward.Config, auth, client *tokenward.Client, web *httpauth.Handlers, issuer string,
 	mustBeOperator func(*http.Request) error, isCustomer func(context.Context, string) bool, registry interface{ MustRegister(...any) },
 	userID string, group interface{ Do(string, func() (any, error)) (any, error, bool) }, source func(string) interface{ Token() (any, error) }, save func(string, any) error,
-	key crypto.PrivateKey, certificate *x509.Certificate, clientSecret func(context.Context) (string, error),
+	key crypto.PrivateKey, certificate *x509.Certificate, credentials tokenward.CredentialSource,
 ) error {
 %s
 	return nil

@@ -187,8 +187,8 @@ func TestRefreshFailures_discovery(t *testing.T) {
 func TestRefreshFailures_noClientAuthentication(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		id := r.login()
-		r.cfg.ClientSecret = ""
-		r.client = r.newClient(tokenward.WithClientSecretFunc(func(context.Context) (string, error) { return "", errors.New("no vault") }))
+		r.cfg.ClientSecret, r.cfg.Credentials = "", noVault
+		r.client = r.newClient()
 		r.expire()
 		err := r.tokenErr(id, tokenward.TokenRequest{})
 		r.wantCode("access token", err, "refresh_token_error")

@@ -27,7 +27,11 @@ const (
 
 // among lets users of these tenants sign in.
 func among(tenants ...string) tokenward.Option {
-	return tokenward.WithTenants(func(_ context.Context, tid string) bool { return slices.Contains(tenants, tid) })
+	return tokenward.WithProvider(tokenward.ProviderConfig{Tenants: these(tenants...)})
+}
+
+func these(tenants ...string) func(context.Context, string) bool {
+	return func(_ context.Context, tid string) bool { return slices.Contains(tenants, tid) }
 }
 
 // entra is a client for users of several tenants, and two of these tenants. Behind the alias is
@@ -162,7 +166,7 @@ func TestTenants_twoAtOnce(t *testing.T) {
 
 // Without hint the URL is the tenant's all the same.
 func TestTenants_logoutWithoutHint(t *testing.T) {
-	e, _ := newEntra(t, among(fabrikam), tokenward.WithIDTokenHint(false))
+	e, _ := newEntra(t, tokenward.WithProvider(tokenward.ProviderConfig{Tenants: these(fabrikam), NoIDTokenHint: true}))
 	res, err := e.signIn(fabrikam)
 	if err != nil {
 		t.Fatal(err)
@@ -221,8 +225,9 @@ func TestTenants_backchannelLogout(t *testing.T) {
 
 func TestTenants_configuration(t *testing.T) {
 	resolver := func(context.Context, store.Options) (string, error) { return "tenant.example", nil }
-	may := among(fabrikam)
-	at := tokenward.WithMetadataURL("https://cdn.example/metadata")
+	const there = "https://cdn.example/metadata"
+	may, at := among(fabrikam), tokenward.WithProvider(tokenward.ProviderConfig{MetadataURL: there})
+	both := tokenward.WithProvider(tokenward.ProviderConfig{MetadataURL: there, Tenants: these(fabrikam)})
 	for name, tt := range map[string]struct {
 		cfg  tokenward.Config
 		opts []tokenward.Option
@@ -231,13 +236,13 @@ func TestTenants_configuration(t *testing.T) {
 		"an address":                {cfg: tokenward.Config{Issuer: entraAlias}, opts: []tokenward.Option{at}, ok: true},
 		"an address at a domain":    {cfg: tokenward.Config{Domain: "tenant.example"}, opts: []tokenward.Option{at}},
 		"an address and a resolver": {cfg: tokenward.Config{DomainResolver: resolver}, opts: []tokenward.Option{at}},
-		"an address by http":        {cfg: tokenward.Config{Issuer: entraAlias}, opts: []tokenward.Option{tokenward.WithMetadataURL("http://cdn.example/")}},
-		"an address on loopback":    {cfg: tokenward.Config{Issuer: "http://127.0.0.1:1/a"}, opts: []tokenward.Option{tokenward.WithMetadataURL("http://localhost:2/b")}, ok: true},
+		"an address by http":        {cfg: tokenward.Config{Issuer: entraAlias}, opts: []tokenward.Option{tokenward.WithProvider(tokenward.ProviderConfig{MetadataURL: "http://cdn.example/"})}},
+		"an address on loopback":    {cfg: tokenward.Config{Issuer: "http://127.0.0.1:1/a"}, opts: []tokenward.Option{tokenward.WithProvider(tokenward.ProviderConfig{MetadataURL: "http://localhost:2/b"})}, ok: true},
 		"tenants and a resolver":    {cfg: tokenward.Config{DomainResolver: resolver}, opts: []tokenward.Option{may}},
 		"tenants of a domain":       {cfg: tokenward.Config{Domain: "tenant.example"}, opts: []tokenward.Option{may}},
 		"a template alone":          {cfg: tokenward.Config{Issuer: entraHost + "/{tenantid}/v2.0"}},
 		"a template with tenants":   {cfg: tokenward.Config{Issuer: entraHost + "/{tenantid}/v2.0"}, opts: []tokenward.Option{may}},
-		"a template with both":      {cfg: tokenward.Config{Issuer: entraHost + "/{tenantid}/v2.0"}, opts: []tokenward.Option{may, at}, ok: true},
+		"a template with both":      {cfg: tokenward.Config{Issuer: entraHost + "/{tenantid}/v2.0"}, opts: []tokenward.Option{both}, ok: true},
 	} {
 		tt.cfg.ClientID, tt.cfg.ClientSecret, tt.cfg.Secrets = "demo", "demo-secret", []string{secret}
 		c, err := tokenward.New(tt.cfg, tt.opts...)
@@ -262,12 +267,11 @@ func TestMetadataURL_ofProfiles(t *testing.T) {
 			Issuer: app.Issuer, ClientID: app.ClientID, ClientSecret: app.ClientSecret, Secrets: []string{secret}, RedirectURI: "http://127.0.0.1:9/callback",
 			Scopes: p.Config.Scopes,
 		}
-		if app.MetadataURL != "" {
-			opts = append(opts, tokenward.WithMetadataURL(app.MetadataURL))
-		}
+		at := tokenward.ProviderConfig{MetadataURL: app.MetadataURL}
 		if tid, _ := p.IDToken.Claims["tid"].(string); p.Config.TenantTemplate || name == "entra-consumers" {
-			opts = append(opts, among(tid))
+			at.Tenants = these(tid)
 		}
+		opts = append(opts, tokenward.WithProvider(at))
 		if name == "entra-consumers" {
 			cfg.Issuer = entraHost + "/consumers/v2.0" // the alias
 		}

@@ -366,7 +366,7 @@ func TestStart_sealsTheTransaction(t *testing.T) {
 // 2.3: with PAR the parameters go to the provider first, and the browser brings only a
 // reference to them.
 func TestStart_pushed(t *testing.T) {
-	on := tokenward.WithPushedAuthorization(true)
+	on := withProvider(tokenward.ProviderConfig{PushedAuthorization: true})
 	yes, no := true, false
 	tests := []struct {
 		name   string
@@ -375,9 +375,9 @@ func TestStart_pushed(t *testing.T) {
 		pushed bool
 	}{
 		{"by the option", on, tokenward.LoginRequest{}, true},
-		{"by the call", tokenward.WithPushedAuthorization(false), tokenward.LoginRequest{Pushed: &yes}, true},
+		{"by the call", withProvider(tokenward.ProviderConfig{}), tokenward.LoginRequest{Pushed: &yes}, true},
 		{"not, says the call", on, tokenward.LoginRequest{Pushed: &no}, false},
-		{"not by default", tokenward.WithLeeway(0), tokenward.LoginRequest{}, false},
+		{"not by default", withProvider(tokenward.ProviderConfig{}), tokenward.LoginRequest{}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func TestLogout_URL(t *testing.T) {
 		},
 		{
 			"end session",
-			[]tokenward.Option{tokenward.WithEndSession(true)},
+			[]tokenward.Option{withProvider(tokenward.ProviderConfig{EndSession: tokenward.Always})},
 			tokenward.LogoutRequest{ReturnTo: "https://app.example/"},
 			idptest.OK(),
 			"/oidc/logout",
@@ -60,7 +60,7 @@ func TestLogout_URL(t *testing.T) {
 		},
 		{
 			"end session, with what the provider wants beside",
-			[]tokenward.Option{tokenward.WithEndSession(true)},
+			[]tokenward.Option{withProvider(tokenward.ProviderConfig{EndSession: tokenward.Always})},
 			tokenward.LogoutRequest{ReturnTo: "https://app.example/", Params: map[string]string{"logout_uri": "https://app.example/bye", "state": "st"}},
 			idptest.OK(),
 			"/oidc/logout",

@@ -66,7 +66,7 @@ func TestLogout_ofADomainWithoutEndSession(t *testing.T) {
 	p, _ := idptest.ProfileNamed("auth0")
 	r := newRig(t, withTenant(idptest.InProcess(), idptest.WithProfile(p)), withConfig(func(c *tokenward.Config) {
 		c.Issuer, c.Domain = "", "tenant.example"
-	}), withClient(tokenward.WithEndSession(true)))
+	}), withClient(withProvider(tokenward.ProviderConfig{EndSession: tokenward.Always})))
 	r.noEndSession()
 	to, err := r.client.Logout(t.Context(), tokenward.LogoutRequest{}, tokenward.SessionID("nobody"))
 	if want := "https://tenant.example/v2/logout?client_id=demo"; to != want || err != nil {
@@ -76,9 +76,9 @@ func TestLogout_ofADomainWithoutEndSession(t *testing.T) {
 
 // Metadata that cannot be had keeps no session alive: the answer is where to go, with the error beside it.
 func TestLogout_whileTheProviderIsDown(t *testing.T) {
-	r := newRig(t, withClient(tokenward.WithEndSession(true)))
+	r := newRig(t, withClient(withProvider(tokenward.ProviderConfig{EndSession: tokenward.Always})))
 	id := r.login()
-	r.restart(tokenward.WithEndSession(true))
+	r.restart(withProvider(tokenward.ProviderConfig{EndSession: tokenward.Always}))
 	r.tenant.Script(idptest.Discovery, idptest.Status(503), idptest.Status(503))
 	to, err := r.client.Logout(t.Context(), tokenward.LogoutRequest{ReturnTo: bye}, tokenward.SessionID(id))
 	if to != bye {
@@ -96,7 +96,7 @@ func TestLogout_whileTheProviderIsDown(t *testing.T) {
 
 // login.gov refuses the hint.
 func TestLogout_withoutTheHint(t *testing.T) {
-	r := newRig(t, withClient(tokenward.WithEndSession(true), tokenward.WithIDTokenHint(false)))
+	r := newRig(t, withClient(withProvider(tokenward.ProviderConfig{EndSession: tokenward.Always, NoIDTokenHint: true})))
 	id := r.login()
 	to, err := r.client.Logout(t.Context(), tokenward.LogoutRequest{ReturnTo: bye}, tokenward.SessionID(id))
 	if err != nil || strings.Contains(to, "hint") || !strings.Contains(to, "/oidc/logout?") {

@@ -126,8 +126,8 @@ func TestMachine_lifetimes(t *testing.T) {
 	}{
 		{"text", "60", nil, time.Minute},
 		{"fraction", json.Number("60.9"), nil, time.Minute},
-		{"absent", idptest.Absent, []tokenward.Option{tokenward.WithDefaultTokenLifetime(5 * time.Minute)}, 5 * time.Minute},
-		{"absent, and as long as the session", idptest.Absent, []tokenward.Option{tokenward.WithDefaultTokenLifetime(tokenward.AsLongAsTheSession)}, time.Hour},
+		{"absent", idptest.Absent, []tokenward.Option{withProvider(tokenward.ProviderConfig{TokenLifetime: 5 * time.Minute})}, 5 * time.Minute},
+		{"absent, and as long as the session", idptest.Absent, []tokenward.Option{withProvider(tokenward.ProviderConfig{TokenLifetime: tokenward.AsLongAsTheSession})}, time.Hour},
 		{"with a buffer", 60, []tokenward.Option{tokenward.WithRefreshBuffer(10 * time.Second)}, 50 * time.Second},
 		{"negative", -5, nil, 0},
 	}
@@ -373,7 +373,7 @@ func TestMachine_strictAudience(t *testing.T) {
 	if got := r.machine(tokenward.MachineRequest{Audience: apiB}); got.ActualAudience != "https://other.example" {
 		t.Errorf("ActualAudience = %q", got.ActualAudience)
 	}
-	r.client = r.newClient(tokenward.WithStrictAudience())
+	r.client = r.newClient(withProvider(tokenward.ProviderConfig{StrictAudience: true}))
 	r.wantCode("strict", r.machineErr(tokenward.MachineRequest{Audience: apiB}), "incorrect_audience")
 }
 

@@ -52,7 +52,7 @@ func TestMaxAge_isHeldAgainstAuthTime(t *testing.T) {
 	}
 	for _, pushed := range []bool{false, true} {
 		for _, tt := range tests {
-			r := newRig(t, withClient(tokenward.WithPushedAuthorization(pushed)), withConfig(func(c *tokenward.Config) {
+			r := newRig(t, withClient(withProvider(tokenward.ProviderConfig{PushedAuthorization: pushed})), withConfig(func(c *tokenward.Config) {
 				if tt.config != "" {
 					c.AuthorizationParams = map[string]string{"max_age": tt.config}
 				}

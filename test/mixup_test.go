@@ -120,7 +120,7 @@ func TestMixUp_redirectURIs(t *testing.T) {
 
 func TestMixUp_withoutTheCheck(t *testing.T) {
 	d := newDomains(t)
-	d.client = d.newClient(tokenward.WithoutMixUpCheck(), tokenward.WithHTTPClient(http.DefaultClient))
+	d.client = d.newClient(tokenward.WithProvider(tokenward.ProviderConfig{NoMixUpCheck: true}), tokenward.WithHTTPClient(http.DefaultClient))
 	if err := d.completeAt(d.other, d.follow(d.tenant, nil)); err != nil {
 		t.Error(err)
 	}

@@ -369,7 +369,7 @@ func TestMRRT_anotherAudienceThanAsked(t *testing.T) {
 		}
 	})
 	t.Run("strict", func(t *testing.T) {
-		r := newRig(t, withTenant(policy), configured, withClient(tokenward.WithStrictAudience()))
+		r := newRig(t, withTenant(policy), configured, withClient(withProvider(tokenward.ProviderConfig{StrictAudience: true})))
 		id := r.login()
 		before := r.state(id)
 		r.wantCode("GetAccessToken", r.tokenErr(id, tokenward.TokenRequest{Audience: apiB}), "incorrect_audience")
@@ -380,14 +380,14 @@ func TestMRRT_anotherAudienceThanAsked(t *testing.T) {
 		r.token(id, tokenward.TokenRequest{})
 	})
 	t.Run("opaque tokens tell nothing", func(t *testing.T) {
-		r := newRig(t, withTenant(policy, idptest.WithOpaqueTokens()), configured, withClient(tokenward.WithStrictAudience()))
+		r := newRig(t, withTenant(policy, idptest.WithOpaqueTokens()), configured, withClient(withProvider(tokenward.ProviderConfig{StrictAudience: true})))
 		id := r.login()
 		if tok := r.token(id, tokenward.TokenRequest{Audience: apiB}); tok.ActualAudience != "" {
 			t.Errorf("token = %+v", tok)
 		}
 	})
 	t.Run("several audiences, the asked among them", func(t *testing.T) {
-		r := newRig(t, configured, withClient(tokenward.WithStrictAudience()), withTenant(idptest.WithAccessToken(func(d *idptest.Draft) {
+		r := newRig(t, configured, withClient(withProvider(tokenward.ProviderConfig{StrictAudience: true})), withTenant(idptest.WithAccessToken(func(d *idptest.Draft) {
 			d.Claims["aud"] = []any{apiB, "https://userinfo.example"}
 		})))
 		id := r.login()

@@ -34,10 +34,10 @@ func TestNonce_isSentWhereThePKCEIsNotPromised(t *testing.T) {
 		want   bool
 	}{
 		{"S256 is listed", nil, nil, false},
-		{"S256 is listed, always", nil, []tokenward.Option{tokenward.WithNonce()}, true},
-		{"S256 is listed, always, said so", nil, []tokenward.Option{tokenward.WithNonce(true)}, true},
+		{"S256 is listed, always", nil, []tokenward.Option{withProvider(tokenward.ProviderConfig{Nonce: tokenward.Always})}, true},
+		{"S256 is listed, never", nil, []tokenward.Option{withProvider(tokenward.ProviderConfig{Nonce: tokenward.Never})}, false},
 		{"nothing is listed", []rigOption{withoutPKCE()}, nil, true},
-		{"nothing is listed, never", []rigOption{withoutPKCE()}, []tokenward.Option{tokenward.WithNonce(false)}, false},
+		{"nothing is listed, never", []rigOption{withoutPKCE()}, []tokenward.Option{withProvider(tokenward.ProviderConfig{Nonce: tokenward.Never})}, false},
 	}
 	for _, tt := range tests {
 		r := newRig(t, append(tt.tenant, withClient(tt.option...))...)
@@ -95,7 +95,7 @@ func TestCallback_codeInjection(t *testing.T) {
 	r = newRig(t, withoutPKCE())
 	wantError[*tokenward.APIError](t, "by the nonce", steal(r), "invalid_token")
 	r.wantNothingStored("by the nonce")
-	r = newRig(t, withoutPKCE(), withClient(tokenward.WithNonce(false)))
+	r = newRig(t, withoutPKCE(), withClient(withProvider(tokenward.ProviderConfig{Nonce: tokenward.Never})))
 	if err := steal(r); err != nil {
 		t.Errorf("by neither: %v; so the others show nothing", err)
 	}

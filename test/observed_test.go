@@ -284,7 +284,7 @@ func TestSlog_aLineKnowsItsCall(t *testing.T) {
 	type trace struct{}
 	var out bytes.Buffer
 	h := ofTrace{slog.NewJSONHandler(&out, nil), trace{}}
-	r := newRig(t, withClient(tokenward.WithEndSession(true), tokenward.WithSlog(slog.New(h).WithGroup("signin").With("app", "demo"))))
+	r := newRig(t, withClient(withProvider(tokenward.ProviderConfig{EndSession: tokenward.Always}), tokenward.WithSlog(slog.New(h).WithGroup("signin").With("app", "demo"))))
 	ctx := context.WithValue(t.Context(), trace{}, "0123")
 	id := r.login()
 	r.tenant.Script(idptest.Discovery, idptest.OAuthError("server_error", ""))

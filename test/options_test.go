@@ -127,7 +127,7 @@ func TestOptions_defaultStores(t *testing.T) {
 }
 
 func TestOptions_algorithms(t *testing.T) {
-	r := newRig(t, withTenant(idptest.WithIDToken(func(d *idptest.Draft) { d.Header["alg"] = "PS256" })), withClient(tokenward.WithAlgorithms("PS256")))
+	r := newRig(t, withTenant(idptest.WithIDToken(func(d *idptest.Draft) { d.Header["alg"] = "PS256" })), withClient(withProvider(tokenward.ProviderConfig{Algorithms: []string{"PS256"}})))
 	r.tenant.Script(idptest.JWKS, idptest.Edit(func(b map[string]any) { // a key for any algorithm
 		for _, k := range b["keys"].([]any) {
 			delete(k.(map[string]any), "alg")
@@ -139,6 +139,7 @@ func TestOptions_algorithms(t *testing.T) {
 	wantError[*tokenward.APIError](t, "RS256, which is not listed", err, "invalid_token")
 }
 
+// Thirty seconds by default, and none where it is negative.
 func TestOptions_leeway(t *testing.T) {
 	for _, tt := range []struct {
 		leeway time.Duration
@@ -146,15 +147,17 @@ func TestOptions_leeway(t *testing.T) {
 		iat    time.Duration
 		code   tokenward.Code
 	}{
-		{0, time.Second, 0, ""},
-		{0, 0, 0, "token_expired"},
-		{0, time.Hour, time.Second, "invalid_token"},
+		{-1, time.Second, 0, ""},
+		{-1, 0, 0, "token_expired"},
+		{-1, time.Hour, time.Second, "invalid_token"},
+		{0, -29 * time.Second, 0, ""},
+		{0, -31 * time.Second, 0, "token_expired"},
 		{2 * time.Minute, -119 * time.Second, 0, ""},
 		{2 * time.Minute, -121 * time.Second, 0, "token_expired"},
 		{2 * time.Minute, time.Hour, 2 * time.Minute, ""},
 		{2 * time.Minute, time.Hour, 121 * time.Second, "invalid_token"},
 	} {
-		r := newRig(t, withClient(tokenward.WithLeeway(tt.leeway)))
+		r := newRig(t, withClient(withProvider(tokenward.ProviderConfig{Leeway: tt.leeway})))
 		_, err := r.tryLogin(tokenward.StoreOptions{}, idptest.Claims{"exp": t0.Add(tt.exp).Unix(), "iat": t0.Add(tt.iat).Unix()})
 		if got := tokenward.CodeOf(err); got != tt.code {
 			t.Errorf("leeway %v, exp in %v, iat in %v: %v, want %q", tt.leeway, tt.exp, tt.iat, err, tt.code)
@@ -229,13 +232,13 @@ func TestOptions_identifiers(t *testing.T) {
 }
 
 // The host is told of each session that could not be saved at the first try.
-func TestOptions_saveErrorHandler(t *testing.T) {
+func TestHooks_saveFailed(t *testing.T) {
 	type report struct {
 		key session.Key
 		err error
 	}
 	reports := make(chan report, 10)
-	r := newRig(t, withClient(tokenward.WithSaveErrorHandler(func(k session.Key, err error) { reports <- report{k, err} })))
+	r := newRig(t, withClient(tokenward.WithHooks(tokenward.Hooks{SaveFailed: func(_ context.Context, k session.Key, err error) { reports <- report{k, err} }})))
 	id := r.login()
 	r.store.Fail(storetest.OpUpdate, 3)
 	r.token(id, tokenward.TokenRequest{Audience: apiB})

@@ -58,7 +58,7 @@ func withFleet(t *testing.T, n int, story func(t *testing.T, f *fleet)) {
 		spending := &http.Client{Transport: f.ledger.spending(r.tenant.Transport())}
 		for range n {
 			way := storetest.NewFaulty(f.ledger)
-			p := process{r.newClientToCut(tokenward.WithStateStore(way), tokenward.WithHTTPClient(spending), tokenward.WithEndSession(false)), way}
+			p := process{r.newClientToCut(tokenward.WithStateStore(way), tokenward.WithHTTPClient(spending), tokenward.WithProvider(tokenward.ProviderConfig{EndSession: tokenward.Never})), way}
 			t.Cleanup(func() { _ = p.Close(context.Background()) })
 			f.all = append(f.all, p)
 		}

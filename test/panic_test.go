@@ -206,8 +206,8 @@ func TestPanic_quarantine(t *testing.T) {
 	})
 }
 
-// A handler of the host's that panics brings nothing down.
-func TestPanic_inTheSaveErrorHandler(t *testing.T) {
+// A hook that panics where it hears of a failed save brings nothing down.
+func TestPanic_inSaveFailed(t *testing.T) {
 	inBubble(t, func(_ *testing.T, r *rig) {
 		id := r.login()
 		r.expire()
@@ -217,5 +217,5 @@ func TestPanic_inTheSaveErrorHandler(t *testing.T) {
 		r.clock.Advance(time.Second)
 		r.rest()
 		r.wantLiving(id)
-	}, withClient(tokenward.WithSaveErrorHandler(func(tokenward.Key, error) { panic("the host's defect") })))
+	}, withClient(tokenward.WithHooks(tokenward.Hooks{SaveFailed: func(context.Context, tokenward.Key, error) { panic("the host's defect") }})))
 }

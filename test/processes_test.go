@@ -33,7 +33,7 @@ func processes(t *testing.T, n int, hide func(store.StateStore) store.StateStore
 		var all []process
 		for range n {
 			f := storetest.NewFaulty(hide(r.memory))
-			p := process{r.newClientToCut(tokenward.WithStateStore(f), tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithEndSession(false)), f}
+			p := process{r.newClientToCut(tokenward.WithStateStore(f), tokenward.WithHTTPClient(r.tenant.Client()), tokenward.WithProvider(tokenward.ProviderConfig{EndSession: tokenward.Never})), f}
 			t.Cleanup(func() { _ = p.Close(context.Background()) })
 			all = append(all, p)
 		}

@@ -81,7 +81,7 @@ func TestLoginScope_byMetadata(t *testing.T) {
 func TestUserInfo_atLogin(t *testing.T) {
 	thin := func(p *idptest.Profile) { p.IDToken.Thin, p.IDToken.AnyScope = true, false }
 	full := func(p *idptest.Profile) { p.IDToken.Thin = false }
-	yes, no := tokenward.WithUserInfo(true), tokenward.WithUserInfo(false)
+	yes, no := withProvider(tokenward.ProviderConfig{UserInfo: tokenward.Always}), withProvider(tokenward.ProviderConfig{UserInfo: tokenward.Never})
 	tests := []struct {
 		name     string
 		profile  func(*idptest.Profile)
@@ -177,14 +177,14 @@ func TestRefresh_theGrantStaysWhereNoAnswerNamesIt(t *testing.T) {
 }
 
 func TestPKCE_off(t *testing.T) {
-	r := newRig(t, withTenant(idptest.InProcess()), withClient(tokenward.WithPKCE(false)))
+	r := newRig(t, withTenant(idptest.InProcess()), withClient(withProvider(tokenward.ProviderConfig{NoPKCE: true})))
 	q := r.startParams(tokenward.LoginRequest{})
 	if q.Has("code_challenge") || q.Has("code_challenge_method") || q.Get("nonce") == "" {
 		t.Errorf("authorization request %v, want a nonce in place of a challenge", q)
 	}
 	p, _ := idptest.ProfileNamed("auth0")
 	p.Authorize.PKCE = idptest.PKCERefused
-	r = newRig(t, withTenant(idptest.InProcess(), idptest.WithProfile(p)), withClient(tokenward.WithPKCE(false)))
+	r = newRig(t, withTenant(idptest.InProcess(), idptest.WithProfile(p)), withClient(withProvider(tokenward.ProviderConfig{NoPKCE: true})))
 	r.login()
 	if form := r.tenant.LastForm(idptest.CodeExchange); form.Has("code_verifier") {
 		t.Error("the exchange has a code_verifier")
@@ -193,7 +193,7 @@ func TestPKCE_off(t *testing.T) {
 
 // The audience goes by the name of RFC 8707 where the host says so.
 func TestResource(t *testing.T) {
-	r := newRig(t, withClient(tokenward.WithResource()), withConfig(func(c *tokenward.Config) { c.Audience = apiA }))
+	r := newRig(t, withClient(withProvider(tokenward.ProviderConfig{Resource: true})), withConfig(func(c *tokenward.Config) { c.Audience = apiA }))
 	q := r.startParams(tokenward.LoginRequest{})
 	if q.Get("resource") != apiA || q.Has("audience") {
 		t.Errorf("authorization request %v, want resource in place of audience", q)

@@ -43,7 +43,7 @@ func newVisitor(t *testing.T, p idptest.Profile, setup func(idptest.Profile, *id
 	cfg.Secrets, cfg.RedirectURI = []string{secret}, "http://127.0.0.1:9/callback"
 	v.client, v.refused = tokenward.New(cfg, append([]tokenward.Option{
 		tokenward.WithClock(v.clock), tokenward.WithHTTPClient(v.tenant.Client()), tokenward.WithLogger(zap.NewNop()),
-	}, v.setup.Options...)...)
+	}, v.setup.Options()...)...)
 	if v.refused == nil {
 		t.Cleanup(func() {
 			if err := v.client.Close(context.Background()); err != nil {

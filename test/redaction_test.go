@@ -122,6 +122,7 @@ var shows = []struct {
 	{reflect.TypeFor[tokenward.SessionQuery](), "Issuer Subject SID Email"},
 	{reflect.TypeFor[tokenward.SessionInfo](), "Issuer ClientID Subject Name Email"},
 	{reflect.TypeFor[tokenward.EndRequest](), "Issuer Subject SID Email"},
+	{reflect.TypeFor[tokenward.ProviderConfig](), "MetadataURL Algorithms"},
 	{reflect.TypeFor[tokenward.Provider](), "Issuer ClientAuth Algorithms LoginScope PKCE Nonce UserInfo Logout"},
 	{reflect.TypeFor[store.Options](), "Values"},
 	{reflect.TypeFor[store.StaleIntent](), ""},

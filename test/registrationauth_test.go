@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -62,7 +63,7 @@ func TestRegistrations_waysToAuthenticate(t *testing.T) {
 
 // What the resolver brings along serves for the call's own requests: a pushed login, and the code.
 func TestRegistrations_credentialsOfTheResolver(t *testing.T) {
-	e := newEstate(t, tokenward.WithPushedAuthorization(true))
+	e := newEstate(t, tokenward.WithProvider(tokenward.ProviderConfig{PushedAuthorization: true}))
 	app := e.apps[blue]
 	app.Credentials = tokenward.Credentials{ClientSecret: "blue secret", Auth: tokenward.ClientSecretPost}
 	e.apps[blue] = app
@@ -192,18 +193,18 @@ func TestRegistrations_configuration(t *testing.T) {
 		"as it should be":  {ok: true},
 		"client id before": {change: func(c *tokenward.Config) { c.ClientID = "red-id" }, ok: true},
 		"no credentials":   {change: func(c *tokenward.Config) { c.Credentials = nil }},
-		"no resolver":      {change: func(c *tokenward.Config) { c.RegistrationResolver, c.Domain, c.ClientID = nil, "one.example", "red-id" }},
+		"no resolver":      {change: func(c *tokenward.Config) { c.RegistrationResolver, c.Domain, c.ClientID = nil, "one.example", "red-id" }, ok: true},
 		"an issuer":        {change: func(c *tokenward.Config) { c.Issuer = "https://one.example/" }},
 		"a domain":         {change: func(c *tokenward.Config) { c.Domain = "one.example" }},
 		"two resolvers": {change: func(c *tokenward.Config) {
 			c.DomainResolver = func(context.Context, store.Options) (string, error) { return "", nil }
 		}},
-		"a secret":            {change: func(c *tokenward.Config) { c.ClientSecret = "s" }},
-		"a method":            {change: func(c *tokenward.Config) { c.ClientAuth = tokenward.PublicClient }},
-		"a key":               {opts: []tokenward.Option{tokenward.WithSigningKey(key, "", "")}},
-		"a secret's function": {opts: []tokenward.Option{tokenward.WithClientSecretFunc(func(context.Context) (string, error) { return "", nil })}},
-		"an audience":         {opts: []tokenward.Option{tokenward.WithAssertionForTokenEndpoint()}},
-		"tenants":             {opts: []tokenward.Option{among("x")}},
+		"a secret":    {change: func(c *tokenward.Config) { c.ClientSecret = "s" }},
+		"a method":    {change: func(c *tokenward.Config) { c.ClientAuth = tokenward.PublicClient }},
+		"a key":       {opts: []tokenward.Option{tokenward.WithCredentials(tokenward.Credentials{SigningKey: key})}},
+		"nothing":     {opts: []tokenward.Option{tokenward.WithCredentials(tokenward.Credentials{})}},
+		"an audience": {opts: []tokenward.Option{tokenward.WithCredentials(tokenward.Credentials{AssertTokenEndpoint: true})}},
+		"tenants":     {opts: []tokenward.Option{among("x")}},
 	} {
 		cfg := good
 		if tt.change != nil {
@@ -284,4 +285,52 @@ func TestRegistrations_stateless(t *testing.T) {
 		t.Error(err)
 	}
 	e.wantRequest(red, idptest.Refresh)
+}
+
+// A secret that changes comes from the source, without any resolver of registrations: it is asked for each request.
+func TestCredentials_ofOneApplication(t *testing.T) {
+	secret, failing := "demo-secret", error(nil)
+	var asked []string
+	r := newRig(t, withConfig(func(c *tokenward.Config) {
+		c.ClientSecret, c.Credentials = "", func(_ context.Context, issuer, clientID string) (tokenward.Credentials, error) {
+			asked = append(asked, issuer+" "+clientID)
+			if secret == "a panic" {
+				panic(secret)
+			}
+			return tokenward.Credentials{ClientSecret: secret, Auth: tokenward.ClientSecretPost}, failing
+		}
+	}))
+	id := r.login()
+	for _, next := range []string{"second", "third"} {
+		secret = next
+		r.tenant.Set(idptest.WithClient("demo", next))
+		r.expire()
+		r.token(id, tokenward.TokenRequest{})
+		if got := r.tenant.LastForm(idptest.Refresh).Get("client_secret"); got != next {
+			t.Errorf("the secret %q was sent, want %q", got, next)
+		}
+	}
+	want := slices.Repeat([]string{r.tenant.Issuer() + " demo"}, 4) // a login begins, its code, two refreshes
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	r.expire()
+	r.tenant.Reset()
+	for name, set := range map[string]func(){
+		"an error":  func() { failing = errors.New("the vault is sealed") },
+		"no secret": func() { secret = "" },
+		"a panic":   func() { secret = "a panic" },
+	} {
+		secret, failing = "third", nil
+		set()
+		err := r.tokenErr(id, tokenward.TokenRequest{})
+		r.wantCode(name, err, "refresh_token_error")
+		var config *tokenward.ConfigurationError
+		if !errors.As(err, &config) || strings.Contains(err.Error(), "a panic") {
+			t.Errorf("%s: %v, want a ConfigurationError as the cause, without the secret", name, err)
+		}
+	}
+	r.want("token requests", r.tenant.Requests(idptest.Token), 0)
+	secret, failing = "third", nil
+	r.token(id, tokenward.TokenRequest{})
 }

@@ -21,7 +21,7 @@ func retrying(p tokenward.RetryPolicy, overlap time.Duration) rigOption {
 		rc.tenant = append(rc.tenant, idptest.WithOverlap(overlap))
 		rc.client = append(rc.client, tokenward.WithRetry(p))
 		if overlap > 0 {
-			rc.client = append(rc.client, tokenward.WithRotationOverlap(overlap))
+			rc.client = append(rc.client, withProvider(tokenward.ProviderConfig{RotationOverlap: overlap}))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package test_test
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"testing"
@@ -77,7 +78,7 @@ func (r *rig) newClient(opts ...tokenward.Option) *tokenward.Client {
 	r.t.Helper()
 	c, err := tokenward.New(r.cfg, append([]tokenward.Option{
 		tokenward.WithClock(r.clock), tokenward.WithStateStore(r.store), tokenward.WithHTTPClient(r.tenant.Client()),
-		tokenward.WithEndSession(false), tokenward.WithLogger(r.log.logger()), tokenward.WithObserver(r.book.observer()),
+		withProvider(tokenward.ProviderConfig{}), tokenward.WithLogger(r.log.logger()), tokenward.WithObserver(r.book.observer()),
 	}, opts...)...)
 	if err != nil {
 		r.t.Fatal(err)
@@ -92,6 +93,12 @@ func (r *rig) newClient(opts ...tokenward.Option) *tokenward.Client {
 		}
 	})
 	return c
+}
+
+// withProvider is tokenward.WithProvider for a client of a rig, whose logouts lead to Auth0's page unless p says otherwise.
+func withProvider(p tokenward.ProviderConfig) tokenward.Option {
+	p.EndSession = cmp.Or(p.EndSession, tokenward.Never)
+	return tokenward.WithProvider(p)
 }
 
 // login signs the tenant's user in and returns the session id.

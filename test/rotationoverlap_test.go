@@ -20,11 +20,11 @@ func TestRotationOverlap_isWarnedOf(t *testing.T) {
 		memory []store.MemoryOption
 		warns  bool
 	}{
-		"too short":                 {[]tokenward.Option{tokenward.WithRotationOverlap(need - 1)}, []store.MemoryOption{store.Shared()}, true},
-		"none":                      {[]tokenward.Option{tokenward.WithRotationOverlap(0)}, []store.MemoryOption{store.Shared()}, true},
-		"just long enough":          {[]tokenward.Option{tokenward.WithRotationOverlap(need)}, []store.MemoryOption{store.Shared()}, false},
+		"too short":                 {[]tokenward.Option{withProvider(tokenward.ProviderConfig{RotationOverlap: need - 1})}, []store.MemoryOption{store.Shared()}, true},
+		"none":                      {[]tokenward.Option{withProvider(tokenward.ProviderConfig{RotationOverlap: -1})}, []store.MemoryOption{store.Shared()}, true},
+		"just long enough":          {[]tokenward.Option{withProvider(tokenward.ProviderConfig{RotationOverlap: need})}, []store.MemoryOption{store.Shared()}, false},
 		"not stated":                {nil, []store.MemoryOption{store.Shared()}, false},
-		"a store without processes": {[]tokenward.Option{tokenward.WithRotationOverlap(0)}, nil, false},
+		"a store without processes": {[]tokenward.Option{withProvider(tokenward.ProviderConfig{RotationOverlap: -1})}, nil, false},
 	} {
 		r := newRig(t, withClient(append(c.opts, tokenward.WithLimits(limits))...), func(rc *rigConfig) { rc.memory = c.memory })
 		if got := strings.Contains(r.log.text.String(), "rotation overlap"); got != c.warns {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestLogin_nonceIsSentAndRequiredWhenSwitchedOn(t *testing.T) {
-	r := newRig(t, withClient(tokenward.WithNonce()))
+	r := newRig(t, withClient(withProvider(tokenward.ProviderConfig{Nonce: tokenward.Always})))
 	r.login()
 
 	to, err := r.client.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{}, tokenward.StoreOptions{})
@@ -77,7 +77,7 @@ func TestLogin_aCallerWhoLeavesIsNobodysOutage(t *testing.T) {
 }
 
 func TestLogout_tellsTheProviderWhoseSessionEnds(t *testing.T) {
-	r := newRig(t, withClient(tokenward.WithEndSession(true)))
+	r := newRig(t, withClient(withProvider(tokenward.ProviderConfig{EndSession: tokenward.Always})))
 	id := r.login()
 	s, err := r.client.GetSession(t.Context(), tokenward.SessionID(id))
 	if err != nil {

@@ -72,16 +72,16 @@ func TestSave_thatFails(t *testing.T) {
 		// Another process, or this one started again, finds all of it.
 		r.client = r.newClient()
 		r.wantLiving(id)
-	}, withClient(tokenward.WithSaveErrorHandler(failed.add)))
+	}, withClient(tokenward.WithHooks(tokenward.Hooks{SaveFailed: failed.add})))
 }
 
-// saveErrors is a save error handler.
+// saveErrors collects what the hook SaveFailed is told.
 type saveErrors struct {
 	mu   sync.Mutex
 	errs []error
 }
 
-func (e *saveErrors) add(_ tokenward.Key, err error) {
+func (e *saveErrors) add(_ context.Context, _ tokenward.Key, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.errs = append(e.errs, err)

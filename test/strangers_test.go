@@ -51,7 +51,9 @@ func (r *rig) wantRefused(done <-chan error) {
 	}
 }
 
-func withPAR() rigOption { return withClient(tokenward.WithPushedAuthorization(true)) }
+func withPAR() rigOption {
+	return withClient(withProvider(tokenward.ProviderConfig{PushedAuthorization: true}))
+}
 
 // Of the requests at the provider at once, a quarter may be caused by strangers. Users do not wait
 // behind them.

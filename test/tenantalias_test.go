@@ -34,14 +34,14 @@ func TestTenants_issuerThatIsTheAlias(t *testing.T) {
 			Issuer: strings.TrimSuffix(app.MetadataURL, "/.well-known/openid-configuration"), ClientID: app.ClientID,
 			ClientSecret: app.ClientSecret, Secrets: []string{secret}, RedirectURI: "http://127.0.0.1:9/callback",
 		}, tokenward.WithHTTPClient(tenant.Client()), tokenward.WithLogger(zap.NewNop()),
-			tokenward.WithTenants(func(context.Context, string) bool { return true }))
+			tokenward.WithProvider(tokenward.ProviderConfig{Tenants: func(context.Context, string) bool { return true }}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		v := &visitor{ctx: t.Context(), profile: p, tenant: tenant, client: c}
 		if err := v.signIn(); (err == nil) != tt.ok || !tt.ok && !errors.As(err, new(*tokenward.IssuerValidationError)) {
 			t.Errorf("%s: %v, want ok %v, else an IssuerValidationError", tt.name, err, tt.ok)
-		} else if err != nil && strings.Contains(err.Error(), "WithTenants") {
+		} else if err != nil && strings.Contains(err.Error(), "ProviderConfig.Tenants") {
 			t.Errorf("%s: %v, want no advice to set what is set", tt.name, err)
 		}
 		if err := c.Close(context.Background()); err != nil {

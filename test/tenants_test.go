@@ -20,11 +20,10 @@ func visitTenants(t *testing.T, allowed func(string) bool, claims idptest.Claims
 	p, _ := idptest.ProfileNamed("entra-organizations")
 	v := newVisitor(t, p, func(p idptest.Profile, tenant *idptest.Tenant) providers.Setup {
 		s := providers.For(p, tenant)
-		if allowed == nil {
-			s.Options = append(s.Options, tokenward.WithTenants(nil))
-			return s
+		s.Provider.Tenants = nil
+		if allowed != nil {
+			s.Provider.Tenants = func(_ context.Context, tid string) bool { return allowed(tid) }
 		}
-		s.Options = append(s.Options, tokenward.WithTenants(func(_ context.Context, tid string) bool { return allowed(tid) }))
 		return s
 	})
 	v.tenant.NextLogin(claims)
@@ -62,11 +61,11 @@ func TestTenants_whoMaySignIn(t *testing.T) {
 	}
 }
 
-// Without the option a template is refused, and the error names the option.
+// By default a template is refused, and the error names the field.
 func TestTenants_templateIsRefusedByDefault(t *testing.T) {
 	_, err := visitTenants(t, nil, nil)
-	if !errors.As(err, new(*tokenward.IssuerValidationError)) || !strings.Contains(err.Error(), "WithTenants") {
-		t.Errorf("login: %v, want an IssuerValidationError that names WithTenants", err)
+	if !errors.As(err, new(*tokenward.IssuerValidationError)) || !strings.Contains(err.Error(), "ProviderConfig.Tenants") {
+		t.Errorf("login: %v, want an IssuerValidationError that names ProviderConfig.Tenants", err)
 	}
 }
 

@@ -111,7 +111,9 @@ func TestTokenType_ofAConnection(t *testing.T) {
 func TestExpiresIn_absent(t *testing.T) {
 	life := func(d time.Duration) rigOption { return withTenant(idptest.WithTokenLife(d)) }
 	opaque := withTenant(idptest.WithOpaqueTokens())
-	byDefault := func(d time.Duration) rigOption { return withClient(tokenward.WithDefaultTokenLifetime(d)) }
+	byDefault := func(d time.Duration) rigOption {
+		return withClient(withProvider(tokenward.ProviderConfig{TokenLifetime: d}))
+	}
 	tests := []struct {
 		name string
 		opts []rigOption
@@ -148,7 +150,7 @@ func TestExpiresIn_absent(t *testing.T) {
 // An expires_in that is absent means the default life; one that cannot be used makes the token good for one answer.
 func TestExpiresIn_unusable(t *testing.T) {
 	for _, v := range []any{-1, "soon", true, "-3600", 0} {
-		r := newRig(t, withClient(tokenward.WithDefaultTokenLifetime(tokenward.AsLongAsTheSession)))
+		r := newRig(t, withClient(withProvider(tokenward.ProviderConfig{TokenLifetime: tokenward.AsLongAsTheSession})))
 		id := r.login()
 		r.tenant.Script(idptest.Refresh, idptest.ExpiresIn(v).Always())
 		for i := range 2 {
@@ -160,10 +162,10 @@ func TestExpiresIn_unusable(t *testing.T) {
 	}
 }
 
-func TestWithDefaultTokenLifetime_unusable(t *testing.T) {
-	for _, d := range []time.Duration{0, -1, -time.Hour, time.Second - 1} {
+func TestTokenLifetime_unusable(t *testing.T) {
+	for _, d := range []time.Duration{-1, -time.Hour, time.Second - 1} {
 		r := newRig(t)
-		_, err := tokenward.New(r.cfg, tokenward.WithDefaultTokenLifetime(d))
+		_, err := tokenward.New(r.cfg, withProvider(tokenward.ProviderConfig{TokenLifetime: d}))
 		wantError[*tokenward.ConfigurationError](t, d.String(), err, "configuration_error")
 	}
 }

@@ -108,7 +108,7 @@ func TestWire_forms(t *testing.T) {
 		},
 		{
 			name: "a signing key wins over the secret", tenant: idptest.WithClientKey("demo", &private.PublicKey),
-			config: func(*tokenward.Config) {}, option: tokenward.WithSigningKey(private, "", "key-1"),
+			config: func(*tokenward.Config) {}, option: tokenward.WithCredentials(tokenward.Credentials{SigningKey: private, SigningKeyID: "key-1"}),
 			more: map[string]string{"client_assertion": "*", "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 		},
 	}
@@ -211,7 +211,7 @@ func TestWire_assertion(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRig(t, withTenant(idptest.WithClientKey("demo", &private.PublicKey)))
-	w := r.watch(tokenward.WithSigningKey(private, "PS256", "key-1"))
+	w := r.watch(tokenward.WithCredentials(tokenward.Credentials{SigningKey: private, SigningAlg: "PS256", SigningKeyID: "key-1"}))
 	id := r.login()
 	r.token(id, tokenward.TokenRequest{Audience: apiB})
 	seen := map[any]bool{}
@@ -238,13 +238,24 @@ func TestWire_assertion(t *testing.T) {
 	r.want("assertions", len(seen), 2)
 }
 
+// noVault is a source that cannot be reached.
+func noVault(context.Context, string, string) (tokenward.Credentials, error) {
+	return tokenward.Credentials{}, errors.New("no vault")
+}
+
 // A secret that cannot be had: a ConfigurationError, before any token request.
 func TestWire_noClientAuthentication(t *testing.T) {
-	r := newRig(t)
+	source := func(context.Context, string, string) (tokenward.Credentials, error) {
+		return tokenward.Credentials{ClientSecret: "demo-secret"}, nil
+	}
+	r := newRig(t, withConfig(func(c *tokenward.Config) {
+		c.ClientSecret, c.Credentials = "", func(ctx context.Context, issuer, clientID string) (tokenward.Credentials, error) {
+			return source(ctx, issuer, clientID)
+		}
+	}))
 	id := r.login()
-	r.cfg.ClientSecret = ""
-	r.restart(tokenward.WithClientSecretFunc(func(context.Context) (string, error) { return "", errors.New("no vault") }))
 	back := r.callback(tokenward.LoginRequest{})
+	source = noVault
 	r.tenant.Reset()
 	_, err := r.complete(back)
 	wantError[*tokenward.ConfigurationError](t, "login", err, "configuration_error")

@@ -211,16 +211,16 @@ func (s settings) scopes() (byAudience map[string]string, err error) {
 // config returns what the library is to know, all but where the application is. With -provider
 // that is of setup, else of the flags; scopes, audience and -par are of the flags in both.
 func (s settings) config(setup *providers.Setup) (tokenward.Config, []tokenward.Option, error) {
-	cfg := tokenward.Config{
+	app := providers.Setup{Config: tokenward.Config{
 		Issuer: s.issuer, Domain: s.domain, ClientID: s.clientID, ClientSecret: s.clientSecret,
 		ClientAuth: map[string]idp.AuthMethod{
 			"basic": tokenward.ClientSecretBasic, "post": tokenward.ClientSecretPost, "none": tokenward.PublicClient,
 		}[s.clientAuth],
-	}
-	var opts []tokenward.Option
+	}}
 	if setup != nil {
-		cfg, opts = setup.Config, setup.Options
+		app = *setup
 	}
+	cfg := app.Config
 	cfg.Secrets, cfg.Audience = s.secrets(), s.audience
 	byAudience, err := s.scopes()
 	switch {
@@ -232,7 +232,7 @@ func (s settings) config(setup *providers.Setup) (tokenward.Config, []tokenward.
 		cfg.Scopes = s.scope
 	}
 	if s.par {
-		opts = append(opts, tokenward.WithPushedAuthorization(true))
+		app.Provider.PushedAuthorization = true
 	}
 	if s.signingKey != "" {
 		text, err := os.ReadFile(s.signingKey)
@@ -244,9 +244,9 @@ func (s settings) config(setup *providers.Setup) (tokenward.Config, []tokenward.
 			return cfg, nil, fmt.Errorf("-signing-key: %s: %w", s.signingKey, err)
 		}
 		cfg.ClientAuth = idp.PrivateKeyJWT
-		opts = append(opts, tokenward.WithSigningKey(key, "", ""))
+		app.Credentials.SigningKey = key
 	}
-	return cfg, opts, nil
+	return cfg, app.Options(), nil
 }
 
 // level returns -log-level, which was checked.

@@ -26,7 +26,7 @@ const noRefreshTokens = "there are no refresh tokens"
 
 // notes are what else has to be known of a provider.
 var notes = map[string][]string{
-	"auth0": {"Name the tenant by `Domain`, not by `Issuer`: then a logout goes to `/v2/logout`, and UserInfo is not asked (`WithUserInfo(true)` asks it)."},
+	"auth0": {"Name the tenant by `Domain`, not by `Issuer`: then a logout goes to `/v2/logout`, and UserInfo is not asked (`ProviderConfig.UserInfo` has it asked)."},
 	"entra": {"A user whose directory entry has no mail address has no claim `email`; `preferred_username` is there."},
 	"entra-b2c": {
 		"The addresses of the user are in the claim `emails`, a list.",
@@ -38,7 +38,7 @@ var notes = map[string][]string{
 	"cognito":                   {"A logout always leads to the `logout_uri`, which must be registered."},
 	"google":                    {"A refresh token comes with the consent only: without `prompt=consent` a user who has consented before brings none."},
 	"google-iss-without-scheme": {"Such an iss is taken of accounts.google.com alone; the demo, whose tenant has another host, cannot play this one."},
-	"apple":                     {"`clientSecret` makes a JWT for Apple: signed with the key of the developer account by ES256, of at most six months.", "The name is in the form's field `user`, at the first login only, and not signed: `httpauth.OnLogin` gets the form."},
+	"apple":                     {"`credentials` returns a `ClientSecret` that is a JWT for Apple: signed with the key of the developer account by ES256, of at most six months.", "The name is in the form's field `user`, at the first login only, and not signed: `httpauth.OnLogin` gets the form."},
 	"discord":                   {"Its scope `identify` stands for the profile."},
 	"linkedin":                  {"Without PKCE and nonce nothing but the state binds the code to the login: a stolen code opens its owner's account. LinkedIn offers nothing else."},
 	"salesforce":                {"`2*time.Hour` stands for the session timeout that the administrator set."},
@@ -79,10 +79,10 @@ The column *set beside* is what has to be set beside issuer, client id and clien
 metadata; ` + "`Client.Provider`" + ` shows what it decided. What is set for more than to sign in is in parentheses.
 
 In the Go below, ` + "`key`" + ` is the application's private key (` + "`idp.ParseSigningKey`" + ` reads a PEM file), ` + "`certificate`" + ` its
-*x509.Certificate, ` + "`clientSecret`" + ` a function that returns the secret of the moment. Issuers have the form of the provider's;
+*x509.Certificate, ` + "`credentials`" + ` a ` + "`tokenward.CredentialSource`" + ` that returns the secret of the moment. Issuers have the form of the provider's;
 yours has your own names in it. Where one server has several registrations, issuer, client id and redirect URI are those of
 ` + "`Config.RegistrationResolver`" + `, and what authenticates is given by ` + "`Config.Credentials`" + `; the other settings are for all of them, and
-` + "`WithMetadataURL`" + ` and ` + "`WithTenants`" + ` cannot be used there. To try one: ` + "`go run ./cmd/demo -provider NAME`" + `, with a fake tenant that plays the provider.
+` + "`ProviderConfig.MetadataURL`" + ` and ` + "`Tenants`" + ` cannot be used there. To try one: ` + "`go run ./cmd/demo -provider NAME`" + `, with a fake tenant that plays the provider.
 
 | provider | name | set beside | cannot |
 |---|---|---|---|
@@ -180,7 +180,8 @@ func section(w io.Writer, p idptest.Profile, s Setup) error {
 
 // Code returns the lines of Go that configure an application, as a host writes them.
 func Code(s Setup) (string, error) {
-	var fields, options, handlers strings.Builder
+	var fields, handlers strings.Builder
+	var provider, credentials []string
 	line := func(name, code string) { fmt.Fprintf(&fields, "\t%s: %s,\n", name, code) }
 	if s.Config.Domain != "" {
 		line("Domain", strconv.Quote(s.Config.Domain))
@@ -194,16 +195,25 @@ func Code(s Setup) (string, error) {
 	line("Secrets", `[]string{os.Getenv("SESSION_SECRET")}`)
 	line("RedirectURI", `"https://app.example.com/auth/callback"`)
 	for _, one := range s.Settings {
-		switch field, isField := strings.CutPrefix(one.Name, "Config."); {
-		case isField:
+		switch of, field, _ := strings.Cut(one.Name, "."); of {
+		case "Config":
 			line(field, one.Code)
-		case strings.HasPrefix(one.Name, "httpauth."):
-			handlers.WriteString(", " + one.Code)
+		case "ProviderConfig":
+			provider = append(provider, field+": "+one.Code)
+		case "Credentials":
+			credentials = append(credentials, field+": "+one.Code)
 		default:
-			options.WriteString(", " + one.Code)
+			handlers.WriteString(", " + one.Code)
 		}
 	}
-	text := "auth, err := tokenward.New(tokenward.Config{\n" + fields.String() + "}" + options.String() + ")\n"
+	text := "auth, err := tokenward.New(tokenward.Config{\n" + fields.String() + "}"
+	if len(credentials) > 0 {
+		text += ", tokenward.WithCredentials(tokenward.Credentials{" + strings.Join(credentials, ", ") + "})"
+	}
+	if len(provider) > 0 {
+		text += ", tokenward.WithProvider(tokenward.ProviderConfig{" + strings.Join(provider, ", ") + "})"
+	}
+	text += ")\n"
 	if handlers.Len() > 0 {
 		text += "// and, where err is nil\nweb, err := httpauth.New(auth, \"https://app.example.com\"" + handlers.String() + ")\n"
 	}

@@ -46,7 +46,7 @@ import (
 var (
 	key          crypto.PrivateKey
 	certificate  *x509.Certificate
-	clientSecret func(context.Context) (string, error)
+	credentials  tokenward.CredentialSource
 	isCustomer   func(context.Context, string) bool
 	_            = httpauth.New
 	_            = time.Hour

@@ -19,8 +19,9 @@ import (
 
 // Setup is how an application is configured for one provider.
 type Setup struct {
-	Config  tokenward.Config // all but Secrets and RedirectURI, which no provider decides
-	Options []tokenward.Option
+	Config      tokenward.Config // all but Secrets and RedirectURI, which no provider decides
+	Provider    tokenward.ProviderConfig
+	Credentials tokenward.Credentials // by a key; otherwise Config has them
 	// LogoutParams are for httpauth.LogoutParams or tokenward.LogoutRequest. See LogoutParamsTo.
 	LogoutParams map[string]string
 	// Settings are set beside issuer, client id and client secret, in the order of the
@@ -30,8 +31,17 @@ type Setup struct {
 
 // Setting is one line of a configuration, beside issuer, client id and client secret.
 type Setting struct {
-	Name string // Config.Scopes, WithPKCE, httpauth.LogoutParams
-	Code string // in Go: the value of a field of Config, or the call that makes an option
+	Name string // Config.Scopes, ProviderConfig.NoPKCE, Credentials.SigningKey, httpauth.LogoutParams
+	Code string // in Go: the value of a field, or the call that makes an option of httpauth
+}
+
+// Options returns the options of tokenward.New.
+func (s Setup) Options() []tokenward.Option {
+	opts := []tokenward.Option{tokenward.WithProvider(s.Provider)}
+	if s.Credentials.SigningKey != nil {
+		opts = append(opts, tokenward.WithCredentials(s.Credentials))
+	}
+	return opts
 }
 
 // Names returns the names of the settings, separated by commas; "" for none.
@@ -67,21 +77,26 @@ func For(p idptest.Profile, t *idptest.Tenant) Setup {
 	}
 	at := t.Application().MetadataURL
 	if p.Location.AliasOnly { // else it is below the issuer too
-		s.option("WithMetadataURL", strconv.Quote(at), tokenward.WithMetadataURL(at))
+		s.Provider.MetadataURL = at
+		s.set("ProviderConfig.MetadataURL", strconv.Quote(at))
 	}
 	if p.Config.TenantTemplate {
 		s.Config.Issuer = strings.TrimSuffix(at, "/.well-known/openid-configuration") // the alias is an issuer's name too
-		s.option("WithTenants", "isCustomer", tokenward.WithTenants(func(context.Context, string) bool { return true }))
+		s.Provider.Tenants = func(context.Context, string) bool { return true }
+		s.set("ProviderConfig.Tenants", "isCustomer")
 	}
 	s.authenticate(&p, t)
 	s.ask(&p)
 	if life := p.Tokens.Life; p.Tokens.ExpiresIn == idptest.ExpiresAbsent && p.Lacks.RefreshTokens {
-		s.option("WithDefaultTokenLifetime", "tokenward.AsLongAsTheSession", tokenward.WithDefaultTokenLifetime(tokenward.AsLongAsTheSession))
+		s.Provider.TokenLifetime = tokenward.AsLongAsTheSession
+		s.set("ProviderConfig.TokenLifetime", "tokenward.AsLongAsTheSession")
 	} else if p.Tokens.ExpiresIn == idptest.ExpiresAbsent {
-		s.option("WithDefaultTokenLifetime", fmt.Sprintf("%d*time.Hour", life/time.Hour), tokenward.WithDefaultTokenLifetime(life))
+		s.Provider.TokenLifetime = life
+		s.set("ProviderConfig.TokenLifetime", fmt.Sprintf("%d*time.Hour", life/time.Hour))
 	}
 	if p.Config.NoLogoutHint {
-		s.option("WithIDTokenHint", "false", tokenward.WithIDTokenHint(false))
+		s.Provider.NoIDTokenHint = true
+		s.set("ProviderConfig.NoIDTokenHint", "true")
 	}
 	if len(p.Config.LogoutParams) > 0 {
 		s.LogoutParams = p.Config.LogoutParams
@@ -98,22 +113,26 @@ func (s *Setup) authenticate(p *idptest.Profile, t *idptest.Tenant) {
 		s.Config.ClientAuth = tokenward.PublicClient
 		s.set("Config.ClientAuth", "tokenward.PublicClient")
 	case auth == idptest.AuthPrivateKey:
-		s.option("WithSigningKey", `key, "", ""`, tokenward.WithSigningKey(app.Key, "", ""))
+		s.Credentials.SigningKey = app.Key
+		s.set("Credentials.SigningKey", "key")
 	case auth == idptest.AuthPost && byMetadata(p) != idptest.AuthPost:
 		s.Config.ClientAuth = idp.ClientSecretPost
 		s.set("Config.ClientAuth", "tokenward.ClientSecretPost")
 	}
 	if p.Config.Thumbprint {
-		s.option("WithSigningCertificate", "certificate", tokenward.WithSigningCertificate(app.Certificate))
+		s.Credentials.SigningCertificate = app.Certificate
+		s.set("Credentials.SigningCertificate", "certificate")
 	}
 	if p.Config.AssertionAudience == idptest.AudienceEndpoint {
-		s.option("WithAssertionForTokenEndpoint", "", tokenward.WithAssertionForTokenEndpoint())
+		s.Credentials.AssertTokenEndpoint = true
+		s.set("Credentials.AssertTokenEndpoint", "true")
 	}
 	if p.Clients.SecretJWT {
 		s.Config.ClientSecret = ""
-		s.option("WithClientSecretFunc", "clientSecret", tokenward.WithClientSecretFunc(func(context.Context) (string, error) {
-			return t.Application().ClientSecret, nil
-		}))
+		s.Config.Credentials = func(context.Context, string, string) (tokenward.Credentials, error) {
+			return tokenward.Credentials{ClientSecret: t.Application().ClientSecret}, nil
+		}
+		s.set("Config.Credentials", "credentials")
 	}
 }
 
@@ -144,16 +163,20 @@ func (s *Setup) ask(p *idptest.Profile) {
 		s.set("Config.AuthorizationParams", goMap(params))
 	}
 	if cfg.NoPKCE {
-		s.option("WithPKCE", "false", tokenward.WithPKCE(false))
+		s.Provider.NoPKCE = true
+		s.set("ProviderConfig.NoPKCE", "true")
 	}
 	switch {
 	case cfg.NoNonce:
-		s.option("WithNonce", "false", tokenward.WithNonce(false))
+		s.Provider.Nonce = tokenward.Never
+		s.set("ProviderConfig.Nonce", "tokenward.Never")
 	case cfg.Nonce && slices.Contains(p.Metadata.Challenges, "S256"): // elsewhere it is sent by default
-		s.option("WithNonce", "", tokenward.WithNonce())
+		s.Provider.Nonce = tokenward.Always
+		s.set("ProviderConfig.Nonce", "tokenward.Always")
 	}
 	if cfg.PAR && !p.Metadata.PARRequired { // which the metadata says
-		s.option("WithPushedAuthorization", "true", tokenward.WithPushedAuthorization(true))
+		s.Provider.PushedAuthorization = true
+		s.set("ProviderConfig.PushedAuthorization", "true")
 	}
 }
 
@@ -168,11 +191,6 @@ func defaultScopes(p *idptest.Profile) string {
 }
 
 func (s *Setup) set(name, code string) { s.Settings = append(s.Settings, Setting{name, code}) }
-
-func (s *Setup) option(name, arguments string, o tokenward.Option) {
-	s.Options = append(s.Options, o)
-	s.set(name, "tokenward."+name+"("+arguments+")")
-}
 
 // goMap returns a map as Go writes it.
 func goMap(m map[string]string) string {

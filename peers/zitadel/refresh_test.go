@@ -125,7 +125,7 @@ func TestRefresh_tellsWhichAudienceItGot(t *testing.T) {
 }
 
 func TestRefresh_strictAboutTheAudience(t *testing.T) {
-	s := newSite(t, Settings{AccessToken: JWT}, nil, tokenward.WithStrictAudience())
+	s := newSite(t, Settings{AccessToken: JWT}, nil, tokenward.WithProvider(tokenward.ProviderConfig{StrictAudience: true}))
 	s.signIn()
 	for range 3 { // the refresh token is kept each time
 		s.wantRefused("/token?audience=https://api.example", http.StatusForbidden, "incorrect_audience", "")

@@ -24,7 +24,7 @@ func TestSignInToSignOut(t *testing.T) {
 	post := func(c *tokenward.Config) { c.ClientAuth = tokenward.ClientSecretPost }
 	slash := func(c *tokenward.Config) { c.Issuer += "/" }
 	scopes := func(c *tokenward.Config) { c.Scopes = allScopes }
-	assert := tokenward.WithSigningKey(key, "RS256", ClientKeyID)
+	assert := tokenward.WithCredentials(tokenward.Credentials{SigningKey: key, SigningAlg: "RS256", SigningKeyID: ClientKeyID})
 	tests := []struct {
 		name     string
 		provider Settings
@@ -42,7 +42,7 @@ func TestSignInToSignOut(t *testing.T) {
 		{"issuer with a path", Settings{Path: "/tenants/one"}, nil, nil},
 		{"issuer with a path and a slash, wrapped", Settings{Path: "/tenants/one/", Wrapped: true}, nil, nil},
 		{"private_key_jwt, issuer with a path", Settings{Path: "/tenants/one", ClientAuth: oidc.AuthMethodPrivateKeyJWT, ClientKey: &key.PublicKey}, nil, []tokenward.Option{assert}},
-		{"nonce, scopes at every refresh", Settings{}, scopes, []tokenward.Option{tokenward.WithNonce()}},
+		{"nonce, scopes at every refresh", Settings{}, scopes, []tokenward.Option{tokenward.WithProvider(tokenward.ProviderConfig{Nonce: tokenward.Always})}},
 		{"JWTs as access tokens", Settings{AccessToken: JWT}, nil, nil},
 		{"cookies", Settings{}, nil, []tokenward.Option{tokenward.WithStatelessSessions()}},
 	}

@@ -184,7 +184,7 @@ func clientAt(t *testing.T, h home, tenant *idptest.Tenant, opts ...tokenward.Op
 	c, err := tokenward.New(tokenward.Config{
 		Issuer: tenant.Issuer(), ClientID: clientID, ClientSecret: clientSecret, Secrets: []string{sealing}, RedirectURI: "http://127.0.0.1/callback",
 	}, append([]tokenward.Option{
-		tokenward.WithLogger(zap.NewNop()), tokenward.WithEndSession(false), tokenward.WithStateStore(s.StateStore),
+		tokenward.WithLogger(zap.NewNop()), tokenward.WithProvider(tokenward.ProviderConfig{EndSession: tokenward.Never}), tokenward.WithStateStore(s.StateStore),
 		tokenward.WithTransactionStore(s.transactions), tokenward.WithHTTPClient(tenant.Client()),
 	}, opts...)...)
 	must(t, err)

@@ -72,7 +72,7 @@ func serve() error {
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.Lock(os.Stderr), zap.WarnLevel))
 	w.client, err = tokenward.New(tokenward.Config{
 		Issuer: p.Issuer, ClientID: clientID, ClientSecret: clientSecret, Secrets: []string{sealing}, RedirectURI: "http://127.0.0.1/callback",
-	}, tokenward.WithClock(w.clock), tokenward.WithLogger(log), tokenward.WithLimits(p.Limits), tokenward.WithEndSession(false),
+	}, tokenward.WithClock(w.clock), tokenward.WithLogger(log), tokenward.WithLimits(p.Limits), tokenward.WithProvider(tokenward.ProviderConfig{EndSession: tokenward.Never}),
 		tokenward.WithStateStore(w.store.StateStore), tokenward.WithTransactionStore(w.store.transactions))
 	if err != nil {
 		return err

@@ -76,7 +76,7 @@ func serve(text string, in io.Reader, out, stderr io.Writer) error {
 	if c.client, err = tokenward.New(tokenward.Config{
 		Issuer: s.Issuer, ClientID: clientID, ClientSecret: clientSecret, Secrets: []string{sealingSecret},
 		RedirectURI: "http://127.0.0.1/callback", Audience: defaultAudience,
-	}, tokenward.WithStateStore(c.store), tokenward.WithHTTPClient(c.http), tokenward.WithLogger(log), tokenward.WithEndSession(false),
+	}, tokenward.WithStateStore(c.store), tokenward.WithHTTPClient(c.http), tokenward.WithLogger(log), tokenward.WithProvider(tokenward.ProviderConfig{EndSession: tokenward.Never}),
 		tokenward.WithLimits(tokenward.Limits{Lease: leaseTTL, RetryFirst: retryFirst, RetryMost: retryMost, TokenSets: tokensPerState}),
 	); err != nil {
 		return errors.Join(err, shut())

@@ -58,7 +58,7 @@ func (h home) client(ctx context.Context, issuer string) (*tokenward.Client, io.
 	c, err := tokenward.New(tokenward.Config{
 		Issuer: issuer, ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,
 		Secrets: []string{"a secret of at least thirty-two bytes"}, RedirectURI: "http://127.0.0.1/callback",
-	}, tokenward.WithStateStore(s), tokenward.WithAlgorithms("ES256"), tokenward.WithLogger(log))
+	}, tokenward.WithStateStore(s), tokenward.WithProvider(tokenward.ProviderConfig{Algorithms: []string{"ES256"}}), tokenward.WithLogger(log))
 	if err != nil {
 		return nil, nil, errors.Join(err, closer.Close())
 	}

@@ -169,7 +169,7 @@ var ordinary = []defect{
 		name: "userinfo-ceiling", what: "UserInfo may assert a ceiling",
 		old:  `	claimSessionExpiry, "iss", "sub"`,
 		bad:  `	"iss", "sub"`,
-		test: "TestWithUserInfo",
+		test: "TestAddUserInfo",
 	},
 	{
 		name: "short-secrets", what: "secrets of 16 bytes are taken",
