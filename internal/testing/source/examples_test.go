@@ -14,8 +14,8 @@ import (
 // inner are the packages that applications and stores need not import by name.
 var inner = []string{"actors", "idp", "messages", "session", "supervisor"}
 
-// What the root package's comment names as an operation or option stands in one of its Examples, and each package that others import
-// has an Example.
+// What the comments of the root package and of Client name as an operation or option stands in one of the package's Examples, and each
+// package that others import has an Example.
 func TestExamples_ofEachCapability(t *testing.T) {
 	files := source.WithTests(t, ".")
 	shown := make(map[string]map[string]bool) // by folder, the names that its Examples use
@@ -43,12 +43,18 @@ func TestExamples_ofEachCapability(t *testing.T) {
 			shown[folder] = make(map[string]bool) // said once
 			t.Errorf("%s has no Example", folder)
 		}
-		if file.Path != "doc.go" {
-			continue
+		var comments []*ast.CommentGroup
+		switch file.Path {
+		case "doc.go":
+			comments = append(comments, file.AST.Doc)
+		case "client.go":
+			comments = append(comments, commentOf(file, "Client"))
 		}
-		for _, m := range regexp.MustCompile(`\[(?:\w+\.)?(\w+)\]`).FindAllStringSubmatch(file.AST.Doc.Text(), -1) {
-			if !shown["."][m[1]] {
-				t.Errorf("the package comment names %s, which no Example shows", m[0])
+		for _, comment := range comments {
+			for _, m := range regexp.MustCompile(`\[(?:\w+\.)?(\w+)\]`).FindAllStringSubmatch(comment.Text(), -1) {
+				if !shown["."][m[1]] {
+					t.Errorf("%s names %s, which no Example shows", file.Path, m[0])
+				}
 			}
 		}
 	}
@@ -77,4 +83,17 @@ func TestOptions_areListed(t *testing.T) {
 			t.Errorf("the comment of Option does not list %s", name)
 		}
 	}
+}
+
+// commentOf returns the comment of a type.
+func commentOf(file source.File, name string) (doc *ast.CommentGroup) {
+	ast.Inspect(file.AST, func(n ast.Node) bool {
+		if d, ok := n.(*ast.GenDecl); ok && len(d.Specs) > 0 {
+			if spec, ok := d.Specs[0].(*ast.TypeSpec); ok && spec.Name.Name == name {
+				doc = d.Doc
+			}
+		}
+		return true
+	})
+	return doc
 }
