@@ -47,7 +47,8 @@ type core struct {
 	incarnation session.Incarnation
 
 	// state is the newest; saved is the one that the store is known to hold, as version.
-	// They are compared as pointers, for a state is never changed.
+	// They are compared as pointers, for a state is never changed. Where the two have different refresh tokens, none is spent until
+	// the newest is saved (startNext).
 	state   *session.State
 	saved   *session.State
 	version session.Version

@@ -30,6 +30,9 @@ func (a *Session) carryOut(effects []effect) {
 }
 
 // carryOutNow carries out an effect that others hear of at once, and reports whether e is one.
+//
+// Callers run beside the turn, so they may see the session between any two effects. The core has put them in an order in which that does
+// no harm. Example: publish comes before completeFlight, so a caller who is released and asks again finds the token in the snapshot.
 func (a *Session) carryOutNow(e effect) bool {
 	switch e := e.(type) {
 	case publish:
@@ -89,6 +92,9 @@ func (a *Session) carryOutWork(e effect) {
 }
 
 // askPermit asks for a permit: for a request that no caller waits for, only for one that is to spare now.
+//
+// A permit that is free is handled behind this message, and before all others of the mailbox. As a message of its own it would stand behind
+// them, while other sessions wait for that permit.
 func (a *Session) askPermit(e askPermit) {
 	var now bool
 	m := &permitGranted{}
@@ -125,6 +131,8 @@ func (a *Session) tell(m any) {
 	a.env.Send(a.supervisor, m)
 }
 
+// setUnsaved says how far the store is behind. Stats.Failing counts sessions and not failures: while it is not 0, Ready names the store. So it
+// changes only where the session enters that state or leaves it.
 func (a *Session) setUnsaved(u directory.Unsaved) {
 	was := a.entry.SetUnsaved(u)
 	if u == directory.SaveFailing && was != directory.SaveFailing {
@@ -170,6 +178,9 @@ func (a *Session) after(old clock.Timer, d time.Duration, m any) clock.Timer {
 //
 // The clock is asked here, on the goroutine that sends, and not in the turn that decided: between the two the process may
 // have been paused for longer than its lease.
+//
+// The permit goes back before the answer is sent to the session. Example: the session's turn has to wait, for a thousand others have
+// answers too. The next request in the queue for permits need not wait for that turn.
 func (a *Session) spend(e spend) {
 	env, permit, observed := a.env, a.permit, a.observed(e.flight)
 	env.Stats.Requests.Add(1)
@@ -235,6 +246,8 @@ type revoked struct{ messages.Redacted }
 
 // revoke makes a refresh token useless. It takes a permit like every request. What becomes of it says nothing of the
 // provider's token endpoint, so it is never the request that finds out whether the provider works again.
+//
+// The logout does not wait for it, and the session stays until it is over (core.idle), so that Close waits for a revocation that is under way.
 func (a *Session) revoke(e revoke) {
 	env, self, key := a.env, a.self, a.entry.Key
 	over := func(err error) {

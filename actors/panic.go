@@ -143,7 +143,8 @@ func (a *Session) revive() *core {
 // stray is a store operation that a core before this one has asked for.
 type stray struct{ op }
 
-// latePermit gives a permit back that was asked for before a panic.
+// latePermit gives a permit back that was asked for before a panic. Its flight has been answered with internal_error, so there is nothing to
+// be sent with it.
 func (c *core) latePermit(m *permitGranted) {
 	if c.step == waitingForPermit && m.err == nil {
 		c.do(dropPermit{})
@@ -151,7 +152,8 @@ func (c *core) latePermit(m *permitGranted) {
 	c.step = noRequest
 }
 
-// lateAnswer keeps the refresh token that a request of before a panic brings, if it is the session's.
+// lateAnswer keeps the refresh token that a request of before a panic brings, if it is the session's. The access token in it goes to no
+// caller. Example of one that is not the session's: a login or a logout came while the request was on the wire, and before the panic.
 func (c *core) lateAnswer(m *providerAnswered) {
 	a := c.request
 	if c.request = nil; c.step == onTheWire {
@@ -224,7 +226,8 @@ func (c *core) mayRestart() {
 	}
 }
 
-// reloading reports whether the record is being read, or will be, after a panic.
+// reloading reports whether the record is being read, or will be, after a panic. Until then the snapshot is not shown (fail has outdated the
+// entry), for a notice that comes in between is not heard. The user may have signed out elsewhere.
 func (c *core) reloading() bool {
 	return c.queued(isReload) || slices.ContainsFunc(c.backlog, isReload)
 }
@@ -275,6 +278,9 @@ func (*reloadOp) askStore(ctx context.Context, s *storeCall, m *opDone) (err err
 
 // done goes on with the session as the store holds it, and puts the newest refresh token on top: unless
 // another process, or another login, has put a different one there.
+//
+// Example: a refresh was answered, its save failed, and then came the panic. The record has the token that was spent (saved), or another
+// process has saved values of the application beside it. The newest token goes on top in both cases, and is saved.
 func (o *reloadOp) done(c *core, m *opDone, _ time.Time) {
 	r := m.found
 	switch {

@@ -14,7 +14,7 @@ import (
 // answer is taken in. core.step says how far it has come.
 type request struct {
 	flight     *directory.Flight
-	generation session.Generation     // that it is for; 0: none any more
+	generation session.Generation     // that it is for; 0: none any more, so what it brings changes nothing
 	token      string                 // the refresh token that it presents
 	state      *session.State         // when it was sent
 	of         session.RegistrationID // whose request it is, and where to
@@ -141,7 +141,9 @@ func (c *core) fromCache(f *directory.Flight, now time.Time) (directory.Answer, 
 	return c.cached(c.visible, f, now)
 }
 
-// coveredBySave reports whether an answer that is on its way to the store covers f, which has only to wait for that.
+// coveredBySave reports whether an answer that is on its way to the store covers f, which has only to wait for that. Example: the scopes
+// "write read" were answered and are being saved, and a caller asks for "read". A request for it would spend the refresh token for a token
+// that is there already.
 func (c *core) coveredBySave(f *directory.Flight, now time.Time) bool {
 	if !c.saving() || c.recovers(f) {
 		return false
@@ -171,7 +173,8 @@ func (c *core) cached(s *directory.Snapshot, f *directory.Flight, now time.Time)
 	return a, found
 }
 
-// completeCovered answers those in the queue whom the snapshot covers by now.
+// completeCovered answers those in the queue whom the snapshot covers by now. It is called where a read or a Begin has brought another
+// process's tokens. Without it they would wait until their turn in the queue came, behind requests that they have no part in.
 func (c *core) completeCovered(now time.Time) {
 	if c.life != live {
 		return
@@ -222,7 +225,7 @@ func (c *core) notPermitted(f *directory.Flight, err error) directory.Answer {
 }
 
 // noPermit answers f, for which there is no permit. An early refresh that no caller has joined by now is left for later. One
-// that has been joined asks again, like any other.
+// that has been joined asks again, like any other: the caller who joined it has no token to go on with.
 func (c *core) noPermit(f *directory.Flight, err error) {
 	switch {
 	case !errors.Is(err, errNoneSpare):

@@ -189,7 +189,7 @@ func (c *core) later() {
 	c.do(retryIn{wait})
 }
 
-// retry tries again what failed.
+// retry tries again what failed. All of it waits for one timer, since it is one store that has failed.
 //
 // The deletions of sessions that have ended, and reads that have to succeed, wait in the backlog for the same timer. A request on the
 // wire is not waited for: its refresh token is the one that is saved already, so the save leaves its intent (keepsIntent).

@@ -13,6 +13,9 @@ import (
 )
 
 // storeCall is what a store operation asks the store with.
+//
+// It runs on a goroutine of the Runner, beside the turns of the actor. So it has copies of what it needs. It changes its opDone, which the
+// core sees once it has come back, and the encoder, which the one operation that is out has to itself.
 type storeCall struct {
 	env     *Env
 	key     session.Key
@@ -127,7 +130,9 @@ func (s *storeCall) encode(r record) (store.Record, error) {
 	return out, nil
 }
 
-// lease takes the session's lease for a save of the record with that version, and notes that in m.
+// lease takes the session's lease for a save of the record with that version, and notes that in m. Example: a refresh took longer than
+// the lease, which could not be renewed. Where no other process has written since, the save goes on under a new lease. Where one has,
+// that is a conflict like any other.
 func (s *storeCall) lease(ctx context.Context, version session.Version, m *opDone) (epoch int64, err error) {
 	b, err := s.env.Leaser.Begin(ctx, s.key, store.Beginning{Version: version, Owner: s.env.Owner, TTL: s.env.Rules.Lease}, s.options)
 	if err == nil && b.Moved != nil {
@@ -167,11 +172,15 @@ func (s *storeCall) begin(ctx context.Context, o *beginOp, m *opDone) error {
 	return nil
 }
 
-// endAttempts is how often an end is made anew from what another process has written in between.
+// endAttempts is how often an end is made anew from what another process has written in between. Each further attempt means that one more
+// write came in the time of one round trip. After the last the deletion has failed, and is tried again with back-off.
 const endAttempts = 4
 
 // endRecord puts the tombstone of o in the place of the record. At a ceiling the store holds what it has against what the end
 // was made from: where that is something else, the connection tokens of both remain.
+//
+// Example: at the ceiling this process has a token of Google in hand, and another process has just saved one of GitHub. The store refuses the
+// end that was made from the record before, the record is read, and the tombstone gets both tokens.
 func (s *storeCall) endRecord(ctx context.Context, o *deleteOp, m *opDone) (err error) {
 	e := store.Ending{Reason: o.why, Prev: o.made}
 	if o.why == session.ReasonCeiling {
@@ -214,6 +223,9 @@ func (s *storeCall) endRecord(ctx context.Context, o *deleteOp, m *opDone) (err 
 
 // endedThere returns for what another process has ended that incarnation (zero: any), "" where it has not, or at the ceiling, or the store does
 // not say.
+//
+// Example: the user signed out in another process, and no notice came. At the ceiling this process would put the connection tokens that
+// it shows back into the tombstone. They do not outlive a logout.
 func (s *storeCall) endedThere(ctx context.Context, only session.Incarnation) session.Reason {
 	_, err := s.env.Store.Load(ctx, s.key, s.options)
 	var gone *store.GoneError
