@@ -20,22 +20,25 @@
 //     crash, use the same store: the lease, the intent, the recovery of an intent;
 //   - save.go, read.go: a save, and a reading of the record, which decides what a conflict, a
 //     refusal or a notice means;
-//   - login.go, end.go, remainder.go: a login in the session's place, the end of the session, and what its
-//     ceiling leaves of it;
+//   - backoff.go, retry.go, demand.go: when a request is sent again, and when none is sent; what a call demands of a token;
+//   - login.go, update.go, end.go, remainder.go: a login in the session's place, values of the application, the end of
+//     the session, and what its ceiling leaves of it;
 //   - ops.go, storecall.go: the queue of store operations, and how one asks the store;
+//   - vanished.go: a record that is gone without a tombstone;
 //   - panic.go: what happens after a panic in any of these.
 //
 // # Messages
 //
-// From callers and from the supervisor (package messages): NeedToken asks for a token; ReplaceSession writes a
-// login; EndSession ends the session; CeilingReached says that its ceiling may have come; ReadRecord says that the store may
-// hold something newer; RecoverIntent has the token of an intent presented that a process left behind; Passivate asks the
-// session to give up its entry; Finish tells it that the client closes; Recover lets it start again after
-// a panic. All but NeedToken and Recover are commands: the actor counts them, and says in AtRest how many
-// it has seen, so that the supervisor knows whether one is still on its way.
+// From callers and from the supervisor (package messages): NeedToken asks for a token; ReplaceSession writes a login;
+// UpdateSession changes values that the application keeps in the session; EndSession ends the session; CeilingReached
+// says that its ceiling may have come; ReadRecord says that the store may hold something newer; RecoverIntent has the
+// token of an intent presented that a process left behind; Passivate asks the session to give up its entry; Finish
+// tells it that the client closes; Recover lets it start again after a panic. All but NeedToken and Recover are
+// commands: the actor counts them, and says in AtRest how many it has seen, so that the supervisor knows whether one
+// is still on its way.
 //
 // From what the core itself has begun: permitGranted, providerAnswered and opDone bring the answers of the three things
-// that can be out at a time (a permit, a request, a store operation); pollDue, renewDue and retryDue are timers;
+// that can be out at a time (a permit, a request, a store operation); pollDue, renewDue, sendAgainDue and retryDue are timers;
 // renewedLease and revoked are the ends of work that no caller waits for.
 //
 // To the supervisor: SessionBegan and SessionEnded for each generation, AtRest and Busy in answer to

@@ -82,6 +82,8 @@ const (
 //	| Release | idle: released, else busy | idle: released, else busy | busy | idle: released | wake, as before | busy |
 //	| Close | drain | finish the wire, save, released | finish the wire, released | released when deleted | released again | drain |
 //
+// A deletion that the supervisor has just tried (EndSession.Failed) is not tried at once: "delete" is "retry" then.
+//
 // Three cells look as if they could be simpler, and cannot be:
 //
 //   - RecordChanged while expiring or ended is a read unless the notice tells of a deletion:

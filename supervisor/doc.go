@@ -12,7 +12,8 @@
 //   - loading: its record is being read, and its entry says opening;
 //   - idle: it lives and has no actor, and the supervisor is the one writer of its entry;
 //   - active: it has an actor, which is the one writer of its entry;
-//   - ending: its ceiling has ended it without an actor, and its deletion is under way;
+//   - ending: its ceiling has ended it without an actor, and its deletion is under way. Where that fails it becomes active: an actor tries
+//     again after a while, or at once where the store has found connection tokens that remain;
 //   - marker: for a moment it is remembered that there was no session, or that it has ended.
 //
 // One message is handled at a time, so each cell of this table is a plain function, and a race of two events is their order in

@@ -178,7 +178,7 @@ func TestCounts_stayTrue(t *testing.T) {
 	}
 }
 
-// A fourth failure in a minute waits half a minute; then the session starts again.
+// After the third failure in a minute half a minute passes before the session starts again.
 func TestQuarantine(t *testing.T) {
 	r := newRig(t)
 	r.put("a", 0)
