@@ -35,8 +35,11 @@ type loaded struct {
 	incarnation session.Incarnation
 	err         error
 	left        bool // the caller who lent its context has gone
-	reading     directory.Reading
-	at          time.Time // of that
+
+	// When the store was asked, by two clocks: reading, by the monotonic one, for how long a session may be shown; at, by the wall clock,
+	// for how long it is remembered that there is none (Outcome.Until).
+	reading directory.Reading
+	at      time.Time
 }
 
 // open brings a session into memory, and replies with its entry at once, while its record is still being read: the caller

@@ -283,7 +283,7 @@ func (s *Supervisor) forgetAt(sl *resident, at time.Time) {
 	s.due.add(d, secondAfter(at))
 }
 
-// secondAfter returns the first whole second that is not before t.
+// secondAfter returns the first whole second that is not before t, so that what is armed for it never comes early.
 func secondAfter(t time.Time) int64 {
 	if t.Nanosecond() > 0 {
 		return t.Unix() + 1

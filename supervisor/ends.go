@@ -45,13 +45,15 @@ type batch struct {
 	claim bool               // the sessions that are due and not in memory are claimed next
 }
 
-// ended is a session of a batch.
+// ended is a session of a batch. Its resident is kept here so that none of 100,000 is looked up again. One that was dropped since, or has got
+// an actor, is not ending any more, and batchDone passes over it.
 type ended struct {
 	dueSession
 	resident *resident // nil where it is not in memory
 }
 
-// opened is a load that waits for a deletion; zero while no call has asked for the session.
+// opened is a load that waits for a deletion; zero while no call has asked for the session. A login or a logout that comes in between
+// voids that load as it does any other: the resident has another one then, or none (endedAbsentee).
 type opened struct {
 	load *load
 	call *directory.Call

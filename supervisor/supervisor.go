@@ -144,6 +144,7 @@ func (sl *resident) known() *detail {
 	return sl.detail
 }
 
+// nothing is the detail of all that have none. It is never written.
 var nothing detail
 
 // trim gives back sl's detail where there is nothing in it that an idle session needs. A timer in a wheel is known there by its
@@ -327,6 +328,10 @@ func (s *Supervisor) now() time.Time { return s.env.Clock.Now() }
 func (s *Supervisor) send(to *actor.PID, m any) { s.env.Send(to, m) }
 
 // command sends m to the session's actor, and counts it. An idle session is activated for it. The count is what atRest compares.
+//
+// Adopt, NeedToken and Recover are sent without being counted. The first comes before all else. A flight that reaches its actor too late is
+// found in the entry (released). A Recover that comes too late is not missed: it changes nothing where the session has not failed, or has
+// started again.
 func (s *Supervisor) command(sl *resident, m messages.Command) {
 	s.activate(sl)
 	sl.more().sent++
