@@ -365,13 +365,16 @@ func TestReceiver_reactions(t *testing.T) {
 
 // A stream is created, read, changed, verified by an event that comes back, and deleted.
 func TestStream(t *testing.T) {
+	var mu sync.Mutex // guards authorized: the poll and the calls about the stream are under way at once
 	authorized := ""
 	r := newRig(t, func(c *signals.Config) {
 		c.Authorization = func(context.Context) (string, error) { return "Bearer token", nil }
 		inner := c.HTTPClient.Transport
 		c.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
 			if strings.Contains(req.URL.Path, "/ssf/") {
+				mu.Lock()
 				authorized += req.Header.Get("Authorization") + ";"
+				mu.Unlock()
 			}
 			return inner.RoundTrip(req)
 		})}

@@ -39,7 +39,7 @@ func playCancelled(ctx context.Context) (r Row, err error) {
 			ctx = waiting.caller(ctx)
 		}
 		return s.ask(ctx, library, tokenward.TokenRequest{})
-	}, func(*idptest.Hold) error { return waiting.wait(ctx) })
+	}, func(*idptest.Hold) error { return waiting.wait(ctx) }, func() {})
 	if err != nil {
 		return r, err
 	}
@@ -77,7 +77,11 @@ func (s *scene) cancelFirstPlain(ctx context.Context, who account, others int) (
 			ctx = waiting.caller(ctx)
 		}
 		return s.plain.accessToken(ctx, who.id, "")
-	}, func(*idptest.Hold) error { return waiting.wait(ctx) })
+	}, func(*idptest.Hold) error { return waiting.wait(ctx) }, func() {
+		if !s.plain.detached {
+			s.plain.running.Wait() // the first caller takes the request along
+		}
+	})
 }
 
 // cancelled is what came of a first caller's cancellation.
@@ -89,9 +93,9 @@ type cancelled struct {
 }
 
 // cancelFirst plays playCancelled for one client. Caller 0 is the first; ready returns
-// when the others wait.
+// when the others wait, and settled when that cancellation has had its effect. The tenant answers after that.
 func (s *scene) cancelFirst(ctx context.Context, who account, others int,
-	ask func(ctx context.Context, i int) (string, error), ready func(*idptest.Hold) error,
+	ask func(ctx context.Context, i int) (string, error), ready func(*idptest.Hold) error, settled func(),
 ) (c cancelled, err error) {
 	hold := s.tenant.Hold(idptest.Refresh.Of(who.subject), idptest.BeforeGrant)
 	defer hold.Release()
@@ -113,6 +117,7 @@ func (s *scene) cancelFirst(ctx context.Context, who account, others int,
 	giveUp()
 	c.first = g.Wait()
 	c.took, c.held = time.Since(begin), hold.Held()
+	settled()
 	hold.Release()
 	c.others = gather()
 	return c, nil

@@ -36,6 +36,7 @@ type plainClient struct {
 	tokenURL string
 	detached bool               // a request does not end with the caller that set it going
 	flights  singleflight.Group // by session and audience, or session, connection and login hint
+	running  sync.WaitGroup     // flights
 
 	mu       sync.Mutex
 	sessions map[string]plainState
@@ -138,6 +139,8 @@ func (p *plainClient) cached(id, audience string) (s plainState, token string, e
 // join has one caller per key do work, and the others wait for what comes of it.
 func (p *plainClient) join(ctx context.Context, key string, work func(context.Context) (string, error)) (string, error) {
 	answer := p.flights.DoChan(key, func() (any, error) {
+		p.running.Add(1)
+		defer p.running.Done()
 		if !p.detached {
 			return work(ctx)
 		}
