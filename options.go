@@ -284,7 +284,7 @@ type ProviderConfig struct {
 	StrictAudience bool
 }
 
-// WithProvider says how to treat the provider. A second one takes the place of the first. New fails with a *ConfigurationError
+// WithProvider says how to treat the provider. Given more than once, the last counts. New fails with a *ConfigurationError
 // that names the field: for MetadataURL or Tenants without Config.Issuer, a metadata address by http that is not on
 // loopback, an algorithm that is unknown or refused, a TokenLifetime of less than a second, and a Choice that is none.
 func WithProvider(p ProviderConfig) Option { return func(o *options) { o.provider = p } }
@@ -315,10 +315,11 @@ func (p ProviderConfig) check(issuer string) error {
 	return &ConfigurationError{Message: "WithProvider: " + wrong}
 }
 
-// WithCredentials says how the application authenticates, in place of Config.ClientSecret: by a key that signs, with a
-// certificate that assertions name, by an HTTP client of its own. It is for credentials that stay: those that change come from Config.Credentials. New fails
-// with a *ConfigurationError that names the field, also for credentials without a secret, a key and an Auth that needs
-// neither, and for a secret or an Auth that Config gives too.
+// WithCredentials says how the application authenticates, in place of Config.ClientSecret: by a key that signs, or by an HTTP
+// client of its own. A SigningKey wins over Config.ClientSecret. The default is Config.ClientSecret by Config.ClientAuth; credentials
+// that change come from Config.Credentials. New fails with a *ConfigurationError that names the field: where there is neither a
+// secret nor a key and Auth needs one, where Config has another ClientAuth, or both have a ClientSecret, and for a key, an algorithm or
+// a certificate that cannot be used.
 func WithCredentials(a Credentials) Option { return func(o *options) { o.credentials = &a } }
 
 // limitsOrDefaults returns l with a default for each field that is zero.

@@ -94,8 +94,8 @@ func (a Credentials) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Spr
 // A session belongs to the issuer and the client id that it was begun with: calls for another registration find
 // none, or fail with missing_session_domain or domain_mismatch, and a login's callback fails with an
 // *IssuerValidationError where the resolver, asked with the callback's request, names another registration than
-// the login's. Where the callback says its issuer, the resolver may fail there. See ProviderConfig.NoMixUpCheck. A logout token is accepted for any application that
-// Credentials knows at the issuer that the resolver names.
+// the login's. Where the callback says its issuer, the resolver may fail there. See ProviderConfig.NoMixUpCheck.
+// A logout token is accepted for any application that Credentials knows at the issuer that the resolver names.
 type RegistrationResolver func(ctx context.Context, o store.Options) (Registration, error)
 
 // CredentialSource returns how an application authenticates. It is asked when a login begins, and for each request that

@@ -12,9 +12,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/internal/providers"
 	"github.com/tokenward/tokenward/store"
 )
 
@@ -333,4 +335,62 @@ func TestCredentials_ofOneApplication(t *testing.T) {
 	r.want("token requests", r.tenant.Requests(idptest.Token), 0)
 	secret, failing = "third", nil
 	r.token(id, tokenward.TokenRequest{})
+}
+
+// The source is given the issuer of Config, also for sessions of a tenant behind it; with a resolver it is given that of the session.
+func TestCredentials_issuerAsConfigured(t *testing.T) {
+	p, _ := idptest.ProfileNamed("entra-organizations")
+	var asked []string
+	var configured string
+	v := newVisitor(t, p, func(p idptest.Profile, tenant *idptest.Tenant) providers.Setup {
+		s := providers.For(p, tenant)
+		configured = s.Config.Issuer + " " + s.Config.ClientID
+		a := tokenward.Credentials{ClientSecret: s.Config.ClientSecret}
+		s.Config.ClientSecret, s.Config.Credentials = "", func(_ context.Context, issuer, clientID string) (tokenward.Credentials, error) {
+			asked = append(asked, issuer+" "+clientID)
+			return a, nil
+		}
+		return s
+	})
+	if err := v.visit(); err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(asked, func(of string) bool { return of != configured }) || len(asked) < 4 {
+		t.Errorf("asked for %q, want %q each time", asked, configured)
+	}
+	d := newDomains(t)
+	asked = nil
+	d.cfg.ClientSecret, d.cfg.Credentials = "", func(_ context.Context, issuer, _ string) (tokenward.Credentials, error) {
+		asked = append(asked, issuer)
+		return tokenward.Credentials{ClientSecret: "demo-secret"}, nil
+	}
+	d.client = d.newClient(tokenward.WithHTTPClient(http.DefaultClient))
+	d.signIn(d.other)
+	if want := slices.Repeat([]string{d.other.Issuer()}, 2); !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+}
+
+// Credentials that stay may bring an HTTP client of their own, and a second option takes the place of the first.
+func TestWithCredentials_theirHTTPClient(t *testing.T) {
+	r := newRig(t, withConfig(func(c *tokenward.Config) { c.ClientSecret = "" }),
+		withClient(tokenward.WithCredentials(tokenward.Credentials{Auth: tokenward.PublicClient}), withSecretOf("demo-secret", nil)))
+	var own atomic.Int64
+	web := &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+		own.Add(1)
+		return r.tenant.Client().Do(req)
+	})}
+	r.restart(withSecretOf("demo-secret", web), tokenward.WithHTTPClient(&http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+		return nil, errors.New("not this one")
+	})}))
+	r.login()
+	if own.Load() == 0 {
+		t.Error("no request by the application's own HTTP client")
+	}
+	_, err := tokenward.New(r.cfg, withSecretOf("demo-secret", web), limit(func(l *tokenward.Limits) { l.IdleConnTimeout = time.Second }))
+	wantError[*tokenward.ConfigurationError](t, "an idle time beside it", err, "configuration_error")
+}
+
+func withSecretOf(secret string, web *http.Client) tokenward.Option {
+	return tokenward.WithCredentials(tokenward.Credentials{ClientSecret: secret, HTTPClient: web})
 }
