@@ -76,7 +76,7 @@ func (c *Client) startLogin(ctx context.Context, r LoginRequest, o StoreOptions)
 	if c.lookup.Closed() {
 		return "", session.ErrClosed
 	}
-	if err := c.boundedParams(r.AuthorizationParams); err != nil {
+	if err := c.checkLogin(r); err != nil {
 		return "", err
 	}
 	o = c.resolve(ctx, o)

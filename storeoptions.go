@@ -204,7 +204,23 @@ func (c *Client) bounded(name, value, other, otherValue string) error {
 	return nil
 }
 
-func (c *Client) boundedParams(params map[string]string) error {
+// checkLogin refuses arguments of a login that the provider or the session could not take as they are.
+func (c *Client) checkLogin(r LoginRequest) error {
+	params := r.AuthorizationParams
+	for name, value := range params {
+		if !utf8.ValidString(name) {
+			return &InvalidArgumentError{Argument: "parameter", Message: "a name among AuthorizationParams is not UTF-8"}
+		}
+		if !utf8.ValidString(value) {
+			return &InvalidArgumentError{Argument: name, Message: "is not UTF-8"}
+		}
+	}
+	if !utf8.ValidString(r.Organization) {
+		return &InvalidArgumentError{Argument: "organization", Message: "is not UTF-8"}
+	}
+	if !utf8.ValidString(r.Invitation) {
+		return &InvalidArgumentError{Argument: "invitation", Message: "is not UTF-8"}
+	}
 	return cmp.Or(c.bounded("audience", params["audience"], "scope", params["scope"]),
 		c.bounded("connection", params["connection"], "login_hint", params["login_hint"]))
 }

@@ -152,6 +152,16 @@ func TestArguments_areUTF8(t *testing.T) {
 		login := tokenward.LoginRequest{AuthorizationParams: map[string]string{argument: odd}}
 		wantError[*tokenward.InvalidArgumentError](t, "a login's "+argument, second(r.client.StartInteractiveLogin(t.Context(), login, tokenward.StoreOptions{})), "invalid_argument")
 	}
+	for argument, login := range map[string]tokenward.LoginRequest{
+		"organization": {Organization: odd}, "invitation": {Invitation: odd},
+		"redirect_uri": {AuthorizationParams: map[string]string{"redirect_uri": "http://127.0.0.1/" + odd}},
+		"parameter":    {AuthorizationParams: map[string]string{odd: "1"}},
+	} {
+		e := asError[*tokenward.InvalidArgumentError](t, argument, second(r.client.StartInteractiveLogin(t.Context(), login, tokenward.StoreOptions{})), "invalid_argument")
+		if e != nil && e.Argument != argument {
+			t.Errorf("a login's %s: %v", argument, e)
+		}
+	}
 	r.want("requests", r.tenant.Requests(idptest.Spend), 0)
 	first := r.connection(id, tokenward.ConnectionRequest{Connection: google, LoginHint: replaced})
 	r.restart()
