@@ -24,18 +24,26 @@ func (m *Memory) Find(ctx context.Context, values []IndexValue, _ Options) ([]Re
 	return refs, nil
 }
 
-// Due implements Index.
+// Due implements Index. Once the shards so far have filled a page, its last place bounds what the next ones look for. So a page costs a few
+// times its own size, and not that of a page from each shard.
 func (m *Memory) Due(ctx context.Context, from, until session.Ceiling, after Ref, limit int, _ Options) ([]Ref, error) {
 	now := m.now()
+	limit = max(0, limit)
 	var refs []Ref
+	before := place{at: int64(until)}
 	for i := range m.shards {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		refs = append(refs, m.shards[i].due(from, until, place{int64(after.Ceiling), after.Key}, limit, now)...)
+		refs = append(refs, m.shards[i].due(from, before, place{int64(after.Ceiling), after.Key}, limit, now)...)
+		if limit > 0 && len(refs) >= 2*limit {
+			sortRefs(refs)
+			refs = refs[:limit]
+			before = place{int64(refs[limit-1].Ceiling), refs[limit-1].Key}
+		}
 	}
 	sortRefs(refs)
-	return refs[:min(max(0, limit), len(refs))], nil
+	return refs[:min(limit, len(refs))], nil
 }
 
 // ClaimDue implements Index.

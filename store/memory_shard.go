@@ -324,9 +324,9 @@ func (sh *shard) find(values []IndexValue, now int64) []Ref {
 	return refs
 }
 
-// due returns up to limit of the living records with a ceiling in [from, until),
+// due returns up to limit of the living records with a ceiling of from or later, and a place before that of before,
 // in order, starting after the given place.
-func (sh *shard) due(from, until session.Ceiling, after place, limit int, now int64) []Ref {
+func (sh *shard) due(from session.Ceiling, before, after place, limit int, now int64) []Ref {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	var refs []Ref
@@ -335,10 +335,11 @@ func (sh *shard) due(from, until session.Ceiling, after place, limit int, now in
 		start = after
 	}
 	for second, e := range sh.ceilings.from(start.at, start.key) {
-		if second >= int64(until) || len(refs) >= limit {
+		at := place{second, e.key}
+		if at.compare(&before) >= 0 || len(refs) >= limit {
 			break
 		}
-		if now < e.expires && (place{second, e.key}) != after {
+		if now < e.expires && at != after {
 			refs = append(refs, refOf(e))
 		}
 	}
