@@ -217,5 +217,6 @@ func TestPanic_inSaveFailed(t *testing.T) {
 		r.clock.Advance(time.Second)
 		r.rest()
 		r.wantLiving(id)
+		r.want("panics counted", int(r.client.Stats().Failures), 1)
 	}, withClient(tokenward.WithHooks(tokenward.Hooks{SaveFailed: func(context.Context, tokenward.Key, error) { panic("the host's defect") }})))
 }
