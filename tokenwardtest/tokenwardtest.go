@@ -34,7 +34,7 @@ const RedirectURI = "https://app.example.com/auth/callback"
 type SignedIn struct {
 	Client *tokenward.Client
 	Tenant *idptest.Tenant
-	Clock  *clock.Fake // of both, in January 2026 at first; nil with At
+	Clock  *clock.Fake // of both: that of the option Clock, else one in January 2026; nil with At and no Clock
 
 	SessionID string
 	User      tokenward.User
@@ -51,6 +51,7 @@ type options struct {
 	client  []tokenward.Option
 	tenant  []idptest.Option
 	at      *SignedIn
+	clock   *clock.Fake // nil: none was given
 	ceiling time.Duration
 }
 
@@ -61,7 +62,7 @@ func As(subject string, claims idptest.Claims) Option {
 }
 
 // Ceiling has the provider say, by the claim session_expiry, that the session ends d after the sign-in by SignedIn.Clock. The session
-// ends 30 seconds before that. It does not go with At.
+// ends 30 seconds before that. With At it needs the option Clock.
 func Ceiling(d time.Duration) Option { return func(o *options) { o.ceiling = d } }
 
 // Config has edit change the client's configuration before the client is made.
@@ -69,12 +70,17 @@ func Config(edit func(*tokenward.Config)) Option {
 	return func(o *options) { o.config = append(o.config, edit) }
 }
 
-// Client passes options on to tokenward.New. They may replace the clock, the HTTP client and the logger that are given to it.
+// Clock has the client and the tenant go by c, and SignedIn.Clock be it: for a test whose store, or other part, goes by a clock already.
+// With At it says by which clock these two go. The default is a clock of SignIn's own.
+func Clock(c *clock.Fake) Option { return func(o *options) { o.clock = c } }
+
+// Client passes options on to tokenward.New. They may replace the HTTP client and the logger that are given to it. The clock is given
+// by Clock: tokenward.WithClock here would leave the tenant and SignedIn.Clock at another time.
 func Client(opts ...tokenward.Option) Option {
 	return func(o *options) { o.client = append(o.client, opts...) }
 }
 
-// Tenant passes options on to idptest.New.
+// Tenant passes options on to idptest.New. The clock is given by Clock: idptest.WithClock here would leave the client at another time.
 func Tenant(opts ...idptest.Option) Option {
 	return func(o *options) { o.tenant = append(o.tenant, opts...) }
 }
@@ -94,6 +100,8 @@ func SignIn(tb testing.TB, opts ...Option) *SignedIn {
 	s := o.at
 	if s == nil {
 		s = start(tb, o)
+	} else {
+		s.Clock = o.clock
 	}
 	if o.claims != nil {
 		s.Tenant.SetUser(o.subject, o.claims)
@@ -110,7 +118,10 @@ func SignIn(tb testing.TB, opts ...Option) *SignedIn {
 // start makes a tenant and a client.
 func start(tb testing.TB, o options) *SignedIn {
 	tb.Helper()
-	s := &SignedIn{Clock: clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
+	s := &SignedIn{Clock: o.clock}
+	if s.Clock == nil {
+		s.Clock = clock.NewFake(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	}
 	s.Tenant = idptest.NewTenant(tb, append([]idptest.Option{idptest.InProcess(), idptest.WithClock(s.Clock)}, o.tenant...)...)
 	cfg := tokenward.Config{
 		Issuer: s.Tenant.Issuer(), ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret,

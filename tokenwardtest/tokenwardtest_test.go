@@ -12,8 +12,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/clock"
 	"github.com/tokenward/tokenward/httpauth"
 	"github.com/tokenward/tokenward/idp/idptest"
+	"github.com/tokenward/tokenward/store"
 	"github.com/tokenward/tokenward/tokenwardtest"
 )
 
@@ -88,4 +90,35 @@ func TestSignIn_inABubble(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// One clock moves the client, the tenant and a store of the test's own.
+func TestSignIn_onAClockOfTheTest(t *testing.T) {
+	clk := clock.NewFake(time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC))
+	sessions := store.NewMemory(clk)
+	s := tokenwardtest.SignIn(t, tokenwardtest.Clock(clk), tokenwardtest.Client(tokenward.WithStateStore(sessions)))
+	if s.Clock != clk {
+		t.Error("SignedIn.Clock is another clock than the test gave")
+	}
+	token, err := s.Client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, s.Session())
+	if want := clk.Now().Add(idptest.TokenLife); err != nil || !token.ExpiresAt.Equal(want) {
+		t.Errorf("the token expires at %v, %v, want %v", token.ExpiresAt, err, want)
+	}
+	s.Clock.Advance(2 * idptest.TokenLife)
+	if _, err := s.Client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, s.Session()); err != nil || s.Tenant.Refreshes() != 1 {
+		t.Errorf("after two hours: %v, %d refreshes, want 1", err, s.Tenant.Refreshes())
+	}
+}
+
+// Clock says of a client that the test has already by which clock it goes.
+func TestSignIn_atAClientWithAClock(t *testing.T) {
+	ada := tokenwardtest.SignIn(t)
+	s := tokenwardtest.SignIn(t, tokenwardtest.At(ada.Client, ada.Tenant), tokenwardtest.Clock(ada.Clock), tokenwardtest.Ceiling(time.Hour))
+	s.Clock.Advance(time.Hour)
+	if err := s.Client.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, s.Session()); !errors.Is(err, tokenward.ErrSessionExpired) {
+		t.Errorf("after the ceiling: %v", err)
+	}
 }
