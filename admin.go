@@ -156,15 +156,17 @@ func (c *Client) EndSession(ctx context.Context, key Key, o StoreOptions) error 
 	return err
 }
 
-// EndSessionsOf ends all sessions of an issuer, as EndSessions does those of a user, and refuses its logins that are under way at
-// that moment, in all processes. It returns how many it ended. It fails as SessionPage and EndSessions do.
+// EndSessionsOf ends all sessions of issuer, an issuer URL or a domain, as EndSessions does those of a user, and refuses its logins that are
+// under way at that moment, in all processes. It returns how many it ended; an issuer that no session is of is none. It fails as
+// SessionPage and EndSessions do.
 func (c *Client) EndSessionsOf(ctx context.Context, issuer string, o StoreOptions) (ended int, err error) {
 	return during(ctx, c, observe.EndSessions, func(ctx context.Context) (int, error) {
+		issuer, err := issuerNamed(strings.TrimSpace(issuer))
+		if err != nil {
+			return 0, err
+		}
 		w, err := c.listing(SessionQuery{Issuer: issuer})
-		switch {
-		case blank(issuer):
-			return 0, &InvalidArgumentError{Argument: "issuer", Message: "name the issuer whose users' sessions are to end"}
-		case err != nil:
+		if err != nil {
 			return 0, err
 		}
 		now := c.clock.Now().Unix()

@@ -1,11 +1,13 @@
 package tokenward
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,7 +71,7 @@ func (c *Client) backchannelLogout(ctx context.Context, logoutToken string, o St
 
 // EndRequest names sessions that are to end.
 type EndRequest struct {
-	Issuer  string // whose users: an issuer URL, or a domain (see Config)
+	Issuer  string // whose users: an issuer URL, or a domain (see Config); empty: the configured one, where there is one
 	Subject string // sub of the user
 	SID     string // sid of a session at the provider; empty: all sessions of the user
 
@@ -86,11 +88,14 @@ type EndRequest struct {
 
 // EndSessions ends the sessions that r names (at least one of Subject, SID and Email; those of which all that is set is so), as a
 // logout token does: in all processes, and those that are not in memory too. A login that r names and that is under way at that moment,
-// in whichever process that shares the state store, is refused with a *SessionExpiredError if its ID token is of r.BeganBy at the
-// latest. EndSessions returns how many sessions there were; that there are none is success. It is for what says from outside
-// that a user must not go on, such as package signals.
+// in whichever process that shares the state store, is refused with a *SessionExpiredError if its ID token is of the second of r.BeganBy
+// or before: ID tokens tell whole seconds, so this meets a login too that begins later in that second. EndSessions returns how many sessions
+// there were; that there are none is success. It is for what says from outside that a user must not go on, such as package signals.
 //
-// It fails with an *InvalidArgumentError where r names nothing, a *ConfigurationError where the state store cannot
+// The provider is not told: the user's session there goes on, and refresh tokens are not revoked, also with WithRevocation. So a
+// browser that signs in again may be let in without a question; see [Client.AskStepUp] and StepUp for a sign-in that must be fresh.
+//
+// It fails with an *InvalidArgumentError where r names no user, no sid and no issuer, a *ConfigurationError where the state store cannot
 // find sessions, or the store's error: then some of the sessions may have ended, and the call should come again.
 func (c *Client) EndSessions(ctx context.Context, r EndRequest, o StoreOptions) (ended int, err error) {
 	return during(ctx, c, observe.EndSessions, func(ctx context.Context) (int, error) { return c.endSessions(ctx, r, o) })
@@ -115,19 +120,33 @@ func (c *Client) named(r EndRequest) (e ending, by int64, err error) {
 	switch {
 	case c.lookup.Closed():
 		return e, 0, session.ErrClosed
-	case blank(r.Issuer):
-		return e, 0, &InvalidArgumentError{Argument: "issuer", Message: "name the issuer whose user's sessions are meant"}
 	case r.Subject == "" && r.SID == "" && blank(r.Email):
 		return e, 0, &InvalidArgumentError{Argument: "subject", Message: "name the user by sub or verified email, or the session by sid"}
+	}
+	issuer, err := issuerNamed(cmp.Or(strings.TrimSpace(r.Issuer), c.issuer))
+	if err != nil {
+		return e, 0, err
 	}
 	if r.BeganBy.IsZero() {
 		r.BeganBy = c.clock.Now()
 	}
 	by = r.BeganBy.Unix()
 	return ending{
-		why: session.ReasonAdministration, issuer: session.IssuerOf(r.Issuer), sid: r.SID, sub: r.Subject, email: session.NormalEmail(r.Email), until: by + leewayOfEnds,
+		why: session.ReasonAdministration, issuer: issuer, sid: r.SID, sub: r.Subject, email: session.NormalEmail(r.Email), until: by + leewayOfEnds,
 		unsaid: r.SID != "",
 	}, by, nil
+}
+
+// issuerNamed returns the issuer URL of what a call names as an issuer: such a URL, or a domain.
+func issuerNamed(name string) (string, error) {
+	if name == "" {
+		return "", &InvalidArgumentError{Argument: "issuer", Message: "name the issuer whose users' sessions are meant"}
+	}
+	issuer := session.IssuerOf(name)
+	if err := session.CheckIssuer(issuer); err != nil {
+		return "", &InvalidArgumentError{Argument: "issuer", Message: "is no issuer URL and no domain"}
+	}
+	return issuer, nil
 }
 
 // ofUsers has do deal with the sessions that e names. Where it names an email address alone, their users' other sessions follow.

@@ -262,7 +262,7 @@ func (c *Client) catchUp(ctx context.Context, key Key, incarnation session.Incar
 }
 
 func overtaken() error {
-	return &SessionExpiredError{Message: "the provider has ended this session already; start a new login"}
+	return &SessionExpiredError{Message: "the user was signed out while this login was under way, or in the second of its ID token; start a new login"}
 }
 
 // CompletedLogin is for a callback that a browser loads again. It returns the AppState of the login that

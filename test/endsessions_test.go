@@ -109,14 +109,21 @@ func TestEndSessions_loginUnderWay(t *testing.T) {
 func TestEndSessions_arguments(t *testing.T) {
 	r := newRig(t)
 	id := r.login()
-	for _, q := range []tokenward.EndRequest{{}, {Issuer: r.tenant.Issuer()}, {Subject: idptest.Subject}} {
+	for _, q := range []tokenward.EndRequest{{}, {Issuer: r.tenant.Issuer()}, {Issuer: "auth0|ada", Subject: idptest.Subject}} {
 		var wrong *tokenward.InvalidArgumentError
 		if _, err := r.client.EndSessions(t.Context(), q, tokenward.StoreOptions{}); !errors.As(err, &wrong) {
 			t.Errorf("%+v: %v", q, err)
 		}
 	}
+	if _, err := r.client.EndSessionsOf(t.Context(), "auth0|ada", tokenward.StoreOptions{}); !errors.As(err, new(*tokenward.InvalidArgumentError)) {
+		t.Errorf("a user for an issuer: %v", err)
+	}
 	if !r.lives(id) {
 		t.Error("the session ended")
+	}
+	n, err := r.client.EndSessions(t.Context(), tokenward.EndRequest{Subject: idptest.Subject}, tokenward.StoreOptions{})
+	if n != 1 || err != nil || r.lives(id) {
+		t.Errorf("without an issuer, at the configured one: %d ended, %v", n, err)
 	}
 }
 

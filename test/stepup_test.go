@@ -281,7 +281,7 @@ func TestAskStepUp_storeFailsAndEnds(t *testing.T) {
 	if n := r.askStepUp(adaNow, r.clock.Now()); n != 0 || r.lives(id) {
 		t.Errorf("at the ceiling %d are asked, and the session lives: %v", n, r.lives(id))
 	}
-	for _, q := range []tokenward.EndRequest{{Subject: idptest.Subject}, {Issuer: "https://tenant.example/"}} {
+	for _, q := range []tokenward.EndRequest{{Issuer: "auth0|ada", Subject: idptest.Subject}, {Issuer: "https://tenant.example/"}} {
 		if _, err := r.client.AskStepUp(t.Context(), q, tokenward.StoreOptions{}); tokenward.CodeOf(err) != session.CodeInvalidArgument {
 			t.Errorf("AskStepUp(%+v) = %v", q, err)
 		}
