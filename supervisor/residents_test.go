@@ -57,7 +57,7 @@ func TestResidents_areAMap(t *testing.T) {
 	})
 }
 
-// A hit reads one cache line of an entry, and two of its snapshot: each begins at one, for the allocator places sizes that are a multiple of
+// A hit reads one cache line of an entry, and one of its snapshot: each begins at one, for the allocator places sizes that are a multiple of
 // 64 bytes so.
 func TestResident_isCacheLines(t *testing.T) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {
@@ -69,7 +69,10 @@ func TestResident_isCacheLines(t *testing.T) {
 	if at := unsafe.Offsetof(directory.Entry{}.Key); at != 64 {
 		t.Errorf("what a hit reads of an entry is %d bytes, want 64", at)
 	}
-	if at := unsafe.Offsetof(directory.Snapshot{}.Generation); at != 128 {
-		t.Errorf("what a hit reads of a snapshot is %d bytes, want 128", at)
+	if size := unsafe.Sizeof(directory.Snapshot{}); size != 128 {
+		t.Errorf("a snapshot is %d bytes, want 128", size)
+	}
+	if at := unsafe.Offsetof(directory.Snapshot{}.Tokens); at != 24 { // of which a hit reads 40 bytes
+		t.Errorf("what a hit reads of a snapshot before its tokens is %d bytes, want 24", at)
 	}
 }

@@ -48,7 +48,7 @@ func (s *Snapshot) Renewing(old *Snapshot, r EarlyRefresh, now time.Time) *Snaps
 		some = some || list[i] != nil
 	}
 	if some {
-		s.renewals = &list
+		s.Outcome = &Outcome{renewals: list}
 	}
 	return s
 }
@@ -80,7 +80,7 @@ func (s *Snapshot) renewalOf(token session.Token) *renewal {
 		return nil
 	}
 	if i := s.Tokens.Index(&token); i >= 0 {
-		return (*s.renewals)[i]
+		return s.renewals[i]
 	}
 	return nil
 }

@@ -19,8 +19,8 @@ const (
 	Moved                // the entry is of no more use: wait for Gone, look in the directory again
 )
 
-// Snapshot is what callers see of a session. It is never changed once published. What a hit reads comes first, in two cache
-// lines: no other memory of the session is read but its entry.
+// Snapshot is what callers see of a session. It is never changed once published. What a hit reads comes first, in one cache
+// line: no other memory of the session is read but its entry.
 type Snapshot struct {
 	Phase       Phase
 	connections bool // see HoldsConnections
@@ -34,17 +34,17 @@ type Snapshot struct {
 	state  *session.State // nil where it is packed
 	packed session.Packed
 
-	renewals *[]*renewal // of Tokens, one for each; nil: none of them is refreshed early
-
 	*Outcome // never nil
 }
 
-// Outcome says more of a session that is not Ready.
+// Outcome says more of a session that is not Ready, or whose tokens are refreshed early.
 type Outcome struct {
 	Reason  session.Reason // Ended
 	Err     error          // Failed; Missing: why the record cannot be read, nil where there is none
 	Settled chan struct{}  // Opening: closed when there is more to see; Ended: closed when the deletion was tried once, nil when none is due
 	Until   time.Time      // Ended, Missing: how long it is remembered
+
+	renewals []*renewal // Ready: of Tokens, one for each; nil: none of them is refreshed early
 }
 
 var noOutcome Outcome
