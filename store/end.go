@@ -144,7 +144,7 @@ func (r *Remainder) Clone() *Remainder {
 // BatchEnder ends many sessions in one call. Without it they are ended one by one.
 type BatchEnder interface {
 	// EndAll ends the incarnations that refs name as End does with e, which has neither Prev nor Remainder and is a ceiling or
-	// Final. It returns those that it left as they were, in any order: they hold connection
+	// Final. It does not change refs. It returns those that it left as they were, in any order: they hold connection
 	// tokens and e is a ceiling, or another caller works on them at that moment. End is for those. A session that is absent, or
 	// is of another incarnation, is done, as with End.
 	//

@@ -9,33 +9,42 @@ import (
 
 // End implements StateStore.
 func (m *Memory) End(ctx context.Context, key session.Key, only session.Incarnation, e Ending, _ Options) error {
-	return m.change(ctx, key, func(sh *shard, now int64) error { return m.end(sh, key, only, e, now) })
+	return m.change(ctx, key, func(sh *shard, now int64) error {
+		return m.end(sh, sh.peek(key, now), only, e, now)
+	})
 }
 
 // EndAll implements BatchEnder. It takes each shard once.
 func (m *Memory) EndAll(ctx context.Context, refs []Ref, e Ending, _ Options) (left []Ref, err error) {
-	var from [len(m.shards) + 1]int // where the refs of each shard begin in byShard
+	var from [len(m.shards) + 1]int // where the refs of each shard begin in order
 	for _, r := range refs {
 		from[m.number(r.Key)+1]++
 	}
 	for i := range m.shards {
 		from[i+1] += from[i]
 	}
-	byShard, next := make([]Ref, len(refs)), from
-	for _, r := range refs {
+	var found []*entry
+	order, next := make([]int32, len(refs)), from // the places of refs, by shard
+	for at, r := range refs {
 		i := m.number(r.Key)
-		byShard[next[i]] = r
+		order[next[i]] = int32(at)
 		next[i]++
 	}
 	for i := range m.shards {
-		refs := byShard[from[i]:from[i+1]]
-		if len(refs) == 0 {
+		of := order[from[i]:from[i+1]]
+		if len(of) == 0 {
 			continue
 		}
-		err := m.change(ctx, refs[0].Key, func(sh *shard, now int64) error {
-			for _, r := range refs {
-				if errors.Is(m.end(sh, r.Key, r.Incarnation, e, now), ErrConflict) {
-					left = append(left, r)
+		err := m.change(ctx, refs[of[0]].Key, func(sh *shard, now int64) error {
+			// First all are looked up, for the processor waits for the memory of several of them at once.
+			found = found[:0]
+			for _, at := range of {
+				found = append(found, sh.peek(refs[at].Key, now))
+			}
+			for i, at := range of {
+				r := &refs[at]
+				if errors.Is(m.end(sh, found[i], r.Incarnation, e, now), ErrConflict) {
+					left = append(left, *r)
 				}
 			}
 			return nil
@@ -47,9 +56,8 @@ func (m *Memory) EndAll(ctx context.Context, refs []Ref, e Ending, _ Options) (l
 	return left, nil
 }
 
-// end ends a session, under the lock of its shard.
-func (m *Memory) end(sh *shard, key session.Key, only session.Incarnation, e Ending, now int64) error {
-	have := sh.peek(key, now)
+// end ends the session of an entry, nil where there is none, under the lock of its shard.
+func (m *Memory) end(sh *shard, have *entry, only session.Incarnation, e Ending, now int64) error {
 	if have == nil {
 		return nil
 	}
@@ -62,8 +70,8 @@ func (m *Memory) end(sh *shard, key session.Key, only session.Incarnation, e End
 		return err
 	}
 	next.Stands = max(next.Stands, m.tombstones)
-	sh.bury(key, have, &next, now)
-	sh.settle(key, have, now)
-	m.feed.tell(key, session.Version{})
+	sh.bury(have.key, have, &next, now)
+	sh.settle(have.key, have, now)
+	m.feed.tell(have.key, session.Version{})
 	return nil
 }

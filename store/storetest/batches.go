@@ -29,9 +29,13 @@ var batchStories = []story{
 		r.must(r.store.Replace(r.Context(), renewed, fresh, opt))
 		absent := store.Ref{Key: random[session.Key](), Incarnation: random[session.Incarnation]()}
 		all := append(slices.Clone(refs), refOf(loggedOut, gone), refOf(renewed, old), absent)
+		asked := slices.Clone(all)
 		for range 2 { // what has ended is done
 			left, err := ability[store.BatchEnder](r, r.store).EndAll(r.Context(), all, atEnd(long), opt)
 			r.must(err)
+			if !slices.Equal(all, asked) {
+				r.Fatalf("EndAll has changed what it was given")
+			}
 			sortRefs(left)
 			sortRefs(held)
 			if !slices.Equal(left, held) {
