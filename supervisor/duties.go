@@ -11,6 +11,7 @@ import (
 	"github.com/tokenward/tokenward/internal/hooks"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 // The supervisor's timer, what it does when a deadline has come, and what it does about reports: of session actors, and of the change feed.
@@ -174,7 +175,9 @@ func (s *Supervisor) fire(d *timer) {
 		s.recover(d.resident)
 	case nonResidentTimer:
 		delete(s.nonResident, d.ref.key)
-		s.endAbsentees([]dueSession{{d.ref, session.Ceiling(d.second) + session.Ceiling(session.CeilingLeeway/time.Second)}})
+		s.endAbsentees([]store.Ref{{
+			Key: d.ref.key, Incarnation: d.ref.only, Ceiling: session.Ceiling(d.second) + session.Ceiling(session.CeilingLeeway/time.Second),
+		}})
 	case claimTimer:
 		delete(s.claims, d.second)
 		s.claimAfterEnds()

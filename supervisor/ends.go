@@ -27,6 +27,7 @@ const endBatch = 256
 type ends struct {
 	batch *batch // of this turn, still open; nil: none. runBatch closes it behind each message
 	last  *batch // the newest with sessions that were in memory, until it was tried; a claim waits for it
+	size  int    // of the batch before: as many are expected of the next
 
 	// opened holds the sessions of batches that are not in memory. Where one is asked for, its load
 	// begins when its deletion was tried.
@@ -40,16 +41,14 @@ type ends struct {
 
 // batch is a number of sessions to be deleted.
 type batch struct {
-	refs  []ended
+	refs []store.Ref
+
+	// residents has the resident of each of refs, so that none of 100,000 is looked up again; nil where it is not in memory. One that was
+	// dropped since, or has got an actor, is not ending any more, and batchDone passes over it.
+	residents []*resident
+
 	over  *directory.Outcome // of all of them; Settled is closed when that was tried
 	claim bool               // the sessions that are due and not in memory are claimed next
-}
-
-// ended is a session of a batch. Its resident is kept here so that none of 100,000 is looked up again. One that was dropped since, or has got
-// an actor, is not ending any more, and batchDone passes over it.
-type ended struct {
-	dueSession
-	resident *resident // nil where it is not in memory
 }
 
 // opened is a load that waits for a deletion; zero while no call has asked for the session. A login or a logout that comes in between
@@ -80,7 +79,7 @@ func (s *Supervisor) ceilingDue(sl *resident) {
 		s.idle.cancel(sl)
 		sl.ending = true
 		sl.entry.SetUnsaved(directory.Saving) // until it is deleted
-		over := s.endLater(ended{dueSession{absentee{sl.entry.Key, last.Incarnation}, last.Ceiling}, sl}, last)
+		over := s.endLater(store.Ref{Key: sl.entry.Key, Incarnation: last.Incarnation, Ceiling: last.Ceiling}, sl, last)
 		sl.entry.Publish(actors.AtCeiling(last, over))
 		sl.entry.CompleteAll(directory.Answer{Restart: true}) // a flight that is joined later is answered by needToken
 	}
@@ -88,26 +87,26 @@ func (s *Supervisor) ceilingDue(sl *resident) {
 
 // endAbsentees ends sessions that are not in memory. Nothing is made in memory for them but a place in opened, until their batch is done.
 // Example: all processes were down overnight, and as many sessions are due at the start as ended in that night.
-func (s *Supervisor) endAbsentees(refs []dueSession) {
+func (s *Supervisor) endAbsentees(refs []store.Ref) {
 	for _, r := range refs {
-		if s.ends.opened[r.key] != nil { // it is being deleted: two claims may name one session
+		if s.ends.opened[r.Key] != nil { // it is being deleted: two claims may name one session
 			continue
 		}
 		if s.ends.opened == nil {
 			s.ends.opened = make(map[session.Key]*opened)
 		}
-		s.ends.opened[r.key] = &opened{}
-		s.endLater(ended{dueSession: r}, nil)
+		s.ends.opened[r.Key] = &opened{}
+		s.endLater(r, nil, nil)
 	}
 }
 
-// endLater has r deleted with others, and returns how they have ended. What it showed last is nil where
+// endLater has r deleted with others, and returns how they have ended. Its resident and what that showed last are nil where
 // it is not in memory. The observer and the application are told here, before the deletion: to callers the session has ended by now, and
 // a deletion that fails is tried again without a word.
-func (s *Supervisor) endLater(r ended, last *directory.Snapshot) *directory.Outcome {
+func (s *Supervisor) endLater(r store.Ref, sl *resident, last *directory.Snapshot) *directory.Outcome {
 	s.env.Telemetry.Ended(session.ReasonCeiling)
 	if s.env.Hooks != nil {
-		e := hooks.Event{Kind: hooks.Ended, Key: r.key, Reason: session.ReasonCeiling}
+		e := hooks.Event{Kind: hooks.Ended, Key: r.Key, Reason: session.ReasonCeiling}
 		if last != nil {
 			e.Named = last.State().Named()
 		}
@@ -115,13 +114,16 @@ func (s *Supervisor) endLater(r ended, last *directory.Snapshot) *directory.Outc
 	}
 	b := s.ends.batch
 	if b == nil {
-		b = &batch{over: &directory.Outcome{Reason: session.ReasonCeiling, Settled: make(chan struct{})}}
+		b = &batch{
+			refs: make([]store.Ref, 0, s.ends.size), residents: make([]*resident, 0, s.ends.size),
+			over: &directory.Outcome{Reason: session.ReasonCeiling, Settled: make(chan struct{})},
+		}
 		s.ends.batch = b
 	}
 	if last != nil {
 		s.ends.last = b
 	}
-	b.refs = append(b.refs, r)
+	b.refs, b.residents = append(b.refs, r), append(b.residents, sl)
 	if len(b.refs) == endBatch {
 		s.runBatch()
 	}
@@ -138,7 +140,7 @@ func (s *Supervisor) runBatch() {
 	if b == nil {
 		return
 	}
-	s.ends.batch = nil
+	s.ends.batch, s.ends.size = nil, len(b.refs)
 	env := s.env
 	env.Stats.Ceilings.Add(int64(len(b.refs)))
 	env.Runner.Run(actors.StoreWork, func(base context.Context) any {
@@ -153,10 +155,10 @@ func (s *Supervisor) runBatch() {
 				ctx, cancel := clock.WithTimeout(base, env.Clock, env.Rules.StoreTimeout)
 				defer cancel()
 				e := store.Ending{Reason: session.ReasonCeiling, Stands: env.Rules.RememberEnded}
-				return env.Store.End(ctx, r.key, r.only, e, store.Options{Background: true})
+				return env.Store.End(ctx, r.Key, r.Incarnation, e, store.Options{Background: true})
 			})
 			if err != nil {
-				m.fail(r.key, err)
+				m.fail(r.Key, err)
 			}
 		}
 		return m
@@ -187,20 +189,16 @@ func (m *batchDone) fail(key session.Key, err error) {
 // endAll ends the sessions of m's batch in one call.
 func endAll(base context.Context, env *actors.Env, many store.BatchEnder, m *batchDone) {
 	refs := m.batch.refs
-	list := make([]store.Ref, len(refs))
-	for i, r := range refs {
-		list[i] = store.Ref{Key: r.key, Incarnation: r.only}
-	}
 	var left []store.Ref
 	err := actors.Contain(func() (err error) {
 		ctx, cancel := clock.WithTimeout(base, env.Clock, env.Rules.StoreTimeout)
 		defer cancel()
-		left, err = many.EndAll(ctx, list, store.Ending{Reason: session.ReasonCeiling, Stands: env.Rules.RememberEnded}, store.Options{Background: true})
+		left, err = many.EndAll(ctx, refs, store.Ending{Reason: session.ReasonCeiling, Stands: env.Rules.RememberEnded}, store.Options{Background: true})
 		return err
 	})
 	if err != nil {
 		for _, r := range refs {
-			m.fail(r.key, err)
+			m.fail(r.Key, err)
 		}
 		return
 	}
@@ -212,8 +210,8 @@ func endAll(base context.Context, env *actors.Env, many store.BatchEnder, m *bat
 // finish returns the order to go on with the deletion of r, which has failed with err. Connection tokens are read and kept at once. A store
 // that does not answer is asked again after a while (EndSession.Failed): the batch was the first try, so a second one without a wait would
 // double the load of a store that is failing under it.
-func (r ended) finish(err error) *messages.EndSession {
-	m := &messages.EndSession{Key: r.key, Only: r.only, Why: session.ReasonCeiling, Ceiling: r.ceiling}
+func finish(r store.Ref, err error) *messages.EndSession {
+	m := &messages.EndSession{Key: r.Key, Only: r.Incarnation, Why: session.ReasonCeiling, Ceiling: r.Ceiling}
 	if !errors.Is(err, store.ErrConflict) {
 		m.Failed = err
 	}
@@ -227,22 +225,22 @@ func (r ended) finish(err error) *messages.EndSession {
 //
 // Those who wait for the deletion are woken last, when the entries are unlinked: a caller who looks again has the tombstone read.
 func (s *Supervisor) batchDone(m *batchDone) {
-	for _, r := range m.batch.refs {
-		s.noteEnded(r.absentee)
-		err := m.failed[r.key]
+	for i, r := range m.batch.refs {
+		s.noteEnded(r.Key, r.Incarnation)
+		err := m.failed[r.Key]
 		if err == nil {
-			s.env.Telemetry.Deleted(r.ceiling)
+			s.env.Telemetry.Deleted(r.Ceiling)
 		}
-		switch sl := r.resident; {
+		switch sl := m.batch.residents[i]; {
 		case sl == nil:
-			o := s.ends.opened[r.key]
-			delete(s.ends.opened, r.key)
+			o := s.ends.opened[r.Key]
+			delete(s.ends.opened, r.Key)
 			s.endedAbsentee(r, o, err)
 		case !sl.ending:
 			// it has an actor by now, which deletes it once more
 		case err != nil:
 			sl.ending = false // the message that follows has it deleted
-			s.command(sl, r.finish(err))
+			s.command(sl, finish(r, err))
 			if s.closing {
 				s.command(sl, &messages.Finish{})
 			}
@@ -263,15 +261,15 @@ func (s *Supervisor) batchDone(m *batchDone) {
 	runtime.Gosched() // there may be hundreds of these in a row
 }
 
-// noteEnded notes that r has ended, for a claim that is under way. Without one there is nothing to be compared, and nothing is kept.
-func (s *Supervisor) noteEnded(r absentee) {
+// noteEnded notes that a session has ended, for a claim that is under way. Without one there is nothing to be compared, and nothing is kept.
+func (s *Supervisor) noteEnded(key session.Key, only session.Incarnation) {
 	if s.claiming == 0 {
 		return
 	}
 	if s.ends.claimed == nil {
 		s.ends.claimed = make(map[session.Key]session.Incarnation)
 	}
-	s.ends.claimed[r.key] = r.only
+	s.ends.claimed[key] = only
 }
 
 // endedIdle lets a session go that was idle and has ended: the store's tombstone says so from now on, also to other processes.
@@ -287,8 +285,8 @@ func (s *Supervisor) endedIdle(sl *resident) {
 //
 // A caller may have asked for it since (o). Its load begins now, and decides by what the store has: the tombstone, or a record past its
 // ceiling, which is ended like any other that is in memory.
-func (s *Supervisor) endedAbsentee(r ended, o *opened, err error) {
-	if sl := s.residents.get(r.key); sl != nil && sl.known().load != nil && sl.known().load == o.load {
+func (s *Supervisor) endedAbsentee(r store.Ref, o *opened, err error) {
+	if sl := s.residents.get(r.Key); sl != nil && sl.known().load != nil && sl.known().load == o.load {
 		s.read(o.load, o.call)
 		return
 	}
@@ -297,6 +295,6 @@ func (s *Supervisor) endedAbsentee(r ended, o *opened, err error) {
 	case s.headroom() > 0:
 		s.finishAbsentee(r, err)
 	case s.index == nil:
-		s.remindOf(r.absentee, s.now().Unix()+1)
+		s.remindOf(absentee{r.Key, r.Incarnation}, s.now().Unix()+1)
 	}
 }

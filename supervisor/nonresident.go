@@ -37,7 +37,7 @@ type listedDue struct {
 // claimed brings sessions that this process is to delete.
 type claimed struct {
 	messages.Redacted
-	refs  []dueSession
+	refs  []store.Ref
 	limit int // how many were asked for
 	err   error
 }
@@ -46,12 +46,6 @@ type claimed struct {
 type absentee struct {
 	key  session.Key
 	only session.Incarnation
-}
-
-// dueSession is a session whose ceiling has come.
-type dueSession struct {
-	absentee
-	ceiling session.Ceiling
 }
 
 // forgetAbsentee forgets the deadline of a session that left memory: it is in memory again, or it has gone.
@@ -167,15 +161,11 @@ func (s *Supervisor) claim() {
 	env.Runner.Run(actors.StoreWork, func(ctx context.Context) any {
 		ctx, cancel := clock.WithTimeout(ctx, env.Clock, env.Rules.StoreTimeout)
 		defer cancel()
-		var refs []store.Ref
-		err := actors.Contain(func() (err error) {
-			refs, err = index.ClaimDue(ctx, until, limit, claimHold, store.Options{Background: true})
+		m := &claimed{limit: limit}
+		m.err = actors.Contain(func() (err error) {
+			m.refs, err = index.ClaimDue(ctx, until, limit, claimHold, store.Options{Background: true})
 			return err
 		})
-		m := &claimed{err: err, limit: limit}
-		for _, r := range refs {
-			m.refs = append(m.refs, dueSession{absentee{r.Key, r.Incarnation}, r.Ceiling})
-		}
 		return m
 	}, func(m any) { s.send(s.self, m) })
 }
@@ -218,15 +208,15 @@ func (s *Supervisor) claimed(m *claimed) {
 	s.claiming -= m.limit
 	refs, more := m.refs[:0], len(m.refs) == m.limit
 	for _, r := range m.refs {
-		sl := s.residents.get(r.key)
+		sl := s.residents.get(r.Key)
 		switch {
-		case s.ends.claimed[r.key] == r.only && !r.only.IsZero(): // it ended here while the claim was under way
-		case sl == nil, !sl.resident() && sl.entry.Snapshot().Incarnation != r.only:
+		case s.ends.claimed[r.Key] == r.Incarnation && !r.Incarnation.IsZero(): // it ended here while the claim was under way
+		case sl == nil, !sl.resident() && sl.entry.Snapshot().Incarnation != r.Incarnation:
 			refs = append(refs, r)
 		case sl.known().load != nil, sl.ending: // it ends when it was read; or its deletion is on its way
 		default:
-			if now := sl.entry.Snapshot(); now.Phase == directory.Ready && now.Incarnation != r.only {
-				s.command(sl, &messages.ReadRecord{Key: r.key})
+			if now := sl.entry.Snapshot(); now.Phase == directory.Ready && now.Incarnation != r.Incarnation {
+				s.command(sl, &messages.ReadRecord{Key: r.Key})
 			}
 		}
 	}
@@ -247,9 +237,9 @@ func (s *Supervisor) claimed(m *claimed) {
 // finishAbsentee deletes a session that is not in memory, for which that has failed with err. It gets an actor for as long as that
 // takes, which tries until the store has done it. The user may have signed in anew since the claim. Then the actor is that login's, which
 // is not in memory only to be deleted, and what it deletes is the earlier one.
-func (s *Supervisor) finishAbsentee(r ended, err error) {
-	s.end(r.finish(err))
-	sl := s.residents.get(r.key)
+func (s *Supervisor) finishAbsentee(r store.Ref, err error) {
+	s.end(finish(r, err))
+	sl := s.residents.get(r.Key)
 	if sl != nil && sl.pid() != nil && !sl.deleting && sl.entry.Snapshot().Phase != directory.Ready { // its user may have signed in anew
 		sl.deleting = true
 		s.deleting++

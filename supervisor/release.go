@@ -6,6 +6,7 @@ import (
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
 	"github.com/tokenward/tokenward/session"
+	"github.com/tokenward/tokenward/store"
 )
 
 // How a session gives its actor back, and how an idle session leaves memory.
@@ -76,7 +77,7 @@ func (s *Supervisor) watchAbsentee(key session.Key, last *directory.Snapshot) {
 	switch {
 	case last.Ceiling == 0, s.closing:
 	case last.Ceiling.Reached(s.now()): // it left memory as that came, and a claim may have passed it over
-		s.endAbsentees([]dueSession{{absentee{key, last.Incarnation}, last.Ceiling}})
+		s.endAbsentees([]store.Ref{{Key: key, Incarnation: last.Incarnation, Ceiling: last.Ceiling}})
 	case s.index == nil: // the store cannot name it when its second has come
 		s.remindOf(absentee{key, last.Incarnation}, last.Ceiling.Deadline().Unix())
 	default:
@@ -151,7 +152,7 @@ func (s *Supervisor) atRest(m *messages.AtRest) {
 		return
 	}
 	if last.Phase == directory.Ended {
-		s.noteEnded(absentee{m.Key, last.Incarnation})
+		s.noteEnded(m.Key, last.Incarnation)
 	}
 	pid := sl.pid()
 	s.deactivate(sl)

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// Deadlines handled in one turn. A call that comes while a million ceilings are due waits behind a thousand of them at most.
-	chunk = 1000
+	// Deadlines handled in one turn. A call that comes while a million ceilings are due waits behind a thousand of them at most. They fill
+	// batches, so that none is made for more sessions than it gets.
+	chunk = 4 * endBatch
 
 	// Markers that say missing, remembered at once. So a flood of ids that are no session's takes no more memory than this.
 	// Beyond it each of them costs a read of the store.
