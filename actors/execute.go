@@ -51,7 +51,7 @@ func (a *Session) carryOutNow(e effect) bool {
 	case report:
 		a.report(e)
 	case deletedAt:
-		a.env.Telemetry.Deleted(session.Ceiling(e))
+		a.env.Telemetry.Deleted(session.Ceiling(e), a.env.Clock.Now())
 	case tokenLost:
 		a.env.Stats.Lost.Add(1)
 		a.env.Log.Warn("a refresh token was lost in a crash, and the provider refused the one before; the session cannot be refreshed any more",

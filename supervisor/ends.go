@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"time"
 
 	"github.com/tokenward/tokenward/actors"
 	"github.com/tokenward/tokenward/clock"
@@ -25,9 +26,10 @@ const endBatch = 256
 
 // ends are the sessions that are being ended without an actor.
 type ends struct {
-	batch *batch // of this turn, still open; nil: none. runBatch closes it behind each message
-	last  *batch // the newest with sessions that were in memory, until it was tried; a claim waits for it
-	size  int    // of the batch before: as many are expected of the next
+	batch *batch       // of this turn, still open; nil: none. runBatch closes it behind each message
+	last  *batch       // the newest with sessions that were in memory, until it was tried; a claim waits for it
+	done  []*batchDone // that wait until all that is due has been ended; see resumeDone
+	size  int          // of the batch before: as many are expected of the next
 
 	// opened holds the sessions of batches that are not in memory. Where one is asked for, its load
 	// begins when its deletion was tried.
@@ -62,6 +64,7 @@ type opened struct {
 type batchDone struct {
 	messages.Redacted
 	batch  *batch
+	at     time.Time             // when the store had done it
 	failed map[session.Key]error // of its refs, why; store.ErrConflict: it holds connection tokens
 }
 
@@ -145,6 +148,7 @@ func (s *Supervisor) runBatch() {
 	env.Stats.Ceilings.Add(int64(len(b.refs)))
 	env.Runner.Run(actors.StoreWork, func(base context.Context) any {
 		m := &batchDone{batch: b}
+		defer func() { m.at = env.Clock.Now() }()
 		many, ok := store.As[store.BatchEnder](env.Store)
 		if ok && len(b.refs) >= endTogether {
 			endAll(base, env, many, m)
@@ -225,11 +229,15 @@ func finish(r store.Ref, err error) *messages.EndSession {
 //
 // Those who wait for the deletion are woken last, when the entries are unlinked: a caller who looks again has the tombstone read.
 func (s *Supervisor) batchDone(m *batchDone) {
+	if s.turn { // more is due: resumeDone
+		s.ends.done = append(s.ends.done, m)
+		return
+	}
 	for i, r := range m.batch.refs {
 		s.noteEnded(r.Key, r.Incarnation)
 		err := m.failed[r.Key]
 		if err == nil {
-			s.env.Telemetry.Deleted(r.Ceiling)
+			s.env.Telemetry.Deleted(r.Ceiling, m.at)
 		}
 		switch sl := m.batch.residents[i]; {
 		case sl == nil:
@@ -259,6 +267,18 @@ func (s *Supervisor) batchDone(m *batchDone) {
 		s.closedYet()
 	}
 	runtime.Gosched() // there may be hundreds of these in a row
+}
+
+// resumeDone has the batches handled that were put aside while more was due. So where 100,000 ceilings come in one second the store is given
+// all of them before memory is cleared of any: they are deleted sooner, and the last reader that waits for a deletion waits no longer.
+func (s *Supervisor) resumeDone() {
+	if s.turn {
+		return
+	}
+	for _, m := range s.ends.done {
+		s.send(s.self, m)
+	}
+	s.ends.done = nil
 }
 
 // noteEnded notes that a session has ended, for a claim that is under way. Without one there is nothing to be compared, and nothing is kept.

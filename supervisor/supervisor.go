@@ -217,13 +217,14 @@ func (s *Supervisor) Receive(ctx actor.Context) {
 // handle does what m says. A defect ends m with internal_error, and nothing else.
 //
 // After each message, in this order: a clock that was set back is noticed; the sessions that m has ended are deleted in one batch; the timer
-// is armed for the earliest deadline, which m may have moved. That is done after a defect too. Example: a defect while deadlines are
-// handled. Were the timer not armed then, no session would end on time any more.
+// is armed for the earliest deadline, which m may have moved; batches that waited while more was due are handled next. That is done after a
+// defect too. Example: a defect while deadlines are handled. Were the timer not armed then, no session would end on time any more.
 func (s *Supervisor) handle(m any) {
 	s.contain(m)
 	s.lookBack()
 	s.runBatch()
 	s.arm()
+	s.resumeDone()
 	s.env.Stats.Resident.Store(int64(s.awake))
 	s.env.Stats.Active.Store(int64(s.active))
 }

@@ -67,12 +67,12 @@ func (t *Telemetry) Ended(why session.Reason) {
 	t.observer.Ended(observe.Ended{Reason: string(why), At: t.clock.Now()})
 }
 
-// Deleted tells that a session was deleted now that was due at its ceiling; 0 tells nothing.
-func (t *Telemetry) Deleted(at session.Ceiling) {
-	if t == nil || t.observer.Ceiling == nil || at == 0 {
+// Deleted tells that a session was deleted, and when, that was due at its ceiling; 0 tells nothing.
+func (t *Telemetry) Deleted(due session.Ceiling, at time.Time) {
+	if t == nil || t.observer.Ceiling == nil || due == 0 {
 		return
 	}
-	t.observer.Ceiling(observe.Ceiling{Due: at.Deadline(), Deleted: t.clock.Now()})
+	t.observer.Ceiling(observe.Ceiling{Due: due.Deadline(), Deleted: at})
 }
 
 // Request tells of a request to a provider. It returns the context for it, and the end to be called; a nil end is none.
