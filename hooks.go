@@ -52,7 +52,8 @@ type Hooks struct {
 	SessionEnded func(ctx context.Context, e SessionEnd)
 
 	// SaveFailed is told of each session whose state could not be saved at the first try, on a goroutine of its own. The write is
-	// tried again by itself. Stats.SaveErrors counts.
+	// tried again by itself. err is what the store returned, as it is and so no ErrStore: of its own types, store.ErrConflict, or
+	// context.DeadlineExceeded after Limits.StoreTimeout. Stats.SaveErrors counts.
 	SaveFailed func(ctx context.Context, session Key, err error)
 }
 
@@ -88,7 +89,8 @@ type RefreshFailure struct {
 	Lost bool
 }
 
-// Reason is the word, a string, for why a session has ended.
+// Reason is the word, a string, for why a session has ended: [ReasonLogout], [ReasonBackchannelLogout], [ReasonAdministration],
+// [ReasonCeiling], [ReasonRevoked], [ReasonReplaced] or [ReasonLifetime].
 type Reason = session.Reason
 
 // The reasons for which sessions end.

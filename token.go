@@ -103,7 +103,9 @@ func (t ConnectionToken) MarshalJSON() ([]byte, error) {
 
 // GetAccessToken returns an access token for the session. It answers from the
 // cache while a token has time left; otherwise it refreshes (RFC 6749 section 6),
-// and callers who arrive during that refresh share it.
+// and callers who arrive during that refresh share it. A token whose session could not be
+// saved is returned all the same: the save is tried again until it is done, and Hooks.SaveFailed is told.
+// Until then no further refresh of the session is sent.
 //
 // It fails with an *AccessTokenError, among others with the codes session_expired,
 // missing_refresh_token and refresh_token_error, and with an *InvalidArgumentError where

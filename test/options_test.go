@@ -250,7 +250,7 @@ func TestHooks_saveFailed(t *testing.T) {
 	if n := len(reports); n != 1 {
 		t.Fatalf("reports = %d, want 1", n)
 	}
-	if got := <-reports; got.key != key(id) || !errors.Is(got.err, storetest.ErrFault) {
+	if got := <-reports; got.key != key(id) || !errors.Is(got.err, storetest.ErrFault) || errors.Is(got.err, tokenward.ErrStore) {
 		t.Errorf("reported %v, %v", got.key, got.err)
 	}
 	if n := len(r.state(id).TokenSets); n != 2 {
