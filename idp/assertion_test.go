@@ -96,7 +96,7 @@ func TestPrivateKeyJWT_algorithms(t *testing.T) {
 // What the tenant accepts, each time over loopback HTTP.
 func TestPrivateKeyJWT_atTheTenant(t *testing.T) {
 	for alg, key := range map[string]crypto.Signer{
-		"RS256": rsaKey(), "RS384": rsaKey(), "RS512": rsaKey(), "PS256": rsaKey(), "ES256": ecKey(), "ES384": p384Key(),
+		"RS256": rsaKey(), "RS384": rsaKey(), "RS512": rsaKey(), "PS256": rsaKey(), "ES256": ecKey(), "ES384": p384Key(), "EdDSA": edKey(),
 	} {
 		v := newVisit(t, idptest.WithClientKey(idptest.ClientID, key.Public()), idptest.WithOpaqueTokens())
 		v.client = must(idp.New(idp.Config{ClientID: idptest.ClientID, SigningKey: key, SigningAlg: alg, Clock: v.clock}))

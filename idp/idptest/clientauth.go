@@ -2,10 +2,14 @@ package idptest
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -29,10 +33,28 @@ func WithClient(id, secret string, redirectURIs ...string) Option {
 }
 
 // WithClientKey adds a client that authenticates by assertions (private_key_jwt)
-// signed with the private half of key, an *rsa.PublicKey or *ecdsa.PublicKey, and
-// in no other way.
+// signed with the private half of key, and in no other way. key is an *rsa.PublicKey,
+// *ecdsa.PublicKey or ed25519.PublicKey, which is what Public of a private key returns.
+// With anything else New fails, and Set panics.
 func WithClientKey(id string, key crypto.PublicKey, redirectURIs ...string) Option {
+	if !verifies(key) {
+		err := fmt.Errorf("idptest: WithClientKey(%q): a %T, want an *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey", id, key)
+		return func(cfg *config) { cfg.wrong = err }
+	}
 	return withClient(client{id: id, key: key, redirectURIs: redirectURIs})
+}
+
+// verifies reports whether client assertions can be checked by key.
+func verifies(key crypto.PublicKey) bool {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return key != nil
+	case *ecdsa.PublicKey:
+		return key != nil
+	case ed25519.PublicKey:
+		return len(key) == ed25519.PublicKeySize
+	}
+	return false
 }
 
 // WithRedirectURI lets the client ClientID redirect to uris too, in whatever way it
@@ -52,11 +74,11 @@ func withClient(c client) Option {
 	}
 }
 
-// AuthMethod is how a client authenticated.
+// AuthMethod is how a client authenticated (RFC 6749 section 2.3.1, RFC 7523 section 2.2): [AuthNone], [AuthBasic], [AuthPost],
+// [AuthPrivateKey], or [AuthSeveral], which is an error.
 type AuthMethod string
 
-// The ways in which a client authenticates (RFC 6749 section 2.3.1, RFC 7523
-// section 2.2).
+// The ways in which a client authenticates.
 const (
 	AuthNone       AuthMethod = "none"
 	AuthBasic      AuthMethod = "client_secret_basic"
@@ -177,7 +199,7 @@ func (t *Tenant) asserted(c *call) (client, *oauthError) {
 			cl = t.config().clients[claims.Issuer]
 			return cl.key, nil
 		},
-		jwt.WithValidMethods([]string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"}),
+		jwt.WithValidMethods([]string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}),
 		jwt.WithTimeFunc(t.clock.Now), jwt.WithExpirationRequired(), jwt.WithIssuedAt())
 	id := c.form.Get("client_id")
 	switch {

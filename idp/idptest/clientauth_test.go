@@ -2,6 +2,10 @@ package idptest_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
@@ -121,5 +125,42 @@ func TestClientAssertion(t *testing.T) {
 	}
 	if got := a.tenant.LastAuth(idptest.Refresh); got != idptest.AuthNone {
 		t.Errorf("LastAuth = %s", got)
+	}
+}
+
+// A key of a kind that no assertion is checked by is a mistake of the test: New says so, and not a login.
+func TestWithClientKey_kinds(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []crypto.PublicKey{&rsaKey.PublicKey, &ecKey.PublicKey, public} {
+		tenant, err := idptest.New(idptest.InProcess(), idptest.WithClientKey("signer", key))
+		if err != nil {
+			t.Errorf("%T: %v", key, err)
+			continue
+		}
+		tenant.Close()
+	}
+	for _, key := range []crypto.PublicKey{
+		nil, "key", rsaKey.PublicKey, rsaKey, ecKey.PublicKey, ecKey, &public, private, ed25519.PublicKey{1}, (*rsa.PublicKey)(nil), (*ecdsa.PublicKey)(nil),
+	} {
+		tenant, err := idptest.New(idptest.InProcess(), idptest.WithClientKey("signer", key))
+		if err == nil {
+			tenant.Close()
+			t.Errorf("%T is accepted", key)
+			continue
+		}
+		if text := err.Error(); !strings.Contains(text, "WithClientKey") || !strings.Contains(text, "signer") {
+			t.Errorf("%T: %q names neither the option nor the client", key, text)
+		}
 	}
 }

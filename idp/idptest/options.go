@@ -17,6 +17,7 @@ type config struct {
 	address   string
 	issuer    string
 	inProcess bool
+	wrong     error // of an option that makes no sense; nil where all do
 
 	clients map[string]client
 	users   map[string]Claims
@@ -71,8 +72,8 @@ func InProcess() Option { return func(cfg *config) { cfg.inProcess = true } }
 // its own has that below this URL.
 func WithIssuer(issuer string) Option { return func(cfg *config) { cfg.issuer = issuer } }
 
-// WithUser adds a user. Its claims go into every ID token, verbatim. See
-// Tenant.SetUser.
+// WithUser adds a user. Its claims go into every ID token, verbatim. A login is this
+// user's where its login_hint says so, or WithDefaultUser. See Tenant.SetUser.
 func WithUser(subject string, claims Claims) Option {
 	return func(cfg *config) {
 		cfg.users[subject] = claims.clone() // the tenant's own map, under its lock

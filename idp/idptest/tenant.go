@@ -6,13 +6,16 @@
 // what it was asked. A test can make it fail in most ways in which a provider or
 // the network between can fail, and hold a request on the wire.
 //
-//	tenant := idptest.NewTenant(t, idptest.WithClock(clk))
+//	tenant := idptest.NewTenant(t, idptest.WithClock(clk), idptest.WithDefaultUser("ada"))
 //	tenant.SetUser("ada", idptest.Claims{"email": "ada@example.com"})
-//	callback, err := tenant.Authorize(loginURL) // as a browser would
+//	callback, err := tenant.Authorize(loginURL) // as a browser would; ada signs in
 //	...
 //	tenant.Script(idptest.Refresh, idptest.Status(503))
 //	...
 //	if n := tenant.Requests(idptest.Refresh); n != 1 { ... }
+//
+// Who signs in is said by the login's parameter login_hint, a subject or an email; without
+// one it is the user of WithDefaultUser, which is Subject unless it says otherwise.
 //
 // It is reached over loopback HTTP at Issuer, or through Transport, which runs it
 // on the caller's goroutine without a socket: inside a testing/synctest bubble
@@ -99,6 +102,9 @@ func New(opts ...Option) (*Tenant, error) {
 	cfg := defaults()
 	for _, o := range opts {
 		o(&cfg)
+	}
+	if cfg.wrong != nil {
+		return nil, cfg.wrong
 	}
 	t := &Tenant{
 		clock:     cfg.clock,
@@ -209,12 +215,17 @@ func (t *Tenant) URL(path string) string {
 }
 
 // Set applies options to a running tenant: WithTokenLife, WithPolicy and so on.
-// Those that say where it runs and by which clock have no effect any more.
+// Those that say where it runs and by which clock have no effect any more. It panics
+// where New would fail for an option.
 func (t *Tenant) Set(opts ...Option) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, o := range opts {
 		o(&t.cfg)
+	}
+	if wrong := t.cfg.wrong; wrong != nil {
+		t.cfg.wrong = nil
+		panic(wrong.Error())
 	}
 }
 
