@@ -12,7 +12,8 @@ import (
 )
 
 // AuthMethod says how the client authenticates at the token endpoint, in the
-// words of OpenID Connect Core section 9.
+// words of OpenID Connect Core section 9: [ClientSecretBasic], [ClientSecretPost], [PrivateKeyJWT], [PublicClient], [TLSClientAuth] or
+// [SelfSignedTLSClientAuth].
 type AuthMethod string
 
 // Methods of client authentication. Each request carries client_id in its body.

@@ -61,7 +61,8 @@ type Figures struct {
 	Unsaved  int64 // sessions now whose newest state the store does not have, after a failure
 }
 
-// Operation is what a host called.
+// Operation is what a host called: [Token], [ConnectionToken], [Login], [Callback], [Logout], [BackchannelLogout], [FrontchannelLogout],
+// [EndSessions], [MachineToken], [ExchangeToken], [ListSessions] or [AskStepUp].
 type Operation string
 
 // The operations.

@@ -28,7 +28,7 @@ const (
 	StreamUpdated = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated"
 )
 
-// Reaction is what an event does.
+// Reaction is what an event does: [Tell], the zero value, [StepUp] or [End].
 type Reaction int
 
 // The reactions. After each of them [Config.Tell] is called.

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Point is a moment in the life of a request.
+// Point is a moment in the life of a request: [BeforeGrant] or [AfterGrant].
 type Point int
 
 // The moments at which a request can be held: before the tenant acts on it, so

@@ -2,7 +2,15 @@ package idptest
 
 import "strings"
 
-// Kind says what a request is for. Counters, faults and holds go by it.
+// Kind says what a request is for. Counters, faults and holds go by it:
+//
+//   - one endpoint's: [Discovery], [JWKS], [Authorize], [PAR], [Revocation], [UserInfo], [Logout]
+//   - of the token endpoint: [CodeExchange], [Refresh], [ConnectionExchange], [ClientCredentials], [TokenExchange]
+//   - several of these: [Token], [Spend], [Any]
+//   - of security events: [TransmitterMeta], [Streams], [Verification], [Poll]
+//   - where the fault Redirect leads: [Trap]
+//
+// [Kind.Of] narrows one to a user.
 type Kind string
 
 // The kinds of request. Some contain others: Token is CodeExchange, Refresh,

@@ -64,7 +64,7 @@ type AuthorizeRules struct {
 	UserOnce bool
 }
 
-// PKCE is what a provider makes of RFC 7636.
+// PKCE is what a provider makes of RFC 7636: [PKCEOptional], the zero value, [PKCERequired], [PKCEIgnored] or [PKCERefused].
 type PKCE int
 
 // The attitudes to PKCE.
@@ -92,7 +92,8 @@ type ScopeRules struct {
 	Renamed map[string]string
 }
 
-// UnknownScope is what becomes of an authorization request with a scope that is not known.
+// UnknownScope is what becomes of an authorization request with a scope that is not known: [UnknownPage], the zero value,
+// [UnknownRedirected] or [UnknownDropped].
 type UnknownScope int
 
 // The answers to an unknown scope.
@@ -118,7 +119,7 @@ type ClientRules struct {
 	SecretJWT bool
 }
 
-// Audience is the aud of a client assertion.
+// Audience is the aud of a client assertion: [AudienceAny], the zero value, [AudienceIssuer] or [AudienceEndpoint].
 type Audience string
 
 // The audiences of client assertions (RFC 7523 section 3).
@@ -137,7 +138,7 @@ type LogoutRules struct {
 	ReturnBy string
 }
 
-// Hint is what a provider makes of id_token_hint.
+// Hint is what a provider makes of id_token_hint: [HintOptional], the zero value, [HintRequired] or [HintRefused].
 type Hint int
 
 // The attitudes to id_token_hint.

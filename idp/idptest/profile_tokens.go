@@ -73,7 +73,7 @@ type TokenForm struct {
 	More        Claims // verbatim
 }
 
-// ExpiresInForm is how expires_in is sent.
+// ExpiresInForm is how expires_in is sent: [ExpiresNumber], the zero value, [ExpiresText], [ExpiresAbsent] or [ExpiresAbsentAtRefresh].
 type ExpiresInForm int
 
 // The forms of expires_in.
@@ -84,7 +84,7 @@ const (
 	ExpiresAbsentAtRefresh
 )
 
-// ScopeForm is how scope is sent.
+// ScopeForm is how scope is sent: [ScopeSent], the zero value, [ScopeAbsent] or [ScopeCommas].
 type ScopeForm int
 
 // The forms of scope.
@@ -109,7 +109,8 @@ type RefreshRules struct {
 	KeepFamily bool
 }
 
-// RefreshGiven is when a login gets a refresh token.
+// RefreshGiven is when a login gets a refresh token: [RefreshNever], the zero value, [RefreshOfflineAccess], [RefreshAlways],
+// [RefreshAccessType] or [RefreshScope].
 type RefreshGiven int
 
 // When a login gets a refresh token.
@@ -121,7 +122,8 @@ const (
 	RefreshScope      // with the scope refresh_token or offline_access
 )
 
-// Rotation is what becomes of a refresh token that was used.
+// Rotation is what becomes of a refresh token that was used: [RotateOnce], the zero value, [RotateKeepOld], [SameToken] or
+// [SameTokenRepeated].
 type Rotation int
 
 // What becomes of a refresh token that was used.
