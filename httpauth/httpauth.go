@@ -103,7 +103,8 @@ func OnLogin(f func(w http.ResponseWriter, r *http.Request, login *tokenward.Log
 	return func(o *options) { o.onLogin = f }
 }
 
-// OnError answers a request that failed. The default is WriteError.
+// OnError answers a request that failed, for a log or a page of the host's. err has the cause, which no page shows. The default is
+// WriteError, and logs nothing; the client itself logs a login that the provider refuses because of the application's configuration.
 func OnError(f func(w http.ResponseWriter, r *http.Request, err error)) Option {
 	return func(o *options) { o.onError = f }
 }

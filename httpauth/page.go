@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/session"
 )
 
 //go:embed pages.html
@@ -101,6 +102,9 @@ func errorPage(r *http.Request, err error, status int) page {
 		p.Title, p.Text = "Please sign in again", "Your session has ended."
 	case errors.As(err, new(*tokenward.MissingTransactionError)):
 		p.Title, p.Text = "This sign-in cannot be completed", "It was completed before, took longer than an hour, or was begun in another browser."
+	case session.RefusesApplication(err) && (status == http.StatusBadGateway || errors.As(err, new(*refusedError))):
+		p.Title, p.Text, p.Link = "The provider refused this application",
+			"You can do nothing about it: the application's operator must look at its configuration, at the provider and here.", ""
 	case errors.As(err, new(*refusedError)):
 		p.Title, p.Text = "You are not signed in", "The sign-in was cancelled, or the provider refused it."
 	case errors.Is(err, errCrossOrigin):

@@ -237,3 +237,31 @@ func TestRetryAfter_isSaidInWholeSeconds(t *testing.T) {
 		}
 	}
 }
+
+// Where the provider refuses the application, no user can do anything about it: the page says whose turn it is.
+func TestErrors_ofARefusedApplication(t *testing.T) {
+	const whose = "operator"
+	s := newSignedIn(t)
+	for _, code := range []string{"invalid_client", "unauthorized_client", "invalid_request"} {
+		s.tenant.Script(idptest.CodeExchange, idptest.OAuthError(code, "call 555"))
+		page := checkPage(t, code, s.get(s.start("")), 502, whose, "token_error")
+		if strings.Contains(page, "Try again") || strings.Contains(page, "555") {
+			t.Errorf("%s: %s", code, page)
+		}
+	}
+	at, err := url.Parse(s.start(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := "/auth/callback?" + url.Values{"state": {at.Query().Get("state")}, "error": {"unauthorized_client"}}.Encode()
+	checkPage(t, "refused at the callback", s.get(back), 400, whose, "unauthorized_client")
+
+	for name, fault := range map[string]idptest.Fault{
+		"an expired code": idptest.OAuthError("invalid_grant", "expired"), "500": idptest.Status(500), "no answer": idptest.ResetConn(),
+	} {
+		s.tenant.Script(idptest.CodeExchange, fault)
+		if page := checkPage(t, name, s.get(s.start("")), 502, "Try again"); strings.Contains(page, whose) {
+			t.Errorf("%s: %s", name, page)
+		}
+	}
+}

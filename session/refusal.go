@@ -84,3 +84,26 @@ func RetryAfter(err error) time.Duration {
 	}
 	return 0
 }
+
+// Innermost returns the APIError that err began with, which has the provider's own code; nil where there is none.
+func Innermost(err error) (e *APIError) {
+	for errors.As(err, &e) && e.Err != nil && errors.As(e.Err, new(*APIError)) {
+		err = e.Err
+	}
+	return e
+}
+
+// RefusesApplication reports whether err says that the provider refused the application itself, or a request as the application is
+// configured to make it (RFC 6749 sections 4.1.2.1 and 5.2, OpenID Connect Core section 3.1.2.6, RFC 8707 section 2): to
+// try again changes nothing, and the user can do nothing about it.
+func RefusesApplication(err error) bool {
+	e := Innermost(err)
+	return e != nil && refusesApplication[e.word()]
+}
+
+var refusesApplication = map[Code]bool{
+	CodeInvalidClient: true, CodeUnauthorizedClient: true, "invalid_request": true, "invalid_scope": true, "invalid_target": true,
+	"unsupported_grant_type": true, "unsupported_response_type": true, "unsupported_response_mode": true,
+	"invalid_redirect_uri": true, "redirect_uri_mismatch": true, "invalid_request_uri": true, "invalid_request_object": true,
+	"request_not_supported": true, "request_uri_not_supported": true, "registration_not_supported": true,
+}

@@ -1,0 +1,136 @@
+package test_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/tokenward/tokenward"
+	"github.com/tokenward/tokenward/idp/idptest"
+)
+
+// A login that the provider refuses for what the application is, or how it is configured, is logged once: its operator alone can mend it.
+func TestLogin_refusedApplicationIsLogged(t *testing.T) {
+	const noIDToken = `{"access_token":"a","token_type":"Bearer","id_token":"x"}`
+	yes := true
+	tests := []struct {
+		name     string
+		kind     idptest.Kind
+		fault    idptest.Fault
+		callback url.Values // in place of the code
+		logged   string     // the provider's code; empty: there is no line
+	}{
+		{name: "invalid_client", kind: idptest.CodeExchange, fault: idptest.OAuthError("invalid_client", "Who? Not demo-secret."), logged: "invalid_client"},
+		{name: "unauthorized_client", kind: idptest.CodeExchange, fault: idptest.OAuthError("unauthorized_client", "Not this grant."), logged: "unauthorized_client"},
+		{name: "PKCE", kind: idptest.CodeExchange, fault: idptest.OAuthError("invalid_grant", "code_verifier is wrong."), logged: "invalid_grant"},
+		{name: "an error in a success", kind: idptest.CodeExchange, fault: idptest.Respond(200, "application/json", `{"error":"invalid_client"}`), logged: "invalid_client"},
+		{name: "the ID token is none", kind: idptest.CodeExchange, fault: idptest.Respond(200, "application/json", noIDToken), logged: "invalid_token"},
+		{name: "pushed", kind: idptest.PAR, fault: idptest.OAuthError("invalid_client", "Who? Not demo-secret."), logged: "invalid_client"},
+		{name: "pushed, redirect URI", kind: idptest.PAR, fault: idptest.OAuthError("invalid_request", "redirect_uri"), logged: "invalid_request"},
+		{name: "at the callback", callback: url.Values{"error": {"unauthorized_client"}, "error_description": {"Not this grant."}}, logged: "unauthorized_client"},
+
+		{name: "the user said no", callback: url.Values{"error": {"access_denied"}}},
+		{name: "the user must sign in", callback: url.Values{"error": {"login_required"}}},
+		{name: "the user is refused at the token endpoint", kind: idptest.CodeExchange, fault: idptest.OAuthError("access_denied", "Not this user.")},
+		{name: "another factor", kind: idptest.CodeExchange, fault: idptest.OAuthError("mfa_required", "Another factor.")},
+		{name: "500", kind: idptest.CodeExchange, fault: idptest.Status(500)},
+		{name: "429", kind: idptest.CodeExchange, fault: idptest.Status(429)},
+		{name: "no answer", kind: idptest.CodeExchange, fault: idptest.ResetConn()},
+		{name: "pushed, 503", kind: idptest.PAR, fault: idptest.Status(503)},
+		{name: "no metadata", kind: idptest.Discovery, fault: idptest.Status(404)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			core, logs := observer.New(zap.WarnLevel)
+			r := newRig(t, withClient(tokenward.WithLogger(zap.New(core))))
+			logs.TakeAll() // of New
+			if tt.kind != "" {
+				r.tenant.Script(tt.kind, tt.fault)
+			}
+			to, err := r.client.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{Pushed: when(tt.kind == idptest.PAR, &yes)}, tokenward.StoreOptions{})
+			back := ""
+			if err == nil {
+				if back, err = r.tenant.Authorize(to); err != nil {
+					t.Fatal(err)
+				}
+				if tt.callback != nil {
+					back = withoutCode(t, back, tt.callback)
+				}
+				_, err = r.complete(back)
+			}
+			if err == nil {
+				t.Fatal("the login succeeds")
+			}
+			if back != "" { // a second callback is unknown, and no line
+				if _, err := r.complete(back); tokenward.CodeOf(err) != "missing_transaction_error" {
+					t.Errorf("the callback once more: %v", err)
+				}
+			}
+			checkRefusalLine(t, logs, tt.logged)
+		})
+	}
+}
+
+// checkRefusalLine checks that there is one line about a refused login, with that code, or none where it is empty.
+func checkRefusalLine(t *testing.T, logs *observer.ObservedLogs, code string) {
+	t.Helper()
+	lines := logs.All()
+	if code == "" {
+		if len(lines) != 0 {
+			t.Errorf("logged: %v", lines)
+		}
+		return
+	}
+	if len(lines) != 1 || lines[0].Level != zap.WarnLevel {
+		t.Fatalf("logged: %v, want one warning", lines)
+	}
+	fields := lines[0].ContextMap()
+	text, _ := fields["error"].(string)
+	if fields["code"] != code || !strings.Contains(text, code) {
+		t.Errorf("logged: %v, want code %s, and it in the error", fields, code)
+	}
+	if strings.Contains(text, "demo-secret") {
+		t.Errorf("the line has the client's secret: %s", text)
+	}
+}
+
+// Callbacks of no login, as a stranger makes them up, are not logged.
+func TestLogin_forgedCallbacksAreNotLogged(t *testing.T) {
+	core, logs := observer.New(zap.DebugLevel)
+	r := newRig(t, withClient(tokenward.WithLogger(zap.New(core))))
+	logs.TakeAll()
+	for _, query := range []string{"state=x&error=unauthorized_client", "state=x&code=y", "error=invalid_client", "state=x", ""} {
+		if _, err := r.complete("http://127.0.0.1/callback?" + query); err == nil {
+			t.Errorf("%q succeeds", query)
+		}
+	}
+	if lines := logs.All(); len(lines) != 0 {
+		t.Errorf("logged: %v", lines)
+	}
+}
+
+// withoutCode returns the callback with other parameters in place of its code.
+func withoutCode(t *testing.T, back string, params url.Values) string {
+	t.Helper()
+	u, err := url.Parse(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Del("code")
+	for name := range params {
+		query.Set(name, params.Get(name))
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+func when[T any](so bool, v *T) *T {
+	if so {
+		return v
+	}
+	return nil
+}
