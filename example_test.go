@@ -13,9 +13,11 @@ import (
 	"net/url"
 	"os"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/goleak"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/clock"
@@ -23,6 +25,8 @@ import (
 	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/store"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // demo is a client of a tenant that signs users in by itself.
 func demo(opts ...idptest.Option) (*tokenward.Client, *idptest.Tenant, func()) {
