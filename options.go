@@ -84,8 +84,9 @@ func WithObserver(ob observe.Observer) Option {
 // any of it was sent, on an idle connection that had been closed, goes over another one.
 func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.http = c } }
 
-// WithStateStore says where sessions are kept. The default is in memory, and
-// forgets every session when the process ends.
+// WithStateStore says where sessions are kept. The default is store.Memory, which
+// forgets every session when the process ends, and has no bound: it keeps each session until that ends, or
+// Record.TTL is over. Limits.Resident does not bound it.
 func WithStateStore(s store.StateStore) Option { return func(o *options) { o.states = s } }
 
 // WithTransactionStore says where logins under way are kept. The default is in sealed
@@ -103,7 +104,7 @@ type Limits struct {
 	ProviderRequests int           // at the provider at once, a quarter of them for strangers: 1,024
 	QueuedFlights    int           // sessions that wait for the provider, then overloaded: 100,000
 	QueuedQueries    int           // different queries queued in one session, then overloaded: 64
-	Resident         int           // sessions in memory; twice that while none can go, then overloaded: 100,000
+	Resident         int           // sessions in memory beside the store, also beside store.Memory; twice that while none can go, then overloaded: 100,000
 	PassivateAfter   time.Duration // out of memory when unused for: 15 min
 	RememberEnded    time.Duration // session_expired is answered for that long after a ceiling, by default Cookies.Absolute: 72 h
 	RememberMissing  time.Duration // the store is not asked again for a session it lacks for: 1 s
@@ -286,7 +287,7 @@ type ProviderConfig struct {
 
 // WithProvider says how to treat the provider. Given more than once, the last counts. New fails with a *ConfigurationError
 // that names the field: for MetadataURL or Tenants without Config.Issuer, a metadata address by http that is not on
-// loopback, an algorithm that is unknown or refused, a TokenLifetime of less than a second, and a Choice that is none.
+// loopback, an algorithm that is unknown or refused, a TokenLifetime that is not a whole number of seconds, at least one, and a Choice that is none.
 func WithProvider(p ProviderConfig) Option { return func(o *options) { o.provider = p } }
 
 // orDefaults returns p with a default for each field that is zero. A Leeway that is negative is none.
@@ -307,8 +308,8 @@ func (p ProviderConfig) check(issuer string) error {
 		wrong = "Tenants needs Config.Issuer"
 	case !chosen(p.Nonce) || !chosen(p.UserInfo) || !chosen(p.EndSession):
 		wrong = "Nonce, UserInfo and EndSession are Always, Never or zero"
-	case p.TokenLifetime < time.Second:
-		wrong = "TokenLifetime must be a second or more, or AsLongAsTheSession"
+	case p.TokenLifetime < time.Second, p.TokenLifetime%time.Second != 0 && p.TokenLifetime != AsLongAsTheSession:
+		wrong = "TokenLifetime must be whole seconds, at least one, or AsLongAsTheSession"
 	default:
 		return nil
 	}

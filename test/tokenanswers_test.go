@@ -1,6 +1,7 @@
 package test_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -163,10 +164,12 @@ func TestExpiresIn_unusable(t *testing.T) {
 }
 
 func TestTokenLifetime_unusable(t *testing.T) {
-	for _, d := range []time.Duration{-1, -time.Hour, time.Second - 1} {
+	for _, d := range []time.Duration{-1, -time.Hour, time.Second - 1, 1500 * time.Millisecond, time.Hour + 1} {
 		r := newRig(t)
 		_, err := tokenward.New(r.cfg, withProvider(tokenward.ProviderConfig{TokenLifetime: d}))
-		wantError[*tokenward.ConfigurationError](t, d.String(), err, "configuration_error")
+		if e := asError[*tokenward.ConfigurationError](t, d.String(), err, "configuration_error"); e != nil && !strings.Contains(e.Message, "TokenLifetime") {
+			t.Errorf("%s: %q does not name the field", d, e.Message)
+		}
 	}
 }
 
