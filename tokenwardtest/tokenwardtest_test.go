@@ -122,3 +122,24 @@ func TestSignIn_atAClientWithAClock(t *testing.T) {
 		t.Errorf("after the ceiling: %v", err)
 	}
 }
+
+// A provider with oddities of its own: a copy of a profile, with fields changed.
+func TestSignIn_atAProviderWithOddities(t *testing.T) {
+	p, known := idptest.ProfileNamed("keycloak")
+	if !known {
+		t.Fatal("there is no such profile")
+	}
+	p.Tokens.Opaque, p.Tokens.ExpiresIn = true, idptest.ExpiresAbsent
+	p.Authorize.PKCE = idptest.PKCEIgnored
+	s := tokenwardtest.SignIn(t, tokenwardtest.Tenant(idptest.WithProfile(p)),
+		tokenwardtest.Client(tokenward.WithProvider(tokenward.ProviderConfig{TokenLifetime: 10 * time.Minute})))
+	for range 3 {
+		if _, err := s.Client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, s.Session()); err != nil {
+			t.Fatal(err)
+		}
+		s.Clock.Advance(6 * time.Minute)
+	}
+	if n := s.Tenant.Refreshes(); n != 1 {
+		t.Errorf("%d refreshes, want 1", n)
+	}
+}
