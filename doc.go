@@ -2,7 +2,7 @@
 // and hands out access tokens, refreshed once for all callers. A session ends when
 // its ceiling (the claim session_expiry) is reached, without a call.
 //
-//   - construct: [New] with a [Config]; [WithProvider], [WithCredentials], [WithActorSystem]
+//   - construct: [New] with a [Config]; [Option] lists all options by subject
 //   - sessions: [WithStateStore], [WithStatelessSessions]; by default in memory
 //   - sign in: [Client.StartInteractiveLogin], [Client.CompleteInteractiveLogin]
 //   - read: [Client.GetUser], [Client.GetSession], [Client.UpdateSession]
@@ -11,7 +11,8 @@
 //   - calls to APIs: [Client.Session], [Handle.Client], [Client.MachineTransport]
 //   - end: [Client.Logout], [Client.HandleBackchannelLogout], [Client.EndSessions]
 //   - operate: [Client.Sessions], [Client.EndSession]; packages admin and signals
-//   - observe: [Client.Stats], [Client.Ready], [WithObserver], [WithSlog], [WithHooks]
+//   - observe: [Client.Stats], [Client.Ready], [WithObserver], [WithSlog], [WithHooks];
+//     modules that observe: observe/otel, observe/prometheus
 //   - test: [WithClock], [Client.Settle]; packages tokenwardtest, idp/idptest, clock
 //
 // A context or [StoreOptions] ([HTTP], [SessionID]) say whose session a call is for. An

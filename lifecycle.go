@@ -136,7 +136,7 @@ type Stats struct {
 	Resident     int64 // sessions in memory now
 	Active       int64 // of these, sessions that have an actor now: there is something to do
 	Unsaved      int64 // sessions now whose newest state the store does not have, after a failure
-	Hits         int64 // answers from the cache; counted where an Observer is set (WithObserver), else 0
+	Hits         int64 // 0 without an Observer (WithObserver), which has them counted: answers from the cache
 	TokenFlights int64 // requests that spent a refresh token
 	Loads        int64 // sessions read from the store
 	SaveErrors   int64 // writes that failed at the first try

@@ -34,7 +34,8 @@ func (h *Handlers) attach(next http.Handler) http.Handler {
 }
 
 // Require is Attach, for signed-in users only. A browser that asks for a page is sent to
-// log in and comes back; every other request gets 401 no_session, a form that a person has sent as a page. It lets in every user whose session lives; of one whom
+// log in and comes back; every other request gets 401 no_session, a form that a person has sent as a page. A browser asks for a page by
+// GET or HEAD with Sec-Fetch-Mode: navigate or, where it does not send that header, with text/html in Accept. It lets in every user whose session lives; of one whom
 // the provider has revoked the next GetAccessToken says so (tokenward.LoginRequired). Answer with
 // WriteError then: a page that leads to the login and back, or 401.
 func (h *Handlers) Require(next http.Handler) http.Handler { return h.require("", next) }

@@ -14,7 +14,7 @@ import (
 	"github.com/tokenward/tokenward/session"
 )
 
-// ParseSigningKey reads the private key of Config.SigningKey from PEM text: PKCS #1,
+// ParseSigningKey reads a private key from PEM text, for tokenward's Credentials.SigningKey and Config.SigningKey of this package: PKCS #1,
 // PKCS #8 or SEC 1, with one private key in it and whatever else. Encrypted keys are
 // refused.
 //
