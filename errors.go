@@ -247,16 +247,22 @@ func LoginRequired(err error) bool {
 	return errors.As(err, &refresh) && refresh.Code == session.CodeRefreshTokenError && session.TokenDead(refresh.Err)
 }
 
-// noteRefused logs a login that has failed for what its operator alone can mend: the provider refuses the application, or its ID
-// token does not fit the configuration. There is one line for a login: a pushed request that fails begins none, and a callback of
+// noteRefused logs a login that has failed for what its operator alone can mend: the provider refuses the application, or its
+// answer does not fit the configuration. There is one line for a login: a pushed request that fails begins none, and a callback of
 // which this is true has used its transaction up. One without a transaction, which a stranger can make up, has another error.
 func (c *Client) noteRefused(ctx context.Context, op observe.Operation, err error) {
 	if op != observe.Login && op != observe.Callback {
 		return
 	}
+	code := Code("")
 	if api := session.Innermost(err); api != nil && mendable(err, api) {
-		c.log.Warn("a login failed: the provider refuses this application, or its ID token does not fit; see its configuration there and here",
-			logging.Of(ctx), zap.String("code", string(api.Code)), zap.Error(err))
+		code = api.Code
+	} else if errors.As(err, new(*IssuerValidationError)) {
+		code = CodeOf(err)
+	}
+	if code != "" {
+		c.log.Warn("a login failed: the provider refuses this application, or its answer does not fit; see its configuration there and here",
+			logging.Of(ctx), zap.String("code", string(code)), zap.Error(err))
 	}
 }
 

@@ -14,12 +14,14 @@ import (
 
 // A login that the provider refuses for what the application is, or how it is configured, is logged once: its operator alone can mend it.
 func TestLogin_refusedApplicationIsLogged(t *testing.T) {
+	foreign := idptest.WithIDToken(func(d *idptest.Draft) { d.Claims["iss"] = "https://other.example/" })
 	const noIDToken = `{"access_token":"a","token_type":"Bearer","id_token":"x"}`
 	yes := true
 	tests := []struct {
 		name     string
 		kind     idptest.Kind
 		fault    idptest.Fault
+		tenant   idptest.Option
 		callback url.Values // in place of the code
 		logged   string     // the provider's code; empty: there is no line
 	}{
@@ -30,6 +32,8 @@ func TestLogin_refusedApplicationIsLogged(t *testing.T) {
 		{name: "the ID token is none", kind: idptest.CodeExchange, fault: idptest.Respond(200, "application/json", noIDToken), logged: "invalid_token"},
 		{name: "pushed", kind: idptest.PAR, fault: idptest.OAuthError("invalid_client", "Who? Not demo-secret."), logged: "invalid_client"},
 		{name: "pushed, redirect URI", kind: idptest.PAR, fault: idptest.OAuthError("invalid_request", "redirect_uri"), logged: "invalid_request"},
+		{name: "the ID token is of another issuer", tenant: foreign, logged: "issuer_validation_error"},
+		{name: "the callback is of another issuer", callback: url.Values{"code": {"x"}, "iss": {"https://other.example/"}}, logged: "issuer_validation_error"},
 		{name: "at the callback", callback: url.Values{"error": {"unauthorized_client"}, "error_description": {"Not this grant."}}, logged: "unauthorized_client"},
 
 		{name: "the user said no", callback: url.Values{"error": {"access_denied"}}},
@@ -47,6 +51,9 @@ func TestLogin_refusedApplicationIsLogged(t *testing.T) {
 			core, logs := observer.New(zap.WarnLevel)
 			r := newRig(t, withClient(tokenward.WithLogger(zap.New(core))))
 			logs.TakeAll() // of New
+			if tt.tenant != nil {
+				r.tenant.Set(tt.tenant)
+			}
 			if tt.kind != "" {
 				r.tenant.Script(tt.kind, tt.fault)
 			}
