@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -249,27 +251,43 @@ func LoginRequired(err error) bool {
 
 // noteRefused logs a login that has failed for what its operator alone can mend: the provider refuses the application, or its
 // answer does not fit the configuration. There is one line for a login: a pushed request that fails begins none, and a callback of
-// which this is true has used its transaction up. One without a transaction, which a stranger can make up, has another error.
+// which this is true has used its transaction up. One without a transaction, which a stranger can make up, has another error. Metadata that
+// cannot be had, which each start of a login meets, is a line a minute.
 func (c *Client) noteRefused(ctx context.Context, op observe.Operation, err error) {
 	if op != observe.Login && op != observe.Callback {
 		return
 	}
+	said := "a login failed: the provider refuses this application, or its answer does not fit; see its configuration there and here"
 	code := Code("")
-	if api := session.Innermost(err); api != nil && mendable(err, api) {
+	switch api := session.Innermost(err); {
+	case api != nil && api.Code == session.CodeMetadataError:
+		if !c.metadataSaid.due(c.clock.Mono()) {
+			return
+		}
+		code, said = api.Code, "a login failed: the provider's metadata could not be had; if it is not down, see Config.Issuer or Config.Domain"
+	case api != nil && mendable(err, api):
 		code = api.Code
-	} else if errors.As(err, new(*IssuerValidationError)) {
+	case errors.As(err, new(*IssuerValidationError)):
 		code = CodeOf(err)
 	}
 	if code != "" {
-		c.log.Warn("a login failed: the provider refuses this application, or its answer does not fit; see its configuration there and here",
-			logging.Of(ctx), zap.String("code", string(code)), zap.Error(err))
+		c.log.Warn(said, logging.Of(ctx), zap.String("code", string(code)), zap.Error(err))
 	}
+}
+
+// eachMinute says when something may be logged that any stranger can cause: once a minute.
+type eachMinute struct{ next atomic.Int64 } // by the monotonic clock; 0: at once
+
+// due reports whether it may be logged at now, and counts that as done.
+func (e *eachMinute) due(now time.Duration) bool {
+	next := e.next.Load()
+	return int64(now) >= next && e.next.CompareAndSwap(next, int64(now+time.Minute))
 }
 
 // mendable reports whether an operator can mend what a login has failed for: not the user, the moment, or a provider that does not work.
 func mendable(err error, api *APIError) bool {
 	switch api.Code {
-	case "access_denied", session.CodeMetadataError, session.CodeJWKSFetchError, session.CodeOverloaded:
+	case "access_denied", session.CodeJWKSFetchError, session.CodeOverloaded:
 		return false
 	case session.CodeInvalidToken, session.CodeInvalidSignature, session.CodeInvalidAudience, session.CodeTokenExpired,
 		session.CodeJWKSKeyNotFound, session.CodeMissingJWKSURI:

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -44,7 +45,7 @@ func TestLogin_refusedApplicationIsLogged(t *testing.T) {
 		{name: "429", kind: idptest.CodeExchange, fault: idptest.Status(429)},
 		{name: "no answer", kind: idptest.CodeExchange, fault: idptest.ResetConn()},
 		{name: "pushed, 503", kind: idptest.PAR, fault: idptest.Status(503)},
-		{name: "no metadata", kind: idptest.Discovery, fault: idptest.Status(404)},
+		{name: "no metadata", kind: idptest.Discovery, fault: idptest.Status(404), logged: "metadata_error"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -101,6 +102,25 @@ func checkRefusalLine(t *testing.T, logs *observer.ObservedLogs, code string) {
 	}
 	if strings.Contains(text, "demo-secret") {
 		t.Errorf("the line has the client's secret: %s", text)
+	}
+}
+
+// A wrong issuer fails each login at its start, which costs a stranger nothing: there is one line a minute.
+func TestLogin_aWrongIssuerIsLoggedOnceAMinute(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	r := newRig(t, withClient(tokenward.WithLogger(zap.New(core))))
+	logs.TakeAll()
+	r.tenant.Script(idptest.Discovery, idptest.Status(404).Always())
+	for minute, want := range []int{1, 2, 3} {
+		for range 5 {
+			if _, err := r.client.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{}, tokenward.StoreOptions{}); tokenward.CodeOf(err) != "metadata_error" {
+				t.Fatalf("a login: %v", err)
+			}
+		}
+		if n := logs.Len(); n != want {
+			t.Errorf("minute %d: %d lines so far, want %d", minute, n, want)
+		}
+		r.clock.Advance(time.Minute)
 	}
 }
 
