@@ -43,6 +43,7 @@ providers: ## docs/providers.md: how an application is configured for each provi
 test: ## every test under the race detector, then what is too big for it
 	go test -race -timeout 10m $(PACKAGES)
 	go test -timeout 5m -run HundredThousand ./test
+	go test -timeout 5m -run 'TestSimulation' ./internal/testing/sim
 	go test -timeout 5m -run 'TestCrash$$' ./internal/testing/processes/crash
 	@$(MAKE) --no-print-directory leftout
 

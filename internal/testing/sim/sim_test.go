@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	runs  = flag.Int("sim.n", 2000, "how many seeds the standard run has")
+	runs  = flag.Int("sim.n", standardRuns, "how many seeds the standard run has")
 	first = flag.Uint64("sim.first", 1, "the first of them")
 	seed  = flag.Uint64("sim.seed", 0, "the seed that TestReplay tells")
 	whole = flag.Bool("sim.whole", false, "TestReplay tells a seed that fails as it is, not shortened")
