@@ -71,8 +71,8 @@ func ExampleClient_GetUser() {
 
 	user, err := client.GetUser(ctx, tokenward.SessionID(id))
 	fmt.Println(user.Name(), user.Email(), err)
-	nobody, err := client.GetUser(ctx, tokenward.SessionID("of nobody"))
-	fmt.Println(nobody == nil, err)
+	missing, err := client.GetUser(ctx, tokenward.SessionID("unknown"))
+	fmt.Println(missing == nil, err)
 	// Output:
 	// Ada Lovelace ada@example.com <nil>
 	// true <nil>

@@ -181,7 +181,7 @@ const (
 	Never
 )
 
-// or returns what was chosen, and byProvider where nothing was.
+// or returns the choice of the host, and byProvider where it made none.
 func (c Choice) or(byProvider bool) bool {
 	return c == Always || c != Never && byProvider
 }
@@ -189,7 +189,7 @@ func (c Choice) or(byProvider bool) bool {
 // AsLongAsTheSession is for ProviderConfig.TokenLifetime: a token is kept until its session ends.
 const AsLongAsTheSession = session.AsLongAsTheSession
 
-// ProviderConfig says what the provider's metadata does not, and what is to be otherwise than it says. The zero value of a field
+// ProviderConfig completes the provider's metadata, or overrides it. The zero value of a field
 // means its default.
 type ProviderConfig struct {
 	// MetadataURL is where the provider's metadata is, where that is not Config.Issuer followed by

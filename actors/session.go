@@ -103,7 +103,7 @@ type Session struct {
 	kept       survivor // of the last message that went well
 	next       any      // the message that comes before those in the mailbox; nil: none does
 
-	// What is out, beside the core: a core that panics is thrown away, and what it has asked for comes back to the next one.
+	// These stand beside the core: a core that panics is thrown away, and what it has asked for comes back to the next one.
 	step    step          // of the permit or the request that is out; waitingForLease is none
 	permit  Permit        // the one that is held
 	running *opRun        // the store operation that is out; nil: none is

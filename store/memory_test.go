@@ -255,8 +255,8 @@ func BenchmarkMemory_endAll(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/session")
 }
 
-// BenchmarkMemory_page asks for pages of 100 among 100,000 sessions, one after the other from the first on. Between two pages of what is
-// due a session comes and one goes, so that the order of their second is to be found anew.
+// BenchmarkMemory_page asks for pages of 100 among 100,000 sessions, one after the other from the first on. A session comes and one
+// goes between two pages of a listing by deadline, so that the order of their second is to be found anew.
 func BenchmarkMemory_page(b *testing.B) {
 	const n, limit = 100_000, 100
 	issuer := store.IndexValue{1}
