@@ -113,7 +113,8 @@ func (c *Client) awaitQuiet() {
 }
 
 // Settle is for tests: it returns when no message and no store work is pending, and each hook that was due has returned; else
-// ctx.Err() once ctx ends. A hook must not call it. Advance the clock, Settle, look: a session whose ceiling has come has ended then, and SessionEnded was told.
+// ctx.Err() once ctx ends. A hook must not call it. Advance the clock, Settle, look: a session whose ceiling has come has ended then, and SessionEnded
+// was told. Settle before the clock moves, too: a store call that is under way takes, by that clock, as long as the clock moves, and times out.
 //
 // It does not wait for a timer that is armed, nor for a request on the wire to the provider, which a test may hold. No
 // caller waits for an early refresh: its test has Hooks.AfterRefresh put something into a channel, and receives from that with

@@ -59,13 +59,14 @@ func (s *Supervisor) forgetAbsentee(key session.Key) {
 const (
 	claimBatch = 500 // sessions of one claim; a full one is followed by the next at once
 	claimAgain = 5   // seconds after a failure
+	listAgain  = 5   // seconds after a listing that failed: the first of a process may have been to name what is due now
 )
 
 // listDue lists which seconds of the next window have ceilings in them, page by page. The sessions themselves are
 // claimed when their second has come: until then any process may serve them.
 //
-// The window is longer than the time between two listings. So a process that starts, or whose listing fails, leaves no second out: another
-// listing names it in time.
+// The window is longer than the time between two listings. So a listing that fails leaves no second out: the next names it in time. After a
+// failure that is a few seconds later, for a process that starts beside a store that does not answer has no earlier listing.
 func (s *Supervisor) listDue() {
 	if s.index == nil || s.closing {
 		return
@@ -116,20 +117,24 @@ func duePage(ctx context.Context, s *Supervisor, index store.Index, from, until 
 
 // listedDue times a claim for each second that was listed, and the next listing.
 func (s *Supervisor) listedDue(m *listedDue) {
-	if m.err != nil {
-		s.env.Log.Warn("the store's deadline index did not answer; it is asked again", zap.Error(m.err))
+	if m.err != nil && !s.unlisted {
+		s.env.Log.Warn("the store's deadline index did not answer; it is asked every few seconds until it does", zap.Error(m.err))
 	}
+	s.unlisted = m.err != nil
 	for _, c := range m.ceilings {
 		s.claimAt(c)
 	}
 	if !s.closing {
 		// Not now: what came due while the store answered is asked for at once. Later than now where the
 		// clock was set back.
-		next, now := m.asked, s.now()
+		next, wait, now := m.asked, listEvery, s.now()
+		if m.err != nil {
+			wait = listAgain * time.Second
+		}
 		if m.err != nil || now.Before(next) {
 			next = now
 		}
-		s.due.add(&timer{kind: listTimer}, next.Add(listEvery).Unix())
+		s.due.add(&timer{kind: listTimer}, next.Add(wait).Unix())
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/store"
@@ -215,6 +218,25 @@ func TestNonResident_oneClaimAgain(t *testing.T) {
 	if n := r.store.Count(storetest.OpClaimDue) - before; n > 60/claimAgain+2 {
 		t.Errorf("claimed %d times in a minute", n)
 	}
+}
+
+// A process starts while its store does not answer. The store is back after a quarter of a minute, and each ceiling that comes
+// later is in time. A log line for each try would be one every five seconds.
+func TestNonResident_aListingThatFailsIsMadeAgainSoon(t *testing.T) {
+	logged, lines := observer.New(zap.WarnLevel)
+	r := newRig(t, func(r *rig, _ *session.Limits) {
+		r.env.Log = zap.New(logged)
+		r.put("a", in(time.Minute))
+		r.store.Fail(storetest.OpDue, 15/listAgain)
+	})
+	r.pass(time.Minute)
+	if n := r.memory.Len(); n != 0 {
+		t.Error("it is still in the store")
+	}
+	if n := lines.Len(); n != 1 {
+		t.Errorf("%d lines tell of it, want 1: %v", n, lines.All())
+	}
+	r.counts()
 }
 
 // Without an index a deadline stays behind when a session is passivated.

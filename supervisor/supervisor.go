@@ -23,8 +23,8 @@ const (
 	// Beyond it each of them costs a read of the store.
 	maxMissing = 10_000
 
-	// How often the index is asked for ceilings, and for how far ahead. The window is longer than two of the intervals, so one
-	// listing may fail, and the next still names each second before it comes.
+	// How often the index is asked for ceilings, and for how far ahead. The window is longer than two of the intervals, so
+	// listings may fail for a while, and the next still names each second before it comes.
 	listEvery  = 2 * time.Minute
 	listWindow = 5 * time.Minute
 
@@ -77,6 +77,7 @@ type Supervisor struct {
 	// two claims do not count on the same room.
 	claiming  int
 	nextClaim timer // the next claim after one that failed, or left some
+	unlisted  bool  // the last listing failed, and a line of the log has said so
 
 	nonResident map[session.Key]*timer // where the store has no index
 	absentees   wheel[*timer]          // the timers of nonResident, by second
