@@ -288,7 +288,7 @@ func (c *core) recordElsewhere(o *readOp, r record, now time.Time) {
 		c.saveRest(o, now)
 		return
 	}
-	c.recordRotated(o, r.state)
+	c.recordRotated(o, base, r.state, now)
 }
 
 // merged returns what goes on top of a record whose writer spent no refresh token, or gave it up, for it
@@ -304,8 +304,11 @@ func (c *core) merged(o *readOp, base, next *session.State, mine string, now tim
 
 // recordRotated: the other process spent the refresh token too, and its new one stays. Those who wait
 // look among its tokens, else ask again; so do those whose answers were still to be saved.
-func (c *core) recordRotated(o *readOp, next *session.State) {
-	c.change(next)
+//
+// The tokens that a failed save has handed out come beside its tokens, as in merged, for the provider granted both requests. All that is
+// shown of this state is in the store, or the store was asked to keep it before, so it need not be saved first.
+func (c *core) recordRotated(o *readOp, base, next *session.State, now time.Time) {
+	c.change(next.WithTokensSince(base, c.visible.State(), now, c.rules.applyOptions()))
 	c.publish(c.state)
 	c.do(setUnsaved(c.unsaved()))
 	for _, later := range slices.Backward(c.ops) {
@@ -315,6 +318,9 @@ func (c *core) recordRotated(o *readOp, next *session.State) {
 		}
 	}
 	c.requeue(o)
+	if c.state != c.saved && !c.saving() {
+		c.save(nil)
+	}
 }
 
 // triesUnderLease is how often a save is tried again that was refused although no other process had

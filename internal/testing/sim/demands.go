@@ -226,19 +226,21 @@ func (w *World) checkKept(m *mailbox, old, s *directory.Snapshot) {
 	if old.Phase != directory.Ready || old.Incarnation != s.Incarnation || m.p.defects > 0 || w.config.tokenSets != 0 || !w.config.exclusive {
 		return
 	}
-	now, was, is := m.p.moment(), old.State(), s.State()
-	for i := range was.TokenSets {
-		t := &was.TokenSets[i]
-		if t.ExpiresAt <= now.Unix() || w.named[t.AccessToken] {
-			continue
+	now, was, is := m.p.moment().Unix(), old.State(), s.State()
+	for _, t := range was.TokenSets {
+		same := func(n session.TokenSet) bool {
+			return n.Audience == t.Audience && (n.AccessToken == t.AccessToken || session.ParseScope(n.Scope).Equal(session.ParseScope(t.Scope)))
 		}
-		kept := false
-		for k := range is.TokenSets {
-			n := &is.TokenSets[k]
-			kept = kept || n.Audience == t.Audience && (n.AccessToken == t.AccessToken || session.ParseScope(n.Scope).Equal(session.ParseScope(t.Scope)))
+		if t.ExpiresAt > now && !w.named[t.AccessToken] && !slices.ContainsFunc(is.TokenSets, same) {
+			w.fail("P2", "%s shows %s no more, which is good for another %d s", m.subject.id, t.AccessToken, t.ExpiresAt-now)
 		}
-		if !kept {
-			w.fail("P2", "%s shows %s no more, which is good for another %d s", m.subject.id, t.AccessToken, t.ExpiresAt-now.Unix())
+	}
+	for _, t := range was.ConnectionTokenSets {
+		same := func(n session.ConnectionTokenSet) bool {
+			return n.Connection == t.Connection && n.LoginHint == t.LoginHint
+		}
+		if t.ExpiresAt > now && !slices.ContainsFunc(is.ConnectionTokenSets, same) {
+			w.fail("P2", "%s shows %s no more, which is good for another %d s", m.subject.id, t.AccessToken, t.ExpiresAt-now)
 		}
 	}
 }

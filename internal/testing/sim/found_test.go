@@ -25,4 +25,5 @@ var found = []struct {
 	{Several, 88356, "a lease was renewed too late, for the clock was set back as it was taken"},
 	{Alone, 115626, "a session past its ceiling stayed, for the end of an earlier one was remembered"},
 	{Alone, 18596, "a token that was handed out though it could not be saved was forgotten when another process had written"},
+	{Alone, 115202, "a token that was handed out though it could not be saved was forgotten when another process had spent the refresh token"},
 }

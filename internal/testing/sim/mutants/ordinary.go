@@ -504,6 +504,14 @@ var ordinary = []defect{
 		old: `next.WithTokensSince(base, c.state, now, c.rules.applyOptions())`, bad: `next`, test: "TestStories",
 	},
 	{
+		name: "handed-out-token-forgotten-for-a-refresh", what: "a token that a failed save has handed out is forgotten when another process has spent the refresh token, too",
+		old: `next.WithTokensSince(base, c.visible.State(), now, c.rules.applyOptions())`, bad: `next`, test: "TestStories",
+	},
+	{
+		name: "handed-out-token-not-saved", what: "a token that a failed save has handed out is not saved when another process has spent the refresh token, too",
+		old: "c.requeue(o)\n\tif c.state != c.saved && !c.saving() {", bad: "c.requeue(o)\n\tif false {", test: "TestStories",
+	},
+	{
 		name: "end-under-way-not-named", what: "closing that is cut short does not say that a session which was not in memory is still to be deleted",
 		old: "if c.life.over() {\n\t\tc.do(setUnsaved(directory.Saving))", bad: "if false {\n\t\tc.do(setUnsaved(directory.Saving))",
 		test: "TestClose_cutShortNamesAnEndUnderWay",
