@@ -275,7 +275,7 @@ func (h *Handle) GetAccessToken(ctx context.Context, r TokenRequest) (t Token, e
 		return t, err
 	}
 	if e := h.entry.Load(); e != nil && !h.c.lookup.Resolving {
-		if h.c.lookup.Hit(e, q, h.o.values(), token) {
+		if h.c.lookup.Hit(e, e.Snapshot(), q, h.o.values(), token) {
 			return t, nil
 		}
 	}

@@ -136,17 +136,17 @@ func (c *TokenCache) find(q *TokenQuery, now time.Time, buffer time.Duration) (b
 	fewest := 0 // scopes of best; 0 when it was requested as wanted
 	for i := range c.len() {
 		e := c.at(i)
-		if e.expiresAt <= at || e.audience() != q.Key.Audience {
+		granted := e.grant.Value()
+		if e.expiresAt <= at || granted.audience != q.Key.Audience {
 			continue
 		}
-		granted := e.granted()
 		switch {
-		case granted == want:
+		case granted.scopes == want:
 			return e
 		case best != nil && fewest == 0:
 		case want != "" && e.requested() == want:
 			best, fewest = e, 0
-		case canonicalCovers(granted, want):
+		case canonicalCovers(granted.scopes, want):
 			if n := e.breadth(want); best == nil || n < fewest {
 				best, fewest = e, n
 			}

@@ -218,6 +218,7 @@ func (s *Supervisor) show(sl *resident, ready *directory.Snapshot) {
 	s.watchIdle(sl)
 	sl.trim()
 	sl.entry.Publish(ready)
+	s.dir.NoteShown(&sl.entry, ready)
 }
 
 // activate gives the session an actor, which goes on from what the entry shows, unless it has one. The store is not asked: the
@@ -235,6 +236,7 @@ func (s *Supervisor) activate(sl *resident) {
 	pid := s.root.Spawn(s.props)
 	sl.more().sent = 0
 	s.active++
+	s.dir.NoteShown(&sl.entry, nil)
 	s.send(pid, &messages.Adopt{Entry: &sl.entry, Version: sl.version, Held: sl.known().held, Demanded: sl.known().demanded})
 	sl.entry.SetPID(pid) // only now, so that Adopt is the actor's first message
 	s.watchRelease(sl)

@@ -183,7 +183,9 @@ func (s *Supervisor) released(sl *resident, m *messages.AtRest) {
 	sl.version, sl.leaving = m.Version, false
 	sl.more().held, sl.more().demanded = m.Held, m.Demanded
 	sl.trim()
-	sl.entry.Publish(sl.entry.Snapshot().Idle())
+	idle := sl.entry.Snapshot().Idle()
+	sl.entry.Publish(idle)
+	s.dir.NoteShown(&sl.entry, idle)
 	s.root.Stop(pid)
 	switch flights := sl.entry.Flights(); {
 	case len(flights) > 0:

@@ -31,6 +31,7 @@ type shard struct {
 type seat struct {
 	hash  atomic.Uint64 // of the entry's id, written first: so that others' entries need not be looked at
 	entry atomic.Pointer[Entry]
+	shown atomic.Pointer[Snapshot] // of the entry, as NoteShown said last; nil: not known
 }
 
 // removed stands where an entry was. It has no id, so no lookup finds it.
@@ -41,18 +42,53 @@ func NewDirectory() *Directory { return &Directory{seed: maphash.MakeSeed()} }
 
 // Lookup returns the entry of the session id, or nil when it is not resident.
 func (d *Directory) Lookup(id string) *Entry {
+	e, _ := d.Find(id)
+	return e
+}
+
+// Find returns the entry of the session id and what that shows, or nil when it is not resident.
+//
+// The seat has the snapshot, too. Where many sessions are asked for in turn, most of a hit is the time that memory takes to bring the seat, then the
+// entry, then the snapshot. The address of the snapshot stands in the seat, so the processor loads it beside the entry. The entry decides:
+// a seat that is behind costs that time, and no more.
+func (d *Directory) Find(id string) (*Entry, *Snapshot) {
 	hash := maphash.String(d.seed, id)
 	seats := d.shards[hash%shards].seats.Load()
 	if seats == nil {
-		return nil
+		return nil, nil
 	}
 	mask := uint64(len(*seats) - 1)
 	for i := hash / shards; ; i++ {
 		s := &(*seats)[i&mask]
 		e := s.entry.Load()
-		if e == nil || s.hash.Load() == hash && e.ID == id {
-			return e
+		if e == nil {
+			return nil, nil
 		}
+		if s.hash.Load() != hash {
+			continue
+		}
+		noted := s.shown.Load()
+		if e.ID != id {
+			continue
+		}
+		if shown := e.Snapshot(); shown != noted {
+			return e, shown
+		}
+		return e, noted
+	}
+}
+
+// NoteShown notes what e shows, which may be nil, until the next note or until e is unlinked. An entry that is published anew is found without it. For
+// the supervisor, which notes the snapshots of idle sessions: of a session that has an actor, a note would keep tokens that were replaced.
+func (d *Directory) NoteShown(e *Entry, shown *Snapshot) {
+	if e.ID == "" {
+		return
+	}
+	sh := &d.shards[e.hash%shards]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s := sh.seatOf(e); s != nil {
+		s.shown.Store(shown)
 	}
 }
 
@@ -67,13 +103,14 @@ func (d *Directory) Put(e *Entry) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if s := sh.find(hash, e.ID); s != nil {
+		s.shown.Store(nil)
 		s.entry.Store(e)
 		return
 	}
 	if seats := sh.seats.Load(); seats == nil || 4*(sh.used+1) > 3*len(*seats) {
 		sh.grow()
 	}
-	sh.add(*sh.seats.Load(), hash, e)
+	sh.add(*sh.seats.Load(), hash, e, nil)
 	sh.used++
 	sh.live++
 }
@@ -87,6 +124,7 @@ func (d *Directory) Remove(e *Entry) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if s := sh.seatOf(e); s != nil {
+		s.shown.Store(nil)
 		s.entry.Store(removed)
 		if sh.live--; sh.live == 0 {
 			sh.seats.Store(nil)
@@ -132,11 +170,12 @@ func (sh *shard) seatOf(e *Entry) *seat {
 }
 
 // add puts e into the first free seat of its hash. The caller holds the lock.
-func (*shard) add(seats []seat, hash uint64, e *Entry) {
+func (*shard) add(seats []seat, hash uint64, e *Entry, shown *Snapshot) {
 	mask := uint64(len(seats) - 1)
 	for i := hash / shards; ; i++ {
 		if s := &seats[i&mask]; s.entry.Load() == nil {
 			s.hash.Store(hash)
+			s.shown.Store(shown)
 			s.entry.Store(e)
 			return
 		}
@@ -155,7 +194,7 @@ func (sh *shard) grow() {
 		for i := range *seats {
 			s := &(*seats)[i]
 			if e := s.entry.Load(); e != nil && e != removed {
-				sh.add(grown, s.hash.Load(), e)
+				sh.add(grown, s.hash.Load(), e, s.shown.Load())
 			}
 		}
 	}

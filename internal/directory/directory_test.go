@@ -3,8 +3,10 @@ package directory
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
+	"weak"
 
 	"github.com/tokenward/tokenward/session"
 )
@@ -106,5 +108,68 @@ func TestDirectory(t *testing.T) {
 	d.Remove(again)
 	if d.Lookup("a") != nil {
 		t.Error("an entry stays")
+	}
+}
+
+// What a seat has noted of an entry is never the answer when the entry shows something else.
+func TestDirectory_theEntryDecides(t *testing.T) {
+	d := NewDirectory()
+	find := func(id string, entry *Entry, shown *Snapshot) {
+		t.Helper()
+		if e, s := d.Find(id); e != entry || s != shown {
+			t.Errorf("%s: %p shows %p, want %p and %p", id, e, s, entry, shown)
+		}
+	}
+	first, second := &Snapshot{Phase: Ready}, &Snapshot{Phase: Ended}
+	a := NewEntry("a", session.KeyOf("test", "a"), first)
+	d.Put(a)
+	find("a", a, first)
+	d.NoteShown(a, first)
+	find("a", a, first)
+	for i := range 10 * shards { // the seats are replaced by more
+		d.Put(entryOf(fmt.Sprint("others ", i)))
+	}
+	find("a", a, first)
+	a.Publish(second)
+	find("a", a, second)
+	d.NoteShown(a, nil)
+	find("a", a, second)
+
+	other := NewEntry("a", session.KeyOf("test", "a"), first)
+	d.NoteShown(a, second)
+	d.Put(other)
+	find("a", other, first)
+	d.NoteShown(a, second) // it is not linked any more
+	find("a", other, first)
+	d.NoteShown(other, first)
+	d.Remove(other)
+	find("a", nil, nil)
+	d.NoteShown(NewEntry("", session.KeyOf("test", "b"), nil), first)
+	find("", nil, nil)
+}
+
+// The directory keeps no snapshot in memory that its entry does not show any more, once that was noted or the entry is gone.
+func TestDirectory_keepsNothing(t *testing.T) {
+	for name, forget := range map[string]func(d *Directory, e *Entry){
+		"another is noted": func(d *Directory, e *Entry) { d.NoteShown(e, nil) },
+		"it is removed":    func(d *Directory, e *Entry) { d.Remove(e) },
+		"it is replaced":   func(d *Directory, e *Entry) { d.Put(NewEntry(e.ID, e.Key, nil)) },
+	} {
+		d := NewDirectory()
+		shown := &Snapshot{Phase: Ready}
+		e := NewEntry("a", session.KeyOf("test", "a"), shown)
+		d.Put(e)
+		for i := range 10 * shards {
+			d.Put(entryOf(fmt.Sprint("others ", i))) // or its shard would be empty without it
+		}
+		d.NoteShown(e, shown)
+		e.Publish(&Snapshot{Phase: Ended})
+		old := weak.Make(shown)
+		forget(d, e)
+		runtime.GC()
+		if old.Value() != nil {
+			t.Errorf("%s: the snapshot is kept", name)
+		}
+		runtime.KeepAlive(d)
 	}
 }

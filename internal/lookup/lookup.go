@@ -61,15 +61,15 @@ func (l *Lookup) Key(id string) session.Key { return session.KeyOf(l.Name, id) }
 
 // Cached is Hit for the session id, and false where that is not resident.
 func (l *Lookup) Cached(id string, q *session.TokenQuery, values map[string]any, token *session.Token) bool {
-	e := l.Directory.Lookup(id)
-	return e != nil && l.Hit(e, q, values, token)
+	e, s := l.Directory.Find(id)
+	return e != nil && l.Hit(e, s, q, values, token)
 }
 
-// Hit finds the answer in what the session shows, fills in token and reports whether there was one. It takes no lock,
+// Hit finds the answer in s, which e shows, fills in token and reports whether there was one. It takes no lock,
 // sends no message and allocates nothing. The exception is the one hit that finds the token due for an early refresh: it has the
 // session make one. values are the call's free store options, which such a flight keeps.
-func (l *Lookup) Hit(e *directory.Entry, q *session.TokenQuery, values map[string]any, token *session.Token) bool {
-	if !l.hit(e, q, l.Buffer, values, token) {
+func (l *Lookup) Hit(e *directory.Entry, s *directory.Snapshot, q *session.TokenQuery, values map[string]any, token *session.Token) bool {
+	if !l.hit(e, s, q, l.Buffer, values, token) {
 		return false
 	}
 	if l.Telemetry != nil {
@@ -79,8 +79,7 @@ func (l *Lookup) Hit(e *directory.Entry, q *session.TokenQuery, values map[strin
 }
 
 // hit is Hit for a token that does not count as expired before buffer is left.
-func (l *Lookup) hit(e *directory.Entry, q *session.TokenQuery, buffer time.Duration, values map[string]any, token *session.Token) bool {
-	s := e.Snapshot()
+func (l *Lookup) hit(e *directory.Entry, s *directory.Snapshot, q *session.TokenQuery, buffer time.Duration, values map[string]any, token *session.Token) bool {
 	if s.Phase != directory.Ready || l.closed.Load() {
 		return false
 	}
@@ -99,11 +98,10 @@ func (l *Lookup) hit(e *directory.Entry, q *session.TokenQuery, buffer time.Dura
 // that shows it, the earlier of the two. It returns the present where the session shows another token, or has ended.
 func (l *Lookup) KeepUntil(id string, q *session.TokenQuery, token *session.Token) time.Time {
 	now := l.Clock.Now()
-	e := l.Directory.Lookup(id)
+	e, s := l.Directory.Find(id) // token and ceiling are of one login
 	if e == nil {
 		return now
 	}
-	s := e.Snapshot() // token and ceiling are of one login
 	var shown session.Token
 	if s.Phase != directory.Ready || !s.Tokens.Lookup(q, now, 0, &shown) || shown.AccessToken != token.AccessToken {
 		return now

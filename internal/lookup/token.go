@@ -103,7 +103,7 @@ func (l *Lookup) Living(c *Caller) (*directory.Snapshot, error) {
 
 // meets is Hit for a token that meets the demand of c.
 func (l *Lookup) meets(c *Caller, e *directory.Entry, q *session.TokenQuery, token *session.Token) bool {
-	return l.hit(e, q, max(l.Buffer, c.Demand.MinRemaining), c.Options.Values, token) && !c.Demand.Refuses(token.AccessToken)
+	return l.hit(e, e.Snapshot(), q, max(l.Buffer, c.Demand.MinRemaining), c.Options.Values, token) && !c.Demand.Refuses(token.AccessToken)
 }
 
 // takes reports whether a, the answer to f, is one for c. To a flight with the demand of c it always is: the session has
