@@ -179,7 +179,7 @@ func (s *State) ApplyConnection(k FlightKey, r TokenResponse, now time.Time, o A
 	}
 
 	next := *kept
-	next.ConnectionTokenSets = put(s.ConnectionTokenSets, slices.IndexFunc(s.ConnectionTokenSets, set.sameQuery), set, o.connectionShelf(now))
+	next.ConnectionTokenSets = put(s.ConnectionTokenSets, set.place(s.ConnectionTokenSets), set, o.connectionShelf(now))
 	if !next.fit(set.AccessToken, now, o) {
 		return kept, ConnectionToken{}, &ConnectionTokenError{Code: CodeSessionTooLarge, Message: tooLarge}
 	}
@@ -189,24 +189,35 @@ func (s *State) ApplyConnection(k FlightKey, r TokenResponse, now time.Time, o A
 // putTokenSet returns sets with set in the place of the one that it renews, else at
 // the end.
 func putTokenSet(sets []TokenSet, set TokenSet, now time.Time, o ApplyOptions) []TokenSet {
-	granted, requested := ParseScope(set.Scope), ParseScope(set.RequestedScope)
+	return put(sets, set.place(sets), set, o.tokenShelf(now))
+}
+
+// place returns the place in sets of the one that t renews; -1 where there is none.
+func (t *TokenSet) place(sets []TokenSet) int {
+	granted, requested := ParseScope(t.Scope), ParseScope(t.RequestedScope)
 	// Two queries that were narrowed to one grant keep a set each, else each
 	// answer would throw the other's away, and both would refresh for ever.
 	place := -1
 	for i, have := range sets {
-		if have.Audience != set.Audience || !granted.Equal(ParseScope(have.Scope)) {
+		if have.Audience != t.Audience || !granted.Equal(ParseScope(have.Scope)) {
 			continue
 		}
 		asked := ParseScope(have.RequestedScope)
 		if asked.Equal(requested) {
-			place = i
-			break
+			return i
 		}
 		if place < 0 && (len(asked) == 0 || len(requested) == 0) {
 			place = i
 		}
 	}
-	return put(sets, place, set, o.tokenShelf(now))
+	return place
+}
+
+// place returns the place in sets of the one that t renews: for its connection and login hint; -1 where there is none.
+func (t *ConnectionTokenSet) place(sets []ConnectionTokenSet) int {
+	return slices.IndexFunc(sets, func(have ConnectionTokenSet) bool {
+		return have.Connection == t.Connection && have.LoginHint == t.LoginHint
+	})
 }
 
 // shelf says how a list of token sets is kept.

@@ -5,36 +5,30 @@ import (
 	"time"
 )
 
-// WithTokensSince returns s with the tokens that mine has since base and that s has none of its own for: none for the same audience and
-// scopes, or the same connection and login hint. It leaves out those that have expired at now, and returns s itself where there are none. It
-// is for a merge: s was written by another process on top of base, and so was mine by this one.
+// WithTokensSince returns s with the tokens that mine has since base, for which s has neither one of its own nor one that renewed them. It leaves
+// out those that have expired at now, and returns s itself where there are none. It is for a merge: s was written by another process on top
+// of base, and so was mine by this one.
+//
+// No token of s makes room for one of mine. The other process may have read that one, and have made room for its own: it would come back, by a
+// save more than there were requests.
 func (s *State) WithTokensSince(base, mine *State, now time.Time, o ApplyOptions) *State {
 	next, changed := *s, false
 	for _, set := range mine.TokenSets {
 		had := func(have TokenSet) bool { return have.AccessToken == set.AccessToken }
-		if set.ExpiresAt > now.Unix() && !slices.ContainsFunc(base.TokenSets, had) && !slices.ContainsFunc(s.TokenSets, set.sameQuery) {
-			next.TokenSets, changed = put(next.TokenSets, -1, set, o.tokenShelf(now)), true
+		free := len(next.TokenSets) < o.limit() && set.place(next.TokenSets) < 0
+		if free && set.ExpiresAt > now.Unix() && !slices.ContainsFunc(base.TokenSets, had) {
+			next.TokenSets, changed = append(slices.Clip(next.TokenSets), set), true
 		}
 	}
 	for _, set := range mine.ConnectionTokenSets {
 		had := func(have ConnectionTokenSet) bool { return have.AccessToken == set.AccessToken }
-		if set.ExpiresAt > now.Unix() && !slices.ContainsFunc(base.ConnectionTokenSets, had) && !slices.ContainsFunc(s.ConnectionTokenSets, set.sameQuery) {
-			next.ConnectionTokenSets, changed = put(next.ConnectionTokenSets, -1, set, o.connectionShelf(now)), true
+		free := len(next.ConnectionTokenSets) < o.limit() && set.place(next.ConnectionTokenSets) < 0
+		if free && set.ExpiresAt > now.Unix() && !slices.ContainsFunc(base.ConnectionTokenSets, had) {
+			next.ConnectionTokenSets, changed = append(slices.Clip(next.ConnectionTokenSets), set), true
 		}
 	}
-	if !changed || !next.fit("", now, o) {
+	if !changed || !next.fits(o.MaxBytes) {
 		return s
 	}
 	return &next
-}
-
-// sameQuery reports whether t and other are for one audience, of one grant and one request.
-func (t *TokenSet) sameQuery(other TokenSet) bool {
-	return t.Audience == other.Audience && ParseScope(t.Scope).Equal(ParseScope(other.Scope)) &&
-		ParseScope(t.RequestedScope).Equal(ParseScope(other.RequestedScope))
-}
-
-// sameQuery reports whether t and other are for one connection and login hint.
-func (t *ConnectionTokenSet) sameQuery(other ConnectionTokenSet) bool {
-	return t.Connection == other.Connection && t.LoginHint == other.LoginHint
 }

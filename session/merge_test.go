@@ -41,3 +41,42 @@ func TestState_WithTokensSince(t *testing.T) {
 		t.Error("a state that gets nothing is not the one that it was")
 	}
 }
+
+// What another process has taken out or renewed does not come back: it may have read the token, and made room for its own.
+func TestState_WithTokensSince_bringsNothingBack(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	set := func(audience, token, requested string) session.TokenSet {
+		return session.TokenSet{Audience: audience, AccessToken: token, Scope: "read", RequestedScope: requested, ExpiresAt: now.Unix() + 60}
+	}
+	connection := func(hint string) session.ConnectionTokenSet {
+		return session.ConnectionTokenSet{Connection: "google", LoginHint: hint, AccessToken: hint, ExpiresAt: now.Unix() + 60}
+	}
+	mine := &session.State{
+		TokenSets:           []session.TokenSet{set("a", "mine", "")},
+		ConnectionTokenSets: []session.ConnectionTokenSet{connection("ada")},
+	}
+	full := &session.State{
+		TokenSets:           []session.TokenSet{set("b", "b's", "read"), set("c", "c's", "read")},
+		ConnectionTokenSets: []session.ConnectionTokenSet{connection("bob"), connection("eve")},
+	}
+	large, err := session.AppendState(nil, full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed := &session.State{
+		TokenSets:           []session.TokenSet{set("a", "renewed", "read")}, // for the same grant, see ApplyRefresh
+		ConnectionTokenSets: []session.ConnectionTokenSet{connection("ada")},
+	}
+	for name, c := range map[string]struct {
+		written *session.State
+		o       session.ApplyOptions
+	}{
+		"as many as there may be":  {full, session.ApplyOptions{MaxTokenSets: 2}},
+		"as large as it may be":    {full, session.ApplyOptions{MaxBytes: len(large)}},
+		"renewed for other scopes": {renewed, session.ApplyOptions{}},
+	} {
+		if got := c.written.WithTokensSince(&session.State{}, mine, now, c.o); got != c.written {
+			t.Errorf("%s: tokens %v and %v", name, got.TokenSets, got.ConnectionTokenSets)
+		}
+	}
+}

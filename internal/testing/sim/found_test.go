@@ -26,4 +26,5 @@ var found = []struct {
 	{Alone, 115626, "a session past its ceiling stayed, for the end of an earlier one was remembered"},
 	{Alone, 18596, "a token that was handed out though it could not be saved was forgotten when another process had written"},
 	{Alone, 115202, "a token that was handed out though it could not be saved was forgotten when another process had spent the refresh token"},
+	{Several, 96393, "a token that another process had read, and had put out to make room, was brought back by a further save"},
 }

@@ -512,6 +512,10 @@ var ordinary = []defect{
 		old: "c.requeue(o)\n\tif c.state != c.saved && !c.saving() {", bad: "c.requeue(o)\n\tif false {", test: "TestStories",
 	},
 	{
+		name: "put-out-token-comes-back", what: "a token that another process has put out to make room for its own comes back",
+		old: `free := len(next.TokenSets) < o.limit() && set.place`, bad: `free := set.place`, test: "TestState_WithTokensSince_bringsNothingBack",
+	},
+	{
 		name: "end-under-way-not-named", what: "closing that is cut short does not say that a session which was not in memory is still to be deleted",
 		old: "if c.life.over() {\n\t\tc.do(setUnsaved(directory.Saving))", bad: "if false {\n\t\tc.do(setUnsaved(directory.Saving))",
 		test: "TestClose_cutShortNamesAnEndUnderWay",
