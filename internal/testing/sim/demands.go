@@ -223,7 +223,7 @@ func (w *World) judgeDemand(c *call, is *issued) {
 // checkKept holds that what a session shows leaves out no token that it had, and that is good still, but for one of the same
 // query or one that was refused (P2).
 func (w *World) checkKept(m *mailbox, old, s *directory.Snapshot) {
-	if old.Phase != directory.Ready || old.Incarnation != s.Incarnation || m.p.defects > 0 || w.config.tokenSets != 0 || !w.config.exclusive {
+	if old.Phase != directory.Ready || old.Incarnation != s.Incarnation || m.p.defects > 0 || w.config.tokenSets != 0 {
 		return
 	}
 	now, was, is := m.p.moment().Unix(), old.State(), s.State()
