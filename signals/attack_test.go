@@ -213,6 +213,8 @@ func TestLogout_answers(t *testing.T) {
 		"10 MB":          {strings.NewReader(`{"sub_id":"` + strings.Repeat("x", 10<<20)), http.StatusRequestEntityTooLarge},
 		"half of it":     {io.MultiReader(strings.NewReader(`{"sub_`), brokenOff{}), http.StatusBadRequest},
 		"something else": {strings.NewReader(named(r.user(ada)) + `{}`), http.StatusBadRequest},
+		"a brace more":   {strings.NewReader(named(r.user(ada)) + `}`), http.StatusBadRequest},
+		"text after it":  {strings.NewReader(named(r.user(ada)) + ` and more`), http.StatusBadRequest},
 		"deep":           {strings.NewReader(strings.Repeat("[", 20_000)), http.StatusBadRequest},
 	} {
 		req := httptest.NewRequest(http.MethodPost, "/", tt.body)
@@ -224,7 +226,7 @@ func TestLogout_answers(t *testing.T) {
 			t.Errorf("%s: %d %v %s, want %d", name, w.Code, w.Header(), w.Body, tt.want)
 		}
 	}
-	if code := r.call(token, named(r.user(ada))); code != http.StatusNoContent {
+	if code := r.call(token, named(r.user(ada))+" \r\n"); code != http.StatusNoContent {
 		t.Errorf("the token, which nothing has used: %d", code)
 	}
 }

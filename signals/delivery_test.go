@@ -409,6 +409,18 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// A stream is no user: the host is told of a change of its stream, and is not asked who that is.
+func TestStreamUpdated(t *testing.T) {
+	r := newRig(t)
+	stream := idptest.Claims{"format": "opaque", "id": "out of order"} // of this name the host's Resolve fails
+	if code := r.push(r.tenant.EventToken(signals.StreamUpdated, stream)); code != http.StatusAccepted {
+		t.Errorf("status %d", code)
+	}
+	if len(r.events) != 1 || r.events[0].Type != signals.StreamUpdated || r.events[0].Subject.ID != "out of order" || r.events[0].Unresolved {
+		t.Errorf("the host was told %+v", r.events)
+	}
+}
+
 // A verification that was not asked for is accepted without state, and refused with another one while one is awaited.
 func TestVerification_state(t *testing.T) {
 	r := newRig(t)

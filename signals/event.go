@@ -113,20 +113,27 @@ func readSET(t idp.SignedToken) (set, error) {
 		if !ok {
 			return set{}, errSET
 		}
-		e := Event{Issuer: s.issuer, ID: s.jti, Type: eventType, Members: members, At: s.when(members)}
-		subject := t.Claims["sub_id"]
-		if subject == nil {
-			subject = members["subject"] // drafts, and events of RISC and CAEP that were defined before
+		subject, err := subjectOf(t.Claims["sub_id"], eventType, members)
+		if err != nil {
+			return set{}, err
 		}
-		if subject != nil || slices.Contains(sessionEvents(), eventType) {
-			var err error
-			if e.Subject, err = readSubject(subject); err != nil {
-				return set{}, err
-			}
-		}
+		e := Event{Issuer: s.issuer, ID: s.jti, Type: eventType, Subject: subject, Members: members, At: s.when(members)}
 		s.events = append(s.events, e)
 	}
 	return s, nil
+}
+
+// subjectOf returns whom an event is about: sub_id, else its member subject, of drafts and of events of RISC and CAEP that were defined before.
+// In an event of a type that is not known here, subject may be anything.
+func subjectOf(subID any, eventType string, members map[string]any) (Subject, error) {
+	if subID != nil {
+		return readSubject(subID)
+	}
+	s, err := readSubject(members["subject"])
+	if !slices.Contains(sessionEvents(), eventType) {
+		err = nil
+	}
+	return s, err
 }
 
 // when returns when an event happened, in whole seconds: event_timestamp, else iat. It cannot be later than

@@ -112,6 +112,7 @@ var logoutForms = []form{
 	}), []int{204}, all},
 	{"by aliases none of which is known", logoutOf(is(idptest.Claims{"format": "aliases", "identifiers": []any{theSession("eve's id"), theSession("eve's other id")}})), []int{404}, nil},
 	{"by aliases within aliases", logoutOf(is(idptest.Claims{"format": "aliases", "identifiers": []any{idptest.Claims{"format": "aliases", "identifiers": []any{theSession("ada's id")}}}})), []int{400}, nil},
+	{"a session that is no subject, beside a user", logoutOf(complexly("user", ada, "session", 7)), []int{400}, nil},
 	{"an email that looks the same", logoutOf(is(idptest.Claims{"format": "email", "email": "ada@exampl\u0435.com"})), []int{204}, nil},
 	{"under the name of older drafts", func(r *rig) []int {
 		return []int{r.call(r.tenant.RevocationToken(logoutURL), `{"subject":`+named(r.user(ada))[len(`{"sub_id":`):])}
@@ -185,6 +186,9 @@ var eventForms = []form{
 		return idptest.Claims{"format": "aliases", "identifiers": []any{map[string]any(theSession("eve's id")), map[string]any(r.user(ada))}}
 	}), []int{202}, all},
 	{"an email in another letter case", event(signals.SessionRevoked, is(idptest.Claims{"format": "email", "email": " ADA@EXAMPLE.com"})), []int{202}, all},
+	{"a session that is null, beside a user", event(signals.SessionRevoked, complexly("user", ada, "session", nil)), []int{202}, all},
+	{"a session that is a number, beside a user", event(signals.SessionRevoked, complexly("user", ada, "session", 7)), []int{400}, nil},
+	{"a device that is a list, beside a user", event(signals.SessionRevoked, complexly("user", ada, "device", []string{"a device"})), []int{400}, nil},
 	{"complex in complex", event(signals.SessionRevoked, complexly("user", idptest.Claims{"format": "complex", "user": theSession("ada's id")})), []int{400}, nil},
 	{"two events in one token", revoked(claim("events", map[string]any{
 		signals.SessionRevoked: map[string]any{}, signals.CredentialChange: map[string]any{},
@@ -196,6 +200,12 @@ var eventForms = []form{
 		d.Claims["events"] = map[string]any{signals.SessionRevoked: map[string]any{"subject": map[string]any{"format": "iss_sub", "iss": d.Claims["iss"], "sub": bob}}}
 	}), []int{202}, all},
 	{"an event of another type without subject", event("https://schemas.example/event-type/other", theAda, without("sub_id")), []int{202}, nil},
+	{"an event of another type with a subject of its own", event("x", is(nil), without("sub_id"), claim("events", map[string]any{
+		"https://schemas.example/event-type/other": map[string]any{"subject": "of a mail"},
+	})), []int{202}, nil},
+	{"a session-revoked with a subject of its own", revoked(without("sub_id"), claim("events", map[string]any{
+		signals.SessionRevoked: map[string]any{"subject": "of a mail"},
+	})), []int{400}, nil},
 	{"an aud of several", revoked(claim("aud", []string{"https://other.example/", idptest.EventAudience})), []int{202}, all},
 	{"the long form of the type", revoked(header("typ", "application/secevent+jwt")), []int{202}, all},
 	{"an event 30 seconds before a session counts for it", func(r *rig) []int {

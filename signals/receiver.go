@@ -230,12 +230,14 @@ func (r *Receiver) react(ctx context.Context, e Event) (err error) {
 		reaction = defaultReaction(e.Type, e.Members)
 	}
 	e.Reaction = reaction
-	t, err := r.scope.targets(ctx, e.Subject)
-	if err != nil && !errors.Is(err, ErrUnknownSubject) {
-		return err
+	var t targets
+	if e.Type != StreamUpdated { // whose subject is a stream, and no user
+		if t, err = r.scope.targets(ctx, e.Subject); err != nil && !errors.Is(err, ErrUnknownSubject) {
+			return err
+		}
+		e.Unresolved = !t.known || t.outside
+		err = nil // an unknown subject has no sessions
 	}
-	e.Unresolved = !t.known || t.outside
-	err = nil // an unknown subject has no sessions
 	switch reaction {
 	case End:
 		e.Ended, err = ofAll(ctx, r.client.EndSessions, t.list, e.At, r.cfg.StoreOptions)

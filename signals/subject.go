@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -128,8 +129,8 @@ func readMembers(m map[string]any, at place) (map[string]Subject, error) {
 	}
 	members := make(map[string]Subject)
 	for name, v := range m {
-		if _, isObject := v.(map[string]any); !isObject {
-			continue // the format, or what an older draft had beside the members
+		if name == "format" || name == "subject_type" || v == nil {
+			continue
 		}
 		s, err := readSubjectIn(v, aMember)
 		if err != nil {
@@ -275,7 +276,7 @@ func decodeObject(b []byte) (map[string]any, error) {
 	if err := d.Decode(&m); err != nil || m == nil {
 		return nil, errors.New("it is no JSON object")
 	}
-	if _, err := d.Token(); err == nil {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows the JSON object")
 	}
 	return m, nil
