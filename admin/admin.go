@@ -10,7 +10,8 @@
 //
 // Both listings take issuer, subject, email, sid, deadline_from, deadline_until, used_from and used_until (RFC 3339 times), after
 // (the next of the page before) and limit (50; at most 250). A POST is a form (application/x-www-form-urlencoded). It answers
-// {"ended": N}, or leads a browser back to the page.
+// {"ended": N}, or leads a browser back to the page. For end N is 1, also where the session had ended before. A parameter that comes twice
+// is refused, and so is a query or form that cannot be read.
 package admin
 
 import (
@@ -19,6 +20,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -139,7 +141,14 @@ const (
 
 // list returns the page that r asks for, or has answered why there is none.
 func (h *Handler) list(w http.ResponseWriter, r *http.Request) (rows []tokenward.SessionInfo, next string, ok bool) {
-	query := r.URL.Query()
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		badRequest(w, r, "query", "cannot be read")
+		return nil, "", false
+	}
+	if !once(w, r, query) {
+		return nil, "", false
+	}
 	limit := rowsOfAPage
 	if text := query.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -154,12 +163,23 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) (rows []tokenward
 		badRequest(w, r, wrong, "must be a time such as 2026-01-02T15:04:05Z")
 		return nil, "", false
 	}
-	rows, next, err := h.client.SessionPage(r.Context(), q, query.Get("after"), limit, tokenward.StoreOptions{})
+	rows, next, err = h.client.SessionPage(r.Context(), q, query.Get("after"), limit, tokenward.StoreOptions{})
 	if err != nil {
 		fail(w, r, err)
 		return nil, "", false
 	}
 	return rows, next, true
+}
+
+// once reports whether no parameter comes twice, or has answered which does.
+func once(w http.ResponseWriter, r *http.Request, values url.Values) bool {
+	for name := range values {
+		if len(values[name]) > 1 {
+			badRequest(w, r, name, "comes more than once")
+			return false
+		}
+	}
+	return true
 }
 
 // queryOf returns which sessions the parameters name, or the name of one that is no time.
@@ -227,6 +247,9 @@ func (h *Handler) ends(w http.ResponseWriter, r *http.Request, end func(get func
 	}
 	if err := r.ParseForm(); err != nil {
 		badRequest(w, r, "body", "cannot be read as a form")
+		return
+	}
+	if !once(w, r, r.PostForm) {
 		return
 	}
 	n, err := end(r.PostForm.Get)

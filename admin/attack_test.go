@@ -3,6 +3,7 @@ package admin_test
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -37,12 +38,55 @@ func TestHandler_methods(t *testing.T) {
 			t.Errorf("GET %s: %d", path, w.Code)
 		}
 	}
-	html := append([]string{"Accept", "text/html", "Sec-Fetch-Mode", "navigate"}, asOperator...)
-	s.want("an error, to a browser", s.ask(http.MethodGet, "/?limit=x", nil, html...), http.StatusBadRequest, "limit")
-	s.want("a form that is none, by a browser", s.ask(http.MethodPost, "/end", url.Values{"key": {"<script>"}}, html...), http.StatusBadRequest, "key")
+	browser := append([]string{"Accept", "text/html", "Sec-Fetch-Mode", "navigate"}, asOperator...)
+	s.want("an error, to a browser", s.ask(http.MethodGet, "/?limit=x", nil, browser...), http.StatusBadRequest, "limit")
+	s.want("a form that is none, by a browser", s.ask(http.MethodPost, "/end", url.Values{"key": {"<script>"}}, browser...), http.StatusBadRequest, "key")
 	s.want("a form that is too large", s.ask(http.MethodPost, "/end", url.Values{"key": {strings.Repeat("x", 10<<20)}}, asOperator...), http.StatusBadRequest, "form")
 	if !s.lives(id) {
 		t.Error("the session has ended")
+	}
+}
+
+// A parameter that comes twice, or cannot be read, is refused: the others alone would name more sessions, or some that were not meant.
+func TestHandler_parameters(t *testing.T) {
+	s := newSite(t)
+	ids := s.plant("ada", "bob")
+	for _, query := range []string{"subject=a%zz", "subject=ada;x", "subject=ada&subject=bob", "issuer=&issuer=", "used_from=&used_from=", "limit=1&limit=2", "after=&after="} {
+		for _, path := range []string{"/sessions?", "/?"} {
+			s.want(path+query, s.ask(http.MethodGet, path+query, nil, asOperator...), http.StatusBadRequest, "invalid_argument")
+		}
+	}
+	key := session.KeyOf("_a0_session", ids[0]).String()
+	for path, form := range map[string]url.Values{
+		"/sign-out?email=%zz": {"issuer": {issuer}, "subject": {"ada"}},
+		"/sign-out":           {"issuer": {issuer}, "subject": {"ada", "bob"}},
+		"/end":                {"key": {key, key}},
+		"/end-issuer":         {"issuer": {issuer, "https://other.example/"}},
+	} {
+		s.want(path, s.ask(http.MethodPost, path, form, asOperator...), http.StatusBadRequest, "invalid_argument")
+	}
+	if !s.lives(ids[0]) || !s.lives(ids[1]) {
+		t.Error("a session has ended")
+	}
+}
+
+// The links of a page keep what is listed: the next page of it, and from there the first one.
+func TestHandler_links(t *testing.T) {
+	s := newSite(t)
+	s.plant("ada", "ada", "ada", "bob")
+	const query = "limit=2&subject=ada"
+	first := s.ask(http.MethodGet, "/?ended=1&"+query, nil, asOperator...).Body.String()
+	if strings.Contains(first, "First page") {
+		t.Error("the first page leads to itself")
+	}
+	_, rest, _ := strings.Cut(first, `<a href=".`)
+	next, _, _ := strings.Cut(rest, `" rel="next"`)
+	last := s.ask(http.MethodGet, html.UnescapeString(next), nil, asOperator...).Body.String()
+	if n := strings.Count(last, "<tr>") - 1; n != 1 || strings.Contains(last, `rel="next"`) {
+		t.Errorf("the second page, %q, has %d rows", next, n)
+	}
+	if want := `<a href="./?` + strings.ReplaceAll(query, "&", "&amp;") + `">First page`; !strings.Contains(last, want) {
+		t.Errorf("the second page lacks %s:\n%s", want, last)
 	}
 }
 

@@ -26,8 +26,8 @@ type view struct {
 	Count string
 	Times []timeField
 	Timed bool   // one of them is set
-	Next  string // the query of the next page, empty where this is the last
-	First bool
+	First string // the address of the first page of these, empty where this is it
+	Next  string // that of the next, empty where this is the last
 	Ended string // how many sessions a form has ended; empty: none has
 }
 
@@ -65,7 +65,7 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, err)
 		return
 	}
-	v := view{Nonce: rand.Text(), Query: q, Count: strconv.Itoa(count), First: r.URL.Query().Get("after") == ""}
+	v := view{Nonce: rand.Text(), Query: q, Count: strconv.Itoa(count)}
 	v.Times, v.Timed = times(r.URL.Query())
 	if count == mostCounted {
 		v.Count = "1,000 or more"
@@ -73,8 +73,11 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 	if n, err := strconv.Atoi(r.URL.Query().Get("ended")); err == nil {
 		v.Ended = strconv.Itoa(n)
 	}
+	if r.URL.Query().Get("after") != "" {
+		v.First = pageFrom(r.URL.Query(), "")
+	}
 	if next != "" {
-		v.Next = "?" + following(r.URL.Query(), next)
+		v.Next = pageFrom(r.URL.Query(), next)
 	}
 	for _, s := range sessions {
 		v.Rows = append(v.Rows, row{
@@ -92,11 +95,14 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(text.Bytes()) // the client has gone
 }
 
-// following returns the query of the next page.
-func following(query url.Values, next string) string {
-	query.Set("after", next)
+// pageFrom returns the address of another page of what query lists: the one that begins at after, where that is empty the first.
+func pageFrom(query url.Values, after string) string {
 	query.Del("ended")
-	return query.Encode()
+	query.Del("after")
+	if after != "" {
+		query.Set("after", after)
+	}
+	return "./?" + query.Encode()
 }
 
 func moment(t time.Time) string {
