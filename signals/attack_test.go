@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenward/tokenward"
@@ -36,28 +38,30 @@ func TestReceiver_transmitterDown(t *testing.T) {
 		"no jwks_uri":        {idptest.TransmitterMeta: idptest.Edit(func(m map[string]any) { delete(m, "jwks_uri") })},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
-			r.login(ada, "phone")
-			for kind, fault := range faults {
-				r.tenant.Script(kind, fault.Always())
-			}
-			token := r.tenant.EventToken(signals.SessionRevoked, r.user(ada))
-			w := serve(r.receiver.Push(), http.MethodPost, "application/secevent+jwt", pushPassword, token)
-			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !r.inStore("phone") {
-				t.Errorf("status %d %v %s", w.Code, w.Header(), w.Body)
-			}
-			r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user("eve"), claim("jti", "polled")))
-			r.polling()
-			r.eventually("a poll", func() bool { return r.tenant.Requests(idptest.Poll) > 0 })
-			r.tenant.Heal()
-			r.clock.Advance(11 * time.Minute) // metadata without jwks_uri is kept as long as any
-			r.eventually("the event", func() bool { return r.tenant.Unacknowledged() == 0 })
-			if len(r.tenant.RefusedEvents()) != 0 {
-				t.Errorf("refused %v", r.tenant.RefusedEvents())
-			}
-			if code := r.push(token); code != http.StatusAccepted || r.inStore("phone") {
-				t.Errorf("afterwards: status %d", code)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.login(ada, "phone")
+				for kind, fault := range faults {
+					r.tenant.Script(kind, fault.Always())
+				}
+				token := r.tenant.EventToken(signals.SessionRevoked, r.user(ada))
+				w := serve(r.receiver.Push(), http.MethodPost, "application/secevent+jwt", pushPassword, token)
+				if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !r.inStore("phone") {
+					t.Errorf("status %d %v %s", w.Code, w.Header(), w.Body)
+				}
+				r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user("eve"), claim("jti", "polled")))
+				r.polling()
+				r.eventually("a poll", func() bool { return r.tenant.Requests(idptest.Poll) > 0 })
+				r.tenant.Heal()
+				r.clock.Advance(11 * time.Minute) // metadata without jwks_uri is kept as long as any
+				r.eventually("the event", func() bool { return r.tenant.Unacknowledged() == 0 })
+				if len(r.tenant.RefusedEvents()) != 0 {
+					t.Errorf("refused %v", r.tenant.RefusedEvents())
+				}
+				if code := r.push(token); code != http.StatusAccepted || r.inStore("phone") {
+					t.Errorf("afterwards: status %d", code)
+				}
+			})
 		})
 	}
 }
@@ -265,42 +269,45 @@ func TestLogout_hostPanics(t *testing.T) {
 
 // One entry of a batch that cannot be read at all is refused by its name; the others are dealt with.
 func TestPoll_aBatchWithOneThatIsNone(t *testing.T) {
-	r := newRig(t)
-	r.login(ada, "phone")
-	all := map[string]any{"of the session": r.tenant.EventToken(signals.SessionRevoked, r.user(ada))}
-	for _, none := range []string{`{}`, `7`, `null`, `""`, `["x"]`, `"x.y.z"`} {
-		all[none] = json.RawMessage(none)
-	}
-	sets, err := json.Marshal(map[string]any{"sets": all, "moreAvailable": false})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.tenant.Script(idptest.Poll, idptest.Respond(200, "application/json", string(sets)))
-	r.polling()
-	r.eventually("all refused", func() bool {
-		return len(r.tenant.RefusedEvents()) == 6 && r.tenant.Acknowledged()["of the session"] == 1
-	})
-	for jti, code := range r.tenant.RefusedEvents() {
-		if code != "invalid_request" {
-			t.Errorf("%s: %s", jti, code)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.login(ada, "phone")
+		all := map[string]any{"of the session": r.tenant.EventToken(signals.SessionRevoked, r.user(ada))}
+		for _, none := range []string{`{}`, `7`, `null`, `""`, `["x"]`, `"x.y.z"`} {
+			all[none] = json.RawMessage(none)
 		}
-	}
-	if r.inStore("phone") {
-		t.Error("the session lives")
-	}
+		sets, err := json.Marshal(map[string]any{"sets": all, "moreAvailable": false})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.tenant.Script(idptest.Poll, idptest.Respond(200, "application/json", string(sets)))
+		r.polling()
+		r.eventually("all refused", func() bool {
+			return len(r.tenant.RefusedEvents()) == 6 && r.tenant.Acknowledged()["of the session"] == 1
+		})
+		for jti, code := range r.tenant.RefusedEvents() {
+			if code != "invalid_request" {
+				t.Errorf("%s: %s", jti, code)
+			}
+		}
+		if r.inStore("phone") {
+			t.Error("the session lives")
+		}
+	})
 }
 
 // A transmitter that has more, and sent nothing, is asked again soon.
 func TestPoll_moreAvailable(t *testing.T) {
-	r := newRig(t)
-	r.tenant.Script(idptest.Poll, idptest.Respond(200, "application/json", `{"sets":{},"moreAvailable":true}`).Always())
-	r.polling()
-	r.eventually("a poll", func() bool { return r.tenant.Requests(idptest.Poll) > 0 })
-	from, began := r.tenant.Requests(idptest.Poll), r.clock.Now()
-	r.eventually("5 polls", func() bool { return r.tenant.Requests(idptest.Poll)-from >= 5 })
-	if took := r.clock.Now().Sub(began); took > 40*time.Second {
-		t.Errorf("5 polls took %v", took)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.tenant.Script(idptest.Poll, idptest.Respond(200, "application/json", `{"sets":{},"moreAvailable":true}`).Times(100))
+		began := r.clock.Now()
+		r.polling()
+		r.eventually("6 polls", func() bool { return r.tenant.Requests(idptest.Poll) >= 6 })
+		if took := r.clock.Now().Sub(began); took > 40*time.Second {
+			t.Errorf("6 polls took %v", took)
+		}
+	})
 }
 
 // The host is told of an event once in 24 hours, however it comes and however often.
@@ -330,27 +337,30 @@ func TestReceiver_ids(t *testing.T) {
 
 // An event that the host always fails holds up no other for more than some seconds.
 func TestPoll_anEventThatFailsAlways(t *testing.T) {
-	r := newRig(t, func(c *signals.Config) {
-		c.Tell = func(_ context.Context, e signals.Event) error {
-			if e.ID == "fails" {
-				return errors.New("the host is away")
+	synctest.Test(t, func(t *testing.T) {
+		var failures atomic.Int64
+		r := newRig(t, func(c *signals.Config) {
+			c.Tell = func(_ context.Context, e signals.Event) error {
+				if e.ID == "fails" && failures.Add(1) <= 200 { // far more often than in the time of this test
+					return errors.New("the host is away")
+				}
+				return nil
 			}
-			return nil
+		})
+		r.login(ada, "phone")
+		r.tenant.Transmit(r.tenant.EventToken(signals.CredentialChange, r.user("eve"), claim("jti", "fails")))
+		r.polling()
+		began := r.clock.Now()
+		r.eventually("10 minutes of failures", func() bool { return r.clock.Now().Sub(began) > 10*time.Minute })
+		polls := r.tenant.Requests(idptest.Poll)
+		if polls > 80 {
+			t.Errorf("%d polls in 10 minutes", polls)
+		}
+		r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), claim("jti", "revoked")))
+		began = r.clock.Now()
+		r.eventually("the other event", func() bool { return r.tenant.Acknowledged()["revoked"] > 0 })
+		if took := r.clock.Now().Sub(began); r.inStore("phone") || took > 25*time.Second {
+			t.Errorf("the session is there: %v; it was acknowledged after %v", r.inStore("phone"), took)
 		}
 	})
-	r.login(ada, "phone")
-	r.tenant.Transmit(r.tenant.EventToken(signals.CredentialChange, r.user("eve"), claim("jti", "fails")))
-	r.polling()
-	began := r.clock.Now()
-	r.eventually("10 minutes of failures", func() bool { return r.clock.Now().Sub(began) > 10*time.Minute })
-	polls := r.tenant.Requests(idptest.Poll)
-	if polls > 80 {
-		t.Errorf("%d polls in 10 minutes", polls)
-	}
-	r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), claim("jti", "revoked")))
-	began = r.clock.Now()
-	r.eventually("the other event", func() bool { return r.tenant.Acknowledged()["revoked"] > 0 })
-	if took := r.clock.Now().Sub(began); r.inStore("phone") || took > 25*time.Second {
-		t.Errorf("the session is there: %v; it was acknowledged after %v", r.inStore("phone"), took)
-	}
 }

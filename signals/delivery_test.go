@@ -15,11 +15,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
-	"github.com/tokenward/tokenward/internal/testing/await"
 	"github.com/tokenward/tokenward/session"
 	"github.com/tokenward/tokenward/signals"
 	"github.com/tokenward/tokenward/store"
@@ -44,24 +44,18 @@ func (r *rig) polling() (stop func()) {
 	return stop
 }
 
-// eventually waits for what other goroutines do, and lets the clock run for what they wait for.
+// eventually lets the clock run until the answer is yes. It is for a test in a bubble (testing/synctest): the clock moves on when
+// all in the bubble wait, so nothing that is under way runs out of time, however slow the machine is.
 func (r *rig) eventually(what string, yes func() bool) {
 	r.t.Helper()
-	r.eventuallyBy(time.Second, what, yes)
-}
-
-// eventuallyBy is eventually with a clock that runs by step: slowly where store operations that are under way must not be given up.
-func (r *rig) eventuallyBy(step time.Duration, what string, yes func() bool) {
-	r.t.Helper()
-	if !await.Within(time.Minute, func() bool {
+	for range 12_000 { // seconds
+		synctest.Wait()
 		if yes() {
-			return true
+			return
 		}
-		r.clock.Advance(step)
-		return false
-	}) {
-		r.t.Fatalf("in vain waited for: %s\n%s", what, r.log)
+		r.clock.Advance(time.Second)
 	}
+	r.t.Fatalf("in vain waited for: %s\n%s", what, r.log)
 }
 
 // inStore reports whether the store has a session that lives.
@@ -143,59 +137,63 @@ func (a acknowledging) RoundTrip(req *http.Request) (*http.Response, error) {
 // Events that are polled are acknowledged after their sessions were ended in the store, whatever fails in between: the transmitter,
 // the network, the store. None is lost, and each session ends once.
 func TestPoll_tenThousand(t *testing.T) {
-	var early atomic.Int64
-	var r *rig
-	r = newRigWith(t, "ES256", func(c *signals.Config) {
-		c.Tell = nil
-		c.HTTPClient = &http.Client{Transport: acknowledging{c.HTTPClient.Transport, func(jti string) {
-			if r.inStore(jti) {
-				early.Add(1)
+	synctest.Test(t, func(t *testing.T) {
+		var early atomic.Int64
+		var r *rig
+		r = newRigWith(t, "ES256", func(c *signals.Config) {
+			c.Tell = nil
+			c.HTTPClient = &http.Client{Transport: acknowledging{c.HTTPClient.Transport, func(jti string) {
+				if r.inStore(jti) {
+					early.Add(1)
+				}
+			}}}
+		})
+		r.crowd(many + 10)
+		for i := range many {
+			r.tenant.Transmit(r.eventOf(i))
+			if i%100 == 0 {
+				r.tenant.Transmit(r.eventOf(i)) // twice, by another token of the same id
 			}
-		}}}
-	})
-	r.crowd(many + 10)
-	for i := range many {
-		r.tenant.Transmit(r.eventOf(i))
-		if i%100 == 0 {
-			r.tenant.Transmit(r.eventOf(i)) // twice, by another token of the same id
 		}
-	}
-	r.tenant.Script(idptest.Poll, idptest.OK(), idptest.Status(503), idptest.ResetConn(), idptest.Cut(), idptest.Garbage(),
-		idptest.Status(429).With("Retry-After", "5"), idptest.OK(), idptest.ResetConn().AfterGrant())
-	r.store.Fail(storetest.OpEnd, 3)
-	r.polling()
-	r.eventuallyBy(20*time.Millisecond, "all acknowledged", func() bool { return r.tenant.Unacknowledged() == 0 })
-	if n := len(r.tenant.Acknowledged()); n != many || early.Load() != 0 || r.memory.Len() != 10 {
-		t.Errorf("of %d events %d acknowledged, %d before their end; %d sessions left", many, n, early.Load(), r.memory.Len())
-	}
-	if n := r.store.Ends(); n < many || n > many+3 {
-		t.Errorf("%d ends of %d sessions, and 3 that failed", n, many)
-	}
-	r.wantNoSecrets()
+		r.tenant.Script(idptest.Poll, idptest.OK(), idptest.Status(503), idptest.ResetConn(), idptest.Cut(), idptest.Garbage(),
+			idptest.Status(429).With("Retry-After", "5"), idptest.OK(), idptest.ResetConn().AfterGrant())
+		r.store.Fail(storetest.OpEnd, 3)
+		r.polling()
+		r.eventually("all acknowledged", func() bool { return r.tenant.Unacknowledged() == 0 })
+		if n := len(r.tenant.Acknowledged()); n != many || early.Load() != 0 || r.memory.Len() != 10 {
+			t.Errorf("of %d events %d acknowledged, %d before their end; %d sessions left", many, n, early.Load(), r.memory.Len())
+		}
+		if n := r.store.Ends(); n < many || n > many+3 {
+			t.Errorf("%d ends of %d sessions, and 3 that failed", n, many)
+		}
+		r.wantNoSecrets()
+	})
 }
 
 // What cannot be accepted is refused with its code, and taken off the stream; what may become acceptable is not.
 func TestPoll_refuses(t *testing.T) {
-	r := newRig(t)
-	r.login(ada, "phone")
-	forms := map[string]edit{
-		"invalid_key": wrongKey, "invalid_issuer": claim("iss", "https://evil.example/"), "invalid_audience": claim("aud", "other"),
-		"invalid_request": without("events"),
-	}
-	want := map[string]string{"unknown": "invalid_key"}
-	for code, e := range forms {
-		r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), claim("jti", "jti-"+code), e))
-		want["jti-"+code] = code
-	}
-	r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), claim("jti", "unknown"), header("kid", "nobody's")))
-	r.polling()
-	r.eventually("all refused", func() bool { return r.tenant.Unacknowledged() == 0 })
-	if got := r.tenant.RefusedEvents(); !maps.Equal(got, want) {
-		t.Errorf("refused %v, want %v", got, want)
-	}
-	if len(r.tenant.Acknowledged()) != 0 || !slices.Equal(r.living(), []string{"phone"}) {
-		t.Errorf("acknowledged %v, %v live", r.tenant.Acknowledged(), r.living())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.login(ada, "phone")
+		forms := map[string]edit{
+			"invalid_key": wrongKey, "invalid_issuer": claim("iss", "https://evil.example/"), "invalid_audience": claim("aud", "other"),
+			"invalid_request": without("events"),
+		}
+		want := map[string]string{"unknown": "invalid_key"}
+		for code, e := range forms {
+			r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), claim("jti", "jti-"+code), e))
+			want["jti-"+code] = code
+		}
+		r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), claim("jti", "unknown"), header("kid", "nobody's")))
+		r.polling()
+		r.eventually("all refused", func() bool { return r.tenant.Unacknowledged() == 0 })
+		if got := r.tenant.RefusedEvents(); !maps.Equal(got, want) {
+			t.Errorf("refused %v, want %v", got, want)
+		}
+		if len(r.tenant.Acknowledged()) != 0 || !slices.Equal(r.living(), []string{"phone"}) {
+			t.Errorf("acknowledged %v, %v live", r.tenant.Acknowledged(), r.living())
+		}
+	})
 }
 
 // A transmitter's new key is fetched for the first event that it has signed; kids that are made up are no requests. An event whose key is
@@ -245,59 +243,65 @@ func TestReceiver_keys(t *testing.T) {
 // Kids that are made up keep keys from being fetched for 30 seconds. An event of a new key that is polled in that time is not
 // refused, but waits.
 func TestPoll_newKey(t *testing.T) {
-	r := newRig(t)
-	r.login(ada, "phone")
-	r.push(r.tenant.EventToken(signals.SessionRevoked, r.user("eve")))
-	r.push(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), header("kid", "made-up")))
-	r.tenant.RotateKeys()
-	r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada)))
-	began := r.clock.Now()
-	r.polling()
-	r.eventually("the event", func() bool { return r.tenant.Unacknowledged() == 0 })
-	if len(r.tenant.RefusedEvents()) != 0 || len(r.living()) != 0 || r.clock.Now().Sub(began) < 29*time.Second {
-		t.Errorf("refused %v, %v live after %v", r.tenant.RefusedEvents(), r.living(), r.clock.Now().Sub(began))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.login(ada, "phone")
+		r.push(r.tenant.EventToken(signals.SessionRevoked, r.user("eve")))
+		r.push(r.tenant.EventToken(signals.SessionRevoked, r.user(ada), header("kid", "made-up")))
+		r.tenant.RotateKeys()
+		r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada)))
+		began := r.clock.Now()
+		r.polling()
+		r.eventually("the event", func() bool { return r.tenant.Unacknowledged() == 0 })
+		if len(r.tenant.RefusedEvents()) != 0 || len(r.living()) != 0 || r.clock.Now().Sub(began) < 29*time.Second {
+			t.Errorf("refused %v, %v live after %v", r.tenant.RefusedEvents(), r.living(), r.clock.Now().Sub(began))
+		}
+	})
 }
 
 // A poll that hears nothing for two minutes, from a transmitter or a network that is silent, is made again.
 func TestPoll_silence(t *testing.T) {
-	r := newRig(t)
-	r.login(ada, "phone")
-	r.tenant.Script(idptest.Poll, idptest.Hang())
-	r.polling()
-	r.eventually("a poll", func() bool { return r.tenant.Requests(idptest.Poll) > 0 })
-	r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada)))
-	r.eventually("the event", func() bool { return r.tenant.Unacknowledged() == 0 })
-	if len(r.living()) != 0 {
-		t.Error("the session lives")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.login(ada, "phone")
+		r.tenant.Script(idptest.Poll, idptest.Hang())
+		r.polling()
+		r.eventually("a poll", func() bool { return r.tenant.Requests(idptest.Poll) > 0 })
+		r.tenant.Transmit(r.tenant.EventToken(signals.SessionRevoked, r.user(ada)))
+		r.eventually("the event", func() bool { return r.tenant.Unacknowledged() == 0 })
+		if len(r.living()) != 0 {
+			t.Error("the session lives")
+		}
+	})
 }
 
 // What one process is told ends everywhere, at once: sessions that another process has in memory, and those that none has.
 func TestReceiver_processes(t *testing.T) {
-	r := newRigOn(t, "RS256", []store.MemoryOption{store.Shared()})
-	r.login(ada, "resident")
-	r.login(ada, "asleep")
-	r.login(bob, "bob's")
-	other := r.client
-	if u, err := other.GetUser(t.Context(), tokenward.SessionID(r.ids["resident"])); u == nil || err != nil {
-		t.Fatal(u, err)
-	}
-	r.client = r.newClient()
-	r.receiver = r.newReceiver(r.client)
-	for range 2 {
-		if code := r.push(r.tenant.EventToken(signals.SessionRevoked, r.user(ada))); code != http.StatusAccepted {
-			t.Errorf("status %d", code)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigOn(t, "RS256", []store.MemoryOption{store.Shared()})
+		r.login(ada, "resident")
+		r.login(ada, "asleep")
+		r.login(bob, "bob's")
+		other := r.client
+		if u, err := other.GetUser(t.Context(), tokenward.SessionID(r.ids["resident"])); u == nil || err != nil {
+			t.Fatal(u, err)
 		}
-	}
-	if !slices.Equal(r.living(), []string{"bob's"}) {
-		t.Errorf("%v live here", r.living())
-	}
-	r.client = other
-	r.eventually("the end in the other process", func() bool { return slices.Equal(r.living(), []string{"bob's"}) })
-	if n := r.store.Ends(); n != 2 {
-		t.Errorf("%d ends of 2 sessions", n)
-	}
+		r.client = r.newClient()
+		r.receiver = r.newReceiver(r.client)
+		for range 2 {
+			if code := r.push(r.tenant.EventToken(signals.SessionRevoked, r.user(ada))); code != http.StatusAccepted {
+				t.Errorf("status %d", code)
+			}
+		}
+		if !slices.Equal(r.living(), []string{"bob's"}) {
+			t.Errorf("%v live here", r.living())
+		}
+		r.client = other
+		r.eventually("the end in the other process", func() bool { return slices.Equal(r.living(), []string{"bob's"}) })
+		if n := r.store.Ends(); n != 2 {
+			t.Errorf("%d ends of 2 sessions", n)
+		}
+	})
 }
 
 // An end that fails is not acknowledged: the event comes again.
@@ -447,15 +451,16 @@ func TestVerification_state(t *testing.T) {
 
 // Where a transmitter does not wait for events, or fails, polls do not crowd.
 func TestPoll_pace(t *testing.T) {
-	r := newRig(t)
-	r.tenant.Script(idptest.Poll, idptest.Respond(200, "application/json", `{"sets":{}}`).Always())
-	r.polling()
-	r.eventually("a poll", func() bool { return r.tenant.Requests(idptest.Poll) > 0 })
-	from, began := r.tenant.Requests(idptest.Poll), r.clock.Now()
-	r.eventually("10 minutes", func() bool { return r.clock.Now().Sub(began) >= 10*time.Minute })
-	if n := r.tenant.Requests(idptest.Poll) - from; n > 61 {
-		t.Errorf("%d polls in 10 minutes of a transmitter that does not wait", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.tenant.Script(idptest.Poll, idptest.Respond(200, "application/json", `{"sets":{}}`).Times(100)) // then it waits
+		began := r.clock.Now()
+		r.polling()
+		r.eventually("10 minutes", func() bool { return r.clock.Now().Sub(began) >= 10*time.Minute })
+		if n := r.tenant.Requests(idptest.Poll); n > 61 {
+			t.Errorf("%d polls in 10 minutes of a transmitter that does not wait", n)
+		}
+	})
 }
 
 // An endpoint that tokens would be sent to in clear is refused.

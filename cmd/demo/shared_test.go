@@ -25,7 +25,7 @@ import (
 
 // The servers are for every test that leaves them as they are.
 var (
-	theRedis    servers.SharedRedis
+	theRedis    = servers.SharedRedis{Config: servers.RedisConfig{Args: []string{"--databases", "10000"}}} // tests may run many times
 	thePostgres servers.SharedPostgres
 )
 
