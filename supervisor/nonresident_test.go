@@ -52,8 +52,7 @@ func TestNonResident_endThoughAnEarlierOneHas(t *testing.T) {
 	r.clock.Advance(time.Minute)
 	r.settle()
 	r.put("a", in(2*time.Minute))
-	r.clock.Advance(3 * time.Minute)
-	r.settle()
+	r.pass(3 * time.Minute)
 	if left := r.memory.Len(); left != 0 {
 		t.Error("it is still in the store")
 	}
@@ -67,8 +66,7 @@ func TestNonResident_awakeAsAnotherLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.put("a", in(time.Minute)) // written although the store had said otherwise
-	r.clock.Advance(3 * time.Minute)
-	r.settle()
+	r.pass(3 * time.Minute)
 	if left := r.memory.Len(); left != 0 {
 		t.Error("it is still in the store")
 	}
