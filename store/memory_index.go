@@ -36,7 +36,7 @@ func (m *Memory) Due(ctx context.Context, from, until session.Ceiling, after Ref
 			return nil, err
 		}
 		refs = append(refs, m.shards[i].due(from, before, place{int64(after.Ceiling), after.Key}, limit, now)...)
-		if limit > 0 && len(refs) >= 2*limit {
+		if limit > 0 && len(refs)/2 >= limit {
 			sortRefs(refs)
 			refs = refs[:limit]
 			before = place{int64(refs[limit-1].Ceiling), refs[limit-1].Key}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -168,7 +169,11 @@ func TestMemory_atTheEndsOfTime(t *testing.T) {
 		if _, err := m.Load(t.Context(), session.Key{1}, store.Options{}); err != nil {
 			t.Errorf("at %v: %v", now, err)
 		}
-		refs, err := m.ClaimDue(t.Context(), 100, 10, time.Hour, store.Options{})
+		refs, err := m.Due(t.Context(), 1, 100, store.Ref{}, math.MaxInt, store.Options{})
+		if err != nil || len(refs) != 1 {
+			t.Errorf("at %v: Due = %v, %v, want one session", now, refs, err)
+		}
+		refs, err = m.ClaimDue(t.Context(), 100, 10, time.Hour, store.Options{})
 		if err != nil || len(refs) != 1 {
 			t.Errorf("at %v: ClaimDue = %v, %v, want one session", now, refs, err)
 		}
