@@ -107,6 +107,9 @@ func SignIn(tb testing.TB, opts ...Option) *SignedIn {
 		s.Tenant.SetUser(o.subject, o.claims)
 	}
 	if o.ceiling != 0 {
+		if s.Clock == nil {
+			tb.Fatalf("tokenwardtest: Ceiling with At needs the option Clock")
+		}
 		s.Tenant.NextLogin(idptest.Claims{"session_expiry": s.Clock.Now().Add(o.ceiling).Unix()})
 	}
 	if err := s.signIn(o.subject); err != nil {

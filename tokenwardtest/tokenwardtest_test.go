@@ -2,9 +2,11 @@ package tokenwardtest_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,6 +123,30 @@ func TestSignIn_atAClientWithAClock(t *testing.T) {
 	if _, err := s.Client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, s.Session()); !errors.Is(err, tokenward.ErrSessionExpired) {
 		t.Errorf("after the ceiling: %v", err)
 	}
+}
+
+// A ceiling at a client whose clock is not known ends the test, with words.
+func TestSignIn_ceilingWithoutAClock(t *testing.T) {
+	ada := tokenwardtest.SignIn(t)
+	stopped := &fatal{TB: t}
+	func() {
+		defer func() { _ = recover() }() // of Fatalf
+		tokenwardtest.SignIn(stopped, tokenwardtest.At(ada.Client, ada.Tenant), tokenwardtest.Ceiling(time.Hour))
+	}()
+	if !strings.Contains(stopped.said, "Clock") {
+		t.Errorf("said %q, want that Clock is needed", stopped.said)
+	}
+}
+
+// fatal notes why a test would end.
+type fatal struct {
+	testing.TB
+	said string
+}
+
+func (f *fatal) Fatalf(format string, args ...any) {
+	f.said = fmt.Sprintf(format, args...)
+	panic("ended")
 }
 
 // A provider with oddities of its own: a copy of a profile, with fields changed.
