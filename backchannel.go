@@ -1,7 +1,6 @@
 package tokenward
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,7 +70,9 @@ func (c *Client) backchannelLogout(ctx context.Context, logoutToken string, o St
 
 // EndRequest names sessions that are to end.
 type EndRequest struct {
-	Issuer  string // whose users: an issuer URL, or a domain (see Config); empty: the configured one, where there is one
+	// Issuer is whose users are meant: an issuer URL, or a domain (see Config). Empty means the configured one, where all sessions are of one
+	// issuer: not with a resolver, nor with ProviderConfig.Tenants.
+	Issuer  string
 	Subject string // sub of the user
 	SID     string // sid of a session at the provider; empty: all sessions of the user
 
@@ -95,7 +96,7 @@ type EndRequest struct {
 // The provider is not told: the user's session there goes on, and refresh tokens are not revoked, also with WithRevocation. So a
 // browser that signs in again may be let in without a question; see [Client.AskStepUp] and StepUp for a sign-in that must be fresh.
 //
-// It fails with an *InvalidArgumentError where r names no user, no sid and no issuer, a *ConfigurationError where the state store cannot
+// It fails with an *InvalidArgumentError where r names no user and no sid, or lacks an issuer that it needs, a *ConfigurationError where the state store cannot
 // find sessions, or the store's error: then some of the sessions may have ended, and the call should come again.
 func (c *Client) EndSessions(ctx context.Context, r EndRequest, o StoreOptions) (ended int, err error) {
 	return during(ctx, c, observe.EndSessions, func(ctx context.Context) (int, error) { return c.endSessions(ctx, r, o) })
@@ -123,8 +124,11 @@ func (c *Client) named(r EndRequest) (e ending, by int64, err error) {
 	case r.Subject == "" && r.SID == "" && blank(r.Email):
 		return e, 0, &InvalidArgumentError{Argument: "subject", Message: "name the user by sub or verified email, or the session by sid"}
 	}
-	issuer, err := issuerNamed(cmp.Or(strings.TrimSpace(r.Issuer), c.issuer))
-	if err != nil {
+	issuer := strings.TrimSpace(r.Issuer)
+	if issuer == "" && c.opts.provider.Tenants == nil {
+		issuer = c.issuer
+	}
+	if issuer, err = issuerNamed(issuer); err != nil {
 		return e, 0, err
 	}
 	if r.BeganBy.IsZero() {

@@ -223,6 +223,23 @@ func TestTenants_backchannelLogout(t *testing.T) {
 	}
 }
 
+// Sessions are of their tenants, and none is of the configured issuer: a sign-out that names no issuer is refused, where it would end nothing.
+func TestTenants_endSessions(t *testing.T) {
+	e, tid := newEntra(t, among(contosoOnly, fabrikam))
+	res, err := e.signIn(tid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := tokenward.EndRequest{Subject: res.Session.User.Sub()}
+	if _, err := e.client.EndSessions(t.Context(), user, tokenward.StoreOptions{}); tokenward.CodeOf(err) != "invalid_argument" {
+		t.Errorf("without an issuer: %v, want an InvalidArgumentError", err)
+	}
+	user.Issuer = entraHost + "/" + tid + "/v2.0"
+	if n, err := e.client.EndSessions(t.Context(), user, tokenward.StoreOptions{}); n != 1 || err != nil {
+		t.Errorf("at the tenant's issuer: %d ended, %v, want 1", n, err)
+	}
+}
+
 func TestTenants_configuration(t *testing.T) {
 	resolver := func(context.Context, store.Options) (string, error) { return "tenant.example", nil }
 	const there = "https://cdn.example/metadata"
