@@ -64,27 +64,27 @@ type Client struct {
 	policy  session.Policy
 	queries lookup.Queries
 
-	idp          *idp.Client
-	sealer       *store.Sealer
-	browser      browser.Sessions
-	env          *actors.Env
-	stats        *directory.Stats
-	telemetry    *telemetry.Telemetry // nil: nothing is told
-	pending      *directory.Pending
-	runner       *runner.Runner
-	lookup       lookup.Lookup
-	system       *actor.ActorSystem
-	ours         bool // system is
-	logins       logins.Logins
-	grants       *grants.Cache
-	granted      func() *lookup.Queries // of calls of MachineToken and ExchangeToken; made when the first comes
-	providers    noted[session.RegistrationID]
-	audiences    noted[[2]string] // issuer and audience, where the provider answers for another one
-	losses       *logging.Losses
-	metadataSaid eachMinute    // that a login has failed for want of metadata
-	stopped      chan struct{} // closed when the supervisor is no more
-	closing      sync.Once
-	closeErr     error
+	idp         *idp.Client
+	sealer      *store.Sealer
+	browser     browser.Sessions
+	env         *actors.Env
+	stats       *directory.Stats
+	telemetry   *telemetry.Telemetry // nil: nothing is told
+	pending     *directory.Pending
+	runner      *runner.Runner
+	lookup      lookup.Lookup
+	system      *actor.ActorSystem
+	ours        bool // system is
+	logins      logins.Logins
+	grants      *grants.Cache
+	granted     func() *lookup.Queries // of calls of MachineToken and ExchangeToken; made when the first comes
+	providers   noted[session.RegistrationID]
+	audiences   noted[[2]string] // issuer and audience, where the provider answers for another one
+	losses      *logging.Losses
+	failureSaid eachMinute    // that a login has failed, as all do; see noteRefused
+	stopped     chan struct{} // closed when the supervisor is no more
+	closing     sync.Once
+	closeErr    error
 }
 
 // Format prints c without its secrets.

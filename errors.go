@@ -250,27 +250,28 @@ func LoginRequired(err error) bool {
 }
 
 // noteRefused logs a login that has failed for what its operator alone can mend: the provider refuses the application, or its
-// answer does not fit the configuration. There is one line for a login: a pushed request that fails begins none, and a callback of
-// which this is true has used its transaction up. One without a transaction, which a stranger can make up, has another error. Metadata that
-// cannot be had, which each start of a login meets, is a line a minute.
+// answer does not fit the configuration. A callback of which this is true has used its transaction up, so it is one line. One without a
+// transaction, which a stranger can make up, has another error. What fails at the start of a login, and metadata that cannot be had, is met by
+// each login, and is a line a minute.
 func (c *Client) noteRefused(ctx context.Context, op observe.Operation, err error) {
 	if op != observe.Login && op != observe.Callback {
 		return
 	}
+	often := op == observe.Login
 	said := "a login failed: the provider refuses this application, or its answer does not fit; see its configuration there and here"
 	code := Code("")
 	switch api := session.Innermost(err); {
 	case api != nil && api.Code == session.CodeMetadataError:
-		if !c.metadataSaid.due(c.clock.Mono()) {
-			return
+		if ctx.Err() != nil {
+			return // its caller has gone, and the provider may be well
 		}
-		code, said = api.Code, "a login failed: the provider's metadata could not be had; if it is not down, see Config.Issuer or Config.Domain"
+		often, code, said = true, api.Code, "a login failed: the provider's metadata could not be had; if it is not down, see Config.Issuer or Config.Domain"
 	case api != nil && mendable(err, api):
 		code = api.Code
 	case errors.As(err, new(*IssuerValidationError)):
 		code = CodeOf(err)
 	}
-	if code != "" {
+	if code != "" && (!often || c.failureSaid.due(c.clock.Mono())) {
 		c.log.Warn(said, logging.Of(ctx), zap.String("code", string(code)), zap.Error(err))
 	}
 }

@@ -1,6 +1,8 @@
 package test_test
 
 import (
+	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -105,22 +107,50 @@ func checkRefusalLine(t *testing.T, logs *observer.ObservedLogs, code string) {
 	}
 }
 
-// A wrong issuer fails each login at its start, which costs a stranger nothing: there is one line a minute.
-func TestLogin_aWrongIssuerIsLoggedOnceAMinute(t *testing.T) {
+// What fails each login at its start costs a stranger nothing: there is one line a minute.
+func TestLogin_failuresAtTheStartAreLoggedOnceAMinute(t *testing.T) {
+	tests := []struct {
+		name  string
+		kind  idptest.Kind
+		fault idptest.Fault
+		code  tokenward.Code
+	}{
+		{"a wrong issuer", idptest.Discovery, idptest.Status(404), "metadata_error"},
+		{"a wrong secret, pushed", idptest.PAR, idptest.OAuthError("invalid_client", "Who?"), "invalid_client"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			core, logs := observer.New(zap.WarnLevel)
+			r := newRig(t, withClient(tokenward.WithLogger(zap.New(core)), tokenward.WithProvider(tokenward.ProviderConfig{PushedAuthorization: true})))
+			logs.TakeAll()
+			r.tenant.Script(tt.kind, tt.fault.Always())
+			for minute, want := range []int{1, 2, 3} {
+				for range 5 {
+					if _, err := r.client.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{}, tokenward.StoreOptions{}); tokenward.CodeOf(err) != tt.code {
+						t.Fatalf("a login: %v", err)
+					}
+				}
+				if n := logs.Len(); n != want {
+					t.Errorf("minute %d: %d lines so far, want %d", minute, n, want)
+				}
+				r.clock.Advance(time.Minute)
+			}
+		})
+	}
+}
+
+// A browser that goes away says nothing of the provider: there is no line, and the minute's line is left for what is worth it.
+func TestLogin_aCallerWhoGivesUpIsNotLogged(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	r := newRig(t, withClient(tokenward.WithLogger(zap.New(core))))
 	logs.TakeAll()
-	r.tenant.Script(idptest.Discovery, idptest.Status(404).Always())
-	for minute, want := range []int{1, 2, 3} {
-		for range 5 {
-			if _, err := r.client.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{}, tokenward.StoreOptions{}); tokenward.CodeOf(err) != "metadata_error" {
-				t.Fatalf("a login: %v", err)
-			}
-		}
-		if n := logs.Len(); n != want {
-			t.Errorf("minute %d: %d lines so far, want %d", minute, n, want)
-		}
-		r.clock.Advance(time.Minute)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := r.client.StartInteractiveLogin(gone, tokenward.LoginRequest{}, tokenward.StoreOptions{}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("a login: %v", err)
+	}
+	if lines := logs.All(); len(lines) != 0 {
+		t.Errorf("logged: %v", lines)
 	}
 }
 
