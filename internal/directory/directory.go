@@ -48,9 +48,9 @@ func (d *Directory) Lookup(id string) *Entry {
 
 // Find returns the entry of the session id and what that shows, or nil when it is not resident.
 //
-// The seat has the snapshot, too. Where many sessions are asked for in turn, most of a hit is the time that memory takes to bring the seat, then the
-// entry, then the snapshot. The address of the snapshot stands in the seat, so the processor loads it beside the entry. The entry decides:
-// a seat that is behind costs that time, and no more.
+// The entry decides: what it shows is returned, whatever the seat has noted. Where many sessions are asked for in turn, most of a hit is the time
+// that memory takes to bring the seat, then the entry, then the snapshot. With the note the processor brings entry and snapshot at once. For that the
+// note itself is returned where it is right: the processor expects the two to be equal, and goes on with the note before the entry has come.
 func (d *Directory) Find(id string) (*Entry, *Snapshot) {
 	hash := maphash.String(d.seed, id)
 	seats := d.shards[hash%shards].seats.Load()
@@ -78,8 +78,9 @@ func (d *Directory) Find(id string) (*Entry, *Snapshot) {
 	}
 }
 
-// NoteShown notes what e shows, which may be nil, until the next note or until e is unlinked. An entry that is published anew is found without it. For
-// the supervisor, which notes the snapshots of idle sessions: of a session that has an actor, a note would keep tokens that were replaced.
+// NoteShown notes what e shows for Find; nil takes the note away, and so does the end of e's place here. A note that is behind costs a hit time, and
+// no more. For the supervisor, which notes what idle sessions show. A session that has an actor has no note, which would keep tokens in memory that
+// were replaced.
 func (d *Directory) NoteShown(e *Entry, shown *Snapshot) {
 	if e.ID == "" {
 		return

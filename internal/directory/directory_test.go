@@ -148,6 +148,47 @@ func TestDirectory_theEntryDecides(t *testing.T) {
 	find("", nil, nil)
 }
 
+// A reader is never shown less than it was shown before, whatever is noted in between.
+func TestDirectory_findWhileSnapshotsChange(t *testing.T) {
+	d := NewDirectory()
+	e := NewEntry("a", session.KeyOf("test", "a"), &Snapshot{Phase: Ready})
+	d.Put(e)
+	over := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			var last session.Generation
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				_, s := d.Find("a")
+				if s.Generation < last {
+					t.Errorf("generation %d is shown after %d", s.Generation, last)
+					return
+				}
+				last = s.Generation
+			}
+		})
+	}
+	old := e.Snapshot()
+	for g := range session.Generation(30_000) {
+		s := &Snapshot{Phase: Ready, Generation: g}
+		e.Publish(s)
+		switch g % 3 {
+		case 0:
+			d.NoteShown(e, s)
+		case 1:
+			d.NoteShown(e, old)
+		}
+		old = s
+	}
+	close(over)
+	readers.Wait()
+}
+
 // The directory keeps no snapshot in memory that its entry does not show any more, once that was noted or the entry is gone.
 func TestDirectory_keepsNothing(t *testing.T) {
 	for name, forget := range map[string]func(d *Directory, e *Entry){
