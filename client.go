@@ -81,7 +81,7 @@ type Client struct {
 	providers   noted[session.RegistrationID]
 	audiences   noted[[2]string] // issuer and audience, where the provider answers for another one
 	losses      *logging.Losses
-	failureSaid eachMinute    // that a login has failed, as all do; see noteRefused
+	failureSaid eachMinute    // what each login fails for (noteRefused)
 	stopped     chan struct{} // closed when the supervisor is no more
 	closing     sync.Once
 	closeErr    error

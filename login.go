@@ -66,7 +66,8 @@ var reservedParams = []string{"client_id", "response_type", "code_challenge", "c
 //
 // It fails with a *MissingRequiredArgumentError without a redirect URI, an
 // *InvalidArgumentError, an *APIError (metadata_error, configuration_error; where it is
-// pushed, also par_error or the provider's code) or the store's error.
+// pushed, also par_error or the provider's code), a *DomainResolverError, a
+// *ConfigurationError where Config.Credentials fails, or the store's error.
 func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o StoreOptions) (string, error) {
 	to, err := during(ctx, c, observe.Login, func(ctx context.Context) (string, error) { return c.startLogin(ctx, r, o) })
 	return to, ofCaller(ctx, err)

@@ -266,7 +266,7 @@ type Provider struct {
 }
 
 // Provider returns how the Client treats the provider that a call with o is for. It fails with an
-// *APIError of the code metadata_error, and with a *DomainResolverError.
+// *APIError of the code metadata_error, a *DomainResolverError, and a *ConfigurationError where Config.Credentials fails.
 func (c *Client) Provider(ctx context.Context, o StoreOptions) (Provider, error) {
 	t, err := c.tenant(ctx, o.options())
 	if err != nil {
