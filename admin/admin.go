@@ -228,7 +228,7 @@ func keyText(text string, size int) string {
 func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) {
 	h.ends(w, r, func(get func(string) string) (int, error) {
 		return h.client.EndSessions(r.Context(), tokenward.EndRequest{
-			Issuer: trimmed(get("issuer")), Subject: trimmed(get("subject")), SID: trimmed(get("sid")), Email: trimmed(get("email")),
+			Issuer: trimmed(get("issuer")), Subject: get("subject"), SID: get("sid"), Email: trimmed(get("email")),
 		}, tokenward.StoreOptions{})
 	})
 }

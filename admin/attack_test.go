@@ -70,6 +70,16 @@ func TestHandler_parameters(t *testing.T) {
 	}
 }
 
+// A sub is one to the letter: of two that differ by a space alone, the one that is named is signed out.
+func TestHandler_signsOutToTheLetter(t *testing.T) {
+	s := newSite(t)
+	ids := s.plant("ada", "ada ")
+	s.want("sign out", s.ask(http.MethodPost, "/sign-out", url.Values{"issuer": {" " + issuer}, "subject": {"ada "}}, asOperator...), http.StatusOK, `{"ended":1}`)
+	if !s.lives(ids[0]) || s.lives(ids[1]) {
+		t.Errorf("ada lives: %v, the other: %v", s.lives(ids[0]), s.lives(ids[1]))
+	}
+}
+
 // The links of a page keep what is listed: the next page of it, and from there the first one.
 func TestHandler_links(t *testing.T) {
 	s := newSite(t)
