@@ -6,10 +6,12 @@ import (
 
 	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/admin"
+	"github.com/tokenward/tokenward/httpauth"
 )
 
 func ExampleNew() {
 	var client *tokenward.Client // the application's
+	var web *httpauth.Handlers   // its handlers
 	mux := http.NewServeMux()
 
 	operators, err := admin.New(client, func(r *http.Request) error {
@@ -22,5 +24,5 @@ func ExampleNew() {
 	if err != nil {
 		return
 	}
-	mux.Handle("/admin/", http.StripPrefix("/admin", operators))
+	mux.Handle("/admin/", web.Require(http.StripPrefix("/admin", operators))) // Require tells the client whose session the request has
 }
