@@ -1,11 +1,13 @@
 package signals_test
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
 	"testing"
 
+	"github.com/tokenward/tokenward"
 	"github.com/tokenward/tokenward/idp/idptest"
 	"github.com/tokenward/tokenward/signals"
 )
@@ -47,4 +49,32 @@ func TestLogout_theHostSaysWhoCalls(t *testing.T) {
 		}
 		logout.Close()
 	}
+}
+
+// Issuers that can be none are refused at once: else each event would be accepted, or come again, and end nothing.
+func TestNew_issuersThatAreNone(t *testing.T) {
+	r := newRig(t)
+	for _, issuer := range []string{"", "auth0|ada", "ftp://tenant.example/", "http://tenant.example/", "https://user@tenant.example/", "https://tenant.example/?x"} {
+		var wrong *tokenward.ConfigurationError
+		issuers := []string{r.tenant.Issuer(), issuer}
+		if _, err := signals.NewReceiver(r.client, signals.Config{Issuer: r.tenant.Issuer(), Audience: "x", Issuers: issuers}); !errors.As(err, &wrong) {
+			t.Errorf("a receiver of %q: %v", issuer, err)
+		}
+		callers := []signals.Caller{{Issuer: r.tenant.Issuer(), Issuers: issuers}}
+		if _, err := signals.NewLogout(r.client, signals.LogoutConfig{Audience: logoutURL, Callers: callers}); !errors.As(err, &wrong) {
+			t.Errorf("a logout of %q: %v", issuer, err)
+		}
+		if _, err := signals.NewReceiver(r.client, signals.Config{Issuer: cmp.Or(issuer, "x y"), Audience: "x"}); !errors.As(err, &wrong) {
+			t.Errorf("a transmitter %q: %v", issuer, err)
+		}
+		if _, err := signals.NewLogout(r.client, signals.LogoutConfig{Audience: logoutURL, Callers: []signals.Caller{{Issuer: issuer}}}); !errors.As(err, &wrong) {
+			t.Errorf("a caller %q: %v", issuer, err)
+		}
+	}
+	domain := []string{"tenant.example"}
+	receiver, err := signals.NewReceiver(r.client, signals.Config{Issuer: r.tenant.Issuer(), Audience: "x", Issuers: domain, HTTPClient: r.tenant.Client()})
+	if err != nil {
+		t.Fatal("a domain:", err)
+	}
+	receiver.Close()
 }

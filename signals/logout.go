@@ -119,11 +119,14 @@ func NewLogout(client *tokenward.Client, cfg LogoutConfig) (*Logout, error) {
 			ClientID: cfg.Audience, Issuer: c.Issuer, MetadataURL: c.MetadataURL, Algorithms: c.Algorithms,
 			Leeway: clockDrift, Clock: cfg.Clock, HTTPClient: h,
 		})
+		if err == nil {
+			l.callers = append(l.callers, caller{c, verifier})
+			err = checkIssuers(c.Issuers)
+		}
 		if err != nil {
 			l.Close()
 			return nil, err
 		}
-		l.callers = append(l.callers, caller{c, verifier})
 	}
 	return l, nil
 }

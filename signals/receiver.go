@@ -95,6 +95,9 @@ func NewReceiver(client *tokenward.Client, cfg Config) (*Receiver, error) {
 	if len(cfg.Issuers) == 0 {
 		cfg.Issuers = []string{cfg.Issuer}
 	}
+	if err := checkIssuers(cfg.Issuers); err != nil {
+		return nil, err
+	}
 	if cfg.MetadataURL == "" {
 		cfg.MetadataURL = wellKnown(cfg.Issuer)
 	}

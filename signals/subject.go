@@ -150,6 +150,16 @@ type scope struct {
 	resolve Resolve
 }
 
+// checkIssuers fails where one of a configuration's issuers can be that of no user: else all that names its users would end nothing.
+func checkIssuers(issuers []string) error {
+	for _, issuer := range issuers {
+		if err := session.CheckIssuer(session.IssuerOf(issuer)); err != nil {
+			return &tokenward.ConfigurationError{Message: fmt.Sprintf("signals: Issuers: %q is no issuer URL and no domain", issuer)}
+		}
+	}
+	return nil
+}
+
 // targets are the sessions that a subject means.
 type targets struct {
 	list    []tokenward.EndRequest
