@@ -242,6 +242,9 @@ func (r *Receiver) call(ctx context.Context, method, to string, body, answer any
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if poll, ok := body.(pollRequest); ok && len(poll.SetErrs) > 0 {
+		req.Header.Set("Content-Language", "en") // of the descriptions (RFC 8936 section 2.6)
+	}
 	if r.cfg.Authorization != nil {
 		value, err := r.cfg.Authorization(ctx)
 		if err != nil {

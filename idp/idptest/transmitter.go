@@ -165,7 +165,7 @@ func (t *Tenant) poll(c *call) *reply {
 		Ack               []string                     `json:"ack"`
 		SetErrs           map[string]map[string]string `json:"setErrs"`
 	}
-	if json.Unmarshal(c.json, &said) != nil {
+	if json.Unmarshal(c.json, &said) != nil || len(said.SetErrs) > 0 && c.req.Header.Get("Content-Language") == "" { // RFC 8936 section 2.6
 		return jsonReply(http.StatusBadRequest, map[string]any{})
 	}
 	t.acknowledge(said.Ack, said.SetErrs)
