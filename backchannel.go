@@ -96,8 +96,8 @@ type EndRequest struct {
 // The provider is not told: the user's session there goes on, and refresh tokens are not revoked, also with WithRevocation. So a
 // browser that signs in again may be let in without a question; see [Client.AskStepUp] and StepUp for a sign-in that must be fresh.
 //
-// It fails with an *InvalidArgumentError where r names no user and no sid, or lacks an issuer that it needs, a *ConfigurationError where the state store cannot
-// find sessions, or the store's error: then some of the sessions may have ended, and the call should come again.
+// It fails with an *InvalidArgumentError where r names no user and no sid, or lacks an issuer that it needs, a *ConfigurationError where the
+// state store cannot find sessions, or the store's error: then some of the sessions may have ended, and the call should come again.
 func (c *Client) EndSessions(ctx context.Context, r EndRequest, o StoreOptions) (ended int, err error) {
 	return during(ctx, c, observe.EndSessions, func(ctx context.Context) (int, error) { return c.endSessions(ctx, r, o) })
 }

@@ -59,11 +59,18 @@ func (c *Client) completeLogin(ctx context.Context, callbackURL string, o StoreO
 		return nil, &InvalidArgumentError{Argument: "url", Message: "the callback URL cannot be parsed"}
 	}
 	o = c.resolve(ctx, o)
-	query := u.Query()
 	tx, t, err := c.callback(ctx, u, o.options())
 	if err != nil {
+		c.noteRefused(ctx, err, &c.callbackSaid)
 		return nil, err
 	}
+	res, err := c.spendCode(ctx, u.Query(), tx, t, o)
+	c.noteRefused(ctx, err, nil)
+	return res, err
+}
+
+// spendCode completes the login of a callback with a code, which callback has let pass.
+func (c *Client) spendCode(ctx context.Context, query url.Values, tx logins.Transaction, t tenant, o StoreOptions) (*LoginResult, error) {
 	t.of = c.registrationOf(tx)
 	client, err := c.applicationOf(ctx, t)
 	if err != nil {

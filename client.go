@@ -64,27 +64,30 @@ type Client struct {
 	policy  session.Policy
 	queries lookup.Queries
 
-	idp         *idp.Client
-	sealer      *store.Sealer
-	browser     browser.Sessions
-	env         *actors.Env
-	stats       *directory.Stats
-	telemetry   *telemetry.Telemetry // nil: nothing is told
-	pending     *directory.Pending
-	runner      *runner.Runner
-	lookup      lookup.Lookup
-	system      *actor.ActorSystem
-	ours        bool // system is
-	logins      logins.Logins
-	grants      *grants.Cache
-	granted     func() *lookup.Queries // of calls of MachineToken and ExchangeToken; made when the first comes
-	providers   noted[session.RegistrationID]
-	audiences   noted[[2]string] // issuer and audience, where the provider answers for another one
-	losses      *logging.Losses
-	failureSaid eachMinute    // what each login fails for (noteRefused)
-	stopped     chan struct{} // closed when the supervisor is no more
-	closing     sync.Once
-	closeErr    error
+	idp       *idp.Client
+	sealer    *store.Sealer
+	browser   browser.Sessions
+	env       *actors.Env
+	stats     *directory.Stats
+	telemetry *telemetry.Telemetry // nil: nothing is told
+	pending   *directory.Pending
+	runner    *runner.Runner
+	lookup    lookup.Lookup
+	system    *actor.ActorSystem
+	ours      bool // system is
+	logins    logins.Logins
+	grants    *grants.Cache
+	granted   func() *lookup.Queries // of calls of MachineToken and ExchangeToken; made when the first comes
+	providers noted[session.RegistrationID]
+	audiences noted[[2]string] // issuer and audience, where the provider answers for another one
+	losses    *logging.Losses
+	stopped   chan struct{} // closed when the supervisor is no more
+	closing   sync.Once
+	closeErr  error
+
+	// When such a failed login may be logged once more (noteRefused).
+	startSaid    eachMinute
+	callbackSaid eachMinute
 }
 
 // Format prints c without its secrets.

@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tokenward/tokenward/internal/logging"
-	"github.com/tokenward/tokenward/observe"
 	"github.com/tokenward/tokenward/session"
 )
 
@@ -250,28 +249,25 @@ func LoginRequired(err error) bool {
 }
 
 // noteRefused logs a login that has failed for what its operator alone can mend: the provider refuses the application, or its
-// answer does not fit the configuration. A callback of which this is true has used its transaction up, so it is one line. One without a
-// transaction, which a stranger can make up, has another error. What fails at the start of a login, and metadata that cannot be had, is met by
-// each login, and is a line a minute.
-func (c *Client) noteRefused(ctx context.Context, op observe.Operation, err error) {
-	if op != observe.Login && op != observe.Callback {
-		return
-	}
-	often := op == observe.Login
+// answer does not fit the configuration. What any stranger can cause as often as it likes has a limit of a line a minute: what fails at the start of
+// a login (startSaid), and what a browser may have made up, its callback or the code in it (callbackSaid). A nil limit is none.
+func (c *Client) noteRefused(ctx context.Context, err error, limit *eachMinute) {
 	said := "a login failed: the provider refuses this application, or its answer does not fit; see its configuration there and here"
 	code := Code("")
 	switch api := session.Innermost(err); {
-	case api != nil && api.Code == session.CodeMetadataError:
+	case api != nil && api.Code == session.CodeMetadataError && api.Err != nil: // without a cause it is a browser's word
 		if ctx.Err() != nil {
 			return // its caller has gone, and the provider may be well
 		}
-		often, code, said = true, api.Code, "a login failed: the provider's metadata could not be had; if it is not down, see Config.Issuer or Config.Domain"
+		limit, code, said = &c.startSaid, api.Code, "a login failed: the provider's metadata could not be had; if it is not down, see Config.Issuer or Config.Domain"
 	case api != nil && mendable(err, api):
-		code = api.Code
+		if code = api.Code; code == session.CodeInvalidGrant {
+			limit = &c.callbackSaid // a code that is made up is refused so
+		}
 	case errors.As(err, new(*IssuerValidationError)):
 		code = CodeOf(err)
 	}
-	if code != "" && (!often || c.failureSaid.due(c.clock.Mono())) {
+	if code != "" && (limit == nil || limit.due(c.clock.Mono())) {
 		c.log.Warn(said, logging.Of(ctx), zap.String("code", string(code)), zap.Error(err))
 	}
 }

@@ -204,13 +204,7 @@ func (c *Client) observeRequest() func(ctx context.Context, kind, method, server
 
 // during tells of an operation of the host.
 func during[R any](ctx context.Context, c *Client, op observe.Operation, do func(context.Context) (R, error)) (R, error) {
-	return telemetry.During(ctx, c.telemetry, op, nil, func(ctx context.Context, _ *telemetry.Call) (R, error) {
-		res, err := do(ctx)
-		if err != nil {
-			c.noteRefused(ctx, op, err)
-		}
-		return res, err
-	})
+	return telemetry.During(ctx, c.telemetry, op, nil, func(ctx context.Context, _ *telemetry.Call) (R, error) { return do(ctx) })
 }
 
 // errUnreadable says that there are records which this process's secrets do not open.

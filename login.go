@@ -69,7 +69,11 @@ var reservedParams = []string{"client_id", "response_type", "code_challenge", "c
 // pushed, also par_error or the provider's code), a *DomainResolverError, a
 // *ConfigurationError where Config.Credentials fails, or the store's error.
 func (c *Client) StartInteractiveLogin(ctx context.Context, r LoginRequest, o StoreOptions) (string, error) {
-	to, err := during(ctx, c, observe.Login, func(ctx context.Context) (string, error) { return c.startLogin(ctx, r, o) })
+	to, err := during(ctx, c, observe.Login, func(ctx context.Context) (string, error) {
+		to, err := c.startLogin(ctx, r, o)
+		c.noteRefused(ctx, err, &c.startSaid)
+		return to, err
+	})
 	return to, ofCaller(ctx, err)
 }
 

@@ -139,6 +139,50 @@ func TestLogin_failuresAtTheStartAreLoggedOnceAMinute(t *testing.T) {
 	}
 }
 
+// A stranger who begins logins can make up what their callbacks say. That is one line a minute, and takes no line from what the provider says.
+func TestLogin_whatBrowsersSayIsLoggedOnceAMinute(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	r := newRig(t, withClient(tokenward.WithLogger(zap.New(core))))
+	logs.TakeAll()
+	back := func(params url.Values) {
+		t.Helper()
+		to, err := r.client.StartInteractiveLogin(t.Context(), tokenward.LoginRequest{}, tokenward.StoreOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		callback, err := r.tenant.Authorize(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if params != nil {
+			callback = withoutCode(t, callback, params)
+		}
+		if _, err := r.complete(callback); err == nil {
+			t.Fatal("the login succeeds")
+		}
+	}
+	back(url.Values{"error": {"metadata_error"}}) // the client's own code, in a browser's mouth
+	if lines := logs.TakeAll(); len(lines) != 0 {
+		t.Errorf("logged: %v", lines)
+	}
+	for range 5 {
+		back(url.Values{"error": {"unauthorized_client"}})
+		back(url.Values{"error": {"invalid_token"}})
+		back(url.Values{"code": {"made up"}})
+		back(url.Values{"code": {"x"}, "iss": {"https://other.example/"}})
+	}
+	if n := len(logs.TakeAll()); n != 1 {
+		t.Errorf("%d lines of what browsers said, want 1", n)
+	}
+	for range 2 {
+		r.tenant.Script(idptest.CodeExchange, idptest.OAuthError("invalid_client", "Who?"))
+		back(nil)
+	}
+	if n := len(logs.TakeAll()); n != 2 {
+		t.Errorf("%d lines of two logins that the provider refused, want 2", n)
+	}
+}
+
 // A browser that goes away says nothing of the provider: there is no line, and the minute's line is left for what is worth it.
 func TestLogin_aCallerWhoGivesUpIsNotLogged(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
