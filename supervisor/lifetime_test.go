@@ -1,7 +1,9 @@
 package supervisor
 
 import (
+	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/tokenward/tokenward/internal/directory"
 	"github.com/tokenward/tokenward/messages"
@@ -47,4 +49,24 @@ func (r *rig) openFirst(id string, first *directory.Flight) *directory.Entry {
 	})
 	r.settle()
 	return <-replied
+}
+
+// The old tokens of a session that is refreshed go from memory with its refresh, although the directory has noted what it showed while it
+// was idle.
+func TestActivate_forgetsWhatAnIdleSessionShowed(t *testing.T) {
+	r := newRig(t)
+	r.put("a", 0)
+	e := r.open("a")
+	r.settle()
+	shown := weak.Make(e.Snapshot())
+	f := r.ask(e, session.FlightKey{Audience: "api"})
+	r.settle()
+	if a := f.Completed(); a == nil || a.Err != nil {
+		t.Fatalf("no token: %+v", a)
+	}
+	runtime.GC()
+	if shown.Value() != nil {
+		t.Error("what it showed before is kept")
+	}
+	r.inside(func(s *Supervisor) { runtime.KeepAlive(s.dir) })
 }

@@ -211,7 +211,7 @@ func (s *Supervisor) claimIn(seconds int64) {
 // another process signed the user in whose ceiling has come now.
 func (s *Supervisor) claimed(m *claimed) {
 	s.claiming -= m.limit
-	refs, more := m.refs[:0], len(m.refs) == m.limit
+	refs, more := make([]store.Ref, 0, len(m.refs)), len(m.refs) == m.limit // what the store returned may be its own
 	for _, r := range m.refs {
 		sl := s.residents.get(r.Key)
 		switch {
