@@ -182,3 +182,45 @@ func TestEndSessionsOf(t *testing.T) {
 		t.Errorf("no issuer: %v", err)
 	}
 }
+
+// A record of the release before names its sid and sub alone. By issuer and email it is found from its next save on.
+func TestSessions_recordOfAnEarlierRelease(t *testing.T) {
+	const email = "ada@example.com"
+	r := newRig(t)
+	id := r.login(idptest.Claims{"sid": "phone", "email": email, "email_verified": true})
+	before, err := r.codec().Encode(key(id), r.state(id), session.NewVersion(randomness{}), session.NewIncarnation(randomness{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer := r.codec().Sealer
+	before.Index = slices.Concat(sealer.LookupSID(r.tenant.Issuer(), "phone"), sealer.LookupSub(r.tenant.Issuer(), idptest.Subject))
+	r.restart()
+	if err := r.memory.Replace(t.Context(), key(id), before, store.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	finds := func(q tokenward.SessionQuery) bool { return len(r.listed(r.client, q)) == 1 }
+	by := map[string]tokenward.SessionQuery{"issuer": {Issuer: r.tenant.Issuer()}, "email": {Email: email}}
+	for name, q := range map[string]tokenward.SessionQuery{"sid": {SID: "phone"}, "sub": {Subject: idptest.Subject}} {
+		if !finds(q) {
+			t.Errorf("by %s it is not found", name)
+		}
+	}
+	for name, q := range by {
+		if finds(q) {
+			t.Errorf("by %s it is found before it was saved, so the test shows nothing", name)
+		}
+	}
+	r.clock.Advance(2 * time.Hour)
+	if _, err := r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, tokenward.SessionID(id)); err != nil {
+		t.Fatal(err)
+	}
+	r.settle()
+	for name, q := range by {
+		if !finds(q) {
+			t.Errorf("by %s it is not found after a refresh", name)
+		}
+	}
+	if n := r.end(tokenward.EndRequest{Email: email}); n != 1 || r.lives(id) {
+		t.Errorf("signed out by email: %d", n)
+	}
+}
