@@ -209,9 +209,7 @@ func TestUpdateSession_storeFails(t *testing.T) {
 	if err := r.client.UpdateSession(t.Context(), count, o); !errors.Is(err, tokenward.ErrStore) {
 		t.Fatalf("UpdateSession = %v, want ErrStore", err)
 	}
-	r.settle() // the next try is timed
-	r.clock.Advance(10 * time.Second)
-	r.settle()
+	r.advance(10 * time.Second) // the next try is timed
 	if n := r.counted(r.newClient(), id); n != 1 {
 		t.Errorf("n = %d, want 1", n)
 	}

@@ -426,8 +426,7 @@ func TestBackchannel_endsWhatACeilingLeft(t *testing.T) {
 		id := r.login(until(time.Hour), idptest.Claims{"sid": "sid-1"})
 		q := tokenward.ConnectionRequest{Connection: google}
 		first := r.connection(id, q)
-		r.clock.Advance(time.Hour)
-		r.settle()
+		r.advance(time.Hour)
 		if again := r.connection(id, q); again != first {
 			t.Fatal("nothing was left")
 		}

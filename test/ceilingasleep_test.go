@@ -25,8 +25,7 @@ func TestCeiling_ofSessionsLeftBehind(t *testing.T) {
 		t.Errorf("deletes at the start = %d, want the past one's", n)
 	}
 	for range 100 { // windows of five minutes are asked for every two
-		r.clock.Advance(time.Minute)
-		r.settle()
+		r.advance(time.Minute)
 	}
 	if n := r.store.Ends(key(soon)); n != 1 {
 		t.Errorf("deletes of the next = %d, want 1", n)

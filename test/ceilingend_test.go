@@ -17,8 +17,7 @@ import (
 func TestCeiling_endsTheSessionWithNobodyAsking(t *testing.T) {
 	r := newRig(t)
 	id := r.login(until(time.Hour))
-	r.clock.Advance(time.Hour - 31*time.Second)
-	r.settle()
+	r.advance(time.Hour - 31*time.Second)
 	if n := r.store.Ends(); n != 0 {
 		t.Errorf("deletes a second before = %d, want 0", n)
 	}
@@ -61,7 +60,7 @@ func TestCeiling_manyReadersOneDeletion(t *testing.T) {
 		id := r.login(until(time.Hour))
 		h := r.client.Session(id)
 		gate := r.store.Hold(storetest.OpEnd)
-		r.clock.Advance(time.Hour)
+		r.clock.Advance(time.Hour - session.CeilingLeeway) // and no further: a deletion has a deadline
 		var wg sync.WaitGroup
 		for i := range 60 {
 			wg.Go(func() {
@@ -104,19 +103,16 @@ func TestCeiling_reloginDisarms(t *testing.T) {
 	for name, claims := range map[string]idptest.Claims{"a later ceiling": until(5 * time.Hour), "no ceiling": {}} {
 		r := newRig(t)
 		r.loginAs(mine, until(time.Hour))
-		r.clock.Advance(30 * time.Minute)
-		r.settle()
+		r.advance(30 * time.Minute)
 		r.loginAs(mine, claims)
-		r.clock.Advance(4 * time.Hour)
-		r.settle()
+		r.advance(4 * time.Hour)
 		if n := r.store.Ends(); n != 0 {
 			t.Errorf("%s: deletes = %d, want 0", name, n)
 		}
 		if u, err := r.client.GetUser(t.Context(), mine); u == nil || err != nil {
 			t.Errorf("%s: GetUser = %v, %v", name, u, err)
 		}
-		r.clock.Advance(time.Hour)
-		r.settle()
+		r.advance(time.Hour)
 		want := 0
 		if len(claims) > 0 {
 			want = 1
@@ -133,8 +129,7 @@ func TestCeiling_reloginWithAnEarlierOne(t *testing.T) {
 	mine := tokenward.SessionID("mine")
 	r.loginAs(mine, until(5*time.Hour))
 	r.loginAs(mine, until(time.Hour))
-	r.clock.Advance(time.Hour)
-	r.settle()
+	r.advance(time.Hour)
 	if n := r.store.Ends(); n != 1 {
 		t.Errorf("deletes = %d, want 1", n)
 	}
@@ -146,8 +141,7 @@ func TestCeiling_logoutDisarms(t *testing.T) {
 	if _, err := r.client.Logout(t.Context(), tokenward.LogoutRequest{}, tokenward.SessionID(id)); err != nil {
 		t.Fatal(err)
 	}
-	r.clock.Advance(2 * time.Hour)
-	r.settle()
+	r.advance(2 * time.Hour)
 	if n := r.store.Ends(); n != 1 {
 		t.Errorf("deletes = %d, want the logout's one", n)
 	}
@@ -158,7 +152,7 @@ func TestCeiling_logoutDisarms(t *testing.T) {
 
 // A deletion that fails is tried again, later and later; the session is gone from the first try on.
 func TestCeiling_deletionIsTriedAgain(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, withLimits(tokenward.Limits{PassivateAfter: 2 * time.Hour})) // in memory
 	id := r.login(until(time.Hour))
 	h := r.client.Session(id)
 	r.store.Fail(storetest.OpEnd, 8)

@@ -304,9 +304,7 @@ func TestConflict_anUnsavedRefreshTokenSurvives(t *testing.T) {
 		if _, err := r.exchange(context.Background(), id, "google-oauth2").wait(); err != nil {
 			t.Fatal(err)
 		}
-		r.rest()
-		r.clock.Advance(10 * time.Second)
-		r.rest()
+		r.pass(10)
 		s, err := r.stored(id)
 		if err != nil {
 			t.Fatal(err)

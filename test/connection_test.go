@@ -323,7 +323,7 @@ func TestConnection_ceilingDoesNotGate(t *testing.T) {
 func TestConnection_afterTheCeiling(t *testing.T) {
 	for name, read := range map[string]bool{"by the timer": false, "by a read": true} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, withTenant(idptest.WithConnectionTokenLife(3*time.Hour)))
+			r := newRig(t, withTenant(idptest.WithConnectionTokenLife(3*time.Hour)), withLimits(tokenward.Limits{PassivateAfter: 2 * time.Hour})) // in memory
 			if read {
 				r.restart(tokenward.WithClock(lateClock{r.clock}))
 			}
@@ -380,8 +380,7 @@ func TestConnection_endsOfTheRemainder(t *testing.T) {
 			r.loginAs(tokenward.SessionID("mine"), until(time.Hour), idptest.Claims{"sid": "sid-1"})
 			q := tokenward.ConnectionRequest{Connection: google}
 			first := r.connection("mine", q)
-			r.clock.Advance(time.Hour)
-			r.settle()
+			r.advance(time.Hour)
 			if again := r.connection("mine", q); again != first {
 				t.Fatal("nothing was left")
 			}
@@ -426,9 +425,18 @@ func loadsPastItsCeiling(t *testing.T, options ...rigOption) {
 			r.client = r.newClient(tokenward.WithStateStore(storetest.Without[store.Index](r.store)))
 			r.tenant.Reset()
 
-			tok := r.connection(id, tokenward.ConnectionRequest{Connection: connection})
-			if connection == google && tok != first {
-				t.Errorf("token = %v, want the cached one", tok)
+			hold := r.tenant.Hold(idptest.ConnectionExchange, idptest.AfterGrant)
+			call := r.exchange(t.Context(), id, connection)
+			if connection != google { // the end comes while the exchange is under way
+				if err := hold.Wait(t.Context(), 1); err != nil {
+					t.Fatal(err)
+				}
+				r.settle()
+			}
+			hold.Release()
+			tok, err := call.wait()
+			if err != nil || connection == google && tok != first {
+				t.Errorf("token = %v, %v, want the cached one of %s", tok, err, google)
 			}
 			r.wantExchanges("on loading", map[string]int{google: 0, "github": 1}[connection])
 			r.settle()
@@ -439,7 +447,7 @@ func loadsPastItsCeiling(t *testing.T, options ...rigOption) {
 				r.connection(id, tokenward.ConnectionRequest{Connection: c})
 			}
 			r.wantExchanges("from what is left", map[string]int{google: 0, "github": 1}[connection])
-			_, err := r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, tokenward.SessionID(id))
+			_, err = r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, tokenward.SessionID(id))
 			r.wantCode("GetAccessToken", err, "session_expired")
 		})
 	}

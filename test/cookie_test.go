@@ -266,8 +266,7 @@ func TestCookie_staysWhileTheEndIsRemembered(t *testing.T) {
 	if _, err := r.client.GetAccessTokenForConnection(t.Context(), c, b.options()); err != nil {
 		t.Fatal(err)
 	}
-	r.clock.Advance(30 * time.Minute)
-	r.settle()
+	r.advance(30 * time.Minute)
 	for range 2 {
 		if _, err := r.client.GetAccessToken(t.Context(), tokenward.TokenRequest{}, b.options()); !errors.Is(err, tokenward.ErrSessionExpired) {
 			t.Errorf("err = %v, want session_expired", err)

@@ -449,9 +449,7 @@ func TestGenerations_aLoginAfterADeletionThatFailed(t *testing.T) {
 			t.Error("Logout succeeded")
 		}
 		r.loginAs(tokenward.SessionID(id))
-		r.rest()
-		r.clock.Advance(10 * time.Second)
-		r.rest()
+		r.pass(10)
 		r.token(id, tokenward.TokenRequest{})
 		r.want("deletes", r.store.Ends(), 1)
 		if err := r.client.Ready(context.Background()); err != nil {

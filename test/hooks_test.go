@@ -270,8 +270,7 @@ func TestHooks_sessionEnded(t *testing.T) {
 	r.loginAs(tokenward.SessionID(id))
 	want("a login in its place", session.ReasonReplaced)
 
-	r.clock.Advance(time.Hour)
-	r.settle() // it is out of memory
+	r.advance(time.Hour) // it is out of memory
 	if n := r.client.Stats().Resident; n != 0 {
 		t.Fatalf("%d sessions are in memory", n)
 	}
@@ -281,9 +280,9 @@ func TestHooks_sessionEnded(t *testing.T) {
 	for range 3 {
 		r.login(idptest.Claims{"session_expiry": r.clock.Now().Add(time.Hour).Unix()})
 	}
-	r.clock.Advance(30 * time.Minute)
+	r.advance(30 * time.Minute)
 	r.login(idptest.Claims{"session_expiry": r.clock.Now().Add(30 * time.Minute).Unix()})
-	r.clock.Advance(30 * time.Minute)
+	r.advance(30 * time.Minute)
 	want("ceilings, in memory or not", slices.Repeat([]session.Reason{session.ReasonCeiling}, 4)...)
 }
 

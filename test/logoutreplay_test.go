@@ -163,8 +163,7 @@ func TestBackchannel_aUsersOlderTokenAndWhatACeilingLeft(t *testing.T) {
 	id := r.login(until(time.Hour))
 	q := tokenward.ConnectionRequest{Connection: google}
 	first := r.connection(id, q)
-	r.clock.Advance(time.Hour)
-	r.settle()
+	r.advance(time.Hour)
 	for _, tt := range []struct {
 		made  time.Time
 		stays bool

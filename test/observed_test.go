@@ -223,16 +223,12 @@ func TestObserver_endsAndLateness(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.login(until(time.Hour))
-	r.clock.Advance(time.Hour - 30*time.Second)
-	r.settle()
+	r.advance(time.Hour - 30*time.Second)
 	r.book.want(t, "ended", "ended logout", "ended ceiling")
 	r.book.want(t, "deleted", "deleted 0s late")
 	r.store.Fail(storetest.OpEnd, 2) // for all together, and for the one
 	r.login(until(2 * time.Hour))
-	r.clock.Advance(time.Hour - time.Second)
-	r.settle()
-	r.clock.Advance(time.Second)
-	r.settle()
+	r.advance(time.Hour)
 	r.book.want(t, "deleted", "deleted 0s late")
 	for range 3 { // the batch, the actor's first attempt, its second
 		r.clock.Advance(time.Second)

@@ -75,10 +75,7 @@ func TestOptions_logger(t *testing.T) {
 	r.wantCode("refresh", r.tokenErr(id, tokenward.TokenRequest{Audience: apiC}), "refresh_token_error")
 	r.connection(id, tokenward.ConnectionRequest{Connection: google})
 	r.store.Fail(storetest.OpEnd, 1)
-	r.clock.Advance(5 * time.Hour)
-	r.settle()
-	r.clock.Advance(time.Second)
-	r.settle()
+	r.advance(5 * time.Hour)
 	closeClient(t, r.client)
 
 	text := log.String()

@@ -189,8 +189,7 @@ func TestPanic_quarantine(t *testing.T) {
 				t.Errorf("GetUser = %v, %v, want nil, nil", u, err)
 			}
 			r.wantCode("a call after the logout", r.tokenErr(id, tokenward.TokenRequest{}), "missing_refresh_token")
-			r.clock.Advance(time.Minute)
-			r.rest()
+			r.pass(60)
 			r.wantGone(id)
 		})
 	})

@@ -124,10 +124,7 @@ func TestRetry_timesWithoutEnd(t *testing.T) {
 		r.expire()
 		r.tenant.Script(idptest.Refresh, idptest.Status(500), idptest.ResetConn(), throttled(429, "3600"))
 		c := r.ask(context.Background(), id, tokenward.TokenRequest{})
-		for range 40 {
-			r.rest()
-			r.clock.Advance(100 * time.Second)
-		}
+		r.pass(4000)
 		if _, err := c.wait(); err != nil {
 			t.Errorf("the caller gets %v", err)
 		}

@@ -70,6 +70,7 @@ func newRig(t testing.TB, opts ...rigOption) *rig {
 	r.book = newBook()
 	t.Cleanup(func() { r.book.check(t) }) // runs when the clients are closed
 	r.client = r.newClient(rc.client...)
+	r.settle() // its first look at the store is over
 	return r
 }
 
@@ -143,5 +144,15 @@ func (r *rig) settle() {
 	defer cancel()
 	if err := r.client.Settle(ctx); err != nil {
 		r.t.Fatalf("settle: %v", err)
+	}
+}
+
+// advance moves the clock by d, a second at a time, and what each second sets going comes to rest. A move over more would also pass the
+// deadline of what a timer on the way has begun: the store or the provider has then answered too late.
+func (r *rig) advance(d time.Duration) {
+	r.t.Helper()
+	for r.settle(); d > 0; d -= time.Second {
+		r.clock.Advance(min(d, time.Second))
+		r.settle()
 	}
 }

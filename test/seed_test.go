@@ -143,8 +143,7 @@ func TestGuide_connectionTokensOutliveTheCeiling(t *testing.T) {
 	r := newRig(t, withTenant(idptest.WithConnectionTokenLife(3*time.Hour)))
 	id := r.login(until(time.Hour))
 	first := r.connection(id, tokenward.ConnectionRequest{Connection: google})
-	r.clock.Advance(2 * time.Hour)
-	r.settle()
+	r.advance(2 * time.Hour)
 	if r.connection(id, tokenward.ConnectionRequest{Connection: google}) != first {
 		t.Error("another token")
 	}

@@ -162,9 +162,7 @@ func TestSave_thatConflictsWithNobody(t *testing.T) {
 				r.expire()
 				r.store.Inject(fault)
 				r.token(id, tokenward.TokenRequest{})
-				r.rest()
-				r.clock.Advance(10 * time.Second)
-				r.rest()
+				r.pass(10)
 				if r.refreshToken(id) == before {
 					t.Error("the store has the spent refresh token")
 				}
@@ -231,9 +229,7 @@ func TestSave_withoutANewRefreshTokenBlocksNothing(t *testing.T) {
 			t.Errorf("Ready = %v, want the store to be named", err)
 		}
 		r.store.Heal()
-		r.rest()
-		r.clock.Advance(10 * time.Second)
-		r.rest()
+		r.pass(10)
 		s, err := r.stored(id)
 		if err != nil {
 			t.Fatal(err)

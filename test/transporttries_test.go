@@ -86,7 +86,7 @@ func TestTransport_theCallerLeavesBetweenTheTries(t *testing.T) {
 // A session that ends at its ceiling while the refused token is refreshed sends nothing more.
 func TestTransport_theCeilingBetweenTheTries(t *testing.T) {
 	r, base := newRig(t), &tries{}
-	id := r.login(until(time.Hour))
+	id := r.login(until(35 * time.Second)) // nearer than a request's deadline
 	hold := r.tenant.Hold(idptest.Refresh, idptest.AfterGrant)
 	done := make(chan error)
 	req, again := post(t.Context())
@@ -97,7 +97,7 @@ func TestTransport_theCeilingBetweenTheTries(t *testing.T) {
 	if err := hold.Wait(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	r.clock.Advance(time.Hour - 30*time.Second)
+	r.clock.Advance(5 * time.Second)
 	hold.Release()
 	r.wantCode("at the ceiling", <-done, "session_expired")
 	r.want("requests", base.sent, 1)

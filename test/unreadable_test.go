@@ -58,15 +58,11 @@ func TestUnreadable_isToldAndLeftAlone(t *testing.T) {
 			if err := c.Ready(t.Context()); !errors.As(err, &not) || not.Store == nil {
 				t.Errorf("Ready = %v, want the store to be named", err)
 			}
-			r.clock.Advance(time.Minute)
-			r.settle()
-			r.clock.Advance(4*time.Minute - time.Second)
-			r.settle()
+			r.advance(5*time.Minute - time.Second)
 			if err := c.Ready(t.Context()); !errors.As(err, &not) {
 				t.Errorf("just before five minutes have passed: Ready = %v", err)
 			}
-			r.clock.Advance(time.Second)
-			r.settle()
+			r.advance(time.Second)
 			if err := c.Ready(t.Context()); err != nil {
 				t.Errorf("after five minutes: Ready = %v", err)
 			}
