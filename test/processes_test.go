@@ -287,7 +287,7 @@ func TestProcesses_crashFoundByACaller(t *testing.T) {
 	processes(t, 2, nil, func(t *testing.T, r *rig, id string, p []process) {
 		r.crash(t, id, p[0])
 		c := p[1].ask(id, tokenward.TokenRequest{})
-		r.pass(6)
+		r.pass(8) // the lease lapses after five, and is asked for again within a second or so
 		_, err := c.wait()
 		r.wantCode("the caller", err, session.CodeRefreshTokenError)
 		r.pass(60)
