@@ -151,6 +151,7 @@ func TestLimit_discoveryIsPromoted(t *testing.T) {
 			}
 			wantVerdicts(t, strangers(), "ok")
 			r.wantCount(metadata, 1)
+			synctest.Wait()
 			if n := r.clock.Waiting(); n != 0 {
 				t.Errorf("%s: timers left = %d, want 0", name, n)
 			}

@@ -136,6 +136,7 @@ func TestMetadata_hangEndsByTheClock(t *testing.T) {
 				t.Errorf("err = %v, want metadata_error and DeadlineExceeded", err)
 			}
 		}
+		synctest.Wait()
 		if n := r.clock.Waiting(); n != 0 {
 			t.Errorf("timers left = %d, want 0", n)
 		}

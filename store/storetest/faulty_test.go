@@ -175,6 +175,7 @@ func TestFaulty_takesItsTime(t *testing.T) {
 			if _, err := f.Load(t.Context(), b, none); (err == nil) != after {
 				t.Errorf("after %v, out of time: Load: err = %v", after, err)
 			}
+			synctest.Wait() // until the calls have stopped their timers
 			if n := c.Waiting(); n != 0 {
 				t.Errorf("timers left = %d", n)
 			}
