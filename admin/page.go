@@ -102,6 +102,9 @@ func pageFrom(query url.Values, after string) string {
 	if after != "" {
 		query.Set("after", after)
 	}
+	if len(query) == 0 {
+		return "./"
+	}
 	return "./?" + query.Encode()
 }
 
