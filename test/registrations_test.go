@@ -335,7 +335,7 @@ func TestRegistrations_revocation(t *testing.T) {
 		if err := e.provider(app).WaitRequests(t.Context(), idptest.Revocation, 1); err != nil {
 			t.Fatal(err)
 		}
-		e.settle()
+		e.stop() // the provider has answered
 		e.wantRequest(app, idptest.Revocation)
 		if e.provider(app).FamilyAlive(idptest.Subject) {
 			t.Errorf("%s: the refresh token was not revoked", app)
