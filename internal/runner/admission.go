@@ -145,8 +145,7 @@ func (a *Admission) forget(mono time.Duration) {
 // enter takes a permit for a request that breaker and pace have let through, now or when there is one.
 func (a *Admission) enter(p actors.Permit, granted admitted) (actors.Permit, bool) {
 	if a.permits.try() {
-		p.Taken = a.Clock.Mono()
-		return p, true
+		return a.taken(p), true
 	}
 	now := a.permits.acquireIf(func() bool { return a.stillPasses(p, granted) }, func(err error) {
 		if err != nil {
@@ -154,13 +153,18 @@ func (a *Admission) enter(p actors.Permit, granted admitted) (actors.Permit, boo
 			granted(p, err)
 			return
 		}
-		p.Taken = a.Clock.Mono()
-		granted(p, nil)
+		granted(a.taken(p), nil) // p itself is being returned on another goroutine
 	})
 	if now {
-		p.Taken = a.Clock.Mono()
+		return a.taken(p), true
 	}
-	return p, now
+	return p, false
+}
+
+// taken returns p as taken now.
+func (a *Admission) taken(p actors.Permit) actors.Permit {
+	p.Taken = a.Clock.Mono()
+	return p
 }
 
 // stillPasses reports whether a request whose permit has come may be sent. If not, it is refused, or waits for the pace.

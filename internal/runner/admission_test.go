@@ -3,6 +3,7 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -303,5 +304,24 @@ func TestAdmission_close(t *testing.T) {
 		if !errors.Is(err, session.ErrClosed) {
 			t.Errorf("got %v, want that the client is closed", err)
 		}
+	}
+}
+
+// A permit that is given back while another request begins to wait for one: for the race detector.
+func TestPermit_givenBackWhileOneIsAskedFor(t *testing.T) {
+	a := newCrowd(1, 100, session.BreakerPolicy{}).a
+	for range 2000 {
+		held, now := a.Permit(issuer, nil)
+		if !now {
+			t.Fatal("the permit was not given back")
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { a.Release(held, session.Works) })
+		granted := make(chan actors.Permit, 1)
+		if p, now := a.Permit(issuer, func(p actors.Permit, _ error) { granted <- p }); now {
+			granted <- p
+		}
+		wg.Wait()
+		a.Release(<-granted, session.Works)
 	}
 }
