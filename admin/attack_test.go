@@ -80,7 +80,7 @@ func TestHandler_signsOutToTheLetter(t *testing.T) {
 	}
 }
 
-// The links of a page keep what is listed: the next page of it, and from there the first one.
+// The links to the next and to the first page keep the filter.
 func TestHandler_links(t *testing.T) {
 	s := newSite(t)
 	s.plant("ada", "ada", "ada", "bob")

@@ -14,7 +14,7 @@ import (
 )
 
 // Asked is the plain actor: one for each session, asked for every token by
-// RequestFuture, and refreshing while it handles the question. Questions that arrive
+// RequestFuture, and refreshing while it handles the request. Requests that arrive
 // during a refresh wait for it and find the new token; so does every other message to the session.
 type Asked struct {
 	system *actor.ActorSystem

@@ -59,7 +59,7 @@ func (s *Supervisor) forgetAbsentee(key session.Key) {
 const (
 	claimBatch = 500 // sessions of one claim; a full one is followed by the next at once
 	claimAgain = 5   // seconds after a failure
-	listAgain  = 5   // seconds after a listing that failed: the first of a process may have been to name what is due now
+	listAgain  = 5   // seconds after a listing that failed: a process that starts has no earlier listing
 )
 
 // listDue lists which seconds of the next window have ceilings in them, page by page. The sessions themselves are

@@ -183,7 +183,7 @@ func TestLogin_whatBrowsersSayIsLoggedOnceAMinute(t *testing.T) {
 	}
 }
 
-// A browser that goes away says nothing of the provider: there is no line, and the minute's line is left for what is worth it.
+// A start of a login whose browser goes away is not logged, and does not use up the one line of that minute.
 func TestLogin_aCallerWhoGivesUpIsNotLogged(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	r := newRig(t, withClient(tokenward.WithLogger(zap.New(core))))
